@@ -1,0 +1,164 @@
+"""From a text file to batches of integers, and back.
+
+A character is an integer: its place in the vocabulary, which is the characters of the text. Newline is always
+among them, as number 0. It is the boundary of documents: every document begins and ends with it, so the model
+learns how documents begin and when they are over.
+
+What the model is trained on are sequences: lists of at most n_positions + 1 integers, in which each but the first
+is to be predicted from those before it. Where every line of the text fits in one, each line is a document
+("lines": names). Otherwise the whole text is one document, cut into windows ("stream": prose).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microgpt.errors import InputError
+
+BOUNDARY = "\n"
+POOL = 16  # batches that are drawn together, so that each can be filled with sequences of like length
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a UTF-8 file, with or without a byte-order mark, with every kind of line end turned into a newline.
+
+    Raises InputError if there is no such file, or if it is empty, binary, or in another encoding.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the data file {path}: {error.strerror}") from None
+    return decode_text(data, str(path))
+
+
+def decode_text(data: bytes, name: str) -> str:
+    """The text of a file's bytes (see `read_text`); `name` is what the errors call it."""
+    if b"\0" in data:
+        raise InputError(f"{name} is not a text file: it holds a zero byte at offset {data.index(0)}")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{name} is not UTF-8: byte {data[error.start]:#04x} at offset {error.start}; save it as UTF-8"
+        ) from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise InputError(f"{name} is empty: expected some lines of text")
+    return text
+
+
+def vocabulary_of(text: str) -> str:
+    """All characters of the text, each once: newline first, then the others in the order of Unicode."""
+    return BOUNDARY + "".join(sorted(set(text) - {BOUNDARY}))
+
+
+def encode(text: str, vocabulary: str) -> list[int]:
+    """The integer of each character. Raises InputError, naming it, for one that the vocabulary does not have."""
+    ids = _ids(vocabulary)
+    for character in text:
+        if character not in ids:
+            known = vocabulary.replace(BOUNDARY, "")
+            raise InputError(f"the model has never seen the character {character!r}; it knows {known!r}")
+    return [ids[character] for character in text]
+
+
+@lru_cache(maxsize=8)
+def _ids(vocabulary: str) -> dict[str, int]:
+    return {character: i for i, character in enumerate(vocabulary)}
+
+
+def decode(ids: list[int], vocabulary: str) -> str:
+    """The text of some integers: the inverse of `encode`."""
+    return "".join(vocabulary[i] for i in ids)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text made ready: its vocabulary, what its documents are, and the sequences to train on and to validate on."""
+
+    vocabulary: str
+    documents: str  # "lines" or "stream"
+    training: list[list[int]]
+    validation: list[list[int]]
+
+
+def make_corpus(text: str, n_positions: int, seed: int, documents: str = "auto") -> Corpus:
+    """Cut a text into sequences of at most n_positions + 1 integers and hold a tenth of the distinct ones out.
+
+    `documents` is "lines", "stream" or, to let the text decide, "auto". Equal sequences are never on both sides.
+    Raises InputError for a text in which there is nothing to learn or nothing to hold out, or a line too long.
+    """
+    vocabulary = vocabulary_of(text)
+    if len(vocabulary) < 3:
+        raise InputError(f"the text has only one distinct character, {vocabulary[-1]!r}: there is nothing to learn")
+    lines = [line for line in text.split(BOUNDARY) if line]
+    longest = max(lines, key=len)
+    if documents == "auto":
+        documents = "lines" if len(longest) < n_positions else "stream"
+    if documents == "lines":
+        if len(longest) >= n_positions:
+            raise InputError(
+                f"the line {longest[:40]!r} has {len(longest)} characters, the context has room for "
+                f"{n_positions - 1}: use --block-size {len(longest) + 1} or --documents stream"
+            )
+        texts = [BOUNDARY + line + BOUNDARY for line in lines]
+    else:
+        stream = BOUNDARY + text.strip(BOUNDARY) + BOUNDARY
+        texts = [stream[i : i + n_positions + 1] for i in range(0, len(stream) - 1, n_positions)]
+    distinct = sorted(set(texts))
+    if len(distinct) < 2:
+        what = "line" if documents == "lines" else f"window of {n_positions} characters"
+        raise InputError(f"the text has only one distinct {what}: expected at least two, one to hold out")
+    chosen = np.random.default_rng([seed, len(distinct)]).permutation(len(distinct))[: max(1, len(distinct) // 10)]
+    held_out = {distinct[i] for i in chosen}
+    return Corpus(
+        vocabulary=vocabulary,
+        documents=documents,
+        training=[encode(text, vocabulary) for text in texts if text not in held_out],
+        validation=[encode(text, vocabulary) for text in texts if text in held_out],
+    )
+
+
+def batches(
+    sequences: list[list[int]], batch_size: int, seed: int, dtype: Any = np.float32
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Endless batches of shuffled sequences as (tokens, weights), all sequences used before any is used again.
+
+    Sequences are drawn for several batches at once and dealt out by length, so that little is wasted on padding;
+    the batches then come in random order. See `padded` for the arrays.
+    """
+    size = POOL * batch_size
+    for pool in count():
+        drawn = [sequences[i] for i in _shuffled(len(sequences), seed, pool * size, (pool + 1) * size)]
+        drawn.sort(key=len)
+        for i in np.random.default_rng([seed, 1, pool]).permutation(POOL):
+            yield padded(drawn[i * batch_size : (i + 1) * batch_size], dtype)
+
+
+def _shuffled(n: int, seed: int, start: int, stop: int) -> list[int]:
+    """Entries start to stop of an endless list in which each n entries are 0 to n - 1 in a new random order."""
+    first, last = start // n, (stop - 1) // n
+    epochs = [np.random.default_rng([seed, 0, epoch]).permutation(n) for epoch in range(first, last + 1)]
+    return np.concatenate(epochs)[start - first * n : stop - first * n].tolist()
+
+
+def padded(sequences: list[list[int]], dtype: Any = np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """Some sequences as arrays: tokens [batch, t + 1], integers, and weights [batch, t], for t predictions at most.
+
+    Shorter sequences are filled up with predictions of weight 0. All others weigh the same, and so much that the
+    mean over the batch of the weighted sums is the mean over all predicted characters.
+    """
+    longest = max(len(sequence) for sequence in sequences)
+    characters = sum(len(sequence) - 1 for sequence in sequences)
+    tokens = np.zeros((len(sequences), longest), np.int64)
+    weights = np.zeros((len(sequences), longest - 1), dtype)
+    for i, sequence in enumerate(sequences):
+        tokens[i, : len(sequence)] = sequence
+        weights[i, : len(sequence) - 1] = len(sequences) / characters
+    return tokens, weights

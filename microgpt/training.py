@@ -1,0 +1,107 @@
+"""The training loop: batches in, better parameters out. It knows nothing of GPTs and nothing of engines.
+
+`train` is a generator: each turn takes one step and tells about it; whoever runs it looks, prints, saves, or stops.
+
+    for update in train(step, parameters, batches, settings):
+        print(update.step, update.loss)
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from microgpt.adam import adam, scheduled_learning_rate
+from microgpt.errors import DivergenceError, InputError
+from microgpt.parameters import Arrays, flatten, views
+from microgpt.text import padded
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to descend: everything about the steps but the gradient."""
+
+    steps: int
+    learning_rate: float  # at its highest
+    warmup: int  # steps until it is there
+    weight_decay: float = 0.0  # of matrices; biases and gains do not decay
+    grad_clip: float = 1.0  # the greatest norm of a gradient; 0 for no limit
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one step found and did."""
+
+    step: int  # the first is 1
+    loss: float  # of this step's batch, before the step; nats per character for a language model
+    learning_rate: float
+    gradient_norm: float  # of all parameters together, before clipping
+
+
+def train(
+    value_and_grad: Callable[..., tuple[float, Any]],
+    parameters: Arrays,
+    batches: Iterable[tuple[Any, ...]],
+    schedule: Schedule,
+) -> Iterator[Update]:
+    """Take the schedule's steps of Adam, one batch each, and yield after each step.
+
+    `value_and_grad(parameters, *batch)` gives the loss and its gradients. The arrays in `parameters` become views of
+    one flat vector, which every step changes in place. Raises DivergenceError, with the parameters as they were
+    before the step, if the loss or the gradient is not finite or the engine refuses to compute it.
+    """
+    shapes = {name: array.shape for name, array in parameters.items()}
+    vector = flatten(parameters)
+    decay = np.zeros_like(vector)
+    for array in views(decay, shapes).values():
+        if array.ndim > 1:
+            array[...] = schedule.weight_decay
+    parameters.update(views(vector, shapes))
+    m, v = np.zeros_like(vector), np.zeros_like(vector)
+    for step, batch in zip(range(1, schedule.steps + 1), batches, strict=False):
+        with divergence_named(f"at step {step}"):
+            loss, gradients = value_and_grad(parameters, *batch)
+        gradient = flatten(gradients)
+        norm = float(np.linalg.norm(gradient.astype(np.float64)))
+        if not isfinite(loss) or not isfinite(norm):
+            raise DivergenceError(f"training diverged at step {step}: the loss is {loss}, the gradient's norm {norm}")
+        if schedule.grad_clip and norm > schedule.grad_clip:
+            gradient *= schedule.grad_clip / norm
+        rate = scheduled_learning_rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
+        vector[...], m, v = adam(vector, gradient, m, v, step, rate, weight_decay=decay)
+        yield Update(step, loss, rate, norm)
+
+
+def mean_loss(
+    evaluated_loss: Callable[..., np.ndarray], parameters: Arrays, sequences: list[list[int]], batch_size: int = 64
+) -> float:
+    """The loss over all characters of the sequences, each counting the same: nats per character.
+
+    `evaluated_loss(parameters, tokens, weights)` gives the weighted sum of each row, as `evaluate(loss)` does.
+    Raises DivergenceError if it is not finite.
+    """
+    total = 0.0
+    in_order = sorted(sequences, key=len)
+    with divergence_named("in validation"):
+        for start in range(0, len(in_order), batch_size):
+            tokens, weights = padded(in_order[start : start + batch_size])
+            total += float(evaluated_loss(parameters, tokens, (weights > 0).astype(weights.dtype)).sum())
+    loss = total / sum(len(sequence) - 1 for sequence in sequences)
+    if not isfinite(loss):
+        raise DivergenceError(f"training diverged: the validation loss is {loss}")
+    return loss
+
+
+@contextmanager
+def divergence_named(where: str) -> Iterator[None]:
+    """Turn what an engine raises at numbers that went astray (a logarithm of 0, an overflow) into a DivergenceError."""
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is looked for, and named, by the callers
+            yield
+    except InputError:
+        raise
+    except (ValueError, ArithmeticError) as error:
+        raise DivergenceError(f"training diverged {where}: {error}") from error

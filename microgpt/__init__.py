@@ -1,0 +1,24 @@
+"""A GPT-2 whose every number comes from five scalar operations: `+`, `*`, `**`, `log` and `exp`.
+
+Read value.py, functions.py, gpt.py and adam.py, in this order: they are the whole of it.
+"""
+
+from microgpt.checkpoint import Run, load_run
+from microgpt.engine import evaluate, value_and_grad
+from microgpt.sampling import Choice, sample
+from microgpt.value import Value, exp, largest, log, pick
+
+__version__ = "0.1.0"
+__all__ = [
+    "Choice",
+    "Run",
+    "Value",
+    "evaluate",
+    "exp",
+    "largest",
+    "load_run",
+    "log",
+    "pick",
+    "sample",
+    "value_and_grad",
+]

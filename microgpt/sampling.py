@@ -1,0 +1,119 @@
+"""From logits to text: the model writes, one character at a time.
+
+Everything here runs on plain floats: the same `gpt` function as in training, without a graph. Each character costs
+one position, because the cache remembers the keys and values of those before.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from microgpt.checkpoint import Run
+from microgpt.errors import InputError
+from microgpt.functions import Vector, softmax
+from microgpt.gpt import GPTConfig, Parameters, empty_cache, gpt
+from microgpt.text import BOUNDARY, decode, encode
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the next character is chosen from its probabilities."""
+
+    temperature: float = 1.0  # below 1 more careful, above 1 more daring; 0 always takes the likeliest
+    top_k: int | None = None  # choose among so many of the likeliest only
+
+
+def probabilities(logits: Vector, choice: Choice) -> list[float]:  # [vocab_size] -> [vocab_size]
+    """The chance of each character to be the next one."""
+    if choice.temperature == 0:
+        likeliest = logits.index(max(logits))
+        return [float(i == likeliest) for i in range(len(logits))]
+    greatest = max(logits)
+    scaled = [(logit - greatest) / choice.temperature for logit in logits]
+    if choice.top_k is not None and choice.top_k < len(logits):
+        kept = sorted(range(len(logits)), key=lambda i: -logits[i])[: choice.top_k]
+        weights = softmax([scaled[i] for i in kept])
+        chances = dict(zip(kept, weights, strict=True))
+        return [chances.get(i, 0.0) for i in range(len(logits))]
+    return softmax(scaled)
+
+
+def choose(chances: list[float], rng: np.random.Generator) -> int:
+    """Draw an index with the given chances."""
+    point = rng.random() * sum(chances)
+    for i, chance in enumerate(chances):
+        point -= chance
+        if point < 0:
+            return i
+    return max(range(len(chances)), key=chances.__getitem__)  # only when rounding has left a little over
+
+
+def generate(
+    params: Parameters, config: GPTConfig, tokens: list[int], rng: np.random.Generator, choice: Choice
+) -> Iterator[int]:
+    """Endless next tokens after some first ones, which must be at least one and fit in the context.
+
+    Past the context, the window slides: the model reads the later half of the window again, as positions 0, 1, ...,
+    and goes on from there.
+    """
+    half = (config.n_positions + 1) // 2
+    window, read = list(tokens), 0
+    cache = empty_cache(config)
+    while True:
+        if len(window) > config.n_positions:
+            window, read = window[-half:], 0
+            cache = empty_cache(config)
+        while read < len(window):
+            logits = gpt(params, config, window[read], read, cache)  # [vocab_size]
+            read += 1
+        window.append(choose(probabilities(logits, choice), rng))
+        yield window[-1]
+
+
+def sample(run: Run, prompt: str = "", **options: Any) -> str:
+    """One new document, the prompt included: see `stream` for the options and the errors."""
+    return prompt + "".join(stream(run, prompt, **options))
+
+
+def stream(
+    run: Run,
+    prompt: str = "",
+    seed: int = 0,
+    index: int = 0,
+    choice: Choice | None = None,
+    max_new_tokens: int | None = None,
+) -> Iterator[str]:
+    """The characters of one new document, one by one as they are chosen, without the prompt.
+
+    Sample number `index` of a seed has its own random numbers, however many are drawn. A line ends before its closing
+    newline or where the context is full; prose ends after `max_new_tokens` (default: 500) characters.
+    Raises InputError for a prompt with a character the model never saw, or one longer than the context.
+    """
+    lines = run.documents == "lines"
+    tokens = prompt_tokens(run, prompt)
+    if lines:
+        room = run.config.n_positions + 1 - len(tokens)  # the last one chosen needs no position of its own
+        limit = room if max_new_tokens is None else min(room, max_new_tokens)
+    else:
+        limit = 500 if max_new_tokens is None else max_new_tokens
+    params = {name: array.tolist() for name, array in run.parameters.items()}
+    rng = np.random.default_rng([seed, index])
+    chosen = generate(params, run.config, tokens, rng, choice or Choice())
+    for _, token in zip(range(limit), chosen, strict=False):
+        character = decode([token], run.vocabulary)
+        if lines and character == BOUNDARY:
+            return
+        yield character
+
+
+def prompt_tokens(run: Run, prompt: str) -> list[int]:
+    """What the model reads before it writes: for lines a newline and the prompt, for prose the prompt or a newline."""
+    if run.documents == "lines" and BOUNDARY in prompt:
+        raise InputError(f"the prompt {prompt!r} has a newline in it: this model writes single lines")
+    text = BOUNDARY + prompt if run.documents == "lines" else prompt or BOUNDARY
+    if len(text) > run.config.n_positions:
+        room = run.config.n_positions - len(text) + len(prompt)
+        raise InputError(f"the prompt has {len(prompt)} characters, the context has room for {room}")
+    return encode(text, run.vocabulary)

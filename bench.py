@@ -157,7 +157,7 @@ def main() -> int:
     tokens[:, 1:-1] = np.random.default_rng(settings.seed).integers(1, 27, (1, settings.letters))
     weights = np.full((1, positions), 1 / positions)
     gpt_loss = partial(loss, config=config)
-    ours, textbook = value_and_grad(gpt_loss), textbook_value_and_grad(gpt_loss)
+    ours, textbook = value_and_grad(gpt_loss, "scalar"), textbook_value_and_grad(gpt_loss)
     sys.setrecursionlimit(1_000_000)  # the textbook's backward needs it
 
     same = np.isclose(ours(parameters, tokens, weights)[0], textbook(parameters, tokens, weights)[0], rtol=1e-12)

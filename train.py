@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from microgpt.checkpoint import Metrics, Run, create_run_directory, write_parameters, write_run
 from microgpt.command_line import FAILED, INTERRUPTED, complain, interruption, option, parse, require, run_script
-from microgpt.engine import evaluate, value_and_grad
+from microgpt.engine import ENGINES, evaluate, value_and_grad
 from microgpt.errors import DivergenceError
 from microgpt.gpt import GPTConfig, loss
 from microgpt.parameters import initial_parameters
@@ -29,19 +29,20 @@ class Settings:
     documents: str = option(
         "auto", "what a document is: each line, the whole text, or as it fits", ("auto", "lines", "stream")
     )
-    steps: int = option(300, "how many times to improve the parameters")
-    batch_size: int = option(4, "sequences (names) a step learns from")
+    steps: int = option(2000, "how many times to improve the parameters")
+    batch_size: int = option(64, "sequences (names) a step learns from")
     n_layer: int = option(1, "blocks of attention and MLP, one after the other")
     n_head: int = option(4, "attention heads a block")
-    n_embd: int = option(16, "numbers that describe a position; a multiple of the heads")
+    n_embd: int = option(32, "numbers that describe a position; a multiple of the heads")
     block_size: int = option(16, "positions the model can look back on: its context")
     learning_rate: float = option(0.01, "how far a step moves, at most; lower it if training diverges")
-    warmup: int = option(20, "steps until the learning rate is at its highest")
+    warmup: int = option(100, "steps until the learning rate is at its highest")
     weight_decay: float = option(0.0, "how strongly weights are pulled to 0 (AdamW)")
     grad_clip: float = option(1.0, "the largest norm of a gradient, longer ones are shortened; 0 for no limit")
     eval_interval: int | None = option(None, "steps between validations (default: a fifth of all steps)")
     seed: int = option(0, "of all that is random: the same seed gives the same run")
-    engine: str = option("scalar", "what computes losses and gradients", ("scalar",))
+    engine: str = option("compiled", "what computes losses and gradients: fast, or to be understood", ENGINES)
+    threads: int | None = option(None, "threads to compute on; they do not change the result (default: one a core)")
 
 
 def check(settings: Settings) -> None:
@@ -55,8 +56,9 @@ def check(settings: Settings) -> None:
         value = getattr(settings, name)
         require(name, value, 0 <= value < inf, "0 or a positive number")
     require("learning_rate", settings.learning_rate, 0 < settings.learning_rate < inf, "a positive number")
-    interval = settings.eval_interval
-    require("eval_interval", interval, interval is None or interval >= 1, "a positive integer")
+    for name in ("eval_interval", "threads"):
+        value = getattr(settings, name)
+        require(name, value, value is None or value >= 1, "a positive integer")
     n_embd, n_head = settings.n_embd, settings.n_head
     require("n_embd", n_embd, n_embd % n_head == 0, f"a multiple of --n-head {n_head}")
 
@@ -89,12 +91,12 @@ def main() -> int:
         settings.steps, settings.learning_rate, settings.warmup, settings.weight_decay, settings.grad_clip
     )
     updates = train(
-        value_and_grad(gpt_loss, settings.engine),
+        value_and_grad(gpt_loss, settings.engine, settings.threads),
         parameters,
         batches(corpus.training, settings.batch_size, settings.seed),
         schedule,
     )
-    evaluated_loss = evaluate(gpt_loss, settings.engine)
+    evaluated_loss = evaluate(gpt_loss, settings.engine, settings.threads)
     interval = settings.eval_interval or max(1, settings.steps // 5)
     start = time.perf_counter()
     losses: list[float] = []  # of each validation; the parameters with the lowest are kept

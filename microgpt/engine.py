@@ -20,14 +20,26 @@ import numpy as np
 from microgpt.errors import InputError
 from microgpt.value import Value
 
+ENGINES = ("compiled", "scalar")
 
-def value_and_grad(loss: Callable[..., Any], engine: str = "scalar") -> Callable[..., tuple[float, Any]]:
+
+def value_and_grad(
+    loss: Callable[..., Any], engine: str = "compiled", threads: int | None = None
+) -> Callable[..., tuple[float, Any]]:
     """Turn the loss of one example into a function of (params, *arrays) that returns (mean loss, gradients).
 
     The mean is over the batch. The gradients are arrays in the nesting, shapes and dtypes of the parameters.
     Raises TypeError or InputError (a ValueError), naming the argument, for arrays that do not fit the above.
+
+    The engine "scalar" calls the loss on Values, example by example: to be understood. The engine "compiled" records
+    it once for each shape of example and runs it as array instructions, on `threads` threads (None: one a core): to
+    be fast. The results do not depend on the number of threads.
     """
     check_engine(engine)
+    if engine == "compiled":
+        from microgpt.compiler import front  # only now, because this imports Numba
+
+        return front.value_and_grad(loss, threads)
 
     def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
         examples = rows(arguments)
@@ -50,13 +62,17 @@ def value_and_grad(loss: Callable[..., Any], engine: str = "scalar") -> Callable
     return mean_loss_and_gradients
 
 
-def evaluate(function: Callable[..., Any], engine: str = "scalar") -> Callable[..., Any]:
+def evaluate(function: Callable[..., Any], engine: str = "compiled", threads: int | None = None) -> Callable[..., Any]:
     """Turn a function of one example into a function of (params, *arrays) that returns its results as arrays.
 
     It takes the same arguments as `value_and_grad`. Where the function returns a scalar the result is an array
     [batch], where it returns (nested) lists of scalars, an array [batch, ...]; tuples and dicts keep their form.
     """
     check_engine(engine)
+    if engine == "compiled":
+        from microgpt.compiler import front
+
+        return front.evaluate(function, threads)
 
     def results(params: Any, *arguments: Any) -> Any:
         numbers = map_arrays(lambda array: array.tolist(), checked_parameters(params))
@@ -67,8 +83,8 @@ def evaluate(function: Callable[..., Any], engine: str = "scalar") -> Callable[.
 
 def check_engine(engine: str) -> None:
     """Raise ValueError unless there is such an engine."""
-    if engine != "scalar":
-        raise ValueError(f"there is no engine {engine!r}: expected 'scalar'")
+    if engine not in ENGINES:
+        raise ValueError(f"there is no engine {engine!r}: expected one of {', '.join(ENGINES)}")
 
 
 @contextmanager

@@ -178,6 +178,8 @@ def pick(items: Sequence[Any], index: int) -> Any:
 
     The index carries no gradient. A negative or too large one raises an IndexError.
     """
+    if hasattr(index, "pick"):  # an integer that is being recorded, by the compiler
+        return index.pick(items)
     if not 0 <= index < len(items):
         raise IndexError(f"index {index} is out of range: expected 0 to {len(items) - 1}")
     return items[index]
@@ -185,4 +187,7 @@ def pick(items: Sequence[Any], index: int) -> Any:
 
 def largest(items: Sequence[Any]) -> Any:
     """The greatest of some scalars, as a constant: no gradient flows through it (PyTorch's `detach`)."""
+    for item in items:
+        if hasattr(item, "largest"):  # a scalar that is being recorded
+            return item.largest(items)
     return max(item.data if isinstance(item, Value) else item for item in items)

@@ -1,0 +1,146 @@
+"""The front of the engine "compiled": `value_and_grad` and `evaluate` as in microgpt/engine.py."""
+
+import inspect
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from microgpt.compiler.program import Program
+from microgpt.engine import checked_arguments, checked_parameters, map_arrays
+
+MANY_PROGRAMS = 100  # a caller who makes more probably has a new shape in every batch
+
+
+class Compiled:
+    """A function with a program for each shape of example that it has met.
+
+    Args:
+        function: of the parameters and one example, in the five operations on scalars.
+        threads: how many to use at most; None for one a core. The results do not depend on it.
+        kept: how many programs to keep; the one that was not used for the longest time makes room.
+    """
+
+    def __init__(self, function: Callable[..., Any], threads: int | None, kept: int = 4 * MANY_PROGRAMS):
+        self.function = function
+        self.threads = threads or os.cpu_count() or 1
+        self.programs: dict[Any, Program] = {}
+        self.kept = kept
+        self.made = 0
+
+    def program(self, params: Any, arrays: list[np.ndarray]) -> Program:
+        """The program for parameters and arguments of these shapes: recorded and compiled when first met."""
+        shapes = map_arrays(lambda array: array.shape, params)
+        kinds = ["float" if array.dtype.kind == "f" else "int" for array in arrays]
+        key = (repr(shapes), tuple(kinds), tuple(array.shape[1:] for array in arrays))
+        program = self.programs.pop(key, None)
+        if program is None:
+            arguments = [
+                (name, kind, array.shape[1:])
+                for name, kind, array in zip(argument_names(self.function, len(arrays)), kinds, arrays, strict=True)
+            ]
+            program = Program(self.function, shapes, arguments)
+            self.made += 1
+            if self.made == MANY_PROGRAMS:
+                warnings.warn(
+                    f"{MANY_PROGRAMS} programs were compiled for one function, one for each shape of example: "
+                    "pad the examples to fewer different shapes",
+                    stacklevel=4,
+                )
+            if len(self.programs) >= self.kept:
+                self.programs.pop(next(iter(self.programs)))
+        self.programs[key] = program  # the last in order is the one used last
+        return program
+
+    def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> tuple[Any, ...]:
+        """Run the program for these arguments: (the program, the parameters, its results, its gradient)."""
+        params = checked_parameters(params)
+        arrays = checked_arguments(arguments)
+        program = self.program(params, arrays)
+        leaves: list[np.ndarray] = []
+        map_arrays(leaves.append, params)
+        dtype = np.result_type(*leaves) if leaves else np.dtype(np.float64)
+        p = np.concatenate([leaf.ravel() for leaf in leaves]).astype(dtype, copy=False) if leaves else np.zeros(0)
+        batch = len(arrays[0]) if arrays else 1
+        integers = examples_in_columns([a for a in arrays if a.dtype.kind != "f"], np.int64, batch)
+        floats = examples_in_columns([a for a in arrays if a.dtype.kind == "f"], dtype, batch)
+        check_integers(integers, program)
+        results, gradient = program.run(p, integers, floats, batch, self.threads, with_gradient)
+        return program, params, results, gradient
+
+
+def value_and_grad(loss: Callable[..., Any], threads: int | None = None) -> Callable[..., tuple[float, Any]]:
+    """See `microgpt.value_and_grad`."""
+    compiled = Compiled(loss, threads)
+
+    def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
+        program, params, results, gradient = compiled.run(params, arguments, True)
+        if program.form != 0:
+            raise TypeError(f"the loss returned {type(program.form).__name__}: expected a single scalar")
+        return float(results[0].mean(dtype=np.float64)), unflatten(gradient, params)
+
+    return mean_loss_and_gradients
+
+
+def evaluate(function: Callable[..., Any], threads: int | None = None) -> Callable[..., Any]:
+    """See `microgpt.evaluate`."""
+    compiled = Compiled(function, threads)
+
+    def evaluated(params: Any, *arguments: Any) -> Any:
+        program, params, results, _ = compiled.run(params, arguments, False)
+        return in_form(results, program.form)
+
+    return evaluated
+
+
+def argument_names(function: Callable[..., Any], count: int) -> list[str]:
+    """What the function calls its arguments after the parameters."""
+    try:
+        names = list(inspect.signature(function).parameters)[1 : count + 1]
+    except (TypeError, ValueError):
+        names = []
+    return names + [f"argument {i + 1}" for i in range(len(names), count)]
+
+
+def examples_in_columns(arrays: list[np.ndarray], dtype: Any, batch: int) -> np.ndarray:
+    """All numbers of each example as a column: [numbers of an example, batch]."""
+    rows = [array.reshape(batch, -1).T for array in arrays]
+    return np.ascontiguousarray(np.concatenate([np.zeros((0, batch)), *rows]), dtype)
+
+
+def check_integers(integers: np.ndarray, program: Program) -> None:
+    """Raise an IndexError, naming the integer, the example and the bound, for one that picks beyond a list."""
+    wrong = (integers < 0) | (integers >= program.bounds[:, None])
+    wrong &= (program.bounds != np.iinfo(np.int64).max)[:, None]
+    if wrong.any():
+        place, example = np.argwhere(wrong)[0]
+        raise IndexError(
+            f"{program.integers[place]} is {integers[place, example]} in row {example} of the batch: "
+            f"expected 0 to {program.bounds[place] - 1}, the length of what it picks from"
+        )
+
+
+def unflatten(vector: np.ndarray, params: Any) -> Any:
+    """A flat vector as arrays in the nesting, shapes and dtypes of the parameters."""
+    end = 0
+
+    def next_part(array: np.ndarray) -> np.ndarray:
+        nonlocal end
+        end += array.size
+        return vector[end - array.size : end].reshape(array.shape).astype(array.dtype, copy=False)
+
+    return map_arrays(next_part, params)
+
+
+def in_form(results: np.ndarray, form: Any) -> Any:
+    """The results of a batch as arrays, nested as the function returned them; lists of scalars become axes."""
+    if isinstance(form, dict):
+        return {key: in_form(results, entry) for key, entry in form.items()}
+    if isinstance(form, tuple):
+        return tuple(in_form(results, entry) for entry in form)
+    if isinstance(form, int):
+        return results[form]
+    places = np.array(form, np.int64)
+    return np.moveaxis(results[places], -1, 0)

@@ -1,0 +1,235 @@
+"""What ties the steps together: a function of scalars in, a program that runs on batches out.
+
+A `Program` is made for one shape of example. It keeps the encoded instructions, and storage for each thread.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from microgpt.compiler import kernels
+from microgpt.compiler.groups import Instruction, Layout, find_groups
+from microgpt.compiler.record import CONSTANT, Argument, Record, Shapes, record_function
+from microgpt.compiler.sums import Program as Sums
+from microgpt.compiler.sums import find_sums
+
+LANES = (8, 16, 32)  # examples a block, for small and large batches
+PARTS = 8  # into which the blocks of a batch are put at most, each with a gradient of its own
+
+
+@dataclass
+class Encoded:
+    """Instructions as the kernels read them; floats in the precision of the run."""
+
+    code: np.ndarray
+    runs: np.ndarray
+    constants: np.ndarray
+    operands: np.ndarray
+    coefficients: np.ndarray
+    index: np.ndarray
+    scratch_rows: int
+    weights: int
+
+
+class Program:
+    """A function of one example, compiled for one shape of it.
+
+    Args:
+        function: of the parameters and one example, in the five operations on scalars.
+        shapes: the nesting of the parameters with shapes in place of arrays.
+        arguments: the name, "int" or "float", and shape of each argument of an example.
+    """
+
+    def __init__(self, function: Callable[..., Any], shapes: Shapes, arguments: list[Argument]):
+        record = record_function(function, shapes, arguments)
+        sums = find_sums(record)
+        layout = find_groups(sums)
+        self.operations = len(record)
+        self.form = record.form
+        self.integers = record.integers
+        self.layout = layout
+        self.bounds = bounds(record)
+        self.outputs = layout.row[np.array(record.outputs, np.int64)].astype(np.int64)
+        self.encoded = encode(layout, sums)
+        self.memory: dict[tuple[Any, ...], list[np.ndarray]] = {}
+        self.lock = Lock()  # of the storage
+
+    def storage(self, dtype: Any, lanes: int, thread: int) -> list[np.ndarray]:
+        """Rows, gradients, scratch rows and scratch parameters of a thread; gradients are zero between calls."""
+        key = (dtype, lanes, thread)
+        if key not in self.memory:
+            e = self.encoded
+            sizes = (self.layout.size * lanes, self.layout.size * lanes, e.scratch_rows * lanes, e.weights)
+            self.memory[key] = [np.zeros(max(1, size), dtype) for size in sizes]
+        return self.memory[key]
+
+    def run(
+        self, p: np.ndarray, integers: np.ndarray, floats: np.ndarray, batch: int, threads: int, with_gradient: bool
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Run the program on a batch.
+
+        Args:
+            p: all parameters, flat. integers, floats: those of each example, [count, batch], in rows.
+
+        Returns:
+            The results [outputs, batch] and, if wanted, the gradient of the mean of the first one, flat as p.
+        """
+        lanes = next((size for size in LANES if size >= batch), LANES[-1])
+        blocks = -(-batch // lanes)
+        padding = ((0, 0), (0, blocks * lanes - batch))  # the last block is filled up with the last example
+        if padding[1][1]:
+            integers, floats = np.pad(integers, padding, "edge"), np.pad(floats, padding, "edge")
+        results = np.empty((len(self.outputs), blocks * lanes), p.dtype)
+        seeds = np.zeros(blocks * lanes if with_gradient else 0, p.dtype)
+        seeds[:batch] = 1 / batch
+        e = self.encoded
+        constants, coefficients = self.floats(p.dtype)
+        parts = min(blocks, PARTS)
+        gradients = np.zeros((parts if with_gradient else 1, len(p) if with_gradient else 0), p.dtype)
+
+        def work(thread: int) -> None:
+            x, g, scratch, weights = self.storage(p.dtype, lanes, thread)
+            for part in range(thread, parts, threads):
+                kernels.run(
+                    e.code, e.runs, constants, e.operands, coefficients, e.index, p,
+                    gradients[part if with_gradient else 0], x, g, np.uint64(lanes), integers, floats, scratch, weights,
+                    self.outputs, results, seeds, part * blocks // parts, (part + 1) * blocks // parts,
+                )  # fmt: skip
+
+        threads = min(threads, parts)
+        with self.lock:
+            others = [pool().submit(work, thread) for thread in range(1, threads)]
+            work(0)
+            for other in others:
+                other.result()
+        gradient = None
+        if with_gradient:
+            gradient = gradients[0]
+            for part in range(1, parts):  # in this order, whoever computed them
+                gradient += gradients[part]
+        return results[:, :batch], gradient
+
+    def floats(self, dtype: Any) -> list[np.ndarray]:
+        """The constants and coefficients in a precision."""
+        if (dtype,) not in self.memory:
+            self.memory[(dtype,)] = [self.encoded.constants.astype(dtype), self.encoded.coefficients.astype(dtype)]
+        return self.memory[(dtype,)]
+
+
+_pools: list[ThreadPoolExecutor] = []
+
+
+def pool() -> ThreadPoolExecutor:
+    """The threads that help the calling one: made when first needed."""
+    if not _pools:
+        _pools.append(ThreadPoolExecutor(max_workers=64, thread_name_prefix="microgpt"))
+    return _pools[0]
+
+
+def bounds(record: Record) -> np.ndarray:
+    """For each integer of an example how many candidates the shortest list has that it picks from."""
+    limits = np.full(len(record.integers), np.iinfo(np.int64).max)
+    for place, count in record.picks:
+        limits[place] = min(limits[place], count)
+    return limits
+
+
+def encode(layout: Layout, sums: Sums) -> Encoded:
+    """Turn instructions into the tables that the kernels read."""
+    code = np.zeros((len(layout.instructions), 15), np.int64)
+    runs, constants, operands, coefficients = [], [], [], []
+    index: list[np.ndarray] = []
+    extra: list[float] = []
+    n_runs = n_terms = n_index = scratch = weights = 0
+
+    def indexed(values: np.ndarray) -> int:
+        nonlocal n_index
+        index.append(np.asarray(values, np.int64).ravel())
+        n_index += index[-1].size
+        return n_index - index[-1].size
+
+    for line, instruction in zip(code, layout.instructions, strict=True):
+        line[:5] = kernels.OPERATIONS[instruction.operation], instruction.start, len(instruction.nodes), n_runs, n_runs
+        line[14] = -1
+        if instruction.runs is not None:
+            table = instruction.runs.table.copy()
+            table[:, 2] += n_terms
+            if (table[:, 3:] == 0).all() and not instruction.runs.constants.any():
+                table = table[:0]  # a product to which nothing is added
+            else:
+                runs.append(table)
+                constants.append(instruction.runs.constants)
+                operands.append(instruction.runs.operands)
+                coefficients.append(instruction.runs.coefficients)
+                n_terms += len(instruction.runs.operands)
+            n_runs += len(table)
+            line[4] = n_runs
+        if instruction.operation == "pow":
+            extra.append(instruction.exponent)
+            line[14] = -len(extra)
+        elif instruction.operation == "product":
+            scratch, weights = encode_product(line, instruction, indexed, extra, scratch, weights)
+        elif instruction.operation == "load":
+            leaves = instruction.nodes
+            numbers = np.array(sums.left[leaves], np.int64)
+            for i in np.flatnonzero(sums.kind[leaves] == CONSTANT):
+                extra.append(float(sums.constants[sums.right[leaves[i]]]))
+                numbers[i] = -len(extra)
+            line[5] = indexed(numbers)
+        elif instruction.operation == "pick":
+            assert instruction.candidates is not None
+            assert instruction.integers is not None
+            line[5:8] = instruction.candidates.shape[1], indexed(instruction.candidates), indexed(instruction.integers)
+        elif instruction.operation == "pick parameter":
+            candidates = instruction.candidates
+            assert candidates is not None
+            assert instruction.integers is not None
+            strides = candidates[:, 1] - candidates[:, 0] if candidates.shape[1] > 1 else np.zeros(len(candidates))
+            line[5:8] = indexed(strides), indexed(candidates[:, 0]), indexed(instruction.integers)
+    all_constants = np.concatenate([*constants, np.array(extra[::-1])])
+    code[:, 14] += len(all_constants) * (code[:, 14] < 0)
+    flat_index = np.concatenate([*index, np.zeros(1, np.int64)])
+    return Encoded(
+        code,
+        np.concatenate([*runs, np.zeros((0, 7), np.int64)]),
+        all_constants,
+        np.concatenate([*operands, np.zeros((0, 2), np.int64)]).astype(np.int64),
+        np.concatenate([*coefficients, np.zeros(0)]),
+        flat_index,
+        scratch,
+        weights,
+    )
+
+
+def encode_product(
+    line: np.ndarray,
+    instruction: Instruction,
+    indexed: Callable[[np.ndarray], int],
+    extra: list[float],
+    scratch: int,
+    weights: int,
+) -> tuple[int, int]:
+    """Encode a matrix product: where its parameters and operands lie, if regularly, or a list of their places."""
+    product = instruction.product
+    assert product is not None
+    parameters, operands = product.parameters, product.operands
+    (rows, terms), columns = parameters.shape, operands.shape[1]
+    line[5:8] = rows, columns, terms
+    row_step, term_step = parameters[1, 0] - parameters[0, 0], parameters[0, 1] - parameters[0, 0]
+    regular = parameters[0, 0] + row_step * np.arange(rows)[:, None] + term_step * np.arange(terms)
+    line[8:11] = parameters[0, 0], row_step, term_step
+    line[11:14] = -1
+    if product.coefficient != 1 or row_step < 0 or not np.array_equal(parameters, regular):
+        line[11] = indexed(parameters)
+        extra.append(product.coefficient)
+        line[14] = -len(extra)
+        weights = max(weights, parameters.size)
+    line[12] = operands[0, 0]
+    if not np.array_equal(operands.ravel(), operands[0, 0] + np.arange(operands.size)):
+        line[12], line[13] = -1, indexed(operands)
+        scratch = max(scratch, operands.size)
+    return scratch, weights

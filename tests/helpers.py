@@ -1,0 +1,114 @@
+"""What several tests need: comparison with PyTorch, and small models."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from microgpt.checkpoint import Run, write_parameters, write_run
+from microgpt.gpt import GPTConfig
+from microgpt.parameters import Arrays, parameter_shapes
+from microgpt.value import Value
+
+TINY = GPTConfig(vocab_size=5, n_positions=6, n_embd=4, n_layer=1, n_head=2)
+
+
+def assert_close(ours: Any, theirs: Any) -> None:
+    """The same shape, and everywhere within 1e-9 of the largest number plus 1e-12."""
+    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    assert ours.shape == theirs.shape
+    error = np.abs(ours - theirs).max(initial=0.0)
+    assert error <= 1e-9 * np.abs(theirs).max(initial=0.0) + 1e-12
+
+
+def nested(function: Any, numbers: Any) -> Any:
+    """The same nesting of lists with the function applied to every number."""
+    return [nested(function, n) for n in numbers] if isinstance(numbers, list) else function(numbers)
+
+
+def to_values(numbers: Any) -> Any:
+    return nested(Value, numbers)
+
+
+def data_of(values: Any) -> Any:
+    return nested(lambda v: v.data, values)
+
+
+def gradients_of(values: Any) -> Any:
+    return nested(lambda v: v.grad, values)
+
+
+def double(numbers: Any) -> torch.Tensor:
+    """A PyTorch leaf in double precision."""
+    return torch.tensor(numbers, dtype=torch.float64, requires_grad=True)
+
+
+def assert_like_torch(ours: Any, theirs: Any, *inputs: Any) -> None:
+    """Our function and PyTorch's agree on the value and on the gradient to every input.
+
+    Of a vector the weighted sum 1, 2, 3, ... is differentiated, so that each of its elements counts differently.
+    """
+    values, tensors = [to_values(x) for x in inputs], [double(x) for x in inputs]
+    our_result, their_result = ours(*values), theirs(*tensors)
+    assert_close(data_of(our_result), their_result.detach())
+    if isinstance(our_result, list):
+        our_result = sum(i * y for i, y in enumerate(our_result, 1))
+        their_result = their_result @ torch.arange(1.0, len(their_result) + 1, dtype=torch.float64)
+    our_result.backward()
+    their_result.backward()
+    for value, tensor in zip(values, tensors, strict=True):
+        assert_close(gradients_of(value), tensor.grad)
+
+
+def random_parameters(config: GPTConfig, seed: int = 0) -> Arrays:
+    """Parameters in double precision in which no bias is 0 and no gain is 1, and the tokens matter most."""
+    rng = np.random.default_rng(seed)
+    parameters = {name: rng.normal(0.0, 0.3, shape) for name, shape in parameter_shapes(config).items()}
+    for name, array in parameters.items():
+        if "ln_" in name and name.endswith(".weight"):
+            parameters[name] = array + 1.0
+    parameters["wte.weight"] *= 5.0
+    return parameters
+
+
+def as_lists(parameters: Arrays) -> dict[str, Any]:
+    return {name: array.tolist() for name, array in parameters.items()}
+
+
+def hugging_face_model(config: GPTConfig, parameters: Arrays | None = None) -> GPT2LMHeadModel:
+    """The GPT-2 of transformers in double precision, of the same shape and with the same parameters."""
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=config.vocab_size,
+            n_positions=config.n_positions,
+            n_embd=config.n_embd,
+            n_layer=config.n_layer,
+            n_head=config.n_head,
+            activation_function="gelu_new",
+            layer_norm_epsilon=1e-5,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            bos_token_id=0,
+            eos_token_id=0,
+            attn_implementation="eager",
+        )
+    ).double()
+    if parameters is not None:
+        state = {f"transformer.{name}": torch.tensor(array) for name, array in parameters.items()}
+        mismatch = model.load_state_dict(state | {"lm_head.weight": state["transformer.wte.weight"]}, strict=True)
+        assert not mismatch.missing_keys
+    return model.eval()
+
+
+def make_run(directory: Path, documents: str = "lines", config: GPTConfig = TINY, seed: int = 0) -> Run:
+    """A run directory that was never trained: random parameters over the letters a, b, c, ..."""
+    vocabulary = "\n" + "".join(chr(96 + i) for i in range(1, config.vocab_size))
+    parameters = {name: array.astype(np.float32) for name, array in random_parameters(config, seed).items()}
+    directory.mkdir(parents=True, exist_ok=True)
+    run = Run(directory, config, vocabulary, documents, parameters, "ab\nba\n")
+    write_run(run, {"seed": seed})
+    write_parameters(directory, parameters, step=7, validation_loss=1.5)
+    return run

@@ -1,0 +1,58 @@
+"""A gradient check is worth something if it fails on a wrong engine: we break the engine, one line at a time."""
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import microgpt.value
+
+SOURCE = Path(microgpt.value.__file__).read_text(encoding="utf-8")
+
+
+def engine(source: str) -> ModuleType:
+    """The module that this source makes."""
+    module = ModuleType("engine")
+    exec(source, module.__dict__)
+    return module
+
+
+def gradient_check(module: ModuleType) -> None:
+    """Compare the gradients of a small expression of all five operations with finite differences."""
+
+    def expression(a, b):
+        shared = a * b + a
+        return module.log(shared) * module.exp(b) + shared**3 * (shared + b) ** -1
+
+    point, h = (0.8, 1.3), 1e-5
+    a, b = (module.Value(x) for x in point)
+    expression(a, b).backward()
+    slope_a = (expression(point[0] + h, point[1]) - expression(point[0] - h, point[1])) / (2 * h)
+    slope_b = (expression(point[0], point[1] + h) - expression(point[0], point[1] - h)) / (2 * h)
+    assert (a.grad, b.grad) == pytest.approx((slope_a, slope_b), rel=1e-6), "the gradients are wrong"
+
+
+def test_the_check_passes_on_the_engine_as_it_is():
+    gradient_check(engine(SOURCE))
+
+
+BREAKS = {
+    "sum loses one side": ('"+", (self, other), (1.0, 1.0)', '"+", (self, other), (1.0, 0.0)'),
+    "product rule swapped": ("(other.data, self.data)", "(self.data, other.data)"),
+    "power without its factor": ("x**k, k * x ** (k - 1)", "x**k, x ** (k - 1)"),
+    "power with its own exponent": ("x**k, k * x ** (k - 1)", "x**k, k * x**k"),
+    "logarithm not inverted": ("(1 / self.data,)", "(self.data,)"),
+    "exp as if it were straight": ('"exp", (self,), (power,)', '"exp", (self,), (1.0,)'),
+    "last contribution wins": ("made_of.grad += derivative", "made_of.grad = derivative"),
+    "chain rule without the chain": ("derivative * node.grad", "derivative"),
+    "from the inputs to the result": ("in reversed(order)", "in order"),
+    "inputs after what they make": ("stack.append((node, True))", "order.append(node)"),
+    "shared values visited twice": ("elif node not in seen:", "else:"),
+}
+
+
+@pytest.mark.parametrize(("right", "wrong"), BREAKS.values(), ids=BREAKS.keys())
+def test_the_check_catches_a_broken_engine(right, wrong):
+    assert SOURCE.count(right) == 1
+    with pytest.raises(AssertionError, match="the gradients are wrong"):
+        gradient_check(engine(SOURCE.replace(right, wrong)))

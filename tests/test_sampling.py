@@ -1,0 +1,211 @@
+"""From logits to text: what is likely is chosen often, and the same seed writes the same."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from helpers import as_lists, assert_close, make_run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from microgpt.errors import InputError
+from microgpt.functions import softmax
+from microgpt.gpt import empty_cache, gpt
+from microgpt.sampling import Choice, choose, generate, probabilities, sample, stream
+from microgpt.text import encode
+
+LOGITS = [0.5, 2.0, -1.0, 1.0]
+GREEDY = Choice(temperature=0)
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("lines"))
+
+
+@pytest.fixture(scope="module")
+def prose(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("prose"), documents="stream")
+
+
+def logits_after(run, tokens):
+    """What the model expects after some tokens, which it reads from the beginning."""
+    cache = empty_cache(run.config)
+    for position, token in enumerate(tokens):
+        logits = gpt(as_lists(run.parameters), run.config, token, position, cache)
+    return logits
+
+
+def likeliest(run, tokens):
+    return int(np.argmax(logits_after(run, tokens)))
+
+
+# Chances
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 1.0, 3.0])
+def test_chances_are_the_softmax_of_the_logits_over_the_temperature(temperature):
+    assert_close(probabilities(LOGITS, Choice(temperature)), softmax([logit / temperature for logit in LOGITS]))
+
+
+def test_temperature_zero_is_certain_of_the_likeliest():
+    assert probabilities(LOGITS, GREEDY) == [0.0, 1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1e-100, 5e-324])
+def test_a_tiny_temperature_is_certain_of_the_likeliest(temperature):
+    assert probabilities(LOGITS, Choice(temperature)) == [0.0, 1.0, 0.0, 0.0]
+
+
+def test_a_huge_temperature_makes_all_alike():
+    assert probabilities(LOGITS, Choice(1e300)) == [0.25] * 4
+
+
+def test_top_k_keeps_the_likeliest_in_proportion():
+    chances = probabilities(LOGITS, Choice(top_k=2))
+    both = softmax([2.0, 1.0])
+    assert_close(chances, [0.0, both[0], 0.0, both[1]])
+
+
+def test_top_k_one_is_certain_of_the_likeliest():
+    assert probabilities(LOGITS, Choice(top_k=1)) == [0.0, 1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("top_k", [4, 5, 1000])
+def test_top_k_of_all_or_more_changes_nothing(top_k):
+    assert probabilities(LOGITS, Choice(top_k=top_k)) == probabilities(LOGITS, Choice())
+
+
+def test_top_k_of_equal_logits_keeps_just_so_many():
+    assert sum(chance > 0 for chance in probabilities([1.0] * 5, Choice(top_k=2))) == 2
+
+
+@given(
+    st.lists(st.floats(-1e5, 1e5), min_size=1, max_size=9),
+    st.one_of(st.just(0.0), st.floats(1e-3, 1e3)),
+    st.one_of(st.none(), st.integers(1, 10)),
+)
+def test_chances_are_never_negative_and_sum_to_one(logits, temperature, top_k):
+    chances = probabilities(logits, Choice(temperature, top_k))
+    assert min(chances) >= 0
+    assert sum(chances) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_choices_come_as_often_as_their_chances():
+    rng = np.random.default_rng(0)
+    counts = np.bincount([choose([0.1, 0.0, 0.6, 0.3], rng) for _ in range(20_000)], minlength=4)
+    assert counts / 20_000 == pytest.approx([0.1, 0.0, 0.6, 0.3], abs=0.015)
+
+
+@given(st.integers(0, 1000), st.integers(0, 5))
+def test_what_has_no_chance_is_never_chosen(seed, i):
+    assert choose([float(i == j) for j in range(6)], np.random.default_rng(seed)) == i
+
+
+# Documents
+
+
+def test_greedy_text_always_takes_the_likeliest(prose):
+    tokens = encode("ab", prose.vocabulary)
+    for _ in range(4):
+        tokens.append(likeliest(prose, tokens))
+    written = sample(prose, "ab", choice=GREEDY, max_new_tokens=4)
+    assert encode(written, prose.vocabulary) == tokens
+
+
+def test_top_k_one_writes_what_greedy_writes(prose):
+    options = {"max_new_tokens": 30, "seed": 5}
+    assert sample(prose, choice=Choice(top_k=1), **options) == sample(prose, choice=GREEDY, **options)
+
+
+def test_the_prompt_is_the_beginning(lines):
+    assert sample(lines, "abc").startswith("abc")
+
+
+def test_the_stream_is_the_rest(lines):
+    assert "ab" + "".join(stream(lines, "ab", seed=3)) == sample(lines, "ab", seed=3)
+
+
+def test_the_prompt_matters(prose):
+    after_a, after_d = ("".join(stream(prose, prompt, max_new_tokens=40)) for prompt in "ad")
+    assert after_a != after_d
+
+
+def test_the_same_seed_and_number_write_the_same(prose):
+    assert sample(prose, seed=1, index=2) == sample(prose, seed=1, index=2)
+
+
+def test_another_seed_or_number_writes_something_else(prose):
+    assert len({sample(prose, seed=seed, index=index) for seed in (1, 2) for index in (0, 1)}) == 4
+
+
+def test_a_line_has_no_newline_and_fits_in_the_context(lines):
+    samples = [sample(lines, seed=seed) for seed in range(50)]
+    assert not any("\n" in text for text in samples)
+    assert max(map(len, samples)) <= lines.config.n_positions
+
+
+def test_lines_end_at_different_lengths(lines):
+    assert len({len(sample(lines, seed=seed)) for seed in range(50)}) > 2
+
+
+def test_a_line_ends_where_the_model_says_so(lines):
+    text = sample(lines, choice=GREEDY)
+    tokens = encode("\n" + text, lines.vocabulary)
+    assert len(tokens) > lines.config.n_positions or likeliest(lines, tokens) == 0
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_line_can_be_cut_short(lines, limit):
+    assert max(len(sample(lines, seed=seed, max_new_tokens=limit)) for seed in range(20)) == limit
+
+
+def test_prose_goes_on_past_the_context(prose):
+    assert len(sample(prose, "abc", max_new_tokens=40)) == 43
+
+
+def test_prose_is_500_characters_long_if_not_told_otherwise(prose):
+    assert len(sample(prose)) == 500
+
+
+def test_past_the_context_the_model_reads_the_later_half_of_the_window_again(prose, monkeypatch):
+    read = []
+
+    def recorded(params, config, token, position, cache):
+        read.append((position, token))
+        assert len(cache[0].keys) == position  # nothing older is remembered
+        return gpt(params, config, token, position, cache)
+
+    monkeypatch.setattr("microgpt.sampling.gpt", recorded)
+    tokens = [1, 2, 3, 4, 1, 2]  # as many as there are positions
+    chosen = generate(as_lists(prose.parameters), prose.config, tokens, np.random.default_rng(0), Choice())
+    first, second, _ = islice(chosen, 3)
+    assert read == [*enumerate(tokens), (0, 1), (1, 2), (2, first), (3, second)]
+
+
+# Prompts that cannot be
+
+
+def test_a_prompt_may_fill_the_context(lines, prose):
+    assert sample(lines, "abcda").startswith("abcda")
+    assert sample(prose, "abcdab", max_new_tokens=1).startswith("abcdab")
+
+
+@pytest.mark.parametrize(("kind", "prompt", "room"), [("lines", "abcdab", 5), ("prose", "abcdabc", 6)])
+def test_a_prompt_too_long_is_told_the_room(request, kind, prompt, room):
+    with pytest.raises(InputError, match=f"has {len(prompt)} characters, the context has room for {room}"):
+        sample(request.getfixturevalue(kind), prompt)
+
+
+def test_an_unknown_character_is_named_and_the_known_ones_are_shown(lines):
+    with pytest.raises(InputError, match=r"'x'.*'abcd'"):
+        sample(lines, "ax")
+
+
+def test_a_line_cannot_begin_with_two_lines(lines):
+    with pytest.raises(InputError, match="newline"):
+        sample(lines, "a\nb")
+
+
+def test_prose_may_begin_with_two_lines(prose):
+    assert sample(prose, "a\nb", max_new_tokens=1).startswith("a\nb")

@@ -1,0 +1,418 @@
+"""The two commands as a user meets them: what they print, what they leave behind, and how they fail."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from microgpt.checkpoint import load_run
+
+ROOT = Path(__file__).parents[1]
+NAMES = "".join(f"{first}{second}{last}\n" for first in "abc" for second in "eio" for last in ("n", "nna", "l"))
+PROSE = "the quick brown fox jumps over the lazy dog and then it sleeps under the tree; " * 3 + "the end\n"
+TINY = ["--n-embd", "4", "--n-head", "2", "--steps", "2", "--batch-size", "2", "--engine", "scalar"]
+FILES = ["config.json", "metrics.csv", "model.safetensors", "settings.json", "text.txt", "vocabulary.json"]
+
+
+def command(script, *options):
+    return [sys.executable, str(ROOT / script), *map(str, options)]
+
+
+def environment():
+    return os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+
+
+def call(script, *options, cwd):
+    """Run a script to its end."""
+    return subprocess.run(
+        command(script, *options),
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+def assert_refused(result, *expected, code=2):
+    """The script ended with this code and one line on standard error, which says all that is expected."""
+    assert result.returncode == code
+    assert len(result.stderr.splitlines()) == 1
+    assert "error: " in result.stderr
+    for text in expected:
+        assert text in result.stderr
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A directory with a file of names in it."""
+    (tmp_path / "names.txt").write_text(NAMES)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A directory in which a model of names was trained, and what the training printed. Not to be changed."""
+    directory = tmp_path_factory.mktemp("trained")
+    (directory / "names.txt").write_text(NAMES)
+    result = call("train.py", "--data", "names.txt", *TINY, cwd=directory)
+    assert result.returncode == 0, result.stderr
+    return directory, result
+
+
+@pytest.fixture(scope="session")
+def trained_prose(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("prose")
+    (directory / "fox.txt").write_text(PROSE)
+    result = call("train.py", "--data", "fox.txt", *TINY, "--block-size", "8", cwd=directory)
+    assert result.returncode == 0, result.stderr
+    return directory, result
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    """A copy of the trained run, to be changed."""
+    return shutil.copytree(trained[0] / "runs" / "names", tmp_path / "copy")
+
+
+# Training
+
+
+def test_training_tells_what_it_learns_from_and_where_it_writes(trained):
+    first, second, *_ = trained[1].stdout.splitlines()
+    assert first.startswith("25 lines to learn from, 2 held out, 9 characters, ")
+    assert second == f"writing to {Path('runs', 'names')}"
+
+
+def test_training_shows_every_validation_with_samples(trained):
+    lines = [line for line in trained[1].stdout.splitlines() if line.startswith("step ")]
+    assert [line.split()[1] for line in lines] == ["0", "1", "2"]
+    assert all("validation loss" in line for line in lines)
+
+
+def test_training_ends_with_the_next_command(trained):
+    assert trained[1].stdout.splitlines()[-1].endswith(f"python sample.py --run {Path('runs', 'names')}")
+
+
+def test_training_leaves_a_run_that_loads(trained):
+    directory = trained[0] / "runs" / "names"
+    assert sorted(path.name for path in directory.iterdir()) == FILES
+    run = load_run(directory)
+    assert (run.text, run.documents, run.vocabulary) == (NAMES, "lines", "\nabceilno")
+
+
+def test_training_keeps_its_settings(trained):
+    settings = json.loads((trained[0] / "runs" / "names" / "settings.json").read_text())
+    assert (settings["data"], settings["steps"], settings["n_embd"]) == ("names.txt", 2, 4)
+
+
+def test_metrics_have_a_row_a_step(trained):
+    with (trained[0] / "runs" / "names" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["step", "training_loss", "validation_loss", "learning_rate", "gradient_norm", "seconds"]
+    assert [row["step"] for row in rows] == ["0", "1", "2"]
+    assert all(float(row["validation_loss"]) > 0 for row in rows)
+    assert all(float(row["training_loss"]) > 0 for row in rows[1:])
+
+
+def test_a_second_run_takes_the_next_name(data):
+    for _ in range(2):
+        result = call("train.py", "--data", "names.txt", *TINY, cwd=data)
+    assert sorted(path.name for path in (data / "runs").iterdir()) == ["names", "names-2"]
+    assert "runs/names-2 (runs/names exists)" in result.stdout.replace(os.sep, "/")
+
+
+def test_the_same_seed_gives_the_same_bits(trained, data):
+    call("train.py", "--data", "names.txt", *TINY, cwd=data)
+    first, second = (load_run(path / "runs" / "names").parameters for path in (trained[0], data))
+    assert all(first[name].tobytes() == second[name].tobytes() for name in first)
+
+
+def test_another_seed_gives_others(trained, data):
+    call("train.py", "--data", "names.txt", *TINY, "--seed", "1", cwd=data)
+    first, second = (load_run(path / "runs" / "names").parameters["wte.weight"] for path in (trained[0], data))
+    assert (first != second).all()
+
+
+def test_the_parameters_with_the_lowest_validation_loss_are_kept(data):
+    options = [*TINY, "--warmup", "0", "--learning-rate", "1000"]
+    call("train.py", "--data", "names.txt", *options, cwd=data)
+    with (data / "runs" / "names" / "metrics.csv").open() as file:
+        losses = [float(row["validation_loss"]) for row in csv.DictReader(file)]
+    with safe_open(data / "runs" / "names" / "model.safetensors", framework="numpy") as file:
+        kept = file.metadata()
+    assert losses[0] == min(losses)
+    assert (kept["step"], float(kept["validation_loss"])) == ("0", losses[0])
+
+
+def test_the_run_directory_can_be_chosen(data):
+    call("train.py", "--data", "names.txt", "--out", "here", *TINY, cwd=data)
+    assert load_run(data / "here").config.n_embd == 4
+
+
+def test_the_size_of_the_model_can_be_chosen(data):
+    call("train.py", "--data", "names.txt", *TINY, "--n-layer", "2", "--block-size", "9", cwd=data)
+    config = load_run(data / "runs" / "names").config
+    assert (config.n_layer, config.n_positions) == (2, 9)
+
+
+def test_more_warmup_than_steps_is_fine(data):
+    assert call("train.py", "--data", "names.txt", *TINY, "--warmup", "9", cwd=data).returncode == 0
+
+
+# Sampling
+
+
+def test_samples_are_one_a_line_and_then_counted(trained):
+    result = call("sample.py", "--num-samples", "4", cwd=trained[0])
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) == 5
+    assert result.stdout.splitlines()[-1].endswith("of 4 are new, not in the text the model was trained on")
+    assert result.stderr == ""
+
+
+def test_sampling_takes_the_newest_run(data):
+    for out in ("runs/first", "runs/second"):
+        call("train.py", "--data", "names.txt", "--out", out, "--seed", len(out), *TINY, cwd=data)
+    os.utime(data / "runs" / "first" / "model.safetensors", (1000, 1000))
+    newest, second = (call("sample.py", *option, cwd=data).stdout for option in ([], ["--run", "runs/second"]))
+    assert newest == second != call("sample.py", "--run", "runs/first", cwd=data).stdout
+
+
+def test_samples_begin_with_the_prompt(trained):
+    lines = call("sample.py", "--prompt", "ann", "--num-samples", "3", cwd=trained[0]).stdout.splitlines()
+    assert all(line.startswith("ann") for line in lines[:3])
+
+
+def test_temperature_zero_always_writes_the_same(trained):
+    lines = call("sample.py", "--temperature", "0", "--num-samples", "3", cwd=trained[0]).stdout.splitlines()
+    assert len(set(lines[:3])) == 1
+
+
+def test_the_same_seed_writes_the_same(trained):
+    first, again, other = (call("sample.py", "--seed", seed, cwd=trained[0]).stdout for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_a_sample_does_not_depend_on_how_many_there_are(trained):
+    few, many = (call("sample.py", "--num-samples", n, cwd=trained[0]).stdout.splitlines() for n in (2, 5))
+    assert few[:2] == many[:2]
+
+
+def test_a_sample_that_was_learned_by_heart_is_marked(copy):
+    (copy / "text.txt").write_text(call("sample.py", "--run", copy, "--num-samples", "1", cwd=copy).stdout)
+    result = call("sample.py", "--run", copy, "--num-samples", "1", cwd=copy)
+    sample, count = result.stdout.splitlines()
+    assert sample.endswith("  (in the training text)")
+    assert count.startswith("0 of 1 are new")
+
+
+# Prose
+
+
+def test_prose_is_learned_in_windows(trained_prose):
+    assert " stream to learn from" in trained_prose[1].stdout
+    run = load_run(trained_prose[0] / "runs" / "fox")
+    assert (run.documents, run.config.n_positions) == ("stream", 8)
+
+
+def test_prose_goes_on_past_the_context(trained_prose):
+    result = call("sample.py", "--num-samples", "1", "--max-new-tokens", "50", "--prompt", "the", cwd=trained_prose[0])
+    assert result.returncode == 0
+    assert len(result.stdout) == 3 + 50 + 1
+
+
+def test_samples_of_prose_are_set_apart(trained_prose):
+    result = call("sample.py", "--num-samples", "3", "--max-new-tokens", "5", cwd=trained_prose[0])
+    assert result.stdout.count("-" * 40) == 2
+
+
+# What the user can mend: one line, exit code 2
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"\x00\x01\x02", "not a text file"),
+        (b"ana\xefs\nbob\n", "not UTF-8"),
+        (b"anna\n", "only one distinct line"),
+        (b"aaa\naa\na\n", "only one distinct character, 'a'"),
+    ],
+    ids=["empty", "blank", "binary", "latin-1", "one line", "one character"],
+)
+def test_a_data_file_with_nothing_to_learn_is_refused(tmp_path, content, expected):
+    (tmp_path / "data.txt").write_bytes(content)
+    assert_refused(call("train.py", "--data", "data.txt", *TINY, cwd=tmp_path), expected)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_missing_data_file_is_named(tmp_path):
+    assert_refused(call("train.py", "--data", "nowhere.txt", *TINY, cwd=tmp_path), "nowhere.txt")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--n-embd", "5"),
+        ("--n-embd", "0"),
+        ("--n-head", "-2"),
+        ("--n-layer", "0"),
+        ("--steps", "0"),
+        ("--batch-size", "-1"),
+        ("--block-size", "0"),
+        ("--eval-interval", "0"),
+        ("--warmup", "-1"),
+        ("--seed", "-1"),
+        ("--learning-rate", "nan"),
+        ("--learning-rate", "inf"),
+        ("--learning-rate", "0"),
+        ("--weight-decay", "-0.1"),
+        ("--grad-clip", "nan"),
+        ("--steps", "many"),
+        ("--steps", "1.5"),
+        ("--documents", "pages"),
+        ("--engine", "steam"),
+    ],
+)
+def test_an_impossible_setting_is_named(data, option, value):
+    result = call("train.py", "--data", "names.txt", *TINY, f"{option}={value}", cwd=data)
+    assert_refused(result, option, value)
+    assert not (data / "runs").exists()
+
+
+@pytest.mark.parametrize("script", ["train.py", "sample.py"])
+@pytest.mark.parametrize("option", ["--frobnicate", "--see"])
+def test_an_unknown_option_is_named(tmp_path, script, option):
+    assert_refused(call(script, option, "1", cwd=tmp_path), option, "--help")
+
+
+def test_a_line_too_long_is_told_two_ways_out(data):
+    result = call("train.py", "--data", "names.txt", *TINY, "--documents", "lines", "--block-size", "4", cwd=data)
+    assert_refused(result, "--block-size 6 or --documents stream")
+
+
+@pytest.mark.parametrize("script", ["train.py", "sample.py"])
+def test_help_shows_the_options(tmp_path, script):
+    result = call(script, "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "--seed" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--temperature", "-1"),
+        ("--temperature", "nan"),
+        ("--temperature", "inf"),
+        ("--num-samples", "0"),
+        ("--max-new-tokens", "0"),
+        ("--top-k", "-3"),
+        ("--seed", "-1"),
+        ("--temperature", "hot"),
+    ],
+)
+def test_an_impossible_choice_is_named(trained, option, value):
+    assert_refused(call("sample.py", f"{option}={value}", cwd=trained[0]), option, value)
+
+
+def test_a_prompt_with_an_unknown_character_is_refused(trained):
+    result = call("sample.py", "--prompt", "añn", cwd=trained[0])
+    assert_refused(result, "'ñ'", "'abceilno'")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_prompt_too_long_is_refused(trained):
+    assert_refused(call("sample.py", "--prompt", "a" * 16, cwd=trained[0]), "has 16 characters", "room for 15")
+
+
+def test_a_prompt_of_two_lines_is_refused(trained):
+    assert_refused(call("sample.py", "--prompt", "a\nb", cwd=trained[0]), "newline")
+
+
+def test_a_missing_run_directory_is_named(tmp_path):
+    assert_refused(call("sample.py", "--run", "nowhere", cwd=tmp_path), "nowhere", "train.py")
+
+
+def test_sampling_before_training_is_told_what_to_do(tmp_path):
+    assert_refused(call("sample.py", cwd=tmp_path), "no trained model", "python train.py")
+
+
+DAMAGE = {
+    "no config": ("config.json", None),
+    "no vocabulary": ("vocabulary.json", None),
+    "no parameters": ("model.safetensors", None),
+    "half a config": ("config.json", lambda data: data[: len(data) // 2]),
+    "half a vocabulary": ("vocabulary.json", lambda data: data[: len(data) // 2]),
+    "half of the parameters": ("model.safetensors", lambda data: data[: len(data) // 2]),
+    "a flipped byte": ("model.safetensors", lambda data: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]),
+    "not an object": ("config.json", lambda data: b"[1, 2]"),
+    "another size": ("config.json", lambda data: data.replace(b'"n_embd": 4', b'"n_embd": 8')),
+    "heads that do not divide": ("config.json", lambda data: data.replace(b'"n_head": 2', b'"n_head": 3')),
+    "a character too few": ("vocabulary.json", lambda data: data.replace(b'"o"', b'"n"')),
+}
+
+
+@pytest.mark.parametrize(("name", "change"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_run_is_refused(copy, name, change):
+    path = copy / name
+    data = path.read_bytes()
+    path.unlink()
+    if change is not None:
+        path.write_bytes(change(data))
+    assert_refused(call("sample.py", "--run", copy, cwd=copy), str(copy))
+
+
+# What happens underway
+
+
+@pytest.fixture(scope="session")
+def diverged(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("diverged")
+    (directory / "names.txt").write_text(NAMES)
+    options = [*TINY, "--steps", "9", "--learning-rate", "1e300"]
+    return directory, call("train.py", "--data", "names.txt", *options, cwd=directory)
+
+
+def test_divergence_is_told_in_the_last_line(diverged):
+    result = diverged[1]
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert "error: training diverged" in last
+    assert "--learning-rate lower than 1e+300" in last
+
+
+def test_divergence_leaves_the_last_good_parameters(diverged):
+    run = load_run(diverged[0] / "runs" / "names")
+    assert all(np.isfinite(array).all() for array in run.parameters.values())
+
+
+def test_ctrl_c_ends_training_well(data):
+    options = [*TINY, "--steps", "1000000"]
+    with subprocess.Popen(
+        command("train.py", "--data", "names.txt", *options),
+        cwd=data,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        while not process.stdout.readline().startswith("step     0"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped at step" in output
+    assert "Traceback" not in errors
+    assert load_run(data / "runs" / "names").config.n_embd == 4

@@ -1,0 +1,406 @@
+"""The five operations and their gradients, compared with PyTorch in double precision."""
+
+import math
+import operator
+import sys
+from fractions import Fraction
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from helpers import assert_close, assert_like_torch, data_of, double, gradients_of, to_values
+from hypothesis import given
+from hypothesis import strategies as st
+
+from microgpt.value import Value, exp, largest, log, pick
+
+# A value
+
+
+def test_a_new_value_has_its_number_and_no_gradient():
+    v = Value(3)
+    assert (v.data, v.grad) == (3.0, 0.0)
+    assert type(v.data) is float
+
+
+def test_repr_shows_number_and_gradient():
+    assert repr(Value(1.5)) == "Value(data=1.5, grad=0.0)"
+
+
+def test_repr_of_a_result_shows_its_operation():
+    assert repr(Value(1.5).log()) == f"Value(data={math.log(1.5)}, grad=0.0, operation='log')"
+
+
+# Every operation gives the value and the gradients that PyTorch gives
+
+
+@pytest.mark.parametrize(("x", "y"), [(2.0, 3.0), (-1.5, 0.25), (0.0, 7.0), (1e-3, -1e3)])
+@pytest.mark.parametrize("operation", [operator.add, operator.mul, operator.sub, operator.truediv])
+def test_operations_on_two_values_agree_with_pytorch(operation, x, y):
+    assert_like_torch(operation, operation, x, y)
+
+
+@pytest.mark.parametrize("exponent", [-2, -1, -0.5, 0, 0.5, 1, 2, 3, 1.7])
+@pytest.mark.parametrize("x", [0.1, 1.0, 2.5])
+def test_powers_agree_with_pytorch(x, exponent):
+    assert_like_torch(lambda v: v**exponent, lambda t: t**exponent, x)
+
+
+@pytest.mark.parametrize("exponent", [-2, -1, 0, 1, 2, 3])
+def test_whole_powers_of_negative_numbers_agree_with_pytorch(exponent):
+    assert_like_torch(lambda v: v**exponent, lambda t: t**exponent, -2.5)
+
+
+@pytest.mark.parametrize("x", [1e-6, 0.5, 1.0, 2.5, 1e6])
+def test_log_agrees_with_pytorch(x):
+    assert_like_torch(log, torch.log, x)
+
+
+@pytest.mark.parametrize("x", [-700.0, -1.0, 0.0, 2.5, 700.0])
+def test_exp_agrees_with_pytorch(x):
+    assert_like_torch(exp, torch.exp, x)
+
+
+@pytest.mark.parametrize("x", [-2.0, 0.0, 3.0])
+def test_negation_agrees_with_pytorch(x):
+    assert_like_torch(operator.neg, operator.neg, x)
+
+
+# Plain numbers on either side
+
+NUMBERS = [2, 2.0, True, Fraction(1, 2), np.float32(0.5), np.float64(0.5), np.int64(2), np.uint8(2)]
+ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: type(number).__name__)
+@pytest.mark.parametrize("operation", ARITHMETIC)
+def test_a_plain_number_may_stand_on_the_right(operation, number):
+    result = operation(Value(3.0), number)
+    assert type(result) is Value
+    assert result.data == pytest.approx(operation(3.0, float(number)), rel=1e-15)
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: type(number).__name__)
+@pytest.mark.parametrize("operation", ARITHMETIC)
+def test_a_plain_number_may_stand_on_the_left(operation, number):
+    result = operation(number, Value(3.0))
+    assert type(result) is Value
+    assert result.data == pytest.approx(operation(float(number), 3.0), rel=1e-15)
+
+
+@pytest.mark.parametrize("operation", ARITHMETIC)
+def test_the_gradient_flows_past_a_plain_number_on_either_side(operation):
+    assert_like_torch(lambda v: operation(2, v) + operation(v, 2), lambda t: operation(2, t) + operation(t, 2), 3.0)
+
+
+@pytest.mark.parametrize("exponent", NUMBERS, ids=lambda number: type(number).__name__)
+def test_every_plain_number_can_be_an_exponent(exponent):
+    assert (Value(3.0) ** exponent).data == 3.0 ** float(exponent)
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: type(number).__name__)
+def test_a_value_holds_any_plain_number_as_a_float(number):
+    v = Value(number)
+    assert v.data == float(number)
+    assert type(v.data) is float
+
+
+def test_an_unsigned_number_is_subtracted_as_what_it_is():
+    assert (Value(5.0) - np.uint8(1)).data == 4.0
+
+
+def test_values_can_be_summed():
+    a, b = Value(1.0), Value(2.0)
+    total = sum([a, b, a])
+    total.backward()
+    assert (total.data, a.grad, b.grad) == (4.0, 2.0, 1.0)
+
+
+# Anything else is a TypeError that names what it found
+
+STRANGERS = ["a", None, 1j, [1.0], np.array([1.0]), torch.tensor([1.0])]
+
+
+@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda stranger: type(stranger).__name__)
+@pytest.mark.parametrize("operation", [*ARITHMETIC, operator.pow])
+def test_other_types_are_refused_on_the_right(operation, stranger):
+    with pytest.raises(TypeError, match=type(stranger).__name__):
+        operation(Value(2.0), stranger)
+
+
+@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda stranger: type(stranger).__name__)
+@pytest.mark.parametrize("operation", [*ARITHMETIC, operator.pow])
+def test_other_types_are_refused_on_the_left(operation, stranger):
+    with pytest.raises(TypeError, match=type(stranger).__name__):
+        operation(stranger, Value(2.0))
+
+
+@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda stranger: type(stranger).__name__)
+def test_a_value_of_another_type_is_refused(stranger):
+    with pytest.raises(TypeError, match=type(stranger).__name__):
+        Value(stranger)
+
+
+def test_an_exponent_cannot_be_a_value():
+    with pytest.raises(TypeError, match="Value"):
+        Value(2.0) ** Value(3.0)
+
+
+def test_an_exponent_cannot_be_a_value_for_a_plain_base():
+    with pytest.raises(TypeError, match="Value"):
+        2.0 ** Value(3.0)
+
+
+# Backward
+
+
+def test_gradient_flows_through_a_reused_value():
+    x = Value(3.0)
+    (x * x + x).backward()
+    assert x.grad == 2 * 3.0 + 1
+
+
+def test_a_reused_result_passes_on_all_its_contributions():
+    assert_like_torch(lambda v: (v * v) * (v * v).log() + (v * v), lambda t: (t * t) * (t * t).log() + (t * t), 1.7)
+
+
+def test_every_value_in_between_has_its_gradient():
+    a, b = Value(2.0), Value(5.0)
+    product = a * b
+    (product**2).backward()
+    assert product.grad == 2 * 10.0
+
+
+def test_a_value_that_does_not_matter_has_no_gradient():
+    a, b = Value(2.0), Value(5.0)
+    a.exp().backward()
+    assert b.grad == 0.0
+
+
+def test_backward_again_accumulates_in_leaves_as_pytorch_does():
+    def result(a, b):
+        return (a * b + a) * (a * b)
+
+    ours, theirs = to_values([2.0, 3.0]), [double(2.0), double(3.0)]
+    our_result, their_result = result(*ours), result(*theirs)
+    for _ in range(3):
+        our_result.backward()
+        their_result.backward(retain_graph=True)
+        assert_close(gradients_of(ours), [t.grad for t in theirs])
+
+
+def test_backward_again_starts_afresh_in_between():
+    a = Value(2.0)
+    square = a * a
+    cube = square * a
+    for _ in range(3):
+        cube.backward()
+        assert (cube.grad, square.grad) == (1.0, 2.0)
+
+
+def test_backward_again_accumulates_in_a_leaf_that_is_itself_the_result():
+    ours, theirs = Value(2.0), double(2.0)
+    for _ in range(2):
+        ours.backward()
+        theirs.backward()
+    assert ours.grad == theirs.grad.item() == 2.0
+
+
+def test_two_results_add_to_the_gradient_of_a_shared_leaf():
+    a = Value(2.0)
+    (a * 3).backward()
+    (a * 5).backward()
+    assert a.grad == 8.0
+
+
+def test_a_million_operations_in_a_row_are_differentiated_and_freed():
+    before = sys.getallocatedblocks()
+    x = Value(1.0)
+    y = x
+    for _ in range(1_000_000):
+        y = y + x
+    y.backward()
+    assert x.grad == 1_000_001
+    del y
+    assert sys.getallocatedblocks() < before + 10_000
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
+def test_the_order_of_construction_does_not_matter(order):
+    makers = [lambda a, b: a * b, lambda a, b: (a + b).exp(), lambda a, b: (b * a).log(), lambda a, b: a * a]
+
+    def diamond(a, b):
+        parts = {i: makers[i](a, b) for i in order}
+        joined = parts[0] * parts[1] + parts[0] * parts[2] + parts[3] * parts[1]
+        return joined * parts[0] + joined
+
+    assert_like_torch(diamond, diamond, 0.7, 1.3)
+
+
+OPERATIONS = {
+    "+": lambda x, y, k: x + y,
+    "*": lambda x, y, k: x * y,
+    "**": lambda x, y, k: x**k,
+    "log": lambda x, y, k: x.log(),
+    "exp": lambda x, y, k: x.exp(),
+}
+
+
+def fits(operation, x, y):
+    """Whether the operation keeps clear of overflow and of the edge of its domain."""
+    return {
+        "+": abs(x) < 1e3 and abs(y) < 1e3,
+        "*": abs(x) < 30 and abs(y) < 30,
+        "**": 0.1 < x < 10,
+        "log": 0.1 < x < 1e3,
+        "exp": abs(x) < 5,
+    }[operation]
+
+
+@given(
+    leaves=st.lists(st.floats(0.5, 2.0), min_size=1, max_size=4),
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(list(OPERATIONS)),
+            st.integers(0, 1000),
+            st.integers(0, 1000),
+            st.sampled_from([-2, -1, -0.5, 0, 0.5, 1, 2, 3]),
+        ),
+        min_size=1,
+        max_size=25,
+    ),
+)
+def test_any_graph_of_the_five_operations_agrees_with_pytorch(leaves, steps):
+    ours, theirs = to_values(leaves), [double(x) for x in leaves]
+    our_nodes, their_nodes = list(ours), list(theirs)
+    for operation, first, second, k in steps:
+        i, j = first % len(our_nodes), second % len(our_nodes)
+        if fits(operation, our_nodes[i].data, our_nodes[j].data):
+            our_nodes.append(OPERATIONS[operation](our_nodes[i], our_nodes[j], k))
+            their_nodes.append(OPERATIONS[operation](their_nodes[i], their_nodes[j], k))
+    our_result, their_result = sum(our_nodes), sum(their_nodes)
+    assert_close(data_of(our_nodes), [t.item() for t in their_nodes])
+    our_result.backward()
+    their_result.backward()
+    assert_close(gradients_of(ours), [t.grad for t in theirs])
+
+
+# Where numbers get too large: exp stays finite
+
+
+@pytest.mark.parametrize("x", [709.79, 1e4, sys.float_info.max, math.inf])
+def test_exp_stays_at_the_largest_float(x):
+    assert exp(x) == sys.float_info.max
+    assert exp(Value(x)).data == sys.float_info.max
+
+
+def test_exp_is_exact_up_to_the_largest_exponent():
+    assert exp(709.782712893384) == math.exp(709.782712893384)
+    assert exp(Value(709.782712893384)).data == math.exp(709.782712893384)
+
+
+def test_exp_of_something_very_negative_is_zero():
+    assert exp(-1e4) == exp(Value(-1e4)).data == exp(-math.inf) == 0.0
+
+
+def test_exp_leaves_nan_as_it_is():
+    assert math.isnan(exp(math.nan))
+    assert math.isnan(exp(Value(math.nan)).data)
+
+
+@pytest.mark.parametrize("x", [1e4, -1e4])
+def test_the_gradient_of_a_saturated_sigmoid_is_zero(x):
+    v = Value(x)
+    ((exp(v) + 1) ** -1).backward()
+    assert v.grad == 0.0
+
+
+# Where there is no finite real number: a ValueError that shows the numbers
+
+
+@pytest.mark.parametrize("x", [0.0, -1.0, math.nan])
+def test_a_logarithm_needs_a_positive_number(x):
+    with pytest.raises(ValueError, match=rf"log\({x}\)"):
+        Value(x).log()
+
+
+@pytest.mark.parametrize(
+    ("x", "exponent"),
+    [(0.0, -1), (-8.0, 0.5), (1e200, 2), (1e-200, -2), (0.0, 0.5), (math.inf, 2), (math.nan, 2)],
+)
+def test_a_power_without_a_finite_value_and_derivative_is_an_error(x, exponent):
+    with pytest.raises(ValueError, match=rf"{x} \*\* {float(exponent)}".replace("+", r"\+")):
+        Value(x) ** exponent
+
+
+@pytest.mark.parametrize("numerator", [1.0, Value(1.0)])
+def test_division_by_zero_is_an_error(numerator):
+    with pytest.raises(ValueError, match=r"0\.0 \*\* -1\.0"):
+        numerator / Value(0.0)
+
+
+def test_division_by_a_plain_zero_is_an_error():
+    with pytest.raises(ValueError, match=r"0\.0 \*\* -1\.0"):
+        Value(1.0) / 0
+
+
+@pytest.mark.parametrize("x", [0.0, -2.0, 1e300])
+def test_the_power_zero_is_one_with_derivative_zero(x):
+    v = Value(x)
+    one = v**0
+    one.backward()
+    assert (one.data, v.grad) == (1.0, 0.0)
+
+
+def test_the_power_one_of_zero_has_derivative_one():
+    zero = Value(0.0)
+    (zero**1).backward()
+    assert zero.grad == 1.0
+
+
+# The functions also take plain floats
+
+
+def test_exp_and_log_of_floats_are_those_of_python():
+    assert (exp(1.5), log(1.5)) == (math.exp(1.5), math.log(1.5))
+
+
+def test_exp_and_log_of_values_are_values():
+    assert type(exp(Value(1.5))) is type(log(Value(1.5))) is Value
+
+
+@pytest.mark.parametrize("x", [0.0, -1.0])
+def test_the_logarithm_of_a_float_needs_a_positive_number_too(x):
+    with pytest.raises(ValueError, match=r"domain|positive"):
+        log(x)
+
+
+# pick and largest
+
+
+def test_pick_gives_the_very_item_so_its_gradient_flows():
+    items = to_values([1.0, 2.0, 3.0])
+    assert pick(items, 2) is items[2]
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_pick_refuses_an_index_out_of_range(index):
+    with pytest.raises(IndexError, match=f"{index}.*0 to 2"):
+        pick([1.0, 2.0, 3.0], index)
+
+
+def test_largest_is_a_plain_number():
+    assert largest(to_values([1.0, 3.0, 2.0])) == 3.0
+    assert type(largest(to_values([1.0, 3.0, 2.0]))) is float
+
+
+def test_no_gradient_flows_through_largest():
+    a, b = Value(2.0), Value(3.0)
+    (a * largest([a, b]) + b).backward()
+    assert (a.grad, b.grad) == (3.0, 1.0)
+
+
+def test_largest_takes_values_and_floats_together():
+    assert largest([Value(1.0), 5.0, Value(3.0)]) == 5.0
+    assert largest([1.0, Value(5.0), 3.0]) == 5.0

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
-from numba import njit, types
+from numba import njit, prange, types
 from numba.extending import intrinsic, overload
 
 LOAD, SUM, PRODUCT, POWER, LOGARITHM, EXPONENTIAL, PICK_PARAMETER, PICK_ROW, GREATEST = range(9)
@@ -209,7 +209,9 @@ def make_tile(rows: int, vectors: int, share: int) -> Any:
             width = VECTOR_BYTES // share // (signature.args[0].dtype.bitwidth // 8)
             code = VectorCode(context, builder, context.get_value_type(signature.args[0].dtype), width)
             places = [
-                builder.add(code.at(yo, r, y_step), code.integer(v * width)) for r in range(rows) for v in range(vectors)
+                builder.add(code.at(yo, r, y_step), code.integer(v * width))
+                for r in range(rows)
+                for v in range(vectors)
             ]
 
             def step(t, sums):
@@ -308,9 +310,7 @@ def make_add_up(vectors: int, share: int) -> Any:
                 code.store(s, x, place)
             return context.get_dummy_value()
 
-        signature = types.void(
-            x, u, p, operands, coefficients, u, u, u, u, u, u, coefficients.dtype, types.boolean
-        )
+        signature = types.void(x, u, p, operands, coefficients, u, u, u, u, u, u, coefficients.dtype, types.boolean)
         return signature, emit
 
     return add_up
@@ -832,11 +832,11 @@ def backward(
 
 
 @njit(**EXACT)
-def run(
+def run_part(
     code, runs, constants, operands, coefficients, index, p, gp, x, g, lanes, integers, inputs, scratch, weights,
     outputs, results, seeds, first_block, end_block,
 ):  # fmt: skip
-    """Run some blocks of examples: their inputs in, their results out and, where there are seeds, gradients added.
+    """Run the blocks of one part of a batch: their inputs in, their results out and, where there are seeds, gradients added.
 
     Args:
         integers: [integers of an example, examples]. inputs: [floats of an example, examples].
@@ -862,3 +862,31 @@ def run(
                 weights,
             )  # fmt: skip
             fill(g, U(0), U(len(inputs)) * lanes, g.dtype.type(0))
+
+
+@njit(**EXACT)
+def run(
+    code, runs, constants, operands, coefficients, index, p, gradients, x, g, lanes, integers, inputs, scratch,
+    weights, outputs, results, seeds, blocks, thread, threads,
+):  # fmt: skip
+    """Run every so many-th part of a batch, those of one thread, in its own storage; each part has its own gradient."""
+    parts = len(gradients)
+    for part in range(thread, parts, threads):
+        run_part(
+            code, runs, constants, operands, coefficients, index, p, gradients[part], x[thread], g[thread], lanes,
+            integers, inputs, scratch[thread], weights[thread], outputs, results, seeds, part * blocks // parts,
+            (part + 1) * blocks // parts,
+        )  # fmt: skip
+
+
+@njit(**(EXACT | {"parallel": True}))
+def run_parallel(
+    code, runs, constants, operands, coefficients, index, p, gradients, x, g, lanes, integers, inputs, scratch,
+    weights, outputs, results, seeds, blocks, threads,
+):  # fmt: skip
+    """Run all parts of a batch on several threads."""
+    for thread in prange(threads):
+        run(
+            code, runs, constants, operands, coefficients, index, p, gradients, x, g, lanes, integers, inputs, scratch,
+            weights, outputs, results, seeds, blocks, thread, threads,
+        )  # fmt: skip

@@ -4,12 +4,12 @@ A `Program` is made for one shape of example. It keeps the encoded instructions,
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 import numpy as np
+from numba import config, set_num_threads
 
 from microgpt.compiler import kernels
 from microgpt.compiler.groups import Instruction, Layout, find_groups
@@ -19,6 +19,7 @@ from microgpt.compiler.sums import find_sums
 
 LANES = (8, 16, 32)  # examples a block, for small and large batches
 PARTS = 8  # into which the blocks of a batch are put at most, each with a gradient of its own
+LOCK = Lock()  # one program runs at a time, on as many threads as it likes
 
 
 @dataclass
@@ -56,20 +57,19 @@ class Program:
         self.outputs = layout.row[np.array(record.outputs, np.int64)].astype(np.int64)
         self.encoded = encode(layout, sums)
         self.memory: dict[tuple[Any, ...], list[np.ndarray]] = {}
-        self.lock = Lock()  # of the storage
 
-    def storage(self, dtype: Any, lanes: int, thread: int) -> list[np.ndarray]:
-        """Rows, gradients, scratch rows and scratch parameters of a thread; gradients are zero between calls."""
-        key = (dtype, lanes, thread)
+    def storage(self, dtype: Any, lanes: int, threads: int) -> list[np.ndarray]:
+        """Rows, gradients, scratch rows and scratch parameters of each thread; gradients are zero between calls."""
+        key = (dtype, lanes, threads)
         if key not in self.memory:
             e = self.encoded
             sizes = (self.layout.size * lanes, self.layout.size * lanes, e.scratch_rows * lanes, e.weights)
-            self.memory[key] = [np.zeros(max(1, size), dtype) for size in sizes]
+            self.memory[key] = [np.zeros((threads, max(1, size)), dtype) for size in sizes]
         return self.memory[key]
 
     def run(
         self, p: np.ndarray, integers: np.ndarray, floats: np.ndarray, batch: int, threads: int, with_gradient: bool
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Run the program on a batch.
 
         Args:
@@ -80,37 +80,31 @@ class Program:
         """
         lanes = next((size for size in LANES if size >= batch), LANES[-1])
         blocks = -(-batch // lanes)
-        padding = ((0, 0), (0, blocks * lanes - batch))  # the last block is filled up with the last example
-        if padding[1][1]:
-            integers, floats = np.pad(integers, padding, "edge"), np.pad(floats, padding, "edge")
+        padding = blocks * lanes - batch  # the last block is filled up with the last example
+        if padding:
+            integers, floats = (np.pad(array, ((0, 0), (0, padding)), "edge") for array in (integers, floats))
         results = np.empty((len(self.outputs), blocks * lanes), p.dtype)
         seeds = np.zeros(blocks * lanes if with_gradient else 0, p.dtype)
         seeds[:batch] = 1 / batch
+        parts = min(blocks, PARTS)
+        threads = min(threads, parts)
+        gradients = np.zeros((parts, len(p) if with_gradient else 0), p.dtype)
         e = self.encoded
         constants, coefficients = self.floats(p.dtype)
-        parts = min(blocks, PARTS)
-        gradients = np.zeros((parts if with_gradient else 1, len(p) if with_gradient else 0), p.dtype)
-
-        def work(thread: int) -> None:
-            x, g, scratch, weights = self.storage(p.dtype, lanes, thread)
-            for part in range(thread, parts, threads):
-                kernels.run(
-                    e.code, e.runs, constants, e.operands, coefficients, e.index, p,
-                    gradients[part if with_gradient else 0], x, g, np.uint64(lanes), integers, floats, scratch, weights,
-                    self.outputs, results, seeds, part * blocks // parts, (part + 1) * blocks // parts,
-                )  # fmt: skip
-
-        threads = min(threads, parts)
-        with self.lock:
-            others = [pool().submit(work, thread) for thread in range(1, threads)]
-            work(0)
-            for other in others:
-                other.result()
-        gradient = None
-        if with_gradient:
-            gradient = gradients[0]
-            for part in range(1, parts):  # in this order, whoever computed them
-                gradient += gradients[part]
+        with LOCK:
+            x, g, scratch, weights = self.storage(p.dtype, lanes, threads)
+            arguments = (
+                e.code, e.runs, constants, e.operands, coefficients, e.index, p, gradients, x, g, np.uint64(lanes),
+                integers, floats, scratch, weights, self.outputs, results, seeds, blocks,
+            )  # fmt: skip
+            if threads == 1:
+                kernels.run(*arguments, 0, 1)
+            else:
+                set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
+                kernels.run_parallel(*arguments, threads)
+        gradient = gradients[0]
+        for part in range(1, parts):  # in this order, whoever computed them
+            gradient += gradients[part]
         return results[:, :batch], gradient
 
     def floats(self, dtype: Any) -> list[np.ndarray]:
@@ -118,16 +112,6 @@ class Program:
         if (dtype,) not in self.memory:
             self.memory[(dtype,)] = [self.encoded.constants.astype(dtype), self.encoded.coefficients.astype(dtype)]
         return self.memory[(dtype,)]
-
-
-_pools: list[ThreadPoolExecutor] = []
-
-
-def pool() -> ThreadPoolExecutor:
-    """The threads that help the calling one: made when first needed."""
-    if not _pools:
-        _pools.append(ThreadPoolExecutor(max_workers=64, thread_name_prefix="microgpt"))
-    return _pools[0]
 
 
 def bounds(record: Record) -> np.ndarray:

@@ -11,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ import numpy as np
 from microgpt import value_and_grad
 from microgpt.command_line import option, parse, require, run_script
 from microgpt.gpt import GPTConfig, loss
-from microgpt.parameters import Arrays, initial_parameters, parameter_shapes
+from microgpt.parameters import Arrays, initial_parameters
 from microgpt.training import Schedule, train
 
 try:
@@ -35,6 +36,7 @@ except ImportError:
     torch = None
 
 MODELS = {"16x1x8": (16, 1, 8), "32x1x8": (32, 1, 8), "64x1x8": (64, 1, 8), "64x4x16": (64, 4, 16)}
+LEARNING_RATE = 1e-7  # so small that thousands of steps on one batch do not change what a step has to do
 
 
 @dataclass
@@ -157,7 +159,7 @@ class TorchGPT:
     def __init__(self, config: GPTConfig, parameters: Arrays):
         self.config = config
         self.p = {name: torch.tensor(array, requires_grad=True) for name, array in parameters.items()}
-        self.optimizer = torch.optim.Adam(self.p.values(), lr=1e-3, fused=True)
+        self.optimizer = torch.optim.Adam(self.p.values(), lr=LEARNING_RATE, fused=True)
 
     def linear(self, name, x):
         return torch.addmm(self.p[f"{name}.bias"], x.flatten(0, -2), self.p[f"{name}.weight"]).unflatten(
@@ -200,7 +202,7 @@ class TorchGPT:
 def our_stepper(config: GPTConfig, parameters: Arrays, batch: Any, engine: str, threads: int) -> Callable[[], Any]:
     """One step of `train` after another on the same batch, without clipping, as PyTorch does it here."""
     step = value_and_grad(partial(loss, config=config), engine, threads)
-    updates = train(step, dict(parameters), repeat(batch), Schedule(10**9, 1e-3, 0, grad_clip=0))
+    updates = train(step, dict(parameters), repeat(batch), Schedule(10**9, LEARNING_RATE, 0, grad_clip=0))
     return lambda: next(updates)
 
 
@@ -264,7 +266,7 @@ def with_threads(step: Callable[[], Any], threads: int) -> Callable[[], Any]:
 
 def textbook_stepper(config: GPTConfig, parameters: Arrays, example: Any) -> Callable[[], Any]:
     step = textbook_value_and_grad(partial(loss, config=config))
-    updates = train(step, dict(parameters), repeat(example), Schedule(10**9, 1e-3, 0, grad_clip=0))
+    updates = train(step, dict(parameters), repeat(example), Schedule(10**9, LEARNING_RATE, 0, grad_clip=0))
     return lambda: next(updates)
 
 
@@ -272,7 +274,8 @@ COMPILE = """
 import resource, sys, time
 from functools import partial
 import numpy as np
-from bench import GPTConfig, initial_parameters, loss, names, our_stepper, parameter_shapes
+from bench import GPTConfig, initial_parameters, loss, names, our_stepper
+from microgpt.parameters import parameter_shapes
 from microgpt.compiler.program import Program
 n_embd, n_layer, positions, batch_size = map(int, sys.argv[1:])
 config = GPTConfig(27, 16, n_embd, n_layer, 4)
@@ -289,7 +292,7 @@ print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 def startup(model: str, settings: Settings) -> dict[str, float]:
-    """Of a new process: seconds to record and compile the model, and bytes of memory at most, a training step included."""
+    """Of a new process: seconds to record and compile a model, and bytes of memory at most, with a training step."""
     sizes = [str(size) for size in (*MODELS[model], settings.batch_size)]
     here = Path(__file__).parent
     output = subprocess.run(
@@ -300,8 +303,6 @@ def startup(model: str, settings: Settings) -> dict[str, float]:
 
 def first_step() -> float:
     """Seconds from `python train.py` to the end of its first step: until it takes one and Python ends."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as directory:
         command = [
             sys.executable,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from microgpt.agreement import compare_engines
 from microgpt.checkpoint import Metrics, Run, create_run_directory, write_parameters, write_run
 from microgpt.command_line import FAILED, INTERRUPTED, complain, interruption, option, parse, require, run_script
 from microgpt.engine import ENGINES, evaluate, value_and_grad
@@ -16,7 +17,7 @@ from microgpt.errors import DivergenceError
 from microgpt.gpt import GPTConfig, loss
 from microgpt.parameters import initial_parameters
 from microgpt.sampling import sample
-from microgpt.text import batches, make_corpus, read_text
+from microgpt.text import batches, make_corpus, padded, read_text
 from microgpt.training import Schedule, mean_loss, train
 
 NAMES = Path(__file__).with_name("data") / "names.txt"
@@ -40,6 +41,8 @@ class Settings:
     weight_decay: float = option(0.0, "how strongly weights are pulled to 0 (AdamW)")
     grad_clip: float = option(1.0, "the largest norm of a gradient, longer ones are shortened; 0 for no limit")
     eval_interval: int | None = option(None, "steps between validations (default: a fifth of all steps)")
+    skip_check: bool = option(False, "do not compare the two engines on this model before training")
+    listing: bool = option(False, "print the array instructions that the compiler makes of this model, and stop")
     seed: int = option(0, "of all that is random: the same seed gives the same run")
     engine: str = option("compiled", "what computes losses and gradients: fast, or to be understood", ENGINES)
     threads: int | None = option(None, "threads to compute on; they do not change the result (default: one a core)")
@@ -76,6 +79,12 @@ def main() -> int:
     config = GPTConfig(len(corpus.vocabulary), settings.block_size, settings.n_embd, settings.n_layer, settings.n_head)
     parameters = initial_parameters(config, settings.seed)
     wanted = Path(settings.out or Path("runs") / data.stem)
+    gpt_loss = partial(loss, config=config)
+    if settings.listing:
+        from microgpt.compiler.listing import listing
+
+        print(listing(gpt_loss, parameters, *padded(sorted(corpus.training, key=len)[len(corpus.training) // 2 :][:1])))
+        return 0
     directory = create_run_directory(wanted)
     run = Run(directory, config, corpus.vocabulary, corpus.documents, parameters, text)
     write_run(run, asdict(settings) | {"data": str(data), "data_sha256": hashlib.sha256(text.encode()).hexdigest()})
@@ -85,13 +94,16 @@ def main() -> int:
     )
     print(f"writing to {directory}" + (f" ({wanted} exists)" if directory != wanted else ""))
 
+    if settings.engine == "compiled" and not settings.skip_check:
+        print(compare_engines(gpt_loss, parameters, corpus.training[0]))
+
     # The loop: a step, and now and then a look at the held-out text and at what the model writes.
-    gpt_loss = partial(loss, config=config)
     schedule = Schedule(
         settings.steps, settings.learning_rate, settings.warmup, settings.weight_decay, settings.grad_clip
     )
+    step = value_and_grad(gpt_loss, settings.engine, settings.threads)
     updates = train(
-        value_and_grad(gpt_loss, settings.engine, settings.threads),
+        step,
         parameters,
         batches(corpus.training, settings.batch_size, settings.seed),
         schedule,
@@ -115,6 +127,10 @@ def main() -> int:
             metrics.write((0, None, validate(0), None, None, 0.0))
             for update in updates:
                 bar.update()
+                if update.step == 1 and settings.engine == "compiled":
+                    from microgpt.compiler.listing import summary
+
+                    tqdm.write(summary(next(iter(step.compiled.programs.values()))))
                 last = update.step == settings.steps or ctrl_c.requested
                 validation_loss = validate(update.step) if last or update.step % interval == 0 else None
                 seconds = time.perf_counter() - start

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import field, fields
 from typing import Any, NoReturn, TypeVar, get_args
 
-from microgpt.errors import DivergenceError, InputError
+from microgpt.errors import InputError
 
 T = TypeVar("T")
 
@@ -32,6 +32,11 @@ def parse(settings: type[T], description: str) -> T:
     parser = Parser(description=description, allow_abbrev=False)
     for entry in fields(settings):  # type: ignore[arg-type]
         kind: Any = (get_args(entry.type) or (entry.type,))[0]  # of `int | None`, the int
+        if kind is bool:
+            parser.add_argument(
+                "--" + entry.name.replace("_", "-"), action="store_true", help=entry.metadata["meaning"]
+            )
+            continue
         default = "" if entry.default in (None, "") else f" (default: {entry.default})"
         parser.add_argument(
             "--" + entry.name.replace("_", "-"),
@@ -58,7 +63,7 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         code = main()
     except InputError as error:
         code = complain(error, MISUSED)
-    except (DivergenceError, OSError) as error:
+    except (ArithmeticError, OSError) as error:  # divergence, engines that do not agree, a full disk
         code = complain(error, FAILED)
     except KeyboardInterrupt:
         code = complain("interrupted", INTERRUPTED)

@@ -13,6 +13,7 @@ batch: the function sees one row of it, as (nested lists of) plain integers or f
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -154,9 +155,9 @@ def rows(arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
 
 def checked_result(result: Any) -> float:
     """The result of a loss as a float. Raises TypeError if it is not a scalar."""
-    if isinstance(result, (list, tuple, dict)) or not np.isscalar(result):
-        raise TypeError(f"the loss returned {type(result).__name__} {result!r:.80}: expected a single scalar")
-    return float(result)  # type: ignore[arg-type]
+    if not isinstance(result, Real):
+        raise TypeError(f"the loss returned a {type(result).__name__}: expected a single scalar")
+    return float(result)
 
 
 def stacked(results: list[Any]) -> Any:

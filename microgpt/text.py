@@ -128,10 +128,10 @@ def make_corpus(text: str, n_positions: int, seed: int, documents: str = "auto")
 def batches(
     sequences: list[list[int]], batch_size: int, seed: int, dtype: Any = np.float32
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Endless batches of shuffled sequences as (tokens, weights), all sequences used before any is used again.
+    """Endless batches of shuffled sequences as (tokens, weights): all sequences are drawn before any is drawn again.
 
     Sequences are drawn for several batches at once and dealt out by length, so that little is wasted on padding;
-    the batches then come in random order. See `padded` for the arrays.
+    these batches then come in random order. See `padded` for the arrays.
     """
     size = POOL * batch_size
     for pool in count():

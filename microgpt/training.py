@@ -9,7 +9,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, sqrt
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from microgpt.adam import adam, scheduled_learning_rate
 from microgpt.errors import DivergenceError, InputError
 from microgpt.parameters import Arrays, flatten, views
 from microgpt.text import padded
+
+CHUNK = 8192  # parameters that Adam takes at a time, so that its dozen passes over them stay in the cache
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,18 @@ def train(
         with divergence_named(f"at step {step}"):
             loss, gradients = value_and_grad(parameters, *batch)
         gradient = flatten(gradients)
-        norm = float(np.linalg.norm(gradient.astype(np.float64)))
+        norm = sqrt(np.einsum("i,i->", gradient, gradient))
         if not isfinite(loss) or not isfinite(norm):
             raise DivergenceError(f"training diverged at step {step}: the loss is {loss}, the gradient's norm {norm}")
         if schedule.grad_clip and norm > schedule.grad_clip:
             gradient *= schedule.grad_clip / norm
         rate = scheduled_learning_rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
-        vector[...], m, v = adam(vector, gradient, m, v, step, rate, weight_decay=decay)
+        with np.errstate(all="ignore"):
+            for start in range(0, len(vector), CHUNK):
+                part = slice(start, start + CHUNK)
+                vector[part], m[part], v[part] = adam(
+                    vector[part], gradient[part], m[part], v[part], step, rate, weight_decay=decay[part]
+                )
         yield Update(step, loss, rate, norm)
 
 

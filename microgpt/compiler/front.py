@@ -11,6 +11,7 @@ import numpy as np
 from microgpt.compiler.program import Program
 from microgpt.engine import checked_arguments, checked_parameters, map_arrays
 
+FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 MANY_PROGRAMS = 100  # a caller who makes more probably has a new shape in every batch
 
 
@@ -30,17 +31,15 @@ class Compiled:
         self.kept = kept
         self.made = 0
 
-    def program(self, params: Any, arrays: list[np.ndarray]) -> Program:
+    def program(self, params: Any, structure: Any, arrays: list[np.ndarray]) -> Program:
         """The program for parameters and arguments of these shapes: recorded and compiled when first met."""
-        shapes = map_arrays(lambda array: array.shape, params)
-        kinds = ["float" if array.dtype.kind == "f" else "int" for array in arrays]
-        key = (repr(shapes), tuple(kinds), tuple(array.shape[1:] for array in arrays))
+        kinds = tuple(["float" if array.dtype.kind == "f" else "int" for array in arrays])
+        key = (structure, kinds, tuple([array.shape[1:] for array in arrays]))
         program = self.programs.pop(key, None)
         if program is None:
-            arguments = [
-                (name, kind, array.shape[1:])
-                for name, kind, array in zip(argument_names(self.function, len(arrays)), kinds, arrays, strict=True)
-            ]
+            names = argument_names(self.function, len(arrays))
+            shapes = map_arrays(lambda array: array.shape, params)
+            arguments = [(n, kind, array.shape[1:]) for n, kind, array in zip(names, kinds, arrays, strict=True)]
             program = Program(self.function, shapes, arguments)
             self.made += 1
             if self.made == MANY_PROGRAMS:
@@ -54,21 +53,36 @@ class Compiled:
         self.programs[key] = program  # the last in order is the one used last
         return program
 
-    def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> tuple[Any, ...]:
-        """Run the program for these arguments: (the program, the parameters, its results, its gradient)."""
-        params = checked_parameters(params)
-        arrays = checked_arguments(arguments)
-        program = self.program(params, arrays)
+    def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> tuple[Program, np.ndarray, Any]:
+        """Run the program for these arguments: (the program, its results, the gradients like the parameters)."""
         leaves: list[np.ndarray] = []
-        map_arrays(leaves.append, params)
-        dtype = np.result_type(*leaves) if leaves else np.dtype(np.float64)
-        p = np.concatenate([leaf.ravel() for leaf in leaves]).astype(dtype, copy=False) if leaves else np.zeros(0)
+        structure = collect(params, leaves)
+        dtype = leaves[0].dtype if leaves else np.dtype(np.float64)
+        if dtype not in FLOATS or not all([leaf.dtype is dtype for leaf in leaves]):
+            checked_parameters(params)  # names it, if one is not of floats
+            dtype = np.result_type(*[leaf.dtype for leaf in leaves])
+        arrays = checked_arguments(arguments)
+        program = self.program(params, structure, arrays)
+        p = np.concatenate([leaf.ravel() for leaf in leaves], dtype=dtype) if leaves else np.zeros(0)
         batch = len(arrays[0]) if arrays else 1
-        integers = examples_in_columns([a for a in arrays if a.dtype.kind != "f"], np.int64, batch)
+        integers = examples_in_columns([a for a in arrays if a.dtype.kind != "f"], np.dtype(np.int64), batch)
         floats = examples_in_columns([a for a in arrays if a.dtype.kind == "f"], dtype, batch)
-        check_integers(integers, program)
+        if len(integers):
+            check_integers(integers, program)
+        if with_gradient and program.form != 0:
+            raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
         results, gradient = program.run(p, integers, floats, batch, self.threads, with_gradient)
-        return program, params, results, gradient
+        return program, results, unflatten(gradient, params) if with_gradient else None
+
+
+def collect(params: Any, leaves: list[np.ndarray]) -> Any:
+    """Append all parameters to `leaves`, in order; return their nesting, with shapes in place of arrays, as a key."""
+    if isinstance(params, dict):
+        return tuple([(key, collect(entry, leaves)) for key, entry in params.items()])
+    if isinstance(params, (list, tuple)):
+        return ("list", *[collect(entry, leaves) for entry in params])
+    leaves.append(np.asarray(params))
+    return leaves[-1].shape
 
 
 def value_and_grad(loss: Callable[..., Any], threads: int | None = None) -> Callable[..., tuple[float, Any]]:
@@ -76,11 +90,10 @@ def value_and_grad(loss: Callable[..., Any], threads: int | None = None) -> Call
     compiled = Compiled(loss, threads)
 
     def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
-        program, params, results, gradient = compiled.run(params, arguments, True)
-        if program.form != 0:
-            raise TypeError(f"the loss returned {type(program.form).__name__}: expected a single scalar")
-        return float(results[0].mean(dtype=np.float64)), unflatten(gradient, params)
+        _, results, gradients = compiled.run(params, arguments, True)
+        return float(results[0].mean(dtype=np.float64)), gradients
 
+    mean_loss_and_gradients.compiled = compiled  # type: ignore[attr-defined]  # for who wants to see the programs
     return mean_loss_and_gradients
 
 
@@ -89,7 +102,7 @@ def evaluate(function: Callable[..., Any], threads: int | None = None) -> Callab
     compiled = Compiled(function, threads)
 
     def evaluated(params: Any, *arguments: Any) -> Any:
-        program, params, results, _ = compiled.run(params, arguments, False)
+        program, results, _ = compiled.run(params, arguments, False)
         return in_form(results, program.form)
 
     return evaluated
@@ -107,14 +120,18 @@ def argument_names(function: Callable[..., Any], count: int) -> list[str]:
 def examples_in_columns(arrays: list[np.ndarray], dtype: Any, batch: int) -> np.ndarray:
     """All numbers of each example as a column: [numbers of an example, batch]."""
     rows = [array.reshape(batch, -1).T for array in arrays]
-    return np.ascontiguousarray(np.concatenate([np.zeros((0, batch)), *rows]), dtype)
+    if not rows:
+        return np.zeros((0, batch), dtype)
+    return np.ascontiguousarray(rows[0] if len(rows) == 1 else np.concatenate(rows), dtype)
 
 
 def check_integers(integers: np.ndarray, program: Program) -> None:
     """Raise an IndexError, naming the integer, the example and the bound, for one that picks beyond a list."""
-    wrong = (integers < 0) | (integers >= program.bounds[:, None])
-    wrong &= (program.bounds != np.iinfo(np.int64).max)[:, None]
-    if wrong.any():
+    limits = program.bounds[:, None]
+    if integers.min() < 0 or (integers >= limits).any():
+        wrong = ((integers < 0) & (limits != np.iinfo(np.int64).max)) | (integers >= limits)
+        if not wrong.any():  # a negative integer that nothing picks by
+            return
         place, example = np.argwhere(wrong)[0]
         raise IndexError(
             f"{program.integers[place]} is {integers[place, example]} in row {example} of the batch: "
@@ -126,12 +143,18 @@ def unflatten(vector: np.ndarray, params: Any) -> Any:
     """A flat vector as arrays in the nesting, shapes and dtypes of the parameters."""
     end = 0
 
-    def next_part(array: np.ndarray) -> np.ndarray:
+    def next_part(entry: Any) -> Any:
         nonlocal end
-        end += array.size
-        return vector[end - array.size : end].reshape(array.shape).astype(array.dtype, copy=False)
+        if isinstance(entry, dict):
+            return {key: next_part(inner) for key, inner in entry.items()}
+        if isinstance(entry, (list, tuple)):
+            return [next_part(inner) for inner in entry]
+        array = np.asarray(entry)
+        start, end = end, end + array.size
+        part = vector[start:end].reshape(array.shape)
+        return part if vector.dtype is array.dtype else part.astype(array.dtype)
 
-    return map_arrays(next_part, params)
+    return next_part(params)
 
 
 def in_form(results: np.ndarray, form: Any) -> Any:

@@ -197,7 +197,7 @@ def arrays_in(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
 def make_tile(rows: int, vectors: int, share: int) -> Any:
     """An intrinsic for a tile of a product: some rows, and some vectors (of a share of the whole width) wide."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def tile(typing_context, y, yo, y_step, w, wo, w_row, w_term, x, xo, x_step, terms, accumulate):
         """y[rows, width] = (or +=) w[rows, terms] · x[terms, width]."""
         u = types.uint64
@@ -239,7 +239,7 @@ def make_tile(rows: int, vectors: int, share: int) -> Any:
 def make_corner(rows: int, terms: int) -> Any:
     """An intrinsic for a corner of a product of rows with rows."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def corner(typing_context, d, do, d_row, d_term, g, go, g_step, x, xo, x_step, steps):
         """d[rows, terms] += g[rows, n] · x[terms, n]ᵀ, n being a number of whole vectors."""
         u = types.uint64
@@ -271,7 +271,7 @@ def make_corner(rows: int, terms: int) -> Any:
 def make_add_up(vectors: int, share: int) -> Any:
     """An intrinsic for a piece of a run of sums."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def add_up(
         typing_context, x, o, p, operands, coefficients, t, singles, pairs, weighted, begin, lanes, c, accumulate
     ):
@@ -319,7 +319,7 @@ def make_add_up(vectors: int, share: int) -> Any:
 def make_pass_on(vectors: int, share: int) -> Any:
     """An intrinsic for the gradient of a piece of a run of sums."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def pass_on(typing_context, g, o, x, p, operands, coefficients, t, singles, pairs, weighted, begin, lanes):
         """Add g[o + begin :][:width] times each term's derivative to the gradient of its operands, then make it 0."""
         u = types.uint64
@@ -368,7 +368,7 @@ def make_pass_on(vectors: int, share: int) -> Any:
     return pass_on
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def power_of_e(typing_context, x, o, a):
     """x[o :][:width] = e ** x[a :][:width] in float32, to 2 units in the last place; at most the largest float32.
 
@@ -518,7 +518,7 @@ def sums_backward(x, g, p, gp, lanes, runs, operands, coefficients):
 
 @njit(**FAST)
 def multiply(y, yo, w, wo, w_row, w_term, x, xo, rows, terms, n, accumulate):
-    """y[rows, n] = (or +=) w[rows, terms] · x[terms, n]; w is w[wo + row * w_row + term * w_term], n a multiple of 8."""
+    """y[rows, n] = (or +=) w[rows, terms] · x[terms, n]; w begins at wo, with its steps; n is a multiple of 8."""
     vector = U(VECTOR_BYTES // y.itemsize)
     wide = U(TILE_VECTORS) * vector
     j = U(0)
@@ -836,7 +836,7 @@ def run_part(
     code, runs, constants, operands, coefficients, index, p, gp, x, g, lanes, integers, inputs, scratch, weights,
     outputs, results, seeds, first_block, end_block,
 ):  # fmt: skip
-    """Run the blocks of one part of a batch: their inputs in, their results out and, where there are seeds, gradients added.
+    """Run the blocks of one part of a batch: inputs in, results out and, where there are seeds, gradients added.
 
     Args:
         integers: [integers of an example, examples]. inputs: [floats of an example, examples].

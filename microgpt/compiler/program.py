@@ -3,9 +3,11 @@
 A `Program` is made for one shape of example. It keeps the encoded instructions, and storage for each thread.
 """
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
+from threading import Lock, Timer
 from typing import Any
 
 import numpy as np
@@ -43,15 +45,19 @@ class Program:
         function: of the parameters and one example, in the five operations on scalars.
         shapes: the nesting of the parameters with shapes in place of arrays.
         arguments: the name, "int" or "float", and shape of each argument of an example.
+        with_sources: whether to note the line of the function behind each operation, for a listing.
     """
 
-    def __init__(self, function: Callable[..., Any], shapes: Shapes, arguments: list[Argument]):
-        record = record_function(function, shapes, arguments)
+    def __init__(
+        self, function: Callable[..., Any], shapes: Shapes, arguments: list[Argument], with_sources: bool = False
+    ):
+        record = record_function(function, shapes, arguments, with_sources)
         sums = find_sums(record)
         layout = find_groups(sums)
         self.operations = len(record)
         self.form = record.form
         self.integers = record.integers
+        self.sources = record.sources
         self.layout = layout
         self.bounds = bounds(record)
         self.outputs = layout.row[np.array(record.outputs, np.int64)].astype(np.int64)
@@ -97,11 +103,12 @@ class Program:
                 e.code, e.runs, constants, e.operands, coefficients, e.index, p, gradients, x, g, np.uint64(lanes),
                 integers, floats, scratch, weights, self.outputs, results, seeds, blocks,
             )  # fmt: skip
-            if threads == 1:
-                kernels.run(*arguments, 0, 1)
-            else:
-                set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
-                kernels.run_parallel(*arguments, threads)
+            with notice_of_compiling((p.dtype, threads == 1)):
+                if threads == 1:
+                    kernels.run(*arguments, 0, 1)
+                else:
+                    set_num_threads(min(threads, config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+                    kernels.run_parallel(*arguments, threads)
         gradient = gradients[0]
         for part in range(1, parts):  # in this order, whoever computed them
             gradient += gradients[part]
@@ -112,6 +119,26 @@ class Program:
         if (dtype,) not in self.memory:
             self.memory[(dtype,)] = [self.encoded.constants.astype(dtype), self.encoded.coefficients.astype(dtype)]
         return self.memory[(dtype,)]
+
+
+COMPILED: set[Any] = set()
+
+
+@contextmanager
+def notice_of_compiling(kernel: Any) -> Iterator[None]:
+    """Say so if a kernel that is used for the first time takes a while: then Numba is compiling it."""
+    if kernel in COMPILED:
+        yield
+        return
+    text = "compiling the kernels for this machine, once; they are kept in a cache on disk"
+    timer = Timer(1.5, lambda: print(text, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+        COMPILED.add(kernel)
+    finally:
+        timer.cancel()
 
 
 def bounds(record: Record) -> np.ndarray:

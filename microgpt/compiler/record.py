@@ -17,15 +17,16 @@ nothing can depend on one: `if x > 0` cannot be recorded, and says so.
 """
 
 import inspect
-import traceback
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from microgpt.value import __file__ as value_file
 from microgpt.value import number
 
 KINDS = ("constant", "parameter", "input", "add", "mul", "pow", "log", "exp", "pick", "largest")
@@ -55,7 +56,8 @@ class Record:
         self.integers: list[str] = []  # the name of each integer of an example, such as "tokens[3]"
         self.outputs: list[int] = []  # the rows of what the function returned
         self.form: Any = None  # how the outputs are nested
-        self.sources: list[str] | None = [] if with_sources else None  # the line of the function behind each row
+        # the file and the line of the function behind each row
+        self.sources: list[tuple[str, int]] | None = [] if with_sources else None
         self._constant_rows: dict[float, int] = {}
         self._parameter_tables: dict[int, Any] = {}
 
@@ -68,7 +70,7 @@ class Record:
         self.left.append(left)
         self.right.append(right)
         if self.sources is not None:
-            self.sources.append(calling_line())
+            self.sources.append(calling_place())
         return RecordedScalar(self, len(self.kind) - 1)
 
     def scalar(self, x: Any) -> "RecordedScalar":
@@ -298,12 +300,15 @@ def map_shapes(function: Callable[[tuple[int, ...]], Any], shapes: Shapes) -> An
     return function(shapes)
 
 
-def calling_line() -> str:
-    """Where in the recorded function we are: the innermost line outside of this file and of value.py."""
+def calling_place() -> tuple[str, int]:
+    """Where in the recorded function we are, as a file and a line: the innermost one outside of the engines."""
     frame = inspect.currentframe()
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if name != __file__ and not name.endswith("value.py"):
-            return f"{name.replace(chr(92), '/').rsplit('/', 1)[-1]}:{frame.f_lineno}"
+    while frame is not None and frame.f_code.co_filename in (__file__, value_file):
         frame = frame.f_back
-    return traceback.format_stack(limit=1)[0]
+    return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("", 0)
+
+
+def calling_line() -> str:
+    """Where in the recorded function we are, for people."""
+    path, line = calling_place()
+    return f"{Path(path).name}:{line}"

@@ -1,0 +1,50 @@
+"""Do the two engines agree? Asked of every model before it is trained, and answered with numbers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from microgpt.engine import value_and_grad
+from microgpt.parameters import Arrays
+from microgpt.text import padded
+
+OPERATIONS = 100_000  # about how many the scalar engine is asked to do
+LOSS_TOLERANCE, GRADIENT_TOLERANCE, TINY = 1e-12, 1e-10, 1e-12
+
+
+class DisagreementError(ArithmeticError):
+    """The compiled engine computes something else than the scalar one: a fault of the program."""
+
+
+def compare_engines(loss: Callable[..., Any], parameters: Arrays, sequence: list[int]) -> str:
+    """Compute loss and gradients of a sequence with both engines in float64, and say how far they are apart.
+
+    The sequence is cut so that it takes about 100,000 scalar operations. Raises DisagreementError if the losses differ
+    by more than 1e-12 of theirs, or a gradient by more than 1e-10 of the largest in its tensor.
+    """
+    exact = {name: array.astype(np.float64) for name, array in parameters.items()}
+    compiled, scalar = value_and_grad(loss, "compiled", threads=1), value_and_grad(loss, "scalar")
+
+    def operations(length: int) -> int:
+        compiled(exact, *padded([sequence[: length + 1]], np.float64))
+        program = list(compiled.compiled.programs.values())[-1]  # type: ignore[attr-defined]
+        return int(program.operations)
+
+    one = operations(1)
+    length = max(1, min(len(sequence) - 1, OPERATIONS // one))
+    count = one if length == 1 else operations(length)
+    batch = padded([sequence[: length + 1]], np.float64)
+    (found_loss, found), (true_loss, true) = compiled(exact, *batch), scalar(exact, *batch)
+    loss_error = abs(found_loss - true_loss) / max(1.0, abs(true_loss))
+    errors = {
+        name: float(np.abs(found[name] - true[name]).max() / (np.abs(true[name]).max() + TINY / GRADIENT_TOLERANCE))
+        for name in true
+    }
+    worst = max(errors, key=lambda name: errors[name] if np.isfinite(errors[name]) else np.inf)
+    report = (
+        f"loss {loss_error:.0e}, gradients {errors[worst]:.0e} at most apart on {count:,} scalar operations in float64"
+    )
+    if not loss_error <= LOSS_TOLERANCE or not errors[worst] <= GRADIENT_TOLERANCE:
+        raise DisagreementError(f"the engines do not agree, most of all in {worst}: {report}; use --engine scalar")
+    return f"the compiled engine agrees with the scalar one: {report}"

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from microgpt.compiler.program import Program
 from microgpt.engine import checked_arguments, checked_parameters, map_arrays
 
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
+PROGRAMS: WeakKeyDictionary[Callable[..., Any], dict[Any, Program]] = WeakKeyDictionary()
 MANY_PROGRAMS = 100  # a caller who makes more probably has a new shape in every batch
 
 
@@ -27,7 +29,7 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], threads: int | None, kept: int = 4 * MANY_PROGRAMS):
         self.function = function
         self.threads = threads or os.cpu_count() or 1
-        self.programs: dict[Any, Program] = {}
+        self.programs = programs_of(function)
         self.kept = kept
         self.made = 0
 
@@ -73,6 +75,14 @@ class Compiled:
             raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
         results, gradient = program.run(p, integers, floats, batch, self.threads, with_gradient)
         return program, results, unflatten(gradient, params) if with_gradient else None
+
+
+def programs_of(function: Callable[..., Any]) -> dict[Any, Program]:
+    """The programs of a function, which `value_and_grad` and `evaluate` share."""
+    try:
+        return PROGRAMS.setdefault(function, {})
+    except TypeError:  # a function that cannot be hashed or weakly referred to
+        return {}
 
 
 def collect(params: Any, leaves: list[np.ndarray]) -> Any:

@@ -36,6 +36,9 @@ Shapes = Any  # what remains of params: the same nesting of dicts and lists, wit
 Argument = tuple[str, str, tuple[int, ...]]  # its name, "int" or "float", and the shape of one example
 
 
+new = object.__new__
+
+
 class RecordingError(TypeError):
     """The function did something with a recorded number that cannot be written down as one of the five operations."""
 
@@ -130,15 +133,35 @@ class RecordedScalar:
     def __repr__(self) -> str:
         return f"<a {KINDS[self.record.kind[self.index]]} that is being recorded>"
 
+    # Almost all of what is recorded are sums and products, so these two write their row themselves.
+
     def __add__(self, other: Any) -> "RecordedScalar":
+        record = self.record
         if other.__class__ is not RecordedScalar:
-            other = self.record.scalar(other)
-        return self.record.add(ADD, self.index, other.index)
+            other = record.scalar(other)
+        if record.sources is not None:
+            return record.add(ADD, self.index, other.index)
+        scalar = new(RecordedScalar)
+        scalar.record = record
+        scalar.index = len(record.kind)
+        record.kind.append(ADD)
+        record.left.append(self.index)
+        record.right.append(other.index)
+        return scalar
 
     def __mul__(self, other: Any) -> "RecordedScalar":
+        record = self.record
         if other.__class__ is not RecordedScalar:
-            other = self.record.scalar(other)
-        return self.record.add(MUL, self.index, other.index)
+            other = record.scalar(other)
+        if record.sources is not None:
+            return record.add(MUL, self.index, other.index)
+        scalar = new(RecordedScalar)
+        scalar.record = record
+        scalar.index = len(record.kind)
+        record.kind.append(MUL)
+        record.left.append(self.index)
+        record.right.append(other.index)
+        return scalar
 
     __radd__, __rmul__ = __add__, __mul__
 

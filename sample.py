@@ -1,11 +1,15 @@
 """Write new text with a trained model: python sample.py --help"""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
-from microgpt.checkpoint import load_run, newest_run
+from microgpt.checkpoint import Run, load_run, newest_run
 from microgpt.command_line import option, parse, require, run_script
-from microgpt.sampling import Choice, stream
+from microgpt.sampling import Choice, prompt_tokens, sample_many, stream
+
+MANY = 200  # from so many on, it pays to compile and to write all of them at once
 
 
 @dataclass
@@ -28,6 +32,11 @@ def check(settings: Settings) -> None:
     require("seed", settings.seed, settings.seed >= 0, "0 or a positive integer")
 
 
+def one(run: Run, prompt: str, *options: Any) -> Iterator[str]:
+    yield prompt
+    yield from stream(run, prompt, *options)
+
+
 def main() -> int:
     settings = parse(Settings, "Write new text with a model that train.py has trained.")
     check(settings)
@@ -36,12 +45,15 @@ def main() -> int:
     choice = Choice(settings.temperature, settings.top_k)
 
     new = 0
+    options = (settings.prompt, settings.seed)
+    prompt_tokens(run, settings.prompt)  # finds what is wrong with it before anything is printed
+    many = settings.num_samples >= MANY
+    texts = sample_many(run, settings.num_samples, *options, choice, settings.max_new_tokens) if many else []
     for index in range(settings.num_samples):
-        text = settings.prompt
-        print(text, end="", flush=True)
-        for character in stream(run, settings.prompt, settings.seed, index, choice, settings.max_new_tokens):
-            text += character
-            print(character, end="", flush=True)
+        text = ""
+        for part in [texts[index]] if many else one(run, *options, index, choice, settings.max_new_tokens):
+            text += part
+            print(part, end="", flush=True)
         print("  (in the training text)" if text in known else "")
         new += text not in known
         if run.documents == "stream" and index + 1 < settings.num_samples:

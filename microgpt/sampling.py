@@ -6,11 +6,13 @@ one position, because the cache remembers the keys and values of those before.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from microgpt.checkpoint import Run
+from microgpt.engine import evaluate
 from microgpt.errors import InputError
 from microgpt.functions import Vector, softmax
 from microgpt.gpt import GPTConfig, Parameters, empty_cache, gpt
@@ -77,6 +79,53 @@ def sample(run: Run, prompt: str = "", **options: Any) -> str:
     return prompt + "".join(stream(run, prompt, **options))
 
 
+def sample_many(
+    run: Run,
+    count: int,
+    prompt: str = "",
+    seed: int = 0,
+    choice: Choice | None = None,
+    max_new_tokens: int | None = None,
+) -> list[str]:
+    """The same as `sample` for index 0 to count - 1, the prompts included, all at once in compiled code.
+
+    Every sample has random numbers of its own, and both ways compute in double precision: the texts are the same.
+    """
+    n = run.config.n_positions
+    half = (n + 1) // 2
+    tokens = prompt_tokens(run, prompt)
+    limit = new_tokens(run, tokens, max_new_tokens)
+    parameters = {name: array.astype(np.float64) for name, array in run.parameters.items()}
+    logits_of = evaluate(partial(logits_everywhere, config=run.config))
+    texts = [prompt] * count
+    rngs = [np.random.default_rng([seed, index]) for index in range(count)]
+    windows = [list(tokens) for _ in range(count)]
+    writing = list(range(count))
+    for _ in range(limit):
+        for i in writing:
+            if len(windows[i]) > n:
+                windows[i] = windows[i][-half:]
+        filled = [windows[i] + [0] * (n - len(windows[i])) for i in writing]  # what comes later changes nothing
+        logits = logits_of(parameters, np.array(filled))  # [writing, n_positions, vocab_size]
+        for i, of_one in zip(list(writing), logits, strict=True):
+            chances = probabilities(of_one[len(windows[i]) - 1].tolist(), choice or Choice())
+            windows[i].append(choose(chances, rngs[i]))
+            character = run.vocabulary[windows[i][-1]]
+            if run.documents == "lines" and character == BOUNDARY:
+                writing.remove(i)
+            else:
+                texts[i] += character
+        if not writing:
+            break
+    return texts
+
+
+def logits_everywhere(params: Parameters, tokens: list[int], config: GPTConfig) -> list[Vector]:
+    """The logits after each token of a sequence: [t] -> [t, vocab_size]."""
+    cache = empty_cache(config)
+    return [gpt(params, config, token, position, cache) for position, token in enumerate(tokens)]
+
+
 def stream(
     run: Run,
     prompt: str = "",
@@ -91,21 +140,24 @@ def stream(
     newline or where the context is full; prose ends after `max_new_tokens` (default: 500) characters.
     Raises InputError for a prompt with a character the model never saw, or one longer than the context.
     """
-    lines = run.documents == "lines"
     tokens = prompt_tokens(run, prompt)
-    if lines:
-        room = run.config.n_positions + 1 - len(tokens)  # the last one chosen needs no position of its own
-        limit = room if max_new_tokens is None else min(room, max_new_tokens)
-    else:
-        limit = 500 if max_new_tokens is None else max_new_tokens
+    limit = new_tokens(run, tokens, max_new_tokens)
     params = {name: array.tolist() for name, array in run.parameters.items()}
     rng = np.random.default_rng([seed, index])
     chosen = generate(params, run.config, tokens, rng, choice or Choice())
     for _, token in zip(range(limit), chosen, strict=False):
         character = decode([token], run.vocabulary)
-        if lines and character == BOUNDARY:
+        if run.documents == "lines" and character == BOUNDARY:
             return
         yield character
+
+
+def new_tokens(run: Run, tokens: list[int], wanted: int | None) -> int:
+    """How many characters to write at most: for lines no more than the context has room for."""
+    if run.documents == "lines":
+        room = run.config.n_positions + 1 - len(tokens)  # the last one chosen needs no position of its own
+        return room if wanted is None else min(room, wanted)
+    return 500 if wanted is None else wanted
 
 
 def prompt_tokens(run: Run, prompt: str) -> list[int]:

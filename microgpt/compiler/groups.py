@@ -124,8 +124,7 @@ def alike(p: Program) -> list[np.ndarray]:
     # Sums of weighted activations are of the same kind if they are of the same length: candidates for a product.
     detail[sums] = ((count > 0) * [[1], [2], [4], [8]]).sum(axis=0) * 2.0**32 + count[WEIGHTED] * (count[PAIR] == 0)
     for i in np.flatnonzero(kind == PICK):
-        table = p.tables[p.left[nodes[i]]]
-        detail[i] = len(table) * 2.0 + bool(p.varying[table[0]] or p.kind[table[0]] != PARAMETER)
+        detail[i] = len(p.tables[p.left[nodes[i]]]) * 2.0 + bool(p.regular[nodes[i]])
     order = np.lexsort((nodes, detail, kind, p.level[nodes]))
     keys = np.stack([p.level[nodes], kind, detail])[:, order]
     borders = np.flatnonzero((keys[:, 1:] != keys[:, :-1]).any(axis=0)) + 1
@@ -196,7 +195,7 @@ def place_operands(
 def place_picks(p: Program, layout: Layout, nodes: np.ndarray) -> None:
     """Place choices by integers, of parameters or of rows, all among the same number of candidates."""
     tables = np.array([p.tables[table] for table in p.left[nodes]])
-    of_parameters = p.kind[tables[0, 0]] == PARAMETER and not p.varying[tables[0, 0]]
+    of_parameters = bool(p.regular[nodes[0]])
     candidates = p.left[tables] if of_parameters else layout.row[tables]
     order = np.lexsort((p.right[nodes], candidates[:, 0]))
     instruction = layout.place("pick parameter" if of_parameters else "pick", nodes[order])

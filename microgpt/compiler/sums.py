@@ -39,6 +39,7 @@ class Program:
     kept: np.ndarray  # the rows that are computed, in order
     level: np.ndarray  # the longest way of each row from the leaves
     varying: np.ndarray
+    regular: np.ndarray  # which rows pick from every so many-th parameter, as from a column of an embedding
     first: np.ndarray
     count: np.ndarray
     constant: np.ndarray  # of each sum
@@ -61,14 +62,14 @@ def find_sums(record: Record) -> Program:
     uses = count_uses(kind, left, right, starts, entries, outputs)
     binary = int(((kind == ADD) | (kind == MUL)).sum())
     state, first, count, constant, a, b, coefficient = melt(kind, left, right, constants, uses, binary)
-    level, varying = levels(kind, left, state, starts, entries, outputs, first, count, a, b)
+    level, varying, regular = levels(kind, left, state, starts, entries, outputs, first, count, a, b)
     kept = np.flatnonzero((state == KEPT) & (kind > INPUT))
     parameter_a, parameter_b = kind[a] == PARAMETER, (b >= 0) & (kind[b] == PARAMETER)
     term = np.where(b < 0, np.where(parameter_a, ALONE, SINGLE), np.where(parameter_a | parameter_b, WEIGHTED, PAIR))
     swap = parameter_b & ~parameter_a
     a, b = np.where(swap, b, a), np.where(swap, a, b)
     return Program(
-        kind, left, right, constants, record.tables, outputs, kept, level, varying, first, count, constant,
+        kind, left, right, constants, record.tables, outputs, kept, level, varying, regular, first, count, constant,
         term.astype(np.int8), a, b, coefficient,
     )  # fmt: skip
 
@@ -158,7 +159,7 @@ def levels(kind, left, state, starts, entries, outputs, first, count, a, b):  # 
     In a product of two parameters, the second is made a row.
     """
     level = np.zeros(len(kind), np.int32)
-    varying = np.zeros(len(kind), np.bool_)
+    varying, regular = np.zeros(len(kind), np.bool_), np.zeros(len(kind), np.bool_)
     for i in range(len(kind)):
         if state[i] != KEPT:
             continue
@@ -176,15 +177,15 @@ def levels(kind, left, state, starts, entries, outputs, first, count, a, b):  # 
             varying[left[i]] = True
         elif k == PICK or k == LARGEST:
             table = entries[starts[left[i]] : starts[left[i] + 1]]
-            regular = k == PICK  # every so many-th parameter, as in a column of an embedding: read where they are
+            regular[i] = k == PICK
             for t in range(len(table)):
                 level[i] = max(level[i], level[table[t]] + 1)
-                regular = regular and kind[table[t]] == PARAMETER
-                if t > 0:
-                    regular = regular and left[table[t]] - left[table[t - 1]] == left[table[1]] - left[table[0]]
-            if not regular:
+                regular[i] = regular[i] and kind[table[t]] == PARAMETER
+                if t > 0 and left[table[t]] - left[table[t - 1]] != left[table[1]] - left[table[0]]:
+                    regular[i] = False
+            if not regular[i]:
                 for entry in table:
                     varying[entry] = True
     for output in outputs:
         varying[output] = True
-    return level, varying
+    return level, varying, regular

@@ -103,7 +103,8 @@ def melt(kind, left, right, constants, uses, binary):  # type: ignore[no-untyped
     n = len(kind)
     state = np.where(uses > 0, KEPT, NOT_NEEDED).astype(np.int8)
     first, count, constant = np.zeros(n, np.int64), np.zeros(n, np.int32), np.zeros(n)
-    a, b, coefficient = np.zeros(binary + 1, np.int32), np.zeros(binary + 1, np.int32), np.zeros(binary + 1)
+    most = 2 * binary  # a sum that takes n operations in has n + 1 terms at most
+    a, b, coefficient = np.zeros(most, np.int32), np.zeros(most, np.int32), np.zeros(most)
     stack_row, stack_factor = np.zeros(binary + 2, np.int32), np.zeros(binary + 2)
     end = 0
     for i in range(n - 1, -1, -1):

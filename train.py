@@ -85,6 +85,8 @@ def main() -> int:
 
         print(listing(gpt_loss, parameters, *padded(sorted(corpus.training, key=len)[len(corpus.training) // 2 :][:1])))
         return 0
+    if settings.engine == "compiled" and not settings.skip_check:
+        print(compare_engines(gpt_loss, parameters, corpus.training[0]))
     directory = create_run_directory(wanted)
     run = Run(directory, config, corpus.vocabulary, corpus.documents, parameters, text)
     write_run(run, asdict(settings) | {"data": str(data), "data_sha256": hashlib.sha256(text.encode()).hexdigest()})
@@ -94,19 +96,13 @@ def main() -> int:
     )
     print(f"writing to {directory}" + (f" ({wanted} exists)" if directory != wanted else ""))
 
-    if settings.engine == "compiled" and not settings.skip_check:
-        print(compare_engines(gpt_loss, parameters, corpus.training[0]))
-
     # The loop: a step, and now and then a look at the held-out text and at what the model writes.
     schedule = Schedule(
         settings.steps, settings.learning_rate, settings.warmup, settings.weight_decay, settings.grad_clip
     )
-    step = value_and_grad(gpt_loss, settings.engine, settings.threads)
+    loss_and_gradients = value_and_grad(gpt_loss, settings.engine, settings.threads)
     updates = train(
-        step,
-        parameters,
-        batches(corpus.training, settings.batch_size, settings.seed),
-        schedule,
+        loss_and_gradients, parameters, batches(corpus.training, settings.batch_size, settings.seed), schedule
     )
     evaluated_loss = evaluate(gpt_loss, settings.engine, settings.threads)
     interval = settings.eval_interval or max(1, settings.steps // 5)
@@ -115,7 +111,7 @@ def main() -> int:
     bar = tqdm(total=settings.steps, unit="step", dynamic_ncols=True)
 
     def validate(step: int) -> float:
-        losses.append(mean_loss(evaluated_loss, parameters, corpus.validation))
+        losses.append(mean_loss(evaluated_loss, parameters, corpus.validation, step))
         if losses[-1] == min(losses):
             write_parameters(directory, parameters, step, losses[-1])
         samples = (shortened(sample(run, seed=settings.seed, index=i, max_new_tokens=60)) for i in range(5))
@@ -130,7 +126,7 @@ def main() -> int:
                 if update.step == 1 and settings.engine == "compiled":
                     from microgpt.compiler.listing import summary
 
-                    tqdm.write(summary(next(iter(step.compiled.programs.values()))))
+                    tqdm.write(summary(next(iter(loss_and_gradients.compiled.programs.values()))))
                 last = update.step == settings.steps or ctrl_c.requested
                 validation_loss = validate(update.step) if last or update.step % interval == 0 else None
                 seconds = time.perf_counter() - start
@@ -145,7 +141,7 @@ def main() -> int:
         return complain(f"{error}; {kept}; try a --learning-rate lower than {settings.learning_rate}", FAILED)
 
     print(
-        f"{'stopped at' if ctrl_c.requested else 'learned in'} step {update.step}, {seconds:.0f} s: validation loss "
+        f"{'interrupted after' if ctrl_c.requested else 'learned in'} {update.step} steps, {seconds:.0f} s: validation loss "
         f"{losses[0]:.4f} -> {min(losses):.4f} nats per character, kept in {directory}; "
         f"to write with it: python sample.py --run {directory}"
     )

@@ -83,22 +83,26 @@ def train(
 
 
 def mean_loss(
-    evaluated_loss: Callable[..., np.ndarray], parameters: Arrays, sequences: list[list[int]], batch_size: int = 64
+    evaluated_loss: Callable[..., np.ndarray],
+    parameters: Arrays,
+    sequences: list[list[int]],
+    step: int = 0,
+    batch_size: int = 64,
 ) -> float:
     """The loss over all characters of the sequences, each counting the same: nats per character.
 
     `evaluated_loss(parameters, tokens, weights)` gives the weighted sum of each row, as `evaluate(loss)` does.
-    Raises DivergenceError if it is not finite.
+    Raises DivergenceError, naming the step after which it was asked for, if it is not finite.
     """
     total = 0.0
     in_order = sorted(sequences, key=len)
-    with divergence_named("in validation"):
+    with divergence_named(f"after step {step}"):
         for start in range(0, len(in_order), batch_size):
             tokens, weights = padded(in_order[start : start + batch_size])
             total += float(evaluated_loss(parameters, tokens, (weights > 0).astype(weights.dtype)).sum())
     loss = total / sum(len(sequence) - 1 for sequence in sequences)
     if not isfinite(loss):
-        raise DivergenceError(f"training diverged: the validation loss is {loss}")
+        raise DivergenceError(f"training diverged after step {step}: the validation loss is {loss}")
     return loss
 
 

@@ -1,6 +1,7 @@
 """From logits to text: what is likely is chosen often, and the same seed writes the same."""
 
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ from helpers import as_lists, assert_close, make_run
 from hypothesis import given
 from hypothesis import strategies as st
 
+from microgpt.checkpoint import Run
 from microgpt.errors import InputError
 from microgpt.functions import softmax
-from microgpt.gpt import empty_cache, gpt
-from microgpt.sampling import Choice, choose, generate, probabilities, sample, stream
+from microgpt.gpt import GPTConfig, empty_cache, gpt
+from microgpt.parameters import initial_parameters
+from microgpt.sampling import Choice, choose, generate, probabilities, sample, sample_many, stream
 from microgpt.text import encode
 
 LOGITS = [0.5, 2.0, -1.0, 1.0]
@@ -209,3 +212,13 @@ def test_a_line_cannot_begin_with_two_lines(lines):
 
 def test_prose_may_begin_with_two_lines(prose):
     assert sample(prose, "a\nb", max_new_tokens=1).startswith("a\nb")
+
+
+@pytest.mark.parametrize("documents", ["lines", "stream"])
+def test_many_at_once_write_what_one_at_a_time_writes(documents):
+    config = GPTConfig(vocab_size=4, n_positions=6, n_embd=8, n_layer=1, n_head=2)
+    run = Run(Path(), config, "\nabc", documents, initial_parameters(config, 3), None)
+    options = {"prompt": "ab", "seed": 5, "choice": Choice(0.9, 3), "max_new_tokens": 15}
+    alone = [sample(run, index=i, **options) for i in range(9)]
+    assert sample_many(run, 9, **options) == alone
+    assert len(set(alone)) > 1

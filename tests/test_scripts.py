@@ -416,3 +416,52 @@ def test_ctrl_c_ends_training_well(data):
     assert "stopped at step" in output
     assert "Traceback" not in errors
     assert load_run(data / "runs" / "names").config.n_embd == 4
+
+
+# The compiled engine, which is the default
+
+
+def compiled_run(directory, name, *options):
+    arguments = ["--n-embd", "8", "--n-head", "2", "--steps", "6", "--batch-size", "40", *options]
+    result = call("train.py", "--data", "names.txt", "--out", name, *arguments, cwd=directory)
+    assert result.returncode == 0, result.stderr
+    return result, load_run(directory / name)
+
+
+def test_the_compiled_engine_is_checked_and_says_what_it_found(data):
+    result, _ = compiled_run(data, "run")
+    assert "the compiled engine agrees with the scalar one" in result.stdout
+    assert "scalar operations became 48 array instructions, 5 of them matrix products" in result.stdout
+
+
+def test_the_check_can_be_skipped(data):
+    result, _ = compiled_run(data, "run", "--skip-check")
+    assert "agrees" not in result.stdout
+
+
+def test_threads_do_not_change_a_run(data):
+    runs = [compiled_run(data, f"run{n}", "--threads", n, "--skip-check")[1] for n in (1, 2, 3)]
+    for name, array in runs[0].parameters.items():
+        assert array.tobytes() == runs[1].parameters[name].tobytes() == runs[2].parameters[name].tobytes()
+
+
+def test_the_listing_is_printed_and_nothing_is_trained(data):
+    result = call("train.py", "--data", "names.txt", "--listing", cwd=data)
+    assert result.returncode == 0
+    assert "matrix products" in result.stdout
+    assert not (data / "runs").exists()
+
+
+def test_divergence_of_compiled_code_stops_the_run(data):
+    options = ("--learning-rate", "1e300", "--n-embd", "8", "--n-head", "2", "--steps", "6", "--skip-check")
+    result = call("train.py", "--data", "names.txt", "--out", "run", *options, cwd=data)
+    assert result.returncode == 1
+    assert "diverged after step 1" in result.stderr
+    assert "Warning" not in result.stderr
+    load_run(data / "run")
+
+
+def test_a_refused_prompt_leaves_nothing_on_standard_output(trained):
+    result = call("sample.py", "--prompt", "ñ", cwd=trained[0])
+    assert_refused(result, "'ñ'")
+    assert result.stdout == ""

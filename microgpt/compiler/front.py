@@ -88,7 +88,7 @@ def programs_of(function: Callable[..., Any]) -> dict[Any, Program]:
 def collect(params: Any, leaves: list[np.ndarray]) -> Any:
     """Append all parameters to `leaves`, in order; return their nesting, with shapes in place of arrays, as a key."""
     if isinstance(params, dict):
-        return tuple([(key, collect(entry, leaves)) for key, entry in params.items()])
+        return ("dict", *[(key, collect(entry, leaves)) for key, entry in params.items()])
     if isinstance(params, (list, tuple)):
         return ("list", *[collect(entry, leaves) for entry in params])
     leaves.append(np.asarray(params))

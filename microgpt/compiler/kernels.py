@@ -834,13 +834,14 @@ def backward(
 @njit(**EXACT)
 def run_part(
     code, runs, constants, operands, coefficients, index, p, gp, x, g, lanes, integers, inputs, scratch, weights,
-    outputs, results, seeds, first_block, end_block,
+    outputs, watched, results, seeds, first_block, end_block,
 ):  # fmt: skip
     """Run the blocks of one part of a batch: inputs in, results out and, where there are seeds, gradients added.
 
     Args:
         integers: [integers of an example, examples]. inputs: [floats of an example, examples].
         outputs: the storage rows of the results. results: [outputs, examples].
+        watched: rows that, where they are not a number, make the results so.
         seeds: [examples], the gradient of each example's one result; empty to compute no gradients.
     """
     for block in range(first_block, end_block):
@@ -853,6 +854,10 @@ def run_part(
             o = U(outputs[i]) * lanes
             for j in range(lanes):
                 results[i, lane + j] = x[o + j]
+            for r in range(len(watched)):
+                w = U(watched[r]) * lanes
+                for j in range(lanes):
+                    results[i, lane + j] += x.dtype.type(0) * x[w + j]
         if len(seeds):
             o = U(outputs[0]) * lanes
             for j in range(lanes):
@@ -867,26 +872,26 @@ def run_part(
 @njit(**EXACT)
 def run(
     code, runs, constants, operands, coefficients, index, p, gradients, x, g, lanes, integers, inputs, scratch,
-    weights, outputs, results, seeds, blocks, thread, threads,
+    weights, outputs, watched, results, seeds, blocks, thread, threads,
 ):  # fmt: skip
     """Run every so many-th part of a batch, those of one thread, in its own storage; each part has its own gradient."""
     parts = len(gradients)
     for part in range(thread, parts, threads):
         run_part(
             code, runs, constants, operands, coefficients, index, p, gradients[part], x[thread], g[thread], lanes,
-            integers, inputs, scratch[thread], weights[thread], outputs, results, seeds, part * blocks // parts,
-            (part + 1) * blocks // parts,
+            integers, inputs, scratch[thread], weights[thread], outputs, watched, results, seeds,
+            part * blocks // parts, (part + 1) * blocks // parts,
         )  # fmt: skip
 
 
 @njit(**(EXACT | {"parallel": True}))
 def run_parallel(
     code, runs, constants, operands, coefficients, index, p, gradients, x, g, lanes, integers, inputs, scratch,
-    weights, outputs, results, seeds, blocks, threads,
+    weights, outputs, watched, results, seeds, blocks, threads,
 ):  # fmt: skip
     """Run all parts of a batch on several threads."""
     for thread in prange(threads):
         run(
             code, runs, constants, operands, coefficients, index, p, gradients, x, g, lanes, integers, inputs, scratch,
-            weights, outputs, results, seeds, blocks, thread, threads,
+            weights, outputs, watched, results, seeds, blocks, thread, threads,
         )  # fmt: skip

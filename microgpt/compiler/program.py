@@ -61,6 +61,7 @@ class Program:
         self.layout = layout
         self.bounds = bounds(record)
         self.outputs = layout.row[np.array(record.outputs, np.int64)].astype(np.int64)
+        self.watched = layout.row[sums.watched].astype(np.int64)
         self.encoded = encode(layout, sums)
         self.memory: dict[tuple[Any, ...], list[np.ndarray]] = {}
 
@@ -101,7 +102,7 @@ class Program:
             x, g, scratch, weights = self.storage(p.dtype, lanes, threads)
             arguments = (
                 e.code, e.runs, constants, e.operands, coefficients, e.index, p, gradients, x, g, np.uint64(lanes),
-                integers, floats, scratch, weights, self.outputs, results, seeds, blocks,
+                integers, floats, scratch, weights, self.outputs, self.watched, results, seeds, blocks,
             )  # fmt: skip
             with notice_of_compiling((p.dtype, threads == 1)):
                 if threads == 1:
@@ -117,7 +118,8 @@ class Program:
     def floats(self, dtype: Any) -> list[np.ndarray]:
         """The constants and coefficients in a precision."""
         if (dtype,) not in self.memory:
-            self.memory[(dtype,)] = [self.encoded.constants.astype(dtype), self.encoded.coefficients.astype(dtype)]
+            with np.errstate(over="ignore"):  # a constant too large for float32 becomes an infinity, for all to see
+                self.memory[(dtype,)] = [self.encoded.constants.astype(dtype), self.encoded.coefficients.astype(dtype)]
         return self.memory[(dtype,)]
 
 

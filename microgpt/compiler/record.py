@@ -80,13 +80,21 @@ class Record:
         """A recorded scalar as it is, a plain number as the row of a constant; equal constants share a row."""
         if isinstance(x, RecordedScalar):
             return x
-        if not isinstance(x, (float, int, Real)):
-            raise RecordingError(f"expected a scalar or a real number, found {type(x).__name__}: {x!r:.80}")
-        x = number(x)
+        x = self.plain(x)
         if x not in self._constant_rows or x != x:
             self.constants.append(x)
             self._constant_rows[x] = self.add(CONSTANT, 0, len(self.constants) - 1).index
         return RecordedScalar(self, self._constant_rows[x])
+
+    def plain(self, x: Any) -> float:
+        """A plain number as a float. Raises RecordingError for anything else."""
+        if isinstance(x, RecordedInteger):
+            x._only_picks()
+        if not isinstance(x, Real):
+            raise RecordingError(
+                f"expected a scalar or a real number, found {type(x).__name__} {x!r:.80} at {calling_line()}"
+            )
+        return number(x)
 
     def pick(self, items: Any, integer: int) -> Any:
         """The item that an integer of the example chooses; of rows, a row of such choices."""
@@ -185,13 +193,13 @@ class RecordedScalar:
         return self * -1.0
 
     def __sub__(self, other: Any) -> "RecordedScalar":
-        return self + -self.record.scalar(other) if isinstance(other, RecordedScalar) else self + -number(other)
+        return self + (-other if isinstance(other, RecordedScalar) else -self.record.plain(other))
 
     def __rsub__(self, other: Any) -> "RecordedScalar":
         return -self + other
 
     def __truediv__(self, other: Any) -> "RecordedScalar":
-        return self * other**-1 if isinstance(other, RecordedScalar) else self * number(other) ** -1
+        return self * (other if isinstance(other, RecordedScalar) else self.record.plain(other)) ** -1
 
     def __rtruediv__(self, other: Any) -> "RecordedScalar":
         return self**-1 * other
@@ -205,9 +213,15 @@ class RecordedScalar:
         )
 
     def __lt__(self, other: Any) -> bool:
-        return self._no_value("a comparison (<, >, max, min, sorted)", "use largest(items), or a smooth function")
+        return self._no_value(
+            "a comparison (==, <, >, in, max, min, sorted)", "use largest(items), or a smooth function"
+        )
 
-    __gt__ = __le__ = __ge__ = __lt__
+    __gt__ = __le__ = __ge__ = __eq__ = __ne__ = __lt__
+    __hash__ = object.__hash__
+
+    def __rpow__(self, base: Any) -> Any:
+        return self._no_value("a power with it as the exponent", "write exp(x * log(base))")
 
     def __float__(self) -> float:
         return self._no_value("float() or a function of the module math", "use exp and log of microgpt")
@@ -243,7 +257,7 @@ class RecordedInteger:
 
     __index__ = __int__ = __float__ = __bool__ = __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = _only_picks
     __rsub__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = _only_picks
-    __eq__ = _only_picks
+    __eq__ = __ne__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = _only_picks
     __hash__ = None  # type: ignore[assignment]
 
 

@@ -47,6 +47,7 @@ class Program:
     a: np.ndarray
     b: np.ndarray  # -1 where there is only one factor
     coefficient: np.ndarray
+    watched: np.ndarray  # powers and logarithms that could be undefined without a result showing it
 
 
 def find_sums(record: Record) -> Program:
@@ -59,7 +60,7 @@ def find_sums(record: Record) -> Program:
     starts = np.cumsum([0] + [len(table) for table in record.tables]).astype(np.int32)
     entries = np.array([entry for table in record.tables for entry in table] or [0], np.int32)
 
-    uses = count_uses(kind, left, right, starts, entries, outputs)
+    uses, shown = count_uses(kind, left, right, starts, entries, outputs)
     binary = int(((kind == ADD) | (kind == MUL)).sum())
     state, first, count, constant, a, b, coefficient = melt(kind, left, right, constants, uses, binary)
     level, varying, regular = levels(kind, left, state, starts, entries, outputs, first, count, a, b)
@@ -70,20 +71,35 @@ def find_sums(record: Record) -> Program:
     a, b = np.where(swap, b, a), np.where(swap, a, b)
     return Program(
         kind, left, right, constants, record.tables, outputs, kept, level, varying, regular, first, count, constant,
-        term.astype(np.int8), a, b, coefficient,
+        term.astype(np.int8), a, b, coefficient, np.flatnonzero(((kind == POW) | (kind == LOG)) & ~shown),
     )  # fmt: skip
 
 
 @njit(cache=True)
 def count_uses(kind, left, right, starts, entries, outputs):  # type: ignore[no-untyped-def]
-    """How many rows (and results of the function) use each row, leaving out what in the end no result needs."""
-    uses = np.zeros(len(kind), np.int32)
+    """How many rows (and results of the function) use each row; and which rows a result always depends on.
+
+    What in the end no result needs is left out, but for powers and logarithms: where they are undefined the function
+    has no result. One that is not a number makes all that depends on it so, except where a pick may choose another.
+    """
+    uses, shown = np.zeros(len(kind), np.int32), np.zeros(len(kind), np.bool_)
     for output in outputs:
         uses[output] += 1
+        shown[output] = True
     for i in range(len(kind) - 1, -1, -1):
+        k = kind[i]
+        if k == POW or k == LOG:
+            uses[i] += 1
         if uses[i] == 0:
             continue
-        k = kind[i]
+        if shown[i] and k != PICK:
+            if k == LARGEST:
+                for entry in entries[starts[left[i]] : starts[left[i] + 1]]:
+                    shown[entry] = True
+            elif k >= ADD:
+                shown[left[i]] = True
+                if k == ADD or k == MUL:
+                    shown[right[i]] = True
         if k == ADD or k == MUL:
             uses[left[i]] += 1
             uses[right[i]] += 1
@@ -94,7 +110,7 @@ def count_uses(kind, left, right, starts, entries, outputs):  # type: ignore[no-
                 uses[entry] += 1
     for output in outputs:
         uses[output] += 1  # a result stays a row of its own, even if one sum uses it
-    return uses
+    return uses, shown
 
 
 @njit(cache=True)

@@ -1,0 +1,57 @@
+"""What one sees of the compiler: the listing, the comparison of the engines, the notice in train.py."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from microgpt import agreement
+from microgpt.compiler.listing import listing
+from microgpt.gpt import GPTConfig, loss
+from microgpt.parameters import initial_parameters
+
+CONFIG = GPTConfig(vocab_size=5, n_positions=8, n_embd=8, n_layer=1, n_head=2)
+GPT_LOSS = partial(loss, config=CONFIG)
+
+
+def test_the_listing_shows_the_gpt_with_the_lines_it_comes_from():
+    parameters = initial_parameters(CONFIG, 0)
+    text = listing(GPT_LOSS, parameters, np.array([[0, 1, 2, 3, 4]]), np.ones((1, 4), np.float32))
+    lines = text.splitlines()
+    assert "48 array instructions, 5 of them matrix products" in lines[0]
+    rows = [line for line in lines if "·" in line and "product" in line]
+    assert ["[24 x 8] · [8 x 4]" in rows[0], "[5 x 8] · [8 x 4]" in rows[-1]] == [True, True]
+    assert any("exp(x)" in line and "functions.py:" in line and "exps = [exp(x_i - shift)" in line for line in lines)
+
+
+def test_the_engines_are_found_to_agree():
+    report = agreement.compare_engines(GPT_LOSS, initial_parameters(CONFIG, 0), [0, 1, 2, 3, 0])
+    assert "agrees" in report
+    assert "float64" in report
+
+
+def test_engines_that_do_not_agree_are_found_out(monkeypatch):
+    right = agreement.value_and_grad
+
+    def wrong(function, engine, threads=None):
+        step = right(function, engine, threads)
+
+        def slightly_wrong(params, *batch):
+            value, gradients = step(params, *batch)
+            gradients["h.0.ln_1.bias"] = gradients["h.0.ln_1.bias"] * (1 + 1e-9)
+            return value, gradients
+
+        slightly_wrong.compiled = getattr(step, "compiled", None)
+        return slightly_wrong if engine == "compiled" else step
+
+    monkeypatch.setattr(agreement, "value_and_grad", wrong)
+    with pytest.raises(agreement.DisagreementError, match=r"h\.0\.ln_1\.bias"):
+        agreement.compare_engines(GPT_LOSS, initial_parameters(CONFIG, 0), [0, 1, 2, 3, 0])
+
+
+def test_a_long_sequence_is_cut_to_about_a_hundred_thousand_operations():
+    config = GPTConfig(vocab_size=5, n_positions=64, n_embd=16, n_layer=1, n_head=2)
+    sequence = [0] + [1, 2, 3, 4] * 15 + [0]
+    report = agreement.compare_engines(partial(loss, config=config), initial_parameters(config, 0), sequence)
+    operations = int(report.split(" scalar operations")[0].split(" on ")[-1].replace(",", ""))
+    assert 50_000 < operations < 200_000

@@ -140,8 +140,9 @@ def main() -> int:
         kept = f"the best parameters so far are in {directory}" if losses else f"nothing was saved in {directory}"
         return complain(f"{error}; {kept}; try a --learning-rate lower than {settings.learning_rate}", FAILED)
 
+    ending = "interrupted after" if ctrl_c.requested else "learned in"
     print(
-        f"{'interrupted after' if ctrl_c.requested else 'learned in'} {update.step} steps, {seconds:.0f} s: validation loss "
+        f"{ending} {update.step} steps, {seconds:.0f} s: validation loss "
         f"{losses[0]:.4f} -> {min(losses):.4f} nats per character, kept in {directory}; "
         f"to write with it: python sample.py --run {directory}"
     )

@@ -25,6 +25,7 @@ import numpy as np
 
 from microgpt import value_and_grad
 from microgpt.command_line import option, parse, require, run_script
+from microgpt.engine import adam_update
 from microgpt.gpt import GPTConfig, loss
 from microgpt.parameters import Arrays, initial_parameters
 from microgpt.training import Schedule, train
@@ -202,7 +203,9 @@ class TorchGPT:
 def our_stepper(config: GPTConfig, parameters: Arrays, batch: Any, engine: str, threads: int) -> Callable[[], Any]:
     """One step of `train` after another on the same batch, without clipping, as PyTorch does it here."""
     step = value_and_grad(partial(loss, config=config), engine, threads)
-    updates = train(step, dict(parameters), repeat(batch), Schedule(10**9, LEARNING_RATE, 0, grad_clip=0))
+    updates = train(
+        step, dict(parameters), repeat(batch), Schedule(10**9, LEARNING_RATE, 0, grad_clip=0), adam_update(engine)
+    )
     return lambda: next(updates)
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from microgpt.agreement import compare_engines
 from microgpt.checkpoint import Metrics, Run, create_run_directory, write_parameters, write_run
 from microgpt.command_line import FAILED, INTERRUPTED, complain, interruption, option, parse, require, run_script
-from microgpt.engine import ENGINES, evaluate, value_and_grad
+from microgpt.engine import ENGINES, adam_update, evaluate, value_and_grad
 from microgpt.errors import DivergenceError
 from microgpt.gpt import GPTConfig, loss
 from microgpt.parameters import initial_parameters
@@ -102,7 +102,11 @@ def main() -> int:
     )
     loss_and_gradients = value_and_grad(gpt_loss, settings.engine, settings.threads)
     updates = train(
-        loss_and_gradients, parameters, batches(corpus.training, settings.batch_size, settings.seed), schedule
+        loss_and_gradients,
+        parameters,
+        batches(corpus.training, settings.batch_size, settings.seed),
+        schedule,
+        adam_update(settings.engine),
     )
     evaluated_loss = evaluate(gpt_loss, settings.engine, settings.threads)
     interval = settings.eval_interval or max(1, settings.steps // 5)
@@ -126,7 +130,7 @@ def main() -> int:
                 if update.step == 1 and settings.engine == "compiled":
                     from microgpt.compiler.listing import summary
 
-                    tqdm.write(summary(next(iter(loss_and_gradients.compiled.programs.values()))))
+                    tqdm.write(summary(list(loss_and_gradients.compiled.programs.values())[-1]))
                 last = update.step == settings.steps or ctrl_c.requested
                 validation_loss = validate(update.step) if last or update.step % interval == 0 else None
                 seconds = time.perf_counter() - start

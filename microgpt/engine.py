@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.errors import InputError
+from microgpt.training import adam_in_chunks
 from microgpt.value import Value
 
 ENGINES = ("compiled", "scalar")
@@ -80,6 +81,16 @@ def evaluate(function: Callable[..., Any], engine: str = "compiled", threads: in
         return stacked([function(numbers, *example) for example in rows(arguments)])
 
     return results
+
+
+def adam_update(engine: str = "compiled") -> Callable[..., None]:
+    """Adam on flat vectors, in place, as `train` takes it: with numpy, or compiled like everything else."""
+    check_engine(engine)
+    if engine == "compiled":
+        from microgpt.compiler.update import compiled_adam
+
+        return compiled_adam
+    return adam_in_chunks
 
 
 def check_engine(engine: str) -> None:

@@ -43,17 +43,38 @@ class Update:
     gradient_norm: float  # of all parameters together, before clipping
 
 
+def adam_in_chunks(
+    parameter: np.ndarray,
+    gradient: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    step: int,
+    learning_rate: float,
+    weight_decay: np.ndarray,
+) -> None:
+    """One step of Adam on flat vectors, in place: see `adam` for the arguments."""
+    with np.errstate(all="ignore"):  # what is not finite shows in the next loss
+        for start in range(0, len(parameter), CHUNK):
+            part = slice(start, start + CHUNK)
+            parameter[part], m[part], v[part] = adam(
+                parameter[part], gradient[part], m[part], v[part], step, learning_rate, weight_decay=weight_decay[part]
+            )
+
+
 def train(
     value_and_grad: Callable[..., tuple[float, Any]],
     parameters: Arrays,
     batches: Iterable[tuple[Any, ...]],
     schedule: Schedule,
+    update: Callable[..., None] = adam_in_chunks,
 ) -> Iterator[Update]:
-    """Take the schedule's steps of Adam, one batch each, and yield after each step.
+    """Take the schedule's steps, one batch each, and yield after each step.
 
-    `value_and_grad(parameters, *batch)` gives the loss and its gradients. The arrays in `parameters` become views of
-    one flat vector, which every step changes in place. Raises DivergenceError, with the parameters as they were
-    before the step, if the loss or the gradient is not finite or the engine refuses to compute it.
+    `value_and_grad(parameters, *batch)` gives the loss and its gradients; `update(vector, gradient, m, v, step,
+    learning_rate, weight_decay)` changes the first and the two moments in place: Adam, or a rule of your own.
+    The arrays in `parameters` become views of one flat vector, which every step changes in place. Raises
+    DivergenceError, with the parameters as they were before the step, if the loss or the gradient is not finite or
+    the engine refuses to compute it.
     """
     shapes = {name: array.shape for name, array in parameters.items()}
     vector = flatten(parameters)
@@ -73,12 +94,7 @@ def train(
         if schedule.grad_clip and norm > schedule.grad_clip:
             gradient *= schedule.grad_clip / norm
         rate = scheduled_learning_rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
-        with np.errstate(all="ignore"):
-            for start in range(0, len(vector), CHUNK):
-                part = slice(start, start + CHUNK)
-                vector[part], m[part], v[part] = adam(
-                    vector[part], gradient[part], m[part], v[part], step, rate, weight_decay=decay[part]
-                )
+        update(vector, gradient, m, v, step, rate, decay)
         yield Update(step, loss, rate, norm)
 
 

@@ -416,6 +416,7 @@ add_up_one, add_up_half = make_add_up(1, 1), make_add_up(1, 2)
 pass_on_four, pass_on_two = make_pass_on(4, 1), make_pass_on(2, 1)
 pass_on_one, pass_on_half = make_pass_on(1, 1), make_pass_on(1, 2)
 tile_wide, row_wide = make_tile(TILE_ROWS, TILE_VECTORS, 1), make_tile(1, TILE_VECTORS, 1)
+four_wide, two_wide = make_tile(4, TILE_VECTORS, 1), make_tile(2, TILE_VECTORS, 1)
 tile_vector, row_vector = make_tile(TILE_ROWS, 1, 1), make_tile(1, 1, 1)
 row_half = make_tile(1, 1, 2)
 corner, corner_row, corner_one = make_corner(CORNER, CORNER), make_corner(1, CORNER), make_corner(1, 1)
@@ -528,6 +529,12 @@ def multiply(y, yo, w, wo, w_row, w_term, x, xo, rows, terms, n, accumulate):
             while i + U(TILE_ROWS) <= rows:
                 tile_wide(y, yo + i * n + j, n, w, wo + i * w_row, w_row, w_term, x, xo + j, n, terms, accumulate)
                 i += U(TILE_ROWS)
+            if i + U(4) <= rows:
+                four_wide(y, yo + i * n + j, n, w, wo + i * w_row, w_row, w_term, x, xo + j, n, terms, accumulate)
+                i += U(4)
+            if i + U(2) <= rows:
+                two_wide(y, yo + i * n + j, n, w, wo + i * w_row, w_row, w_term, x, xo + j, n, terms, accumulate)
+                i += U(2)
             while i < rows:
                 row_wide(y, yo + i * n + j, n, w, wo + i * w_row, w_row, w_term, x, xo + j, n, terms, accumulate)
                 i += U(1)

@@ -19,7 +19,7 @@ from microgpt.compiler.record import CONSTANT, Argument, Record, Shapes, record_
 from microgpt.compiler.sums import Program as Sums
 from microgpt.compiler.sums import find_sums
 
-LANES = (8, 16, 32)  # examples a block, for small and large batches
+LANES = (8, 16)  # examples a block, for small and large batches
 PARTS = 8  # into which the blocks of a batch are put at most, each with a gradient of its own
 LOCK = Lock()  # one program runs at a time, on as many threads as it likes
 

@@ -277,20 +277,24 @@ COMPILE = """
 import resource, sys, time
 from functools import partial
 import numpy as np
-from bench import GPTConfig, initial_parameters, loss, names, our_stepper
-from microgpt.parameters import parameter_shapes
+from microgpt import value_and_grad
 from microgpt.compiler.program import Program
+from microgpt.gpt import GPTConfig, loss
+from microgpt.parameters import initial_parameters, parameter_shapes
+
+def compiled(config, t):
+    arguments = [("tokens", "int", (t + 1,)), ("weights", "float", (t,))]
+    return Program(partial(loss, config=config), parameter_shapes(config), arguments)
+
 n_embd, n_layer, positions, batch_size = map(int, sys.argv[1:])
 config = GPTConfig(27, 16, n_embd, n_layer, 4)
-arguments = [("tokens", "int", (positions + 1,)), ("weights", "float", (positions,))]
-Program(partial(loss, config=GPTConfig(2, 2, 2, 1, 1)), parameter_shapes(GPTConfig(2, 2, 2, 1, 1)),
-        [("tokens", "int", (2,)), ("weights", "float", (1,))])
+compiled(GPTConfig(2, 2, 2, 1, 1), 1)  # so that what Numba loads once does not count
 start = time.perf_counter()
-program = Program(partial(loss, config=config), parameter_shapes(config), arguments)
+operations = compiled(config, positions).operations
 seconds = time.perf_counter() - start
-del program
-our_stepper(config, initial_parameters(config, 0), names(config, positions, batch_size), "compiled", 2)()
-print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+batch = np.zeros((batch_size, positions + 1), np.int64), np.ones((batch_size, positions), np.float32)
+value_and_grad(partial(loss, config=config))(initial_parameters(config, 0), *batch)
+print(seconds, operations, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
@@ -301,7 +305,8 @@ def startup(model: str, settings: Settings) -> dict[str, float]:
     output = subprocess.run(
         [sys.executable, "-c", COMPILE, *sizes], cwd=here, check=True, capture_output=True, text=True
     ).stdout.split()
-    return {"compile_seconds": float(output[0]), "peak_bytes": float(output[1])}
+    seconds, operations, peak = map(float, output)
+    return {"compile_seconds": seconds, "operations": operations, "peak_bytes": peak}
 
 
 def first_step() -> float:
@@ -344,7 +349,9 @@ def main() -> int:
         if settings.startup == "yes":
             found[model] |= startup(model, settings)
             print(
-                f"  recorded and compiled in {found[model]['compile_seconds']:.2f} s; "
+                f"  {found[model]['operations']:,.0f} operations recorded and compiled in "
+                f"{found[model]['compile_seconds']:.2f} s, "
+                f"{1e6 * found[model]['compile_seconds'] / found[model]['operations']:.2f} us each; "
                 f"peak memory with a training step {found[model]['peak_bytes'] / 1e6:.0f} MB"
             )
     if settings.startup == "yes":

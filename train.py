@@ -17,7 +17,7 @@ from microgpt.errors import DivergenceError
 from microgpt.gpt import GPTConfig, loss
 from microgpt.parameters import initial_parameters
 from microgpt.sampling import sample
-from microgpt.text import batches, make_corpus, padded, read_text
+from microgpt.text import POOL, batches, make_corpus, padded, read_text
 from microgpt.training import Schedule, mean_loss, train
 
 NAMES = Path(__file__).with_name("data") / "names.txt"
@@ -32,6 +32,7 @@ class Settings:
     )
     steps: int = option(2000, "how many times to improve the parameters")
     batch_size: int = option(64, "sequences (names) a step learns from")
+    pool_size: int = option(POOL, "batches drawn together and dealt out by length, to save padding; 1: not by length")
     n_layer: int = option(1, "blocks of attention and MLP, one after the other")
     n_head: int = option(4, "attention heads a block")
     n_embd: int = option(32, "numbers that describe a position; a multiple of the heads")
@@ -49,7 +50,7 @@ class Settings:
 
 
 def check(settings: Settings) -> None:
-    for name in ("steps", "batch_size", "n_layer", "n_head", "n_embd", "block_size"):
+    for name in ("steps", "batch_size", "pool_size", "n_layer", "n_head", "n_embd", "block_size"):
         value = getattr(settings, name)
         require(name, value, value >= 1, "a positive integer")
     for name in ("warmup", "seed"):
@@ -104,7 +105,7 @@ def main() -> int:
     updates = train(
         loss_and_gradients,
         parameters,
-        batches(corpus.training, settings.batch_size, settings.seed),
+        batches(corpus.training, settings.batch_size, settings.seed, pool_size=settings.pool_size),
         schedule,
         adam_update(settings.engine),
     )

@@ -126,18 +126,18 @@ def make_corpus(text: str, n_positions: int, seed: int, documents: str = "auto")
 
 
 def batches(
-    sequences: list[list[int]], batch_size: int, seed: int, dtype: Any = np.float32
+    sequences: list[list[int]], batch_size: int, seed: int, dtype: Any = np.float32, pool_size: int = POOL
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Endless batches of shuffled sequences as (tokens, weights): all sequences are drawn before any is drawn again.
 
-    Sequences are drawn for several batches at once and dealt out by length, so that little is wasted on padding;
+    Sequences are drawn for `pool_size` batches at once and dealt out by length, so that little is wasted on padding;
     these batches then come in random order. See `padded` for the arrays.
     """
-    size = POOL * batch_size
+    size = pool_size * batch_size
     for pool in count():
         drawn = [sequences[i] for i in _shuffled(len(sequences), seed, pool * size, (pool + 1) * size)]
         drawn.sort(key=len)
-        for i in np.random.default_rng([seed, 1, pool]).permutation(POOL):
+        for i in np.random.default_rng([seed, 1, pool]).permutation(pool_size):
             yield padded(drawn[i * batch_size : (i + 1) * batch_size], dtype)
 
 

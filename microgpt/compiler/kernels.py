@@ -884,6 +884,7 @@ def run(
     """Run every so many-th part of a batch, those of one thread, in its own storage; each part has its own gradient."""
     parts = len(gradients)
     for part in range(thread, parts, threads):
+        gradients[part] = 0
         run_part(
             code, runs, constants, operands, coefficients, index, p, gradients[part], x[thread], g[thread], lanes,
             integers, inputs, scratch[thread], weights[thread], outputs, watched, results, seeds,

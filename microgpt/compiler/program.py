@@ -95,11 +95,11 @@ class Program:
         seeds[:batch] = 1 / batch
         parts = min(blocks, PARTS)
         threads = min(threads, parts)
-        gradients = np.zeros((parts, len(p) if with_gradient else 0), p.dtype)
         e = self.encoded
         constants, coefficients = self.floats(p.dtype)
         with LOCK:
             x, g, scratch, weights = self.storage(p.dtype, lanes, threads)
+            gradients = self.gradients(p.dtype, parts, len(p) if with_gradient else 0)
             arguments = (
                 e.code, e.runs, constants, e.operands, coefficients, e.index, p, gradients, x, g, np.uint64(lanes),
                 integers, floats, scratch, weights, self.outputs, self.watched, results, seeds, blocks,
@@ -110,10 +110,17 @@ class Program:
                 else:
                     set_num_threads(min(threads, config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
                     kernels.run_parallel(*arguments, threads)
-        gradient = gradients[0]
-        for part in range(1, parts):  # in this order, whoever computed them
-            gradient += gradients[part]
+            gradient = gradients[0].copy()
+            for part in range(1, parts):  # in this order, whoever computed them
+                gradient += gradients[part]
         return results[:, :batch], gradient
+
+    def gradients(self, dtype: Any, parts: int, size: int) -> np.ndarray:
+        """Room for the gradients of each part of a batch, which the kernels set to zero."""
+        key = (dtype, "gradients", parts, size)
+        if key not in self.memory:
+            self.memory[key] = [np.zeros((parts, size), dtype)]
+        return self.memory[key][0]
 
     def floats(self, dtype: Any) -> list[np.ndarray]:
         """The constants and coefficients in a precision."""

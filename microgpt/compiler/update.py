@@ -13,6 +13,8 @@ from numba import njit
 from microgpt.adam import adam
 from microgpt.compiler.kernels import FAST
 
+# mypy: disable-error-code="no-untyped-def"
+
 FLAGS: Any = FAST | {"fastmath": {"reassoc", "contract", "nsz", "arcp", "afn"}}
 adam_of_floats = njit(adam, **(FLAGS | {"cache": False}))
 

@@ -39,7 +39,7 @@ class Settings:
     block_size: int = option(16, "positions the model can look back on: its context")
     learning_rate: float = option(0.01, "how far a step moves, at most; lower it if training diverges")
     warmup: int = option(100, "steps until the learning rate is at its highest")
-    weight_decay: float = option(0.0, "how strongly weights are pulled to 0 (AdamW)")
+    weight_decay: float = option(0.3, "how strongly weights are pulled to 0 (AdamW)")
     grad_clip: float = option(1.0, "the largest norm of a gradient, longer ones are shortened; 0 for no limit")
     eval_interval: int | None = option(None, "steps between validations (default: a fifth of all steps)")
     skip_check: bool = option(False, "do not compare the two engines on this model before training")

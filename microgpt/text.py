@@ -21,7 +21,9 @@ import numpy as np
 from microgpt.errors import InputError
 
 BOUNDARY = "\n"
-POOL = 16  # batches that are drawn together, so that each can be filled with sequences of like length
+# Batches that are drawn together, so that each can be filled with sequences of like length. Validation loss on names
+# (train.py, mean of seeds 0 to 4) with pools of 1 (no sorting), 2, 4, 8 and 16: 1.926, 1.927, 1.935, 1.938, 1.940.
+POOL = 2
 
 
 def read_text(path: str | Path) -> str:

@@ -21,7 +21,9 @@ from microgpt.compiler.sums import find_sums
 
 LANES = (8, 16)  # examples a block, for small and large batches
 PARTS = 8  # into which the blocks of a batch are put at most, each with a gradient of its own
-LOCK = Lock()  # one program runs at a time, on as many threads as it likes
+LOCK = Lock()  # one program runs at a time, on as many threads as it likes, in the same storage
+STORAGE: dict[Any, list[np.ndarray]] = {}
+GRADIENTS: dict[Any, np.ndarray] = {}
 
 
 @dataclass
@@ -63,16 +65,20 @@ class Program:
         self.outputs = layout.row[np.array(record.outputs, np.int64)].astype(np.int64)
         self.watched = layout.row[sums.watched].astype(np.int64)
         self.encoded = encode(layout, sums)
-        self.memory: dict[tuple[Any, ...], list[np.ndarray]] = {}
+        self.in_precision: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
 
     def storage(self, dtype: Any, lanes: int, threads: int) -> list[np.ndarray]:
-        """Rows, gradients, scratch rows and scratch parameters of each thread; gradients are zero between calls."""
-        key = (dtype, lanes, threads)
-        if key not in self.memory:
-            e = self.encoded
-            sizes = (self.layout.size * lanes, self.layout.size * lanes, e.scratch_rows * lanes, e.weights)
-            self.memory[key] = [np.zeros((threads, max(1, size)), dtype) for size in sizes]
-        return self.memory[key]
+        """Rows, gradients, scratch rows and scratch parameters for each thread; gradients are zero between calls.
+
+        All programs share them, since one runs at a time: they grow with the largest.
+        """
+        e = self.encoded
+        sizes = (self.layout.size * lanes, self.layout.size * lanes, e.scratch_rows * lanes, e.weights)
+        arrays = STORAGE.setdefault((dtype, threads), [np.zeros((threads, 1), dtype)] * len(sizes))
+        for i, size in enumerate(sizes):
+            if arrays[i].shape[1] < size:
+                arrays[i] = np.zeros((threads, size), dtype)
+        return arrays
 
     def run(
         self, p: np.ndarray, integers: np.ndarray, floats: np.ndarray, batch: int, threads: int, with_gradient: bool
@@ -117,17 +123,20 @@ class Program:
 
     def gradients(self, dtype: Any, parts: int, size: int) -> np.ndarray:
         """Room for the gradients of each part of a batch, which the kernels set to zero."""
-        key = (dtype, "gradients", parts, size)
-        if key not in self.memory:
-            self.memory[key] = [np.zeros((parts, size), dtype)]
-        return self.memory[key][0]
+        key = (dtype, parts)
+        if key not in GRADIENTS or GRADIENTS[key].shape[1] != size:
+            GRADIENTS[key] = np.zeros((parts, size), dtype)
+        return GRADIENTS[key]
 
-    def floats(self, dtype: Any) -> list[np.ndarray]:
+    def floats(self, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
         """The constants and coefficients in a precision."""
-        if (dtype,) not in self.memory:
+        if dtype not in self.in_precision:
             with np.errstate(over="ignore"):  # a constant too large for float32 becomes an infinity, for all to see
-                self.memory[(dtype,)] = [self.encoded.constants.astype(dtype), self.encoded.coefficients.astype(dtype)]
-        return self.memory[(dtype,)]
+                self.in_precision[dtype] = (
+                    self.encoded.constants.astype(dtype),
+                    self.encoded.coefficients.astype(dtype),
+                )
+        return self.in_precision[dtype]
 
 
 COMPILED: set[Any] = set()

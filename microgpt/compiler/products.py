@@ -50,10 +50,12 @@ def find_products(parameters: np.ndarray, operands: np.ndarray, coefficients: np
     marks = np.random.default_rng(1).integers(1, 2**63, len(column_first), np.uint64)
     sums = np.zeros(len(row_first), np.uint64)
     np.add.at(sums, row, marks[column])
-    block = np.unique(sums, return_inverse=True)[1][row]
-
+    labels, block = np.unique(sums, return_inverse=True)
+    if len(labels) * 8 > n:  # many tiny products: better done one by one
+        return []
+    block = block[row]
     products = []
-    for label in np.unique(block):
+    for label in range(len(labels)):
         nodes = np.flatnonzero(block == label)
         rows, r = np.unique(row[nodes], return_inverse=True)
         columns, c = np.unique(column[nodes], return_inverse=True)
@@ -64,8 +66,6 @@ def find_products(parameters: np.ndarray, operands: np.ndarray, coefficients: np
         products.append(
             Product(grid, parameters[row_first[rows]], operands[column_first[columns]].T.copy(), coefficients[0, 0])
         )
-        if len(products) * 8 > n:  # many tiny products: better done one by one
-            return []
     return products
 
 

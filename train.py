@@ -91,8 +91,9 @@ def main() -> int:
     directory = create_run_directory(wanted)
     run = Run(directory, config, corpus.vocabulary, corpus.documents, parameters, text)
     write_run(run, asdict(settings) | {"data": str(data), "data_sha256": hashlib.sha256(text.encode()).hexdigest()})
+    pieces = "lines" if corpus.documents == "lines" else "windows"
     print(
-        f"{len(corpus.training):,} {'lines' if corpus.documents == 'lines' else 'windows'} to learn from, {len(corpus.validation):,} held out, "
+        f"{len(corpus.training):,} {pieces} to learn from, {len(corpus.validation):,} held out, "
         f"{config.vocab_size} characters, {sum(p.size for p in parameters.values()):,} parameters"
     )
     print(f"writing to {directory}" + (f" ({wanted} exists)" if directory != wanted else ""))

@@ -220,7 +220,7 @@ def test_a_sample_that_was_learned_by_heart_is_marked(copy):
 
 
 def test_prose_is_learned_in_windows(trained_prose):
-    assert " stream to learn from" in trained_prose[1].stdout
+    assert " windows to learn from" in trained_prose[1].stdout
     run = load_run(trained_prose[0] / "runs" / "fox")
     assert (run.documents, run.config.n_positions) == ("stream", 8)
 

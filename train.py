@@ -1,6 +1,7 @@
 """Train a character-level GPT on a text file: python train.py --help"""
 
 import hashlib
+import shlex
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -150,7 +151,7 @@ def main() -> int:
     print(
         f"{ending} {update.step} steps, {seconds:.0f} s: validation loss "
         f"{losses[0]:.4f} -> {min(losses):.4f} nats per character, kept in {directory}; "
-        f"to write with it: python sample.py --run {directory}"
+        f"to write with it: python sample.py --run {shlex.quote(str(directory))}"
     )
     return INTERRUPTED if ctrl_c.requested else 0
 

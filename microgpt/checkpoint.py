@@ -52,6 +52,8 @@ def create_run_directory(wanted: str | Path) -> Path:
     So `runs/names` may become `runs/names-2`. Raises InputError if a directory cannot be made there.
     """
     wanted = Path(wanted)
+    if wanted.name in ("", ".."):  # such as . and ..: a next free name needs a name
+        wanted = wanted.resolve()
     try:
         wanted.parent.mkdir(parents=True, exist_ok=True)
         directory, n = wanted, 1
@@ -137,7 +139,8 @@ def load_run(directory: str | Path) -> Run:
     """
     directory = Path(directory)
     if not directory.is_dir():
-        raise InputError(f"there is no run directory {directory}: train one with `python train.py --out {directory}`")
+        found = "it is a file" if directory.exists() else "train one with `python train.py`"
+        raise InputError(f"there is no run directory {directory}: {found}")
     config = read_config(directory / "config.json")
     vocabulary, documents = read_vocabulary(directory / "vocabulary.json")
     if len(vocabulary) != config.vocab_size:

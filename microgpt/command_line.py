@@ -1,6 +1,7 @@
 """What the scripts share: settings that are command-line options, errors that are one line, and a gentle Ctrl-C."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -63,6 +64,9 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         code = main()
     except InputError as error:
         code = complain(error, MISUSED)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     except (ArithmeticError, OSError) as error:  # divergence, engines that do not agree, a full disk
         code = complain(error, FAILED)
     except KeyboardInterrupt:

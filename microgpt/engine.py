@@ -35,7 +35,8 @@ def value_and_grad(
 
     The engine "scalar" calls the loss on Values, example by example: to be understood. The engine "compiled" records
     it once for each shape of example and runs it as array instructions, on `threads` threads (None: one a core): to
-    be fast. The results do not depend on the number of threads.
+    be fast. The results do not depend on the number of threads. What a recorded function reads besides its arguments
+    (a global, a closed-over setting, a random number) stays as it was when it was recorded, as long as it lives.
     """
     check_engine(engine)
     if engine == "compiled":

@@ -338,3 +338,13 @@ def test_the_example_in_the_documentation_holds():
     results = doctest.testmod(microgpt.compiler.record)
     assert results.attempted > 0
     assert results.failed == 0
+
+
+def test_a_plain_float_is_a_parameter():
+    loss, gradients = value_and_grad(lambda p, x: p["w"] * x)({"w": 2.0}, np.array([1.0, 3.0]))
+    assert (loss, gradients["w"]) == (4.0, 2.0)
+
+
+def test_threads_are_a_positive_number():
+    with pytest.raises(ValueError, match="threads is 0"):
+        value_and_grad(lambda p: p, threads=0)

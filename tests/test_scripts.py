@@ -465,3 +465,25 @@ def test_a_refused_prompt_leaves_nothing_on_standard_output(trained):
     result = call("sample.py", "--prompt", "ñ", cwd=trained[0])
     assert_refused(result, "'ñ'")
     assert result.stdout == ""
+
+
+def test_a_directory_without_a_name_of_its_own_gets_a_free_one(data):
+    result = call("train.py", "--data", "names.txt", "--out", ".", *TINY, cwd=data)
+    assert result.returncode == 0
+    load_run(data.with_name(f"{data.name}-2"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes close differently on Windows")
+def test_a_closed_pipe_is_no_error(trained):
+    with subprocess.Popen(
+        command("sample.py", "--num-samples", "150"),
+        cwd=trained[0],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0

@@ -27,6 +27,8 @@ class Compiled:
     """
 
     def __init__(self, function: Callable[..., Any], threads: int | None, kept: int = 4 * MANY_PROGRAMS):
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads is {threads}: expected a positive integer, or None for one a core")
         self.function = function
         self.threads = threads or os.cpu_count() or 1
         self.programs = programs_of(function)
@@ -40,7 +42,7 @@ class Compiled:
         program = self.programs.pop(key, None)
         if program is None:
             names = argument_names(self.function, len(arrays))
-            shapes = map_arrays(lambda array: array.shape, params)
+            shapes = map_arrays(lambda array: np.asarray(array).shape, params)
             arguments = [(n, kind, array.shape[1:]) for n, kind, array in zip(names, kinds, arrays, strict=True)]
             program = Program(self.function, shapes, arguments)
             self.made += 1
@@ -101,7 +103,8 @@ def value_and_grad(loss: Callable[..., Any], threads: int | None = None) -> Call
 
     def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
         _, results, gradients = compiled.run(params, arguments, True)
-        return float(results[0].mean(dtype=np.float64)), gradients
+        with np.errstate(all="ignore"):
+            return float(results[0].mean(dtype=np.float64)), gradients
 
     mean_loss_and_gradients.compiled = compiled  # type: ignore[attr-defined]  # for who wants to see the programs
     return mean_loss_and_gradients

@@ -214,7 +214,8 @@ class RecordedScalar:
 
     def __lt__(self, other: Any) -> bool:
         return self._no_value(
-            "a comparison (==, <, >, in, max, min, sorted)", "use largest(items), or a smooth function"
+            "a comparison (==, <, >, in, max, min, sorted)",
+            "use a smooth function of it, or largest(items), which has no gradient",
         )
 
     __gt__ = __le__ = __ge__ = __eq__ = __ne__ = __lt__
@@ -324,6 +325,8 @@ def form_of(result: Any, record: Record) -> Any:
         return tuple(form_of(entry, record) for entry in result)
     if isinstance(result, list):
         return [form_of(entry, record) for entry in result]
+    if not isinstance(result, (RecordedScalar, Real)):
+        raise RecordingError(f"the function returned a {type(result).__name__}: expected a scalar, or lists of scalars")
     record.outputs.append(record.scalar(result).index)
     return len(record.outputs) - 1
 

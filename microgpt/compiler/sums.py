@@ -14,7 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from microgpt.compiler.record import ADD, CONSTANT, EXP, INPUT, LARGEST, LOG, MUL, PARAMETER, PICK, POW, Record
+from microgpt.compiler.record import ADD, CONSTANT, EXP, INPUT, KINDS, LARGEST, LOG, MUL, PARAMETER, PICK, POW, Record
+
+# The kernels below are cached on disk with these numbers in them, and only an edit of this file renews the cache.
+assert KINDS == ("constant", "parameter", "input", "add", "mul", "pow", "log", "exp", "pick", "largest")
 
 SINGLE, PAIR, WEIGHTED, ALONE = range(4)  # x, x·y, p·x, p: a parameter comes first
 NOT_NEEDED, MELTED, KEPT = 0, 1, 2

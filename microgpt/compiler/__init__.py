@@ -8,4 +8,5 @@ kernels.py    run the instructions, forward and backward
 program.py    what ties them together, for one shape of example
 front.py      value_and_grad and evaluate: the engine "compiled"
 listing.py    a program for people to read
+update.py     Adam, as it stands in the book, in one loop over all parameters
 """

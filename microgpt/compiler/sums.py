@@ -150,15 +150,11 @@ def melt(kind, left, right, constants, uses, binary):  # type: ignore[no-untyped
                 stack_row[depth + 1], stack_factor[depth + 1] = x, factor
                 depth += 2
                 continue
-            for _ in range(2):  # take constant factors out of x, then out of y
-                while kind[x] == MUL and uses[x] == 1 and (kind[left[x]] == CONSTANT or kind[right[x]] == CONSTANT):
+            for _ in range(2):  # take constant factors, which are recorded on the right, out of x, then out of y
+                while kind[x] == MUL and uses[x] == 1 and kind[right[x]] == CONSTANT:
                     state[x] = MELTED
-                    if kind[left[x]] == CONSTANT:
-                        factor *= constants[right[left[x]]]
-                        x = right[x]
-                    else:
-                        factor *= constants[right[right[x]]]
-                        x = left[x]
+                    factor *= constants[right[right[x]]]
+                    x = left[x]
                 x, y = y, x
             if kind[x] == CONSTANT or kind[y] == CONSTANT:
                 if kind[y] == CONSTANT:

@@ -3,31 +3,47 @@
 import hashlib
 import shlex
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from math import inf
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
+from microgpt import __version__
+from microgpt.adam import scheduled_learning_rate
 from microgpt.agreement import compare_engines
-from microgpt.checkpoint import Metrics, Run, create_run_directory, write_parameters, write_run
-from microgpt.command_line import FAILED, INTERRUPTED, complain, interruption, option, parse, require, run_script
+from microgpt.bigram import bigram_loss, bigram_probabilities
+from microgpt.checkpoint import Origin, Validated, checkpoints, load_checkpoint
+from microgpt.command_line import FAILED, INTERRUPTED, complain, interruption, option, parse_given, require, run_script
 from microgpt.engine import ENGINES, adam_update, evaluate, value_and_grad
-from microgpt.errors import DivergenceError
-from microgpt.gpt import GPTConfig, loss
-from microgpt.parameters import initial_parameters
+from microgpt.errors import DivergenceError, InputError
+from microgpt.gpt import loss
+from microgpt.loss_picture import draw_losses
+from microgpt.parameters import flatten, parameter_count
+from microgpt.run_directory import Recorder, Run, create_run_directory, keep_text, newest_run, read_metrics
 from microgpt.sampling import sample
-from microgpt.text import POOL, batches, make_corpus, padded, read_text
-from microgpt.training import Schedule, mean_loss, train
+from microgpt.starting import MAY_CHANGE, STANDARD_INPUT, Start, from_checkpoint, from_model, from_scratch
+from microgpt.text import POOL, Corpus, batches, padded
+from microgpt.training import OptimizerState, Schedule, mean_loss, train
 
 NAMES = Path(__file__).with_name("data") / "names.txt"
+SAVE_EVERY = 60.0  # seconds; after them a checkpoint is due even if no validation is
 
 
 @dataclass
 class Settings:
-    data: str | None = option(None, "the text to learn from, a UTF-8 file (default: data/names.txt)")
+    data: str | None = option(None, "the text to learn from: a UTF-8 file, or - for standard input (default: names)")
     out: str | None = option(None, "the run directory to create (default: runs/ and the name of the data file)")
+    resume: str | None = option(
+        None,
+        "go on with this run, or with the newest, as it was begun; these may be given anew: "
+        + ", ".join("--" + name.replace("_", "-") for name in MAY_CHANGE),
+        alone="newest",
+    )
+    init_from: str | None = option(None, "begin with the weights of another run, or of a model saved by transformers")
     documents: str = option(
         "auto", "what a document is: each line, the whole text, or as it fits", ("auto", "lines", "stream")
     )
@@ -68,19 +84,25 @@ def check(settings: Settings) -> None:
     require("n_embd", n_embd, n_embd % n_head == 0, f"a multiple of --n-head {n_head}")
 
 
-def main() -> int:
-    settings = parse(Settings, "Train a character-level GPT on a text file.")
+def begin(given: dict[str, object]) -> tuple[Start, Path | None]:
+    """From the options to where training begins and, if a run goes on, its directory."""
+    settings = Settings(**given)
     check(settings)
-
-    # The text, as integers.
     data = Path(settings.data or NAMES)
-    text = read_text(data)
-    corpus = make_corpus(text, settings.block_size, settings.seed, settings.documents)
+    if settings.resume is not None:
+        directory = Path(settings.resume if settings.resume != "newest" else settings.out or newest_run(resumable=True))
+        if settings.out is not None and Path(settings.out) != directory:
+            raise InputError(f"--out is {settings.out}, but {directory} goes on where it is: leave --out away")
+        start = from_checkpoint(Settings, given, directory, NAMES)
+        check(start.settings)
+        return start, directory
+    return (from_model(Settings, given, data) if settings.init_from else from_scratch(settings, data)), None
 
-    # The model, and the directory that will hold it.
-    config = GPTConfig(len(corpus.vocabulary), settings.block_size, settings.n_embd, settings.n_layer, settings.n_head)
-    parameters = initial_parameters(config, settings.seed)
-    wanted = Path(settings.out or Path("runs") / data.stem)
+
+def main() -> int:
+    given = parse_given(Settings, "Train a character-level GPT on a text file.")
+    start, directory = begin(given)
+    settings, corpus, config, parameters = start.settings, start.corpus, start.config, start.parameters
     gpt_loss = partial(loss, config=config)
     if settings.listing:
         from microgpt.compiler.listing import listing
@@ -89,75 +111,122 @@ def main() -> int:
         return 0
     if settings.engine == "compiled" and not settings.skip_check:
         print(compare_engines(gpt_loss, parameters, corpus.training[0]))
-    directory = create_run_directory(wanted)
-    run = Run(directory, config, corpus.vocabulary, corpus.documents, parameters, text)
-    write_run(run, asdict(settings) | {"data": str(data), "data_sha256": hashlib.sha256(text.encode()).hexdigest()})
+
+    # What the run is, and the directory that holds it.
+    data = {None: "data/names.txt", STANDARD_INPUT: "standard input"}.get(settings.data, settings.data)
+    origin = Origin(
+        config,
+        corpus.vocabulary,
+        corpus.documents,
+        data,
+        hashlib.sha256(start.text.encode()).hexdigest(),
+        {name: value for name, value in asdict(settings).items() if name not in ("out", "resume", "listing")},
+        datetime.now(UTC).date().isoformat(),
+        __version__,
+    )
     pieces = "lines" if corpus.documents == "lines" else "windows"
     print(
         f"{len(corpus.training):,} {pieces} to learn from, {len(corpus.validation):,} held out, "
-        f"{config.vocab_size} characters, {sum(p.size for p in parameters.values()):,} parameters"
+        f"{config.vocab_size} characters, {parameter_count(config):,} parameters"
     )
-    print(f"writing to {directory}" + (f" ({wanted} exists)" if directory != wanted else ""))
+    if start.checkpoint is not None and directory is not None:
+        origin = replace(origin, data=start.checkpoint.origin.data, started=start.checkpoint.origin.started)
+        tell_resumption(start, directory)
+        state = OptimizerState(start.checkpoint.step, start.checkpoint.adam_m, start.checkpoint.adam_v)
+    else:
+        wanted = Path(settings.out or Path("runs") / Path("stdin" if settings.data == STANDARD_INPUT else data).stem)
+        directory, start.lock = create_run_directory(wanted)
+        keep_text(directory, start.text)
+        if settings.init_from:
+            print(f"beginning with the weights in {settings.init_from}; what Adam remembers starts afresh")
+        print(f"writing to {directory}" + (f" ({wanted} exists)" if directory != wanted else ""))
+        state = OptimizerState(0, np.zeros_like(flatten(parameters)), np.zeros_like(flatten(parameters)))
+    run = Run(directory, config, corpus.vocabulary, corpus.documents, parameters, start.text, start.checkpoint)
 
     # The loop: a step, and now and then a look at the held-out text and at what the model writes.
-    schedule = Schedule(
-        settings.steps, settings.learning_rate, settings.warmup, settings.weight_decay, settings.grad_clip
-    )
-    loss_and_gradients = value_and_grad(gpt_loss, settings.engine, settings.threads)
-    updates = train(
-        loss_and_gradients,
-        parameters,
-        batches(corpus.training, settings.batch_size, settings.seed, pool_size=settings.pool_size),
-        schedule,
-        adam_update(settings.engine),
-    )
-    evaluated_loss = evaluate(gpt_loss, settings.engine, settings.threads)
-    interval = settings.eval_interval or max(1, settings.steps // 5)
-    start = time.perf_counter()
-    losses: list[float] = []  # of each validation; the parameters with the lowest are kept
-    bar = tqdm(total=settings.steps, unit="step", dynamic_ncols=True)
+    s = settings
+    schedule = Schedule(s.steps, s.learning_rate, s.warmup, s.weight_decay, s.grad_clip)
+    drawn = batches(corpus.training, s.batch_size, s.seed, state.m.dtype, s.pool_size, drawn_before=state.step)
+    loss_and_gradients = value_and_grad(gpt_loss, s.engine, s.threads)
+    updates = train(loss_and_gradients, parameters, drawn, schedule, adam_update(s.engine), state)
+    evaluated_loss = evaluate(gpt_loss, s.engine, s.threads)
+    interval = s.eval_interval or max(1, s.steps // 5)
+    bar = tqdm(total=s.steps, initial=state.step, unit="step", dynamic_ncols=True, disable=None)
+    told = False  # what the compiler made of the model
 
-    def validate(step: int) -> float:
-        losses.append(mean_loss(evaluated_loss, parameters, corpus.validation, step))
-        if losses[-1] == min(losses):
-            write_parameters(directory, parameters, step, losses[-1])
-        samples = (shortened(sample(run, seed=settings.seed, index=i, max_new_tokens=60)) for i in range(5))
-        tqdm.write(f"step {step:5}   validation loss {losses[-1]:.4f}   {'  '.join(samples)}")
-        return losses[-1]
+    def validated() -> Validated:
+        found = mean_loss(evaluated_loss, parameters, corpus.validation, state.step)
+        samples = [sample(run, seed=s.seed, index=i, max_new_tokens=60) for i in range(5)]
+        shown = "  ".join(" ".join(text.split()) or "(nothing)" for text in samples)
+        tqdm.write(f"step {state.step:5}   validation loss {found:.4f}   {shown}")
+        return Validated(state.step, found, flatten(parameters), samples)
 
+    again = f"go on with: python train.py --resume {shlex.quote(str(directory))}"
     try:
-        with bar, Metrics(directory) as metrics, interruption() as ctrl_c:
-            metrics.write((0, None, validate(0), None, None, 0.0))
+        with bar, Recorder(run, origin, state, start.rows) as recorder, interruption() as ctrl_c:
+            if recorder.best is None:
+                recorder.record(None, validated())
+                recorder.save()
             for update in updates:
                 bar.update()
-                if update.step == 1 and settings.engine == "compiled":
+                if settings.engine == "compiled" and not told:
                     from microgpt.compiler.listing import summary
 
                     tqdm.write(summary(list(loss_and_gradients.compiled.programs.values())[-1]))
-                last = update.step == settings.steps or ctrl_c.requested
-                validation_loss = validate(update.step) if last or update.step % interval == 0 else None
-                seconds = time.perf_counter() - start
-                metrics.write(
-                    (update.step, update.loss, validation_loss, update.learning_rate, update.gradient_norm, seconds)
-                )
-                bar.set_postfix(loss=f"{update.loss:.3f}", validation=f"{losses[-1]:.3f}")
-                if last:
+                    told = True
+                planned = update.step == s.steps or update.step % interval == 0
+                recorder.record(update, validated() if planned else None)
+                bar.set_postfix(loss=f"{update.loss:.3f}", validation=f"{recorder.best.loss:.3f}")
+                if ctrl_c.requested:
+                    recorder.save(unplanned=None if planned else validated())
                     break
+                if planned or time.monotonic() - recorder.saved > SAVE_EVERY:
+                    recorder.save()
     except DivergenceError as error:
-        kept = f"the best parameters so far are in {directory}" if losses else f"nothing was saved in {directory}"
-        return complain(f"{error}; {kept}; try a --learning-rate lower than {settings.learning_rate}", FAILED)
+        saved = f"{directory} has the last checkpoint; " if checkpoints(directory) else ""
+        return complain(f"{error}; {saved}try a --learning-rate lower than {s.learning_rate}", FAILED)
+    except OSError as error:
+        return complain(f"{error}; nothing but the steps since the last checkpoint is lost; {again}", FAILED)
 
+    seconds = recorder.seconds
+    draw(directory, corpus, state.step)
     ending = "interrupted after" if ctrl_c.requested else "learned in"
+    kept = load_checkpoint(directory).model
     print(
-        f"{ending} {update.step} steps, {seconds:.0f} s: validation loss "
-        f"{losses[0]:.4f} -> {min(losses):.4f} nats per character, kept in {directory}; "
-        f"to write with it: python sample.py --run {shlex.quote(str(directory))}"
+        f"{ending} {state.step} steps, {seconds:.0f} s: validation loss {recorder.initial_loss:.4f} -> "
+        f"{kept.loss:.4f} nats per character, kept in {directory}; "
+        + (again if ctrl_c.requested else f"to write with it: python sample.py --run {shlex.quote(str(directory))}")
     )
     return INTERRUPTED if ctrl_c.requested else 0
 
 
-def shortened(text: str) -> str:
-    return " ".join(text.split()) or "(nothing)"
+def tell_resumption(start: Start, directory: Path) -> None:
+    """Say where a run goes on, and what is not as it was planned."""
+    settings, step, before = start.settings, start.checkpoint.step, start.checkpoint.origin.settings
+    print(f"going on with {directory} after step {step} of {before['steps']}")
+    changes = {n: v for n, v in asdict(settings).items() if n in MAY_CHANGE and n in before and v != before[n]}
+    if changes:
+        rate, end = (
+            scheduled_learning_rate(i, settings.steps, settings.warmup, settings.learning_rate)
+            for i in (step + 1, settings.steps)
+        )
+        print(
+            "changed: "
+            + ", ".join(f"--{n.replace('_', '-')} {before[n]} -> {v}" for n, v in changes.items())
+            + f"; the learning rate goes on as if this had been planned from the beginning: {rate:.2g} at step "
+            f"{step + 1}, {end:.2g} at step {settings.steps}"
+        )
+
+
+def draw(directory: Path, corpus: Corpus, step: int) -> None:
+    """Write loss.svg, or say what it takes."""
+    baseline = bigram_loss(bigram_probabilities(corpus.training, len(corpus.vocabulary)), corpus.validation)
+    try:
+        draw_losses(directory, read_metrics(directory, step), baseline)
+    except ImportError:
+        print("no picture of the losses without matplotlib: pip install -e '.[plot]'")
+    except OSError as error:
+        print(f"no picture of the losses: {error}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 Read value.py, functions.py, gpt.py and adam.py, in this order: they are the whole of it.
 """
 
-from microgpt.checkpoint import Run, load_run
 from microgpt.engine import evaluate, value_and_grad
+from microgpt.run_directory import Run, load_run
 from microgpt.sampling import Choice, sample
 from microgpt.value import Value, exp, largest, log, pick
 

@@ -1,22 +1,23 @@
-"""A run directory: everything that training leaves behind, and that sampling needs.
+"""The state of a run in one file, from which training goes on as if it had never stopped.
 
-    config.json        the shape of the model, in the words of GPT-2's own config.json
-    vocabulary.json    the characters, in the order of their numbers, and what a document is
-    model.safetensors  the parameters with the lowest validation loss so far
-    settings.json      the settings of the run, and which text it learned from
-    text.txt           a copy of that text, while it is small
-    metrics.csv        what every step found
+    checkpoints/step-000400.safetensors
 
-Files are written under a temporary name, then renamed, so that a file is either whole or not there. No file is
-ever executed or unpickled: what is read is JSON, text, and safetensors. All that is read is checked.
+holds four vectors (all parameters in the order of `parameter_shapes`, Adam's two moments of them, and the parameters
+with the lowest validation loss so far) and, as JSON in the file's metadata, everything else: the shape of the model,
+its vocabulary, the settings, the step. Random numbers need no state of their own, because batches are a function of
+the seed and of how many were drawn (see `batches`). Every vector has a checksum, and so has the JSON.
+
+This file is the truth about a run; the files that other programs read are made from it (hugging_face.py). A new one
+is complete, on the disk, before the one before the last is deleted.
 """
 
-import csv
 import hashlib
 import json
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -25,233 +26,265 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from microgpt.errors import InputError
+from microgpt.files import parse_json, write_file
 from microgpt.gpt import GPTConfig
-from microgpt.parameters import Arrays, parameter_shapes
+from microgpt.parameters import Arrays, parameter_count, parameter_shapes, views
 from microgpt.text import BOUNDARY
 
-LARGEST_TEXT_COPY = 10_000_000  # bytes
-METRICS = ("step", "training_loss", "validation_loss", "learning_rate", "gradient_norm", "seconds")
-TENSORS_PER_LAYER, OTHER_TENSORS = 12, 4
+FORMAT = 1
+KEPT = 2  # the newest checkpoint, and the one before it in case that the disk damages the newest
+NAME = r"step-\d{6,12}\.safetensors"
+VECTORS = ("parameters", "best_parameters", "adam_m", "adam_v")
+LARGEST_HEADER = 16_000_000  # bytes of a safetensors file before its numbers
+LARGEST_SIZE = 10**9  # of anything in a config: what is larger is no laptop's
 
 
 @dataclass(frozen=True)
-class Run:
-    """A trained model and what it was trained on: the contents of a run directory."""
+class Origin:
+    """What a run is: all that is settled when it begins."""
 
-    directory: Path
     config: GPTConfig
     vocabulary: str
     documents: str  # "lines" or "stream"
-    parameters: Arrays  # by GPT-2's names
-    text: str | None  # the text it learned from, if it was small enough to be kept
+    data: str  # the name of the data file, as it was given
+    data_sha256: str  # of its text: UTF-8, with newlines as line ends
+    settings: dict[str, Any]
+    started: str  # a date, in ISO 8601
+    version: str  # of microgpt
 
 
-def create_run_directory(wanted: str | Path) -> Path:
-    """Make a new directory and return its path: the wanted one or, if something is there, the next free name.
+@dataclass(frozen=True)
+class Validated:
+    """Some parameters whose validation loss is known."""
 
-    So `runs/names` may become `runs/names-2`. Raises InputError if a directory cannot be made there.
-    """
-    wanted = Path(wanted)
-    if wanted.name in ("", ".."):  # such as . and ..: a next free name needs a name
-        wanted = wanted.resolve()
+    step: int  # after so many steps
+    loss: float  # nats per character
+    parameters: np.ndarray  # one flat vector
+    samples: list[str]  # what the model wrote then
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run after one of its steps. Vectors are flat and have the run's own precision."""
+
+    origin: Origin
+    step: int
+    parameters: np.ndarray
+    adam_m: np.ndarray
+    adam_v: np.ndarray
+    initial_loss: float  # of the first validation
+    best: Validated  # at the validations that the settings plan
+    unplanned: Validated | None = None  # of these very parameters, where training was stopped between two of them
+
+    @property
+    def model(self) -> Validated:
+        """The best parameters: what sampling and other programs get."""
+        return self.unplanned if self.unplanned and self.unplanned.loss < self.best.loss else self.best
+
+    def named(self, vector: np.ndarray) -> Arrays:
+        """The tensors of a flat vector by GPT-2's names."""
+        return views(vector, parameter_shapes(self.origin.config))
+
+
+def checkpoints(directory: Path) -> list[Path]:
+    """The checkpoints of a run directory, the newest first."""
     try:
-        wanted.parent.mkdir(parents=True, exist_ok=True)
-        directory, n = wanted, 1
-        while True:
-            try:
-                directory.mkdir()
-                return directory
-            except FileExistsError:
-                if directory.is_dir() and not any(directory.iterdir()):
-                    return directory
-                n += 1
-                directory = wanted.with_name(f"{wanted.name}-{n}")
-    except OSError as error:
-        raise InputError(f"cannot make the run directory {wanted}: {error.strerror}") from None
+        paths = [path for path in (directory / "checkpoints").iterdir() if re.fullmatch(NAME, path.name)]
+    except OSError:
+        return []
+    return sorted(paths, key=step_of, reverse=True)
 
 
-def write_run(run: Run, settings: dict[str, Any]) -> None:
-    """Begin a run directory: write everything but the parameters and the metrics, which come with training."""
-    c = run.config
-    config = {
-        "model_type": "gpt2",
-        "architectures": ["GPT2LMHeadModel"],
-        "vocab_size": c.vocab_size,
-        "n_positions": c.n_positions,
-        "n_embd": c.n_embd,
-        "n_layer": c.n_layer,
-        "n_head": c.n_head,
-        "activation_function": "gelu_new",
-        "layer_norm_epsilon": 1e-5,
-    }
-    write_json(run.directory / "config.json", config)
-    write_json(run.directory / "vocabulary.json", {"characters": list(run.vocabulary), "documents": run.documents})
-    write_json(run.directory / "settings.json", settings)
-    if run.text is not None and len(run.text) <= LARGEST_TEXT_COPY:
-        write_file(run.directory / "text.txt", run.text.encode())
+def step_of(path: Path) -> int:
+    """The step in the name of a checkpoint."""
+    return int(path.name.split("-")[1].split(".")[0])
 
 
-def write_parameters(directory: Path, parameters: Arrays, step: int, validation_loss: float) -> None:
-    """Write the parameters, with the step and the validation loss that they had, in place of any earlier ones."""
-    tensors = {name: np.ascontiguousarray(array) for name, array in parameters.items()}
-    metadata = {
-        "format": "pt",  # so that PyTorch's tools know how to read it
-        "step": str(step),
-        "validation_loss": repr(validation_loss),
-        "sha256": checksum(tensors),
-    }
-    write_file(directory / "model.safetensors", save(tensors, metadata))
+def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint into a run directory, then delete all but the newest two. Raises OSError if there is no room.
 
-
-class Metrics:
-    """The file metrics.csv of a run: a row for every step, there to be read while training goes on."""
-
-    def __init__(self, directory: Path):
-        self.file = (directory / "metrics.csv").open("w", newline="", encoding="utf-8")
-        self.writer = csv.writer(self.file)
-        self.write(METRICS)
-
-    def write(self, row: Sequence[Any]) -> None:
-        """Append one row, in the order of METRICS; None leaves a cell empty."""
-        self.writer.writerow(row)
-        self.file.flush()
-
-    def __enter__(self) -> "Metrics":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.file.close()
-
-
-def newest_run(runs: str | Path = "runs") -> Path:
-    """The run directory that was written to last. Raises InputError if there is none."""
-    finished = sorted(Path(runs).glob("*/model.safetensors"), key=lambda path: path.stat().st_mtime)
-    if not finished:
-        raise InputError(f"there is no trained model in {Path(runs).absolute()}: run `python train.py` first")
-    return finished[-1].parent
-
-
-def load_run(directory: str | Path) -> Run:
-    """Read a run directory and check all of it.
-
-    Raises InputError, in one line that names the file and what is wrong with it, if anything is missing, damaged,
-    or does not fit the rest.
+    When this returns the checkpoint is on the disk; when it fails the earlier ones are as they were.
     """
-    directory = Path(directory)
-    if not directory.is_dir():
-        found = "it is a file" if directory.exists() else "train one with `python train.py`"
-        raise InputError(f"there is no run directory {directory}: {found}")
-    config = read_config(directory / "config.json")
-    vocabulary, documents = read_vocabulary(directory / "vocabulary.json")
-    if len(vocabulary) != config.vocab_size:
-        raise InputError(
-            f"{directory / 'vocabulary.json'} has {len(vocabulary)} characters, "
-            f"but the vocab_size in config.json is {config.vocab_size}"
-        )
-    parameters = read_parameters(directory / "model.safetensors", config)
-    copy = directory / "text.txt"
-    try:
-        text = copy.read_bytes().decode() if copy.exists() else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {copy}: {error}") from None
-    return Run(directory, config, vocabulary, documents, parameters, text)
+    path = directory / "checkpoints" / f"step-{checkpoint.step:06}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    best, unplanned = checkpoint.best, checkpoint.unplanned
+    state = {
+        "format": FORMAT,
+        **asdict(checkpoint.origin),
+        "step": checkpoint.step,
+        "batches_drawn": checkpoint.step,
+        "dtype": str(checkpoint.parameters.dtype),
+        "initial_loss": checkpoint.initial_loss,
+        "best": {"step": best.step, "loss": best.loss, "samples": best.samples},
+        "unplanned": unplanned and {"loss": unplanned.loss, "samples": unplanned.samples},
+    }
+    described = json.dumps(state)
+    vectors = {
+        "parameters": checkpoint.parameters,
+        "best_parameters": best.parameters,
+        "adam_m": checkpoint.adam_m,
+        "adam_v": checkpoint.adam_v,
+    }
+    checksums = {name: checksum({name: vector}) for name, vector in vectors.items()}
+    checksums["state"] = hashlib.sha256(described.encode()).hexdigest()
+    write_file(path, save(vectors, {"state": described, "sha256": json.dumps(checksums)}))
+    for old in checkpoints(directory)[KEPT:]:
+        with suppress(OSError):  # a program that reads it just now may keep it
+            old.unlink()
+    return path
 
 
-def read_config(path: Path) -> GPTConfig:
-    """The shape of the model from a config.json. Raises InputError if it is none that this GPT can have."""
-    config = read_json(path)
-    required = {"model_type": "gpt2", "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5}
-    for key, expected in required.items():
-        if config.get(key) != expected:
-            raise InputError(f"{path}: {key} is {config.get(key)!r:.80}, expected {expected!r}")
-    sizes = {}
-    for key in GPTConfig.__dataclass_fields__:
-        size = config.get(key)
-        if type(size) is not int or size < 1:
-            raise InputError(f"{path}: {key} is {size!r:.80}, expected a positive integer")
-        sizes[key] = size
-    if sizes["n_embd"] % sizes["n_head"]:
-        raise InputError(f"{path}: n_embd {sizes['n_embd']} is not a multiple of n_head {sizes['n_head']}")
-    return GPTConfig(**sizes)
+def load_checkpoint(directory: Path) -> Checkpoint:
+    """The newest checkpoint of a run directory, with all of it checked.
+
+    Raises InputError, in one line, if there is none or if it is damaged; the line names an older good one if there is
+    one.
+    """
+    for _ in range(3):  # a run that goes on may delete an old one between the listing and the reading
+        found = checkpoints(directory)
+        if not found:
+            break
+        try:
+            return read_checkpoint(found[0])
+        except InputError as error:
+            if found[0].exists():
+                raise InputError(f"{error}{remedy(found[1:])}") from None
+    raise InputError(f"{directory} has no checkpoint: training has not come so far, or they were deleted")
 
 
-def read_vocabulary(path: Path) -> tuple[str, str]:
-    """The vocabulary and the kind of documents from a vocabulary.json. Raises InputError if it is damaged."""
-    content = read_json(path)
-    characters, documents = content.get("characters"), content.get("documents")
-    if (
-        not isinstance(characters, list)
-        or not all(isinstance(character, str) and len(character) == 1 for character in characters)
-        or len(set(characters)) != len(characters)
-        or characters[:1] != [BOUNDARY]
-    ):
-        raise InputError(f"{path}: characters is not a list of different characters that begins with a newline")
+def remedy(older: list[Path]) -> str:
+    """What to do about a damaged checkpoint, if there is an older one that is good."""
+    for path in older:
+        with suppress(InputError):
+            return f"; {path} is good: delete the damaged one to go on from step {read_checkpoint(path).step}"
+    return ""
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """One checkpoint, with all of it checked. Raises InputError, naming the file and what is wrong with it."""
+    with opened(path) as file:
+        metadata = file.metadata() or {}
+        state = parse_json(metadata.get("state", ""), str(path))
+        checksums = parse_json(metadata.get("sha256", ""), str(path))
+        if checksums.get("state") != hashlib.sha256(metadata["state"].encode()).hexdigest():
+            raise InputError(f"{path} is damaged: the checksum of its description does not fit")
+        entry = Entries(path, state)
+        if entry("format", int) != FORMAT:
+            raise InputError(f"{path}: has format {state['format']}, this version of microgpt reads format {FORMAT}")
+        origin = read_origin(entry)
+        if set(file.keys()) != set(VECTORS):
+            raise InputError(f"{path} is damaged: it has the tensors {sorted(file.keys())!r:.200}, expected {VECTORS}")
+        dtype = {"float32": np.float32, "float64": np.float64}.get(entry("dtype", str))
+        expected = f"a vector of {entry('dtype', str)} of length {parameter_count(origin.config)}"
+        vectors = {}
+        for name in VECTORS:
+            shape = file.get_slice(name).get_shape()
+            if list(shape) != [parameter_count(origin.config)] or dtype is None:
+                raise InputError(f"{path} is damaged: {name} has shape {shape}, expected {expected}")
+            vectors[name] = file.get_tensor(name)
+            if vectors[name].dtype != dtype:
+                raise InputError(f"{path} is damaged: {name} has dtype {vectors[name].dtype}, expected {expected}")
+            if checksum({name: vectors[name]}) != checksums.get(name):
+                raise InputError(f"{path} is damaged: the checksum of {name} does not fit its numbers")
+            if not np.isfinite(vectors[name]).all():
+                raise InputError(f"{path}: {name} holds numbers that are not finite")
+    step = entry("step", int)
+    if step != step_of(path):
+        raise InputError(f"{path}: step is {step}, but its name says {step_of(path)}")
+    best, unplanned = Entries(path, entry("best", dict)), entry("unplanned", dict, type(None))
+    return Checkpoint(
+        origin,
+        step,
+        vectors["parameters"],
+        vectors["adam_m"],
+        vectors["adam_v"],
+        entry("initial_loss", float),
+        Validated(best("step", int), best("loss", float), vectors["best_parameters"], best.strings("samples")),
+        None if unplanned is None else read_unplanned(Entries(path, unplanned), step, vectors["parameters"]),
+    )
+
+
+def read_unplanned(entry: "Entries", step: int, parameters: np.ndarray) -> Validated:
+    """The validation of a checkpoint's own parameters."""
+    return Validated(step, entry("loss", float), parameters, entry.strings("samples"))
+
+
+def read_origin(entry: "Entries") -> Origin:
+    """The part of a checkpoint's description that never changes. Raises InputError where it makes no sense."""
+    shape = Entries(entry.path, entry("config", dict))
+    config = GPTConfig(**{field.name: shape(field.name, int) for field in fields(GPTConfig)})
+    check_config(config, entry.path)
+    vocabulary, documents, started = (entry(key, str) for key in ("vocabulary", "documents", "started"))
+    check_vocabulary(vocabulary, config.vocab_size, entry.path)
     if documents not in ("lines", "stream"):
-        raise InputError(f"{path}: documents is {documents!r:.80}, expected 'lines' or 'stream'")
-    return "".join(characters), documents
+        raise InputError(f"{entry.path}: documents is {documents!r:.80}, expected 'lines' or 'stream'")
+    data, data_sha256, version = (entry(key, str) for key in ("data", "data_sha256", "version"))
+    return Origin(config, vocabulary, documents, data, data_sha256, entry("settings", dict), started, version)
 
 
-def read_parameters(path: Path, config: GPTConfig) -> Arrays:
-    """The parameters from a model.safetensors. Raises InputError unless they are just those of such a model."""
+def check_config(config: GPTConfig, path: Path) -> None:
+    """Raise InputError, naming the file and the entry, unless there can be such a model."""
+    for key, size in asdict(config).items():
+        if not 1 <= size <= LARGEST_SIZE:
+            raise InputError(f"{path}: {key} is {size}, expected a positive integer of at most {LARGEST_SIZE:,}")
+    if config.n_embd % config.n_head:
+        raise InputError(f"{path}: n_embd {config.n_embd} is not a multiple of n_head {config.n_head}")
+
+
+def check_vocabulary(vocabulary: str, size: int, path: Path) -> None:
+    """Raise InputError, naming the file, unless this is a vocabulary of the given size."""
+    if len(vocabulary) != size:
+        raise InputError(f"{path}: the vocabulary has {len(vocabulary)} characters, but vocab_size is {size}")
+    if len(set(vocabulary)) != size or BOUNDARY not in vocabulary:
+        raise InputError(f"{path}: the vocabulary is not a newline and other characters, each once")
+    if any("\ud800" <= character <= "\udfff" for character in vocabulary):
+        raise InputError(f"{path}: the vocabulary has half of a character (a surrogate)")
+
+
+class Entries:
+    """The entries of a JSON object of a file, each checked when it is asked for."""
+
+    def __init__(self, path: Path, content: dict[str, Any]):
+        self.path, self.content = path, content
+
+    def __call__(self, key: str, *kinds: type) -> Any:
+        """The entry, which must be of one of the types and, if a number, finite."""
+        value = self.content.get(key)
+        if type(value) not in kinds or (isinstance(value, float) and not isfinite(value)):
+            names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
+            raise InputError(f"{self.path}: {key} is {value!r:.80}, expected {names}")
+        return value
+
+    def strings(self, key: str) -> list[str]:
+        """The entry, which must be a list of strings."""
+        values = self(key, list)
+        if not all(isinstance(value, str) for value in values):
+            raise InputError(f"{self.path}: {key} is {values!r:.80}, expected a list of strings")
+        return values
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file, open for reading; whatever is wrong with it becomes an InputError that names it."""
     try:
+        if not path.is_file():
+            raise InputError(f"{path} is missing" if not path.exists() else f"{path} is not a file")
+        with path.open("rb") as raw:
+            header = int.from_bytes(raw.read(8), "little")
+        if header > LARGEST_HEADER:
+            raise InputError(f"{path} is damaged: its header claims {header:,} bytes, at most {LARGEST_HEADER:,} do")
         with safe_open(path, framework="numpy") as file:
-            names = set(file.keys())
-            if len(names) != config.n_layer * TENSORS_PER_LAYER + OTHER_TENSORS:
-                raise InputError(f"{path}: has {len(names)} tensors, which do not make {config.n_layer} layers")
-            tensors: Arrays = {}
-            for name, shape in parameter_shapes(config).items():
-                if name not in names:
-                    raise InputError(f"{path}: the tensor {name} is missing")
-                found = tuple(file.get_slice(name).get_shape())
-                if found != shape:
-                    raise InputError(f"{path}: {name} has shape {found}, config.json makes it {shape}")
-                tensors[name] = file.get_tensor(name)
-            expected = (file.metadata() or {}).get("sha256")
-    except (OSError, SafetensorError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is missing or damaged: {error}") from None
-    for name, tensor in tensors.items():
-        if tensor.dtype not in (np.float32, np.float64):
-            raise InputError(f"{path}: {name} has dtype {tensor.dtype}, expected float32 or float64")
-        if not np.isfinite(tensor).all():
-            raise InputError(f"{path}: {name} holds numbers that are not finite")
-    if expected is not None and expected != checksum(tensors):
-        raise InputError(f"{path} is damaged: its checksum does not fit its numbers")
-    return tensors
+            yield file
+    except InputError:
+        raise
+    except (OSError, SafetensorError, TypeError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from None
 
 
 def checksum(tensors: Arrays) -> str:
-    """The SHA-256 of all tensors and their names."""
+    """The SHA-256 of some tensors: of their names, types, shapes and numbers."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        digest.update(name.encode() + b"\0" + np.ascontiguousarray(tensors[name]).tobytes())
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode() + array.tobytes())
     return digest.hexdigest()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises InputError if there is none."""
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: not JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is damaged: expected a JSON object, found {type(content).__name__}")
-    return content
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write an object as a JSON file for people to read."""
-    write_file(path, (json.dumps(content, indent=2, ensure_ascii=True) + "\n").encode())
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, see it onto the disk, and only then give it its own name."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

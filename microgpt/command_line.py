@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import field, fields
+from dataclasses import Field, field, fields
 from typing import Any, NoReturn, TypeVar, get_args
 
 from microgpt.errors import InputError
@@ -16,9 +16,12 @@ T = TypeVar("T")
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130  # exit codes: underway, in the call, by Ctrl-C
 
 
-def option(default: Any, meaning: str, choices: tuple[str, ...] | None = None) -> Any:
-    """A field of a settings dataclass that is also an option of the command line: its default and its help."""
-    return field(default=default, metadata={"meaning": meaning, "choices": choices})
+def option(default: Any, meaning: str, choices: tuple[str, ...] | None = None, alone: str | None = None) -> Any:
+    """A field of a settings dataclass that is also an option of the command line: its default and its help.
+
+    With `alone`, the option may also be given without a value, and then has that one.
+    """
+    return field(default=default, metadata={"meaning": meaning, "choices": choices, "alone": alone})
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,24 +33,48 @@ class Parser(argparse.ArgumentParser):
 
 def parse(settings: type[T], description: str) -> T:
     """Read the settings, a dataclass of options, from the command line: `n_layer` becomes --n-layer."""
-    parser = Parser(description=description, allow_abbrev=False)
-    for entry in fields(settings):  # type: ignore[arg-type]
-        kind: Any = (get_args(entry.type) or (entry.type,))[0]  # of `int | None`, the int
+    return settings(**parse_given(settings, description))
+
+
+def parse_given(settings: type[Any], description: str) -> dict[str, Any]:
+    """Only those settings, by name, that the command line gives."""
+    parser = Parser(description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    for entry in fields(settings):
+        kind: Any = kind_of(entry)
+        flag, meaning = "--" + entry.name.replace("_", "-"), entry.metadata["meaning"]
         if kind is bool:
-            parser.add_argument(
-                "--" + entry.name.replace("_", "-"), action="store_true", help=entry.metadata["meaning"]
-            )
+            parser.add_argument(flag, action="store_true", help=meaning)
             continue
         default = "" if entry.default in (None, "") else f" (default: {entry.default})"
+        alone = entry.metadata["alone"]
         parser.add_argument(
-            "--" + entry.name.replace("_", "-"),
+            flag,
             type=kind,
-            default=entry.default,
             choices=entry.metadata["choices"],
             metavar={int: "N", float: "X"}.get(kind, "TEXT") if entry.metadata["choices"] is None else None,
-            help=(entry.metadata["meaning"] + default).replace("%", "%%"),
+            help=(meaning + default).replace("%", "%%"),
+            **({} if alone is None else {"nargs": "?", "const": alone}),
         )
-    return settings(**vars(parser.parse_args()))
+    return vars(parser.parse_args())
+
+
+def kind_of(entry: Field[Any]) -> type:
+    """The type of an option's values: of `int | None`, the int."""
+    return (get_args(entry.type) or (entry.type,))[0]
+
+
+def settings_again(settings: type[T], saved: dict[str, Any], given: dict[str, Any]) -> T:
+    """Settings that were saved, with those changed that are given now. Raises InputError for saved ones of no sense."""
+    entries = {entry.name: entry for entry in fields(settings)}  # type: ignore[arg-type]
+    for name, value in saved.items():
+        if name not in entries:
+            raise InputError(f"the run has a setting {name!r:.80} that this version of microgpt does not know")
+        allowed = (kind_of(entries[name]), type(entries[name].default))
+        if type(value) not in allowed:
+            raise InputError(
+                f"the run's setting {name} is {value!r:.80}: expected a value of type {allowed[0].__name__}"
+            )
+    return settings(**(saved | given))
 
 
 def require(name: str, value: Any, holds: bool, expected: str) -> None:
@@ -81,7 +108,7 @@ def complain(message: Any, code: int) -> int:
 
 
 class Interruption:
-    """Whether Ctrl-C was pressed."""
+    """Whether Ctrl-C was pressed, or the process was asked to end (SIGTERM)."""
 
     requested = False
 
@@ -90,13 +117,16 @@ class Interruption:
 def interruption() -> Iterator[Interruption]:
     """Let the first Ctrl-C only set `requested`, so that the program can finish well; a second one ends it at once."""
     state = Interruption()
+    requests = (signal.SIGINT, signal.SIGTERM)
 
     def handler(*_: Any) -> None:
         state.requested = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for request in requests:
+            signal.signal(request, signal.default_int_handler)
 
-    before = signal.signal(signal.SIGINT, handler)
+    before = {request: signal.signal(request, handler) for request in requests}
     try:
         yield state
     finally:
-        signal.signal(signal.SIGINT, before)
+        for request, earlier in before.items():
+            signal.signal(request, earlier)

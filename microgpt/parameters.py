@@ -41,6 +41,12 @@ def parameter_shapes(config: GPTConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def parameter_count(config: GPTConfig) -> int:
+    """How many numbers all tensors have together."""
+    n = config.n_embd
+    return (config.vocab_size + config.n_positions) * n + config.n_layer * (12 * n * n + 13 * n) + 2 * n
+
+
 def views(vector: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> Arrays:
     """Cut a flat vector into named arrays of the given shapes, without copying: a change of one shows in the other."""
     arrays, start = {}, 0
@@ -65,7 +71,7 @@ def initial_parameters(config: GPTConfig, seed: int, dtype: Any = np.float32) ->
     """
     rng = np.random.default_rng(seed)
     shapes = parameter_shapes(config)
-    parameters = views(np.zeros(sum(prod(shape) for shape in shapes.values()), dtype), shapes)
+    parameters = views(np.zeros(parameter_count(config), dtype), shapes)
     for name, array in parameters.items():
         if name.endswith(".bias"):
             array[...] = 0.0

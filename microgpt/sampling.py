@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.checkpoint import Run
 from microgpt.engine import evaluate
 from microgpt.errors import InputError
-from microgpt.functions import Vector, softmax
+from microgpt.functions import Vector, cross_entropy, softmax
 from microgpt.gpt import GPTConfig, Parameters, empty_cache, gpt
-from microgpt.text import BOUNDARY, decode, encode
+from microgpt.run_directory import Run
+from microgpt.text import BOUNDARY, encode
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ def choose(chances: list[float], rng: np.random.Generator) -> int:
 
 def generate(
     params: Parameters, config: GPTConfig, tokens: list[int], rng: np.random.Generator, choice: Choice
-) -> Iterator[int]:
+) -> Iterator[tuple[int, float]]:
     """Endless next tokens after some first ones, which must be at least one and fit in the context.
 
-    Past the context, the window slides: the model reads the later half of the window again, as positions 0, 1, ...,
-    and goes on from there.
+    Each comes with its log-probability: the model's own, whatever the choice makes of it. Past the context, the
+    window slides: the model reads the later half of the window again, as positions 0, 1, ..., and goes on from there.
     """
     half = (config.n_positions + 1) // 2
     window, read = list(tokens), 0
@@ -71,12 +71,12 @@ def generate(
             logits = gpt(params, config, window[read], read, cache)  # [vocab_size]
             read += 1
         window.append(choose(probabilities(logits, choice), rng))
-        yield window[-1]
+        yield window[-1], -cross_entropy(logits, window[-1])
 
 
 def sample(run: Run, prompt: str = "", **options: Any) -> str:
     """One new document, the prompt included: see `stream` for the options and the errors."""
-    return prompt + "".join(stream(run, prompt, **options))
+    return prompt + "".join(text for text, _ in stream(run, prompt, **options))
 
 
 def sample_many(
@@ -86,10 +86,11 @@ def sample_many(
     seed: int = 0,
     choice: Choice | None = None,
     max_new_tokens: int | None = None,
-) -> list[str]:
-    """The same as `sample` for index 0 to count - 1, the prompts included, all at once in compiled code.
+) -> list[tuple[str, float]]:
+    """The same as `sample` for index 0 to count - 1, all at once in compiled code: texts and their log-probabilities.
 
-    Every sample has random numbers of its own, and both ways compute in double precision: the texts are the same.
+    The texts include the prompt, the log-probabilities do not (see `stream`). Every sample has random numbers of its
+    own, and both ways compute in double precision: the texts are the same.
     """
     n = run.config.n_positions
     half = (n + 1) // 2
@@ -97,7 +98,7 @@ def sample_many(
     limit = new_tokens(run, tokens, max_new_tokens)
     parameters = {name: array.astype(np.float64) for name, array in run.parameters.items()}
     logits_of = evaluate(partial(logits_everywhere, config=run.config))
-    texts = [prompt] * count
+    texts, log_probabilities = [prompt] * count, [0.0] * count
     rngs = [np.random.default_rng([seed, index]) for index in range(count)]
     windows = [list(tokens) for _ in range(count)]
     writing = list(range(count))
@@ -108,16 +109,18 @@ def sample_many(
         filled = [windows[i] + [0] * (n - len(windows[i])) for i in writing]  # what comes later changes nothing
         logits = logits_of(parameters, np.array(filled))  # [writing, n_positions, vocab_size]
         for i, of_one in zip(list(writing), logits, strict=True):
-            chances = probabilities(of_one[len(windows[i]) - 1].tolist(), choice or Choice())
-            windows[i].append(choose(chances, rngs[i]))
-            character = run.vocabulary[windows[i][-1]]
+            of_last = of_one[len(windows[i]) - 1].tolist()  # [vocab_size]
+            token = choose(probabilities(of_last, choice or Choice()), rngs[i])
+            windows[i].append(token)
+            log_probabilities[i] -= cross_entropy(of_last, token)
+            character = run.vocabulary[token]
             if run.documents == "lines" and character == BOUNDARY:
                 writing.remove(i)
             else:
                 texts[i] += character
         if not writing:
             break
-    return texts
+    return list(zip(texts, log_probabilities, strict=True))
 
 
 def logits_everywhere(params: Parameters, tokens: list[int], config: GPTConfig) -> list[Vector]:
@@ -133,23 +136,26 @@ def stream(
     index: int = 0,
     choice: Choice | None = None,
     max_new_tokens: int | None = None,
-) -> Iterator[str]:
+) -> Iterator[tuple[str, float]]:
     """The characters of one new document, one by one as they are chosen, without the prompt.
 
-    Sample number `index` of a seed has its own random numbers, however many are drawn. A line ends before its closing
-    newline or where the context is full; prose ends after `max_new_tokens` (default: 500) characters.
-    Raises InputError for a prompt with a character the model never saw, or one longer than the context.
+    Each comes with its natural log-probability (the model's own, at temperature 1 and among all characters); the
+    newline that closes a line comes as an empty text, with its own. Sample number `index` of a seed has its own random
+    numbers, however many are drawn. A line ends before its closing newline or where the context is full; prose ends
+    after `max_new_tokens` (default: 500) characters. Raises InputError for a prompt with a character the model never
+    saw, or one longer than the context.
     """
     tokens = prompt_tokens(run, prompt)
     limit = new_tokens(run, tokens, max_new_tokens)
     params = {name: array.tolist() for name, array in run.parameters.items()}
     rng = np.random.default_rng([seed, index])
     chosen = generate(params, run.config, tokens, rng, choice or Choice())
-    for _, token in zip(range(limit), chosen, strict=False):
-        character = decode([token], run.vocabulary)
+    for _, (token, log_probability) in zip(range(limit), chosen, strict=False):
+        character = run.vocabulary[token]
         if run.documents == "lines" and character == BOUNDARY:
+            yield "", log_probability
             return
-        yield character
+        yield character, log_probability
 
 
 def new_tokens(run: Run, tokens: list[int], wanted: int | None) -> int:

@@ -90,13 +90,16 @@ class Corpus:
     validation: list[list[int]]
 
 
-def make_corpus(text: str, n_positions: int, seed: int, documents: str = "auto") -> Corpus:
+def make_corpus(
+    text: str, n_positions: int, seed: int, documents: str = "auto", vocabulary: str | None = None
+) -> Corpus:
     """Cut a text into sequences of at most n_positions + 1 integers and hold a tenth of the distinct ones out.
 
-    `documents` is "lines", "stream" or, to let the text decide, "auto". Equal sequences are never on both sides.
-    Raises InputError for a text in which there is nothing to learn or nothing to hold out, or a line too long.
+    `documents` is "lines", "stream" or, to let the text decide, "auto"; the vocabulary is that of the text, or a given
+    one that has all its characters. Equal sequences are never on both sides. Raises InputError for a text in which
+    there is nothing to learn or nothing to hold out, a line too long, or an unknown character.
     """
-    vocabulary = vocabulary_of(text)
+    vocabulary = vocabulary or vocabulary_of(text)
     if len(vocabulary) < 3:
         raise InputError(f"the text has only one distinct character, {vocabulary[-1]!r}: there is nothing to learn")
     lines = [line for line in text.split(BOUNDARY) if line]
@@ -128,18 +131,25 @@ def make_corpus(text: str, n_positions: int, seed: int, documents: str = "auto")
 
 
 def batches(
-    sequences: list[list[int]], batch_size: int, seed: int, dtype: Any = np.float32, pool_size: int = POOL
+    sequences: list[list[int]],
+    batch_size: int,
+    seed: int,
+    dtype: Any = np.float32,
+    pool_size: int = POOL,
+    drawn_before: int = 0,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Endless batches of shuffled sequences as (tokens, weights): all sequences are drawn before any is drawn again.
 
     Sequences are drawn for `pool_size` batches at once and dealt out by length, so that little is wasted on padding;
-    these batches then come in random order. See `padded` for the arrays.
+    these batches then come in random order. See `padded` for the arrays. Each pool has random numbers of its own, so
+    the batches after the first `drawn_before` can be had without drawing those.
     """
     size = pool_size * batch_size
-    for pool in count():
+    first, skipped = divmod(drawn_before, pool_size)
+    for pool in count(first):
         drawn = [sequences[i] for i in _shuffled(len(sequences), seed, pool * size, (pool + 1) * size)]
         drawn.sort(key=len)
-        for i in np.random.default_rng([seed, 1, pool]).permutation(pool_size):
+        for i in np.random.default_rng([seed, 1, pool]).permutation(pool_size)[skipped if pool == first else 0 :]:
             yield padded(drawn[i * batch_size : (i + 1) * batch_size], dtype)
 
 

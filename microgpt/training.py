@@ -43,6 +43,15 @@ class Update:
     gradient_norm: float  # of all parameters together, before clipping
 
 
+@dataclass
+class OptimizerState:
+    """What the optimizer remembers from step to step."""
+
+    step: int  # taken so far
+    m: np.ndarray  # Adam's moments of all parameters, as flat vectors
+    v: np.ndarray
+
+
 def adam_in_chunks(
     parameter: np.ndarray,
     gradient: np.ndarray,
@@ -67,12 +76,14 @@ def train(
     batches: Iterable[tuple[Any, ...]],
     schedule: Schedule,
     update: Callable[..., None] = adam_in_chunks,
+    state: OptimizerState | None = None,
 ) -> Iterator[Update]:
     """Take the schedule's steps, one batch each, and yield after each step.
 
     `value_and_grad(parameters, *batch)` gives the loss and its gradients; `update(vector, gradient, m, v, step,
     learning_rate, weight_decay)` changes the first and the two moments in place: Adam, or a rule of your own.
-    The arrays in `parameters` become views of one flat vector, which every step changes in place. Raises
+    The arrays in `parameters` become views of one flat vector, which every step changes in place, as it does `state`
+    (by default that of an optimizer before its first step): to go on later, keep both and give them again. Raises
     DivergenceError, with the parameters as they were before the step, if the loss or the gradient is not finite or
     the engine refuses to compute it.
     """
@@ -83,8 +94,8 @@ def train(
         if array.ndim > 1:
             array[...] = schedule.weight_decay
     parameters.update(views(vector, shapes))
-    m, v = np.zeros_like(vector), np.zeros_like(vector)
-    for step, batch in zip(range(1, schedule.steps + 1), batches, strict=False):
+    state = state or OptimizerState(0, np.zeros_like(vector), np.zeros_like(vector))
+    for step, batch in zip(range(state.step + 1, schedule.steps + 1), batches, strict=False):
         with divergence_named(f"at step {step}"):
             loss, gradients = value_and_grad(parameters, *batch)
         gradient = flatten(gradients)
@@ -94,7 +105,8 @@ def train(
         if schedule.grad_clip and norm > schedule.grad_clip:
             gradient *= schedule.grad_clip / norm
         rate = scheduled_learning_rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
-        update(vector, gradient, m, v, step, rate, decay)
+        update(vector, gradient, state.m, state.v, step, rate, decay)
+        state.step = step
         yield Update(step, loss, rate, norm)
 
 

@@ -1,5 +1,6 @@
 """What several tests need: comparison with PyTorch, and small models."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,11 @@ import numpy as np
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from microgpt.checkpoint import Run, write_parameters, write_run
+from microgpt.checkpoint import Checkpoint, Origin, Validated, save_checkpoint
 from microgpt.gpt import GPTConfig
-from microgpt.parameters import Arrays, parameter_shapes
+from microgpt.hugging_face import write_model
+from microgpt.parameters import Arrays, flatten, parameter_shapes
+from microgpt.run_directory import Run, keep_text, load_run
 from microgpt.value import Value
 
 TINY = GPTConfig(vocab_size=5, n_positions=6, n_embd=4, n_layer=1, n_head=2)
@@ -103,12 +106,29 @@ def hugging_face_model(config: GPTConfig, parameters: Arrays | None = None) -> G
     return model.eval()
 
 
+def make_checkpoint(
+    config: GPTConfig = TINY,
+    documents: str = "lines",
+    seed: int = 0,
+    step: int = 7,
+    dtype: Any = np.float32,
+    vocabulary: str | None = None,
+    text: str = "ab\nba\n",
+) -> Checkpoint:
+    """A state that was never reached: random parameters and moments; by default over the letters a, b, c, ..."""
+    vocabulary = vocabulary or "\n" + "".join(chr(96 + i) for i in range(1, config.vocab_size))
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    origin = Origin(config, vocabulary, documents, "ab.txt", sha256, {"steps": 9, "seed": seed}, "2025-01-31", "0.1")
+    vectors = [flatten(random_parameters(config, seed + i)).astype(dtype) for i in range(4)]
+    best = Validated(step - step % 2, 1.5 + seed, vectors[0], ["ab", "ba"])
+    return Checkpoint(origin, step, vectors[1], vectors[2], vectors[3], 2.5, best)
+
+
 def make_run(directory: Path, documents: str = "lines", config: GPTConfig = TINY, seed: int = 0) -> Run:
-    """A run directory that was never trained: random parameters over the letters a, b, c, ..."""
-    vocabulary = "\n" + "".join(chr(96 + i) for i in range(1, config.vocab_size))
-    parameters = {name: array.astype(np.float32) for name, array in random_parameters(config, seed).items()}
+    """A run directory that was never trained, with all that `make_checkpoint` makes up."""
     directory.mkdir(parents=True, exist_ok=True)
-    run = Run(directory, config, vocabulary, documents, parameters, "ab\nba\n")
-    write_run(run, {"seed": seed})
-    write_parameters(directory, parameters, step=7, validation_loss=1.5)
-    return run
+    checkpoint = make_checkpoint(config, documents, seed)
+    keep_text(directory, "ab\nba\n")
+    save_checkpoint(directory, checkpoint)
+    write_model(directory, checkpoint)
+    return load_run(directory)

@@ -1,350 +1,318 @@
-"""A run directory comes back as it was written, or is refused with one line that names the file."""
+"""A checkpoint comes back as it was saved, or is refused with one line that names the file."""
 
+import hashlib
 import json
 import os
-from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from helpers import TINY, make_run
+from helpers import TINY, make_checkpoint
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
-from safetensors.torch import save_file as save_torch_file
 
-from microgpt.checkpoint import Metrics, create_run_directory, load_run, newest_run, write_file, write_parameters
+from microgpt.checkpoint import Checkpoint, Validated, checkpoints, checksum, load_checkpoint, save_checkpoint
 from microgpt.errors import InputError
+from microgpt.gpt import GPTConfig
 
-FILES = ["config.json", "vocabulary.json", "model.safetensors"]
-
-
-@pytest.fixture
-def run(tmp_path):
-    return make_run(tmp_path / "run")
+SMALLEST = GPTConfig(vocab_size=2, n_positions=1, n_embd=1, n_layer=1, n_head=1)
 
 
-def refusal(run):
-    """The complaint about a run directory, which must be a single line."""
+def saved(directory, **options):
+    """A checkpoint in a run directory: the file, and what it holds."""
+    checkpoint = make_checkpoint(**options)
+    return save_checkpoint(directory, checkpoint), checkpoint
+
+
+def assert_same(a: Checkpoint, b: Checkpoint) -> None:
+    """All of it, to the bit."""
+    for vector in ("parameters", "adam_m", "adam_v"):
+        ours, theirs = getattr(a, vector), getattr(b, vector)
+        assert (ours.dtype, ours.tobytes()) == (theirs.dtype, theirs.tobytes())
+    assert (a.origin, a.step, a.initial_loss) == (b.origin, b.step, b.initial_loss)
+    assert_same_validated(a.best, b.best)
+    assert (a.unplanned is None) == (b.unplanned is None)
+    if a.unplanned is not None:
+        assert_same_validated(a.unplanned, b.unplanned)
+
+
+def assert_same_validated(a: Validated, b: Validated) -> None:
+    assert (a.step, a.loss, a.samples) == (b.step, b.loss, b.samples)
+    assert a.parameters.tobytes() == b.parameters.tobytes()
+
+
+def refusal(directory) -> str:
+    """The complaint about the newest checkpoint, which must be a single line that names a file there."""
     with pytest.raises(InputError) as caught:
-        load_run(run.directory)
+        load_checkpoint(directory)
     assert "\n" not in str(caught.value)
+    assert str(directory) in str(caught.value)
     return str(caught.value)
 
 
-def change_json(run, name, **changes):
-    path = run.directory / name
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+def forge(path, state=None, tensors=None):
+    """Change what a checkpoint says, or its tensors (None: remove), and make the checksums fit again."""
+    with safe_open(path, framework="numpy") as file:
+        described = json.loads(file.metadata()["state"])
+    described = json.dumps(described | (state or {}))
+    vectors = {name: array for name, array in (load_file(path) | (tensors or {})).items() if array is not None}
+    sums = {name: checksum({name: array}) for name, array in vectors.items()}
+    save_forged(path, described, vectors, sums)
 
 
-def change_tensors(run, change):
-    """Rewrite the parameters with some of them changed, without a checksum."""
-    path = run.directory / "model.safetensors"
-    tensors = load_file(path)
-    change(tensors)
-    save_file(tensors, path)
+def save_forged(path, described, vectors, sums):
+    sums = sums | {"state": hashlib.sha256(described.encode()).hexdigest()}
+    save_file(vectors, path, {"state": described, "sha256": json.dumps(sums)})
 
 
 # Round trip
 
 
-def test_a_run_comes_back_as_it_was_written(run):
-    loaded = load_run(run.directory)
-    for field in ("directory", "config", "vocabulary", "documents", "text"):
-        assert getattr(loaded, field) == getattr(run, field)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_parameters_come_back_bit_for_bit(run, dtype):
-    written = {name: array.astype(dtype) / 3 for name, array in run.parameters.items()}
-    write_parameters(run.directory, written, 1, 2.0)
-    read = load_run(run.directory).parameters
-    assert list(read) == list(written)
-    for name, array in written.items():
-        assert read[name].dtype == dtype
-        assert read[name].shape == array.shape
-        assert read[name].tobytes() == array.tobytes()
-
-
-def test_parameters_that_are_not_contiguous_come_back_too(run):
-    turned = {name: np.asfortranarray(array) for name, array in run.parameters.items()}
-    write_parameters(run.directory, turned, 1, 2.0)
-    assert (load_run(run.directory).parameters["wte.weight"] == run.parameters["wte.weight"]).all()
+@pytest.mark.parametrize("documents", ["lines", "stream"])
+def test_a_checkpoint_comes_back_to_the_bit(tmp_path, dtype, documents):
+    _, checkpoint = saved(tmp_path, dtype=dtype, documents=documents)
+    assert_same(load_checkpoint(tmp_path), checkpoint)
 
 
 def test_unusual_characters_come_back(tmp_path):
-    run = make_run(tmp_path / "run")
-    change_json(run, "vocabulary.json", characters=["\n", "é", "😀", "م", '"'])
-    assert load_run(run.directory).vocabulary == '\né😀م"'
+    _, checkpoint = saved(tmp_path, vocabulary='\n"😀مé'[:5])
+    assert load_checkpoint(tmp_path).origin.vocabulary == checkpoint.origin.vocabulary == '\n"😀مé'[:5]
 
 
-def test_the_step_and_the_validation_loss_are_kept_with_the_parameters(run):
-    with safe_open(run.directory / "model.safetensors", framework="numpy") as file:
-        assert (file.metadata()["step"], file.metadata()["validation_loss"]) == ("7", "1.5")
+def test_numbers_that_no_decimal_ends_come_back(tmp_path):
+    checkpoint = replace(make_checkpoint(), initial_loss=1 / 3)
+    save_checkpoint(tmp_path, checkpoint)
+    assert load_checkpoint(tmp_path).initial_loss == 1 / 3
 
 
-def test_a_run_without_its_text_can_be_loaded(run):
-    (run.directory / "text.txt").unlink()
-    assert load_run(run.directory).text is None
+@pytest.mark.parametrize(("loss", "chosen"), [(1.0, "unplanned"), (2.0, "best")])
+def test_the_model_of_a_stopped_run_is_the_better_of_its_best_and_its_last(tmp_path, loss, chosen):
+    checkpoint = make_checkpoint()
+    checkpoint = replace(checkpoint, unplanned=Validated(7, loss, checkpoint.parameters, ["b"]))
+    save_checkpoint(tmp_path, checkpoint)
+    loaded = load_checkpoint(tmp_path)
+    assert_same(loaded, checkpoint)
+    assert_same_validated(loaded.model, getattr(checkpoint, chosen))
 
 
-def test_the_latest_parameters_replace_the_earlier_ones(run):
-    write_parameters(run.directory, {name: array + 1 for name, array in run.parameters.items()}, 8, 1.0)
-    assert (load_run(run.directory).parameters["ln_f.bias"] == run.parameters["ln_f.bias"] + 1).all()
+def test_tensors_have_gpt_2s_names(tmp_path):
+    _, checkpoint = saved(tmp_path)
+    assert checkpoint.named(checkpoint.parameters)["wte.weight"].shape == (TINY.vocab_size, TINY.n_embd)
 
 
-def test_metrics_are_rows_under_a_header(tmp_path):
-    with Metrics(tmp_path) as metrics:
-        metrics.write((0, None, 2.5, None, None, 0.0))
-    header, row = (tmp_path / "metrics.csv").read_text().splitlines()
-    assert header == "step,training_loss,validation_loss,learning_rate,gradient_norm,seconds"
-    assert row == "0,,2.5,,,0.0"
+def test_the_newest_two_are_kept(tmp_path):
+    for step in (5, 999_999, 1_000_000, 1_000_001):
+        save_checkpoint(tmp_path, make_checkpoint(step=step))
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-1000001.safetensors", "step-1000000.safetensors"]
+    assert load_checkpoint(tmp_path).step == 1_000_001
 
 
-def test_metrics_can_be_read_while_they_are_written(tmp_path):
-    with Metrics(tmp_path) as metrics:
-        metrics.write((1, 2.0, None, 0.1, 1.0, 0.5))
-        assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 2
+def test_a_state_that_is_saved_twice_is_there_once(tmp_path):
+    for loss in (1.0, 3.0):
+        save_checkpoint(tmp_path, replace(make_checkpoint(), initial_loss=loss))
+    assert len(checkpoints(tmp_path)) == 1
+    assert load_checkpoint(tmp_path).initial_loss == 3.0
 
 
-# Directories
+def test_a_file_that_was_not_finished_counts_for_nothing(tmp_path):
+    path, checkpoint = saved(tmp_path)
+    (path.parent / ".step-000009.safetensors.tmp").write_bytes(path.read_bytes()[:100])
+    assert_same(load_checkpoint(tmp_path), checkpoint)
 
 
-def test_a_run_directory_takes_the_next_free_name(tmp_path):
-    taken = []
-    for _ in range(3):
-        directory = create_run_directory(tmp_path / "runs" / "names")
-        (directory / "config.json").touch()
-        taken.append(directory.name)
-    assert taken == ["names", "names-2", "names-3"]
-
-
-def test_an_empty_directory_is_free(tmp_path):
-    assert create_run_directory(tmp_path) == tmp_path
-
-
-def test_a_file_in_the_way_is_not_touched(tmp_path):
-    (tmp_path / "names").write_text("mine")
-    assert create_run_directory(tmp_path / "names").name == "names-2"
-    assert (tmp_path / "names").read_text() == "mine"
-
-
-def test_a_directory_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="file/run"):
-        create_run_directory(tmp_path / "file" / "run")
-
-
-def test_the_newest_run_is_the_one_written_to_last(tmp_path):
-    for i, name in enumerate(["b", "c", "a"]):
-        make_run(tmp_path / name)
-        os.utime(tmp_path / name / "model.safetensors", (1000 + i, 1000 + i))
-    assert newest_run(tmp_path).name == "a"
-
-
-def test_a_run_without_parameters_is_not_the_newest(tmp_path):
-    make_run(tmp_path / "done")
-    make_run(tmp_path / "begun").directory.joinpath("model.safetensors").unlink()
-    assert newest_run(tmp_path).name == "done"
-
-
-def test_no_run_at_all_is_an_error(tmp_path):
-    with pytest.raises(InputError, match=r"no trained model.*train\.py"):
-        newest_run(tmp_path / "runs")
-
-
-def test_a_missing_run_directory_is_named(tmp_path):
-    with pytest.raises(InputError, match="nowhere"):
-        load_run(tmp_path / "nowhere")
+def test_no_checkpoint_is_an_error(tmp_path):
+    assert "has no checkpoint" in refusal(tmp_path)
 
 
 # Damage
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_named(run, name):
-    (run.directory / name).unlink()
-    assert name in refusal(run)
+def test_every_byte_that_changes_is_noticed_or_changes_nothing(tmp_path):
+    path, checkpoint = saved(tmp_path, config=SMALLEST)
+    content = path.read_bytes()
+    harmless = 0
+    for i, byte in enumerate(content):
+        for flip in (1 << i % 8, 0xFF):
+            path.write_bytes(content[:i] + bytes([byte ^ flip]) + content[i + 1 :])
+            try:
+                loaded = load_checkpoint(tmp_path)
+            except InputError:
+                continue
+            assert_same(loaded, checkpoint)
+            harmless += 1
+    assert harmless < 20  # in the blanks at the end of the header
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_an_empty_file_is_named(run, name):
-    (run.directory / name).write_bytes(b"")
-    assert name in refusal(run)
+def test_every_length_of_a_cut_file_is_refused(tmp_path):
+    path, _ = saved(tmp_path)
+    content = path.read_bytes()
+    for length in [*range(min(len(content), 4096)), len(content) - 1]:
+        path.write_bytes(content[:length])
+        assert path.name in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_directory_in_place_of_a_file_is_named(run, name):
-    (run.directory / name).unlink()
-    (run.directory / name).mkdir()
-    assert name in refusal(run)
+def test_a_file_that_goes_on_after_its_end_is_refused(tmp_path):
+    path, _ = saved(tmp_path)
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert path.name in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("keep", [0.1, 0.5, 0.95])
-@pytest.mark.parametrize("name", FILES)
-def test_a_truncated_file_is_named(run, name, keep):
-    path = run.directory / name
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * keep)])
-    assert name in refusal(run)
+@pytest.mark.parametrize("length", [2**63, 2**64 - 1, 10**8, 2**31, 20_000_000])
+def test_a_header_that_claims_to_be_huge_is_refused(tmp_path, length):
+    path, _ = saved(tmp_path)
+    path.write_bytes(length.to_bytes(8, "little") + path.read_bytes()[8:])
+    assert f"claims {length:,} bytes" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["config.json", "vocabulary.json"])
-def test_no_byte_of_a_json_file_can_turn_into_another_alphabet(run, name):
-    path = run.directory / name
-    data = path.read_bytes()
-    for i in range(len(data)):
-        path.write_bytes(data[:i] + bytes([data[i] ^ 0x80]) + data[i + 1 :])
-        assert name in refusal(run)
+def test_an_older_good_one_is_named(tmp_path):
+    good, _ = saved(tmp_path, step=5)
+    path, _ = saved(tmp_path, step=6)
+    path.write_bytes(path.read_bytes()[:-1])
+    complaint = refusal(tmp_path)
+    assert f"{good} is good: delete the damaged one to go on from step 5" in complaint
+    path.unlink()
+    assert load_checkpoint(tmp_path).step == 5
 
 
-def test_no_bit_of_the_numbers_can_flip_unnoticed(run):
-    path = run.directory / "model.safetensors"
-    data = path.read_bytes()
-    for i in range(8 + int.from_bytes(data[:8], "little"), len(data), 7):
-        path.write_bytes(data[:i] + bytes([data[i] ^ 1 << i % 8]) + data[i + 1 :])
-        assert "model.safetensors" in refusal(run)
+def test_an_older_one_that_is_damaged_too_is_not_recommended(tmp_path):
+    for step in (5, 6):
+        path, _ = saved(tmp_path, step=step)
+        path.write_bytes(path.read_bytes()[:-1])
+    assert "is good" not in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("bit", [1, 16, 64])
-def test_a_flipped_bit_is_refused_or_harmless_but_never_another_error(run, name, bit):
-    path = run.directory / name
-    data = path.read_bytes()
-    for i in range(0, min(len(data), 2000)):
-        path.write_bytes(data[:i] + bytes([data[i] ^ bit]) + data[i + 1 :])
-        with suppress(InputError):
-            load_run(run.directory)
+def test_a_directory_in_place_of_the_file_is_refused(tmp_path):
+    path, _ = saved(tmp_path)
+    path.unlink()
+    path.mkdir()
+    assert "is not a file" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"[]", b"null", b"3", b'"text"', b"{", b"\xff\xfe", b"[" * 100_000])
-@pytest.mark.parametrize("name", ["config.json", "vocabulary.json"])
-def test_json_that_is_no_object_is_named(run, name, content):
-    (run.directory / name).write_bytes(content)
-    assert name in refusal(run)
+# What fits its checksums and still makes no sense
 
-
-@pytest.mark.parametrize("key", ["vocab_size", "n_positions", "n_embd", "n_layer", "n_head"])
-@pytest.mark.parametrize("size", [0, -1, 2.0, True, "4", None, 10**30])
-def test_a_size_that_fits_nothing_is_named(run, key, size):
-    change_json(run, "config.json", **{key: size})
-    complaint = refusal(run)
-    assert key in complaint or str(size) in complaint
+VECTOR = np.zeros(TINY.vocab_size, np.float32)
 
 
 @pytest.mark.parametrize(
-    ("key", "size", "culprit"),
+    ("tensors", "expected"),
     [
-        ("vocab_size", 6, "vocabulary.json has 5 characters.*config.json is 6"),
-        ("n_positions", 7, r"model.safetensors: wpe.weight has shape \(6, 4\), config.json makes it \(7, 4\)"),
-        ("n_embd", 8, r"model.safetensors: wte.weight has shape \(5, 4\)"),
-        ("n_layer", 2, "model.safetensors: has 16 tensors, which do not make 2 layers"),
-        ("n_head", 3, "config.json: n_embd 4 is not a multiple of n_head 3"),
+        ({"adam_v": None}, "expected .*adam_v"),
+        ({"extra": VECTOR}, "extra"),
+        ({"adam_m": VECTOR}, r"adam_m has shape \[5\], expected a vector of float32 of length"),
+        ({"adam_m": VECTOR.reshape(1, -1)}, "adam_m has shape"),
     ],
 )
-def test_sizes_that_contradict_the_rest_are_named(run, key, size, culprit):
-    change_json(run, "config.json", **{key: size})
-    with pytest.raises(InputError, match=culprit):
-        load_run(run.directory)
+def test_tensors_that_do_not_fit_are_named(tmp_path, tensors, expected):
+    path, _ = saved(tmp_path)
+    forge(path, tensors=tensors)
+    with pytest.raises(InputError, match=expected):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32])
+def test_numbers_of_another_type_are_named(tmp_path, dtype):
+    path, checkpoint = saved(tmp_path)
+    forge(path, tensors={"parameters": checkpoint.parameters.astype(dtype)})
+    assert f"parameters has dtype {np.dtype(dtype)}" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("vector", ["parameters", "best_parameters", "adam_m", "adam_v"])
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_named(tmp_path, vector, number):
+    path, checkpoint = saved(tmp_path)
+    wrong = checkpoint.parameters.copy()
+    wrong[3] = number
+    forge(path, tensors={vector: wrong})
+    assert f"{vector} holds numbers that are not finite" in refusal(tmp_path)
+
+
+SHAPE = {"vocab_size": 5, "n_positions": 6, "n_embd": 4, "n_layer": 1, "n_head": 2}
 
 
 @pytest.mark.parametrize(
-    ("key", "wrong"),
-    [("model_type", "llama"), ("activation_function", "gelu"), ("layer_norm_epsilon", 1e-6), ("model_type", None)],
+    ("state", "expected"),
+    [
+        ({"format": 2}, "has format 2, this version of microgpt reads format 1"),
+        ({"format": "1"}, "format is '1', expected int"),
+        ({"step": -1.5}, "step is -1.5"),
+        ({"step": True}, "step is True"),
+        ({"step": 8}, "its name says 7"),
+        ({"initial_loss": None}, "initial_loss is None"),
+        ({"documents": "auto"}, "documents is 'auto'"),
+        ({"vocabulary": "\nabc"}, "the vocabulary has 4 characters, but vocab_size is 5"),
+        ({"vocabulary": "\nabca"}, "each once"),
+        ({"vocabulary": "abcde"}, "a newline"),
+        ({"vocabulary": "\nabc\ud800"}, "surrogate"),
+        ({"vocabulary": ["\n"]}, "vocabulary is"),
+        ({"config": SHAPE | {"n_head": 3}}, "n_embd 4 is not a multiple of n_head 3"),
+        ({"config": SHAPE | {"n_layer": 0}}, "n_layer is 0"),
+        ({"config": SHAPE | {"n_layer": 10**30}}, "n_layer is 1000"),
+        ({"config": SHAPE | {"n_layer": 10**9}}, "expected a vector of float32 of length"),
+        ({"config": SHAPE | {"n_positions": 2.0}}, "n_positions is 2.0"),
+        ({"config": None}, "config is None"),
+        ({"best": {"step": 1, "loss": float("nan"), "samples": []}}, "loss is nan"),
+        ({"best": {"step": 1, "loss": 1.0, "samples": [1]}}, "samples is"),
+        ({"best": {"step": 1, "loss": 1.0}}, "samples is None"),
+        ({"unplanned": {}}, "loss is None"),
+        ({"unplanned": 3}, "unplanned is 3"),
+        ({"settings": []}, "settings is"),
+        ({"dtype": "bfloat16"}, "expected a vector of bfloat16"),
+    ],
 )
-def test_a_model_that_is_no_such_gpt_is_refused(run, key, wrong):
-    change_json(run, "config.json", **{key: wrong})
-    assert f"config.json: {key}" in refusal(run)
+def test_a_description_that_makes_no_sense_is_named(tmp_path, state, expected):
+    path, _ = saved(tmp_path)
+    forge(path, state=state)
+    assert expected in refusal(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "characters",
-    [None, "\nabcd", ["\n", "a", "a", "b", "c"], ["a", "b", "c", "d", "\n"], ["\n", "ab", "c", 1], []],
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
 )
-def test_a_vocabulary_that_is_none_is_refused(run, characters):
-    change_json(run, "vocabulary.json", characters=characters)
-    assert "vocabulary.json" in refusal(run)
+quickly = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.mark.parametrize("documents", [None, "auto", 1, ["lines"]])
-def test_documents_of_an_unknown_kind_are_refused(run, documents):
-    change_json(run, "vocabulary.json", documents=documents)
-    assert "vocabulary.json: documents" in refusal(run)
+@quickly
+@given(key=st.sampled_from(["step", "config", "best", "unplanned", "settings", "vocabulary", "origin"]), value=anything)
+def test_any_description_loads_or_is_refused(tmp_path, key, value):
+    path, _ = saved(tmp_path)
+    forge(path, state={key: value})
+    complaint = ""
+    try:
+        load_checkpoint(tmp_path)
+    except InputError as error:
+        complaint = str(error)
+    assert "\n" not in complaint
 
 
-def test_a_text_that_is_not_utf_8_is_refused(run):
-    (run.directory / "text.txt").write_bytes(b"\xff")
-    assert "text.txt" in refusal(run)
+@quickly
+@given(content=st.binary(max_size=200))
+def test_any_bytes_are_refused(tmp_path, content):
+    path, _ = saved(tmp_path)
+    path.write_bytes(content)
+    assert path.name in refusal(tmp_path)
 
 
-def test_a_missing_tensor_is_refused(run):
-    change_tensors(run, lambda tensors: tensors.pop("ln_f.bias"))
-    assert "model.safetensors: has 15 tensors" in refusal(run)
-
-
-def test_a_tensor_too_many_is_refused(run):
-    change_tensors(run, lambda tensors: tensors.update(extra=np.ones(1, np.float32)))
-    assert "model.safetensors: has 17 tensors" in refusal(run)
-
-
-def test_a_tensor_of_another_name_is_refused(run):
-    change_tensors(run, lambda tensors: tensors.update(other=tensors.pop("ln_f.bias")))
-    assert "model.safetensors: the tensor ln_f.bias is missing" in refusal(run)
-
-
-@pytest.mark.parametrize("shape", [(3,), (5,), (4, 1), (2, 2), ()])
-def test_a_tensor_of_another_shape_is_refused(run, shape):
-    change_tensors(run, lambda tensors: tensors.update({"ln_f.bias": np.zeros(shape, np.float32)}))
-    assert "model.safetensors: ln_f.bias has shape" in refusal(run)
-
-
-@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
-def test_numbers_that_are_not_finite_are_refused(run, number):
-    run.parameters["wte.weight"][1, 2] = number
-    write_parameters(run.directory, run.parameters, 1, 1.0)
-    assert "model.safetensors: wte.weight holds numbers that are not finite" in refusal(run)
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.int32, np.int64, np.bool_])
-def test_numbers_of_another_type_are_refused(run, dtype):
-    change_tensors(run, lambda tensors: tensors.update({"ln_f.bias": np.zeros(4, dtype)}))
-    complaint = refusal(run)
-    assert "model.safetensors" in complaint
-    assert np.dtype(dtype).name in complaint
-
-
-def test_brain_floats_are_refused(run):
-    path = run.directory / "model.safetensors"
-    save_torch_file({name: torch.tensor(array).bfloat16() for name, array in load_file(path).items()}, path)
-    assert "model.safetensors" in refusal(run)
-
-
-def test_parameters_of_another_program_need_no_checksum(run):
-    change_tensors(run, lambda tensors: None)
-    assert load_run(run.directory).config == TINY
+@quickly
+@given(header=anything)
+def test_any_header_is_refused(tmp_path, header):
+    path, _ = saved(tmp_path)
+    described = json.dumps(header).encode()
+    path.write_bytes(len(described).to_bytes(8, "little") + described + bytes(64))
+    assert path.name in refusal(tmp_path)
 
 
 # Writing
 
 
-def test_nothing_temporary_is_left(run):
-    assert sorted(path.name for path in run.directory.iterdir()) == sorted([*FILES, "settings.json", "text.txt"])
-
-
-def test_a_write_that_fails_leaves_the_earlier_file(run, monkeypatch):
-    def fail(*_):
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="the disk is full"):
-        write_parameters(run.directory, {name: array + 1 for name, array in run.parameters.items()}, 8, 1.0)
-    assert (load_run(run.directory).parameters["wte.weight"] == run.parameters["wte.weight"]).all()
-
-
-def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     events = []
-    fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: events.append("on the disk") or fsync(fd))
-    monkeypatch.setattr(os, "replace", lambda *paths: events.append("named") or replace(*paths))
-    write_file(tmp_path / "file", b"content")
-    assert events == ["on the disk", "named"]
-    assert (tmp_path / "file").read_bytes() == b"content"
+    fsync, rename = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: events.append("synced") or fsync(fd))
+    monkeypatch.setattr(os, "replace", lambda *paths: events.append("named") or rename(*paths))
+    saved(tmp_path)
+    assert events == ["synced", "named", "synced"]  # the file, then its name, then the directory

@@ -9,11 +9,11 @@ from helpers import as_lists, assert_close, make_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microgpt.checkpoint import Run
 from microgpt.errors import InputError
 from microgpt.functions import softmax
 from microgpt.gpt import GPTConfig, empty_cache, gpt
 from microgpt.parameters import initial_parameters
+from microgpt.run_directory import Run
 from microgpt.sampling import Choice, choose, generate, probabilities, sample, sample_many, stream
 from microgpt.text import encode
 
@@ -126,11 +126,11 @@ def test_the_prompt_is_the_beginning(lines):
 
 
 def test_the_stream_is_the_rest(lines):
-    assert "ab" + "".join(stream(lines, "ab", seed=3)) == sample(lines, "ab", seed=3)
+    assert "ab" + "".join(text for text, _ in stream(lines, "ab", seed=3)) == sample(lines, "ab", seed=3)
 
 
 def test_the_prompt_matters(prose):
-    after_a, after_d = ("".join(stream(prose, prompt, max_new_tokens=40)) for prompt in "ad")
+    after_a, after_d = (sample(prose, prompt, max_new_tokens=40)[1:] for prompt in "ad")
     assert after_a != after_d
 
 
@@ -182,7 +182,7 @@ def test_past_the_context_the_model_reads_the_later_half_of_the_window_again(pro
     monkeypatch.setattr("microgpt.sampling.gpt", recorded)
     tokens = [1, 2, 3, 4, 1, 2]  # as many as there are positions
     chosen = generate(as_lists(prose.parameters), prose.config, tokens, np.random.default_rng(0), Choice())
-    first, second, _ = islice(chosen, 3)
+    (first, _), (second, _), _ = islice(chosen, 3)
     assert read == [*enumerate(tokens), (0, 1), (1, 2), (2, first), (3, second)]
 
 
@@ -220,5 +220,25 @@ def test_many_at_once_write_what_one_at_a_time_writes(documents):
     run = Run(Path(), config, "\nabc", documents, initial_parameters(config, 3), None)
     options = {"prompt": "ab", "seed": 5, "choice": Choice(0.9, 3), "max_new_tokens": 15}
     alone = [sample(run, index=i, **options) for i in range(9)]
-    assert sample_many(run, 9, **options) == alone
+    many = sample_many(run, 9, **options)
+    assert [text for text, _ in many] == alone
     assert len(set(alone)) > 1
+    for i, (_, log_probability) in enumerate(many):
+        assert log_probability == pytest.approx(sum(p for _, p in stream(run, index=i, **options)), abs=1e-9)
+
+
+def test_log_probabilities_are_the_models_own_whatever_the_choice(lines):
+    for choice in (None, GREEDY, Choice(0.3, 2)):
+        tokens, expected = encode("\nab", lines.vocabulary), []
+        written = list(stream(lines, "ab", seed=1, choice=choice))
+        for text, _ in written:
+            token = encode(text or "\n", lines.vocabulary)[0]
+            expected.append(float(np.log(softmax(logits_after(lines, tokens))[token])))
+            tokens.append(token)
+        assert_close([p for _, p in written], expected)
+
+
+def test_the_closing_newline_is_an_empty_text_with_a_probability(lines):
+    finished = [written for written in (list(stream(lines, seed=seed)) for seed in range(20)) if written[-1][0] == ""]
+    assert finished
+    assert all(log_probability < 0 for written in finished for _, log_probability in written)

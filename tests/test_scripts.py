@@ -11,15 +11,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
-from microgpt.checkpoint import load_run
+from microgpt.checkpoint import checkpoints
+from microgpt.run_directory import load_run
+from microgpt.sampling import stream
 
 ROOT = Path(__file__).parents[1]
 NAMES = "".join(f"{first}{second}{last}\n" for first in "abc" for second in "eio" for last in ("n", "nna", "l"))
 PROSE = "the quick brown fox jumps over the lazy dog and then it sleeps under the tree; " * 3 + "the end\n"
 TINY = ["--n-embd", "4", "--n-head", "2", "--steps", "2", "--batch-size", "2", "--engine", "scalar"]
-FILES = ["config.json", "metrics.csv", "model.safetensors", "settings.json", "text.txt", "vocabulary.json"]
+FILES = [
+    ".lock",
+    "README.md",
+    "checkpoints",
+    "config.json",
+    "generation_config.json",
+    "loss.svg",
+    "metrics.csv",
+    "model.safetensors",
+    "text.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+]
 
 
 def command(script, *options):
@@ -111,7 +125,7 @@ def test_training_leaves_a_run_that_loads(trained):
 
 
 def test_training_keeps_its_settings(trained):
-    settings = json.loads((trained[0] / "runs" / "names" / "settings.json").read_text())
+    settings = load_run(trained[0] / "runs" / "names").checkpoint.origin.settings
     assert (settings["data"], settings["steps"], settings["n_embd"]) == ("names.txt", 2, 4)
 
 
@@ -148,10 +162,12 @@ def test_the_parameters_with_the_lowest_validation_loss_are_kept(data):
     call("train.py", "--data", "names.txt", *options, cwd=data)
     with (data / "runs" / "names" / "metrics.csv").open() as file:
         losses = [float(row["validation_loss"]) for row in csv.DictReader(file)]
-    with safe_open(data / "runs" / "names" / "model.safetensors", framework="numpy") as file:
-        kept = file.metadata()
+    run = load_run(data / "runs" / "names")
+    kept = run.checkpoint.model
     assert losses[0] == min(losses)
-    assert (kept["step"], float(kept["validation_loss"])) == ("0", losses[0])
+    assert (kept.step, kept.loss) == (0, losses[0])
+    saved = load_file(data / "runs" / "names" / "model.safetensors")
+    assert all(saved[name].tobytes() == run.parameters[name].tobytes() for name in run.parameters)
 
 
 def test_the_run_directory_can_be_chosen(data):
@@ -176,14 +192,14 @@ def test_samples_are_one_a_line_and_then_counted(trained):
     result = call("sample.py", "--num-samples", "4", cwd=trained[0])
     assert result.returncode == 0
     assert len(result.stdout.splitlines()) == 5
-    assert result.stdout.splitlines()[-1].endswith("of 4 are new, not in the text the model was trained on")
+    assert result.stdout.splitlines()[-1].endswith("of 4 are new, not in the text that the model learned from")
     assert result.stderr == ""
 
 
 def test_sampling_takes_the_newest_run(data):
     for out in ("runs/first", "runs/second"):
         call("train.py", "--data", "names.txt", "--out", out, "--seed", len(out), *TINY, cwd=data)
-    os.utime(data / "runs" / "first" / "model.safetensors", (1000, 1000))
+    os.utime(checkpoints(data / "runs" / "first")[0], (1000, 1000))
     newest, second = (call("sample.py", *option, cwd=data).stdout for option in ([], ["--run", "runs/second"]))
     assert newest == second != call("sample.py", "--run", "runs/first", cwd=data).stdout
 
@@ -208,12 +224,44 @@ def test_a_sample_does_not_depend_on_how_many_there_are(trained):
     assert few[:2] == many[:2]
 
 
-def test_a_sample_that_was_learned_by_heart_is_marked(copy):
-    (copy / "text.txt").write_text(call("sample.py", "--run", copy, "--num-samples", "1", cwd=copy).stdout)
-    result = call("sample.py", "--run", copy, "--num-samples", "1", cwd=copy)
-    sample, count = result.stdout.splitlines()
-    assert sample.endswith("  (in the training text)")
-    assert count.startswith("0 of 1 are new")
+SHORT = ["a", "b", "aa", "ab", "ba", "aaa", "bab"]
+
+
+@pytest.fixture(scope="session")
+def short(tmp_path_factory):
+    """A run on names so short that some of those it writes are in the data. Not to be changed."""
+    directory = tmp_path_factory.mktemp("short")
+    (directory / "names.txt").write_text("\n".join(SHORT))
+    options = ["--n-embd", "4", "--n-head", "2", "--steps", "30", "--batch-size", "3", "--engine", "scalar"]
+    result = call("train.py", "--data", "names.txt", *options, "--warmup", "2", cwd=directory)
+    assert result.returncode == 0, result.stderr
+    return directory
+
+
+def test_a_name_of_the_data_is_marked_and_counted(short):
+    *names, count = call("sample.py", "--num-samples", "30", cwd=short).stdout.splitlines()
+    known = [name for name in names if name.split("  ")[0] in SHORT]
+    assert 0 < len(known) < 30
+    assert known == [name for name in names if name.endswith("  (in the data)")]
+    assert count.startswith(f"{30 - len(known)} of 30 are new")
+
+
+def test_quiet_prints_the_names_alone(short):
+    *names, _ = call("sample.py", "--num-samples", "30", cwd=short).stdout.splitlines()
+    quiet = call("sample.py", "--num-samples", "30", "--quiet", cwd=short).stdout.splitlines()
+    assert quiet == [name.removesuffix("  (in the data)") for name in names]
+
+
+@pytest.mark.parametrize("count", [30, 250])
+def test_jsonl_gives_text_log_probability_and_whether_it_is_new(short, count):
+    result = call("sample.py", "--num-samples", count, "--format", "jsonl", "--prompt", "a", cwd=short)
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(found) == count
+    assert all(entry["text"].startswith("a") and entry["log_probability"] < 0 for entry in found)
+    assert {entry["new"] for entry in found} == {True, False}
+    assert all(entry["new"] == (entry["text"] not in SHORT) for entry in found)
+    lines = load_run(short / "runs" / "names")
+    assert found[0]["log_probability"] == pytest.approx(sum(p for _, p in stream(lines, "a")), abs=1e-9)
 
 
 # Prose
@@ -349,28 +397,48 @@ def test_sampling_before_training_is_told_what_to_do(tmp_path):
 
 
 DAMAGE = {
-    "no config": ("config.json", None),
-    "no vocabulary": ("vocabulary.json", None),
-    "no parameters": ("model.safetensors", None),
-    "half a config": ("config.json", lambda data: data[: len(data) // 2]),
-    "half a vocabulary": ("vocabulary.json", lambda data: data[: len(data) // 2]),
-    "half of the parameters": ("model.safetensors", lambda data: data[: len(data) // 2]),
-    "a flipped byte": ("model.safetensors", lambda data: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]),
-    "not an object": ("config.json", lambda data: b"[1, 2]"),
-    "another size": ("config.json", lambda data: data.replace(b'"n_embd": 4', b'"n_embd": 8')),
-    "heads that do not divide": ("config.json", lambda data: data.replace(b'"n_head": 2', b'"n_head": 3')),
-    "a character too few": ("vocabulary.json", lambda data: data.replace(b'"o"', b'"n"')),
+    "cut": lambda data: data[: len(data) // 2],
+    "empty": lambda data: b"",
+    "flipped": lambda data: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:],
+    "text": lambda data: b"[1, 2]",
 }
 
 
-@pytest.mark.parametrize(("name", "change"), DAMAGE.values(), ids=DAMAGE.keys())
-def test_a_damaged_run_is_refused(copy, name, change):
-    path = copy / name
-    data = path.read_bytes()
-    path.unlink()
-    if change is not None:
-        path.write_bytes(change(data))
-    assert_refused(call("sample.py", "--run", copy, cwd=copy), str(copy))
+@pytest.mark.parametrize("script", ["sample.py", "train.py"])
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_checkpoint_is_refused(copy, damage, script):
+    path, older = checkpoints(copy)
+    path.write_bytes(damage(path.read_bytes()))
+    option = {"sample.py": "--run", "train.py": "--resume"}[script]
+    assert_refused(call(script, option, copy, cwd=copy), path.name, f"{older.name} is good")
+
+
+def test_damage_beside_the_checkpoint_is_mended_and_said(trained, copy):
+    before = call("sample.py", "--seed", "3", "--run", trained[0] / "runs" / "names", cwd=copy)
+    (copy / "config.json").write_bytes(b"{")
+    (copy / "model.safetensors").unlink()
+    result = call("sample.py", "--seed", "3", "--run", copy, cwd=copy)
+    assert result.stdout == before.stdout
+    assert result.stderr == f"note: made config.json, model.safetensors again from the checkpoint in {copy}\n"
+    assert call("sample.py", "--run", copy, cwd=copy).stderr == ""
+
+
+def test_a_model_that_was_changed_is_said_and_can_be_taken(copy):
+    change_model(copy)
+    stderr = call("sample.py", "--run", copy, cwd=copy).stderr
+    assert len(stderr.splitlines()) == 1
+    assert "was changed by another program" in stderr
+    changed = call("sample.py", "--run", copy / "model.safetensors", "--quiet", "--temperature", "0", cwd=copy)
+    assert changed.stdout.splitlines() == [""] * 20  # the newline is the likeliest
+    assert changed.stderr == ""
+
+
+def change_model(run):
+    """Make the closing newline certain, as another program that trains the model could."""
+    tensors = load_file(run / "model.safetensors")
+    tensors["ln_f.weight"] = np.zeros_like(tensors["ln_f.weight"])
+    tensors["ln_f.bias"][:] = tensors["wte.weight"][0] = 5.0
+    save_file(tensors, run / "model.safetensors", {"format": "pt"})
 
 
 # What happens underway

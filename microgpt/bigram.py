@@ -1,0 +1,23 @@
+"""The simplest language model there is: how often does each character follow each other one? No network, no gradient.
+
+A model that has learned anything beyond pairs of characters has a lower loss than this one.
+"""
+
+import numpy as np
+
+
+def bigram_probabilities(sequences: list[list[int]], vocab_size: int) -> np.ndarray:
+    """The chance [vocab_size, vocab_size] of each character (second axis) to follow each one (first axis).
+
+    Every pair counts once more than it occurs, so that nothing is impossible (Laplace's rule of succession).
+    """
+    counts = np.ones((vocab_size, vocab_size))
+    for sequence in sequences:
+        np.add.at(counts, (sequence[:-1], sequence[1:]), 1)
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def bigram_loss(probabilities: np.ndarray, sequences: list[list[int]]) -> float:
+    """The mean of -log of the chance of each character after the one before it: nats per character."""
+    chances = np.concatenate([probabilities[sequence[:-1], sequence[1:]] for sequence in sequences])
+    return float(-np.log(chances).mean())

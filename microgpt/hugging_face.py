@@ -1,0 +1,283 @@
+"""A run directory as a Hugging Face model, and such a model as a run.
+
+    from transformers import pipeline
+    pipeline("text-generation", "runs/names")("ann")
+
+Five files make a directory a model there: the shape (config.json), the parameters (model.safetensors, GPT-2's names),
+the tokenizer (tokenizer.json: a token is a character), how to use it (tokenizer_config.json) and how to write with it
+(generation_config.json). All are plain JSON, and all are made from a checkpoint, which stays the truth.
+
+Where lines are documents the newline is a special token: it is put before every prompt, and writing ends at the next
+one. In prose it is a character like others.
+"""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from microgpt.checkpoint import Checkpoint, Entries, Origin, check_config, check_vocabulary, checksum, opened
+from microgpt.errors import InputError
+from microgpt.files import read_bytes, read_json, to_json, write_file
+from microgpt.gpt import GPTConfig
+from microgpt.model_card import model_card
+from microgpt.parameters import Arrays, parameter_shapes
+from microgpt.text import BOUNDARY
+
+MODEL, CARD = "model.safetensors", "README.md"
+
+# What GPT-2's config.json may say besides the sizes. Each key has the values that mean the model of gpt.py; a key that
+# is not there has the first. Dropout is not listed: it is for training, and does not change what a model computes.
+REQUIRED: dict[str, tuple[Any, ...]] = {
+    "model_type": ("gpt2",),
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),  # two names of one function
+    "layer_norm_epsilon": (1e-5,),
+    "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "add_cross_attention": (False,),
+    "tie_word_embeddings": (True,),
+}
+BUFFERS = re.compile(r"h\.\d+\.attn\.(masked_)?bias")  # the causal mask, which older files hold among the parameters
+
+
+def config_json(origin: Origin) -> dict[str, Any]:
+    """The shape of the model in GPT-2's words."""
+    newline = origin.vocabulary.index(BOUNDARY)
+    return {
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        **asdict(origin.config),
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "resid_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "attn_pdrop": 0.0,
+        "tie_word_embeddings": True,
+        "bos_token_id": newline,
+        "eos_token_id": newline if origin.documents == "lines" else None,
+    }
+
+
+def tokenizer_json(vocabulary: str, documents: str) -> dict[str, Any]:
+    """A tokenizer of the library `tokenizers` whose tokens are the characters: nothing is normalised or left out."""
+    newline = vocabulary.index(BOUNDARY)
+    lines = documents == "lines"
+    special = {"special": True, "normalized": False, "single_word": False, "lstrip": False, "rstrip": False}
+    begins = {"SpecialToken": {"id": BOUNDARY, "type_id": 0}}
+    first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{"id": newline, "content": BOUNDARY, **special}] if lines else [],
+        "normalizer": None,
+        "pre_tokenizer": PRE_TOKENIZER,
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [begins, first],
+            "pair": [begins, first, begins, second],
+            "special_tokens": {BOUNDARY: {"id": BOUNDARY, "ids": [newline], "tokens": [BOUNDARY]}},
+        }
+        if lines
+        else None,
+        "decoder": {"type": "Fuse"},
+        "model": {
+            "type": "WordLevel",
+            "vocab": {character: i for i, character in enumerate(vocabulary)},
+            "unk_token": "<unknown>",  # not in the vocabulary: an unknown character is an error
+        },
+    }
+
+
+# Every character by itself, those that `.` does not match included.
+PRE_TOKENIZER = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated", "invert": False}
+
+
+def tokenizer_config_json(origin: Origin) -> dict[str, Any]:
+    """How transformers is to use the tokenizer."""
+    special = {"bos_token": BOUNDARY, "eos_token": BOUNDARY, "pad_token": BOUNDARY}
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": origin.config.n_positions,
+        "clean_up_tokenization_spaces": False,
+        **(special if origin.documents == "lines" else {}),
+    }
+
+
+def generation_config_json(origin: Origin) -> dict[str, Any]:
+    """How to write with the model: draw from its own probabilities, to the newline or to the end of the context."""
+    newline = origin.vocabulary.index(BOUNDARY)
+    return {
+        "do_sample": True,
+        "temperature": 1.0,
+        "top_k": 0,
+        "max_length": origin.config.n_positions + 1,  # the last character needs no position of its own
+        "bos_token_id": newline,
+        "eos_token_id": newline if origin.documents == "lines" else None,
+        "pad_token_id": newline,
+    }
+
+
+def json_files(origin: Origin) -> dict[str, bytes]:
+    """The JSON files of a model by their names."""
+    return {
+        "config.json": to_json(config_json(origin)),
+        "tokenizer.json": to_json(tokenizer_json(origin.vocabulary, origin.documents)),
+        "tokenizer_config.json": to_json(tokenizer_config_json(origin)),
+        "generation_config.json": to_json(generation_config_json(origin)),
+    }
+
+
+def write_model(directory: Path, checkpoint: Checkpoint) -> None:
+    """Make a run directory the Hugging Face model of a checkpoint. Raises OSError if a file cannot be written."""
+    for name, content in json_files(checkpoint.origin).items():
+        if not holds(directory / name, content):
+            write_file(directory / name, content)
+    tensors = checkpoint.named(checkpoint.model.parameters)
+    metadata = {"format": "pt", "sha256": checksum(tensors)}  # by the first, transformers knows how to read it
+    write_file(directory / MODEL, save(tensors, metadata))
+    write_file(directory / CARD, model_card(checkpoint, directory).encode())
+
+
+def restore_model(directory: Path, checkpoint: Checkpoint) -> list[str]:
+    """Make those model files again that do not match the checkpoint; return a line to tell about each reason.
+
+    A model.safetensors that another program put there is left alone, and so is everything beside it.
+    """
+    state = state_of_model(directory, checkpoint)
+    if state == "changed":
+        return [
+            f"{directory / MODEL} was changed by another program; this uses step {checkpoint.model.step} of the "
+            f"checkpoint. To use the changed one: python sample.py --run {directory / MODEL}, "
+            f"or python train.py --init-from {directory / MODEL}"
+        ]
+    wrong = [name for name, content in json_files(checkpoint.origin).items() if not holds(directory / name, content)]
+    wrong += [MODEL] if state == "stale" else []
+    wrong += [] if (directory / CARD).is_file() else [CARD]
+    if not wrong:
+        return []
+    try:
+        write_model(directory, checkpoint)
+    except OSError as error:
+        return [f"{', '.join(wrong)} in {directory} should be made again from the checkpoint, but {error.strerror}"]
+    return [f"made {', '.join(wrong)} again from the checkpoint in {directory}"]
+
+
+def state_of_model(directory: Path, checkpoint: Checkpoint) -> str:
+    """Whether model.safetensors "matches" the checkpoint, is "stale" (or missing or damaged), or was "changed"."""
+    try:
+        with opened(directory / MODEL) as file:
+            ours = (file.metadata() or {}).get("sha256")
+            if ours is None and len(list(file.keys())) > 0:
+                return "changed"
+        tensors = read_tensors(directory / MODEL, checkpoint.origin.config)
+    except InputError:
+        return "stale"
+    return "matches" if checksum(tensors) == checksum(checkpoint.named(checkpoint.model.parameters)) else "stale"
+
+
+def holds(path: Path, content: bytes) -> bool:
+    """Whether a file has just this content."""
+    try:
+        return read_bytes(path, len(content)) == content
+    except InputError:
+        return False
+
+
+def read_model(directory: Path) -> tuple[GPTConfig, str, str, Arrays]:
+    """The shape, the vocabulary, the kind of documents and the parameters of a Hugging Face model.
+
+    It may have been saved by `transformers`, as long as it is a character-level GPT-2 with a tokenizer such as ours.
+    Raises InputError, in one line that names the file and what is wrong, for anything else.
+    """
+    config = read_config(directory / "config.json")
+    vocabulary, documents = read_tokenizer(directory / "tokenizer.json", config.vocab_size)
+    return config, vocabulary, documents, read_tensors(directory / MODEL, config)
+
+
+def read_config(path: Path) -> GPTConfig:
+    """The shape of the model from a config.json. Raises InputError if it is none that this GPT can have."""
+    content = read_json(path)
+    for key, accepted in REQUIRED.items():
+        found = content.get(key, None if key == "model_type" else accepted[0])
+        if found not in accepted or isinstance(found, bool) != isinstance(accepted[0], bool):
+            raise InputError(f"{path}: {key} is {found!r:.80}, which this GPT cannot have: expected {accepted[0]!r}")
+    entry = Entries(path, content)
+    config = GPTConfig(**{key: entry(key, int) for key in GPTConfig.__dataclass_fields__})
+    check_config(config, path)
+    inner = content.get("n_inner")
+    if inner is not None and inner != 4 * config.n_embd:
+        raise InputError(f"{path}: n_inner is {inner!r:.80}, which this GPT cannot have: expected {4 * config.n_embd}")
+    return config
+
+
+def read_tokenizer(path: Path, vocab_size: int) -> tuple[str, str]:
+    """The vocabulary and the kind of documents from a tokenizer.json. Raises InputError if a token is no character."""
+    if not path.exists():
+        raise InputError(f"{path} is missing: save the tokenizer beside the model, tokenizer.save_pretrained(...)")
+    content = read_json(path)
+    model = content.get("model")
+    tokens = model.get("vocab") if isinstance(model, dict) and model.get("type") == "WordLevel" else None
+    if not isinstance(tokens, dict) or content.get("pre_tokenizer") != PRE_TOKENIZER or content.get("normalizer"):
+        raise InputError(f"{path}: this is no tokenizer of single characters, which is all that this GPT can use")
+    for token, number in tokens.items():
+        if len(token) != 1:
+            raise InputError(f"{path}: the token {token!r:.80} is not a single character, as all have to be")
+        if type(number) is not int:
+            raise InputError(f"{path}: the number of the token {token!r} is {number!r:.80}, expected an integer")
+    added = content.get("added_tokens") or []
+    for token in added if isinstance(added, list) else [added]:
+        text = token.get("content") if isinstance(token, dict) else token
+        if not isinstance(text, str) or text not in tokens:
+            raise InputError(f"{path}: the added token {text!r:.80} is no character of the vocabulary")
+    if sorted(tokens.values()) != list(range(len(tokens))):
+        raise InputError(f"{path}: the numbers of the {len(tokens)} tokens are not 0 to {len(tokens) - 1}, each once")
+    vocabulary = "".join(sorted(tokens, key=lambda token: tokens[token]))
+    check_vocabulary(vocabulary, vocab_size, path)
+    return vocabulary, "lines" if begins_with_newline(content.get("post_processor")) else "stream"
+
+
+def begins_with_newline(post_processor: Any) -> bool:
+    """Whether a tokenizer puts a newline before every text."""
+    template = post_processor.get("single") if isinstance(post_processor, dict) else None
+    first = template[0].get("SpecialToken") if template and isinstance(template[0], dict) else None
+    return isinstance(first, dict) and first.get("id") == BOUNDARY
+
+
+def read_tensors(path: Path, config: GPTConfig) -> Arrays:
+    """The parameters from a model.safetensors by GPT-2's names, with or without the prefix of GPT2LMHeadModel.
+
+    Raises InputError unless they are just those of such a model, in single or double precision, and finite.
+    """
+    if not path.exists() and path.with_name(f"{MODEL}.index.json").exists():
+        raise InputError(f"{path} is missing: the model is in several files; save it with a larger max_shard_size")
+    with opened(path) as file:
+        metadata = file.metadata() or {}
+        stored = {name.removeprefix("transformer."): name for name in file.keys()}  # noqa: SIM118  # no dict
+        stored = {name: key for name, key in stored.items() if not BUFFERS.fullmatch(name)}
+        head = stored.pop("lm_head.weight", None)
+        if len(stored) != 12 * config.n_layer + 4:
+            raise InputError(f"{path}: has {len(stored)} tensors, which do not make {config.n_layer} layers")
+        tensors: Arrays = {}
+        for name, shape in parameter_shapes(config).items():
+            if name not in stored:
+                raise InputError(f"{path}: the tensor {name} is missing")
+            part = file.get_slice(stored[name])
+            if tuple(part.get_shape()) != shape:
+                raise InputError(f"{path}: {name} has shape {tuple(part.get_shape())}, config.json makes it {shape}")
+            if part.get_dtype() not in ("F32", "F64"):
+                raise InputError(f"{path}: {name} has dtype {part.get_dtype()}, expected F32 or F64: save it so")
+            tensors[name] = file.get_tensor(stored[name])
+        if head is not None and not np.array_equal(file.get_tensor(head), tensors["wte.weight"]):
+            raise InputError(f"{path}: lm_head.weight differs from wte.weight, but this GPT has one tensor for both")
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise InputError(f"{path}: {name} holds numbers that are not finite")
+    if len({tensor.dtype for tensor in tensors.values()}) > 1:
+        raise InputError(f"{path}: has tensors of float32 and of float64, expected one type for all")
+    if metadata.get("sha256", checksum(tensors)) != checksum(tensors):
+        raise InputError(f"{path} is damaged: its checksum does not fit its numbers")
+    return tensors

@@ -1,0 +1,94 @@
+"""The README.md of a run: what the model is, what it learned from, how well, and how to load it."""
+
+import json
+import re
+from pathlib import Path
+
+from microgpt.checkpoint import Checkpoint
+from microgpt.parameters import parameter_count
+
+CARD = """\
+---
+library_name: transformers
+pipeline_tag: text-generation
+tags: [microgpt, gpt2, character-level]
+---
+
+# {title}
+
+A character-level GPT-2 with {parameters:,} parameters, trained by microgpt {version}. Every number in it comes from
+five scalar operations. {shape}.
+
+```python
+from transformers import pipeline
+print(pipeline("text-generation", "{path}")("{prompt}")[0]["generated_text"])
+```
+
+It also opens with `AutoModelForCausalLM` and `AutoTokenizer`; its {vocab_size} tokens are the characters of the text.
+
+## What it learned from
+
+{data} (SHA-256 of its text: {data_sha256}). {documents}
+
+## How well
+
+After {step:,} of {steps:,} steps the loss is {loss:.4f} nats per character on text that was held out from training
+(validation); before the first step it was {initial_loss:.4f}. Begun on {started}. Five samples:
+
+{samples}
+
+## Settings
+
+{settings}
+
+Written at every checkpoint: what is added here is overwritten when the run goes on.
+"""
+
+
+def model_card(checkpoint: Checkpoint, directory: Path) -> str:
+    """The model card of a checkpoint in that run directory, in Markdown."""
+    origin, model = checkpoint.origin, checkpoint.model
+    config = origin.config
+    lines = origin.documents == "lines"
+    first = next((sample for sample in model.samples if sample), "")
+    return CARD.format(
+        title=f"A model of {inline(origin.data)}",
+        parameters=parameter_count(config),
+        shape=f"Layers: {config.n_layer}, heads: {config.n_head}, numbers a position: {config.n_embd}, "
+        f"positions: {config.n_positions}",
+        version=origin.version,
+        path=quoted(directory.as_posix()),
+        prompt=quoted(first[:2]),
+        vocab_size=config.vocab_size,
+        data=inline(origin.data),
+        data_sha256=f"`{origin.data_sha256}`",
+        documents="Every line is a document: it begins and ends with a newline."
+        if lines
+        else "It was cut into windows of the length of the context.",
+        step=model.step,
+        steps=origin.settings.get("steps", model.step),
+        loss=model.loss,
+        initial_loss=checkpoint.initial_loss,
+        started=inline(origin.started),
+        samples=block("\n".join(model.samples)),
+        settings=block("\n".join(f"{name}: {value}" for name, value in origin.settings.items())),
+    )
+
+
+def quoted(text: str) -> str:
+    """Some text for between double quotes in Python."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def inline(text: str) -> str:
+    """Some text as inline code, whatever is in it."""
+    text = " ".join(text.split())
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    space = " " if "`" in text or not text else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def block(text: str) -> str:
+    """Some text as a block of code, whatever is in it."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}text\n{text}\n{fence}"

@@ -1,0 +1,242 @@
+"""A run directory: everything that training leaves behind, and that going on and sampling need.
+
+    checkpoints/       the state of the run, the one truth (checkpoint.py)
+    config.json, model.safetensors, tokenizer.json, tokenizer_config.json, generation_config.json, README.md
+                       the best model so far, for all programs that open Hugging Face models (hugging_face.py)
+    text.txt           a copy of the text that it learned from, while it is small
+    metrics.csv        what every step found
+    loss.svg           the same as a picture, if matplotlib is there
+
+No file is ever executed or unpickled: what is read is JSON, text, and safetensors. All that is read is checked.
+"""
+
+import csv
+import hashlib
+import io
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from microgpt.checkpoint import Checkpoint, Origin, Validated, checkpoints, load_checkpoint, save_checkpoint
+from microgpt.errors import InputError
+from microgpt.files import LOCK, lock, read_bytes, sync, write_file
+from microgpt.gpt import GPTConfig
+from microgpt.hugging_face import MODEL, read_model, write_model
+from microgpt.parameters import Arrays, flatten
+from microgpt.training import OptimizerState, Update
+
+LARGEST_TEXT_COPY = 10_000_000  # bytes
+LARGEST_METRICS = 200_000_000  # bytes
+METRICS = ("step", "training_loss", "validation_loss", "learning_rate", "gradient_norm", "seconds")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model and what it was trained on: the contents of a run directory."""
+
+    directory: Path
+    config: GPTConfig
+    vocabulary: str
+    documents: str  # "lines" or "stream"
+    parameters: Arrays  # by GPT-2's names: those with the lowest validation loss
+    text: str | None = None  # the text it learned from, if it was small enough to be kept
+    checkpoint: Checkpoint | None = None  # None if another program saved the model
+
+
+def create_run_directory(wanted: str | Path) -> tuple[Path, FileLock | None]:
+    """Make a new directory and lock it: the wanted one or, if something is there, the next free name.
+
+    So `runs/names` may become `runs/names-2`. Raises InputError if a directory cannot be made there.
+    """
+    wanted = Path(wanted)
+    if wanted.name in ("", ".."):  # such as . and ..: a next free name needs a name
+        wanted = wanted.resolve()
+    directory, n = wanted, 1
+    while True:
+        try:
+            wanted.parent.mkdir(parents=True, exist_ok=True)
+            if not directory.exists():
+                directory.mkdir(exist_ok=True)
+            if is_empty(directory):
+                held = lock(directory)
+                if is_empty(directory):  # still, now that nobody else writes to it
+                    return directory, held
+                if held:
+                    held.release()
+        except InputError:  # another run has just begun there
+            if not is_empty(directory):
+                raise
+        except OSError as error:
+            raise InputError(f"cannot make the run directory {wanted}: {error.strerror}") from None
+        n += 1
+        directory = wanted.with_name(f"{wanted.name}-{n}")
+
+
+def is_empty(directory: Path) -> bool:
+    """Whether this is a directory with nothing in it."""
+    return directory.is_dir() and not any(path.name != LOCK for path in directory.iterdir())
+
+
+def keep_text(directory: Path, text: str) -> None:
+    """Put a copy of the text into a run directory, unless it is large."""
+    content = text.encode()
+    if len(content) <= LARGEST_TEXT_COPY:
+        write_file(directory / "text.txt", content)
+
+
+def kept_text(directory: Path, data_sha256: str) -> str | None:
+    """The copy of the text in a run directory, if there is one. Raises InputError if it is not the text of the run."""
+    path = directory / "text.txt"
+    if not path.exists():
+        return None
+    content = read_bytes(path, LARGEST_TEXT_COPY)
+    if hashlib.sha256(content).hexdigest() != data_sha256:
+        raise InputError(f"{path} is not the text that the run learned from: delete it to go on without this copy")
+    return content.decode()
+
+
+class Recorder:
+    """Writes a run down while it goes: what every step found, the best parameters, and the state to go on from."""
+
+    def __init__(self, run: "Run", origin: Origin, state: OptimizerState, rows: list[list[str]]):
+        """Begin to record; `run.checkpoint` is where it goes on from, if it does, and `rows` its metrics so far."""
+        self.run, self.origin, self.state = run, origin, state
+        before = run.checkpoint
+        self.best = before.best if before else None
+        self.initial_loss = before.initial_loss if before else None
+        self.saved = self.start = time.monotonic()
+        if rows:
+            self.start -= float(rows[-1][METRICS.index("seconds")])
+        path = run.directory / "metrics.csv"
+        begun = io.StringIO(newline="")
+        csv.writer(begun).writerows([METRICS, *rows])
+        write_file(path, begun.getvalue().encode())
+        self.file = path.open("a", newline="", encoding="utf-8")
+        self.writer = csv.writer(self.file)
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, that before it was resumed included."""
+        return time.monotonic() - self.start
+
+    def record(self, update: Update | None, validated: Validated | None) -> None:
+        """Add the row of a step (None: of the state before the first) and of a planned validation to metrics.csv."""
+        if validated and (self.best is None or validated.loss < self.best.loss):
+            self.best = validated
+        if validated and self.initial_loss is None:
+            self.initial_loss = validated.loss
+        self.writer.writerow(
+            (
+                update.step if update else 0,
+                update and update.loss,
+                validated and validated.loss,
+                update and update.learning_rate,
+                update and update.gradient_norm,
+                self.seconds,
+            )
+        )
+        self.file.flush()  # so that it can be read while training goes on
+
+    def save(self, unplanned: Validated | None = None) -> None:
+        """Save a checkpoint and the model made from it; see `Checkpoint` for `unplanned`. Raises OSError if it fails.
+
+        Before, the disk has all rows: no checkpoint is ahead of the metrics.
+        """
+        assert self.best is not None, "the state before the first step is validated"
+        assert self.initial_loss is not None
+        sync(self.file.fileno())
+        state, parameters = self.state, flatten(self.run.parameters)
+        checkpoint = Checkpoint(
+            self.origin, state.step, parameters, state.m, state.v, self.initial_loss, self.best, unplanned
+        )
+        save_checkpoint(self.run.directory, checkpoint)
+        write_model(self.run.directory, checkpoint)
+        self.saved = time.monotonic()
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.file.close()
+
+
+def read_metrics(directory: Path, step: int) -> list[list[str]]:
+    """The rows of metrics.csv up to a step, each cell as it stands there. Raises InputError if one is missing."""
+    path = directory / "metrics.csv"
+    content = read_bytes(path, LARGEST_METRICS).decode(errors="replace")
+    try:
+        header, *rows = csv.reader(io.StringIO(content[: content.rfind("\n") + 1]))
+    except (ValueError, csv.Error):
+        header, rows = [], []
+    first = rows[0][0] if rows and rows[0] else "0"
+    steps = [str(i) for i in range(int(first) if re.fullmatch("[0-9]{1,12}", first) else 0, step + 1)]
+    kept = rows[: len(steps)]
+    if tuple(header) != METRICS or [row[:1] for row in kept] != [[i] for i in steps] or not all(map(is_row, kept)):
+        raise InputError(f"{path} is damaged: expected a row for every step up to {step}; delete it to go on without")
+    return kept
+
+
+def is_row(row: list[str]) -> bool:
+    """Whether these are the cells of one step, all of them numbers or empty."""
+    try:
+        return len(row) == len(METRICS) and len([float(cell) for cell in row if cell]) > 0
+    except ValueError:
+        return False
+
+
+def newest_run(runs: str | Path = "runs", resumable: bool = False) -> Path:
+    """The run directory that was written to last; only one with a checkpoint, if it is to be resumed.
+
+    Raises InputError if there is none.
+    """
+    found = []
+    for directory in Path(runs).glob("*/"):
+        files = checkpoints(directory)[:1] or ([] if resumable else [directory / MODEL])
+        found += [(path.stat().st_mtime_ns, directory) for path in files if path.exists()]
+    if not found:
+        what = "run with a checkpoint" if resumable else "trained model"
+        raise InputError(f"there is no {what} in {Path(runs).absolute()}: run `python train.py` first")
+    return max(found)[1]
+
+
+def load_run(path: str | Path) -> Run:
+    """Read a run directory and check all that is read.
+
+    A directory with checkpoints is what its newest one says. One without, or the path of its model.safetensors, is
+    read as the Hugging Face model that it is. Raises InputError, in one line that names the file and what is wrong
+    with it, if anything is missing, damaged, or does not fit the rest.
+    """
+    path = Path(path)
+    if path.is_file() and path.name == MODEL:
+        return Run(path.parent, *read_model(path.parent))
+    if not path.is_dir():
+        found = "it is a file" if path.exists() else "train one with `python train.py`"
+        raise InputError(f"there is no run directory {path}: {found}")
+    if not checkpoints(path):
+        if not (path / "config.json").exists():
+            raise InputError(f"{path} has no checkpoint and no config.json: there is no trained model in it")
+        return Run(path, *read_model(path))
+    checkpoint = load_checkpoint(path)
+    origin, parameters = checkpoint.origin, checkpoint.named(checkpoint.model.parameters)
+    text = kept_text(path, origin.data_sha256)
+    return Run(path, origin.config, origin.vocabulary, origin.documents, parameters, text, checkpoint)
+
+
+def resume_run(directory: Path) -> tuple[Checkpoint, list[list[str]], FileLock | None]:
+    """Lock a run directory to go on with it: its newest checkpoint, and its metrics so far.
+
+    Raises InputError if another run writes to it, or if there is anything wrong with it.
+    """
+    if not directory.is_dir() or not checkpoints(directory):
+        raise InputError(f"{directory} has no checkpoint to resume: `python train.py --out {directory}` begins a run")
+    held = lock(directory)
+    checkpoint = load_checkpoint(directory)
+    path = directory / "metrics.csv"
+    rows = read_metrics(directory, checkpoint.step) if path.exists() else []
+    for leftover in [*directory.glob(".*.tmp"), *(directory / "checkpoints").glob(".*.tmp")]:  # of a killed process
+        leftover.unlink(missing_ok=True)
+    return checkpoint, rows, held

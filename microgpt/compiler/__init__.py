@@ -9,4 +9,9 @@ program.py    what ties them together, for one shape of example
 front.py      value_and_grad and evaluate: the engine "compiled"
 listing.py    a program for people to read
 update.py     Adam, as it stands in the book, in one loop over all parameters
+cache.py      where the compiled kernels are kept
 """
+
+from microgpt.compiler.cache import ensure_cache
+
+ensure_cache()

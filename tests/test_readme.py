@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SNIPPETS = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "load_run" not in code]
+ALL_SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SNIPPETS = [code for code in ALL_SNIPPETS if "runs/names" not in code]
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
@@ -19,6 +20,15 @@ def test_a_snippet_prints_what_its_last_comment_says(snippet):
     numbers, expected = (re.findall(r"-?\d+\.\d+", text) for text in (printed, said))
     assert [float(n) for n in numbers] == pytest.approx([float(n) for n in expected])
     assert len(expected) == 3
+
+
+def test_the_snippets_about_a_run_work_on_one(tmp_path):
+    subprocess.run([sys.executable, ROOT / "train.py", "--steps", "20"], cwd=tmp_path, check=True, capture_output=True)
+    snippets = [code for code in ALL_SNIPPETS if "runs/names" in code]
+    assert len(snippets) == 2
+    for code in snippets:
+        ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
+        assert ran.stdout.strip()
 
 
 def test_the_files_in_the_reading_order_are_there():

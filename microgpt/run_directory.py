@@ -25,7 +25,7 @@ from microgpt.checkpoint import Checkpoint, Origin, Validated, checkpoints, load
 from microgpt.errors import InputError
 from microgpt.files import LOCK, lock, read_bytes, sync, write_file
 from microgpt.gpt import GPTConfig
-from microgpt.hugging_face import MODEL, read_model, write_model
+from microgpt.hugging_face import MODEL, read_model, state_of_model, write_model
 from microgpt.parameters import Arrays, flatten
 from microgpt.training import OptimizerState, Update
 
@@ -235,6 +235,12 @@ def resume_run(directory: Path) -> tuple[Checkpoint, list[list[str]], FileLock |
         raise InputError(f"{directory} has no checkpoint to resume: `python train.py --out {directory}` begins a run")
     held = lock(directory)
     checkpoint = load_checkpoint(directory)
+    if state_of_model(directory, checkpoint) == "changed":
+        model = directory / MODEL
+        raise InputError(
+            f"{model} was changed by another program, and going on would replace it: "
+            f"begin with it, --init-from {model}, or delete it to go on from the checkpoint"
+        )
     path = directory / "metrics.csv"
     rows = read_metrics(directory, checkpoint.step) if path.exists() else []
     for leftover in [*directory.glob(".*.tmp"), *(directory / "checkpoints").glob(".*.tmp")]:  # of a killed process

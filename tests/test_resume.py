@@ -241,6 +241,17 @@ def test_a_second_run_in_one_directory_is_refused(data):
     assert call("train.py", "--resume", "busy", "--steps", "1", cwd=data).returncode == 0
 
 
+def test_a_model_that_another_program_changed_is_not_written_over(copy):
+    tensors = load_file(copy / "model.safetensors")
+    tensors["wpe.weight"] += 1
+    save_file(tensors, copy / "model.safetensors", {"format": "pt"})
+    result = call("train.py", "--resume", copy, "--steps", "20", cwd=copy.parent)
+    assert_refused(result, "was changed by another program", f"--init-from {copy / 'model.safetensors'}", "delete it")
+    assert (load_file(copy / "model.safetensors")["wpe.weight"] == tensors["wpe.weight"]).all()
+    (copy / "model.safetensors").unlink()
+    assert call("train.py", "--resume", copy, "--steps", "11", cwd=copy.parent).returncode == 0
+
+
 def test_a_directory_without_a_checkpoint_is_refused(tmp_path):
     assert_refused(call("train.py", "--resume", tmp_path, cwd=tmp_path), "has no checkpoint to resume")
     assert_refused(call("train.py", "--resume", cwd=tmp_path), "no run with a checkpoint")

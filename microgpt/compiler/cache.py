@@ -17,8 +17,9 @@ def ensure_cache() -> None:
     try:
         numba.njit(cache=True)(ensure_cache)  # compiles nothing, but looks for the place
     except RuntimeError:
-        numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="microgpt-")
-        atexit.register(shutil.rmtree, numba.config.CACHE_DIR, ignore_errors=True)
+        kept = tempfile.mkdtemp(prefix="microgpt-")
+        numba.config.CACHE_DIR = kept  # type: ignore[attr-defined]
+        atexit.register(shutil.rmtree, kept, ignore_errors=True)
         print(
             "note: no directory for compiled kernels can be written, so they are compiled in every process; "
             "to keep them, set NUMBA_CACHE_DIR to one that can",

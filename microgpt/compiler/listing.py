@@ -7,6 +7,7 @@ the compiler; all it was given are scalars. It is the best answer there is to wh
 import linecache
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,25 +29,49 @@ def summary(program: Program) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Line:
+    """One instruction, for people."""
+
+    operation: str
+    rows: int  # how many numbers it makes for one example
+    operands: str  # of what it makes each
+    place: str  # file and line of the function that most of them come from
+    code: str  # that line
+
+
 def listing(function: Callable[..., Any], params: Any, *arguments: Any) -> str:
     """The instructions of a function for such parameters and one batch of such arguments, as lines of text."""
+    program = program_with_sources(function, params, *arguments)
+    lines = [summary(program), "", f"{'':4}{'operation':16}{'rows':>6}  {'of what':34}{'from':20}"]
+    for i, line in enumerate(described(program)):
+        made = f"{i:3} {line.operation:16}{line.rows:6}  {line.operands}"
+        lines.append(f"{made:62}{line.place:20} {line.code}")
+    return "\n".join(lines)
+
+
+def program_with_sources(function: Callable[..., Any], params: Any, *arguments: Any) -> Program:
+    """The program of a function for such parameters and one batch of such arguments, with the lines it comes from."""
     arrays = checked_arguments(arguments)
     kinds = ["float" if array.dtype.kind == "f" else "int" for array in arrays]
     names = argument_names(function, len(arrays))
-    program = Program(
+    return Program(
         function,
         map_arrays(lambda array: array.shape, checked_parameters(params)),
         [(name, kind, array.shape[1:]) for name, kind, array in zip(names, kinds, arrays, strict=True)],
         with_sources=True,
     )
-    lines = [summary(program), "", f"{'':4}{'operation':16}{'rows':>6}  {'of what':34}{'from':20}"]
-    for i, instruction in enumerate(program.layout.instructions):
-        path, line = source_of(program, instruction)
-        code = linecache.getline(path, line).split("  #")[0].strip()
-        place = f"{Path(path).name}:{line}" if path else ""
-        made = f"{i:3} {instruction.operation:16}{len(instruction.nodes):6}  {operands_of(instruction)}"
-        lines.append(f"{made:62}{place:20} {code}")
-    return "\n".join(lines)
+
+
+def described(program: Program) -> list[Line]:
+    """The instructions of a program that has its sources, in order."""
+    lines = []
+    for instruction in program.layout.instructions:
+        path, number = source_of(program, instruction)
+        code = linecache.getline(path, number).split("  #")[0].strip()
+        place = f"{Path(path).name}:{number}" if path else ""
+        lines.append(Line(instruction.operation, len(instruction.nodes), operands_of(instruction), place, code))
+    return lines
 
 
 def source_of(program: Program, instruction: Instruction) -> tuple[str, int]:

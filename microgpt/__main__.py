@@ -11,6 +11,7 @@ A GPT-2 whose every number comes from five scalar operations. The commands are i
 
   python train.py     train a model on a text file
   python sample.py    write new text with it
+  python explain.py   open every number of a prediction, on a page
   python bench.py     measure how fast it is
 
 each with --help. To use it from Python: from microgpt import Value, value_and_grad, load_run, sample

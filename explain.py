@@ -1,0 +1,62 @@
+"""Show every number of a prediction on a page of its own: python explain.py --help"""
+
+import shlex
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+from microgpt.command_line import option, parse, run_script
+from microgpt.errors import InputError
+from microgpt.explain.page import explain, to_html
+from microgpt.files import write_file
+from microgpt.run_directory import Run, load_run, newest_run
+from microgpt.sampling import sample
+from microgpt.text import decode, make_corpus
+
+SHORT = 8  # characters of a text that nobody chose
+
+
+@dataclass
+class Settings:
+    run: str | None = option(
+        None, "a run directory, or a character-level GPT-2 saved by transformers (default: the newest in runs/)"
+    )
+    text: str | None = option(None, "what to explain (default: a text that was held out from training)")
+    out: str | None = option(None, "the HTML file to write (default: explain.html in the run directory)")
+    open: bool = option(False, "open the page in the browser")
+
+
+def main() -> int:
+    settings = parse(Settings, "Write a page on which every number of a prediction opens, down to its atoms.")
+    run = load_run(settings.run or newest_run())
+    text = settings.text if settings.text is not None else some_text(run)
+    explanation = explain(run, text)
+    page = to_html(explanation).encode()
+    out = Path(settings.out) if settings.out else run.directory / "explain.html"
+    try:
+        write_file(out, page)
+    except OSError as error:
+        raise InputError(f"cannot write the page {out}: {error.strerror}; choose another place with --out") from None
+    operations = sum(explanation.graph.counts().values())
+    print(f"{text!r} took {operations:,} operations; to see each of them, open {out} in a browser")
+    if settings.open and not webbrowser.open(out.resolve().as_uri()):
+        print(f"no browser could be started here; the page is {shlex.quote(str(out.resolve()))}")
+    return 0
+
+
+def some_text(run: Run) -> str:
+    """A held-out name of a usual length, or the beginning of a held-out window of prose."""
+    checkpoint = run.checkpoint
+    if checkpoint is None or run.text is None:
+        return sample(run, max_new_tokens=SHORT).strip("\n")[:SHORT] or run.vocabulary[-1] * 2
+    seed = checkpoint.origin.settings.get("seed", 0)
+    corpus = make_corpus(run.text, run.config.n_positions, seed, run.documents, run.vocabulary)
+    texts = [decode(sequence, run.vocabulary) for sequence in corpus.validation]
+    if run.documents == "stream":
+        return texts[0][:SHORT]
+    names = [text.strip("\n") for text in texts]
+    return next((name for name in names if 4 <= len(name) <= SHORT), names[0])
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,53 @@
+"""Watch functions while they run, without a word of it in them.
+
+    with observed([linear, softmax]) as calls:
+        loss(params, tokens, weights)
+    calls[0].function, calls[0].variables, calls[0].result, calls[0].inner
+
+Python itself tells a profiler of every call and every return, and a frame that returns still has all of its local
+variables. So the intermediate lists of a function can be had under the names that its source gives them.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+
+@dataclass
+class Call:
+    """One call of a watched function."""
+
+    function: str  # its name
+    variables: dict[str, Any] = field(default_factory=dict)  # arguments and other local variables, at its end
+    result: Any = None
+    inner: list["Call"] = field(default_factory=list)  # the watched calls that it made, in order
+
+
+@contextmanager
+def observed(functions: Iterable[Callable[..., Any]]) -> Iterator[list[Call]]:
+    """Watch these functions, and collect their outermost calls in the list; each holds those that it made."""
+    watched = {function.__code__: function.__name__ for function in functions}
+    outermost: list[Call] = []
+    open_calls: list[Call] = []
+
+    def profiler(frame: FrameType, event: str, result: Any) -> None:
+        name = watched.get(frame.f_code)
+        if name is None:
+            return
+        if event == "call":
+            call = Call(name)
+            (open_calls[-1].inner if open_calls else outermost).append(call)
+            open_calls.append(call)
+        elif event == "return":
+            call = open_calls.pop()
+            call.variables, call.result = dict(frame.f_locals), result
+
+    before = sys.getprofile()
+    sys.setprofile(profiler)
+    try:
+        yield outermost
+    finally:
+        sys.setprofile(before)

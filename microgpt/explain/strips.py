@@ -1,0 +1,113 @@
+"""Give names to what was observed: strips, rows of scalars that belong together.
+
+What goes in is the observed call of `loss`, on Values or on recorded scalars; what comes out is the same for both. So
+a strip of the page and an instruction of the compiler can be recognised as the same numbers.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from microgpt import functions, gpt
+from microgpt.explain.observe import Call
+
+WATCHED: list[Callable[..., Any]] = [
+    gpt.loss,
+    gpt.gpt,
+    gpt.block,
+    gpt.self_attention,
+    gpt.mlp,
+    gpt.add,
+    functions.attention,
+    functions.cross_entropy,
+    functions.dot,
+    functions.gelu,
+    functions.layer_norm,
+    functions.linear,
+    functions.softmax,
+]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Some scalars with a name. In it, {here} stands for the position, {there} for the position of each scalar in turn,
+    {number} for its place in the strip, and {character} for that entry of the vocabulary."""
+
+    key: str  # what it is, the same at every position
+    position: int
+    name: str
+    scalars: list[Any]
+
+
+def strips(loss_call: Call) -> Iterator[Strip]:
+    """All strips of one run of `loss`, position by position."""
+    runs = [call for call in loss_call.inner if call.function == "gpt"]
+    losses = [call for call in loss_call.inner if call.function == "cross_entropy"]
+    for position, (run, entropy) in enumerate(zip(runs, losses, strict=True)):
+        for key, name, scalars in [*of_gpt(run), *of_cross_entropy(entropy)]:
+            yield Strip(key, position, name, scalars)
+    yield Strip("loss", len(runs) - 1, "the loss of the whole text", [loss_call.result])
+
+
+Named = tuple[str, str, list[Any]]
+
+
+def of_gpt(call: Call) -> Iterator[Named]:
+    """One position: the embedding, the blocks, and the logits."""
+    embedded, *blocks, norm = [inner for inner in call.inner if inner.function != "dot"]
+    yield "token", "embedding of the character at {here}, number {number}", list(embedded.variables["a"])
+    yield "place", "embedding of {here}, number {number}", list(embedded.variables["b"])
+    yield "embedded", "residual stream before the first block at {here}, number {number}", embedded.result
+    for layer, block in enumerate(blocks):
+        yield from of_block(block, f"block {layer}", f"h.{layer}")
+    yield from of_layer_norm(norm, "final layer norm", "ln_f")
+    yield "logits", "logit of {character} after {here}", call.result
+
+
+def of_block(call: Call, block: str, key: str) -> Iterator[Named]:
+    """One block: layer norm and attention, layer norm and MLP, each added to the residual stream."""
+    norm_1, attention, add_1, norm_2, mlp, add_2 = call.inner
+    yield from of_layer_norm(norm_1, f"{block}, layer norm before attention", f"{key}.ln_1")
+    yield from of_self_attention(attention, block, key)
+    yield f"{key}.middle", f"{block}, residual stream after attention at {{here}}, number {{number}}", add_1.result
+    yield from of_layer_norm(norm_2, f"{block}, layer norm before the MLP", f"{key}.ln_2")
+    narrow, *gelus, _ = mlp.inner
+    yield f"{key}.hidden", f"{block}, hidden unit {{number}} before gelu at {{here}}", narrow.result
+    yield f"{key}.gelu", f"{block}, hidden unit {{number}} after gelu at {{here}}", [gelu.result for gelu in gelus]
+    yield f"{key}.mlp", f"{block}, what the MLP adds at {{here}}, number {{number}}", mlp.result
+    yield f"{key}.end", f"{block}, residual stream after the MLP at {{here}}, number {{number}}", add_2.result
+
+
+def of_layer_norm(call: Call, name: str, key: str) -> Iterator[Named]:
+    """A layer norm: what it makes, and what it needs on the way."""
+    v = call.variables
+    yield f"{key}.mean", f"{name}, the mean at {{here}}", [v["mean"]]
+    yield f"{key}.centred", f"{name}, distance from the mean at {{here}}, number {{number}}", v["centred"]
+    yield f"{key}.variance", f"{name}, the variance at {{here}}", [v["variance"]]
+    yield f"{key}.scale", f"{name}, 1 over the standard deviation at {{here}}", [v["scale"]]
+    yield key, f"{name} at {{here}}, number {{number}}", call.result
+
+
+def of_self_attention(call: Call, block: str, key: str) -> Iterator[Named]:
+    """Queries, keys and values of all heads, then head by head, then the projection back."""
+    heads = [inner for inner in call.inner if inner.function == "attention"]
+    width = len(call.variables["query"]) // len(heads)
+    for h, head in enumerate(heads):
+        own = slice(h * width, (h + 1) * width)
+        for part in ("query", "key", "value"):
+            name = f"{block}, head {h}, {part} at {{here}}, number {{number}}"
+            yield f"{key}.head.{h}.{part}", name, call.variables[part][own]
+        softmax = next(inner for inner in head.inner if inner.function == "softmax")
+        between = f"{block}, head {h}, {{what}} from {{here}} to {{there}}"
+        yield f"{key}.head.{h}.score", between.replace("{what}", "score"), softmax.variables["x"]
+        yield f"{key}.head.{h}.exp", between.replace("{what}", "e to the (shifted) score"), softmax.variables["exps"]
+        yield f"{key}.head.{h}.scale", f"{block}, head {h}, 1 over the sum at {{here}}", [softmax.variables["scale"]]
+        yield f"{key}.head.{h}.attention", between.replace("{what}", "attention"), softmax.result
+        yield f"{key}.head.{h}.read", f"{block}, head {h}, what it reads at {{here}}, number {{number}}", head.result
+    yield f"{key}.attention", f"{block}, what attention adds at {{here}}, number {{number}}", call.result
+
+
+def of_cross_entropy(call: Call) -> Iterator[Named]:
+    """The loss of one position."""
+    yield "shifted", "logit of {character} after {here}, less the largest", call.variables["shifted"]
+    yield "surprise", "loss at {here}", [call.result]

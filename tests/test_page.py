@@ -1,0 +1,341 @@
+"""The page in a browser: every number opens, down to the parameters, by mouse and by keyboard."""
+
+import json
+import math
+import shutil
+
+import pytest
+from helpers import make_run
+from test_scripts import NAMES, call
+
+from microgpt.explain.page import explain, to_html
+from microgpt.gpt import GPTConfig, empty_cache, gpt
+from microgpt.run_directory import load_run
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+NAMES_OF_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER = next((path for path in map(shutil.which, NAMES_OF_BROWSERS) if path), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=BROWSER, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A directory with a small trained run and a page about `anna`."""
+    directory = tmp_path_factory.mktemp("page")
+    (directory / "names.txt").write_text(NAMES)
+    options = ["--n-embd", "8", "--n-head", "2", "--n-layer", "2", "--steps", "40", "--warmup", "4", "--skip-check"]
+    assert call("train.py", "--data", "names.txt", *options, cwd=directory).returncode == 0
+    result = call("explain.py", "--text", "anna", "--out", "anna.html", cwd=directory)
+    assert result.returncode == 0, result.stderr
+    return directory
+
+
+class Watched:
+    """A page that is open in a browser, and what went wrong or out to the network there."""
+
+    def __init__(self, browser, path, **options):
+        self.path = path
+        self.page = browser.new_page(viewport={"width": 1300, "height": 900}, **options)
+        self.troubles, self.requests = [], []
+        self.page.on("console", lambda message: self.troubles.append(message.text))
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.troubles.append("a dialog"), dialog.dismiss()))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.resolve().as_uri())
+        self.page.wait_for_selector("body[data-ready]")
+
+    def find(self, selector):
+        return self.page.locator(selector)
+
+    def ask(self, script, argument=None):
+        return self.page.evaluate(script, argument)
+
+    def exact(self, name):
+        """A number of the panel, as the page has it."""
+        return float(self.find(f"#{name}").get_attribute("data-exact"))
+
+    def title(self):
+        return self.find("#opened").inner_text()
+
+
+@pytest.fixture
+def page(browser, trained):
+    watched = Watched(browser, trained / "anna.html")
+    yield watched
+    assert watched.troubles == []
+    assert watched.requests == [watched.path.resolve().as_uri()]
+    watched.page.close()
+
+
+# It opens
+
+
+def test_every_section_is_there_with_words_and_source(page):
+    titles = page.find("main h2").all_inner_texts()
+    assert [title.split(".")[0] for title in titles] == ["1", "2", "3", "3", "4", "5", "6", "7"]
+    for i in range(len(titles)):
+        section = page.find("main section").nth(i)
+        assert section.locator("p").count() >= 1
+        assert section.locator("pre").count() >= 1 or i >= len(titles) - 2
+    assert "def softmax(" in page.find("#block-1").inner_text()
+    assert page.find("#atoms .instructions tbody tr").count() > 60
+    assert page.find("#run svg.curve circle").count() >= 5
+    assert page.find("#run .samples li").count() == 5
+
+
+def test_the_first_table_tells_the_text_and_the_losses(page):
+    rows = [row.split("\t") for row in page.find("#reading tbody tr").all_inner_texts()]
+    assert [row[1].strip() for row in rows] == ["⏎", "a", "n", "n", "a"]
+    assert [row[3].strip() for row in rows] == ["a", "n", "n", "a", "⏎"]
+    chances = [float(row[4].split()[0]) / 100 for row in rows]
+    losses = [float(row[5]) for row in rows]
+    assert losses == pytest.approx([-math.log(chance) for chance in chances], abs=0.02)
+
+
+def test_the_logits_are_those_that_sampling_sees(page, trained):
+    run = load_run(trained / "runs" / "names")
+    params = {name: array.tolist() for name, array in run.parameters.items()}
+    cache = empty_cache(run.config)
+    for position, character in enumerate("\nanna"):
+        logits = gpt(params, run.config, run.vocabulary.index(character), position, cache)
+        shown = page.ask("p => microgpt.nodesAt('logits', p).map(n => microgpt.data[n])", position)
+        assert shown == logits
+
+
+# Every number opens
+
+
+def test_a_number_opens_down_to_a_parameter_and_back(page):
+    page.find("#block-1 .strip .cell").first.click()
+    titles = [page.title()]
+    for _ in range(30):
+        operand = page.find("#panel .formula .cell, #panel .operand .link").first
+        if operand.count() == 0:
+            break
+        operand.click()
+        titles.append(page.title())
+    assert titles[-1].startswith("parameter ") or "constant" in titles[-1]
+    assert len(titles) >= 4
+    assert page.find(".trail li").count() == len(titles)
+    for title in reversed(titles[:-1]):
+        page.find("#back").click()
+        assert page.title() == title
+    page.find("#close").click()
+    assert "Open any number" in page.find("#panel").inner_text()
+
+
+def test_a_parameter_says_which_entry_of_which_tensor_it_is(page):
+    page.find("#embedding .cell").nth(3).click()
+    assert page.title() == "parameter wte.weight[7, 3], for ‘n’"  # \nabceilno
+    assert "learned, not computed" in page.find("#panel").inner_text()
+
+
+def test_names_tell_block_head_and_positions(page):
+    page.find("#block-0 .triangle").nth(1).locator("tbody tr").nth(3).locator(".cell").nth(1).click()
+    assert page.title() == "block 0, head 1, attention from position 3 ‘n’ to position 1 ‘a’"
+
+
+def test_a_dot_product_is_one_sum_that_can_be_taken_apart(page):
+    page.ask("microgpt.open(microgpt.nodesAt('logits', 1)[2])")
+    assert "a dot product: the sum of 8 products" in page.find("#panel").inner_text()
+    assert page.find("#panel .operands").first.locator("tr").count() == 8
+    value = page.exact("value")
+    assert page.exact("recomputed") == pytest.approx(value, rel=1e-15)
+    page.find("#binary").click()
+    assert page.find("#panel .operand").count() == 2
+    assert page.exact("recomputed") == value
+    page.find("#binary").click()
+    assert page.find("#panel .operands").first.locator("tr").count() == 8
+
+
+def test_what_the_heads_add_and_the_bias_are_what_attention_adds(page):
+    strips = page.find("#block-0 .strip")
+    captions = strips.locator(".caption span:first-child").all_inner_texts()
+    heads = [captions.index(f"from head {h}") for h in range(2)]
+    total = page.ask("microgpt.data[microgpt.nodesAt('h.0.attention', microgpt.state.position)[0]]")
+    parts = []
+    for at in heads:
+        strips.nth(at).locator(".cell").first.click()
+        assert "adds at position" in page.title()
+        parts.append(page.exact("value"))
+    bias = page.ask(
+        "(n => microgpt.data[microgpt.termsOf(n).pop()])(microgpt.nodesAt('h.0.attention', microgpt.state.position)[0])"
+    )
+    assert sum(parts) + bias == pytest.approx(total, rel=1e-12)
+
+
+def test_200_numbers_are_what_their_formulas_make_and_their_gradients_what_is_sent_back(page):
+    count = page.ask("microgpt.data.length")
+    for i in range(200):
+        node = (i * 7919 + 13) % count
+        page.ask("n => microgpt.open(n)", node)
+        value, gradient = page.exact("value"), page.exact("gradient")
+        if page.find("#recomputed").count():
+            assert page.exact("recomputed") == pytest.approx(value, rel=1e-13, abs=1e-15)
+            shown = page.find("#recomputed").inner_text()
+            assert shown == page.find("#value").inner_text() or abs(value) < 1e-12
+        if page.find("#received").count():
+            assert page.exact("received") == pytest.approx(gradient, rel=1e-11, abs=1e-15)
+
+
+def test_the_flow_to_the_operands_is_gradient_times_local_derivative(page):
+    page.ask("microgpt.open(microgpt.nodesAt('h.0.head.0.exp', 1)[0])")
+    words = page.find("#panel .operand dd").all_inner_texts()
+    local, flows = (float(word.replace("−", "-")) for word in words[1:3])
+    assert local == pytest.approx(page.exact("value"), rel=1e-5)
+    assert flows == pytest.approx(page.exact("value") * page.exact("gradient"), rel=1e-4, abs=1e-12)
+
+
+# By keyboard alone
+
+
+def test_everything_works_by_keyboard(page):
+    press = page.page.keyboard.press
+    press("Tab")
+    press("Enter")  # the link that skips to the first section
+    page.find(".positions [aria-checked=true]").focus()
+    press("ArrowRight")
+    assert page.ask("microgpt.state.position") == 3
+    assert page.ask("document.activeElement.getAttribute('aria-label')") == "position 3 ‘n’"
+    press("Tab")
+    press("Space")  # the switch
+    assert page.ask("microgpt.state.backward") is True
+    press("Space")
+    for _ in range(60):
+        press("Tab")
+        if page.ask("!!document.activeElement.closest('#embedding .cells')"):
+            break
+    first = page.ask("document.activeElement.getAttribute('aria-label')")
+    press("ArrowRight")
+    assert page.ask("document.activeElement.getAttribute('aria-label')") != first
+    press("ArrowLeft")
+    press("Enter")
+    assert page.title() == first.split(":")[0]
+    assert page.ask("document.activeElement.id") == "opened"
+    for _ in range(20):
+        press("Tab")
+        if page.ask("!!document.activeElement.closest('#panel [data-target]')"):
+            break
+    press("Enter")
+    assert page.find(".trail li").count() == 2
+    press("Backspace")
+    assert page.title() == first.split(":")[0]
+    press("Escape")
+    assert page.ask("document.activeElement.getAttribute('aria-label')") == first
+
+
+def test_every_control_has_a_name_and_every_strip_says_what_it_shows(page):
+    unnamed = page.ask(
+        "[...document.querySelectorAll('button, input')]"
+        ".filter(e => !(e.getAttribute('aria-label') || e.innerText.trim() || e.labels?.length)).length"
+    )
+    assert unnamed == 0
+    assert page.ask("[...document.querySelectorAll('.cells')].every(e => e.getAttribute('aria-label').length > 5)")
+    assert page.ask("[...document.querySelectorAll('main .cell')].every(e => /[0-9]/.test(e.innerText))")
+
+
+# The switch, the slider, the positions
+
+
+def test_the_switch_shows_gradients_in_place_of_values(page):
+    first = "#embedding .strip:nth-of-type(3) .cell"
+    node = int(page.find(first).first.get_attribute("data-target"))
+    value, gradient = page.ask("n => [microgpt.data[n], microgpt.gradient[n]]", node)
+    assert f"{abs(value):.6g}"[:5] in page.find(first).first.get_attribute("aria-label")
+    page.find("#backward").click()
+    assert page.find("#backward").get_attribute("aria-checked") == "true"
+    label = page.find(first).first.get_attribute("aria-label").split(": ")[1].replace("−", "-")
+    assert float(label) == pytest.approx(gradient, rel=1e-5)
+    page.find("#backward").click()
+    label = page.find(first).first.get_attribute("aria-label").split(": ")[1].replace("−", "-")
+    assert float(label) == pytest.approx(value, rel=1e-5)
+
+
+def chances(page):
+    rows = page.ask(
+        "[...document.querySelectorAll('#chances .row')].map(e => [e.dataset.target, Number(e.dataset.chance)])"
+    )
+    return dict(rows)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 2.0])
+def test_the_slider_recomputes_the_chances(page, temperature):
+    page.find("#temperature").evaluate("(e, t) => { e.value = t; e.dispatchEvent(new Event('input')); }", temperature)
+    found = chances(page)
+    logits = page.ask("microgpt.nodesAt('logits').map(n => [n, microgpt.data[n]])")
+    powers = {str(node): math.exp((logit - max(other for _, other in logits)) / temperature) for node, logit in logits}
+    assert found == pytest.approx({node: power / sum(powers.values()) for node, power in powers.items()})
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    assert page.find("#chances .true").count() == 1
+
+
+def test_all_follows_the_chosen_position(page):
+    page.find("#reading tbody tr").nth(4).locator(".link").first.click()
+    assert "position 4 ‘a’" in page.find("#embedding").inner_text()
+    assert page.find("#chances .true .char").inner_text() == "⏎"
+
+
+def test_the_backward_section_tells_who_is_to_blame(page):
+    gradients = page.ask(
+        "[...Array(5).keys()].map(p => Math.hypot(...microgpt.nodesAt('embedded', p).map(n => microgpt.gradient[n])))"
+    )
+    most = gradients.index(max(gradients))
+    assert f"depends most on position {most} " in page.find("#backward-pass").inner_text()
+    assert page.find("#backward-pass .bars").first.locator(".row").count() == 28
+
+
+# Whatever is in the text, wherever it is read
+
+
+def test_hostile_text_stays_text(browser, tmp_path):
+    vocabulary = "\n" + "".join(sorted("<>/&\"'`${}é́😀\u200fم\u202e\u0007 中"))
+    config = GPTConfig(len(vocabulary), 20, 4, 1, 2)
+    run = make_run(tmp_path / "run", config=config)
+    from dataclasses import replace
+
+    nasty = "</script><img src=x onerror=alert(1)>"
+    best = replace(run.checkpoint.best, samples=[nasty, "ش" * 300, "w" * 2000])
+    origin = replace(run.checkpoint.origin, vocabulary=vocabulary, data=nasty, settings={nasty: nasty})
+    run = replace(run, vocabulary=vocabulary, checkpoint=replace(run.checkpoint, origin=origin, best=best))
+    path = tmp_path / "hostile.html"
+    path.write_text(to_html(explain(run, "</>😀م\u202e\u0007é́ &\"'")), encoding="utf-8")
+    page = Watched(browser, path)
+    assert page.troubles == []
+    assert page.requests == [path.resolve().as_uri()]
+    assert page.find("img").count() == 0
+    assert nasty in page.find("#run").inner_text()
+    assert "U+0007" in page.find("#reading").inner_text()
+    assert page.ask("document.documentElement.scrollWidth <= innerWidth")
+    page.page.close()
+
+
+@pytest.mark.parametrize("width", [360, 768, 1300, 1900])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_any_width_in_light_and_dark(browser, trained, width, scheme):
+    page = Watched(browser, trained / "anna.html", color_scheme=scheme)
+    page.page.set_viewport_size({"width": width, "height": 800})
+    page.ask("microgpt.open(microgpt.nodesAt('h.1.mlp', 2)[1])")
+    assert page.ask("document.documentElement.scrollWidth <= innerWidth")
+    assert page.ask("document.getElementById('panel').scrollWidth <= document.getElementById('panel').clientWidth + 1")
+    colors = page.ask("(b => [b.backgroundColor, b.color])(getComputedStyle(document.body))")
+    ground, ink = (sum(json.loads(f"[{color[4:-1]}]")) for color in colors)
+    assert (ground > 700 and ink < 200) if scheme == "light" else (ground < 100 and ink > 600)
+    page.page.close()
+
+
+def test_it_prints_without_its_controls(browser, trained):
+    page = Watched(browser, trained / "anna.html")
+    page.page.emulate_media(media="print")
+    assert not page.find(".bar").is_visible()
+    assert not page.find("#panel").is_visible()
+    assert page.find("#atoms").is_visible()
+    page.page.close()

@@ -45,7 +45,7 @@ def test_the_options_that_it_names_are_there():
         subprocess.run(
             [sys.executable, ROOT / script, "--help"], capture_output=True, encoding="utf-8", check=True
         ).stdout
-        for script in ("train.py", "sample.py", "bench.py")
+        for script in ("train.py", "sample.py", "explain.py", "bench.py")
     )
     assert options
     for option in options:

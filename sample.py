@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
+from microgpt.checkpoint import load_checkpoint
 from microgpt.command_line import option, parse, require, run_script
 from microgpt.errors import InputError
-from microgpt.files import lock
-from microgpt.hugging_face import restore_model
+from microgpt.files import InUseError, lock
+from microgpt.hugging_face import restore_model, wrong_files
 from microgpt.run_directory import Run, load_run, newest_run
 from microgpt.sampling import Choice, prompt_tokens, sample_many, stream
 
@@ -53,7 +54,7 @@ def main() -> int:
     for note in restore(run):
         print(f"note: {note}", file=sys.stderr)
     lines = run.documents == "lines"
-    known = set(run.text.split("\n")) if run.text is not None and lines else set()
+    known = set(run.text.split("\n")) - {""} if run.text is not None and lines else set()
     as_json, quiet = settings.format == "jsonl", settings.quiet or settings.format == "jsonl"
     choice = Choice(settings.temperature, settings.top_k)
 
@@ -93,14 +94,18 @@ def one(run: Run, prompt: str, *options: Any) -> Iterator[tuple[str, float]]:
 
 def restore(run: Run) -> list[str]:
     """Mend the model files of a run that nobody is writing to; return a line for everything one should know."""
-    if run.checkpoint is None:
+    if run.checkpoint is None or not wrong_files(run.directory, run.checkpoint):
         return []
     try:
         held = lock(run.directory)
-    except (InputError, OSError):  # it is being trained, or only to be read
+    except InUseError:  # it is being trained, and just now written
         return []
+    except InputError as error:
+        return [f"{', '.join(wrong_files(run.directory, run.checkpoint))} should be made again, but {error}"]
     try:
-        return restore_model(run.directory, run.checkpoint)
+        return restore_model(
+            run.directory, load_checkpoint(run.directory)
+        )  # it may have gone on before we had the lock
     finally:
         if held:
             held.release()

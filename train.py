@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -65,38 +66,34 @@ class Settings:
     engine: str = option("compiled", "what computes losses and gradients: fast, or to be understood", ENGINES)
     threads: int | None = option(None, "threads to compute on; they do not change the result (default: one a core)")
 
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "pool_size", "n_layer", "n_head", "n_embd", "block_size"):
+            value = getattr(self, name)
+            require(name, value, value >= 1, "a positive integer")
+        for name in ("warmup", "seed"):
+            value = getattr(self, name)
+            require(name, value, value >= 0, "0 or a positive integer")
+        for name in ("weight_decay", "grad_clip"):
+            value = getattr(self, name)
+            require(name, value, 0 <= value < inf, "0 or a positive number")
+        require("learning_rate", self.learning_rate, 0 < self.learning_rate < inf, "a positive number")
+        for name in ("eval_interval", "threads"):
+            value = getattr(self, name)
+            require(name, value, value is None or value >= 1, "a positive integer")
+        n_embd, n_head = self.n_embd, self.n_head
+        require("n_embd", n_embd, n_embd % n_head == 0, f"a multiple of --n-head {n_head}")
 
-def check(settings: Settings) -> None:
-    for name in ("steps", "batch_size", "pool_size", "n_layer", "n_head", "n_embd", "block_size"):
-        value = getattr(settings, name)
-        require(name, value, value >= 1, "a positive integer")
-    for name in ("warmup", "seed"):
-        value = getattr(settings, name)
-        require(name, value, value >= 0, "0 or a positive integer")
-    for name in ("weight_decay", "grad_clip"):
-        value = getattr(settings, name)
-        require(name, value, 0 <= value < inf, "0 or a positive number")
-    require("learning_rate", settings.learning_rate, 0 < settings.learning_rate < inf, "a positive number")
-    for name in ("eval_interval", "threads"):
-        value = getattr(settings, name)
-        require(name, value, value is None or value >= 1, "a positive integer")
-    n_embd, n_head = settings.n_embd, settings.n_head
-    require("n_embd", n_embd, n_embd % n_head == 0, f"a multiple of --n-head {n_head}")
 
-
-def begin(given: dict[str, object]) -> tuple[Start, Path | None]:
+def begin(given: dict[str, Any]) -> tuple[Start, Path | None]:
     """From the options to where training begins and, if a run goes on, its directory."""
-    settings = Settings(**given)
-    check(settings)
-    data = Path(settings.data or NAMES)
-    if settings.resume is not None:
-        directory = Path(settings.resume if settings.resume != "newest" else settings.out or newest_run(resumable=True))
-        if settings.out is not None and Path(settings.out) != directory:
-            raise InputError(f"--out is {settings.out}, but {directory} goes on where it is: leave --out away")
-        start = from_checkpoint(Settings, given, directory, NAMES)
-        check(start.settings)
-        return start, directory
-    return (from_model(Settings, given, data) if settings.init_from else from_scratch(settings, data)), None
+    if "resume" in given:
+        out, resume = given.get("out"), given["resume"]
+        directory = Path(resume if resume != "newest" else out or newest_run(resumable=True))
+        if out is not None and Path(out) != directory:
+            raise InputError(f"--out is {out}, but {directory} goes on where it is: leave --out away")
+        return from_checkpoint(Settings, given, directory, NAMES), directory
+    data = Path(given.get("data", NAMES))
+    return (from_model(Settings, given, data) if "init_from" in given else from_scratch(Settings(**given), data)), None
 
 
 def main() -> int:
@@ -150,7 +147,7 @@ def main() -> int:
     loss_and_gradients = value_and_grad(gpt_loss, s.engine, s.threads)
     updates = train(loss_and_gradients, parameters, drawn, schedule, adam_update(s.engine), state)
     evaluated_loss = evaluate(gpt_loss, s.engine, s.threads)
-    interval = s.eval_interval or max(1, s.steps // 5)
+    interval = validation_interval(s)
     bar = tqdm(total=s.steps, initial=state.step, unit="step", dynamic_ncols=True, disable=None)
     told = False  # what the compiler made of the model
 
@@ -186,18 +183,20 @@ def main() -> int:
         saved = f"{directory} has the last checkpoint; " if checkpoints(directory) else ""
         return complain(f"{error}; {saved}try a --learning-rate lower than {s.learning_rate}", FAILED)
     except OSError as error:
-        return complain(f"{error}; nothing but the steps since the last checkpoint is lost; {again}", FAILED)
+        saved = f"all but the steps since the last checkpoint is saved; {again}" if checkpoints(directory) else ""
+        return complain(f"{error}; {saved or f'{directory} has no checkpoint yet'}", FAILED)
 
     seconds = recorder.seconds
     draw(directory, corpus, state.step)
-    ending = "interrupted after" if ctrl_c.requested else "learned in"
+    interrupted = ctrl_c.requested and state.step < s.steps
+    ending = "interrupted after" if interrupted else "learned in"
     kept = load_checkpoint(directory).model
     print(
         f"{ending} {state.step} steps, {seconds:.0f} s: validation loss {recorder.initial_loss:.4f} -> "
         f"{kept.loss:.4f} nats per character, kept in {directory}; "
-        + (again if ctrl_c.requested else f"to write with it: python sample.py --run {shlex.quote(str(directory))}")
+        + (again if interrupted else f"to write with it: python sample.py --run {shlex.quote(str(directory))}")
     )
-    return INTERRUPTED if ctrl_c.requested else 0
+    return INTERRUPTED if interrupted else 0
 
 
 def tell_resumption(start: Start, directory: Path) -> None:
@@ -214,8 +213,12 @@ def tell_resumption(start: Start, directory: Path) -> None:
             "changed: "
             + ", ".join(f"--{n.replace('_', '-')} {before[n]} -> {v}" for n, v in changes.items())
             + f"; the learning rate goes on as if this had been planned from the beginning: {rate:.2g} at step "
-            f"{step + 1}, {end:.2g} at step {settings.steps}"
+            f"{step + 1}, {end:.2g} at step {settings.steps}; a validation every {validation_interval(settings)} steps"
         )
+
+
+def validation_interval(settings: Settings) -> int:
+    return settings.eval_interval or max(1, settings.steps // 5)
 
 
 def draw(directory: Path, corpus: Corpus, step: int) -> None:

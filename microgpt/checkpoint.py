@@ -13,6 +13,7 @@ is complete, on the disk, before the one before the last is deleted.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -127,7 +128,7 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> Path:
     }
     checksums = {name: checksum({name: vector}) for name, vector in vectors.items()}
     checksums["state"] = hashlib.sha256(described.encode()).hexdigest()
-    write_file(path, save(vectors, {"state": described, "sha256": json.dumps(checksums)}))
+    write_file(path, serialized(vectors, {"state": described, "sha256": json.dumps(checksums)}))
     for old in checkpoints(directory)[KEPT:]:
         with suppress(OSError):  # a program that reads it just now may keep it
             old.unlink()
@@ -147,7 +148,7 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         try:
             return read_checkpoint(found[0])
         except InputError as error:
-            if found[0].exists():
+            if os.path.lexists(found[0]):
                 raise InputError(f"{error}{remedy(found[1:])}") from None
     raise InputError(f"{directory} has no checkpoint: training has not come so far, or they were deleted")
 
@@ -164,10 +165,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """One checkpoint, with all of it checked. Raises InputError, naming the file and what is wrong with it."""
     with opened(path) as file:
         metadata = file.metadata() or {}
-        state = parse_json(metadata.get("state", ""), str(path))
         checksums = parse_json(metadata.get("sha256", ""), str(path))
-        if checksums.get("state") != hashlib.sha256(metadata["state"].encode()).hexdigest():
+        described = metadata.get("state", "")
+        if checksums.get("state") != hashlib.sha256(described.encode()).hexdigest():
             raise InputError(f"{path} is damaged: the checksum of its description does not fit")
+        state = parse_json(described, str(path))
         entry = Entries(path, state)
         if entry("format", int) != FORMAT:
             raise InputError(f"{path}: has format {state['format']}, this version of microgpt reads format {FORMAT}")
@@ -279,6 +281,15 @@ def opened(path: Path) -> Iterator[Any]:
         raise
     except (OSError, SafetensorError, TypeError, ValueError, KeyError) as error:
         raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+
+
+def serialized(tensors: Arrays, metadata: dict[str, str]) -> bytes:
+    """The bytes of a safetensors file: always the same for the same content, which the library's own are not."""
+    content = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata)
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the numbers are aligned
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def checksum(tensors: Arrays) -> str:

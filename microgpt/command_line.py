@@ -69,11 +69,11 @@ def settings_again(settings: type[T], saved: dict[str, Any], given: dict[str, An
     for name, value in saved.items():
         if name not in entries:
             raise InputError(f"the run has a setting {name!r:.80} that this version of microgpt does not know")
-        allowed = (kind_of(entries[name]), type(entries[name].default))
-        if type(value) not in allowed:
-            raise InputError(
-                f"the run's setting {name} is {value!r:.80}: expected a value of type {allowed[0].__name__}"
-            )
+        choices = entries[name].metadata["choices"]
+        if type(value) not in (kind_of(entries[name]), type(entries[name].default)) or (
+            choices and value not in choices
+        ):
+            raise InputError(f"the run's setting {name} is {value!r:.80}, which is none that it can have")
     return settings(**(saved | given))
 
 
@@ -85,8 +85,10 @@ def require(name: str, value: Any, holds: bool, expected: str) -> None:
 
 def run_script(main: Callable[[], int]) -> NoReturn:
     """Run a script to its exit code; turn what can go wrong into one line on standard error."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal may not know all letters
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115  # whoever called us may have closed it
+        stream.reconfigure(errors="backslashreplace")  # a terminal may not know all letters
+        setattr(sys, name, stream)
     try:
         code = main()
     except InputError as error:
@@ -96,6 +98,8 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         code = 0
     except (ArithmeticError, OSError) as error:  # divergence, engines that do not agree, a full disk
         code = complain(error, FAILED)
+    except MemoryError as error:
+        code = complain(f"not enough memory: {error or 'the model or the text is too large for this machine'}", FAILED)
     except KeyboardInterrupt:
         code = complain("interrupted", INTERRUPTED)
     sys.exit(code)

@@ -4,6 +4,7 @@
 `read_bytes` take a file for hostile until it has shown that it is not.
 """
 
+import errno
 import json
 import os
 import sys
@@ -20,6 +21,10 @@ LARGEST_JSON = 4_000_000  # bytes; every character of Unicode would make a vocab
 LOCK = ".lock"
 
 
+class InUseError(InputError):
+    """Another process writes to the directory."""
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file under a temporary name, see it onto the disk, and only then give it its own name.
 
@@ -28,7 +33,9 @@ def write_file(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with suppress(FileNotFoundError):
+            temporary.unlink()  # what a killed process has left
+        with temporary.open("xb") as file:  # a new file: it never writes through a link
             file.write(content)
             file.flush()
             sync(file.fileno())
@@ -81,15 +88,16 @@ def replace(source: Path, target: Path, patience: float = 2.0) -> None:
 def lock(directory: Path) -> FileLock | None:
     """Keep other runs out of a directory until the lock is released or this process is gone, however it goes.
 
-    Raises InputError if another run has it. Where a file system knows no locks, says so and returns None.
+    Raises InUseError if another run has it, and InputError if the directory cannot be written. Where a file system
+    knows no locks, says so and returns None.
     """
     held = FileLock(directory / LOCK, blocking=False, thread_local=False)
     try:
         held.acquire()
     except Timeout:
-        raise InputError(f"another run is writing to {directory}: wait for its end, or take another --out") from None
+        raise InUseError(f"another run is writing to {directory}: wait for its end, or take another --out") from None
     except (OSError, NotImplementedError) as error:
-        if isinstance(error, PermissionError):
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise InputError(f"cannot write to {directory}: {error.strerror}") from None
         print(f"note: cannot lock {directory} ({error}): see to it that no other run writes there", file=sys.stderr)
         return None
@@ -99,6 +107,8 @@ def lock(directory: Path) -> FileLock | None:
 def read_bytes(path: Path, largest: int) -> bytes:
     """The content of a file. Raises InputError if there is none or if it is larger than it has reason to be."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would keep us waiting
+            raise InputError(f"{path} is not a file")
         with path.open("rb") as file:
             content = file.read(largest + 1)
     except OSError as error:

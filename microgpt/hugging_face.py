@@ -11,17 +11,27 @@ Where lines are documents the newline is a special token: it is put before every
 one. In prose it is a character like others.
 """
 
+import os
 import re
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
 
-from microgpt.checkpoint import Checkpoint, Entries, Origin, check_config, check_vocabulary, checksum, opened
+from microgpt.checkpoint import (
+    Checkpoint,
+    Entries,
+    Origin,
+    check_config,
+    check_vocabulary,
+    checksum,
+    opened,
+    serialized,
+)
 from microgpt.errors import InputError
-from microgpt.files import read_bytes, read_json, to_json, write_file
+from microgpt.files import read_bytes, read_json, replace, to_json, write_file
 from microgpt.gpt import GPTConfig
 from microgpt.model_card import model_card
 from microgpt.parameters import Arrays, parameter_shapes
@@ -132,14 +142,20 @@ def json_files(origin: Origin) -> dict[str, bytes]:
 
 
 def write_model(directory: Path, checkpoint: Checkpoint) -> None:
-    """Make a run directory the Hugging Face model of a checkpoint. Raises OSError if a file cannot be written."""
+    """Make a run directory the Hugging Face model of a checkpoint. Raises OSError if a file cannot be written.
+
+    A model.safetensors that is not one of ours, or not any more, is kept under another name.
+    """
     for name, content in json_files(checkpoint.origin).items():
         if not holds(directory / name, content):
             write_file(directory / name, content)
     tensors = checkpoint.named(checkpoint.model.parameters)
     metadata = {"format": "pt", "sha256": checksum(tensors)}  # by the first, transformers knows how to read it
-    write_file(directory / MODEL, save(tensors, metadata))
-    write_file(directory / CARD, model_card(checkpoint, directory).encode())
+    if state_of_model(directory, checkpoint) in ("changed", "damaged"):
+        n = next(n for n in count(1) if not os.path.lexists(directory / f"{MODEL}.old-{n}"))
+        replace(directory / MODEL, directory / f"{MODEL}.old-{n}")
+    write_file(directory / MODEL, serialized(tensors, metadata))
+    write_file(directory / CARD, model_card(checkpoint, directory).encode("utf-8", "replace"))
 
 
 def restore_model(directory: Path, checkpoint: Checkpoint) -> list[str]:
@@ -147,36 +163,49 @@ def restore_model(directory: Path, checkpoint: Checkpoint) -> list[str]:
 
     A model.safetensors that another program put there is left alone, and so is everything beside it.
     """
-    state = state_of_model(directory, checkpoint)
-    if state == "changed":
+    if state_of_model(directory, checkpoint) == "changed":
         return [
             f"{directory / MODEL} was changed by another program; this uses step {checkpoint.model.step} of the "
             f"checkpoint. To use the changed one: python sample.py --run {directory / MODEL}, "
             f"or python train.py --init-from {directory / MODEL}"
         ]
-    wrong = [name for name, content in json_files(checkpoint.origin).items() if not holds(directory / name, content)]
-    wrong += [MODEL] if state == "stale" else []
-    wrong += [] if (directory / CARD).is_file() else [CARD]
+    wrong = wrong_files(directory, checkpoint)
     if not wrong:
         return []
+    kept = " (the one that was there is kept as .old)" if state_of_model(directory, checkpoint) == "damaged" else ""
     try:
         write_model(directory, checkpoint)
     except OSError as error:
         return [f"{', '.join(wrong)} in {directory} should be made again from the checkpoint, but {error.strerror}"]
-    return [f"made {', '.join(wrong)} again from the checkpoint in {directory}"]
+    return [f"made {', '.join(wrong)} again from the checkpoint in {directory}{kept}"]
+
+
+def wrong_files(directory: Path, checkpoint: Checkpoint) -> list[str]:
+    """The names of the model files that do not match the checkpoint."""
+    wrong = [name for name, content in json_files(checkpoint.origin).items() if not holds(directory / name, content)]
+    wrong += [] if state_of_model(directory, checkpoint) == "matches" else [MODEL]
+    return wrong + ([] if (directory / CARD).is_file() else [CARD])
 
 
 def state_of_model(directory: Path, checkpoint: Checkpoint) -> str:
-    """Whether model.safetensors "matches" the checkpoint, is "stale" (or missing or damaged), or was "changed"."""
+    """What model.safetensors is: "missing"; "changed" by another program, which leaves none of our checksums;
+    "damaged", where our checksum does not fit; "stale", from an earlier checkpoint; or one that "matches"."""
+    path = directory / MODEL
+    if (directory / f"{MODEL}.index.json").exists():  # transformers saved it in several files
+        return "changed"
+    if not os.path.lexists(path):
+        return "missing"
     try:
-        with opened(directory / MODEL) as file:
+        with opened(path) as file:
             ours = (file.metadata() or {}).get("sha256")
-            if ours is None and len(list(file.keys())) > 0:
+            if ours is None:
                 return "changed"
-        tensors = read_tensors(directory / MODEL, checkpoint.origin.config)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
     except InputError:
-        return "stale"
-    return "matches" if checksum(tensors) == checksum(checkpoint.named(checkpoint.model.parameters)) else "stale"
+        return "damaged"
+    if ours != checksum(tensors):
+        return "damaged"
+    return "matches" if ours == checksum(checkpoint.named(checkpoint.model.parameters)) else "stale"
 
 
 def holds(path: Path, content: bytes) -> bool:
@@ -243,7 +272,8 @@ def read_tokenizer(path: Path, vocab_size: int) -> tuple[str, str]:
 def begins_with_newline(post_processor: Any) -> bool:
     """Whether a tokenizer puts a newline before every text."""
     template = post_processor.get("single") if isinstance(post_processor, dict) else None
-    first = template[0].get("SpecialToken") if template and isinstance(template[0], dict) else None
+    begins = template[0] if isinstance(template, list) and template else None
+    first = begins.get("SpecialToken") if isinstance(begins, dict) else None
     return isinstance(first, dict) and first.get("id") == BOUNDARY
 
 
@@ -252,8 +282,8 @@ def read_tensors(path: Path, config: GPTConfig) -> Arrays:
 
     Raises InputError unless they are just those of such a model, in single or double precision, and finite.
     """
-    if not path.exists() and path.with_name(f"{MODEL}.index.json").exists():
-        raise InputError(f"{path} is missing: the model is in several files; save it with a larger max_shard_size")
+    if path.with_name(f"{MODEL}.index.json").exists():
+        raise InputError(f"{path} is not all: the model is in several files; save it with a larger max_shard_size")
     with opened(path) as file:
         metadata = file.metadata() or {}
         stored = {name.removeprefix("transformer."): name for name in file.keys()}  # noqa: SIM118  # no dict

@@ -28,13 +28,13 @@ def draw_losses(directory: Path, rows: list[list[str]], baseline: float) -> Path
             steps, losses = zip(*trained, strict=True)
             axes.plot(steps, losses, color=TRAINING, linewidth=1)
             axes.plot(steps, smooth(losses), color=MEAN, linewidth=2, label="training, running mean")
-        axes.plot(*zip(*validated, strict=True), color=VALIDATION, marker="o", linewidth=2, label="validation")
+        if validated:
+            steps, losses = zip(*validated, strict=True)
+            axes.plot(steps, losses, color=VALIDATION, marker="o", linewidth=2, label="validation")
+            last = (steps[-1], losses[-1])
+            axes.annotate(f"{last[1]:.3f}", last, (0, 8), textcoords="offset points", color=VALIDATION, ha="right")
         axes.axhline(
             baseline, color=BIGRAM, linestyle="--", label=f"validation of mere character pairs: {baseline:.3f}"
-        )
-        last_step, last = validated[-1]
-        axes.annotate(
-            f"{last:.3f}", (last_step, last), (0, 8), textcoords="offset points", color=VALIDATION, ha="right"
         )
         axes.set_xlabel("step", color=INK)
         axes.set_ylabel("loss, nats per character", color=INK)

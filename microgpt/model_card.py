@@ -32,7 +32,7 @@ It also opens with `AutoModelForCausalLM` and `AutoTokenizer`; its {vocab_size} 
 
 ## How well
 
-After {step:,} of {steps:,} steps the loss is {loss:.4f} nats per character on text that was held out from training
+After {step:,} of {steps} steps the loss is {loss:.4f} nats per character on text that was held out from training
 (validation); before the first step it was {initial_loss:.4f}. Begun on {started}. Five samples:
 
 {samples}

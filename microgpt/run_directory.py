@@ -13,9 +13,12 @@ No file is ever executed or unpickled: what is read is JSON, text, and safetenso
 import csv
 import hashlib
 import io
-import re
+import os
 import time
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +26,14 @@ from filelock import FileLock
 
 from microgpt.checkpoint import Checkpoint, Origin, Validated, checkpoints, load_checkpoint, save_checkpoint
 from microgpt.errors import InputError
-from microgpt.files import LOCK, lock, read_bytes, sync, write_file
+from microgpt.files import LOCK, InUseError, lock, read_bytes, sync, write_file
 from microgpt.gpt import GPTConfig
 from microgpt.hugging_face import MODEL, read_model, state_of_model, write_model
 from microgpt.parameters import Arrays, flatten
 from microgpt.training import OptimizerState, Update
 
 LARGEST_TEXT_COPY = 10_000_000  # bytes
-LARGEST_METRICS = 200_000_000  # bytes
+LONGEST_ROW = 1000  # characters of metrics.csv
 METRICS = ("step", "training_loss", "validation_loss", "learning_rate", "gradient_norm", "seconds")
 
 
@@ -59,7 +62,7 @@ def create_run_directory(wanted: str | Path) -> tuple[Path, FileLock | None]:
     while True:
         try:
             wanted.parent.mkdir(parents=True, exist_ok=True)
-            if not directory.exists():
+            if not os.path.lexists(directory):
                 directory.mkdir(exist_ok=True)
             if is_empty(directory):
                 held = lock(directory)
@@ -67,9 +70,8 @@ def create_run_directory(wanted: str | Path) -> tuple[Path, FileLock | None]:
                     return directory, held
                 if held:
                     held.release()
-        except InputError:  # another run has just begun there
-            if not is_empty(directory):
-                raise
+        except InUseError:  # another run has just begun there
+            pass
         except OSError as error:
             raise InputError(f"cannot make the run directory {wanted}: {error.strerror}") from None
         n += 1
@@ -96,7 +98,10 @@ def kept_text(directory: Path, data_sha256: str) -> str | None:
     content = read_bytes(path, LARGEST_TEXT_COPY)
     if hashlib.sha256(content).hexdigest() != data_sha256:
         raise InputError(f"{path} is not the text that the run learned from: delete it to go on without this copy")
-    return content.decode()
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8: delete it to go on without this copy") from None
 
 
 class Recorder:
@@ -167,25 +172,45 @@ class Recorder:
 def read_metrics(directory: Path, step: int) -> list[list[str]]:
     """The rows of metrics.csv up to a step, each cell as it stands there. Raises InputError if one is missing."""
     path = directory / "metrics.csv"
-    content = read_bytes(path, LARGEST_METRICS).decode(errors="replace")
+    rows: list[list[str]] = []
     try:
-        header, *rows = csv.reader(io.StringIO(content[: content.rfind("\n") + 1]))
-    except (ValueError, csv.Error):
-        header, rows = [], []
-    first = rows[0][0] if rows and rows[0] else "0"
-    steps = [str(i) for i in range(int(first) if re.fullmatch("[0-9]{1,12}", first) else 0, step + 1)]
-    kept = rows[: len(steps)]
-    if tuple(header) != METRICS or [row[:1] for row in kept] != [[i] for i in steps] or not all(map(is_row, kept)):
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is not a file")
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            lines = csv.reader(takewhile(is_line, iter(partial(file.readline, LONGEST_ROW), "")))
+            good = tuple(next(lines, ())) == METRICS
+            for row in lines if good else ():
+                good = is_row(row) and (not rows or int(row[0]) == int(rows[-1][0]) + 1)
+                if not good or int(row[0]) > step:
+                    break
+                rows.append(row)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except csv.Error:
+        rows = []
+    if not rows or int(rows[-1][0]) != step:
         raise InputError(f"{path} is damaged: expected a row for every step up to {step}; delete it to go on without")
-    return kept
+    return rows
+
+
+def is_line(text: str) -> bool:
+    """Whether a line was written to its end."""
+    return text.endswith("\n")
 
 
 def is_row(row: list[str]) -> bool:
-    """Whether these are the cells of one step, all of them numbers or empty."""
+    """Whether these are the cells of one step: a step, numbers or nothing, and at last the seconds."""
     try:
-        return len(row) == len(METRICS) and len([float(cell) for cell in row if cell]) > 0
+        numbers = [float(cell) for cell in row if cell]
     except ValueError:
         return False
+    return (
+        len(row) == len(METRICS)
+        and row[0].isdecimal()
+        and len(row[0]) < 13
+        and row[-1] != ""
+        and all(map(isfinite, numbers))
+    )
 
 
 def newest_run(runs: str | Path = "runs", resumable: bool = False) -> Path:
@@ -232,7 +257,7 @@ def resume_run(directory: Path) -> tuple[Checkpoint, list[list[str]], FileLock |
     Raises InputError if another run writes to it, or if there is anything wrong with it.
     """
     if not directory.is_dir() or not checkpoints(directory):
-        raise InputError(f"{directory} has no checkpoint to resume: `python train.py --out {directory}` begins a run")
+        raise InputError(f"{directory} has no checkpoint to resume: without --resume, `python train.py` begins a run")
     held = lock(directory)
     checkpoint = load_checkpoint(directory)
     if state_of_model(directory, checkpoint) == "changed":

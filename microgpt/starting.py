@@ -17,6 +17,7 @@ from microgpt.checkpoint import Checkpoint
 from microgpt.command_line import settings_again
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
+from microgpt.hugging_face import MODEL, state_of_model
 from microgpt.parameters import Arrays, initial_parameters
 from microgpt.run_directory import kept_text, load_run, resume_run
 from microgpt.text import BOUNDARY, Corpus, decode_text, make_corpus, read_text
@@ -55,6 +56,12 @@ def from_model(kind: type, given: dict[str, Any], data: Path) -> Start:
     shape, or if the text of `data` has a character that the model does not know.
     """
     run = load_run(given["init_from"])
+    if run.checkpoint is not None and state_of_model(run.directory, run.checkpoint) == "changed":
+        model = run.directory / MODEL
+        raise InputError(
+            f"{model} was changed by another program: begin with it, --init-from {model}, "
+            "or delete it to begin with the checkpoint"
+        )
     c = run.config
     shape = {"n_layer": c.n_layer, "n_head": c.n_head, "n_embd": c.n_embd, "block_size": c.n_positions}
     refuse_others(given, shape, f"the model in {given['init_from']} has")
@@ -99,6 +106,8 @@ def read_data(data: Path) -> str:
     """The text of a file or, for -, of standard input."""
     if str(data) != STANDARD_INPUT:
         return read_text(data)
+    if sys.stdin is None:
+        raise InputError("--data is -, but standard input is closed: give a file, or pipe a text in")
     if sys.stdin.isatty():
         print("reading the text from the keyboard; Ctrl-D at the beginning of a line ends it", file=sys.stderr)
     return decode_text(sys.stdin.buffer.read(), "standard input")
@@ -112,7 +121,7 @@ def text_again(data: str | None, checkpoint: Checkpoint, directory: Path, defaul
     origin = checkpoint.origin
     path = Path(data or origin.settings.get("data") or default_data)
     copy = kept_text(directory, origin.data_sha256)
-    if data is None and (str(path) == STANDARD_INPUT or not path.exists()):
+    if data is None and (str(path) == STANDARD_INPUT or not path.is_file()):
         if copy is None:
             raise InputError(f"{directory} learned from {origin.data}, which is not there now: say where, with --data")
         return copy

@@ -92,7 +92,7 @@ def train(
     decay = np.zeros_like(vector)
     for array in views(decay, shapes).values():
         if array.ndim > 1:
-            array[...] = schedule.weight_decay
+            array[...] = min(schedule.weight_decay, float(np.finfo(array.dtype).max))
     parameters.update(views(vector, shapes))
     state = state or OptimizerState(0, np.zeros_like(vector), np.zeros_like(vector))
     for step, batch in zip(range(state.step + 1, schedule.steps + 1), batches, strict=False):

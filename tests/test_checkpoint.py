@@ -177,6 +177,14 @@ def test_an_older_good_one_is_named(tmp_path):
     assert load_checkpoint(tmp_path).step == 5
 
 
+def test_a_link_to_nothing_is_damage(tmp_path):
+    saved(tmp_path, step=5)
+    path, _ = saved(tmp_path, step=6)
+    path.unlink()
+    path.symlink_to("nowhere")
+    assert "to go on from step 5" in refusal(tmp_path)
+
+
 def test_an_older_one_that_is_damaged_too_is_not_recommended(tmp_path):
     for step in (5, 6):
         path, _ = saved(tmp_path, step=step)

@@ -78,7 +78,7 @@ def stop_at(number, act):
 
     def open_counted(path, *arguments, **options):
         file = counting(opened)(path, *arguments, **options)
-        return Counted(file, counting) if "w" in str(arguments) else file
+        return Counted(file, counting) if "x" in str(arguments) else file
 
     Path.open = open_counted
     return lambda: counted

@@ -1,6 +1,7 @@
 """What users expect of any program: pipes, other directories, odd names, quiet progress, and help in time."""
 
 import os
+import shlex
 import struct
 import subprocess
 import sys
@@ -81,6 +82,22 @@ def test_everything_works_from_another_directory(tmp_path):
     result = call("train.py", *TINY, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert load_run(tmp_path / "runs" / "names").checkpoint.origin.data == "data/names.txt"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize(("script", "closed"), [("sample.py", ">&-"), ("train.py", "2>&-"), ("train.py", "<&-")])
+def test_closed_streams_are_no_traceback(data, script, closed):
+    call("train.py", "--data", "names.txt", *TINY, cwd=data)
+    options = ["--data", "-" if closed == "<&-" else "names.txt", *TINY] if script == "train.py" else []
+    line = shlex.join(command(script, *options))
+    result = subprocess.run(["sh", "-c", f"{line} {closed}"], cwd=data, capture_output=True, text=True, check=False)
+    assert result.returncode == (2 if closed == "<&-" else 0)
+    assert "Traceback" not in result.stderr
+
+
+def test_a_model_too_large_for_the_machine_is_one_line(data):
+    options = ["--n-embd", "100000000", "--n-head", "1", "--skip-check"]
+    assert_refused(call("train.py", "--data", "names.txt", *options, cwd=data), "not enough memory", code=1)
 
 
 # Terminals

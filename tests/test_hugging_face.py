@@ -307,6 +307,12 @@ def test_brain_floats_are_refused(model):
     assert "has dtype BF16, expected F32 or F64" in refusal(model)
 
 
+@pytest.mark.parametrize("template", [{"single": {"a": 1}}, {"single": 5}, {"single": [5]}, {"single": []}, [], 3])
+def test_any_post_processor_that_adds_no_newline_means_prose(model, template):
+    change_json(model, "tokenizer.json", post_processor=template)
+    assert load_run(model).documents == "stream"
+
+
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_a_missing_file_is_named(model, name):
     (model / name).unlink()

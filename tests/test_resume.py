@@ -204,6 +204,40 @@ def test_another_model_or_another_order_of_the_data_is_refused(copy, option, val
     assert_refused(result, f"{option} is {value}, but {copy} was begun with {before}")
 
 
+def test_given_settings_are_compared_with_those_of_the_run_and_not_with_the_defaults(copy):
+    options = ["--steps", "11", "--n-head", "2", "--n-embd", "4"]
+    assert call("train.py", "--resume", copy, *options, cwd=copy.parent).returncode == 0
+    result = call("train.py", "--resume", copy, "--steps", "12", "--n-head", "3", cwd=copy.parent)
+    assert_refused(result, "--n-head is 3, but", "begun with 2")
+
+
+def test_a_changed_model_is_not_begun_from_by_mistake(copy):
+    save_file(load_file(copy / "model.safetensors"), copy / "model.safetensors", {"format": "pt"})
+    options = ["--data", "names.txt", "--engine", "scalar", "--steps", "1"]
+    result = call("train.py", "--init-from", copy, *options, cwd=copy.parent)
+    assert_refused(result, "was changed by another program", f"--init-from {copy / 'model.safetensors'}")
+    result = call("train.py", "--init-from", copy / "model.safetensors", *options, cwd=copy.parent)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_run_without_its_metrics_goes_on_and_can_be_stopped(copy):
+    (copy / "metrics.csv").unlink()
+    with subprocess.Popen(
+        command("train.py", "--resume", copy, "--steps", "1000000"),
+        cwd=copy.parent,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        while not (copy / "metrics.csv").exists() or (copy / "metrics.csv").read_bytes().count(b"\n") < 3:
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=60)[1]
+    assert (process.returncode, errors) == (130, "")
+
+
 def test_the_same_values_may_be_repeated(copy):
     result = call("train.py", "--resume", copy, *SCALAR, "--steps", "11", cwd=copy.parent)
     assert result.returncode == 0, result.stderr

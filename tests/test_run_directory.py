@@ -4,16 +4,19 @@ import os
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 from types import SimpleNamespace
 
 import filelock
 import pytest
 from helpers import TINY, make_checkpoint, make_run
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from microgpt.checkpoint import checkpoints, save_checkpoint
 from microgpt.errors import InputError
 from microgpt.files import lock, read_bytes, write_file
-from microgpt.hugging_face import restore_model
+from microgpt.hugging_face import restore_model, write_model
 from microgpt.run_directory import Recorder, Run, create_run_directory, load_run, newest_run, read_metrics, resume_run
 from microgpt.training import OptimizerState, Update
 
@@ -215,6 +218,62 @@ def test_what_a_user_wrote_into_the_card_stays(run):
     assert (run.directory / "README.md").read_text() == "mine"
 
 
+def test_a_model_with_our_checksum_that_does_not_fit_is_kept_beside_the_new_one(run):
+    path = run.directory / "model.safetensors"
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    tensors["ln_f.bias"] = tensors["ln_f.bias"] + 1
+    save_file(tensors, path, metadata)
+    assert "kept as .old" in restore_model(run.directory, run.checkpoint)[0]
+    assert (load_file(f"{path}.old-1")["ln_f.bias"] == tensors["ln_f.bias"]).all()
+    assert restore_model(run.directory, run.checkpoint) == []
+
+
+def test_a_model_that_another_program_changed_while_training_is_kept(run):
+    path = run.directory / "model.safetensors"
+    save_file(load_file(path), path, {"format": "pt"})
+    changed = path.read_bytes()
+    write_model(run.directory, run.checkpoint)
+    assert (run.directory / "model.safetensors.old-1").read_bytes() == changed
+    assert restore_model(run.directory, run.checkpoint) == []
+
+
+def test_a_model_saved_in_several_files_is_left_alone(run):
+    (run.directory / "model.safetensors.index.json").write_text("{}")
+    (run.directory / "config.json").write_text("{}")
+    assert "changed by another program" in restore_model(run.directory, run.checkpoint)[0]
+    assert (run.directory / "config.json").read_text() == "{}"
+
+
+def test_the_same_model_is_the_same_bytes(run, tmp_path):
+    write_model(run.directory, run.checkpoint)
+    first = (run.directory / "model.safetensors").read_bytes()
+    for _ in range(5):
+        (run.directory / "model.safetensors").unlink()
+        write_model(run.directory, run.checkpoint)
+        assert (run.directory / "model.safetensors").read_bytes() == first
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["text.txt", "config.json", "tokenizer.json", ".config.json.tmp", "metrics.csv"])
+def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(run, name):
+    (run.directory / name).unlink(missing_ok=True)
+    os.mkfifo(run.directory / name)
+    with suppress(InputError):
+        restore_model(run.directory, load_run(run.directory).checkpoint)
+        resume_run(run.directory)
+
+
+def test_a_file_is_never_written_through_a_link(run, tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (run.directory / ".config.json.tmp").symlink_to(tmp_path / "mine")
+    (run.directory / "config.json").unlink()
+    restore_model(run.directory, run.checkpoint)
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (run.directory / "config.json").is_symlink()
+
+
 # Metrics
 
 
@@ -252,7 +311,9 @@ def test_a_row_that_was_cut_is_left_out_after_the_checkpoint_and_refused_before(
     assert "metrics.csv is damaged" in refusal(read_metrics, recorded, 7)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"\0" * 9, b"\xff\xfe", b"a,b\n1,2\n", b'step,"\n' * 3])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n" * 10**7, b"\0" * 10**7, b"\xff\xfe", b"a,b\n1,2\n", b'step,"\n' * 3, b"," * 10**7]
+)
 def test_metrics_that_are_none_are_refused(recorded, content):
     (recorded / "metrics.csv").write_bytes(content)
     assert "metrics.csv is damaged" in refusal(resume_run, recorded)

@@ -154,7 +154,7 @@ def main() -> int:
     def validated() -> Validated:
         found = mean_loss(evaluated_loss, parameters, corpus.validation, state.step)
         samples = [sample(run, seed=s.seed, index=i, max_new_tokens=60) for i in range(5)]
-        shown = "  ".join(" ".join(text.split()) or "(nothing)" for text in samples)
+        shown = "  ".join(" ".join(text.split())[:40] or "(nothing)" for text in samples)
         tqdm.write(f"step {state.step:5}   validation loss {found:.4f}   {shown}")
         return Validated(state.step, found, flatten(parameters), samples)
 
@@ -193,7 +193,8 @@ def main() -> int:
     kept = load_checkpoint(directory).model
     print(
         f"{ending} {state.step} steps, {seconds:.0f} s: validation loss {recorder.initial_loss:.4f} -> "
-        f"{kept.loss:.4f} nats per character, kept in {directory}; "
+        f"{kept.loss:.4f} nats per character{'' if kept.step == state.step else f' at step {kept.step}'}, "
+        f"kept in {directory}; "
         + (again if interrupted else f"to write with it: python sample.py --run {shlex.quote(str(directory))}")
     )
     return INTERRUPTED if interrupted else 0

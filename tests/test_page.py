@@ -284,6 +284,38 @@ def test_all_follows_the_chosen_position(page):
     assert page.find("#chances .true .char").inner_text() == "⏎"
 
 
+def test_choosing_a_position_leaves_what_one_reads_where_it_is(page):
+    page.ask("document.querySelectorAll('main h3')[5].scrollIntoView()")
+    where = "document.querySelectorAll('main h3')[5].getBoundingClientRect().top"
+    before = page.ask(where)
+    for position in (4, 0, 3):
+        page.find(".positions button").nth(position).click()
+        assert page.ask("microgpt.state.position") == position
+        assert page.ask(where) == pytest.approx(before, abs=2)
+
+
+def test_the_focus_stays_where_it_was_when_a_section_is_made_anew(page):
+    button = page.find("#backward-pass button.more")
+    button.focus()
+    page.page.keyboard.press("Enter")
+    assert page.ask("document.activeElement.textContent") == "Show values again"
+    page.find("#reading tbody .link").nth(2).focus()
+    page.page.keyboard.press("Enter")
+    assert page.ask("!!document.activeElement.closest('#reading')")
+
+
+def test_no_number_is_cut(page):
+    for width in (1300, 390):
+        page.page.set_viewport_size({"width": width, "height": 800})
+        for _ in range(2):
+            page.find("#backward").click()
+            cut = page.ask(
+                "[...document.querySelectorAll('main .cell')].filter(e => e.scrollWidth > e.clientWidth)"
+                ".map(e => e.innerText)"
+            )
+            assert cut == []
+
+
 def test_the_backward_section_tells_who_is_to_blame(page):
     gradients = page.ask(
         "[...Array(5).keys()].map(p => Math.hypot(...microgpt.nodesAt('embedded', p).map(n => microgpt.gradient[n])))"

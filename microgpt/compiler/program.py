@@ -148,7 +148,7 @@ def notice_of_compiling(kernel: Any) -> Iterator[None]:
     if kernel in COMPILED:
         yield
         return
-    text = "compiling the kernels for this machine, once; they are kept in a cache on disk"
+    text = f"compiling the {kernel[0]} kernels for this machine, once; they are kept in a cache on disk"
     timer = Timer(1.5, lambda: print(text, file=sys.stderr, flush=True))
     timer.daemon = True
     timer.start()

@@ -14,7 +14,7 @@ let members, stripOf, placeOf;          // nodes of the strips; of a node, its s
 const strips = content.strips.map(([key, position, name, start, count]) => ({ key, position, name, start, count }));
 const stripAt = new Map(strips.map((strip) => [`${strip.key} ${strip.position}`, strip]));
 const last = content.tokens.length - 2;  // the last position
-const state = { position: Math.min(2, last), backward: false, head: 0, temperature: 1, trail: [], opener: null, binary: false };
+const state = { position: Math.min(2, last), backward: false, heads: new Map(), temperature: 1, trail: [], opener: null, binary: false, closed: new Set() };
 
 // The numbers: gzip and base64 of the arrays, one after the other.
 
@@ -126,7 +126,7 @@ const place = (position) => `position ${position} ${quoted(content.tokens[positi
 function short(x) {  // for a cell
   if (x === 0) return "0";
   const size = Math.abs(x);
-  const text = size >= 9999.5 || size < 0.00095 ? size.toExponential(0) : size >= 100 ? size.toFixed(0) : size >= 10 ? size.toFixed(1) : size.toFixed(size < 0.00995 ? 3 : 2);
+  const text = size >= 9999.5 || size < 0.00095 ? size.toExponential(0) : size >= 100 ? size.toFixed(0) : size >= 10 ? size.toFixed(1) : size < 0.00995 ? size.toFixed(3).slice(1) : size.toFixed(2);
   return (x < 0 ? "−" : "") + text.replace("e-", "e−").replace("e+", "e");
 }
 
@@ -186,7 +186,7 @@ const shown = (node) => (state.backward ? gradient : data)[node];
 
 function cell(target, strongest, { label = null, top = null } = {}) {  // target: a node, or part of a sum {node, from, to}
   const value = valueOf(target);
-  const title = `${label ?? titleOf(target)}: ${precise(value)}`;
+  const title = `${state.backward ? "gradient of " : ""}${label ?? titleOf(target)}: ${precise(value)}`;
   return h("button", {
     type: "button", class: `cell ${value > 0 ? "plus" : value < 0 ? "minus" : ""}`, tabindex: -1, title, "aria-label": title,
     "data-target": JSON.stringify(target), style: { "--strength": strongest ? Math.min(1, Math.abs(value) / strongest).toFixed(3) : 0 },
@@ -199,7 +199,7 @@ function strip(caption, targets, { narrow = false, labels = null, tops = null } 
   if (cells.length) cells[0].tabIndex = 0;
   const what = state.backward ? "gradients" : "values";
   return h("div", { class: "strip" },
-    h("div", { class: "caption" }, h("span", {}, caption), h("span", {}, `strongest ${short(strongest)}`)),
+    h("div", { class: "caption" }, h("span", {}, state.backward ? `gradients of: ${caption}` : caption), h("span", {}, `strongest ${short(strongest)}`)),
     h("div", { class: `cells ${narrow ? "narrow" : ""}`, role: "group", "aria-label": `${caption}, ${cells.length} ${what}` }, cells));
 }
 
@@ -219,7 +219,8 @@ const titleOf = (target) => isPart(target) ? target.name : nameOf(target);
 
 function source(name, summary = "The lines that compute it") {
   const { code, place: where } = content.sources[name];
-  return h("details", { class: "source", open: "" }, h("summary", {}, summary), h("pre", {}, h("span", { class: "place" }, where), code));
+  const remember = (event) => (event.target.open ? state.closed.delete(name) : state.closed.add(name));
+  return h("details", { class: "source", open: state.closed.has(name) ? null : "", ontoggle: remember }, h("summary", {}, summary), h("pre", {}, h("span", { class: "place" }, where), code));
 }
 
 function section(id, title, ...children) {
@@ -253,7 +254,7 @@ function reading() {
   return section("reading", "1. What it reads, and what it has to say",
     p("To the model a character is an integer, its place in the vocabulary. At every position it reads the character there, looks back at those before, and says how likely each character is to come next. ",
       content.lines ? "The newline ⏎ is where a line begins and ends." : ""),
-    p("The loss of a position is how surprised it is at the character that really comes: −log of the chance it gave to it. The mean of them, ",
+    p("The loss of a position is how surprised it is at the character that really comes: −log of the chance it gave to it (the natural logarithm; the unit is called a nat). The mean of them, ",
       opener(total, precise(data[total])), ", is what training makes small. Choose a position here or above; all that follows is about it."),
     source("loss"),
     h("div", { class: "scroll" }, h("table", {},
@@ -272,7 +273,7 @@ function embedding() {
 }
 
 function block(layer) {
-  const key = `h.${layer}`, heads = content.config.n_head, h0 = Math.min(state.head, heads - 1), head = `${key}.head.${h0}`;
+  const key = `h.${layer}`, heads = content.config.n_head, h0 = state.heads.get(layer) ?? 0, head = `${key}.head.${h0}`;
   const before = layer === 0 ? "embedded" : `h.${layer - 1}.end`;
   const width = content.config.n_embd / heads;
   const positions = [...Array(state.position + 1).keys()];
@@ -280,7 +281,7 @@ function block(layer) {
   const adds = nodesAt(`${key}.attention`);
   const part = (headIndex) => adds.map((node, i) => ({ node, from: headIndex * width, to: (headIndex + 1) * width,
     name: `block ${layer}, what head ${headIndex} adds at ${place(state.position)}, number ${i}` }));
-  return section(`block-${layer}`, `3. Block ${layer}: read from the past, then think`,
+  return section(`block-${layer}`, `${content.config.n_layer > 1 ? `3.${layer + 1}` : "3."} Block ${layer}: read from the past, then think`,
     p("A block does two things, and adds the result of each to the residual stream. Attention lets this position read from itself and from those before it. The MLP then works on what was read, at this position alone."),
     source("block"),
     h("h3", {}, "Layer norm before attention"),
@@ -293,7 +294,7 @@ function block(layer) {
     h("h4", {}, `Who reads from whom: a row is the position that reads, a column the one it reads from`),
     h("div", { class: "scroll" }, h("div", { class: "triangles" }, [...Array(heads).keys()].map((i) => triangle(layer, i)))),
     h("div", { class: "heads", role: "group", "aria-label": "Head to look into" }, [...Array(heads).keys()].map((i) =>
-      h("button", { type: "button", "aria-pressed": String(i === h0), onclick: () => { state.head = i; render(`block-${layer}`); focusHead(layer, i); } }, `head ${i}`))),
+      h("button", { type: "button", "aria-pressed": String(i === h0), onclick: () => { state.heads.set(layer, i); render(`block-${layer}`); focusHead(layer, i); } }, `head ${i}`))),
     stripNamed(`head ${h0}: query of ${place(state.position)}`, `${head}.query`, { narrow: true }),
     h("h4", {}, "keys of the positions it can see"),
     positions.map((from) => strip(place(from), nodesAt(`${head}.key`, from), { narrow: true })),
@@ -309,7 +310,7 @@ function block(layer) {
     stripNamed("all heads and the bias: what attention adds", `${key}.attention`),
     stripNamed("the residual stream after attention", `${key}.middle`),
     h("h3", {}, "The MLP"),
-    p(`After another layer norm, ${4 * content.config.n_embd} hidden units each look for one pattern. Gelu lets those through that found theirs and stops the others; what the units have to say is added to the stream.`),
+    p(`After another layer norm, ${4 * content.config.n_embd} hidden units each look for one pattern. Gelu lets those through that found theirs and all but stops the others; what the units have to say is added to the stream.`),
     source("mlp"), source("gelu", "Gelu"),
     stripNamed("after layer norm", `${key}.ln_2`),
     stripNamed("hidden units before gelu", `${key}.hidden`), stripNamed("hidden units after gelu", `${key}.gelu`),
@@ -387,13 +388,13 @@ function backward() {
     p("The switch shows gradients in all strips in place of values. ", h("button", { type: "button", class: "more", onclick: toggleBackward }, state.backward ? "Show values again" : "Show gradients")),
     source("backward", "The whole of it, from value.py"),
     h("h3", {}, "How large the gradient is in each part of the network"),
-    p("The length of each tensor's gradient, as a vector. A part whose gradient is far smaller than all others hardly learns from this text; one that is far larger decides the step."),
+    p("The length of each tensor's gradient, as a vector. Where it is almost nothing, the loss does not notice that part; where it is huge, a small change there changes everything."),
     bars(tensors),
     h("h3", {}, "Which characters the loss depends on most"),
     p(`The length of the gradient at the embedding of each position. Here the loss of the whole text depends most on position ${most.name}: it reads that character itself, and all later positions may look back at it.`),
     bars(inputs),
     h("h3", {}, "What training does with it"),
-    p("Adam moves every parameter against its gradient, in units of the gradient's usual size."),
+    p("Adam moves every parameter against its gradient, in units of the gradient's usual size; weight decay pulls it a little towards 0."),
     source("adam"));
 }
 
@@ -412,9 +413,9 @@ function atoms() {
     p(`All of this was ${total.toLocaleString("en")} operations on ${content.parameters.toLocaleString("en")} parameters, and of five kinds only. Nothing else has a derivative here; softmax, layer norm and attention are made of them.`),
     bars(Object.entries(content.counts).map(([name, size]) => ({ name: `${name}  ${OPERATION_NAMES[name]}`, size, text: size.toLocaleString("en") }))),
     h("h3", {}, "What the compiler makes of them"),
-    p(`Training does not go through them one by one. The compiler runs the same functions once, on scalars without a value, and finds which operations are alike: ${content.found}. A row of this table is one loop over all its numbers, at all positions at once; on the right are those of this position.`),
+    p(`Training does not go through them one by one. The compiler runs the same functions once, on scalars without a value, and finds which operations are alike: they become ${content.instructions.length} instructions on arrays, ${content.instructions.filter((one) => one.operation === "product").length} of them matrix products. A row of this table is one loop over all its numbers, at all positions at once; on the right are those of this position.`),
     h("div", { class: "scroll" }, h("table", { class: "instructions" },
-      h("thead", {}, h("tr", {}, ["", "instruction", "what it computes here", "its line of the book"].map((name) => h("th", { scope: "col" }, name)))),
+      h("thead", {}, h("tr", {}, ["", "instruction", "what it computes here", "its source line"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, content.instructions.map((one, i) => h("tr", {},
         h("td", { class: "number" }, String(i)),
         h("td", {}, h("strong", {}, one.operation), ` of ${one.rows.toLocaleString("en")}`, h("br"), one.of),
@@ -427,7 +428,7 @@ function computed(keys) {
   if (!key) return h("span", { class: "note" }, "a step on the way");
   const nodes = nodesAt(key, key === "loss" ? last : state.position).slice(0, 8);
   const { name } = stripAt.get(`${key} ${key === "loss" ? last : state.position}`);
-  const words = name.replace(", number {number}", "").replace(" {number}", "").replace(/ (at|after|from|of) \{.*$/, "");
+  const words = name.replace(", number {number}", "").replace(" {number}", "").replace(/ (at|after|from|to|of) \{\w+\}/g, "");
   return strip(words + (keys.length > 1 ? `, and ${keys.length - 1} more like it` : ""), nodes);
 }
 
@@ -456,7 +457,7 @@ function curve(rows) {
   };
   const label = (text, at, down, anchor) => svg("text", { x: at, y: down, "text-anchor": anchor }, text);
   const validated = rows.filter((row) => row[2] !== null);
-  const words = `Training loss (thin blue) and validation loss (thick orange with dots) over ${end} steps: validation from ${validated[0]?.[2].toFixed(3)} to ${validated[validated.length - 1]?.[2].toFixed(3)} nats per character.`;
+  const words = `Training loss (thin blue) and validation loss (thick orange with dots) over ${end} steps: ${validated.length ? `validation from ${validated[0][2].toFixed(3)} to ${validated[validated.length - 1][2].toFixed(3)} nats per character; the best is kept` : "not validated yet"}.`;
   return h("figure", { style: { margin: "0" } },
     svg("svg", { class: "curve", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": words },
       svg("path", { d: path(1), fill: "none", stroke: "rgb(var(--minus))", "stroke-width": 1, opacity: 0.75 }),
@@ -480,6 +481,12 @@ function open(target, { fromTrail = false } = {}) {
   panel.replaceChildren(...panelOf(target));
   panel.scrollTop = 0;
   panel.querySelector("h2").focus({ preventScroll: true });
+  const trail = panel.querySelector(".trail");
+  if (trail) trail.scrollTop = trail.scrollHeight;
+  if (getComputedStyle(panel).position === "fixed" && state.opener?.isConnected) {  // on a phone it must not lie under the panel
+    const hidden = state.opener.getBoundingClientRect().bottom + 12 - panel.getBoundingClientRect().top;
+    if (hidden > 0) window.scrollBy(0, hidden);
+  }
   markOpen();
 }
 
@@ -588,7 +595,7 @@ function operandTable(node, sign, expandable = false) {
 function usedBy(target, node) {
   if (isPart(target)) return [];
   const users = [...new Set(usesOf(node))];
-  if (!users.length) return [h("h4", {}, "Used by"), p("Nothing: this is the result, and its gradient is 1.")];
+  if (!users.length) return [h("h4", {}, "Used by"), p(kind[node] > CONSTANT ? "Nothing: this is the result, and its gradient is 1." : "Nothing here needs it but as an exponent, if at all; no gradient flows to it.")];
   const sent = (user) => operandsOf(user).reduce((sum, operand, side) => sum + (operand === node ? derivative(user, side) * gradient[user] : 0), 0);
   const rows = (from) => users.slice(from, from + 12).map((user) => h("tr", {}, h("td", {}, opener(user, nameOf(user))), h("td", { class: "number" }, precise(sent(user)))));
   const body = h("tbody", {}, rows(0));
@@ -619,11 +626,14 @@ function focusHead(layer, i) {
 function bar() {
   const tabs = content.tokens.slice(0, last + 1).map((token, position) => h("button", { type: "button", role: "radio", "aria-checked": String(position === state.position), tabindex: position === state.position ? 0 : -1,
     "aria-label": place(position), onclick: () => { choose(position); focusPosition(); } }, h("span", { class: "char" }, char(token)), h("small", {}, String(position))));
-  document.querySelector(".positions").replaceChildren(...tabs);
+  const list = document.querySelector(".positions");
+  list.replaceChildren(...tabs);
+  const chosen = tabs[state.position];
+  list.scrollLeft = chosen.offsetLeft - list.offsetLeft - (list.clientWidth - chosen.offsetWidth) / 2;
   document.getElementById("backward").setAttribute("aria-checked", String(state.backward));
 }
 
-const focusPosition = () => document.querySelector(".positions [aria-checked=true]").focus();
+const focusPosition = () => document.querySelector(".positions [aria-checked=true]").focus({ preventScroll: true });
 
 function sections() {
   return [reading(), embedding(), ...[...Array(content.config.n_layer).keys()].map(block), logits(), backward(), atoms(), theRun()];
@@ -632,15 +642,25 @@ function sections() {
 function render(only) {
   const main = document.getElementById("main");
   const fresh = sections();
+  const focused = keyOf(document.activeElement), opener = keyOf(state.opener);
   if (only) main.querySelector(`#${only}`).replaceWith(fresh.find((one) => one.id === only));
   else {
-    const { scrollX, scrollY } = window;
+    const headings = () => [...main.querySelectorAll("h2, h3, h4")];
+    const at = headings().findLastIndex((heading) => heading.getBoundingClientRect().top < innerHeight / 2);
+    const top = headings()[at]?.getBoundingClientRect().top;
     main.replaceChildren(...fresh);
-    window.scrollTo(scrollX, scrollY);
+    if (at >= 0) window.scrollBy(0, headings()[at].getBoundingClientRect().top - top);  // what one reads stays where it is
     bar();
   }
+  found(focused)?.focus({ preventScroll: true });
+  state.opener = found(opener) ?? state.opener;
   markOpen();
 }
+
+// A control of a section, by what it says: so that it can be found again after the section was made anew.
+const keyOf = (element) => element?.closest?.("main") ? { section: element.closest("section").id, says: saying(element) } : null;
+const saying = (element) => element.dataset.target ?? element.id + element.className + element.textContent.replace(/^(Show).*/, "$1");
+const found = (key) => key && [...document.querySelectorAll(`#${key.section} :is(button, input, summary)`)].find((one) => saying(one) === key.says);
 
 function move(event) {  // arrow keys: from cell to cell of a strip, or from position to position
   const group = event.target.closest(".cells, .triangle tbody");
@@ -685,10 +705,10 @@ function listen() {
 
 function lead() {
   const total = Object.values(content.counts).reduce((a, b) => a + b, 0);
-  const text = content.tokens.map((id) => content.vocabulary[id]).join("").replace(/^\n|\n$/g, "");
-  document.getElementById("what").replaceChildren("“", h("bdi", {}, [...text].map(show).join("")), "”");
+  const text = content.tokens.map((id) => content.vocabulary[id]).join("").replace(content.lines ? /^\n|\n$/g : /^$/, "");
+  document.getElementById("what").replaceChildren("“", h("bdi", {}, [...text].map((one) => (show(one).length > 2 ? `⟨${show(one)}⟩` : show(one))).join("")), "”");
   document.title = `Every number of “${text}”`;
-  document.getElementById("lead").textContent = `This is one text going through one small GPT-2, forward and backward: ${total.toLocaleString("en")} additions, multiplications, powers, logarithms and exponentials, each of them here. Follow it from the top; open any number to see what made it, and what that was made of, down to the parameters that were learned.`;
+  document.getElementById("lead").textContent = `This is one text going through one small GPT-2: ${total.toLocaleString("en")} additions, multiplications, powers, logarithms and exponentials forward, as many steps backward, each of them here. Follow it from the top; open any number to see what made it, and what that was made of, down to the parameters that were learned.`;
 }
 
 const ready = unpack().then(() => {

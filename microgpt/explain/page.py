@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from microgpt import adam, functions, gpt
-from microgpt.compiler.listing import described, program_with_sources, summary
+from microgpt.compiler.listing import described, program_with_sources
 from microgpt.engine import collector_paused, map_numbers
 from microgpt.errors import InputError
 from microgpt.explain.graph import Graph, graph_of
@@ -43,7 +43,6 @@ class Explanation:
     graph: Graph
     strips: list[Strip]  # of Values
     instructions: list[dict[str, Any]]  # of the compiler, with the keys of the strips that they compute
-    found: str  # by the compiler, in a line
 
 
 def explain(run: Run, text: str) -> Explanation:
@@ -78,7 +77,7 @@ def explain(run: Run, text: str) -> Explanation:
         for i in {made_by[scalar.index] for scalar in strip.scalars if getattr(scalar, "index", None) in made_by}:
             if strip.key not in instructions[i]["keys"]:
                 instructions[i]["keys"].append(strip.key)
-    return Explanation(run, tokens, graph, list(strips(calls[0])), instructions, summary(program))
+    return Explanation(run, tokens, graph, list(strips(calls[0])), instructions)
 
 
 def tokens_of(run: Run, text: str) -> list[int]:
@@ -120,7 +119,6 @@ def to_html(explanation: Explanation) -> str:
         "strips": named,
         "counts": graph.counts(),
         "instructions": explanation.instructions,
-        "found": explanation.found,
         "sources": sources(),
         "run": run_facts(run),
     }

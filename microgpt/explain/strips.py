@@ -25,6 +25,7 @@ WATCHED: list[Callable[..., Any]] = [
     functions.layer_norm,
     functions.linear,
     functions.softmax,
+    functions.tanh,
 ]
 
 
@@ -73,6 +74,10 @@ def of_block(call: Call, block: str, key: str) -> Iterator[Named]:
     yield from of_layer_norm(norm_2, f"{block}, layer norm before the MLP", f"{key}.ln_2")
     narrow, *gelus, _ = mlp.inner
     yield f"{key}.hidden", f"{block}, hidden unit {{number}} before gelu at {{here}}", narrow.result
+    tanhs = [gelu.inner[0] for gelu in gelus]
+    inside = f"{block}, in the gelu of hidden unit {{number}} at {{here}}"
+    yield f"{key}.inside", f"{inside}, what tanh gets", [tanh.variables["x"] for tanh in tanhs]
+    yield f"{key}.tanh", f"{inside}, tanh", [tanh.result for tanh in tanhs]
     yield f"{key}.gelu", f"{block}, hidden unit {{number}} after gelu at {{here}}", [gelu.result for gelu in gelus]
     yield f"{key}.mlp", f"{block}, what the MLP adds at {{here}}, number {{number}}", mlp.result
     yield f"{key}.end", f"{block}, residual stream after the MLP at {{here}}, number {{number}}", add_2.result

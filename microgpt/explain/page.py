@@ -77,7 +77,8 @@ def explain(run: Run, text: str) -> Explanation:
         for i in {made_by[scalar.index] for scalar in strip.scalars if getattr(scalar, "index", None) in made_by}:
             if strip.key not in instructions[i]["keys"]:
                 instructions[i]["keys"].append(strip.key)
-    return Explanation(run, tokens, graph, list(strips(calls[0])), instructions)
+    named = [strip for strip in strips(calls[0]) if all(scalar in graph.node_of for scalar in strip.scalars)]
+    return Explanation(run, tokens, graph, named, instructions)  # what the loss does not depend on has no strip
 
 
 def tokens_of(run: Run, text: str) -> list[int]:

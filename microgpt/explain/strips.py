@@ -42,8 +42,8 @@ class Strip:
 
 def strips(loss_call: Call) -> Iterator[Strip]:
     """All strips of one run of `loss`, position by position."""
-    runs = [call for call in loss_call.inner if call.function == "gpt"]
-    losses = [call for call in loss_call.inner if call.function == "cross_entropy"]
+    losses = inner_calls(loss_call, "cross_entropy")
+    runs = inner_calls(loss_call, "gpt")[-len(losses) :]
     for position, (run, entropy) in enumerate(zip(runs, losses, strict=True)):
         for key, name, scalars in [*of_gpt(run), *of_cross_entropy(entropy)]:
             yield Strip(key, position, name, scalars)
@@ -55,24 +55,33 @@ Named = tuple[str, str, list[Any]]
 
 def of_gpt(call: Call) -> Iterator[Named]:
     """One position: the embedding, the blocks, and the logits."""
-    embedded, *blocks, norm = [inner for inner in call.inner if inner.function != "dot"]
+    embedded = inner_calls(call, "add")[0]
     yield "token", "embedding of the character at {here}, number {number}", list(embedded.variables["a"])
     yield "place", "embedding of {here}, number {number}", list(embedded.variables["b"])
     yield "embedded", "residual stream before the first block at {here}, number {number}", embedded.result
-    for layer, block in enumerate(blocks):
+    for layer, block in enumerate(inner_calls(call, "block")):
         yield from of_block(block, f"block {layer}", f"h.{layer}")
-    yield from of_layer_norm(norm, "final layer norm", "ln_f")
+    for norm in inner_calls(call, "layer_norm"):
+        yield from of_layer_norm(norm, "final layer norm", "ln_f")
     yield "logits", "logit of {character} after {here}", call.result
 
 
 def of_block(call: Call, block: str, key: str) -> Iterator[Named]:
-    """One block: layer norm and attention, layer norm and MLP, each added to the residual stream."""
-    norm_1, attention, add_1, norm_2, mlp, add_2 = call.inner
-    yield from of_layer_norm(norm_1, f"{block}, layer norm before attention", f"{key}.ln_1")
+    """One block: layer norm and attention, layer norm and MLP, each added to the residual stream.
+
+    Parts are found by the names of the functions, so a block whose norms or residuals were taken out has strips, too.
+    """
+    (attention,), (mlp,) = inner_calls(call, "self_attention"), inner_calls(call, "mlp")
+    before = (
+        (f"{block}, layer norm before attention", f"{key}.ln_1"),
+        (f"{block}, layer norm before the MLP", f"{key}.ln_2"),
+    )
+    for norm, (name, norm_key) in zip(inner_calls(call, "layer_norm"), before, strict=False):
+        yield from of_layer_norm(norm, name, norm_key)
     yield from of_self_attention(attention, block, key)
-    yield f"{key}.middle", f"{block}, residual stream after attention at {{here}}, number {{number}}", add_1.result
-    yield from of_layer_norm(norm_2, f"{block}, layer norm before the MLP", f"{key}.ln_2")
-    narrow, *gelus, _ = mlp.inner
+    middle = next((add.result for add in inner_calls(call, "add")), attention.result)
+    yield f"{key}.middle", f"{block}, residual stream after attention at {{here}}, number {{number}}", middle
+    (narrow, _), gelus = inner_calls(mlp, "linear"), inner_calls(mlp, "gelu")
     yield f"{key}.hidden", f"{block}, hidden unit {{number}} before gelu at {{here}}", narrow.result
     tanhs = [gelu.inner[0] for gelu in gelus]
     inside = f"{block}, in the gelu of hidden unit {{number}} at {{here}}"
@@ -80,7 +89,12 @@ def of_block(call: Call, block: str, key: str) -> Iterator[Named]:
     yield f"{key}.tanh", f"{inside}, tanh", [tanh.result for tanh in tanhs]
     yield f"{key}.gelu", f"{block}, hidden unit {{number}} after gelu at {{here}}", [gelu.result for gelu in gelus]
     yield f"{key}.mlp", f"{block}, what the MLP adds at {{here}}, number {{number}}", mlp.result
-    yield f"{key}.end", f"{block}, residual stream after the MLP at {{here}}, number {{number}}", add_2.result
+    yield f"{key}.end", f"{block}, residual stream after the MLP at {{here}}, number {{number}}", call.result
+
+
+def inner_calls(call: Call, function: str) -> list[Call]:
+    """The calls of a function that a call made itself, in order."""
+    return [inner for inner in call.inner if inner.function == function]
 
 
 def of_layer_norm(call: Call, name: str, key: str) -> Iterator[Named]:
@@ -95,14 +109,14 @@ def of_layer_norm(call: Call, name: str, key: str) -> Iterator[Named]:
 
 def of_self_attention(call: Call, block: str, key: str) -> Iterator[Named]:
     """Queries, keys and values of all heads, then head by head, then the projection back."""
-    heads = [inner for inner in call.inner if inner.function == "attention"]
+    heads = inner_calls(call, "attention")
     width = len(call.variables["query"]) // len(heads)
     for h, head in enumerate(heads):
         own = slice(h * width, (h + 1) * width)
         for part in ("query", "key", "value"):
             name = f"{block}, head {h}, {part} at {{here}}, number {{number}}"
             yield f"{key}.head.{h}.{part}", name, call.variables[part][own]
-        softmax = next(inner for inner in head.inner if inner.function == "softmax")
+        (softmax,) = inner_calls(head, "softmax")
         between = f"{block}, head {h}, {{what}} from {{here}} to {{there}}"
         yield f"{key}.head.{h}.score", between.replace("{what}", "score"), softmax.variables["x"]
         yield f"{key}.head.{h}.exp", between.replace("{what}", "e to the (shifted) score"), softmax.variables["exps"]

@@ -31,12 +31,35 @@ def test_the_snippets_about_a_run_work_on_one(tmp_path):
         assert ran.stdout.strip()
 
 
-def test_the_files_in_the_reading_order_are_there():
-    table = README.split("## How to read the code")[1].split("The engine in three lines")[0]
-    names = re.findall(r"`((?:microgpt/)?[a-z_]+\.py)`", table)
-    assert len(names) >= 12
-    for name in names:
-        assert (ROOT / name).exists() or (ROOT / "microgpt" / name).exists(), name
+def lines_in(path):
+    """The lines of a file, or of all files of source in a directory."""
+    files = (
+        [path]
+        if path.is_file()
+        else [file for file in path.iterdir() if file.suffix in (".py", ".js", ".css", ".html")]
+    )
+    return sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
+
+
+def test_the_files_in_the_reading_order_are_as_long_as_it_says():
+    rows = re.findall(r"^\| `(\S+)` \| ([\d,]+) \|", README, re.MULTILINE)
+    assert len(rows) >= 12
+    for name, lines in rows:
+        assert lines_in(ROOT / name) == int(lines.replace(",", "")), name
+
+
+def test_the_files_that_it_names_are_there():
+    for name in re.findall(r"`((?:docs|examples|microgpt)/[a-z_/.-]+)`", README):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_ladder_is_the_one_that_the_example_climbs():
+    sys.path.insert(0, str(ROOT / "examples"))
+    import ladder
+
+    rungs = re.findall(r"^\| ([^|`]+) \| \d\.\d{3} \| ([\d,]+) \|[^|]+\| ([^|]+) \|", README, re.MULTILINE)
+    found = {rung.name: (sum(a.size for a in rung.parameters.values()), rung.new) for rung in ladder.rungs(27, 0)}
+    assert {name: (int(count.replace(",", "")), new) for name, count, new in rungs[1:]} == found
 
 
 def test_the_options_that_it_names_are_there():

@@ -103,9 +103,8 @@ def restore(run: Run) -> list[str]:
     except InputError as error:
         return [f"{', '.join(wrong_files(run.directory, run.checkpoint))} should be made again, but {error}"]
     try:
-        return restore_model(
-            run.directory, load_checkpoint(run.directory)
-        )  # it may have gone on before we had the lock
+        newest = load_checkpoint(run.directory)  # the run may have gone on before we had the lock
+        return restore_model(run.directory, newest)
     finally:
         if held:
             held.release()

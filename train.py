@@ -203,7 +203,7 @@ def main() -> int:
 def tell_resumption(start: Start, directory: Path) -> None:
     """Say where a run goes on, and what is not as it was planned."""
     settings, step, before = start.settings, start.checkpoint.step, start.checkpoint.origin.settings
-    print(f"going on with {directory} after step {step} of {before['steps']}")
+    print(f"going on with {directory} after step {step} of {before.get('steps', step)}")
     changes = {n: v for n, v in asdict(settings).items() if n in MAY_CHANGE and n in before and v != before[n]}
     if changes:
         rate, end = (
@@ -229,7 +229,7 @@ def draw(directory: Path, corpus: Corpus, step: int) -> None:
         draw_losses(directory, read_metrics(directory, step), baseline)
     except ImportError:
         print("no picture of the losses without matplotlib: pip install -e '.[plot]'")
-    except OSError as error:
+    except (OSError, InputError) as error:
         print(f"no picture of the losses: {error}")
 
 

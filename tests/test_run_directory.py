@@ -365,3 +365,53 @@ def test_on_windows_a_rename_waits_for_a_reader(tmp_path, monkeypatch):
 def test_a_file_that_is_larger_than_it_can_be_is_not_read(tmp_path):
     (tmp_path / "file").write_bytes(bytes(101))
     assert "more than 100 bytes" in refusal(read_bytes, tmp_path / "file", 100)
+
+
+# Memory
+
+MEASURED = """
+import resource, sys
+from contextlib import suppress
+from pathlib import Path
+from microgpt.errors import InputError
+from microgpt.hugging_face import restore_model
+from microgpt.run_directory import load_run, resume_run
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with suppress(InputError):
+    run = load_run(Path(sys.argv[1]))
+    if run.checkpoint:
+        restore_model(run.directory, run.checkpoint)
+        resume_run(run.directory)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+HOSTILE = {
+    "a JSON file of empty lists": ("config.json", b'{"a":[' + b"[]," * 1_300_000 + b"[]]}"),
+    "a long list in the tokenizer": ("tokenizer.json", b'{"model":[' + b"{}," * 1_300_000 + b"{}]}"),
+    "a header of empty lists": ("model.safetensors", b'{"a":[' + b"[]," * 5_000_000 + b"[]]}"),
+    "metrics that are one line": ("metrics.csv", b"0" * 300_000_000),
+    "metrics that are commas": ("metrics.csv", b"," * 100_000_000),
+    "a text that is not the run's": ("text.txt", b"a" * 300_000_000),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
+@pytest.mark.parametrize("with_checkpoint", [True, False])
+@pytest.mark.parametrize(("name", "content"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_no_file_makes_loading_take_much_memory(run, name, content, with_checkpoint):
+    if name == "model.safetensors":
+        content = len(content).to_bytes(8, "little") + content
+    (run.directory / name).write_bytes(content)
+    if not with_checkpoint:
+        checkpoints(run.directory)[0].unlink()
+    arguments = [sys.executable, "-c", MEASURED, run.directory]
+    result = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    assert int(result.stdout) < 256_000  # kilobytes
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
+def test_no_header_of_a_checkpoint_makes_loading_take_much_memory(run):
+    described = b'{"__metadata__":{"state":"' + b"[]," * 5_000_000 + b'"}}'
+    checkpoints(run.directory)[0].write_bytes(len(described).to_bytes(8, "little") + described)
+    arguments = [sys.executable, "-c", MEASURED, run.directory]
+    result = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    assert int(result.stdout) < 256_000

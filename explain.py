@@ -48,7 +48,8 @@ def some_text(run: Run) -> str:
     """A held-out name of a usual length, or the beginning of a held-out window of prose."""
     checkpoint = run.checkpoint
     if checkpoint is None or run.text is None:
-        return sample(run, max_new_tokens=SHORT).strip("\n")[:SHORT] or run.vocabulary[-1] * 2
+        room = min(SHORT, run.config.n_positions - (run.documents == "lines"))
+        return sample(run, max_new_tokens=SHORT).strip("\n")[:room] or run.vocabulary[-1]
     seed = checkpoint.origin.settings.get("seed", 0)
     corpus = make_corpus(run.text, run.config.n_positions, seed, run.documents, run.vocabulary)
     texts = [decode(sequence, run.vocabulary) for sequence in corpus.validation]

@@ -182,6 +182,8 @@ def main() -> int:
     except DivergenceError as error:
         saved = f"{directory} has the last checkpoint; " if checkpoints(directory) else ""
         return complain(f"{error}; {saved}try a --learning-rate lower than {s.learning_rate}", FAILED)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         saved = f"all but the steps since the last checkpoint is saved; {again}" if checkpoints(directory) else ""
         return complain(f"{error}; {saved or f'{directory} has no checkpoint yet'}", FAILED)

@@ -213,7 +213,9 @@ def main() -> int:
     counted = bigram_loss(chances, corpus.validation)
     seconds = time.perf_counter() - start
     logs = np.log(chances)
-    names = write_names(lambda params, tokens: bigram({"table": logs.tolist()}, tokens), {}, corpus.vocabulary, 0)
+    names = write_names(
+        lambda params, tokens: bigram({"table": logs.tolist()}, tokens), {}, corpus.vocabulary, settings.seed
+    )
     table = [("counts of pairs", counted, chances.size, seconds, names, "knows which character often follows which")]
     tell(*table[-1])
 

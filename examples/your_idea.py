@@ -4,7 +4,8 @@ The GPT below is put together from the library's functions, with four places whe
 the MLP, what tells positions apart, and the rule that updates parameters. Each variant is a few lines of plain Python
 on scalars. None needs a kernel, a backward pass or a change of the library: `value_and_grad` takes any of them.
 
-To try an idea of your own, write it beside the others, give it a line in VARIANTS, and run this file.
+To try an idea of your own, write it beside the others, give it a line in VARIANTS, and run this file. An idea with
+parameters of its own has them in `initial`.
 """
 
 import time
@@ -82,7 +83,7 @@ def rotated(vector, position):
 
 
 def lion(parameter, gradient, m, v, step, learning_rate, weight_decay):
-    """Every parameter moves by the learning rate, in the direction of its mean gradient (Chen et al. 2023)."""
+    """Every parameter moves by the learning rate, against the sign of its mean gradient (Chen et al. 2023)."""
     direction = np.sign(0.9 * m + 0.1 * gradient)
     m[:] = 0.99 * m + 0.01 * gradient
     parameter -= learning_rate * (direction + weight_decay * parameter)
@@ -106,7 +107,7 @@ class Variant:
 
 
 PLAIN = Variant()
-GATED = (2 * (8 * N_EMBD // 3), 8 * N_EMBD // 3)  # as many parameters as the plain MLP
+GATED = (2 * (8 * N_EMBD // 3), 8 * N_EMBD // 3)  # about as many parameters as the plain MLP
 VARIANTS = {
     "GPT-2": PLAIN,
     "RMS norm": replace(PLAIN, norm=rms_norm),

@@ -8,6 +8,7 @@ import numpy as np
 from microgpt.engine import value_and_grad
 from microgpt.parameters import Arrays
 from microgpt.text import padded
+from microgpt.training import divergence_named
 
 OPERATIONS = 100_000  # about how many the scalar engine is asked to do
 LOSS_TOLERANCE, GRADIENT_TOLERANCE, TINY = 1e-12, 1e-10, 1e-12
@@ -35,7 +36,8 @@ def compare_engines(loss: Callable[..., Any], parameters: Arrays, sequence: list
     length = max(1, min(len(sequence) - 1, OPERATIONS // one))
     count = one if length == 1 else operations(length)
     batch = padded([sequence[: length + 1]], np.float64)
-    (found_loss, found), (true_loss, true) = compiled(exact, *batch), scalar(exact, *batch)
+    with divergence_named("in this model", "numbers are not finite"):
+        (found_loss, found), (true_loss, true) = compiled(exact, *batch), scalar(exact, *batch)
     loss_error = abs(found_loss - true_loss) / max(1.0, abs(true_loss))
     errors = {
         name: float(np.abs(found[name] - true[name]).max() / (np.abs(true[name]).max() + TINY / GRADIENT_TOLERANCE))

@@ -193,6 +193,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     step = entry("step", int)
     if step != step_of(path):
         raise InputError(f"{path}: step is {step}, but its name says {step_of(path)}")
+    if entry("batches_drawn", int) != step:  # one a step
+        raise InputError(f"{path}: batches_drawn is {state['batches_drawn']}, expected {step}")
     best, unplanned = Entries(path, entry("best", dict)), entry("unplanned", dict, type(None))
     return Checkpoint(
         origin,

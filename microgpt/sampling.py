@@ -1,18 +1,19 @@
 """From logits to text: the model writes, one character at a time.
 
-Everything here runs on plain floats: the same `gpt` function as in training, without a graph. Each character costs
-one position, because the cache remembers the keys and values of those before.
+One text at a time runs on plain floats: the same `gpt` function as in training, without a graph. Each character costs
+one position, because the cache remembers the keys and values of those before. Many texts are written by compiled code.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from microgpt.engine import evaluate
-from microgpt.errors import InputError
+from microgpt.errors import DivergenceError, InputError
 from microgpt.functions import Vector, cross_entropy, softmax
 from microgpt.gpt import GPTConfig, Parameters, empty_cache, gpt
 from microgpt.run_directory import Run
@@ -40,6 +41,13 @@ def probabilities(logits: Vector, choice: Choice) -> list[float]:  # [vocab_size
         chances = dict(zip(kept, weights, strict=True))
         return [chances.get(i, 0.0) for i in range(len(logits))]
     return softmax(scaled)
+
+
+def finite(logits: Vector) -> Vector:
+    """The logits. Raises DivergenceError if one of them is not a finite number."""
+    if not all(map(isfinite, logits)):
+        raise DivergenceError("this model's logits are not finite numbers: its parameters are too large")
+    return logits
 
 
 def choose(chances: list[float], rng: np.random.Generator) -> int:
@@ -70,7 +78,7 @@ def generate(
         while read < len(window):
             logits = gpt(params, config, window[read], read, cache)  # [vocab_size]
             read += 1
-        window.append(choose(probabilities(logits, choice), rng))
+        window.append(choose(probabilities(finite(logits), choice), rng))
         yield window[-1], -cross_entropy(logits, window[-1])
 
 
@@ -110,7 +118,7 @@ def sample_many(
         logits = logits_of(parameters, np.array(filled))  # [writing, n_positions, vocab_size]
         for i, of_one in zip(list(writing), logits, strict=True):
             of_last = of_one[len(windows[i]) - 1].tolist()  # [vocab_size]
-            token = choose(probabilities(of_last, choice or Choice()), rngs[i])
+            token = choose(probabilities(finite(of_last), choice or Choice()), rngs[i])
             windows[i].append(token)
             log_probabilities[i] -= cross_entropy(of_last, token)
             character = run.vocabulary[token]

@@ -135,7 +135,7 @@ def mean_loss(
 
 
 @contextmanager
-def divergence_named(where: str) -> Iterator[None]:
+def divergence_named(where: str, what: str = "training diverged") -> Iterator[None]:
     """Turn what an engine raises at numbers that went astray (a logarithm of 0, an overflow) into a DivergenceError."""
     try:
         with np.errstate(all="ignore"):  # what is not finite is looked for, and named, by the callers
@@ -143,4 +143,4 @@ def divergence_named(where: str) -> Iterator[None]:
     except InputError:
         raise
     except (ValueError, ArithmeticError) as error:
-        raise DivergenceError(f"training diverged {where}: {error}") from error
+        raise DivergenceError(f"{what} {where}: {error}") from error

@@ -71,7 +71,7 @@ class Value:
             power = derivative = math.inf
         if isinstance(power, complex) or not math.isfinite(power) or not math.isfinite(derivative):
             raise ValueError(f"{x} ** {k}: the power or its derivative is not a finite real number")
-        return Value(power, f"** {k:g}", (self,), (derivative,))
+        return Value(power, f"** {k:.17g}", (self,), (derivative,))
 
     def log(self) -> "Value":
         """The natural logarithm: its derivative is 1 / x. A ValueError unless x is positive."""

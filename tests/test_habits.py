@@ -2,13 +2,16 @@
 
 import os
 import shlex
+import shutil
 import struct
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from test_scripts import NAMES, TINY, assert_refused, call, command, environment
 
 import microgpt
@@ -98,6 +101,35 @@ def test_closed_streams_are_no_traceback(data, script, closed):
 def test_a_model_too_large_for_the_machine_is_one_line(data):
     options = ["--n-embd", "100000000", "--n-head", "1", "--skip-check"]
     assert_refused(call("train.py", "--data", "names.txt", *options, cwd=data), "not enough memory", code=1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes close differently on Windows")
+def test_training_into_a_closed_pipe_is_no_error(data):
+    with subprocess.Popen(
+        command("train.py", "--data", "names.txt", *TINY, "--steps", "400", "--eval-interval", "1"),
+        cwd=data,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_a_model_whose_numbers_explode_is_one_line(data):
+    call("train.py", "--data", "names.txt", *TINY, cwd=data)
+    run = data / "runs" / "names"
+    shutil.rmtree(run / "checkpoints")
+    huge = {name: array.astype(np.float64) * 1e130 for name, array in load_file(run / "model.safetensors").items()}
+    save_file(huge, run / "model.safetensors", {"format": "pt"})
+    for options in (
+        ["sample.py", "--run", run],
+        ["explain.py", "--run", run, "--text", "an"],
+        ["train.py", "--init-from", run, "--data", "names.txt"],
+    ):
+        assert_refused(call(*options, cwd=data), "not finite", code=1)
 
 
 # Terminals

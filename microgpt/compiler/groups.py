@@ -14,7 +14,7 @@ import numpy as np
 
 from microgpt.compiler.products import Product, find_products
 from microgpt.compiler.record import ADD, CONSTANT, INPUT, KINDS, LARGEST, MUL, PARAMETER, PICK, POW
-from microgpt.compiler.sums import ALONE, PAIR, SINGLE, WEIGHTED, Program
+from microgpt.compiler.sums import ALONE, PAIR, SINGLE, WEIGHTED, Sums
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Layout:
         return instruction
 
 
-def find_groups(program: Program) -> Layout:
+def find_groups(program: Sums) -> Layout:
     """Group the nodes of a program and give each a row of storage, operands before what is made of them."""
     p = program
     inputs = np.flatnonzero(p.kind == INPUT)
@@ -109,7 +109,7 @@ def find_groups(program: Program) -> Layout:
     return layout
 
 
-def alike(p: Program) -> list[np.ndarray]:
+def alike(p: Sums) -> list[np.ndarray]:
     """The kept nodes in groups of the same level, kind, exponent and kinds of terms, from the leaves upwards."""
     nodes = p.kept
     if not len(nodes):
@@ -131,7 +131,7 @@ def alike(p: Program) -> list[np.ndarray]:
     return np.split(nodes[order], borders)
 
 
-def terms_of(p: Program, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def terms_of(p: Sums, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """All terms of some sums, one sum after the other: (which of the nodes, which term of the program)."""
     count = p.count[nodes]
     node = np.repeat(np.arange(len(nodes)), count)
@@ -139,7 +139,7 @@ def terms_of(p: Program, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return node, p.first[nodes][node] + within
 
 
-def place_sums(p: Program, layout: Layout, nodes: np.ndarray) -> None:
+def place_sums(p: Sums, layout: Layout, nodes: np.ndarray) -> None:
     """Place a group of sums: first those that make matrix products, then the rest in the order of their operands."""
     node, place = terms_of(p, nodes)
     order = np.lexsort((p.term[place], node))
@@ -192,7 +192,7 @@ def place_operands(
     return instruction
 
 
-def place_picks(p: Program, layout: Layout, nodes: np.ndarray) -> None:
+def place_picks(p: Sums, layout: Layout, nodes: np.ndarray) -> None:
     """Place choices by integers, of parameters or of rows, all among the same number of candidates."""
     tables = np.array([p.tables[table] for table in p.left[nodes]])
     of_parameters = bool(p.regular[nodes[0]])

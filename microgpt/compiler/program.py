@@ -15,9 +15,8 @@ from numba import config, set_num_threads
 
 from microgpt.compiler import kernels
 from microgpt.compiler.groups import Instruction, Layout, find_groups
-from microgpt.compiler.record import CONSTANT, Argument, Record, Shapes, record_function
-from microgpt.compiler.sums import Program as Sums
-from microgpt.compiler.sums import find_sums
+from microgpt.compiler.record import ADD, CONSTANT, EXP, LOG, MUL, POW, Argument, Record, Shapes, record_function
+from microgpt.compiler.sums import Sums, find_sums
 
 LANES = (8, 16)  # examples a block, for small and large batches
 PARTS = 8  # into which the blocks of a batch are put at most, each with a gradient of its own
@@ -56,7 +55,7 @@ class Program:
         record = record_function(function, shapes, arguments, with_sources)
         sums = find_sums(record)
         layout = find_groups(sums)
-        self.operations = len(record)
+        self.operations = sum(record.kind.count(kind) for kind in (ADD, MUL, POW, LOG, EXP))
         self.form = record.form
         self.integers = record.integers
         self.sources = record.sources

@@ -24,7 +24,7 @@ NOT_NEEDED, MELTED, KEPT = 0, 1, 2
 
 
 @dataclass
-class Program:
+class Sums:
     """A record as sums: the rows that are kept, and the terms of those that are sums.
 
     Terms of row i are entries `first[i]` to `first[i] + count[i]` of `term`, `a`, `b` and `coefficient`. The four kinds
@@ -53,7 +53,7 @@ class Program:
     watched: np.ndarray  # powers and logarithms that could be undefined without a result showing it
 
 
-def find_sums(record: Record) -> Program:
+def find_sums(record: Record) -> Sums:
     """Melt the additions and products of a record into sums."""
     kind = np.frombuffer(record.kind, np.int8)
     left = np.frombuffer(record.left, np.int32)
@@ -72,7 +72,7 @@ def find_sums(record: Record) -> Program:
     term = np.where(b < 0, np.where(parameter_a, ALONE, SINGLE), np.where(parameter_a | parameter_b, WEIGHTED, PAIR))
     swap = parameter_b & ~parameter_a
     a, b = np.where(swap, b, a), np.where(swap, a, b)
-    return Program(
+    return Sums(
         kind, left, right, constants, record.tables, outputs, kept, level, varying, regular, first, count, constant,
         term.astype(np.int8), a, b, coefficient, np.flatnonzero(((kind == POW) | (kind == LOG)) & ~shown),
     )  # fmt: skip

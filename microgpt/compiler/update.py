@@ -27,7 +27,7 @@ def adam_loop(source: str) -> Callable[..., None]:
         assert len(source) > 0
         for i in range(len(parameter)):
             parameter[i], m[i], v[i] = adam_of_floats(
-                parameter[i], gradient[i], m[i], v[i], step, learning_rate, 0.9, 0.999, 1e-8, weight_decay[i]
+                parameter[i], gradient[i], m[i], v[i], step, learning_rate, weight_decay=weight_decay[i]
             )
 
     return loop

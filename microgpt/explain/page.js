@@ -1,7 +1,7 @@
 "use strict";
 // The page: sections that show strips of numbers, and a panel in which any of them opens down to its atoms.
-// All numbers are read from the arrays of graph.py; nothing is computed here but the formulas that the panel checks,
-// the softmax of the temperature slider, and sums of gradients.
+// All numbers are read from the arrays of graph.py; what is computed here are the formulas that the panel checks,
+// chances from logits, and the lengths of vectors.
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const [PARAMETER, CONSTANT, ADD, MUL, POW, LOG, EXP] = [0, 1, 2, 3, 4, 5, 6];
@@ -163,7 +163,7 @@ function nameOf(node) {
 }
 
 const nameIn = (strip, i) => strip.name
-  .replace("{here}", place(strip.position))
+  .replace("{here}", () => place(strip.position))
   .replace("{there}", () => place(i))
   .replace("{number}", i)
   .replace("{character}", () => quoted(i));
@@ -289,7 +289,7 @@ function block(layer) {
     source("layer_norm"),
     stripNamed("before", before), stripNamed("after", `${key}.ln_1`),
     h("h3", {}, "Attention, head by head"),
-    p(`Each of the ${heads} heads has its own ${width} numbers for what it asks (the query), what each position offers (its key), and what it hands over if asked (its value). How well a key fits the query is their dot product, the score; softmax turns scores into shares that sum to 1.`),
+    p(`${heads === 1 ? "The head has" : `Each of the ${heads} heads has`} its own ${width} numbers for what it asks (the query), what each position offers (its key), and what it hands over if asked (its value). How well a key fits the query is their dot product, the score; softmax turns scores into shares that sum to 1.`),
     source("query", "The lines that make queries, keys and values"), source("attention", "The lines that use them"), source("softmax", "Softmax"),
     h("h4", {}, `Who reads from whom: a row is the position that reads, a column the one it reads from`),
     h("div", { class: "scroll" }, h("div", { class: "triangles" }, [...Array(heads).keys()].map((i) => triangle(layer, i)))),
@@ -413,7 +413,7 @@ function atoms() {
     p(`All of this was ${total.toLocaleString("en")} operations on ${content.parameters.toLocaleString("en")} parameters, and of five kinds only. Nothing else has a derivative here; softmax, layer norm and attention are made of them.`),
     bars(Object.entries(content.counts).map(([name, size]) => ({ name: `${name}  ${OPERATION_NAMES[name]}`, size, text: size.toLocaleString("en") }))),
     h("h3", {}, "What the compiler makes of them"),
-    p(`Training does not go through them one by one. The compiler runs the same functions once, on scalars without a value, and finds which operations are alike: they become ${content.instructions.length} instructions on arrays, ${content.instructions.filter((one) => one.operation === "product").length} of them matrix products. A row of this table is one loop over all its numbers, at all positions at once; on the right are those of this position.`),
+    p(`Training does not go through them one by one. The compiler runs the same functions once, on scalars without a value, and finds which operations are alike: they become ${content.instructions.length} instructions on arrays, ${content.instructions.filter((one) => one.operation === "product").length} of them matrix products. A row of this table is one loop over all its numbers, at all positions at once; beside it stand the first eight at this position.`),
     h("div", { class: "scroll" }, h("table", { class: "instructions" },
       h("thead", {}, h("tr", {}, ["", "instruction", "what it computes here", "its source line"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, content.instructions.map((one, i) => h("tr", {},
@@ -533,7 +533,7 @@ function panelOf(target) {
     h("dl", {},
       h("dt", {}, "value"), h("dd", { class: "big", id: "value", "data-exact": value }, precise(value)),
       h("dt", {}, "gradient"), h("dd", { id: "gradient", "data-exact": gradient[node] }, precise(gradient[node]),
-        h("br"), h("span", { class: "note" }, `If it grew by 0.001, the loss would ${gradient[node] < 0 ? "fall" : "grow"} by about ${precise(Math.abs(gradient[node]) / 1000)}.`))),
+        kind[node] === CONSTANT ? null : h("br"), kind[node] === CONSTANT ? null : h("span", { class: "note" }, `If it grew by 0.001, the loss would ${gradient[node] < 0 ? "fall" : "grow"} by about ${precise(Math.abs(gradient[node]) / 1000)}.`))),
     ...madeOf(target, node), ...usedBy(target, node)].flat().filter(Boolean);
 }
 
@@ -541,7 +541,7 @@ function madeOf(target, node) {
   if (isPart(target)) return sumPanel(partTerms(target), node, "This is part of the sum that attention adds: the products of this head's numbers.", target);
   switch (kind[node]) {
     case PARAMETER: return [p("A parameter: learned, not computed. Here the way down ends. Training moves it against its gradient.")];
-    case CONSTANT: return [p("A constant: it was written in the source, or read off (the largest of some numbers, which softmax subtracts).")];
+    case CONSTANT: return [p("A constant: it was written in the source, given as the weight of a prediction, or read off (the largest of some numbers, which softmax subtracts). Its gradient counts the sums and products that use it.")];
     case ADD: {
       const terms = termsOf(node);
       const many = terms.length > 2 || terms.some(isTermProduct);
@@ -667,7 +667,7 @@ function move(event) {  // arrow keys: from cell to cell of a strip, or from pos
   const steps = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1], Home: [-Infinity, 0], End: [Infinity, 0] }[event.key];
   if (!steps) return;
   if (event.target.closest(".positions")) {
-    choose(state.position + Math.max(-99, Math.min(99, steps[0] + steps[1])) * (Number.isFinite(steps[0]) ? 1 : 1e3));
+    choose(state.position + steps[0] + steps[1]);
     focusPosition();
     return event.preventDefault();
   }

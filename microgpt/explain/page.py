@@ -27,6 +27,7 @@ from microgpt.explain.strips import WATCHED, Strip, strips
 from microgpt.parameters import parameter_count
 from microgpt.run_directory import METRICS, Run, read_metrics
 from microgpt.text import BOUNDARY, encode
+from microgpt.training import divergence_named
 from microgpt.value import Value
 
 HERE = Path(__file__).parent
@@ -63,7 +64,7 @@ def explain(run: Run, text: str) -> Explanation:
             f"a page can hold {LARGEST_GRAPH:,}: give a --text of at most {fits} characters"
         )
     params = {name: map_numbers(Value, array.tolist()) for name, array in run.parameters.items()}
-    with collector_paused(), observed(WATCHED) as calls:
+    with divergence_named("in this model", "numbers are not finite"), collector_paused(), observed(WATCHED) as calls:
         result = loss(params, tokens, weights)
     result.backward()
     graph = graph_of(result, [value for tensor in params.values() for value in flat(tensor)])
@@ -184,7 +185,7 @@ def lines_of(function: Callable[..., Any], *beginnings: str) -> dict[str, str]:
     lines, first = inspect.getsourcelines(function)
     if beginnings:
         chosen = [i for i, line in enumerate(lines) if line.strip().startswith(beginnings)]
-    else:
+    if not beginnings or not chosen:  # someone may have changed the line
         end = len((inspect.getdoc(function) or "").splitlines())
         start = next(i for i, line in enumerate(lines) if line.lstrip().startswith('"""'))
         chosen = [i for i in range(len(lines)) if not start <= i < start + end]

@@ -1,8 +1,8 @@
 """What each idea buys: from counting pairs of characters to a GPT, one rung at a time: python examples/ladder.py
 
 Every rung is a function from characters to logits, a few lines in the five operations. All learn from the same names,
-with the same trainer, for the same number of steps on batches of the same size; only the function differs. A rung can
-do one thing that the one before it could not, and the validation loss says what that is worth.
+with the same trainer, for the same number of steps on batches of the same size; the learning rate and the weight decay
+are what suits each. A rung can do something that the one before could not; the validation loss says what that is worth.
 """
 
 import time

@@ -27,16 +27,30 @@ GRADIENTS: dict[Any, np.ndarray] = {}
 
 @dataclass
 class Encoded:
-    """Instructions as the kernels read them; floats in the precision of the run."""
+    """Instructions as the kernels read them.
 
-    code: np.ndarray
-    runs: np.ndarray
-    constants: np.ndarray
-    operands: np.ndarray
-    coefficients: np.ndarray
-    index: np.ndarray
-    scratch_rows: int
-    weights: int
+    The columns of `code`, a row for each instruction:
+
+        0        which operation, a number of kernels.OPERATIONS
+        1, 2     the first row of storage that it makes, and how many
+        3, 4     its sums: from and to which row of `runs`
+        5 to 7   of a load: where in `index` the places of its numbers stand (a negative one is a constant, counted from
+                 the end); of a pick: how many candidates, then where their rows and the choosing integers stand, or, of
+                 a pick of parameters, strides, first places and integers; of a product: rows, columns, terms
+        8 to 10  of a product: the place of its first parameter, and the steps to the next row and to the next term
+        11       or where in `index` all of its parameters stand, if they lie irregularly or have a factor; else -1
+        12, 13   of a product: the row of its first operand or, where that is -1, where in `index` all of them stand
+        14       the place in `constants` of an exponent or of a product's factor; else -1
+    """
+
+    code: np.ndarray  # [instructions, 15]
+    runs: np.ndarray  # [runs, 7]: sums alike that lie in a row; see groups.py
+    constants: np.ndarray  # floats: of each run; then exponents, factors and loaded constants, counted from the end
+    operands: np.ndarray  # [terms, 2]: the rows of the first sum of each run
+    coefficients: np.ndarray  # a float for each term
+    index: np.ndarray  # places that do not lie regularly
+    scratch_rows: int  # rows that gathered operands of a product need at most
+    weights: int  # parameters that gathered ones of a product need at most
 
 
 class Program:

@@ -388,9 +388,9 @@ HOSTILE = {
     "a JSON file of empty lists": ("config.json", b'{"a":[' + b"[]," * 1_300_000 + b"[]]}"),
     "a long list in the tokenizer": ("tokenizer.json", b'{"model":[' + b"{}," * 1_300_000 + b"{}]}"),
     "a header of empty lists": ("model.safetensors", b'{"a":[' + b"[]," * 5_000_000 + b"[]]}"),
-    "metrics that are one line": ("metrics.csv", b"0" * 300_000_000),
+    "metrics that are one line": ("metrics.csv", b"0" * 260_000_000),
     "metrics that are commas": ("metrics.csv", b"," * 100_000_000),
-    "a text that is not the run's": ("text.txt", b"a" * 300_000_000),
+    "a text that is not the run's": ("text.txt", b"a" * 260_000_000),
 }
 
 
@@ -398,6 +398,8 @@ HOSTILE = {
 @pytest.mark.parametrize("with_checkpoint", [True, False])
 @pytest.mark.parametrize(("name", "content"), HOSTILE.values(), ids=HOSTILE.keys())
 def test_no_file_makes_loading_take_much_memory(run, name, content, with_checkpoint):
+    if not with_checkpoint and name in ("metrics.csv", "text.txt"):
+        pytest.skip("is read with a checkpoint only")
     if name == "model.safetensors":
         content = len(content).to_bytes(8, "little") + content
     (run.directory / name).write_bytes(content)

@@ -71,10 +71,10 @@ def config_json(origin: Origin) -> dict[str, Any]:
     }
 
 
-def tokenizer_json(vocabulary: str, documents: str) -> dict[str, Any]:
+def tokenizer_json(origin: Origin) -> dict[str, Any]:
     """A tokenizer of the library `tokenizers` whose tokens are the characters: nothing is normalised or left out."""
-    newline = vocabulary.index(BOUNDARY)
-    lines = documents == "lines"
+    newline = origin.vocabulary.index(BOUNDARY)
+    lines = origin.documents == "lines"
     special = {"special": True, "normalized": False, "single_word": False, "lstrip": False, "rstrip": False}
     begins = {"SpecialToken": {"id": BOUNDARY, "type_id": 0}}
     first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
@@ -96,7 +96,7 @@ def tokenizer_json(vocabulary: str, documents: str) -> dict[str, Any]:
         "decoder": {"type": "Fuse"},
         "model": {
             "type": "WordLevel",
-            "vocab": {character: i for i, character in enumerate(vocabulary)},
+            "vocab": {character: i for i, character in enumerate(origin.vocabulary)},
             "unk_token": "<unknown>",  # not in the vocabulary: an unknown character is an error
         },
     }
@@ -135,7 +135,7 @@ def json_files(origin: Origin) -> dict[str, bytes]:
     """The JSON files of a model by their names."""
     return {
         "config.json": to_json(config_json(origin)),
-        "tokenizer.json": to_json(tokenizer_json(origin.vocabulary, origin.documents)),
+        "tokenizer.json": to_json(tokenizer_json(origin)),
         "tokenizer_config.json": to_json(tokenizer_config_json(origin)),
         "generation_config.json": to_json(generation_config_json(origin)),
     }

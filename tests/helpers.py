@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from microgpt.checkpoint import Checkpoint, Origin, Validated, save_checkpoint
+from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.hugging_face import write_model
 from microgpt.parameters import Arrays, flatten, parameter_shapes
@@ -132,3 +135,22 @@ def make_run(directory: Path, documents: str = "lines", config: GPTConfig = TINY
     save_checkpoint(directory, checkpoint)
     write_model(directory, checkpoint)
     return load_run(directory)
+
+
+# Any JSON value, and the settings of tests that write files for each example.
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["\n", "a"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+quickly = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def loads_or_is_refused(load: Any, directory: Path) -> None:
+    """Loading ends well or in a complaint of one line; anything else that it raises is an error of the test."""
+    complaint = ""
+    try:
+        load(directory)
+    except InputError as error:
+        complaint = str(error)
+    assert "\n" not in complaint

@@ -2,14 +2,11 @@
 
 import hashlib
 import json
-import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from helpers import TINY, make_checkpoint
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -274,53 +271,3 @@ def test_a_description_that_makes_no_sense_is_named(tmp_path, state, expected):
     path, _ = saved(tmp_path)
     forge(path, state=state)
     assert expected in refusal(tmp_path)
-
-
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=8,
-)
-quickly = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@quickly
-@given(key=st.sampled_from(["step", "config", "best", "unplanned", "settings", "vocabulary", "origin"]), value=anything)
-def test_any_description_loads_or_is_refused(tmp_path, key, value):
-    path, _ = saved(tmp_path)
-    forge(path, state={key: value})
-    complaint = ""
-    try:
-        load_checkpoint(tmp_path)
-    except InputError as error:
-        complaint = str(error)
-    assert "\n" not in complaint
-
-
-@quickly
-@given(content=st.binary(max_size=200))
-def test_any_bytes_are_refused(tmp_path, content):
-    path, _ = saved(tmp_path)
-    path.write_bytes(content)
-    assert path.name in refusal(tmp_path)
-
-
-@quickly
-@given(header=anything)
-def test_any_header_is_refused(tmp_path, header):
-    path, _ = saved(tmp_path)
-    described = json.dumps(header).encode()
-    path.write_bytes(len(described).to_bytes(8, "little") + described + bytes(64))
-    assert path.name in refusal(tmp_path)
-
-
-# Writing
-
-
-def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
-    events = []
-    fsync, rename = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: events.append("synced") or fsync(fd))
-    monkeypatch.setattr(os, "replace", lambda *paths: events.append("named") or rename(*paths))
-    saved(tmp_path)
-    assert events == ["synced", "named", "synced"]  # the file, then its name, then the directory

@@ -175,8 +175,6 @@ def sources() -> dict[str, dict[str, str]]:
         "cross_entropy": lines_of(functions.cross_entropy),
         "backward": lines_of(Value.backward, "for node in reversed", "for made_of, derivative", "made_of.grad +="),
         "adam": lines_of(adam.adam, "m =", "v =", "m_hat =", "v_hat =", "parameter = parameter"),
-        "dot": lines_of(functions.dot),
-        "linear": lines_of(functions.linear),
     }
 
 

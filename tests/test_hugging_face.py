@@ -144,7 +144,7 @@ def test_the_pipeline_draws_from_all_characters(tmp_path):
     torch.manual_seed(0)
     config = GPTConfig(80, 2, 2, 1, 1)
     checkpoint = make_checkpoint(config, "stream", vocabulary="\n" + "".join(chr(0x4E00 + i) for i in range(79)))
-    alike = replace(checkpoint.best, parameters=0 * checkpoint.best.parameters)
+    alike = replace(checkpoint.best, parameters=checkpoint.best.parameters / 50)  # nearly alike, but no two the same
     write_model(tmp_path, replace(checkpoint, best=alike))
     texts = written(tmp_path, chr(0x4E00), num_return_sequences=2000)
     assert len({text[1] for text in texts}) > 75  # transformers by itself would take the likeliest 50

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import TINY, make_checkpoint
+from helpers import TINY, any_json, loads_or_is_refused, make_checkpoint, quickly
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -271,3 +274,40 @@ def test_a_description_that_makes_no_sense_is_named(tmp_path, state, expected):
     path, _ = saved(tmp_path)
     forge(path, state=state)
     assert expected in refusal(tmp_path)
+
+
+@quickly
+@given(key=st.sampled_from(["step", "config", "best", "unplanned", "settings", "vocabulary", "origin"]), value=any_json)
+def test_any_description_loads_or_is_refused(tmp_path, key, value):
+    path, _ = saved(tmp_path)
+    forge(path, state={key: value})
+    loads_or_is_refused(load_checkpoint, tmp_path)
+
+
+@quickly
+@given(content=st.binary(max_size=200))
+def test_any_bytes_are_refused(tmp_path, content):
+    path, _ = saved(tmp_path)
+    path.write_bytes(content)
+    assert path.name in refusal(tmp_path)
+
+
+@quickly
+@given(header=any_json)
+def test_any_header_is_refused(tmp_path, header):
+    path, _ = saved(tmp_path)
+    described = json.dumps(header).encode()
+    path.write_bytes(len(described).to_bytes(8, "little") + described + bytes(64))
+    assert path.name in refusal(tmp_path)
+
+
+# Writing
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    events = []
+    fsync, rename = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: events.append("synced") or fsync(fd))
+    monkeypatch.setattr(os, "replace", lambda *paths: events.append("named") or rename(*paths))
+    saved(tmp_path)
+    assert events == ["synced", "named", "synced"]  # the file, then its name, then the directory

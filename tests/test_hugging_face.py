@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import TINY, as_lists, assert_close, make_checkpoint, make_run
+from helpers import TINY, any_json, as_lists, assert_close, loads_or_is_refused, make_checkpoint, make_run, quickly
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import save_file as save_torch_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
@@ -17,7 +19,7 @@ from transformers.utils import logging
 from microgpt.checkpoint import checkpoints, save_checkpoint
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig, empty_cache, gpt
-from microgpt.hugging_face import restore_model, write_model
+from microgpt.hugging_face import read_model, restore_model, write_model
 from microgpt.run_directory import load_run
 from microgpt.sampling import Choice, probabilities, sample
 
@@ -339,3 +341,44 @@ def test_a_model_of_ours_with_a_flipped_bit_is_refused(model):
     for i in range(8 + int.from_bytes(content[:8], "little"), len(content), 7):
         path.write_bytes(content[:i] + bytes([content[i] ^ 1 << i % 8]) + content[i + 1 :])
         assert "model.safetensors" in refusal(model)
+
+
+JSON_KEYS = [
+    ("config.json", key) for key in ("model_type", "n_embd", "n_inner", "layer_norm_epsilon", "tie_word_embeddings")
+] + [("tokenizer.json", key) for key in ("model", "added_tokens", "pre_tokenizer", "normalizer", "post_processor")]
+
+
+@quickly
+@given(key=st.sampled_from(JSON_KEYS), value=any_json)
+def test_any_json_loads_or_is_refused(model, key, value):
+    name, entry = key
+    before = (model / name).read_bytes()
+    change_json(model, name, **{entry: value})
+    loads_or_is_refused(load_run, model)
+    (model / name).write_bytes(before)
+
+
+@quickly
+@given(vocab=st.dictionaries(st.text(max_size=2), st.integers(-1, 6) | any_json, max_size=6))
+def test_any_vocabulary_loads_or_is_refused(model, vocab):
+    change_json(model, "tokenizer.json", model={"type": "WordLevel", "vocab": vocab})
+    loads_or_is_refused(load_run, model)
+
+
+@quickly
+@given(name=st.sampled_from(["config.json", "tokenizer.json", "model.safetensors"]), content=st.binary(max_size=300))
+def test_any_bytes_are_refused(model, name, content):
+    before = (model / name).read_bytes()
+    (model / name).write_bytes(content)
+    assert name in refusal(model)
+    (model / name).write_bytes(before)
+
+
+@pytest.mark.parametrize("content", [b"[" * 4_000_000, b"[" * 4_000_001, b'{"a":' * 700_000, b"[{}," * 900_000 + b"1]"])
+def test_absurd_json_is_refused_within_bounds(model, content):
+    (model / "config.json").write_bytes(content)
+    assert "config.json" in refusal(model)
+
+
+def test_read_model_gives_the_parameters_in_gpt_2s_order(model):
+    assert list(read_model(model)[3]) == list(make_checkpoint().named(make_checkpoint().parameters))

@@ -1,4 +1,4 @@
-"""What several tests need: comparison with PyTorch, and small models."""
+"""What several tests need: comparison with PyTorch and between the engines, and small models."""
 
 import hashlib
 from pathlib import Path
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from microgpt.checkpoint import Checkpoint, Origin, Validated, save_checkpoint
+from microgpt.engine import map_arrays, value_and_grad
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.hugging_face import write_model
@@ -66,6 +67,26 @@ def assert_like_torch(ours: Any, theirs: Any, *inputs: Any) -> None:
     their_result.backward()
     for value, tensor in zip(values, tensors, strict=True):
         assert_close(gradients_of(value), tensor.grad)
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The arrays in a nesting of dicts and lists, in order."""
+    found: list[Any] = []
+    map_arrays(found.append, tree)
+    return found
+
+
+def assert_equal_engines(function: Any, params: Any, *arguments: Any, **options: Any) -> None:
+    """The same loss, and gradients of the same nesting, shapes, types and numbers."""
+    expected, expected_gradients = value_and_grad(function, "scalar")(params, *arguments)
+    found, gradients = value_and_grad(function, "compiled", **options)(params, *arguments)
+    assert abs(found - expected) <= 1e-12 * max(1.0, abs(expected))
+    pairs = []
+    map_arrays(lambda a, b: pairs.append((np.asarray(a), np.asarray(b))), expected_gradients, gradients)
+    assert len(pairs) == len(leaves(gradients))
+    for a, b in pairs:
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        assert np.abs(a - b).max(initial=0.0) <= 1e-10 * np.abs(a).max(initial=0.0) + 1e-12
 
 
 def random_parameters(config: GPTConfig, seed: int = 0) -> Arrays:

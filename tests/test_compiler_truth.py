@@ -5,10 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from helpers import assert_equal_engines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microgpt.engine import evaluate, map_arrays, value_and_grad
+from microgpt.engine import evaluate, value_and_grad
 from microgpt.functions import cross_entropy, dot, layer_norm, linear, softmax, tanh
 from microgpt.gpt import GPTConfig, loss
 from microgpt.parameters import flatten, initial_parameters, views
@@ -22,25 +23,6 @@ X = np.array([0.5, -1.5, 2.0])
 I3 = np.array([2, 0, 2])
 X3 = RNG.normal(size=(3, 3))
 X23 = RNG.normal(size=(5, 2, 3))
-
-
-def leaves(tree):
-    found = []
-    map_arrays(found.append, tree)
-    return found
-
-
-def assert_equal_engines(function, params, *arguments, **options):
-    """The same loss, and gradients of the same nesting, shapes, types and numbers."""
-    expected, expected_gradients = value_and_grad(function, "scalar")(params, *arguments)
-    found, gradients = value_and_grad(function, "compiled", **options)(params, *arguments)
-    assert abs(found - expected) <= 1e-12 * max(1.0, abs(expected))
-    pairs = []
-    map_arrays(lambda a, b: pairs.append((np.asarray(a), np.asarray(b))), expected_gradients, gradients)
-    assert len(pairs) == len(leaves(gradients))
-    for a, b in pairs:
-        assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        assert np.abs(a - b).max(initial=0.0) <= 1e-10 * np.abs(a).max(initial=0.0) + 1e-12
 
 
 def gpt_case(positions, batch, n_embd=8, n_layer=1, n_head=2, vocab_size=7, dtype=np.float64, noise=0.1):

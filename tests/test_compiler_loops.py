@@ -1,0 +1,1573 @@
+"""The compiled engine computes and does what the scalar engine does, whatever loops a function is written in."""
+
+import linecache
+import operator
+import traceback
+import types
+from collections import OrderedDict, deque, namedtuple
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial, reduce, singledispatch, wraps
+from inspect import currentframe
+from itertools import accumulate, chain, count, groupby, pairwise, product, zip_longest
+from math import prod, sin, sqrt
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from helpers import assert_equal_engines
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from loop_programs import PRELUDE, Writer, difference, load, module, numbers, outcome, smallest
+
+from microgpt.compiler.record import RecordingError
+from microgpt.engine import value_and_grad
+from microgpt.functions import attention, dot, linear, softmax, tanh
+from microgpt.value import exp, largest, log, pick
+
+RNG = np.random.default_rng(0)
+PARAMS = {
+    "s": np.array(0.7),
+    "a": RNG.uniform(-1.5, 1.5, 4),
+    "b": RNG.uniform(-1.5, 1.5, 4),
+    "c": RNG.uniform(-1.5, 1.5, 3),
+    "m": RNG.uniform(-1.5, 1.5, (4, 3)),
+    "q": RNG.uniform(-1.5, 1.5, (3, 3)),
+}
+X = RNG.uniform(-1.5, 1.5, (2, 5))
+GRID = RNG.uniform(-1.5, 1.5, (2, 3, 4))
+TOKENS = RNG.integers(0, 4, (2, 3))
+TABLE = [0.5, -1.0, 2.0, 0.25, 1.5]
+
+
+def weighted(scalars):
+    """Their sum with the weights 1, 2, 3, ..., in a loop that no compiler has to understand."""
+    total, weight = 0, 1
+    for scalar in scalars:
+        total = total + weight * scalar
+        weight += 1
+    return total
+
+
+def loops_of(*functions):
+    """Parameters of a test for functions of (p, x, grid, tokens), by their names."""
+    return pytest.mark.parametrize("function", functions, ids=lambda function: function.__name__)
+
+
+# Comprehensions and generator expressions
+
+
+def elementwise(p, x, grid, tokens):
+    return weighted([tanh(a) * 2 - p["s"] for a in p["a"]])
+
+
+def nested(p, x, grid, tokens):
+    return weighted([weighted([tanh(a * b) for b in p["c"]]) for a in x])
+
+
+def nested_in_the_iterable(p, x, grid, tokens):
+    return weighted([b + p["s"] for b in [a * a for a in [exp(a) for a in x]]])
+
+
+def two_fors(p, x, grid, tokens):
+    return weighted([a * b + p["s"] for a in p["a"] for b in x])
+
+
+def a_later_for_uses_the_earlier(p, x, grid, tokens):
+    return weighted([tanh(b) * row[0] for row in grid for b in row[1:]])
+
+
+def sums_of_sums(p, x, grid, tokens):
+    return sum(sum(a * b for b in row) * row[0] for a, row in zip(p["a"], p["m"], strict=True))
+
+
+def sum_with_a_start(p, x, grid, tokens):
+    return sum((a * a for a in x), p["s"]) * sum([], p["s"]) * sum(x, start=2)
+
+
+def sum_of_lists(p, x, grid, tokens):
+    return weighted(sum([[a, a * p["s"]] for a in x], []))
+
+
+def sum_of_one(p, x, grid, tokens):
+    return sum(tanh(a) for a in x[:1]) * sum([p["s"]])
+
+
+def sum_of_nothing(p, x, grid, tokens):
+    return p["s"] * (1 + sum(a * a for a in x[5:])) + len([a for a in x[5:]]) + sum(())
+
+
+def all_calls(p, x, grid, tokens):
+    elements = tuple(a * p["s"] for a in x), list(a + 1 for a in x), dict((i, a * a) for i, a in enumerate(x))
+    return weighted(elements[0]) + weighted(elements[1]) * weighted(elements[2].values())
+
+
+def product_of_all(p, x, grid, tokens):
+    return prod(1 + a * 0.5 for a in p["a"]) * prod([b * b for b in x], start=p["s"])
+
+
+def joined_results(p, x, grid, tokens):
+    return weighted([a * 2 for a in x] + [a * a for a in p["a"]] + x + [1.5] + [p["s"]] * 3)
+
+
+def constants_only(p, x, grid, tokens):
+    return p["s"] * sum([i * 0.5 for i in range(4)]) + sum(0.25 for _ in range(3))
+
+
+def elements_unused(p, x, grid, tokens):
+    return weighted([p["s"] * p["c"][0] for _ in x]) + sum(p["s"] for _ in range(3))
+
+
+def one_scalar_many_times(p, x, grid, tokens):
+    y = tanh(p["s"])
+    return weighted([y for _ in x]) + weighted([[y, a][1] for a in x])
+
+
+@loops_of(
+    elementwise, nested, nested_in_the_iterable, two_fors, a_later_for_uses_the_earlier, sums_of_sums, sum_with_a_start,
+    sum_of_lists, sum_of_one, sum_of_nothing, all_calls, product_of_all, joined_results, constants_only,
+    elements_unused, one_scalar_many_times,
+)  # fmt: skip
+def test_comprehensions(function):
+    assert_equal_engines(function, PARAMS, X, GRID, TOKENS)
+
+
+# zip, enumerate, transposes
+
+
+def zip_of_equals(p, x, grid, tokens):
+    return weighted([a * b - c for a, b, c in zip(p["a"], p["b"], grid[0], strict=True)])
+
+
+def zip_of_unequals(p, x, grid, tokens):
+    return weighted([a * b for a, b in zip(p["c"], x)]) + dot([a for a, _ in zip(x, p["c"])], p["c"])
+
+
+def zip_of_nothing(p, x, grid, tokens):
+    return p["s"] + sum(a * b for a, b in zip(x[:0], p["a"])) + len(list(zip()))
+
+
+def zip_of_a_list_with_itself(p, x, grid, tokens):
+    return sum(a * b for a, b in zip(x, x, strict=True)) * sum(a * b for a, b in zip(x[1:], x[:-1], strict=True))
+
+
+def zip_with_a_range(p, x, grid, tokens):
+    return weighted([x[i] * a for i, a in zip(range(1, 5), p["a"], strict=True)])
+
+
+def zip_in_zip(p, x, grid, tokens):
+    return weighted([a * b + c for (a, b), c in zip(zip(p["a"], p["b"]), x)])
+
+
+def transposes(p, x, grid, tokens):
+    columns = [dot(column, p["a"]) for column in zip(*p["m"], strict=True)]
+    back = [list(row) for row in zip(*zip(*grid, strict=True), strict=True)]
+    return weighted(columns) + weighted([tanh(sum(row)) for row in back])
+
+
+def a_ragged_transpose(p, x, grid, tokens):
+    return weighted([sum(column) for column in zip(*[x, p["a"], p["c"]])])
+
+
+def a_matrix_product(p, x, grid, tokens):
+    rows = [[dot(row, column) for column in zip(*p["m"], strict=True)] for row in grid]
+    return weighted([sum(tanh(a) for a in row) for row in rows])
+
+
+def enumerated(p, x, grid, tokens):
+    return weighted([a * i + x[i] for i, a in enumerate(p["a"])]) + weighted([a * i for i, a in enumerate(x, 3)])
+
+
+def enumerated_pairs(p, x, grid, tokens):
+    return sum(a * b * (i + 1) for i, (a, b) in enumerate(zip(x, p["a"])))
+
+
+def unpacked(p, x, grid, tokens):
+    first, *others, last = x
+    return weighted([first * a - last for a in others]) + sum(a * rest[-1] for a, *rest in grid)
+
+
+@loops_of(
+    zip_of_equals, zip_of_unequals, zip_of_nothing, zip_of_a_list_with_itself, zip_with_a_range, zip_in_zip, transposes,
+    a_ragged_transpose, a_matrix_product, enumerated, enumerated_pairs, unpacked,
+)  # fmt: skip
+def test_several_lists_at_once(function):
+    assert_equal_engines(function, PARAMS, X, GRID, TOKENS)
+
+
+# Indices
+
+
+def index_of_a_range(p, x, grid, tokens):
+    return weighted([x[i] * p["a"][i] for i in range(4)])
+
+
+def neighbours(p, x, grid, tokens):
+    return weighted([x[i] * x[i - 1] for i in range(5)]) + weighted([x[i] - x[i + 1] for i in range(4)])
+
+
+def from_the_end(p, x, grid, tokens):
+    return weighted([x[-i] * p["a"][i] for i in range(4)]) + weighted([x[-i - 1] for i in range(5)])
+
+
+def reversed_indices(p, x, grid, tokens):
+    return weighted([x[4 - i] * a for i, a in enumerate(p["a"])]) + weighted([tanh(x[i]) for i in range(4, -1, -1)])
+
+
+def strides(p, x, grid, tokens):
+    return weighted([x[i] for i in range(0, 5, 2)]) + weighted([p["a"][2 * i] * x[i] for i in range(2)])
+
+
+def several_indices_make_one(p, x, grid, tokens):
+    return weighted([sum(p["a"][h * 2 + j] * x[j + h] for j in range(2)) for h in range(2)])
+
+
+def indices_of_two_lists(p, x, grid, tokens):
+    return weighted([grid[i][j] * p["m"][j][i] for i in range(3) for j in range(4)])
+
+
+def a_transpose_by_indices(p, x, grid, tokens):
+    return weighted([sum(p["m"][j][i] * p["a"][j] for j in range(4)) for i in range(3)])
+
+
+def a_diagonal(p, x, grid, tokens):
+    return weighted([p["q"][i][i] * p["c"][i] for i in range(3)]) + sum(p["q"][i][2 - i] for i in range(3))
+
+
+def a_triangle(p, x, grid, tokens):
+    rows = [[p["q"][i][j] * x[j] for j in range(i + 1)] for i in range(3)]
+    return weighted([sum(row) for row in rows]) + sum(x[i] * x[j] for i in range(5) for j in range(i))
+
+
+def a_window(p, x, grid, tokens):
+    return weighted([sum(x[i + j] * p["c"][j] for j in range(3)) for i in range(len(x) - 2)])
+
+
+def indices_from_a_list(p, x, grid, tokens):
+    order = [3, 0, 2, 2]
+    return weighted([x[i] for i in order]) + weighted([x[order[i]] * p["a"][i] for i in range(4)])
+
+
+def computed_indices(p, x, grid, tokens):
+    squares = [i * i for i in range(3)]
+    return weighted([x[squares[i]] for i in range(3)]) + weighted([x[(3 * i + 1) % 5] * x[i // 2] for i in range(5)])
+
+
+def indices_and_functions_of_integers(p, x, grid, tokens):
+    return weighted([x[min(i, 2)] * x[max(0, i - 1)] * x[abs(i - 2)] * x[divmod(i, 2)[1]] for i in range(5)])
+
+
+def the_index_as_a_number(p, x, grid, tokens):
+    return weighted([a * i + i / 3 - i**2 + sin(i) * a + TABLE[i] for i, a in enumerate(x)])
+
+
+def the_index_as_an_exponent(p, x, grid, tokens):
+    return sum(a**i for i, a in enumerate(x)) + sum((1 + p["s"] ** 2) ** (i / 2) for i in range(3))
+
+
+def the_index_within_functions(p, x, grid, tokens):
+    return weighted([exp(0.1 * i) * a for i, a in enumerate(x)]) + weighted(
+        [a * exp(-sqrt(i)) for i, a in enumerate(x)]
+    )
+
+
+def counts_serve_as_indices(p, x, grid, tokens):
+    return x[sum(1 for i in range(5) if i % 2)] * x[len([a for a in x]) - 1] * x[max(i % 3 for i in range(5))]
+
+
+def booleans_are_integers(p, x, grid, tokens):
+    return sum(a * (i > 2) for i, a in enumerate(x)) + sum(i == 3 for i in range(5)) * x[True]
+
+
+def slices(p, x, grid, tokens):
+    parts = [x[1:], x[:-1], x[::2], x[::-1], x[-3:], x[-2::-1], x[1:4:2], x[3:1], x[-100:100], x[4:0:-2]]
+    return weighted([weighted([a * p["s"] for a in part]) for part in parts])
+
+
+def slices_by_an_index(p, x, grid, tokens):
+    heads = [p["a"][h * 2 : (h + 1) * 2] for h in range(2)]
+    return weighted([dot(head, x[:2]) for head in heads]) + weighted([sum(x[: i + 1]) for i in range(5)])
+
+
+def slices_by_slice_objects(p, x, grid, tokens):
+    head = slice(1, 3)
+    return weighted([dot(row[head], x[head]) for row in grid]) + sum(p["a"][slice(None, None, -1)][head])
+
+
+def picks_in_a_loop(p, x, grid, tokens):
+    rows = [pick(p["m"], token) for token in tokens]
+    return weighted([tanh(a) for row in rows for a in row]) + sum(pick(x, t) * pick(p["a"], t) for t in tokens)
+
+
+def picks_among_what_a_loop_made(p, x, grid, tokens):
+    return pick([tanh(a * p["s"]) for a in p["a"]], tokens[0]) * sum(p["a"][t] for t in tokens[1:])
+
+
+def largest_in_a_loop(p, x, grid, tokens):
+    return weighted([a * largest([a, p["s"], 0.1]) for a in x]) + sum(largest(row) * row[0] for row in grid)
+
+
+def largest_over_a_loop(p, x, grid, tokens):
+    return sum(softmax([a * b for a, b in zip(x, p["a"], strict=False)])[:2]) + largest([a * a for a in x]) * p["s"]
+
+
+@loops_of(
+    index_of_a_range, neighbours, from_the_end, reversed_indices, strides, several_indices_make_one,
+    indices_of_two_lists, a_transpose_by_indices, a_diagonal, a_triangle, a_window, indices_from_a_list,
+    computed_indices, indices_and_functions_of_integers, the_index_as_a_number, the_index_as_an_exponent,
+    the_index_within_functions, counts_serve_as_indices, booleans_are_integers, slices, slices_by_an_index,
+    slices_by_slice_objects, picks_in_a_loop, picks_among_what_a_loop_made, largest_in_a_loop, largest_over_a_loop,
+)  # fmt: skip
+def test_indices(function):
+    assert_equal_engines(function, PARAMS, X, GRID, TOKENS)
+
+
+# Decisions by plain integers, lengths and identities
+
+
+def the_first_is_another(p, x, grid, tokens):
+    total = 0
+    for i, a in enumerate(x):
+        if i == 0:
+            total = a * p["s"]
+        else:
+            total = total * 0.5 + tanh(a)
+    return total
+
+
+def conditional_expressions(p, x, grid, tokens):
+    return weighted([a if i % 2 else b * b for i, (a, b) in enumerate(zip(x, p["a"], strict=False))])
+
+
+def conditions_in_a_comprehension(p, x, grid, tokens):
+    odd = [a * i for i, a in enumerate(x) if i % 2]
+    return (
+        weighted(odd)
+        + sum(a for i, a in enumerate(x) if i != 1 if i < 4)
+        + len([i for i in range(9) if i not in (2, 5)])
+    )
+
+
+def conditions_on_the_length(p, x, grid, tokens):
+    ragged = [x, [], p["a"], x[:1]]
+    return weighted([a for row in ragged if len(row) > 1 for a in row]) + sum(row[0] for row in ragged if row)
+
+
+def any_and_all(p, x, grid, tokens):
+    weight = any(i == 3 for i in range(5)) + 2 * all(len(row) == 4 for row in grid) + 4 * any(row is x for row in grid)
+    return p["s"] * weight + (x[0] if all(i < 3 for i in range(5)) else x[1])
+
+
+def minima_and_maxima_of_integers(p, x, grid, tokens):
+    return x[max(i * i % 5 for i in range(5))] * x[min((abs(i - 2) for i in range(5)), default=3)]
+
+
+def sorted_by_integers(p, x, grid, tokens):
+    return weighted([x[i] for i in sorted(range(5), key=lambda i: -i * i % 3)])
+
+
+def sorted_elements_by_place(p, x, grid, tokens):
+    order = {id(a): -i for i, a in enumerate(x)}
+    return weighted(sorted(x, key=lambda a: order[id(a)]))
+
+
+def identities(p, x, grid, tokens):
+    others = [a * b for a in p["a"] for b in p["a"] if a is not b]
+    return weighted(others) + sum(a is p["a"][2] for a in p["a"]) * p["s"]
+
+
+def identities_of_results(p, x, grid, tokens):
+    doubled = [a * 2 for a in x]
+    return (
+        p["s"] * sum(1 + (a is b) for a in doubled for b in doubled) + x[[a is doubled[3] for a in doubled].index(True)]
+    )
+
+
+def elements_are_distinct(p, x, grid, tokens):
+    made = [tanh(a) for a in p["a"]]
+    return p["s"] * len(set(made)) * len({id(a) for a in made}) * len({*made, *made})
+
+
+def elements_as_keys(p, x, grid, tokens):
+    made = [a * p["s"] for a in p["a"]]
+    place = {a: i for i, a in enumerate(made)}
+    return sum(x[place[a]] * a for a in reversed(made)) + (made[1] in place) * p["s"] + (made[2] in {made[2]})
+
+
+def lengths_and_types(p, x, grid, tokens):
+    made = [a * 2 for a in x]
+    kinds = (
+        isinstance(made, list) + 2 * isinstance(made[0], (list, tuple)) + 4 * all(isinstance(i, int) for i in range(3))
+    )
+    return p["s"] * len(made) * kinds + len(grid) * len(grid[0]) + len(range(5)) + bool(made) + bool([a for a in x[9:]])
+
+
+def texts(p, x, grid, tokens):
+    names = [f"{i:02d}/{len(row)}" for i, row in enumerate(grid)]
+    return weighted([a * float(name[1]) for a, name in zip(x, names, strict=False)]) + len("".join(names)) * p["s"]
+
+
+def texts_of_elements(p, x, grid, tokens):
+    shown = [f"{a}{a!r:>5}{str(a * 2)!s}" for a in p["a"]]
+    return p["s"] * len(shown) * sum(isinstance(text, str) and len(text) > 5 for text in shown)
+
+
+def a_match_statement(p, x, grid, tokens):
+    total = p["s"]
+    for i, row in enumerate([x[:0], x[:1], x[:2], x]):
+        match row:
+            case []:
+                total = total + i
+            case [a]:
+                total = total * a
+            case [a, *rest]:
+                total = total + a * sum(rest) * i
+    return total
+
+
+@loops_of(
+    the_first_is_another, conditional_expressions, conditions_in_a_comprehension, conditions_on_the_length, any_and_all,
+    minima_and_maxima_of_integers, sorted_by_integers, sorted_elements_by_place, identities, identities_of_results,
+    elements_are_distinct, elements_as_keys, lengths_and_types, texts, texts_of_elements, a_match_statement,
+)  # fmt: skip
+def test_decisions(function):
+    assert_equal_engines(function, PARAMS, X, GRID, TOKENS)
+
+
+# Loops that carry something from one round to the next
+
+
+def mixed_loops(p, x, grid, tokens):
+    state = [0.0] * 4
+    for row in grid:
+        state = [tanh(s * 0.5 + a * w) for s, a, w in zip(state, row, p["a"], strict=True)]
+        for i in range(2):
+            state[i] = state[i] + sum(a * (i + 1) for a in row)
+    return weighted(state)
+
+
+def a_growing_cache(p, x, grid, tokens):
+    keys, values, outputs = [], [], []
+    for row in grid:
+        keys.append([a * p["s"] for a in row])
+        values.append([a + b for a, b in zip(row, p["b"], strict=True)])
+        outputs += attention(row, keys, values)
+        outputs += attention(row[2:], [key[2:] for key in keys], [value[:2] for value in values])
+    return weighted(outputs)
+
+
+def a_sliding_cache(p, x, grid, tokens):
+    cache, total = deque(maxlen=2), 0
+    for i, a in enumerate(x):
+        cache.append([a, a * p["s"]])
+        total = total + sum(sum(entry) * (i + 1) for entry in cache)
+    return total
+
+
+def breaks_and_continues(p, x, grid, tokens):
+    total = p["s"]
+    for i, a in enumerate(x):
+        if i == 1:
+            continue
+        if i == 4:
+            break
+        total = total + a * i
+    else:
+        total = total * 100
+    for _ in range(2):
+        total = total * 0.5
+    else:
+        total = total + 1
+    return total
+
+
+def while_loops(p, x, grid, tokens):
+    total, i = p["s"], 0
+    while i < len(x):
+        total, i = tanh(total + x[i]), i + 2
+    while len(stack := x[i - 2 :]) > 1:
+        i += 1
+    return total * len(stack)
+
+
+def a_queue_that_grows_under_its_loop(p, x, grid, tokens):
+    queue = [p["s"], x[0]]
+    for a in queue:
+        if len(queue) < 6:
+            queue.append(tanh(a + x[1]))
+    return weighted(queue)
+
+
+def a_list_that_shrinks_under_its_loop(p, x, grid, tokens):
+    rest = list(x)
+    return weighted([a * rest.pop() for a in rest])
+
+
+def assigned_items(p, x, grid, tokens):
+    row = list(x)
+    for i in range(1, 5):
+        row[i] = tanh(row[i] + row[i - 1])
+    row[1:3] = [a * p["s"] for a in row[:3]]
+    row[::2] = row[-1:-4:-1]
+    del row[1]
+    row.insert(1, p["s"])
+    row.extend(a * 2 for a in x[:2])
+    row.reverse()
+    return weighted(row) + row.pop(0)
+
+
+def the_same_row_twice(p, x, grid, tokens):
+    matrix = [list(x)] * 2
+    matrix[0][1] = p["s"]
+    other = [a[:] for a in matrix]
+    other[1][0] = p["s"] * 2
+    return weighted(matrix[0] + matrix[1] + other[0] + other[1])
+
+
+def entries_of_dicts(p, x, grid, tokens):
+    sums = {}
+    for i, a in enumerate(x):
+        sums[i % 2] = sums.get(i % 2, 0) + a * i
+    sums.setdefault("new", p["s"])
+    return weighted(sums.values()) + weighted([sums[key] * 2 for key in sums if key != 0])
+
+
+def walrus(p, x, grid, tokens):
+    halves = [(half := a * 0.5) * half + p["s"] for a in x]
+    return weighted(halves) + half
+
+
+def a_walrus_that_carries(p, x, grid, tokens):
+    total = p["s"]
+    return weighted([total := tanh(total + a) for a in x]) + total
+
+
+def a_comprehension_that_appends_to_what_it_reads(p, x, grid, tokens):
+    seen = [p["s"]]
+    return weighted([seen.append(seen[-1] * 0.5 + a) or seen[-1] for a in x]) + sum(seen)
+
+
+def accumulated(p, x, grid, tokens):
+    return weighted(accumulate(x, lambda total, a: tanh(total + a))) + sum(accumulate(p["a"], operator.mul))
+
+
+def reduced(p, x, grid, tokens):
+    return reduce(lambda total, a: total * 0.5 + a, x, p["s"]) * reduce(operator.add, [a * a for a in x])
+
+
+@loops_of(
+    mixed_loops, a_growing_cache, a_sliding_cache, breaks_and_continues, while_loops, a_queue_that_grows_under_its_loop,
+    a_list_that_shrinks_under_its_loop, assigned_items, the_same_row_twice, entries_of_dicts, walrus,
+    a_walrus_that_carries, a_comprehension_that_appends_to_what_it_reads, accumulated, reduced,
+)  # fmt: skip
+def test_loops_that_carry_something(function):
+    assert_equal_engines(function, PARAMS, X, GRID, TOKENS)
+
+
+# Names: what a variable refers to, and when
+
+
+def shadowed(p, x, grid, tokens):
+    a = p["s"]
+    doubled = [a * 2 for a in x]
+    return weighted(doubled) * a + sum(sum(a for a in row) * a[0] for row in grid for a in [row])
+
+
+def shadowing_its_own_iterable(p, x, grid, tokens):
+    x = [x * 2 for x in x]
+    return weighted([x for x in [[x] for x in x] for x in x])
+
+
+def a_loop_variable_lives_on(p, x, grid, tokens):
+    for a in [b * 2 for b in x]:
+        pass
+    return a * p["s"]
+
+
+def late_bound_lambdas(p, x, grid, tokens):
+    late = [lambda y: y * a for a in x]
+    early = [lambda y, a=a: y * a for a in x]
+    return weighted([f(p["s"]) for f in late]) + weighted([f(p["s"]) for f in early])
+
+
+def late_bound_functions(p, x, grid, tokens):
+    functions = []
+    for i, a in enumerate(x):
+
+        def function(y):
+            return y * a + i
+
+        functions.append(function)
+    return weighted([f(p["s"]) for f in functions])
+
+
+def late_bound_indices(p, x, grid, tokens):
+    return weighted([f() for f in [lambda: x[i] for i in range(4)]])
+
+
+def a_generator_sees_later_changes(p, x, grid, tokens):
+    factor, row = p["s"], list(x)
+    generator = (a * factor for a in row)
+    factor = 3.0
+    row.append(p["c"][0])
+    row = []
+    return weighted(generator)
+
+
+def a_generator_is_consumed_once(p, x, grid, tokens):
+    generator = (tanh(a) for a in x)
+    first = next(generator)
+    return first * 2 + weighted(generator) + 10 * sum(generator) + next(generator, 5.0)
+
+
+def an_iterator_shared_by_two(p, x, grid, tokens):
+    iterator = iter(x)
+    pairs = [a * b for a, b in zip(iterator, iterator)]
+    other = iter(grid[0])
+    return weighted(pairs) + sum(a * next(other) for a in other) + len(list(iterator))
+
+
+def own_builtins(p, x, grid, tokens):
+    def sum(items):
+        return reduce(operator.mul, items)
+
+    def zip(a, b):
+        return [(b_i, 2.0) for b_i in b]
+
+    def range(n):
+        return [3, 0]
+
+    def enumerate(items):
+        return [(1, a) for a in items]
+
+    len, list = (lambda items: 2), (lambda items: items[:1])
+    y = weighted([a * b for a, b in zip(x, p["a"])]) + sum(a for a in x) + weighted([x[i] for i in range(5)])
+    return y + weighted([x[i] * a for i, a in enumerate(x)]) + len(x) * weighted(list(x))
+
+
+def builtins_as_arguments(p, x, grid, tokens, sum=max):
+    return sum(len(row) for row in grid) * p["s"]
+
+
+def a_class_body(p, x, grid, tokens):
+    class Row:
+        scale = p["s"]
+        items = [a * 2 for a in x]
+        total = sum(items) * scale
+
+    return Row.total * weighted(Row.items)
+
+
+def sees_its_own_names(p, x, grid, tokens):
+    row = [a * 2 for a in x]
+    return weighted(locals()["row"]) * len(TABLE) * ("dot" in globals())
+
+
+@loops_of(
+    shadowed, shadowing_its_own_iterable, a_loop_variable_lives_on, late_bound_lambdas, late_bound_functions,
+    late_bound_indices, a_generator_sees_later_changes, a_generator_is_consumed_once, an_iterator_shared_by_two,
+    own_builtins, builtins_as_arguments, a_class_body, sees_its_own_names,
+)  # fmt: skip
+def test_names(function):
+    assert_equal_engines(function, PARAMS, X, GRID, TOKENS)
+
+
+# Functions of all kinds, called from loops
+
+
+def mix(y, z=0.5, *others, share=0.3, **options):
+    return y * (1 - share) + z * share + sum(others) + options.get("bias", 0)
+
+
+def nested_functions(p, x, grid, tokens):
+    def outer(row):
+        def inner(a):
+            return tanh(a * p["s"]) + row[0]
+
+        return [inner(a) for a in row]
+
+    return weighted([sum(outer(row)) for row in grid])
+
+
+def lambdas(p, x, grid, tokens):
+    square, total = (lambda a: a * a), lambda row: sum(a * p["s"] for a in row)
+    return weighted([square(a) for a in x]) * total(x) * (lambda *row: sum(a + 1 for a in row))(*x)
+
+
+def two_lambdas_in_a_line(p, x, grid, tokens):
+    functions = {"a": lambda row: sum(a * 2 for a in row), "b": lambda row: sum(a * a for a in row)}
+    return functions["b"](x) + 10 * functions["a"](p["a"])
+
+
+def all_kinds_of_arguments(p, x, grid, tokens):
+    rows = [
+        [mix(a), mix(a, share=0.1), mix(a, p["s"], a, bias=a), mix(z=a, y=2.0), mix(*[a, a], **{"bias": a})] for a in x
+    ]
+    return weighted([weighted(row) for row in rows])
+
+
+def defaults_are_evaluated_once(p, x, grid, tokens):
+    def keep(a, kept=[]):
+        kept.append(a)
+        return sum(kept)
+
+    return weighted([keep(a) for a in x])
+
+
+def partials(p, x, grid, tokens):
+    return weighted([partial(mix, share=0.25)(a) for a in x]) + weighted(map(partial(mix, p["s"], bias=1.0), x))
+
+
+@dataclass
+class Layer:
+    weight: list
+    bias: object = 0.0
+
+    def __call__(self, row):
+        return [self.apply(a, i) for i, a in enumerate(row)]
+
+    def apply(self, a, i):
+        return tanh(a * self.weight[i] + self.bias)
+
+    @property
+    def total(self):
+        return sum(w * w for w in self.weight)
+
+    @staticmethod
+    def halves(row):
+        return [a * 0.5 for a in row]
+
+    @classmethod
+    def of(cls, row):
+        return cls([a + 1 for a in row])
+
+
+class Deeper(Layer):
+    def __call__(self, row):
+        return [a * 2 for a in super().__call__(row)]
+
+
+def objects(p, x, grid, tokens):
+    layers = [Layer(p["a"], p["s"]), Deeper(p["b"]), Layer.of(p["a"])]
+    row = x[:4]
+    for layer in layers:
+        row = layer(row)
+    return (
+        weighted(row)
+        + sum(layer.total for layer in layers)
+        + sum(Layer.halves(x))
+        + sum(map(layers[0], [x[:4]] * 2), [])[0]
+    )
+
+
+class Hidden:
+    def __init__(self, row):
+        self.__row = row
+        self.__calls = 0
+
+    def __iter__(self):
+        return (self.__scaled(a) for a in self.__row)
+
+    def __scaled(self, a):
+        self.__calls += 1
+        return a * self.__calls
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        return self.__row[i + 1] * 3
+
+
+def own_containers(p, x, grid, tokens):
+    row = Hidden(x)
+    total = weighted([a + 1 for a in row]) + weighted([row[i] * i for i in range(len(row))])
+    return total + sum(a * b for a, b in zip(row, p["a"])) + sum(a for a in row)
+
+
+class Odd(list):
+    def __iter__(self):
+        return (a * 5 for a in super().__iter__())
+
+    def __getitem__(self, i):
+        return super().__getitem__(i) if isinstance(i, slice) else super().__getitem__(-1 - i)
+
+
+def own_lists(p, x, grid, tokens):
+    row = Odd(x)
+    return weighted([a * 2 for a in row]) + weighted([row[i] for i in range(3)]) + weighted(row[1:]) + sum(row)
+
+
+def counted(function):
+    @wraps(function)
+    def wrapper(*arguments, **options):
+        wrapper.calls += 1
+        return function(*arguments, **options) * wrapper.calls
+
+    wrapper.calls = 0
+    return wrapper
+
+
+def tripled(function):
+    return wraps(function)(lambda *arguments: 3 * function(*arguments))
+
+
+def decorated(p, x, grid, tokens):
+    @counted
+    def scaled(a):
+        return sum(b * a for b in p["c"])
+
+    @tripled
+    @tripled
+    def summed(row):
+        return sum(a + 1 for a in row)
+
+    return weighted([scaled(a) for a in x]) + summed(x) + weighted([summed(row) for row in grid]) * scaled.calls
+
+
+@cache
+def remembered(a):
+    return a * a
+
+
+def functions_that_remember(p, x, grid, tokens):
+    return weighted([remembered(a) for a in p["a"] * 2]) * (remembered(p["a"][0]) is remembered(p["a"][0]))
+
+
+@singledispatch
+def kind(thing):
+    return thing * 2
+
+
+@kind.register
+def _(thing: list):
+    return sum(kind(entry) for entry in thing)
+
+
+def functions_by_type(p, x, grid, tokens):
+    return kind(grid) + weighted([kind(row) for row in [x, p["a"], p["s"]]])
+
+
+def recursive(row):
+    return row[0] * 0.5 + recursive([a * 0.9 for a in row[1:]]) if row else 0
+
+
+def tree(row):
+    return tanh(row[0]) if len(row) == 1 else tree(row[: len(row) // 2]) + 0.5 * tree(row[len(row) // 2 :])
+
+
+def recursion(p, x, grid, tokens):
+    return recursive(x) + tree(p["a"]) + sum(tree(row) for row in grid)
+
+
+def every_other(row, step=2):
+    for i, a in enumerate(row):
+        if i % step == 0:
+            yield a * (i + 1)
+    return "done"
+
+
+def running(row):
+    total = yield row[0]
+    for a in row:
+        received = yield total * a
+        total = total + received
+    yield from (a * total for a in row)
+
+
+def generators(p, x, grid, tokens):
+    first = running(x)
+    sent = [next(first), first.send(p["s"]), first.send(2.0)]
+    return weighted(every_other(x)) + sum(a * b for a, b in zip(every_other(x), every_other(p["a"]))) + weighted(sent)
+
+
+def maps_and_filters(p, x, grid, tokens):
+    kept = filter(lambda i: i % 2 == 0, range(5))
+    return weighted(map(lambda a, b: a * b + p["s"], x, p["a"])) + weighted([x[i] for i in kept]) + sum(map(tanh, x))
+
+
+def iterators(p, x, grid, tokens):
+    chained = [a * p["s"] for a in chain(x, p["a"], *grid)]
+    steps = [a - b for a, b in pairwise(chained)] + [a * b for a, b in product(x[:2], p["a"])]
+    groups = [sum(x[i] for i in group) * key for key, group in groupby(range(5), lambda i: i // 2)]
+    return weighted(steps) + weighted(groups) + sum(a * b for a, b in zip_longest(x, p["a"], fillvalue=0.5))
+
+
+Pair = namedtuple("Pair", "first second")
+
+
+def records(p, x, grid, tokens):
+    pairs = [Pair(a, b) for a, b in zip(x, p["a"], strict=False)]
+    entries = OrderedDict((f"h.{i}", {"w": a, "b": p["s"]}) for i, a in enumerate(p["a"]))
+    total = sum(pair.first * second for pair, (_, second) in zip(pairs, pairs, strict=True))
+    return total + weighted([entries[f"h.{i}"]["w"] * a + entries[f"h.{i}"]["b"] for i, a in enumerate(x[:4])])
+
+
+@contextmanager
+def scaled_by(factor):
+    yield lambda row: [a * factor for a in row]
+
+
+def contexts(p, x, grid, tokens):
+    with scaled_by(p["s"]) as scale:
+        return weighted(scale(x)) + sum(sum(scale(row)) for row in grid)
+
+
+def arrays_of_objects(p, x, grid, tokens):
+    matrix = np.array([[a * p["s"] for a in row] for row in grid], dtype=object)
+    return weighted((matrix @ np.array(p["a"], dtype=object)).tolist()) + (matrix * matrix).sum()
+
+
+def global_functions_and_maps(p, x, grid, tokens):
+    hidden = [tanh(a) for a in linear(x[:4], p["m"], p["c"])]
+    return weighted(linear(hidden, [list(row) for row in zip(*p["m"], strict=True)], p["a"])) + weighted(
+        softmax(hidden)
+    )
+
+
+@loops_of(
+    nested_functions, lambdas, two_lambdas_in_a_line, all_kinds_of_arguments, defaults_are_evaluated_once,
+    partials, objects, own_containers, own_lists, decorated, functions_that_remember, functions_by_type, recursion,
+    generators, maps_and_filters, iterators, records, contexts, arrays_of_objects, global_functions_and_maps,
+)  # fmt: skip
+def test_functions_called_from_loops(function):
+    remembered.cache_clear()
+    assert_equal_engines(function, PARAMS, X, GRID, TOKENS)
+
+
+class Mean:
+    def __init__(self, scale):
+        self.scale = scale
+
+    def of_all(self, p, x):
+        return sum(a * p["s"] for a in x) * self.scale / len(x)
+
+
+LOSSES = {
+    "a partial": partial(lambda scale, p, x: sum(a * b for a, b in zip(x, p["a"], strict=False)) * scale, 3.0),
+    "an object": types.SimpleNamespace(loss=lambda p, x: sum(a * p["s"] for a in x)).loss,
+    "a callable object": type("Loss", (), {"__call__": lambda self, p, x: sum(a * p["s"] for a in x)})(),
+    "a bound method": Mean(2.0).of_all,
+    "a decorated function": tripled(lambda p, x: sum(a * p["s"] for a in x)),
+    "a function of all arguments": lambda *arguments: sum(a * arguments[0]["s"] for a in arguments[1]),
+    "a loop over the parameters": lambda p, x: sum(sum(p[name]) * x[0] for name in sorted(p) if name in "abc"),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_any_callable_may_be_the_loss(name):
+    assert_equal_engines(LOSSES[name], PARAMS, X)
+
+
+# Functions without a source, or with one that is not theirs
+
+SOURCE = """
+def loss(p, x):
+    rows = [[a * b for b in p["c"]] for a in x]
+    total = sum(sum(row) * (i + 1) for i, row in enumerate(rows))
+    return total + sum(f(a) for a, f in zip(x, [lambda y: y * p["s"], lambda y: y * y]))
+"""
+
+
+def executed(source, name="loss", filename="<string>"):
+    names = {}
+    exec(compile(source, filename, "exec"), names)
+    return names[name]
+
+
+def test_an_executed_function():
+    assert_equal_engines(executed(SOURCE), PARAMS, X)
+
+
+def test_an_evaluated_function():
+    assert_equal_engines(eval("lambda p, x: sum([a * b for a, b in zip(x, p['a'])])"), PARAMS, X)
+
+
+def test_a_function_built_from_code():
+    original = executed(SOURCE)
+    assert_equal_engines(types.FunctionType(original.__code__, {"sum": lambda items: list(items)[-1]}), PARAMS, X)
+
+
+def test_a_function_built_from_the_code_of_another_with_other_closures_and_defaults():
+    def make(scale):
+        def loss(p, x, power=2):
+            return sum(a**power * scale for a in x) * p["s"]
+
+        return loss
+
+    loss = make(2.0)
+    other = types.FunctionType(loss.__code__, globals(), "other", (3,), make(-5.0).__closure__)
+    assert_equal_engines(loss, PARAMS, X)
+    assert_equal_engines(other, PARAMS, X)
+    assert value_and_grad(loss)(PARAMS, X)[0] != value_and_grad(other)(PARAMS, X)[0]
+
+
+def test_a_file_that_changed_after_it_was_imported(tmp_path):
+    module = load(SOURCE, tmp_path)
+    Path(module.__file__).write_text(SOURCE.replace("(i + 1)", "(i + 2)").replace("a * b", "a - b"))
+    linecache.checkcache()
+    assert_equal_engines(module.loss, PARAMS, X)
+
+
+def test_a_file_that_is_gone(tmp_path):
+    module = load(SOURCE, tmp_path)
+    Path(module.__file__).unlink()
+    linecache.checkcache()
+    assert_equal_engines(module.loss, PARAMS, X)
+
+
+def test_a_file_that_says_something_else(tmp_path):
+    path = tmp_path / "other.py"
+    path.write_text("def loss(p, x):\n    return sum(a * 2 for a in x)\n" * 3)
+    assert_equal_engines(executed(SOURCE, filename=str(path)), PARAMS, X)
+
+
+def test_a_wrapper_is_not_what_it_wraps():
+    def inner(p, x):
+        return sum(a * p["s"] for a in x)
+
+    @wraps(inner)
+    def outer(p, x):
+        return sum(a * a * p["s"] for a in x)
+
+    assert_equal_engines(outer, PARAMS, X)
+    assert value_and_grad(outer)(PARAMS, X)[0] != value_and_grad(inner)(PARAMS, X)[0]
+
+
+def test_a_function_patched_after_its_first_run(monkeypatch):
+    def loss(p, x):
+        return sum(mix(a, p["s"]) for a in x)
+
+    assert_equal_engines(loss, PARAMS, X)
+    monkeypatch.setitem(globals(), "mix", lambda a, b: a * a * b)
+
+    def again(p, x):
+        return sum(mix(a, p["s"]) for a in x)
+
+    assert_equal_engines(again, PARAMS, X)
+
+
+# Side effects: exactly as often, and in the same order
+
+
+class Recorder:
+    """What the functions below do besides computing."""
+
+    def __init__(self):
+        self.log, self.kept, self.count, self.numbers = [], [], 0, count()
+        self.random, self.entries = Random(0), {}
+
+    def note(self, a, i):
+        self.log.append(i)
+        return a
+
+
+def appends(p, x, to):
+    return weighted([to.log.append(i) or a * p["s"] for i, a in enumerate(x)])
+
+
+def appends_in_a_called_function(p, x, to):
+    return sum(to.note(a * p["s"], i) for i, a in enumerate(x)) + sum(to.note(a, "x") for a in x)
+
+
+def appends_in_a_function_called_by_that(p, x, to):
+    def scaled(row):
+        return [to.note(a, len(row)) for a in row]
+
+    return weighted([sum(scaled(x[: i + 1])) * p["s"] for i in range(5)])
+
+
+def appends_elements(p, x, to):
+    doubled = [to.kept.append(a * p["s"]) or a for a in x]
+    return weighted(doubled) + weighted(to.kept) * len(to.kept)
+
+
+def appends_in_nested_loops(p, x, to):
+    return weighted([sum(to.note(a * b, (i, j)) for j, b in enumerate(p["c"])) for i, a in enumerate(x)])
+
+
+def appends_in_the_inner_loop_only(p, x, to):
+    return weighted([a * sum(to.note(1, i) for i in range(3)) for a in x]) + len(to.log) * p["s"]
+
+
+def appends_at_the_last_element_only(p, x, to):
+    return weighted([a * p["s"] if i < 4 else to.note(a, i) for i, a in enumerate(x)])
+
+
+def appends_in_a_condition(p, x, to):
+    return weighted([a * p["s"] for i, a in enumerate(x) if to.note(i % 2, i)])
+
+
+def appends_in_the_iterable(p, x, to):
+    return weighted([a * b for a in to.note(x, "x") for b in to.note(p["c"], "c")])
+
+
+def appends_in_a_generator(p, x, to):
+    def noted(row):
+        for i, a in enumerate(row):
+            to.log.append(("before", i))
+            yield a * p["s"]
+            to.log.append(("after", i))
+
+    return sum(to.note(a, "body") for a in noted(x)) + next(noted(x)) + sum(a for a, _ in zip(noted(x), range(2)))
+
+
+def generators_in_step(p, x, to):
+    doubled = (to.note(a * 2, "double") for a in x)
+    shifted = (to.note(a + p["s"], "shift") for a in doubled)
+    to.log.append("nothing yet")
+    return next(shifted) + sum(shifted)
+
+
+def stops_early(p, x, to):
+    found = any(to.note(i == 2, i) for i in range(5)), all(to.note(i < 1, -i) for i in range(5))
+    first = next(to.note(a, "next") for a in x)
+    return first * p["s"] * (1 + sum(found))
+
+
+def assigns_items(p, x, to):
+    row = [0.0] * 5
+    [operator.setitem(row, i, a * p["s"]) for i, a in enumerate(x)]
+    [row.__setitem__(0, row[0] + a) for a in x]
+    return weighted(row)
+
+
+def assigns_attributes(p, x, to):
+    def scaled(a):
+        to.count += 1
+        return a * to.count * p["s"]
+
+    return weighted([scaled(a) for a in x]) + to.count + sum(setattr(to, "count", i) or a for i, a in enumerate(x))
+
+
+def assigns_entries(p, x, to):
+    def kept(i, a):
+        to.entries[i % 2] = to.entries.get(i % 2, 0) + a
+        return to.entries[i % 2]
+
+    return weighted([kept(i, a) * p["s"] for i, a in enumerate(x)]) + weighted(to.entries.values())
+
+
+def assigns_slices(p, x, to):
+    row = [0.0]
+
+    def grow(a):
+        row[:0] = [a, a * p["s"]]
+        return len(row)
+
+    return weighted([a * grow(a) for a in x]) + weighted(row)
+
+
+def counts(p, x, to):
+    number = 0
+
+    def counted(a):
+        nonlocal number
+        number += 1
+        return a * number
+
+    return weighted([counted(a) for a in x]) * p["s"] + number
+
+
+def counts_globally(p, x, to):
+    global CALLS
+    CALLS = 0
+
+    def counted(a):
+        global CALLS
+        CALLS += 1
+        return a * CALLS
+
+    return weighted([counted(a) for a in x]) * p["s"] + CALLS
+
+
+def takes_from_an_iterator(p, x, to):
+    other = iter(p["a"])
+    return weighted([a * next(to.numbers) + next(other, 0.5) for a in x]) + next(to.numbers) * p["s"]
+
+
+def pops(p, x, to):
+    stack = list(x)
+    return weighted([a * stack.pop() for a in p["a"]]) + weighted(stack)
+
+
+def sends(p, x, to):
+    def means():
+        total, n = 0, 0
+        while True:
+            total, n = total + (yield total / max(n, 1)), n + 1
+
+    mean = means()
+    next(mean)
+    return weighted([mean.send(a * p["s"]) for a in x])
+
+
+def draws(p, x, to):
+    return weighted([a * p["s"] * to.random.random() for a in x]) + to.random.random()
+
+
+def drops_out(p, x, to):
+    return weighted([a * p["s"] * (to.random.random() < 0.5) for a in x]) + to.random.random()
+
+
+def draws_with_numpy(p, x, to):
+    rng = np.random.default_rng(0)
+    return weighted([a * p["s"] * rng.normal() for a in x]) + rng.normal()
+
+
+def prints(p, x, to):
+    return weighted([print("at", i, end=";") or a * p["s"] for i, a in enumerate(x)]) + sum(p["c"])
+
+
+def prints_in_a_function(p, x, to):
+    def shown(a):
+        print("seen")
+        return a * a
+
+    return sum(shown(a) for a in x) * sum(map(shown, p["c"]))
+
+
+def looks_at_the_calls(p, x, to):
+    def depth():
+        to.log.append(currentframe().f_code.co_name)
+        return 1.0
+
+    return weighted([a * depth() for a in x]) * p["s"]
+
+
+def makes_objects(p, x, to):
+    class Node:
+        made = 0
+
+        def __init__(self, a):
+            Node.made += 1
+            self.a, self.i = a, Node.made
+
+    return weighted([Node(a).a * Node.made for a in x]) + sum(node.i * node.a for node in [Node(a) for a in p["c"]])
+
+
+def sorts(p, x, to):
+    places = [2, 0, 1]
+
+    def sort(a):
+        places.sort(key=lambda i: (i * 2 + len(to.log)) % 3)
+        to.log.append(tuple(places))
+        return a * places[0]
+
+    return weighted([sort(a) for a in x]) * p["s"]
+
+
+def updates(p, x, to):
+    seen, entries, queue = set(), {}, deque(maxlen=2)
+    rows = [
+        (seen.add(i % 2), entries.update({i: a}), queue.appendleft(a * p["s"])) and len(seen) * a
+        for i, a in enumerate(x)
+    ]
+    return weighted(rows) + weighted(entries.values()) + weighted(queue)
+
+
+def deletes(p, x, to):
+    entries = {i: a * p["s"] for i, a in enumerate(x)}
+    return weighted([entries.pop(i) * len(entries) for i in range(4)]) + entries.popitem()[1]
+
+
+EFFECTS = [
+    appends, appends_in_a_called_function, appends_in_a_function_called_by_that, appends_elements,
+    appends_in_nested_loops, appends_in_the_inner_loop_only, appends_at_the_last_element_only, appends_in_a_condition,
+    appends_in_the_iterable, appends_in_a_generator, generators_in_step, stops_early, assigns_items, assigns_attributes,
+    assigns_entries, assigns_slices, counts, counts_globally, takes_from_an_iterator, pops, sends, draws, drops_out,
+    draws_with_numpy, prints, prints_in_a_function, looks_at_the_calls, makes_objects, sorts, updates, deletes,
+]  # fmt: skip
+
+
+def done(function, engine, capsys, x=X[:1]):
+    """What a function with side effects gives and does."""
+    to = Recorder()
+    loss, gradients = value_and_grad(lambda p, x: function(p, x, to), engine)(PARAMS, x)
+    left = to.count, len(to.kept), list(to.entries), next(to.numbers), to.random.random()
+    return loss, gradients, (to.log, left, capsys.readouterr().out)
+
+
+@loops_of(*EFFECTS)
+def test_side_effects_happen_as_often_and_in_the_same_order(function, capsys):
+    expected, expected_gradients, expected_traces = done(function, "scalar", capsys)
+    found, gradients, traces = done(function, "compiled", capsys)
+    assert traces == expected_traces
+    assert found == pytest.approx(expected, rel=1e-12)
+    for name in PARAMS:
+        np.testing.assert_allclose(gradients[name], expected_gradients[name], atol=1e-12, rtol=1e-10)
+
+
+# Errors
+
+
+class ExpectedError(Exception):
+    pass
+
+
+def raises_at_the_third(p, x, to):
+    def checked(a, i):
+        if i == 2:
+            raise ExpectedError(i)
+        return to.note(a, i)
+
+    return sum(checked(a, i) for i, a in enumerate(x)) * p["s"]
+
+
+def an_index_too_large(p, x, to):
+    return sum(to.note(x[i + 2], i) for i in range(5)) * p["s"]
+
+
+def an_entry_that_is_not_there(p, x, to):
+    return sum({0: a, 1: p["s"]}[to.note(i, i)] for i, a in enumerate(x))
+
+
+def a_division_by_zero(p, x, to):
+    return sum(a * (1 / to.note(3 - i, i)) for i, a in enumerate(x)) * p["s"]
+
+
+def lists_of_different_lengths(p, x, to):
+    return sum(to.note(a * b, 0) for a, b in zip(x, p["a"], strict=True))
+
+
+def wrong_unpacking(p, x, to):
+    return sum(a * b for a, b in [(p["s"], x[0]), (x[1], x[2], to.note(x[3], 0))])
+
+
+def a_name_that_is_not_there(p, x, to):
+    return sum(to.note(a, i) * missing if i == 3 else a for i, a in enumerate(x))
+
+
+def an_attribute_that_is_not_there(p, x, to):
+    return sum(to.note(a, 0).missing for a in x) * p["s"]
+
+
+def not_a_number(p, x, to):
+    return sum(to.note(a, i) * "two" for i, a in enumerate(x)) * p["s"]
+
+
+def an_assertion(p, x, to):
+    for i, a in enumerate(x):
+        assert to.note(i, i) < 3, "too many"
+    return p["s"]
+
+
+def an_iterator_that_ends(p, x, to):
+    other = iter(p["c"])
+    return weighted([to.note(a, 0) * next(other) for a in x])
+
+
+def an_iterator_that_ends_in_a_generator(p, x, to):
+    other = iter(p["c"])
+    return sum(to.note(a, 0) * next(other) for a in x)
+
+
+def endless_recursion(p, x, to):
+    def again(row):
+        return sum(again([a]) for a in row)
+
+    return again(x)
+
+
+@loops_of(
+    raises_at_the_third, an_index_too_large, an_entry_that_is_not_there, a_division_by_zero, lists_of_different_lengths,
+    wrong_unpacking, a_name_that_is_not_there, an_attribute_that_is_not_there, not_a_number, an_assertion,
+    an_iterator_that_ends, an_iterator_that_ends_in_a_generator, endless_recursion,
+)  # fmt: skip
+def test_errors_of_a_body_pass_through(function):
+    caught = {}
+    for engine in ("scalar", "compiled"):
+        to = Recorder()
+        with pytest.raises(Exception) as error:  # noqa: PT011
+            value_and_grad(lambda p, x, to=to: function(p, x, to), engine)(PARAMS, X[:1])
+        caught[engine] = error, to.log
+    (expected, expected_log), (found, log) = caught.values()
+    assert issubclass(found.type, expected.type)
+    assert log == expected_log
+    lines = [(entry.filename, entry.lineno) for entry in traceback.extract_tb(found.tb)]
+    last = [
+        (entry.filename, entry.lineno) for entry in traceback.extract_tb(expected.tb) if entry.filename == __file__
+    ][-1]
+    assert last in lines
+
+
+def test_errors_can_be_caught():
+    def loss(p, x):
+        kept = []
+        try:
+            kept += [a * TABLE[i + 2] for i, a in enumerate(x)]
+        except IndexError:
+            for i, a in enumerate(x):
+                try:
+                    kept.append(a * TABLE[i + 2])
+                except IndexError:
+                    kept.append(p["s"])
+                finally:
+                    kept.append(a)
+        return weighted(kept)
+
+    assert_equal_engines(loss, PARAMS, X)
+
+
+def line_of(text):
+    """The only line of this file that has this text and is marked with `# here`."""
+    with open(__file__, encoding="utf-8") as file:
+        (line,) = [n for n, line in enumerate(file, 1) if text in line and line.rstrip().endswith("# here")]
+    return line
+
+
+def decides(p, x):
+    rows = [[a * b for b in p["c"]] for a in x]
+    return sum([a if a else b for a, b in rows])  # here
+
+
+def decides_in_a_function(p, x):
+    def positive(a):
+        y = a * p["s"]
+        return y if bool(y) else 0.0  # here
+
+    return sum(positive(a) for a in x)
+
+
+def decides_on_several_lines(p, x):
+    return sum(
+        a * p["s"] * float(a * 3)  # here
+        for a in x
+    )
+
+
+def decides_in_a_for_statement(p, x):
+    total = 0
+    for a in x:
+        total = total + a
+        if total and p["s"]:  # here
+            total = total * 2
+    return total
+
+
+def takes_the_maximum(p, x):
+    return sum(a * max(a, p["s"]) for a in x)  # here
+
+
+def sorts_elements(p, x):
+    return sum(a * p["s"] for a in sorted([a * 4 for a in x]))  # here
+
+
+def counts_by_an_element(p, x):
+    return sum(p["s"] for a in x for _ in range(a))  # here
+
+
+def has_an_element_as_exponent(p, x):
+    return sum(p["s"] ** a for a in x)  # here
+
+
+def takes_an_absolute_value(p, x):
+    return weighted([p["s"] * abs(a + 1) for a in x])  # here
+
+
+RECORDING_ERRORS = {
+    decides: "a if a else b",
+    decides_in_a_function: "bool(y)",
+    decides_on_several_lines: "float(a * 3)",
+    decides_in_a_for_statement: "total and",
+    takes_the_maximum: "max(a, p",
+    sorts_elements: "sorted([a * 4",
+    counts_by_an_element: "range(a)",
+    takes_an_absolute_value: "abs(a + 1)",
+}
+
+
+@loops_of(*RECORDING_ERRORS)
+def test_what_cannot_be_recorded_in_a_loop_is_refused_at_its_line(function):
+    inputs = X[:, :2] if function is decides else X
+    params = PARAMS | {"c": PARAMS["c"][:2]}
+    with pytest.raises(RecordingError) as caught:
+        value_and_grad(function)(params, inputs)
+    assert f"test_compiler_loops.py:{line_of(RECORDING_ERRORS[function])}" in str(caught.value)
+
+
+def test_an_integer_used_as_a_number_in_a_loop_is_refused_at_its_line():
+    def loss(p, tokens):
+        return sum(p["a"][i] * (token + 7) for i, token in enumerate(tokens))  # here
+
+    with pytest.raises(RecordingError) as caught:
+        value_and_grad(loss)(PARAMS, TOKENS)
+    assert "the integer tokens[0] was used as a number" in str(caught.value)
+    assert f"test_compiler_loops.py:{line_of('(token + 7)')}" in str(caught.value)
+
+
+def test_an_integer_out_of_range_in_a_loop_is_named():
+    with pytest.raises(IndexError, match=r"tokens\[2\] is 9 in row 1"):
+        value_and_grad(lambda p, tokens: sum(p["a"][token] for token in tokens))(
+            PARAMS, np.array([[0, 1, 2], [3, 3, 9]])
+        )
+
+
+UNDEFINED = {
+    "one element": lambda p, x: sum(log(a) for a in x) * p,
+    "one element that nothing uses": lambda p, x: [log(a) for a in x] and p,
+    "one of a list of which the others are used": lambda p, x: sum([log(a) for a in x][:1]) * p,
+    "one power": lambda p, x: sum((a * p) ** 0.5 for a in x),
+}
+
+
+@pytest.mark.parametrize("name", UNDEFINED)
+def test_what_is_undefined_at_one_element_is_not_finite(name):
+    params, x = np.array(0.5), np.array([[1.0, 2.0, -3.0]])
+    with pytest.raises(ValueError, match=r"log|\*\*|domain"):
+        value_and_grad(UNDEFINED[name], "scalar")(params, x)
+    mean_loss, gradient = value_and_grad(UNDEFINED[name])(params, x)
+    assert not (np.isfinite(mean_loss) and np.isfinite(gradient))
+
+
+def test_what_no_round_of_a_loop_computes_is_not_undefined():
+    assert_equal_engines(lambda p, x: sum(log(a) for i, a in enumerate(x) if i < 2) * p, np.array(0.5), X**2 + 0.1)
+    assert_equal_engines(lambda p, x: p + sum(log(x[i] - 5) for i in range(0)), np.array(0.5), X)
+    assert_equal_engines(lambda p, x: sum(log(x[j]) for i in range(4) for j in range(i)) * p, np.array(0.5),
+                         np.array([[1.0, 2.0, 3.0, -1.0]]))  # fmt: skip
+
+
+# Generated programs
+
+
+def assert_same(writer, seed, batch, directory):
+    """A program does the same on both engines; if not, the fewest of its statements that show it are shown."""
+    arguments = numbers(seed, batch)
+
+    def differs(statements):
+        expected = outcome(module(statements), directory, "scalar", *arguments)
+        return difference(expected, outcome(module(statements), directory, "compiled", *arguments))
+
+    statements = writer.statements()
+    if differs(statements):
+        fewest = smallest(statements, differs)
+        pytest.fail(f"{differs(fewest)}\n{module(fewest)[len(PRELUDE) :]}")
+
+
+generated = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+seeds = st.integers(0, 2**32 - 1)
+
+
+@generated
+@given(seeds)
+def test_random_loops(tmp_path, seed):
+    assert_same(Writer(Random(seed)), seed, 2, tmp_path)
+
+
+@generated
+@given(seeds)
+def test_random_loops_without_source(seed):
+    assert_same(Writer(Random(seed)), seed, 2, None)
+
+
+@generated
+@given(seeds, st.booleans())
+def test_random_loops_with_side_effects(tmp_path, seed, has_source):
+    assert_same(Writer(Random(seed), effects=True), seed, 1, tmp_path if has_source else None)
+
+
+@generated
+@given(seeds, st.booleans())
+def test_random_loops_that_may_fail(tmp_path, seed, effects):
+    assert_same(Writer(Random(seed), effects, failing=True), seed, 1, tmp_path)

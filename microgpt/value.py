@@ -14,7 +14,8 @@ Value(data=-2.0, grad=0.0, operation='+')
 >>> a.grad, b.grad  # dc/da = b + 2a, dc/db = a
 (1.0, 2.0)
 
-Five operations know their derivative: `+`, `*`, `**`, `log` and `exp`. All else is composed of them.
+Five operations know their derivative: `+`, `*`, `**`, `log` and `exp`. All else is composed of them. A comparison
+such as `x > 0` only chooses, it is a plain True or False: `x * (x > 0)` lets x through where it is positive.
 """
 
 import math
@@ -108,6 +109,20 @@ class Value:
 
     def __rtruediv__(self, other: Any) -> "Value":
         return value(other) / self
+
+    # Comparisons are choices: True or False, which count as 1 or 0, with no gradient. (`==` asks for the same object.)
+
+    def __lt__(self, other: Any) -> bool:
+        return self.data < value(other).data
+
+    def __le__(self, other: Any) -> bool:
+        return self.data <= value(other).data
+
+    def __gt__(self, other: Any) -> bool:
+        return self.data > value(other).data
+
+    def __ge__(self, other: Any) -> bool:
+        return self.data >= value(other).data
 
     def backward(self) -> None:
         """Set the `grad` of everything that this value was made of: the derivative of this value to it.

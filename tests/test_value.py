@@ -152,6 +152,67 @@ def test_an_exponent_cannot_be_a_value_for_a_plain_base():
         2.0 ** Value(3.0)
 
 
+# Comparisons are choices
+
+COMPARISONS = [operator.lt, operator.le, operator.gt, operator.ge]
+
+
+@pytest.mark.parametrize(
+    ("x", "y"), [(1.0, 2.0), (2.0, 2.0), (3.0, -2.0), (0.0, -0.0), (math.nan, 1.0), (1.0, math.inf)]
+)
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_comparisons_are_those_of_the_numbers(comparison, x, y):
+    found = [comparison(a, b) for a, b in [(Value(x), Value(y)), (Value(x), y), (x, Value(y))]]
+    assert found == [comparison(x, y)] * 3
+    assert {type(result) for result in found} == {bool}
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: type(number).__name__)
+def test_every_plain_number_can_be_compared_with(number):
+    assert Value(3.0) > number
+    assert number < Value(3.0)
+    assert not Value(-3.0) >= number
+    assert not number <= Value(-3.0)
+
+
+@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda stranger: type(stranger).__name__)
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_other_types_cannot_be_compared_with(comparison, stranger):
+    with pytest.raises(TypeError, match=type(stranger).__name__):
+        comparison(Value(2.0), stranger)
+
+
+def test_equality_is_identity():
+    a, b = Value(2.0), Value(2.0)
+    assert a != b
+    assert a in [b, a]
+    assert len({a, b, a}) == 2
+
+
+CHOICES = {
+    "relu": (lambda v: v * (v > 0), torch.relu),
+    "leaky relu": (lambda v: v * (0.1 + 0.9 * (v > 0)), lambda t: torch.nn.functional.leaky_relu(t, 0.1)),
+    "abs": (lambda v: v * (v > 0) - v * (v < 0), torch.abs),
+    "clipping": (lambda v: v * (v > -1) * (v < 2) - 1 * (v <= -1) + 2 * (v >= 2), lambda t: t.clamp(-1, 2)),
+    "a hard gate": (lambda v: v.exp() * (v >= 0.5), lambda t: t.exp() * (t >= 0.5)),
+    "relu squared, of a product": (lambda v: (v * v * (v * v > v)) ** 2, lambda t: (t * t * (t * t > t)) ** 2),
+}
+
+
+@pytest.mark.parametrize("x", [-3.0, -0.5, 0.0, 0.7, 2.5])
+@pytest.mark.parametrize("name", CHOICES)
+def test_functions_with_choices_agree_with_pytorch(name, x):
+    ours, theirs = CHOICES[name]
+    assert_like_torch(ours, theirs, x)
+
+
+@pytest.mark.parametrize(("x", "y"), [(2.0, 3.0), (3.0, -2.0), (-1.0, -2.0)])
+def test_the_maximum_of_two_agrees_with_pytorch(x, y):
+    assert_like_torch(lambda a, b: a * (a > b) + b * (b >= a), torch.maximum, x, y)
+    assert_like_torch(lambda a, b: a if a > b else b, torch.maximum, x, y)
+    assert_like_torch(max, torch.maximum, x, y)
+
+
 # Backward
 
 

@@ -4,11 +4,16 @@ import linecache
 import operator
 import traceback
 import types
+import warnings
+from array import array
+from bisect import insort
 from collections import OrderedDict, deque, namedtuple
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial, reduce, singledispatch, wraps
+from heapq import heappush
 from inspect import currentframe
+from io import StringIO
 from itertools import accumulate, chain, count, groupby, pairwise, product, zip_longest
 from math import prod, sin, sqrt
 from pathlib import Path
@@ -22,7 +27,7 @@ from hypothesis import strategies as st
 from loop_programs import PRELUDE, Writer, difference, load, module, numbers, outcome, smallest
 
 from microgpt.compiler.record import RecordingError
-from microgpt.engine import value_and_grad
+from microgpt.engine import evaluate, map_arrays, value_and_grad
 from microgpt.functions import attention, dot, linear, softmax, tanh
 from microgpt.value import exp, largest, log, pick
 
@@ -432,6 +437,84 @@ def a_match_statement(p, x, grid, tokens):
     elements_are_distinct, elements_as_keys, lengths_and_types, texts, texts_of_elements, a_match_statement,
 )  # fmt: skip
 def test_decisions(function):
+    assert_equal_engines(function, PARAMS, X, GRID, TOKENS)
+
+
+# Elements that are no scalars, or not alike
+
+
+def elements_of_all_kinds(p, x, grid, tokens):
+    row = [x[0], 1.5, 2, p["s"], x[0] * p["s"], True, np.float64(0.5)]
+    return weighted([a * x[1] + 1 for a in row]) + weighted([tanh(a * p["s"]) for a in row])
+
+
+def elements_that_may_be_missing(p, x, grid, tokens):
+    row = [x[0], None, p["s"], None]
+    return weighted([0.5 if a is None else a * 2 for a in row]) + sum(a for a in row if a is not None)
+
+
+def lists_and_scalars(p, x, grid, tokens):
+    rows = [x, p["s"], [p["s"], [x[0]]]]
+    return weighted([sum(row) if isinstance(row, list) and len(row) > 2 else p["c"][0] for row in rows]) + rows[2][1][0]
+
+
+def plain_numbers_as_elements(p, x, grid, tokens):
+    decided = [a if w > 0.3 else a * a for a, w in zip(x, TABLE)]
+    counted = [a * round(w) + sin(w) * int(w * 4) for a, w in zip(x, TABLE)]
+    return weighted(decided) + weighted(counted) + sum(a * w for a, w in zip(x, TABLE)) + sum(TABLE) * p["s"]
+
+
+def pairs_of_integers(p, x, grid, tokens):
+    pairs = [(0, 1), (2, 3), (1, 1)]
+    return weighted([x[i] * grid[i][j] for i, j in pairs]) + sum(p["m"][j][i] * (i - j) for i, j in pairs)
+
+
+def names_as_elements(p, x, grid, tokens):
+    return weighted([sum(p[name]) * x[0] for name in ("a", "b", "c")]) + sum(len(p[name]) for name in "abc") * p["s"]
+
+
+def numpy_numbers_as_elements(p, x, grid, tokens):
+    scaled = [a * w for a, w in zip(x, np.array([0.5, -1.0, 2.0]))]
+    return weighted(scaled) + weighted([x[i] * i for i in np.arange(4)]) + sum(np.ones(3)) * p["s"]
+
+
+def dicts_as_elements(p, x, grid, tokens):
+    layers = [{"w": row, "scale": i + 1.0, "name": f"layer {i}"} for i, row in enumerate(grid)]
+    return weighted([dot(d["w"], d["w"]) * d["scale"] * len(d["name"]) for d in layers]) + sum(
+        a * b for d in layers for a, b in zip(*[d["w"], x])
+    )
+
+
+def functions_as_elements(p, x, grid, tokens):
+    functions = [tanh, exp, lambda a: a * a, Mean(0.5).scaled, partial(mix, share=0.5)]
+    return weighted([f(a) for f, a in zip(functions, x)]) + weighted(
+        [[f(a) for f in functions][i] for i, a in enumerate(x)]
+    )
+
+
+def elements_taken_apart(p, x, grid, tokens):
+    def spread(a, b, *rest):
+        return a * b + sum(rest)
+
+    rows = [spread(*row) + row[-1] * len(row) + dot(row[:2], (row + row)[-2:]) for row in grid]
+    return (
+        weighted(rows)
+        + weighted([a - d for a, _, _, d in grid])
+        + weighted([dot(row, row[1:] + row[:1]) for row in grid])
+    )
+
+
+def lists_are_compared_by_identity(p, x, grid, tokens):
+    same = ([a for a in x] == x) + 2 * (x[:2] == x[:2]) + 4 * ([row for row in grid] == grid) + 8 * (x[0] in x)
+    return same * p["s"] + x.index(x[0]) + sum([a for a in x] == x for _ in range(3))
+
+
+@loops_of(
+    elements_of_all_kinds, elements_that_may_be_missing, lists_and_scalars, plain_numbers_as_elements,
+    pairs_of_integers, names_as_elements, numpy_numbers_as_elements, dicts_as_elements, functions_as_elements,
+    elements_taken_apart, lists_are_compared_by_identity,
+)  # fmt: skip
+def test_elements(function):
     assert_equal_engines(function, PARAMS, X, GRID, TOKENS)
 
 
@@ -849,6 +932,39 @@ def functions_by_type(p, x, grid, tokens):
     return kind(grid) + weighted([kind(row) for row in [x, p["a"], p["s"]]])
 
 
+def in_a_list_of_its_own(a, i):
+    row = [a]
+    row.append(a * a)
+    row[0] = row[0] + i
+    for _ in range(2):
+        row.append(sum(row))
+    return row.pop() + len(row)
+
+
+def returned_early(a, i):
+    if i == 0:
+        return a
+    for j in range(10):
+        if j == i:
+            return a * j
+        a = a * 0.9
+    return a
+
+
+def guarded(a, i):
+    assert i >= 0
+    try:
+        return a * TABLE[i + 3]
+    except IndexError:
+        return a * 0.5
+    finally:
+        i = 7
+
+
+def functions_that_do_more_than_compute(p, x, grid, tokens):
+    return sum(weighted([f(a, i) for i, a in enumerate(x)]) for f in (in_a_list_of_its_own, returned_early, guarded))
+
+
 def recursive(row):
     return row[0] * 0.5 + recursive([a * 0.9 for a in row[1:]]) if row else 0
 
@@ -928,7 +1044,8 @@ def global_functions_and_maps(p, x, grid, tokens):
 
 @loops_of(
     nested_functions, lambdas, two_lambdas_in_a_line, all_kinds_of_arguments, defaults_are_evaluated_once,
-    partials, objects, own_containers, own_lists, decorated, functions_that_remember, functions_by_type, recursion,
+    partials, objects, own_containers, own_lists, decorated, functions_that_remember, functions_by_type,
+    functions_that_do_more_than_compute, recursion,
     generators, maps_and_filters, iterators, records, contexts, arrays_of_objects, global_functions_and_maps,
 )  # fmt: skip
 def test_functions_called_from_loops(function):
@@ -939,6 +1056,9 @@ def test_functions_called_from_loops(function):
 class Mean:
     def __init__(self, scale):
         self.scale = scale
+
+    def scaled(self, a):
+        return a * self.scale
 
     def of_all(self, p, x):
         return sum(a * p["s"] for a in x) * self.scale / len(x)
@@ -958,6 +1078,33 @@ LOSSES = {
 @pytest.mark.parametrize("name", LOSSES)
 def test_any_callable_may_be_the_loss(name):
     assert_equal_engines(LOSSES[name], PARAMS, X)
+
+
+RESULTS = {
+    "a list": lambda p, x, grid: [a * p["s"] for a in x],
+    "a matrix": lambda p, x, grid: [[a * b for b in p["c"]] for a in x],
+    "a transpose": lambda p, x, grid: [list(column) for column in zip(*grid, strict=True)],
+    "an input": lambda p, x, grid: grid[::-1],
+    "a dict": lambda p, x, grid: {f"row {i}": [a * 2 for a in row] for i, row in enumerate(grid)},
+    "a tuple": lambda p, x, grid: tuple(sum(row) for row in grid),
+    "three axes": lambda p, x, grid: [[[a * b * c for a in x] for b in p["c"]] for c in grid[0]],
+    "some of a list": lambda p, x, grid: [a * a for a in x][1:4:2],
+    "the same twice": lambda p, x, grid: ([a * a for a in x],) * 2,
+    "plain numbers among them": lambda p, x, grid: [a if i % 2 else i * 0.5 for i, a in enumerate(x)],
+    "nothing": lambda p, x, grid: [a for a in x[9:]],
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_results_of_loops_have_the_same_form(name):
+    expected = evaluate(RESULTS[name], "scalar")(PARAMS, X, GRID)
+    found = evaluate(RESULTS[name])(PARAMS, X, GRID)
+    pairs = []
+    map_arrays(lambda a, b: pairs.append((a, b)), {"": expected}, {"": found})
+    assert type(found) is type(expected)
+    for a, b in pairs:
+        assert a.shape == b.shape
+        np.testing.assert_allclose(b, a, rtol=1e-14)
 
 
 # Functions without a source, or with one that is not theirs
@@ -1272,12 +1419,148 @@ def deletes(p, x, to):
     return weighted([entries.pop(i) * len(entries) for i in range(4)]) + entries.popitem()[1]
 
 
+def closes_generators(p, x, to):
+    def guarded(row):
+        try:
+            for a in row:
+                to.log.append("open")
+                yield a * p["s"]
+        finally:
+            to.log.append("closed")
+
+    first = [next(guarded([a, a])) for a in x]
+    to.log.append("between")
+    generator = guarded(x)
+    return weighted(first) + next(generator) + (generator.close() or p["s"]) + sum(a for a in guarded(x[:2]))
+
+
+class Watched:
+    def __init__(self, row, to):
+        self.row, self.to = row, to
+
+    def __getitem__(self, i):
+        self.to.log.append(("item", i))
+        return self.row[i]
+
+    def __len__(self):
+        self.to.log.append("length")
+        return len(self.row)
+
+    def __getattr__(self, name):
+        self.to.log.append(name)
+        return len(name)
+
+    @property
+    def first(self):
+        self.to.log.append("property")
+        return self.row[0]
+
+    def __enter__(self):
+        self.to.log.append("enter")
+        return self.row
+
+    def __exit__(self, *_):
+        self.to.log.append("exit")
+
+
+def watched_containers(p, x, to):
+    row = Watched(x, to)
+    total = weighted([row[i] * i for i in range(len(row))]) + weighted([a * 2 for a in row]) + dot(row, row)
+    return total + sum(row.first * a for a in p["c"]) + sum(a * row.anything for a in p["c"]) + bool(row) * p["s"]
+
+
+def watched_contexts(p, x, to):
+    def entered(a):
+        with Watched([a, p["s"]], to) as row:
+            return sum(row)
+
+    return weighted([entered(a) for a in x])
+
+
+def extends_in_place(p, x, to):
+    seen = []
+
+    def keep(row, a):
+        row += [a]
+        row *= 1
+        return len(row) * a
+
+    return weighted([keep(seen, a * p["s"]) for a in x]) + weighted(seen)
+
+
+def changes_its_elements(p, x, to):
+    rows = [[a, p["s"]] for a in x]
+    sums = [row.append(row[0] * 2) or sum(row) for row in rows]
+    more = [[row.pop(0), row.extend(row[:1])][0] for row in rows]
+    return weighted(sums) + weighted(more) + weighted([sum(row) * len(row) for row in rows])
+
+
+def changes_an_array(p, x, to):
+    found = np.zeros(3)
+
+    def mark(a, i):
+        found[i % 3] += i
+        return a * found[i % 3]
+
+    total = weighted([mark(a, i) for i, a in enumerate(x)]) * p["s"]
+    to.log.append(found.tolist())
+    return total
+
+
+def changes_by_functions_in_c(p, x, to):
+    heap, stream, places, numbers = [], StringIO(), [0, 1, 2, 3], array("d")
+
+    def change(a, i):
+        heappush(heap, -i)
+        insort(places, i % 3)
+        stream.write(str(i))
+        numbers.append(i)
+        to.random.shuffle(places)
+        return a * places[0] * heap[0]
+
+    total = weighted([change(a, i) for i, a in enumerate(x)]) * p["s"] + sum(p["c"])
+    list(map(to.log.append, range(3)))
+    to.log.extend(i * i for i in range(2))
+    to.log += [heap, stream.getvalue(), places, numbers.tolist()]
+    return total
+
+
+def changes_by_reflection(p, x, to):
+    def change(a, i):
+        vars(to)["count"] = to.count + i
+        globals()["CALLS"] = i
+        exec("log.append('executed')", {"log": to.log})
+        return a * eval("to.count", {"to": to})
+
+    return weighted([change(a, i) for i, a in enumerate(x)]) * p["s"] + CALLS
+
+
+def remembers_calls(p, x, to):
+    @cache
+    def noted(i):
+        to.log.append(i)
+        return i + 1
+
+    return weighted([a * noted(i % 2) * noted(2) for i, a in enumerate(x)]) * p["s"]
+
+
+def warns(p, x, to):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        total = weighted([a * p["s"] * (warnings.warn(f"at {i}", stacklevel=1) is None) for i, a in enumerate(x)])
+    to.log += [str(warning.message) for warning in caught]
+    return total
+
+
+CALLS = 0
 EFFECTS = [
     appends, appends_in_a_called_function, appends_in_a_function_called_by_that, appends_elements,
     appends_in_nested_loops, appends_in_the_inner_loop_only, appends_at_the_last_element_only, appends_in_a_condition,
     appends_in_the_iterable, appends_in_a_generator, generators_in_step, stops_early, assigns_items, assigns_attributes,
     assigns_entries, assigns_slices, counts, counts_globally, takes_from_an_iterator, pops, sends, draws, drops_out,
     draws_with_numpy, prints, prints_in_a_function, looks_at_the_calls, makes_objects, sorts, updates, deletes,
+    closes_generators, watched_containers, watched_contexts, extends_in_place, changes_its_elements, changes_an_array,
+    changes_by_functions_in_c, changes_by_reflection, remembers_calls, warns,
 ]  # fmt: skip
 
 

@@ -26,7 +26,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loop_programs import PRELUDE, Writer, difference, load, module, numbers, outcome, smallest
 
-from microgpt.compiler.record import RecordingError
 from microgpt.engine import evaluate, map_arrays, value_and_grad
 from microgpt.functions import attention, dot, linear, softmax, tanh
 from microgpt.value import exp, largest, log, pick
@@ -1741,10 +1740,6 @@ def counts_by_an_element(p, x):
     return sum(p["s"] for a in x for _ in range(a))  # here
 
 
-def has_an_element_as_exponent(p, x):
-    return sum(p["s"] ** a for a in x)  # here
-
-
 def takes_an_absolute_value(p, x):
     return weighted([p["s"] * abs(a + 1) for a in x])  # here
 
@@ -1765,7 +1760,7 @@ RECORDING_ERRORS = {
 def test_what_cannot_be_recorded_in_a_loop_is_refused_at_its_line(function):
     inputs = X[:, :2] if function is decides else X
     params = PARAMS | {"c": PARAMS["c"][:2]}
-    with pytest.raises(RecordingError) as caught:
+    with pytest.raises(TypeError) as caught:
         value_and_grad(function)(params, inputs)
     assert f"test_compiler_loops.py:{line_of(RECORDING_ERRORS[function])}" in str(caught.value)
 
@@ -1774,7 +1769,7 @@ def test_an_integer_used_as_a_number_in_a_loop_is_refused_at_its_line():
     def loss(p, tokens):
         return sum(p["a"][i] * (token + 7) for i, token in enumerate(tokens))  # here
 
-    with pytest.raises(RecordingError) as caught:
+    with pytest.raises(TypeError) as caught:
         value_and_grad(loss)(PARAMS, TOKENS)
     assert "the integer tokens[0] was used as a number" in str(caught.value)
     assert f"test_compiler_loops.py:{line_of('(token + 7)')}" in str(caught.value)

@@ -1806,6 +1806,37 @@ def test_what_no_round_of_a_loop_computes_is_not_undefined():
                          np.array([[1.0, 2.0, 3.0, -1.0]]))  # fmt: skip
 
 
+def half_a_matrix(p, x):
+    """1 / 0 on the diagonal, and logarithms of negative numbers above it, if it had them."""
+    return sum(p * (x[i] - x[j]) ** -1 * log(x[i] - x[j]) for i in range(len(x)) for j in range(i))
+
+
+def half_a_matrix_row_by_row(p, x):
+    rows = [[log((a - b) * p) for b in x[:i]] for i, a in enumerate(x)]
+    return weighted([sum(row) for row in rows])
+
+
+def all_that_came_before(p, x):
+    seen, total = [], 0
+    for a in x:
+        total = total + sum((a - b) ** -0.5 * p for b in seen)
+        seen.append(a)
+    return total
+
+
+def all_but_itself(p, x):
+    return sum(log(((a - b) * p) ** 2) for i, a in enumerate(x) for j, b in enumerate(x) if i != j)
+
+
+def the_neighbours_that_there_are(p, x):
+    return weighted([log((x[i] - x[i - 1]) * p) if i > 0 else x[i] * p for i in range(len(x))])
+
+
+@loops_of(half_a_matrix, half_a_matrix_row_by_row, all_that_came_before, all_but_itself, the_neighbours_that_there_are)
+def test_what_a_ragged_loop_leaves_out_may_be_undefined(function):
+    assert_equal_engines(function, np.array(0.5), np.cumsum(X**2 + 0.1, axis=1))
+
+
 # Generated programs
 
 

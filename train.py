@@ -165,7 +165,6 @@ def main() -> int:
                 recorder.record(None, validated())
                 recorder.save()
             for update in updates:
-                bar.update()
                 if settings.engine == "compiled" and not told:
                     from microgpt.compiler.listing import summary
 
@@ -173,7 +172,8 @@ def main() -> int:
                     told = True
                 planned = update.step == s.steps or update.step % interval == 0
                 recorder.record(update, validated() if planned else None)
-                bar.set_postfix(loss=f"{update.loss:.3f}", validation=f"{recorder.best.loss:.3f}")
+                bar.set_postfix_str(f"loss={update.loss:.3f}, validation={recorder.best.loss:.3f}", refresh=False)
+                bar.update()
                 if ctrl_c.requested:
                     recorder.save(unplanned=None if planned else validated())
                     break

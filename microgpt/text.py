@@ -9,10 +9,10 @@ is to be predicted from those before it. Where every line of the text fits in on
 ("lines": names). Otherwise the whole text is one document, cut into windows ("stream": prose).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import count
+from functools import lru_cache, partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -144,20 +144,36 @@ def batches(
     these batches then come in random order. See `padded` for the arrays. Each pool has random numbers of its own, so
     the batches after the first `drawn_before` can be had without drawing those.
     """
-    size = pool_size * batch_size
     first, skipped = divmod(drawn_before, pool_size)
-    for pool in count(first):
-        drawn = [sequences[i] for i in _shuffled(len(sequences), seed, pool * size, (pool + 1) * size)]
-        drawn.sort(key=len)
+    size, shuffled = pool_size * batch_size, partial(_shuffled, len(sequences), seed)
+    tokens, weights = padded(sequences, dtype)
+    predicts = (weights > 0).astype(dtype)  # [sequences, t]: 1, or 0 where there is padding
+    lengths = predicts.sum(axis=1, dtype=np.int64)  # in predictions
+    for pool, drawn in zip(count(first), in_turn(shuffled, len(sequences), size, first * size), strict=False):
+        by_length = drawn[lengths[drawn].argsort(kind="stable")]
+        increasing = lengths[by_length]
         for i in np.random.default_rng([seed, 1, pool]).permutation(pool_size)[skipped if pool == first else 0 :]:
-            yield padded(drawn[i * batch_size : (i + 1) * batch_size], dtype)
+            batch = slice(i * batch_size, (i + 1) * batch_size)
+            rows, longest, characters = by_length[batch], increasing[batch][-1], int(increasing[batch].sum())
+            share = batch_size / characters
+            yield tokens.take(rows, axis=0)[:, : longest + 1], predicts.take(rows, axis=0)[:, :longest] * share
 
 
-def _shuffled(n: int, seed: int, start: int, stop: int) -> list[int]:
-    """Entries start to stop of an endless list in which each n entries are 0 to n - 1 in a new random order."""
-    first, last = start // n, (stop - 1) // n
-    epochs = [np.random.default_rng([seed, 0, epoch]).permutation(n) for epoch in range(first, last + 1)]
-    return np.concatenate(epochs)[start - first * n : stop - first * n].tolist()
+def _shuffled(n: int, seed: int, epoch: int) -> np.ndarray:
+    """The integers 0 to n - 1 in the random order of an epoch."""
+    return np.random.default_rng([seed, 0, epoch]).permutation(n)
+
+
+def in_turn(order: Callable[[int], np.ndarray], n: int, size: int, start: int) -> Iterator[np.ndarray]:
+    """From the endless list order(0), order(1), ..., each of length n: `size` entries at a time, from `start` on."""
+    epoch, before = divmod(start, n)
+    rest = order(epoch)[before:]
+    while True:
+        while len(rest) < size:
+            epoch += 1
+            rest = np.concatenate([rest, order(epoch)])
+        yield rest[:size]
+        rest = rest[size:]
 
 
 def padded(sequences: list[list[int]], dtype: Any = np.float32) -> tuple[np.ndarray, np.ndarray]:
@@ -166,11 +182,9 @@ def padded(sequences: list[list[int]], dtype: Any = np.float32) -> tuple[np.ndar
     Shorter sequences are filled up with predictions of weight 0. All others weigh the same, and so much that the
     mean over the batch of the weighted sums is the mean over all predicted characters.
     """
-    longest = max(len(sequence) for sequence in sequences)
-    characters = sum(len(sequence) - 1 for sequence in sequences)
-    tokens = np.zeros((len(sequences), longest), np.int64)
-    weights = np.zeros((len(sequences), longest - 1), dtype)
-    for i, sequence in enumerate(sequences):
-        tokens[i, : len(sequence)] = sequence
-        weights[i, : len(sequence) - 1] = len(sequences) / characters
-    return tokens, weights
+    lengths = np.array([len(sequence) for sequence in sequences])
+    places = np.arange(lengths.max())
+    tokens = np.zeros((len(sequences), len(places)), np.int64)
+    tokens[places < lengths[:, None]] = np.fromiter(chain.from_iterable(sequences), np.int64, lengths.sum())
+    share = len(sequences) / (lengths.sum() - len(sequences))
+    return tokens, np.where(places[1:] < lengths[:, None], share, 0.0).astype(dtype)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from microgpt import text
 from microgpt.errors import InputError
 from microgpt.text import batches, decode, decode_text, encode, make_corpus, padded, read_text, vocabulary_of
 
@@ -233,6 +234,15 @@ def test_the_seed_chooses_the_batches():
         [tokens.tolist() for tokens, _ in islice(batches(sequences_of(64), 4, seed), 20)] for seed in (1, 1, 2)
     )
     assert first == again != other
+
+
+@pytest.mark.parametrize("before", [0, 700])
+def test_an_epoch_is_shuffled_once_however_many_batches_it_has(monkeypatch, before):
+    shuffled = []
+    original = text._shuffled
+    monkeypatch.setattr(text, "_shuffled", lambda n, seed, epoch: shuffled.append(epoch) or original(n, seed, epoch))
+    list(islice(batches(sequences_of(1000), batch_size=2, seed=0, drawn_before=before), 600))  # of 500 an epoch
+    assert shuffled == ([0, 1] if before == 0 else [1, 2])
 
 
 def test_padding_weighs_nothing():

@@ -1,5 +1,6 @@
 """From a text file to batches of integers: nothing is lost, nothing is on both sides, everything is used."""
 
+import hashlib
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from microgpt import text
 from microgpt.errors import InputError
 from microgpt.text import batches, decode, decode_text, encode, make_corpus, padded, read_text, vocabulary_of
 
-NAMES = Path(__file__).parents[1] / "data" / "names.txt"
+DATA = Path(__file__).parents[1] / "data"
 
 
 def names(n):
@@ -70,8 +71,15 @@ def test_a_directory_is_no_text(tmp_path):
 
 
 def test_the_names_that_come_with_the_project_are_complete():
-    lines = read_text(NAMES).splitlines()
+    lines = read_text(DATA / "names.txt").splitlines()
     assert len(lines) == len(set(lines)) == 5163
+
+
+def test_the_plays_that_come_with_the_project_are_those_of_the_readme():
+    readme = (DATA / "README.md").read_text(encoding="utf-8")
+    assert hashlib.sha256((DATA / "shakespeare.txt").read_bytes()).hexdigest() in readme
+    text = read_text(DATA / "shakespeare.txt")
+    assert (text.count("\n"), len(set(text))) == (40_000, 65)
 
 
 # Characters and integers

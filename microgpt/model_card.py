@@ -33,7 +33,7 @@ It also opens with `AutoModelForCausalLM` and `AutoTokenizer`; its {vocab_size} 
 ## How well
 
 After {step:,} of {steps} steps the loss is {loss:.4f} nats per character on text that was held out from training
-(validation); before the first step it was {initial_loss:.4f}. Begun on {started}. Five samples:
+(validation); before the first step it was {initial_loss:.4f}.{on_all} Begun on {started}. Five samples:
 
 {samples}
 
@@ -64,13 +64,17 @@ def model_card(checkpoint: Checkpoint, directory: Path) -> str:
         data_sha256=f"`{origin.data_sha256}`",
         documents="Every line is a document: it begins and ends with a newline."
         if lines
-        else "It was cut into windows of the length of the context.",
+        else "It is one text: the model learned from windows that begin anywhere in its first nine tenths; "
+        "the last tenth was held out.",
         step=model.step,
         steps=origin.settings.get("steps", model.step),
         loss=model.loss,
         initial_loss=checkpoint.initial_loss,
+        on_all=""
+        if model.loss_on_all is None
+        else f" Both are of a part of that text; on all of it, the loss is {model.loss_on_all:.4f}.",
         started=inline(origin.started),
-        samples=block("\n".join(model.samples)),
+        samples=block(("\n" if lines else f"\n{'-' * 40}\n").join(model.samples)),
         settings=block("\n".join(f"{name}: {value}" for name, value in origin.settings.items())),
     )
 

@@ -25,7 +25,7 @@ from microgpt.gpt import GPTConfig, loss
 from microgpt.loss_picture import draw_losses
 from microgpt.parameters import flatten, parameter_count, parameter_shapes, views
 from microgpt.run_directory import Recorder, Run, create_run_directory, keep_text, newest_run, read_metrics
-from microgpt.sampling import sample
+from microgpt.sampling import sample, sample_many, worth_compiling
 from microgpt.starting import MAY_CHANGE, STANDARD_INPUT, Start, from_checkpoint, from_model, from_scratch
 from microgpt.text import POOL, Corpus, padded, predictions
 from microgpt.training import OptimizerState, Schedule, mean_loss, train
@@ -174,7 +174,7 @@ def main() -> int:
 
     def validated() -> Validated:
         found = mean_loss(evaluated_loss, parameters, corpus.part, state.step)
-        samples = [sample(run, seed=s.seed, index=i, max_new_tokens=60) for i in range(5)]
+        samples = written(run, s)
         shown = "  ".join(" ".join(text.split())[:40] or "(nothing)" for text in samples)
         tqdm.write(f"step {state.step:5}   validation loss {found:.4f}   {shown}")
         return Validated(state.step, found, flatten(parameters), samples)
@@ -227,6 +227,13 @@ def main() -> int:
         + (again if interrupted else f"to write with it: python sample.py --run {shlex.quote(str(directory))}")
     )
     return INTERRUPTED if interrupted else 0
+
+
+def written(run: Run, settings: Settings) -> list[str]:
+    """What the model writes now: five texts of at most 60 characters."""
+    if settings.engine == "compiled" and worth_compiling(run.config, 5 * 60):
+        return [text for text, _ in sample_many(run, 5, seed=settings.seed, max_new_tokens=60)]
+    return [sample(run, seed=settings.seed, index=i, max_new_tokens=60) for i in range(5)]
 
 
 def tell_text(corpus: Corpus, config: GPTConfig, settings: Settings) -> None:

@@ -38,7 +38,7 @@ SUITED = {  # what suits a text: lines, such as names, and prose
     "n_head": (4, 4),
     "n_embd": (32, 64),
     "block_size": (16, 64),
-    "learning_rate": (0.01, 0.003),
+    "learning_rate": (0.01, 0.006),
     "warmup": (100, 100),
     "weight_decay": (0.3, 0.1),
 }

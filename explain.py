@@ -7,7 +7,7 @@ from pathlib import Path
 
 from microgpt.command_line import option, parse, run_script
 from microgpt.errors import InputError
-from microgpt.explain.page import explain, to_html
+from microgpt.explain.page import beginning_that_fits, explain, to_html
 from microgpt.files import write_file
 from microgpt.run_directory import Run, load_run, newest_run
 from microgpt.sampling import sample
@@ -29,7 +29,7 @@ class Settings:
 def main() -> int:
     settings = parse(Settings, "Write a page on which every number of a prediction opens, down to its atoms.")
     run = load_run(settings.run or newest_run())
-    text = settings.text if settings.text is not None else some_text(run)
+    text, what = (settings.text, "") if settings.text is not None else some_text(run)
     explanation = explain(run, text)
     page = to_html(explanation).encode()
     out = Path(settings.out) if settings.out else run.directory / "explain.html"
@@ -38,25 +38,33 @@ def main() -> int:
     except OSError as error:
         raise InputError(f"cannot write the page {out}: {error.strerror}; choose another place with --out") from None
     operations = sum(explanation.graph.counts().values())
-    print(f"{text!r} took {operations:,} operations; to see each of them, open {out} in a browser")
+    print(f"{text!r}{what} took {operations:,} operations; to see each of them, open {out} in a browser")
     if settings.open and not webbrowser.open(out.resolve().as_uri()):
         print(f"no browser could be started here; the page is {shlex.quote(str(out.resolve()))}")
     return 0
 
 
-def some_text(run: Run) -> str:
-    """A held-out name of a usual length, or the beginning of a held-out window of prose."""
-    checkpoint = run.checkpoint
+def some_text(run: Run) -> tuple[str, str]:
+    """A held-out name of a usual length, or as much of some prose as a page can hold and, in brackets, what it is."""
+    checkpoint, lines = run.checkpoint, run.documents == "lines"
     if checkpoint is None or run.text is None:
-        room = min(SHORT, run.config.n_positions - (run.documents == "lines"))
-        return sample(run, max_new_tokens=SHORT).strip("\n")[:room] or run.vocabulary[-1]
-    seed = checkpoint.origin.settings.get("seed", 0)
-    corpus = make_corpus(run.text, run.config.n_positions, seed, run.documents, run.vocabulary)
-    texts = [decode(sequence, run.vocabulary) for sequence in corpus.validation]
-    if run.documents == "stream":
-        return texts[0][:SHORT]
-    names = [text.strip("\n") for text in texts]
-    return next((name for name in names if 4 <= len(name) <= SHORT), names[0])
+        room = min(SHORT, run.config.n_positions - lines)
+        text, what = sample(run, max_new_tokens=SHORT).strip("\n")[:room] or 2 * run.vocabulary[-1], "it wrote that"
+    else:
+        seed = checkpoint.origin.settings.get("seed", 0)
+        corpus = make_corpus(run.text, run.config.n_positions, seed, run.documents, run.vocabulary)
+        texts = [decode(sequence, run.vocabulary) for sequence in corpus.validation]
+        if lines:
+            names = [text.strip("\n") for text in texts]
+            return next((name for name in names if 4 <= len(name) <= SHORT), names[0]), ""
+        held_out = texts[0] + "".join(text[1:] for text in texts[1:9])
+        line = held_out.partition("\n")[2].lstrip("\n") or held_out
+        room = min(SHORT, run.config.n_positions + 1)
+        text, what = line[:room], "from the text that was held out"
+    if lines:
+        return text[:room], ""
+    fitting = beginning_that_fits(run, text)
+    return fitting or text, f" ({what}{', as much as a page of this model can hold' if fitting != text else ''})"
 
 
 if __name__ == "__main__":

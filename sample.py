@@ -13,9 +13,9 @@ from microgpt.errors import InputError
 from microgpt.files import InUseError, lock
 from microgpt.hugging_face import restore_model, wrong_files
 from microgpt.run_directory import Run, load_run, newest_run
-from microgpt.sampling import Choice, prompt_tokens, sample_many, stream
+from microgpt.sampling import Choice, new_tokens, prompt_tokens, sample_many, stream, worth_compiling
 
-MANY = 200  # from so many on, it pays to compile and to write all of them at once
+MANY = 200  # from so many names on they are written many at once
 
 
 @dataclass
@@ -58,12 +58,14 @@ def main() -> int:
     as_json, quiet = settings.format == "jsonl", settings.quiet or settings.format == "jsonl"
     choice = Choice(settings.temperature, settings.top_k)
 
-    prompt_tokens(run, settings.prompt)  # finds what is wrong with it before anything is printed
+    tokens = prompt_tokens(run, settings.prompt)  # finds what is wrong with it before anything is printed
+    length = new_tokens(run, tokens, settings.max_new_tokens)
+    compiled = worth_compiling(run.config, settings.num_samples * (len(tokens) + length))
     options = (settings.prompt, settings.seed)
     written = (
-        [[pair] for pair in sample_many(run, settings.num_samples, *options, choice, settings.max_new_tokens)]
-        if settings.num_samples >= MANY
-        else (one(run, *options, i, choice, settings.max_new_tokens) for i in range(settings.num_samples))
+        [[pair] for pair in sample_many(run, settings.num_samples, *options, choice, length)]
+        if lines and settings.num_samples >= MANY
+        else (one(run, *options, i, choice, length, compiled) for i in range(settings.num_samples))
     )
     new = 0
     for index, parts in enumerate(written):

@@ -21,17 +21,34 @@ from microgpt.checkpoint import Origin, Validated, checkpoints, load_checkpoint
 from microgpt.command_line import FAILED, INTERRUPTED, complain, interruption, option, parse_given, require, run_script
 from microgpt.engine import ENGINES, adam_update, evaluate, value_and_grad
 from microgpt.errors import DivergenceError, InputError
-from microgpt.gpt import loss
+from microgpt.gpt import GPTConfig, loss
 from microgpt.loss_picture import draw_losses
-from microgpt.parameters import flatten, parameter_count
+from microgpt.parameters import flatten, parameter_count, parameter_shapes, views
 from microgpt.run_directory import Recorder, Run, create_run_directory, keep_text, newest_run, read_metrics
-from microgpt.sampling import sample
+from microgpt.sampling import sample, sample_many, worth_compiling
 from microgpt.starting import MAY_CHANGE, STANDARD_INPUT, Start, from_checkpoint, from_model, from_scratch
-from microgpt.text import POOL, Corpus, batches, padded
+from microgpt.text import POOL, Corpus, padded, predictions
 from microgpt.training import OptimizerState, Schedule, mean_loss, train
 
 NAMES = Path(__file__).with_name("data") / "names.txt"
+SUITED = {  # what suits a text: lines, such as names, and prose
+    "steps": (2000, 2000),
+    "batch_size": (64, 32),
+    "n_layer": (1, 4),
+    "n_head": (4, 4),
+    "n_embd": (32, 64),
+    "block_size": (16, 64),
+    "learning_rate": (0.01, 0.006),
+    "warmup": (100, 100),
+    "weight_decay": (0.3, 0.1),
+}
 SAVE_EVERY = 60.0  # seconds; after them a checkpoint is due even if no validation is
+
+
+def suited(name: str, meaning: str) -> Any:
+    """An option whose default depends on the text."""
+    lines, prose = SUITED[name]
+    return option(lines, meaning, otherwise="" if prose == lines else f", for prose {prose}")
 
 
 @dataclass
@@ -46,18 +63,20 @@ class Settings:
     )
     init_from: str | None = option(None, "begin with the weights of another run, or of a model saved by transformers")
     documents: str = option(
-        "auto", "what a document is: each line, the whole text, or as it fits", ("auto", "lines", "stream")
+        "auto",
+        "what a document is: each line, the whole text (prose), or lines if all fit in the context and few are empty",
+        ("auto", "lines", "stream"),
     )
-    steps: int = option(2000, "how many times to improve the parameters")
-    batch_size: int = option(64, "sequences (names) a step learns from")
+    steps: int = suited("steps", "how many times to improve the parameters")
+    batch_size: int = suited("batch_size", "sequences a step learns from: names, or windows of prose")
     pool_size: int = option(POOL, "batches drawn together and dealt out by length, to save padding; 1: not by length")
-    n_layer: int = option(1, "blocks of attention and MLP, one after the other")
-    n_head: int = option(4, "attention heads a block")
-    n_embd: int = option(32, "numbers that describe a position; a multiple of the heads")
-    block_size: int = option(16, "positions the model can look back on: its context")
-    learning_rate: float = option(0.01, "how far a step moves, at most; lower it if training diverges")
-    warmup: int = option(100, "steps until the learning rate is at its highest")
-    weight_decay: float = option(0.3, "how strongly weights are pulled to 0 (AdamW)")
+    n_layer: int = suited("n_layer", "blocks of attention and MLP, one after the other")
+    n_head: int = suited("n_head", "attention heads a block")
+    n_embd: int = suited("n_embd", "numbers that describe a position; a multiple of the heads")
+    block_size: int = suited("block_size", "positions the model can look back on: its context")
+    learning_rate: float = suited("learning_rate", "how far a step moves, at most; lower it if training diverges")
+    warmup: int = suited("warmup", "steps until the learning rate is at its highest")
+    weight_decay: float = suited("weight_decay", "how strongly weights are pulled to 0 (AdamW)")
     grad_clip: float = option(1.0, "the largest norm of a gradient, longer ones are shortened; 0 for no limit")
     eval_interval: int | None = option(None, "steps between validations (default: a fifth of all steps)")
     skip_check: bool = option(False, "do not compare the two engines on this model before training")
@@ -84,6 +103,11 @@ class Settings:
         require("n_embd", n_embd, n_embd % n_head == 0, f"a multiple of --n-head {n_head}")
 
 
+def settings_for(documents: str, given: dict[str, Any]) -> Settings:
+    """The settings that suit this kind of documents, or in their place those that are given."""
+    return Settings(**({name: pair[documents == "stream"] for name, pair in SUITED.items()} | given))
+
+
 def begin(given: dict[str, Any]) -> tuple[Start, Path | None]:
     """From the options to where training begins and, if a run goes on, its directory."""
     if "resume" in given:
@@ -93,7 +117,7 @@ def begin(given: dict[str, Any]) -> tuple[Start, Path | None]:
             raise InputError(f"--out is {out}, but {directory} goes on where it is: leave --out away")
         return from_checkpoint(Settings, given, directory, NAMES), directory
     data = Path(given.get("data", NAMES))
-    return (from_model(Settings, given, data) if "init_from" in given else from_scratch(Settings(**given), data)), None
+    return (from_model if "init_from" in given else from_scratch)(settings_for, given, data), None
 
 
 def main() -> int:
@@ -104,10 +128,11 @@ def main() -> int:
     if settings.listing:
         from microgpt.compiler.listing import listing
 
-        print(listing(gpt_loss, parameters, *padded(sorted(corpus.training, key=len)[len(corpus.training) // 2 :][:1])))
+        usual = sorted(corpus.training, key=len)[len(corpus.training) // 2]
+        print(listing(gpt_loss, parameters, *padded([usual[: config.n_positions + 1]])))
         return 0
     if settings.engine == "compiled" and not settings.skip_check:
-        print(compare_engines(gpt_loss, parameters, corpus.training[0]))
+        print(compare_engines(gpt_loss, parameters, corpus.training[0][: config.n_positions + 1]))
 
     # What the run is, and the directory that holds it.
     data = {None: "data/names.txt", STANDARD_INPUT: "standard input"}.get(settings.data, settings.data)
@@ -121,11 +146,7 @@ def main() -> int:
         datetime.now(UTC).date().isoformat(),
         __version__,
     )
-    pieces = "lines" if corpus.documents == "lines" else "windows"
-    print(
-        f"{len(corpus.training):,} {pieces} to learn from, {len(corpus.validation):,} held out, "
-        f"{config.vocab_size} characters, {parameter_count(config):,} parameters"
-    )
+    tell_text(corpus, config, settings)
     if start.checkpoint is not None and directory is not None:
         origin = replace(origin, data=start.checkpoint.origin.data, started=start.checkpoint.origin.started)
         tell_resumption(start, directory)
@@ -143,7 +164,7 @@ def main() -> int:
     # The loop: a step, and now and then a look at the held-out text and at what the model writes.
     s = settings
     schedule = Schedule(s.steps, s.learning_rate, s.warmup, s.weight_decay, s.grad_clip)
-    drawn = batches(corpus.training, s.batch_size, s.seed, state.m.dtype, s.pool_size, drawn_before=state.step)
+    drawn = corpus.batches(config.n_positions, s.batch_size, s.seed, state.m.dtype, s.pool_size, state.step)
     loss_and_gradients = value_and_grad(gpt_loss, s.engine, s.threads)
     updates = train(loss_and_gradients, parameters, drawn, schedule, adam_update(s.engine), state)
     evaluated_loss = evaluate(gpt_loss, s.engine, s.threads)
@@ -152,8 +173,8 @@ def main() -> int:
     told = False  # what the compiler made of the model
 
     def validated() -> Validated:
-        found = mean_loss(evaluated_loss, parameters, corpus.validation, state.step)
-        samples = [sample(run, seed=s.seed, index=i, max_new_tokens=60) for i in range(5)]
+        found = mean_loss(evaluated_loss, parameters, corpus.part, state.step)
+        samples = written(run, s)
         shown = "  ".join(" ".join(text.split())[:40] or "(nothing)" for text in samples)
         tqdm.write(f"step {state.step:5}   validation loss {found:.4f}   {shown}")
         return Validated(state.step, found, flatten(parameters), samples)
@@ -165,7 +186,6 @@ def main() -> int:
                 recorder.record(None, validated())
                 recorder.save()
             for update in updates:
-                bar.update()
                 if settings.engine == "compiled" and not told:
                     from microgpt.compiler.listing import summary
 
@@ -173,12 +193,18 @@ def main() -> int:
                     told = True
                 planned = update.step == s.steps or update.step % interval == 0
                 recorder.record(update, validated() if planned else None)
-                bar.set_postfix(loss=f"{update.loss:.3f}", validation=f"{recorder.best.loss:.3f}")
+                bar.set_postfix_str(f"loss={update.loss:.3f}, validation={recorder.best.loss:.3f}", refresh=False)
+                bar.update()
                 if ctrl_c.requested:
                     recorder.save(unplanned=None if planned else validated())
                     break
                 if planned or time.monotonic() - recorder.saved > SAVE_EVERY:
                     recorder.save()
+            if state.step == s.steps and len(corpus.part) < len(corpus.validation):
+                best = views(recorder.best.parameters, parameter_shapes(config))
+                on_all = mean_loss(evaluated_loss, best, corpus.validation, recorder.best.step)
+                recorder.best = replace(recorder.best, loss_on_all=on_all)
+                recorder.save()
     except DivergenceError as error:
         saved = f"{directory} has the last checkpoint; " if checkpoints(directory) else ""
         return complain(f"{error}; {saved}try a --learning-rate lower than {s.learning_rate}", FAILED)
@@ -193,13 +219,40 @@ def main() -> int:
     interrupted = ctrl_c.requested and state.step < s.steps
     ending = "interrupted after" if interrupted else "learned in"
     kept = load_checkpoint(directory).model
+    on_all = "" if kept.loss_on_all is None else f", {kept.loss_on_all:.4f} on all of the held-out text"
     print(
         f"{ending} {state.step} steps, {seconds:.0f} s: validation loss {recorder.initial_loss:.4f} -> "
-        f"{kept.loss:.4f} nats per character{'' if kept.step == state.step else f' at step {kept.step}'}, "
+        f"{kept.loss:.4f} nats per character{'' if kept.step == state.step else f' at step {kept.step}'}{on_all}, "
         f"kept in {directory}; "
         + (again if interrupted else f"to write with it: python sample.py --run {shlex.quote(str(directory))}")
     )
     return INTERRUPTED if interrupted else 0
+
+
+def written(run: Run, settings: Settings) -> list[str]:
+    """What the model writes now: five texts of at most 60 characters."""
+    if settings.engine == "compiled" and worth_compiling(run.config, 5 * 60):
+        return [text for text, _ in sample_many(run, 5, seed=settings.seed, max_new_tokens=60)]
+    return [sample(run, seed=settings.seed, index=i, max_new_tokens=60) for i in range(5)]
+
+
+def tell_text(corpus: Corpus, config: GPTConfig, settings: Settings) -> None:
+    """Say what there is to learn from, and the settings that were chosen for it."""
+    parameters = f"{parameter_count(config):,} parameters"
+    if corpus.documents == "lines":
+        print(
+            f"{len(corpus.training):,} lines to learn from, {len(corpus.validation):,} held out, "
+            f"{config.vocab_size} characters, {parameters}"
+        )
+    else:
+        held_out, looked_at = predictions(corpus.validation), predictions(corpus.part)
+        look = "" if looked_at == held_out else f" ({looked_at:,} of them for a look in between)"
+        print(
+            f"{len(corpus.training[0]):,} characters to learn from, the next {held_out:,} held out{look}, "
+            f"{config.vocab_size} different ones, {parameters}"
+        )
+    chosen = " ".join(f"--{name.replace('_', '-')} {getattr(settings, name)}" for name in SUITED)
+    print(f"settings for {'lines' if corpus.documents == 'lines' else 'prose'}: {chosen}")
 
 
 def tell_resumption(start: Start, directory: Path) -> None:
@@ -226,7 +279,7 @@ def validation_interval(settings: Settings) -> int:
 
 def draw(directory: Path, corpus: Corpus, step: int) -> None:
     """Write loss.svg, or say what it takes."""
-    baseline = bigram_loss(bigram_probabilities(corpus.training, len(corpus.vocabulary)), corpus.validation)
+    baseline = bigram_loss(bigram_probabilities(corpus.training, len(corpus.vocabulary)), corpus.part)
     try:
         draw_losses(directory, read_metrics(directory, step), baseline)
     except ImportError:

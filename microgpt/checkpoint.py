@@ -62,6 +62,7 @@ class Validated:
     loss: float  # nats per character
     parameters: np.ndarray  # one flat vector
     samples: list[str]  # what the model wrote then
+    loss_on_all: float | None = None  # of all that is held out, at the end, if `loss` is of a part of it
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> Path:
         "batches_drawn": checkpoint.step,
         "dtype": str(checkpoint.parameters.dtype),
         "initial_loss": checkpoint.initial_loss,
-        "best": {"step": best.step, "loss": best.loss, "samples": best.samples},
+        "best": {"step": best.step, "loss": best.loss, "samples": best.samples, "loss_on_all": best.loss_on_all},
         "unplanned": unplanned and {"loss": unplanned.loss, "samples": unplanned.samples},
     }
     described = json.dumps(state)
@@ -203,7 +204,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
         vectors["adam_m"],
         vectors["adam_v"],
         entry("initial_loss", float),
-        Validated(best("step", int), best("loss", float), vectors["best_parameters"], best.strings("samples")),
+        Validated(
+            best("step", int),
+            best("loss", float),
+            vectors["best_parameters"],
+            best.strings("samples"),
+            best("loss_on_all", float, type(None)),
+        ),
         None if unplanned is None else read_unplanned(Entries(path, unplanned), step, vectors["parameters"]),
     )
 

@@ -16,12 +16,16 @@ T = TypeVar("T")
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130  # exit codes: underway, in the call, by Ctrl-C
 
 
-def option(default: Any, meaning: str, choices: tuple[str, ...] | None = None, alone: str | None = None) -> Any:
+def option(
+    default: Any, meaning: str, choices: tuple[str, ...] | None = None, alone: str | None = None, otherwise: str = ""
+) -> Any:
     """A field of a settings dataclass that is also an option of the command line: its default and its help.
 
-    With `alone`, the option may also be given without a value, and then has that one.
+    With `alone`, the option may also be given without a value, and then has that one. The help tells the default and,
+    in the words of `otherwise`, what it is in other cases.
     """
-    return field(default=default, metadata={"meaning": meaning, "choices": choices, "alone": alone})
+    metadata = {"meaning": meaning, "choices": choices, "alone": alone, "otherwise": otherwise}
+    return field(default=default, metadata=metadata)
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,7 +49,7 @@ def parse_given(settings: type[Any], description: str) -> dict[str, Any]:
         if kind is bool:
             parser.add_argument(flag, action="store_true", help=meaning)
             continue
-        default = "" if entry.default in (None, "") else f" (default: {entry.default})"
+        default = "" if entry.default in (None, "") else f" (default: {entry.default}{entry.metadata['otherwise']})"
         alone = entry.metadata["alone"]
         parser.add_argument(
             flag,

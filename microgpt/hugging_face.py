@@ -8,7 +8,9 @@ the tokenizer (tokenizer.json: a token is a character), how to use it (tokenizer
 (generation_config.json). All are plain JSON, and all are made from a checkpoint, which stays the truth.
 
 Where lines are documents the newline is a special token: it is put before every prompt, and writing ends at the next
-one. In prose it is a character like others.
+one. In prose it is a character like others. There is no special token in prose, not even to pad with: whatever
+transformers takes for padding, it leaves out of all that it decodes, and prose needs all of its characters. A batch of
+prompts can be padded nevertheless, as the model's README.md shows.
 """
 
 import os

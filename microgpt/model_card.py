@@ -6,6 +6,7 @@ from pathlib import Path
 
 from microgpt.checkpoint import Checkpoint
 from microgpt.parameters import parameter_count
+from microgpt.text import BOUNDARY
 
 CARD = """\
 ---
@@ -23,7 +24,7 @@ five scalar operations. {shape}.
 from transformers import pipeline
 print(pipeline("text-generation", "{path}")("{prompt}")[0]["generated_text"])
 ```
-
+{batches}
 It also opens with `AutoModelForCausalLM` and `AutoTokenizer`; its {vocab_size} tokens are the characters of the text.
 
 ## What it learned from
@@ -33,7 +34,7 @@ It also opens with `AutoModelForCausalLM` and `AutoTokenizer`; its {vocab_size} 
 ## How well
 
 After {step:,} of {steps} steps the loss is {loss:.4f} nats per character on text that was held out from training
-(validation); before the first step it was {initial_loss:.4f}. Begun on {started}. Five samples:
+(validation); before the first step it was {initial_loss:.4f}.{on_all} Begun on {started}. Five samples:
 
 {samples}
 
@@ -45,32 +46,50 @@ Written at every checkpoint: what is added here is overwritten when the run goes
 """
 
 
+BATCHES = """
+For a batch of prompts it has to be told what to pad with. Any character will do, since what is padded is not looked at:
+
+```python
+writer = pipeline("text-generation", "{path}")
+writer.tokenizer.pad_token_id = {newline}
+print(writer(["{prompt}", "{longer}"], batch_size=2))
+```
+"""
+
+
 def model_card(checkpoint: Checkpoint, directory: Path) -> str:
     """The model card of a checkpoint in that run directory, in Markdown."""
     origin, model = checkpoint.origin, checkpoint.model
     config = origin.config
     lines = origin.documents == "lines"
     first = next((sample for sample in model.samples if sample), "")
+    path, prompt = quoted(directory.as_posix()), quoted(first[:2])
+    newline, longer = origin.vocabulary.index(BOUNDARY), quoted(first[: min(4, config.n_positions)])
     return CARD.format(
+        batches="" if lines else BATCHES.format(path=path, prompt=prompt, longer=longer, newline=newline),
         title=f"A model of {inline(origin.data)}",
         parameters=parameter_count(config),
         shape=f"Layers: {config.n_layer}, heads: {config.n_head}, numbers a position: {config.n_embd}, "
         f"positions: {config.n_positions}",
         version=origin.version,
-        path=quoted(directory.as_posix()),
-        prompt=quoted(first[:2]),
+        path=path,
+        prompt=prompt,
         vocab_size=config.vocab_size,
         data=inline(origin.data),
         data_sha256=f"`{origin.data_sha256}`",
         documents="Every line is a document: it begins and ends with a newline."
         if lines
-        else "It was cut into windows of the length of the context.",
+        else "It is one text: the model learned from windows that begin anywhere in its first nine tenths; "
+        "the last tenth was held out.",
         step=model.step,
         steps=origin.settings.get("steps", model.step),
         loss=model.loss,
         initial_loss=checkpoint.initial_loss,
+        on_all=""
+        if model.loss_on_all is None
+        else f" Both are of a part of that text; on all of it, the loss is {model.loss_on_all:.4f}.",
         started=inline(origin.started),
-        samples=block("\n".join(model.samples)),
+        samples=block(("\n" if lines else f"\n{'-' * 40}\n").join(model.samples)),
         settings=block("\n".join(f"{name}: {value}" for name, value in origin.settings.items())),
     )
 

@@ -62,6 +62,19 @@ def flatten(arrays: Arrays) -> np.ndarray:
     return np.concatenate([array.ravel() for array in arrays.values()])
 
 
+def as_vector(arrays: Arrays) -> np.ndarray:
+    """Named arrays as one flat vector: the one whose `views` they are, in its order, if there is one, else a copy."""
+    vector = next(iter(arrays.values())).base
+    if (
+        vector is None
+        or vector.ndim != 1
+        or any([array.base is not vector or not array.flags.c_contiguous for array in arrays.values()])
+        or vector.size != sum([array.size for array in arrays.values()])
+    ):
+        return flatten(arrays)
+    return vector
+
+
 def initial_parameters(config: GPTConfig, seed: int, dtype: Any = np.float32) -> Arrays:
     """GPT-2's initialization (Radford et al. 2019, section 2.3) at our scale, as views of one flat vector.
 

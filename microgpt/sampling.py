@@ -1,23 +1,27 @@
 """From logits to text: the model writes, one character at a time.
 
-One text at a time runs on plain floats: the same `gpt` function as in training, without a graph. Each character costs
-one position, because the cache remembers the keys and values of those before. Many texts are written by compiled code.
+Each character costs one position, because the keys and values of those before are remembered. The definition runs on
+plain floats: the same `gpt` function as in training, without a graph. Where there is much to write, the same is done
+by compiled code (next_step.py).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from math import isfinite
 from typing import Any
 
 import numpy as np
 
-from microgpt.engine import evaluate
 from microgpt.errors import DivergenceError, InputError
 from microgpt.functions import Vector, cross_entropy, softmax
 from microgpt.gpt import GPTConfig, Parameters, empty_cache, gpt
+from microgpt.next_step import Reader
+from microgpt.parameters import Arrays, parameter_count
 from microgpt.run_directory import Run
 from microgpt.text import BOUNDARY, encode
+
+TOGETHER = 64  # texts that compiled code writes at once
+MUCH = 10_000_000  # parameters to go through: from so many on, compiled code is done sooner than plain floats
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,30 @@ def generate(
         yield window[-1], -cross_entropy(logits, window[-1])
 
 
+def generate_together(
+    parameters: Arrays, config: GPTConfig, tokens: list[int], rngs: list[np.random.Generator], choice: Choice
+) -> Iterator[list[tuple[int, float]]]:
+    """What `generate` gives, of several texts at once in compiled code: a list with one entry for each of the rngs."""
+    half = (config.n_positions + 1) // 2
+    reader = Reader(parameters, config, len(rngs))
+    windows = [list(tokens) for _ in rngs]  # all of one length
+    while True:
+        if len(windows[0]) > config.n_positions:
+            windows = [window[-half:] for window in windows]
+            reader.forget()
+        while reader.position < len(windows[0]):
+            logits = reader.read([window[reader.position] for window in windows])
+        chosen = [choose(probabilities(finite(of_one), choice), rng) for of_one, rng in zip(logits, rngs, strict=True)]
+        for window, token in zip(windows, chosen, strict=True):
+            window.append(token)
+        yield [(token, -cross_entropy(of_one, token)) for token, of_one in zip(chosen, logits, strict=True)]
+
+
+def worth_compiling(config: GPTConfig, characters: int) -> bool:
+    """Whether so many characters are written sooner by compiled code, the time for compiling included."""
+    return parameter_count(config) * characters >= MUCH
+
+
 def sample(run: Run, prompt: str = "", **options: Any) -> str:
     """One new document, the prompt included: see `stream` for the options and the errors."""
     return prompt + "".join(text for text, _ in stream(run, prompt, **options))
@@ -95,46 +123,30 @@ def sample_many(
     choice: Choice | None = None,
     max_new_tokens: int | None = None,
 ) -> list[tuple[str, float]]:
-    """The same as `sample` for index 0 to count - 1, all at once in compiled code: texts and their log-probabilities.
+    """The same as `sample` for index 0 to count - 1, many at once in compiled code: texts and their log-probabilities.
 
     The texts include the prompt, the log-probabilities do not (see `stream`). Every sample has random numbers of its
     own, and both ways compute in double precision: the texts are the same.
     """
-    n = run.config.n_positions
-    half = (n + 1) // 2
     tokens = prompt_tokens(run, prompt)
     limit = new_tokens(run, tokens, max_new_tokens)
-    parameters = {name: array.astype(np.float64) for name, array in run.parameters.items()}
-    logits_of = evaluate(partial(logits_everywhere, config=run.config))
     texts, log_probabilities = [prompt] * count, [0.0] * count
-    rngs = [np.random.default_rng([seed, index]) for index in range(count)]
-    windows = [list(tokens) for _ in range(count)]
-    writing = list(range(count))
-    for _ in range(limit):
-        for i in writing:
-            if len(windows[i]) > n:
-                windows[i] = windows[i][-half:]
-        filled = [windows[i] + [0] * (n - len(windows[i])) for i in writing]  # what comes later changes nothing
-        logits = logits_of(parameters, np.array(filled))  # [writing, n_positions, vocab_size]
-        for i, of_one in zip(list(writing), logits, strict=True):
-            of_last = of_one[len(windows[i]) - 1].tolist()  # [vocab_size]
-            token = choose(probabilities(finite(of_last), choice or Choice()), rngs[i])
-            windows[i].append(token)
-            log_probabilities[i] -= cross_entropy(of_last, token)
-            character = run.vocabulary[token]
-            if run.documents == "lines" and character == BOUNDARY:
-                writing.remove(i)
-            else:
-                texts[i] += character
-        if not writing:
-            break
+    for first in range(0, count, TOGETHER):
+        writing = list(range(first, min(first + TOGETHER, count)))
+        rngs = [np.random.default_rng([seed, index]) for index in writing]
+        chosen = generate_together(run.parameters, run.config, tokens, rngs, choice or Choice())
+        for _, chosen_now in zip(range(limit), chosen, strict=False):
+            for i in list(writing):
+                token, log_probability = chosen_now[i - first]
+                log_probabilities[i] += log_probability
+                character = run.vocabulary[token]
+                if run.documents == "lines" and character == BOUNDARY:
+                    writing.remove(i)
+                else:
+                    texts[i] += character
+            if not writing:
+                break
     return list(zip(texts, log_probabilities, strict=True))
-
-
-def logits_everywhere(params: Parameters, tokens: list[int], config: GPTConfig) -> list[Vector]:
-    """The logits after each token of a sequence: [t] -> [t, vocab_size]."""
-    cache = empty_cache(config)
-    return [gpt(params, config, token, position, cache) for position, token in enumerate(tokens)]
 
 
 def stream(
@@ -144,20 +156,26 @@ def stream(
     index: int = 0,
     choice: Choice | None = None,
     max_new_tokens: int | None = None,
+    compiled: bool = False,
 ) -> Iterator[tuple[str, float]]:
     """The characters of one new document, one by one as they are chosen, without the prompt.
 
     Each comes with its natural log-probability (the model's own, at temperature 1 and among all characters); the
     newline that closes a line comes as an empty text, with its own. Sample number `index` of a seed has its own random
     numbers, however many are drawn. A line ends before its closing newline or where the context is full; prose ends
-    after `max_new_tokens` (default: 500) characters. Raises InputError for a prompt with a character the model never
-    saw, or one longer than the context.
+    after `max_new_tokens` (default: 500) characters, and past the context the model goes on from the later half of what
+    it has read. `compiled` code gives the same, sooner if there is much to write (see `worth_compiling`). Raises
+    InputError for a prompt with a character the model never saw, or one longer than the context.
     """
     tokens = prompt_tokens(run, prompt)
     limit = new_tokens(run, tokens, max_new_tokens)
+    rng, choice = np.random.default_rng([seed, index]), choice or Choice()
     params = {name: array.tolist() for name, array in run.parameters.items()}
-    rng = np.random.default_rng([seed, index])
-    chosen = generate(params, run.config, tokens, rng, choice or Choice())
+    chosen = (
+        (row[0] for row in generate_together(run.parameters, run.config, tokens, [rng], choice))
+        if compiled
+        else generate(params, run.config, tokens, rng, choice)
+    )
     for _, (token, log_probability) in zip(range(limit), chosen, strict=False):
         character = run.vocabulary[token]
         if run.documents == "lines" and character == BOUNDARY:

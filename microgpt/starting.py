@@ -6,7 +6,7 @@ together (a shape and a model, a text and a checkpoint) is refused with the diff
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from microgpt.gpt import GPTConfig
 from microgpt.hugging_face import MODEL, state_of_model
 from microgpt.parameters import Arrays, initial_parameters
 from microgpt.run_directory import kept_text, load_run, resume_run
-from microgpt.text import BOUNDARY, Corpus, decode_text, make_corpus, read_text
+from microgpt.text import BOUNDARY, Corpus, decode_text, kind_of_documents, make_corpus, read_text
 
 # What a resumed run may be told anew. All else would make it another run than the one that was begun.
 MAY_CHANGE = ("steps", "learning_rate", "warmup", "weight_decay", "grad_clip", "eval_interval", "engine", "threads")
@@ -41,19 +41,26 @@ class Start:
     lock: FileLock | None = None
 
 
-def from_scratch(settings: Any, data: Path) -> Start:
-    """Random parameters, for the text of `data`."""
+def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: Path) -> Start:
+    """Random parameters, for the text of `data`.
+
+    `settings_for(documents, given)` makes the settings that suit such documents from those that the user gave.
+    """
     text = read_data(data)
-    corpus = make_corpus(text, settings.block_size, settings.seed, settings.documents)
+    documents = given.get("documents", "auto")
+    if documents == "auto":
+        documents = kind_of_documents(text, given.get("block_size", settings_for("lines", {}).block_size))
+    settings = settings_for(documents, given)
+    corpus = make_corpus(text, settings.block_size, settings.seed, documents)
     config = GPTConfig(len(corpus.vocabulary), settings.block_size, settings.n_embd, settings.n_layer, settings.n_head)
     return Start(settings, text, corpus, config, initial_parameters(config, settings.seed))
 
 
-def from_model(kind: type, given: dict[str, Any], data: Path) -> Start:
-    """The parameters, the shape, the vocabulary and the kind of documents of another model.
+def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: Path) -> Start:
+    """The parameters, the shape, the vocabulary and the kind of documents of another model: see `from_scratch`.
 
-    `kind` is the class of the settings, `given` those that the user gave. Raises InputError if they ask for another
-    shape, or if the text of `data` has a character that the model does not know.
+    Raises InputError if the user asks for another shape, or if the text of `data` has a character that the model does
+    not know.
     """
     run = load_run(given["init_from"])
     if run.checkpoint is not None and state_of_model(run.directory, run.checkpoint) == "changed":
@@ -65,9 +72,12 @@ def from_model(kind: type, given: dict[str, Any], data: Path) -> Start:
     c = run.config
     shape = {"n_layer": c.n_layer, "n_head": c.n_head, "n_embd": c.n_embd, "block_size": c.n_positions}
     refuse_others(given, shape, f"the model in {given['init_from']} has")
-    settings: Any = kind(**({"documents": run.documents} | given | shape))
     text = read_data(data)
-    corpus = make_corpus(text, c.n_positions, settings.seed, settings.documents, run.vocabulary)
+    documents = given.get("documents", run.documents)
+    if documents == "auto":
+        documents = kind_of_documents(text, c.n_positions)
+    settings = settings_for(documents, {"documents": documents} | given | shape)
+    corpus = make_corpus(text, c.n_positions, settings.seed, documents, run.vocabulary)
     return Start(settings, text, corpus, c, run.parameters)
 
 

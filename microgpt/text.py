@@ -6,17 +6,18 @@ learns how documents begin and when they are over.
 
 What the model is trained on are sequences: lists of at most n_positions + 1 integers, in which each but the first
 is to be predicted from those before it. Where every line of the text fits in one, each line is a document
-("lines": names). Otherwise the whole text is one document, cut into windows ("stream": prose).
+("lines": names). Otherwise the whole text is one document ("stream": prose), and the sequences are windows of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import count
+from functools import lru_cache, partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from microgpt.errors import InputError
 
@@ -24,6 +25,8 @@ BOUNDARY = "\n"
 # Batches that are drawn together, so that each can be filled with sequences of like length. Validation loss on names
 # (train.py, mean of seeds 0 to 4) with pools of 1 (no sorting), 2, 4, 8 and 16: 1.926, 1.927, 1.935, 1.938, 1.940.
 POOL = 2
+EMPTY_LINES = 0.05  # of all lines; a text with so many is prose, however short its lines are
+PART = 20_000  # characters of the held-out text that are enough for a look at how training goes
 
 
 def read_text(path: str | Path) -> str:
@@ -63,11 +66,11 @@ def vocabulary_of(text: str) -> str:
 def encode(text: str, vocabulary: str) -> list[int]:
     """The integer of each character. Raises InputError, naming it, for one that the vocabulary does not have."""
     ids = _ids(vocabulary)
-    for character in text:
-        if character not in ids:
-            known = vocabulary.replace(BOUNDARY, "")
-            raise InputError(f"the model has never seen the character {character!r}; it knows {known!r}")
-    return [ids[character] for character in text]
+    try:
+        return [ids[character] for character in text]
+    except KeyError as error:
+        known = vocabulary.replace(BOUNDARY, "")
+        raise InputError(f"the model has never seen the character {error}; it knows {known!r}") from None
 
 
 @lru_cache(maxsize=8)
@@ -86,48 +89,84 @@ class Corpus:
 
     vocabulary: str
     documents: str  # "lines" or "stream"
-    training: list[list[int]]
+    training: list[list[int]]  # of a stream a single one, as long as it is: `windows` draws from it
     validation: list[list[int]]
+
+    @property
+    def part(self) -> list[list[int]]:
+        """A fixed part of the sequences to validate on, evenly spread: all of them, or about 20,000 predictions."""
+        return self.validation[:: -(-predictions(self.validation) // PART)]
+
+    def batches(
+        self, n_positions: int, batch_size: int, seed: int, dtype: Any, pool_size: int = POOL, drawn_before: int = 0
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Endless batches to train on: see the functions `batches`, for lines, and `windows`, for a stream."""
+        if self.documents == "lines":
+            return batches(self.training, batch_size, seed, dtype, pool_size, drawn_before)
+        return windows(self.training[0], n_positions, batch_size, seed, dtype, drawn_before)
+
+
+def predictions(sequences: list[list[int]]) -> int:
+    """How many characters are predicted in some sequences: all but the first of each."""
+    return sum(len(sequence) - 1 for sequence in sequences)
+
+
+def kind_of_documents(text: str, n_positions: int) -> str:
+    """What the documents of a text are: "lines", if all of them fit in the context and hardly any is empty."""
+    lines = text.strip(BOUNDARY).split(BOUNDARY)
+    fit = max(map(len, lines)) < n_positions
+    return "lines" if fit and lines.count("") < EMPTY_LINES * len(lines) else "stream"
 
 
 def make_corpus(
     text: str, n_positions: int, seed: int, documents: str = "auto", vocabulary: str | None = None
 ) -> Corpus:
-    """Cut a text into sequences of at most n_positions + 1 integers and hold a tenth of the distinct ones out.
+    """Cut a text into sequences, and hold a tenth of it out.
 
     `documents` is "lines", "stream" or, to let the text decide, "auto"; the vocabulary is that of the text, or a given
-    one that has all its characters. Equal sequences are never on both sides. Raises InputError for a text in which
-    there is nothing to learn or nothing to hold out, a line too long, or an unknown character.
+    one that has all its characters. Of lines a tenth of the distinct ones is held out, chosen by the seed: equal lines
+    are never on both sides. Of a stream it is the last tenth, in one piece, as the field does it. Raises InputError
+    for a text in which there is nothing to learn or nothing to hold out, a line too long, or an unknown character.
     """
     vocabulary = vocabulary or vocabulary_of(text)
     if len(vocabulary) < 3:
         raise InputError(f"the text has only one distinct character, {vocabulary[-1]!r}: there is nothing to learn")
+    documents = kind_of_documents(text, n_positions) if documents == "auto" else documents
+    parts = _parts_of_lines(text, n_positions, seed) if documents == "lines" else _parts_of_stream(text, n_positions)
+    training, validation = ([encode(part, vocabulary) for part in side] for side in parts)
+    return Corpus(vocabulary, documents, training, validation)
+
+
+def _parts_of_lines(text: str, n_positions: int, seed: int) -> tuple[list[str], list[str]]:
+    """The lines to train on and those to validate on, each between two newlines."""
     lines = [line for line in text.split(BOUNDARY) if line]
     longest = max(lines, key=len)
-    if documents == "auto":
-        documents = "lines" if len(longest) < n_positions else "stream"
-    if documents == "lines":
-        if len(longest) >= n_positions:
-            raise InputError(
-                f"the line {longest[:40]!r} has {len(longest)} characters, the context has room for "
-                f"{n_positions - 1}: use --block-size {len(longest) + 1} or --documents stream"
-            )
-        texts = [BOUNDARY + line + BOUNDARY for line in lines]
-    else:
-        stream = BOUNDARY + text.strip(BOUNDARY) + BOUNDARY
-        texts = [stream[i : i + n_positions + 1] for i in range(0, len(stream) - 1, n_positions)]
+    if len(longest) >= n_positions:
+        raise InputError(
+            f"the line {longest[:40]!r} has {len(longest)} characters, the context has room for "
+            f"{n_positions - 1}: use --block-size {len(longest) + 1} or --documents stream"
+        )
+    texts = [BOUNDARY + line + BOUNDARY for line in lines]
     distinct = sorted(set(texts))
     if len(distinct) < 2:
-        what = "line" if documents == "lines" else f"window of {n_positions} characters"
-        raise InputError(f"the text has only one distinct {what}: expected at least two, one to hold out")
+        raise InputError("the text has only one distinct line: expected at least two, one to hold out")
     chosen = np.random.default_rng([seed, len(distinct)]).permutation(len(distinct))[: max(1, len(distinct) // 10)]
     held_out = {distinct[i] for i in chosen}
-    return Corpus(
-        vocabulary=vocabulary,
-        documents=documents,
-        training=[encode(text, vocabulary) for text in texts if text not in held_out],
-        validation=[encode(text, vocabulary) for text in texts if text in held_out],
-    )
+    return [text for text in texts if text not in held_out], [text for text in texts if text in held_out]
+
+
+def _parts_of_stream(text: str, n_positions: int) -> tuple[list[str], list[str]]:
+    """The text to train on, and the windows of its last tenth: in them each character but the first is predicted."""
+    stream = BOUNDARY + text.strip(BOUNDARY) + BOUNDARY
+    held_out = len(stream) // 10
+    if held_out <= n_positions:
+        remedy = f"use --block-size {held_out - 1} or less, or" if held_out > 1 else "use"
+        raise InputError(
+            f"the text has {len(stream) - 2:,} characters, and the tenth of it that is held out is no longer than the "
+            f"context, {n_positions}: {remedy} a text of at least {10 * (n_positions + 1):,} characters"
+        )
+    training, held = stream[:-held_out], stream[-held_out:]
+    return [training], [held[i : i + n_positions + 1] for i in range(0, len(held) - 1, n_positions)]
 
 
 def batches(
@@ -144,20 +183,57 @@ def batches(
     these batches then come in random order. See `padded` for the arrays. Each pool has random numbers of its own, so
     the batches after the first `drawn_before` can be had without drawing those.
     """
-    size = pool_size * batch_size
     first, skipped = divmod(drawn_before, pool_size)
-    for pool in count(first):
-        drawn = [sequences[i] for i in _shuffled(len(sequences), seed, pool * size, (pool + 1) * size)]
-        drawn.sort(key=len)
+    size, shuffled = pool_size * batch_size, partial(_shuffled, len(sequences), seed)
+    tokens, weights = padded(sequences, dtype)
+    predicts = (weights > 0).astype(dtype)  # [sequences, t]: 1, or 0 where there is padding
+    lengths = predicts.sum(axis=1, dtype=np.int64)  # in predictions
+    for pool, drawn in zip(count(first), in_turn(shuffled, len(sequences), size, first * size), strict=False):
+        by_length = drawn[lengths[drawn].argsort(kind="stable")]
+        increasing = lengths[by_length]
         for i in np.random.default_rng([seed, 1, pool]).permutation(pool_size)[skipped if pool == first else 0 :]:
-            yield padded(drawn[i * batch_size : (i + 1) * batch_size], dtype)
+            batch = slice(i * batch_size, (i + 1) * batch_size)
+            rows, longest, characters = by_length[batch], increasing[batch][-1], int(increasing[batch].sum())
+            share = batch_size / characters
+            yield tokens.take(rows, axis=0)[:, : longest + 1], predicts.take(rows, axis=0)[:, :longest] * share
 
 
-def _shuffled(n: int, seed: int, start: int, stop: int) -> list[int]:
-    """Entries start to stop of an endless list in which each n entries are 0 to n - 1 in a new random order."""
-    first, last = start // n, (stop - 1) // n
-    epochs = [np.random.default_rng([seed, 0, epoch]).permutation(n) for epoch in range(first, last + 1)]
-    return np.concatenate(epochs)[start - first * n : stop - first * n].tolist()
+def _shuffled(n: int, seed: int, epoch: int) -> np.ndarray:
+    """The integers 0 to n - 1 in the random order of an epoch."""
+    return np.random.default_rng([seed, 0, epoch]).permutation(n)
+
+
+def windows(
+    sequence: list[int], n_positions: int, batch_size: int, seed: int, dtype: Any = np.float32, drawn_before: int = 0
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Endless batches of windows of a long sequence: tokens [batch, n_positions + 1] and weights [batch, n_positions].
+
+    Every epoch cuts the sequence anew, from a random place on, and shuffles the windows. So a window may begin
+    anywhere, and yet all of the sequence is drawn before any of it is drawn again. The batches after the first
+    `drawn_before` can be had without drawing those.
+    """
+    from_every_place = sliding_window_view(np.array(sequence), n_positions + 1)  # a view: it takes no memory
+    n = len(from_every_place) // n_positions
+    weights = np.full((batch_size, n_positions), 1 / n_positions, dtype)
+
+    def places(epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([seed, 0, epoch])
+        return rng.permutation(n) * n_positions + rng.integers(n_positions)
+
+    for drawn in in_turn(places, n, batch_size, drawn_before * batch_size):
+        yield from_every_place[drawn], weights
+
+
+def in_turn(order: Callable[[int], np.ndarray], n: int, size: int, start: int) -> Iterator[np.ndarray]:
+    """From the endless list order(0), order(1), ..., each of length n: `size` entries at a time, from `start` on."""
+    epoch, before = divmod(start, n)
+    rest = order(epoch)[before:]
+    while True:
+        while len(rest) < size:
+            epoch += 1
+            rest = np.concatenate([rest, order(epoch)])
+        yield rest[:size]
+        rest = rest[size:]
 
 
 def padded(sequences: list[list[int]], dtype: Any = np.float32) -> tuple[np.ndarray, np.ndarray]:
@@ -166,11 +242,9 @@ def padded(sequences: list[list[int]], dtype: Any = np.float32) -> tuple[np.ndar
     Shorter sequences are filled up with predictions of weight 0. All others weigh the same, and so much that the
     mean over the batch of the weighted sums is the mean over all predicted characters.
     """
-    longest = max(len(sequence) for sequence in sequences)
-    characters = sum(len(sequence) - 1 for sequence in sequences)
-    tokens = np.zeros((len(sequences), longest), np.int64)
-    weights = np.zeros((len(sequences), longest - 1), dtype)
-    for i, sequence in enumerate(sequences):
-        tokens[i, : len(sequence)] = sequence
-        weights[i, : len(sequence) - 1] = len(sequences) / characters
-    return tokens, weights
+    lengths = np.array([len(sequence) for sequence in sequences])
+    places = np.arange(lengths.max())
+    tokens = np.zeros((len(sequences), len(places)), np.int64)
+    tokens[places < lengths[:, None]] = np.fromiter(chain.from_iterable(sequences), np.int64, lengths.sum())
+    share = len(sequences) / (lengths.sum() - len(sequences))
+    return tokens, np.where(places[1:] < lengths[:, None], share, 0.0).astype(dtype)

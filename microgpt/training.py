@@ -16,7 +16,7 @@ import numpy as np
 
 from microgpt.adam import adam, scheduled_learning_rate
 from microgpt.errors import DivergenceError, InputError
-from microgpt.parameters import Arrays, flatten, views
+from microgpt.parameters import Arrays, as_vector, flatten, views
 from microgpt.text import padded
 
 CHUNK = 8192  # parameters that Adam takes at a time, so that its dozen passes over them stay in the cache
@@ -80,8 +80,9 @@ def train(
 ) -> Iterator[Update]:
     """Take the schedule's steps, one batch each, and yield after each step.
 
-    `value_and_grad(parameters, *batch)` gives the loss and its gradients; `update(vector, gradient, m, v, step,
-    learning_rate, weight_decay)` changes the first and the two moments in place: Adam, or a rule of your own.
+    `value_and_grad(parameters, *batch)` gives the loss and its gradients (which cost no copy if they are `views` of one
+    vector, in the order of the parameters); `update(vector, gradient, m, v, step, learning_rate, weight_decay)` changes
+    the first and the two moments in place: Adam, or a rule of your own.
     The arrays in `parameters` become views of one flat vector, which every step changes in place, as it does `state`
     (by default that of an optimizer before its first step): to go on later, keep both and give them again. Raises
     DivergenceError, with the parameters as they were before the step, if the loss or the gradient is not finite or
@@ -98,12 +99,12 @@ def train(
     for step, batch in zip(range(state.step + 1, schedule.steps + 1), batches, strict=False):
         with divergence_named(f"at step {step}"):
             loss, gradients = value_and_grad(parameters, *batch)
-        gradient = flatten(gradients)
+        gradient = as_vector(gradients)
         norm = sqrt(np.einsum("i,i->", gradient, gradient))
         if not isfinite(loss) or not isfinite(norm):
             raise DivergenceError(f"training diverged at step {step}: the loss is {loss}, the gradient's norm {norm}")
         if schedule.grad_clip and norm > schedule.grad_clip:
-            gradient *= schedule.grad_clip / norm
+            gradient = gradient * (schedule.grad_clip / norm)
         rate = scheduled_learning_rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
         update(vector, gradient, state.m, state.v, step, rate, decay)
         state.step = step

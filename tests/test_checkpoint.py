@@ -39,7 +39,7 @@ def assert_same(a: Checkpoint, b: Checkpoint) -> None:
 
 
 def assert_same_validated(a: Validated, b: Validated) -> None:
-    assert (a.step, a.loss, a.samples) == (b.step, b.loss, b.samples)
+    assert (a.step, a.loss, a.samples, a.loss_on_all) == (b.step, b.loss, b.samples, b.loss_on_all)
     assert a.parameters.tobytes() == b.parameters.tobytes()
 
 
@@ -86,6 +86,20 @@ def test_numbers_that_no_decimal_ends_come_back(tmp_path):
     checkpoint = replace(make_checkpoint(), initial_loss=1 / 3)
     save_checkpoint(tmp_path, checkpoint)
     assert load_checkpoint(tmp_path).initial_loss == 1 / 3
+
+
+def test_the_loss_on_all_that_is_held_out_comes_back(tmp_path):
+    checkpoint = make_checkpoint()
+    checkpoint = replace(checkpoint, best=replace(checkpoint.best, loss_on_all=1 / 3))
+    save_checkpoint(tmp_path, checkpoint)
+    assert_same(load_checkpoint(tmp_path), checkpoint)
+
+
+def test_a_checkpoint_from_before_there_was_a_loss_on_all_can_be_read(tmp_path):
+    path, checkpoint = saved(tmp_path)
+    best = {"step": checkpoint.best.step, "loss": checkpoint.best.loss, "samples": checkpoint.best.samples}
+    forge(path, state={"best": best})
+    assert_same(load_checkpoint(tmp_path), checkpoint)
 
 
 @pytest.mark.parametrize(("loss", "chosen"), [(1.0, "unplanned"), (2.0, "best")])
@@ -264,6 +278,7 @@ SHAPE = {"vocab_size": 5, "n_positions": 6, "n_embd": 4, "n_layer": 1, "n_head":
         ({"best": {"step": 1, "loss": float("nan"), "samples": []}}, "loss is nan"),
         ({"best": {"step": 1, "loss": 1.0, "samples": [1]}}, "samples is"),
         ({"best": {"step": 1, "loss": 1.0}}, "samples is None"),
+        ({"best": {"step": 1, "loss": 1.0, "samples": [], "loss_on_all": "1"}}, "loss_on_all is '1'"),
         ({"unplanned": {}}, "loss is None"),
         ({"unplanned": 3}, "unplanned is 3"),
         ({"settings": []}, "settings is"),

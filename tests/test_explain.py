@@ -10,13 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers import as_lists, make_run
-from test_scripts import NAMES, TINY, assert_refused, call
+from test_scripts import NAMES, PROSE, TINY, assert_refused, call
 
 from microgpt import functions, gpt
 from microgpt.errors import InputError
 from microgpt.explain.graph import CONSTANT, KINDS, graph_of
 from microgpt.explain.observe import observed
-from microgpt.explain.page import explain, sources, to_html
+from microgpt.explain.page import beginning_that_fits, explain, sources, to_html
 from microgpt.explain.strips import WATCHED
 from microgpt.gpt import GPTConfig, empty_cache
 from microgpt.parameters import flatten
@@ -224,6 +224,20 @@ def test_a_text_that_makes_too_large_a_page_is_told_what_fits(run, monkeypatch):
         explain(run, "abcda")
 
 
+@pytest.mark.parametrize("documents", ["lines", "stream"])
+def test_the_beginning_that_fits_is_the_longest_that_does(tmp_path, monkeypatch, documents):
+    run = make_run(tmp_path, documents, CONFIG)
+    sizes = {n: sum(explain(run, "abcda"[:n]).graph.counts().values()) for n in (2, 3, 4, 5)}
+    for limit, longest in ((sizes[5], 5), (sizes[5] - 1, 4), (sizes[3], 3), (sizes[3] - 1, 2), (5, 0)):
+        monkeypatch.setattr("microgpt.explain.page.LARGEST_GRAPH", limit)
+        assert beginning_that_fits(run, "abcda") == "abcda"[:longest]
+        if 0 < longest < 5:
+            with pytest.raises(InputError, match=f"give a --text of at most {longest} characters"):
+                explain(run, "abcda")
+    with pytest.raises(InputError, match="this model is too large for one"):
+        explain(run, "abcda")
+
+
 # The file
 
 
@@ -293,6 +307,17 @@ def test_the_command_writes_a_page_about_a_held_out_name_of_the_newest_run(train
     content, _ = parts((trained / "runs" / "names" / "explain.html").read_text(encoding="utf-8"))
     assert "".join(content["vocabulary"][token] for token in content["tokens"]) == f"\n{name}\n"
     assert [row[0] for row in content["run"]["curve"]] == [0, 1, 2]
+
+
+def test_of_prose_it_takes_a_text_that_fits_and_says_so(tmp_path):
+    (tmp_path / "fox.txt").write_text(PROSE)
+    options = [*TINY, "--block-size", "8", "--out", "run"]
+    assert call("train.py", "--data", "fox.txt", *options, cwd=tmp_path).returncode == 0
+    result = call("explain.py", "--run", "run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    text, what = re.match(r"'(.+)' (\(.*\)) took [\d,]+ operations", result.stdout).groups()
+    assert text in PROSE[-24:]
+    assert what == "(from the text that was held out)"
 
 
 def test_the_page_may_lie_elsewhere_and_be_about_any_text(trained, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import warnings
 from dataclasses import replace
 
@@ -162,6 +163,22 @@ def test_names_end_at_the_newline_and_all_at_the_end_of_the_context(tmp_path):
     texts = written(prose, "a", num_return_sequences=300)
     assert any("\n" in text for text in texts)
     assert {len(text) for text in texts} == {TINY.n_positions + 1}
+
+
+def test_a_batch_of_prose_is_written_as_the_card_shows_and_keeps_its_newlines(tmp_path):
+    checkpoint = make_checkpoint(documents="stream", seed=3)  # one that likes newlines
+    write_model(tmp_path, replace(checkpoint, best=replace(checkpoint.best, samples=["ab\ncd"])))
+    card = (tmp_path / "README.md").read_text()
+    shown = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert 'writer(["ab", "ab\\nc"], batch_size=2)' in shown[1]
+    scope = {}
+    exec(shown[0] + shown[1], scope)
+    alone = pipeline("text-generation", str(tmp_path))
+    prompts, options = ["ab", "ab\nc", "\n\nd"], {"do_sample": False, "max_new_tokens": 2}
+    expected = [alone(prompt, **options)[0]["generated_text"] for prompt in prompts]
+    batch = scope["writer"](prompts, batch_size=3, **options)
+    assert [found[0]["generated_text"] for found in batch] == expected
+    assert any("\n" in text[len(prompt) :] for prompt, text in zip(prompts, expected, strict=True))
 
 
 def test_the_card_tells_what_one_has_to_know(run):

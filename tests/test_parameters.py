@@ -7,7 +7,7 @@ import pytest
 from helpers import TINY, hugging_face_model
 
 from microgpt.gpt import GPTConfig
-from microgpt.parameters import INITIAL_SCALE, flatten, initial_parameters, parameter_shapes, views
+from microgpt.parameters import INITIAL_SCALE, as_vector, flatten, initial_parameters, parameter_shapes, views
 
 DEEP = GPTConfig(vocab_size=70, n_positions=50, n_embd=64, n_layer=2, n_head=2)
 
@@ -35,6 +35,28 @@ def test_views_share_the_memory_of_the_vector():
 def test_flatten_undoes_views():
     vector = np.arange(11.0)
     assert flatten(views(vector, {"a": (2, 3), "b": (), "c": (4,)})).tolist() == vector.tolist()
+
+
+SHAPES = {"a": (2, 3), "b": (), "c": (4,)}
+
+
+def test_views_of_a_vector_are_that_vector_again():
+    vector = np.arange(11.0)
+    assert as_vector(views(vector, SHAPES)) is vector
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"a": np.ones((2, 3)), "c": np.arange(4.0)},
+        {name: array for name, array in views(np.arange(11.0), SHAPES).items() if name != "a"},
+        views(np.arange(11.0), SHAPES) | {"b": np.array(7.0)},
+        {"a": np.arange(8.0).reshape(2, 4).T},
+    ],
+    ids=["no views", "not all of them", "another between them", "transposed"],
+)
+def test_other_arrays_become_a_vector_in_their_order(arrays):
+    assert as_vector(arrays).tolist() == flatten(arrays).tolist()
 
 
 def test_flatten_copies():

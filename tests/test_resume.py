@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from test_scripts import NAMES, assert_refused, call, command, environment
+from test_scripts import LONG, NAMES, assert_refused, call, command, environment
 
 from microgpt.checkpoint import checkpoints, load_checkpoint
 from microgpt.run_directory import load_run, read_metrics
@@ -117,6 +117,19 @@ def test_batches_go_on_where_they_stopped(pool_size):
         tokens, weights = next(batches(sequences, 3, 7, pool_size=pool_size, drawn_before=before))
         assert (tokens == drawn[before][0]).all()
         assert (weights == drawn[before][1]).all()
+
+
+def test_prose_that_was_stopped_and_resumed_gives_the_same_bits(data):
+    (data / "long.txt").write_text(LONG)
+    shape = ["--n-embd", "4", "--n-head", "2", "--n-layer", "1", "--block-size", "8", "--batch-size", "3"]
+    options = ["--data", "long.txt", *shape, "--skip-check", "--steps", "300", "--eval-interval", "70"]
+    finished(data, "long-whole", *options)
+    stopped(data, "long", signal.SIGINT, *options, after=100)
+    assert load_checkpoint(data / "long").best.loss_on_all is None
+    assert call("train.py", "--resume", "long", cwd=data).returncode == 0
+    assert_same_run(data, "long-whole", "long")
+    whole, resumed = (load_checkpoint(data / name).best.loss_on_all for name in ("long-whole", "long"))
+    assert whole == resumed is not None
 
 
 def test_a_run_stopped_between_validations_keeps_the_better_model(data):

@@ -5,16 +5,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import as_lists, assert_close, make_run
+from helpers import as_lists, assert_close, make_run, random_parameters
 from hypothesis import given
 from hypothesis import strategies as st
 
 from microgpt.errors import InputError
 from microgpt.functions import softmax
 from microgpt.gpt import GPTConfig, empty_cache, gpt
+from microgpt.next_step import Reader
 from microgpt.parameters import initial_parameters
 from microgpt.run_directory import Run
-from microgpt.sampling import Choice, choose, generate, probabilities, sample, sample_many, stream
+from microgpt.sampling import (
+    TOGETHER,
+    Choice,
+    choose,
+    generate,
+    probabilities,
+    sample,
+    sample_many,
+    stream,
+    worth_compiling,
+)
 from microgpt.text import encode
 
 LOGITS = [0.5, 2.0, -1.0, 1.0]
@@ -225,6 +236,41 @@ def test_many_at_once_write_what_one_at_a_time_writes(documents):
     assert len(set(alone)) > 1
     for i, (_, log_probability) in enumerate(many):
         assert log_probability == pytest.approx(sum(p for _, p in stream(run, index=i, **options)), abs=1e-9)
+
+
+def test_more_than_are_written_together_are_those_that_one_at_a_time_writes():
+    config = GPTConfig(vocab_size=4, n_positions=6, n_embd=4, n_layer=1, n_head=2)
+    run = Run(Path(), config, "\nabc", "lines", initial_parameters(config, 3), None)
+    many = sample_many(run, TOGETHER + 3, "a")
+    assert [text for text, _ in many] == [sample(run, "a", index=i) for i in range(TOGETHER + 3)]
+
+
+@pytest.mark.parametrize("documents", ["lines", "stream"])
+@pytest.mark.parametrize("choice", [Choice(), Choice(0.7, 2), GREEDY])
+def test_compiled_code_writes_the_same_characters(documents, choice):
+    config = GPTConfig(vocab_size=6, n_positions=7, n_embd=8, n_layer=2, n_head=2)
+    run = Run(Path(), config, "\nabcde", documents, random_parameters(config), None)
+    options = {"seed": 2, "choice": choice, "max_new_tokens": 60}
+    plain, compiled = (list(stream(run, "abc", compiled=way, **options)) for way in (False, True))
+    assert [text for text, _ in compiled] == [text for text, _ in plain]
+    assert_close([p for _, p in compiled], [p for _, p in plain])
+
+
+def test_a_character_is_there_as_soon_as_it_is_chosen(prose, monkeypatch):
+    read = []
+    reads = Reader.read
+    monkeypatch.setattr(Reader, "read", lambda reader, tokens: read.append(tokens) or reads(reader, tokens))
+    written = stream(prose, "ab", compiled=True)
+    for i in range(3):
+        next(written)
+        assert len(read) == 2 + i  # what was read before: the prompt, and what was chosen since
+
+
+def test_compiling_is_worth_it_for_much_text_and_not_for_a_few_names():
+    names, plays = GPTConfig(27, 16, 32, 1, 4), GPTConfig(65, 64, 64, 4, 4)
+    assert not worth_compiling(names, 20 * 16)
+    assert not worth_compiling(plays, 20)
+    assert worth_compiling(plays, 500)
 
 
 def test_log_probabilities_are_the_models_own_whatever_the_choice(lines):

@@ -1,21 +1,29 @@
 """The two commands as a user meets them: what they print, what they leave behind, and how they fail."""
 
 import csv
+import importlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from microgpt import evaluate
+from microgpt.bigram import bigram_loss, bigram_probabilities
 from microgpt.checkpoint import checkpoints
+from microgpt.gpt import loss
 from microgpt.run_directory import load_run
 from microgpt.sampling import stream
+from microgpt.starting import from_scratch
+from microgpt.text import make_corpus, predictions
+from microgpt.training import mean_loss
 
 ROOT = Path(__file__).parents[1]
 NAMES = "".join(f"{first}{second}{last}\n" for first in "abc" for second in "eio" for last in ("n", "nna", "l"))
@@ -103,9 +111,10 @@ def copy(trained, tmp_path):
 
 
 def test_training_tells_what_it_learns_from_and_where_it_writes(trained):
-    first, second, *_ = trained[1].stdout.splitlines()
+    first, second, third, *_ = trained[1].stdout.splitlines()
     assert first.startswith("25 lines to learn from, 2 held out, 9 characters, ")
-    assert second == f"writing to {Path('runs', 'names')}"
+    assert second.startswith("settings for lines: --steps 2 --batch-size 2 ")
+    assert third == f"writing to {Path('runs', 'names')}"
 
 
 def test_training_shows_every_validation_with_samples(trained):
@@ -268,10 +277,107 @@ def test_jsonl_gives_text_log_probability_and_whether_it_is_new(short, count):
 # Prose
 
 
-def test_prose_is_learned_in_windows(trained_prose):
-    assert " windows to learn from" in trained_prose[1].stdout
+def test_prose_is_learned_as_one_text(trained_prose):
+    first, second, *_ = trained_prose[1].stdout.splitlines()
+    assert first.startswith("222 characters to learn from, the next 23 held out, 29 different ones, ")
+    assert second.startswith("settings for prose: --steps 2 --batch-size 2 ")
     run = load_run(trained_prose[0] / "runs" / "fox")
     assert (run.documents, run.config.n_positions) == ("stream", 8)
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """train.py as a module."""
+    monkeypatch.syspath_prepend(ROOT)
+    return importlib.import_module("train")
+
+
+def test_the_defaults_for_lines_and_for_prose_are_those_of_the_table_and_of_the_help(script, data):
+    (data / "fox.txt").write_text(PROSE * 4)
+    help_text = " ".join(call("train.py", "--help", cwd=data).stdout.split())
+    for column, name in enumerate(["names.txt", "fox.txt"]):
+        start = from_scratch(script.settings_for, {}, data / name)
+        assert start.config.n_embd == script.SUITED["n_embd"][column]
+        for option, pair in script.SUITED.items():
+            assert getattr(start.settings, option) == pair[column]
+            both = f"{pair[0]}" if pair[0] == pair[1] else f"{pair[0]}, for prose {pair[1]}"
+            assert f"(default: {both})" in help_text
+
+
+def test_every_option_overrides_what_suits_the_text(script, data):
+    (data / "fox.txt").write_text(PROSE)
+    given = {name: 2 * max(pair) for name, pair in script.SUITED.items()} | {"block_size": 20}
+    for name in ("names.txt", "fox.txt"):
+        settings = from_scratch(script.settings_for, given, data / name).settings
+        assert {option: getattr(settings, option) for option in given} == given
+
+
+def test_the_kind_of_documents_decides_what_suits(script, data):
+    (data / "names.txt").write_text(NAMES * 9)
+    start = from_scratch(script.settings_for, {"documents": "stream", "block_size": 8}, data / "names.txt")
+    assert (start.corpus.documents, start.settings.n_layer) == ("stream", script.SUITED["n_layer"][1])
+
+
+LONG = "".join(f"{i} and {i * i} are numbers,\nand that is all.\n\n" for i in range(8000))
+
+
+@pytest.fixture(scope="module")
+def trained_long(tmp_path_factory):
+    """A run on a text so long that a part of what is held out is enough in between."""
+    directory = tmp_path_factory.mktemp("long")
+    (directory / "long.txt").write_text(LONG)
+    options = ["--n-embd", "8", "--n-head", "2", "--n-layer", "1", "--block-size", "8", "--steps", "20", "--skip-check"]
+    result = call("train.py", "--data", "long.txt", *options, cwd=directory, pictures=True)
+    assert result.returncode == 0, result.stderr
+    return directory, result, load_run(directory / "runs" / "long")
+
+
+def test_prose_is_validated_on_a_part_in_between_and_on_all_of_it_at_the_end(trained_long):
+    directory, result, run = trained_long
+    corpus = make_corpus(LONG, 8, 0)
+    assert corpus.documents == "stream"
+    assert len(corpus.part) < len(corpus.validation)
+    evaluated = evaluate(partial(loss, config=run.config))
+    kept = run.checkpoint.model
+    assert kept.loss == pytest.approx(mean_loss(evaluated, run.parameters, corpus.part), rel=1e-5)
+    assert kept.loss_on_all == pytest.approx(mean_loss(evaluated, run.parameters, corpus.validation), rel=1e-5)
+    assert f"-> {kept.loss:.4f} nats per character, {kept.loss_on_all:.4f} on all of" in result.stdout
+    assert f"({predictions(corpus.part):,} of them for a look in between)" in result.stdout
+    card = (directory / "runs" / "long" / "README.md").read_text()
+    assert f"{kept.loss:.4f}" in card
+    assert f"on all of it, the loss is {kept.loss_on_all:.4f}" in card
+
+
+def test_the_picture_of_prose_has_the_line_of_mere_pairs(trained_long):
+    directory, _, run = trained_long
+    corpus = make_corpus(LONG, 8, 0)
+    pairs = bigram_loss(bigram_probabilities(corpus.training, len(run.vocabulary)), corpus.part)
+    assert f"validation of mere character pairs: {pairs:.3f}" in (directory / "runs/long/loss.svg").read_text()
+
+
+def test_a_context_longer_than_the_held_out_piece_is_refused(tmp_path):
+    (tmp_path / "fox.txt").write_text(PROSE)
+    assert_refused(
+        call("train.py", "--data", "fox.txt", cwd=tmp_path), "no longer than the context, 64", "--block-size 23"
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_prose_of_one_kind_of_character_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("a" * 5000)
+    assert_refused(call("train.py", "--data", "a.txt", cwd=tmp_path), "only one distinct character, 'a'")
+
+
+def test_a_prompt_that_prose_has_not_seen_is_refused(trained_prose):
+    assert_refused(call("sample.py", "--prompt", "THE", cwd=trained_prose[0]), "'T'")
+
+
+@pytest.mark.parametrize("change", [lambda text: text + "more\n", lambda text: text.replace("fox", "cat")])
+def test_prose_that_grew_or_changed_is_not_gone_on_with(trained_prose, tmp_path, change):
+    shutil.copytree(trained_prose[0], tmp_path / "copy")
+    (tmp_path / "copy" / "fox.txt").write_text(change(PROSE))
+    result = call("train.py", "--resume", "--steps", "4", cwd=tmp_path / "copy")
+    assert_refused(result, "fox.txt is not the text that", "to go on with the copy, add --data")
 
 
 def test_prose_goes_on_past_the_context(trained_prose):

@@ -1,5 +1,6 @@
 """From a text file to batches of integers: nothing is lost, nothing is on both sides, everything is used."""
 
+import hashlib
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -9,10 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from microgpt import text as text_module
 from microgpt.errors import InputError
-from microgpt.text import batches, decode, decode_text, encode, make_corpus, padded, read_text, vocabulary_of
+from microgpt.text import (
+    batches,
+    decode,
+    decode_text,
+    encode,
+    kind_of_documents,
+    make_corpus,
+    padded,
+    predictions,
+    read_text,
+    vocabulary_of,
+    windows,
+)
 
-NAMES = Path(__file__).parents[1] / "data" / "names.txt"
+DATA = Path(__file__).parents[1] / "data"
 
 
 def names(n):
@@ -69,8 +83,15 @@ def test_a_directory_is_no_text(tmp_path):
 
 
 def test_the_names_that_come_with_the_project_are_complete():
-    lines = read_text(NAMES).splitlines()
+    lines = read_text(DATA / "names.txt").splitlines()
     assert len(lines) == len(set(lines)) == 5163
+
+
+def test_the_plays_that_come_with_the_project_are_those_of_the_readme():
+    readme = (DATA / "README.md").read_text(encoding="utf-8")
+    assert hashlib.sha256((DATA / "shakespeare.txt").read_bytes()).hexdigest() in readme
+    text = read_text(DATA / "shakespeare.txt")
+    assert (text.count("\n"), len(set(text))) == (40_000, 65)
 
 
 # Characters and integers
@@ -105,15 +126,25 @@ def test_an_unknown_character_is_named_and_the_known_ones_are_shown():
 
 
 def test_lines_that_just_fit_are_documents():
-    assert make_corpus("abc\nd\n", n_positions=4, seed=0).documents == "lines"
+    assert kind_of_documents("abc\nd\n", n_positions=4) == "lines"
 
 
 def test_a_line_that_just_does_not_fit_makes_the_text_a_stream():
-    assert make_corpus("abcd\ne\n", n_positions=4, seed=0).documents == "stream"
+    assert kind_of_documents("abcd\ne\n", n_positions=4) == "stream"
+
+
+@pytest.mark.parametrize(("empty", "kind"), [(0, "lines"), (1, "lines"), (8, "stream")])
+def test_empty_lines_between_short_ones_make_the_text_a_stream(empty, kind):
+    text = "\n\n" + "ab\n" * 30 + "ab\n\n" * empty + "c\n\n\n"  # those at both ends do not count
+    assert kind_of_documents(text, n_positions=4) == kind
+
+
+def test_plays_are_a_stream_however_long_the_context_is():
+    assert kind_of_documents(read_text(DATA / "shakespeare.txt"), n_positions=128) == "stream"
 
 
 def test_the_kind_of_documents_can_be_chosen():
-    assert make_corpus("abc\ndef\n", n_positions=6, seed=0, documents="stream").documents == "stream"
+    assert make_corpus("abc\ndef\n" * 9, n_positions=6, seed=0, documents="stream").documents == "stream"
     assert make_corpus("abc\ndef\n", n_positions=4, seed=0, documents="lines").documents == "lines"
 
 
@@ -127,7 +158,7 @@ def everything(corpus):
 
 
 def test_every_line_is_a_document_between_two_newlines():
-    corpus = make_corpus("anna\n\nbob\nanna", n_positions=8, seed=0)
+    corpus = make_corpus("anna\n\nbob\nanna", n_positions=8, seed=0, documents="lines")
     assert sorted(everything(corpus)) == ["\nanna\n", "\nanna\n", "\nbob\n"]
 
 
@@ -136,12 +167,34 @@ def test_the_longest_line_fills_the_context():
     assert max(map(len, everything(corpus))) == 4 + 1
 
 
-@given(st.text("abc \n", min_size=20).filter(lambda text: len(set(text)) > 2), st.integers(2, 9))
-def test_every_character_of_a_stream_is_predicted_once(text, n_positions):
+@given(st.text("abc \n", min_size=120, max_size=150), st.integers(2, 9))
+def test_the_last_tenth_of_a_stream_is_held_out_in_one_piece(text, n_positions):
     corpus = make_corpus("x" + text + "y", n_positions, seed=0, documents="stream")
-    windows = everything(corpus)
-    assert all(2 <= len(window) <= n_positions + 1 for window in windows)
-    assert Counter("".join(window[1:] for window in windows)) == Counter("x" + text + "y\n")
+    (training,), pieces = corpus.training, corpus.validation
+    assert all(2 <= len(piece) <= n_positions + 1 for piece in pieces)
+    held_out = pieces[0][:1] + [token for piece in pieces for token in piece[1:]]  # each is predicted once
+    assert decode(training + held_out, corpus.vocabulary) == "\nx" + text + "y\n"
+    assert len(held_out) == (len(text) + 4) // 10
+
+
+def test_what_is_held_out_of_a_stream_does_not_depend_on_the_seed():
+    first, second = (make_corpus("ab cd " * 30, 8, seed, "stream").validation for seed in (1, 2))
+    assert first == second
+
+
+def test_a_short_text_is_validated_on_all_that_is_held_out():
+    corpus = make_corpus("\n".join(names(200)), n_positions=8, seed=0)
+    assert corpus.part == corpus.validation
+
+
+@pytest.mark.parametrize("documents", ["lines", "stream"])
+def test_a_look_at_a_long_text_takes_an_even_part_of_what_is_held_out(documents):
+    text = "\n".join(f"{i:06}" for i in range(100_000))
+    corpus = make_corpus(text, n_positions=20, seed=0, documents=documents)
+    places = [corpus.validation.index(sequence) for sequence in corpus.part]
+    assert 15_000 < predictions(corpus.part) <= text_module.PART
+    assert len(set(np.diff(places))) == 1
+    assert places[-1] > 0.9 * len(corpus.validation)
 
 
 @pytest.mark.parametrize(("lines", "held_out"), [(2, 1), (19, 1), (20, 2), (50, 5), (200, 20)])
@@ -179,9 +232,26 @@ def test_a_text_with_nothing_to_learn_or_hold_out_is_refused(text, complaint):
         make_corpus(text, n_positions=16, seed=0)
 
 
-def test_a_stream_of_a_single_window_is_refused():
-    with pytest.raises(InputError, match="one distinct window of 16 characters"):
-        make_corpus("abcdefghi", n_positions=16, seed=0, documents="stream")
+@pytest.mark.parametrize(
+    ("length", "remedy"),
+    [
+        (9, "use a text of at least 170 characters"),
+        (98, "use --block-size 9 or less, or a text of at least 170 characters"),
+        (160, "use --block-size 15 or less, or"),
+    ],
+)
+def test_a_context_longer_than_the_held_out_piece_is_refused_and_told_the_longest(length, remedy):
+    text = ("abcdefghi " * 16)[:length]
+    with pytest.raises(InputError, match=f"has {length} characters.* no longer than the context, 16: {remedy}"):
+        make_corpus(text, n_positions=16, seed=0, documents="stream")
+    if "less" in remedy:
+        make_corpus(text, n_positions=int(remedy.split()[2]), seed=0, documents="stream")
+    make_corpus("abcdefghi " * 17, n_positions=16, seed=0, documents="stream")
+
+
+def test_prose_of_one_kind_of_character_is_refused():
+    with pytest.raises(InputError, match="only one distinct character, 'a'"):
+        make_corpus("a" * 1000, n_positions=16, seed=0)
 
 
 # Batches
@@ -233,6 +303,54 @@ def test_the_seed_chooses_the_batches():
         [tokens.tolist() for tokens, _ in islice(batches(sequences_of(64), 4, seed), 20)] for seed in (1, 1, 2)
     )
     assert first == again != other
+
+
+@pytest.mark.parametrize("before", [0, 700])
+def test_an_epoch_is_shuffled_once_however_many_batches_it_has(monkeypatch, before):
+    shuffled = []
+    shuffle = text_module._shuffled
+    monkeypatch.setattr(
+        text_module, "_shuffled", lambda n, seed, epoch: shuffled.append(epoch) or shuffle(n, seed, epoch)
+    )
+    list(islice(batches(sequences_of(1000), batch_size=2, seed=0, drawn_before=before), 600))  # of 500 an epoch
+    assert shuffled == ([0, 1] if before == 0 else [1, 2])
+
+
+def test_windows_begin_anywhere():
+    drawn = islice(windows(list(range(96)), n_positions=8, batch_size=4, seed=0), 300)
+    starts = Counter(int(start) for tokens, _ in drawn for start in tokens[:, 0])
+    assert set(starts) == set(range(96 - 8))
+
+
+@given(st.integers(1, 9), st.integers(40, 60), st.integers(1, 7))
+def test_all_of_a_stream_is_drawn_before_any_of_it_is_drawn_again(n_positions, length, batch_size):
+    n = length // n_positions - 1  # windows in an epoch, each of another part
+    drawn = islice(windows(list(range(length)), n_positions, batch_size, seed=0), 4 * n)
+    predicted = np.concatenate([tokens[:, 1:] for tokens, _ in drawn])
+    for epoch in range(4):
+        of_epoch = predicted[epoch * n : (epoch + 1) * n].ravel()
+        assert len(set(of_epoch)) == len(of_epoch) >= length - 2 * n_positions
+
+
+def test_every_epoch_cuts_a_stream_elsewhere():
+    tokens = [tokens for tokens, _ in islice(windows(list(range(1000)), 50, 19, seed=0), 8)]
+    assert len({batch[0, 0] % 50 for batch in tokens}) > 4
+    assert all(len({row[0] % 50 for row in batch}) == 1 for batch in tokens)
+
+
+def test_a_batch_of_windows_has_the_weights_of_padding():
+    tokens, weights = next(windows(list(range(100)), 8, 4, seed=0))
+    _, expected_weights = padded(tokens.tolist())
+    assert (tokens.dtype.kind, weights.dtype) == ("i", np.float32)
+    assert (weights == expected_weights).all()
+
+
+@pytest.mark.parametrize("batch_size", [3, 16, 50])
+def test_windows_go_on_where_they_stopped(batch_size):
+    whole = [tokens.tolist() for tokens, _ in islice(windows(list(range(130)), 8, batch_size, seed=3), 20)]
+    for before in range(19):
+        tokens, _ = next(windows(list(range(130)), 8, batch_size, seed=3, drawn_before=before))
+        assert tokens.tolist() == whole[before]
 
 
 def test_padding_weighs_nothing():

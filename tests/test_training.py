@@ -12,7 +12,7 @@ import microgpt.engine
 from microgpt.adam import adam, scheduled_learning_rate
 from microgpt.errors import DivergenceError, InputError
 from microgpt.gpt import loss
-from microgpt.parameters import flatten, initial_parameters
+from microgpt.parameters import flatten, initial_parameters, views
 from microgpt.text import batches, padded
 from microgpt.training import Schedule, mean_loss, train
 
@@ -99,6 +99,17 @@ def test_a_gradient_longer_than_the_limit_is_shortened_to_it(clip, factor):
     for step, g in enumerate([3.0 * factor, 0.1], 1):
         x, m, v = adam(x, g, m, v, step, scheduled_learning_rate(step, 2, 0, 0.1))
     assert parameters["matrix"][0, 0] == pytest.approx(x, rel=1e-12)
+
+
+def test_gradients_that_are_views_of_one_vector_do_the_same_and_stay_as_they_are():
+    vector = flatten(gradient(3.0))
+    of_one_vector, separate = start(), start()
+    shapes = {name: array.shape for name, array in separate.items()}
+    schedule = Schedule(3, learning_rate=0.1, warmup=0, grad_clip=2.0)
+    list(train(lambda params: (1.0, views(vector, shapes)), of_one_vector, NO_BATCH, schedule))
+    list(train(lambda params: (1.0, gradient(3.0)), separate, NO_BATCH, schedule))
+    assert flatten(of_one_vector).tobytes() == flatten(separate).tobytes()
+    assert vector.tolist() == flatten(gradient(3.0)).tolist()
 
 
 def test_only_matrices_decay():

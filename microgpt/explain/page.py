@@ -9,6 +9,7 @@ import gzip
 import inspect
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -53,15 +54,15 @@ def explain(run: Run, text: str) -> Explanation:
     makes a page larger than anyone would open.
     """
     tokens = tokens_of(run, text)
-    loss = partial(gpt.loss, config=run.config)
-    weights = [1 / (len(tokens) - 1)] * (len(tokens) - 1)
+    loss, weights = loss_of(run, tokens)
     with observed(WATCHED) as recorded_calls:
         program = program_with_sources(loss, run.parameters, np.array([tokens]), np.array([weights]))
     if program.operations > LARGEST_GRAPH:
-        fits = len(text) * LARGEST_GRAPH // program.operations
+        fits = len(beginning_that_fits(run, text))
+        remedy = f"give a --text of at most {fits} characters" if fits else "this model is too large for one"
         raise InputError(
             f"the text has {len(text)} characters, which take {program.operations:,} operations in this model; "
-            f"a page can hold {LARGEST_GRAPH:,}: give a --text of at most {fits} characters"
+            f"a page can hold {LARGEST_GRAPH:,}: {remedy}"
         )
     params = {name: map_numbers(Value, array.tolist()) for name, array in run.parameters.items()}
     with divergence_named("in this model", "numbers are not finite"), collector_paused(), observed(WATCHED) as calls:
@@ -80,6 +81,26 @@ def explain(run: Run, text: str) -> Explanation:
                 instructions[i]["keys"].append(strip.key)
     named = [strip for strip in strips(calls[0]) if all(scalar in graph.node_of for scalar in strip.scalars)]
     return Explanation(run, tokens, graph, named, instructions)  # what the loss does not depend on has no strip
+
+
+def loss_of(run: Run, tokens: list[int]) -> tuple[Callable[..., Any], list[float]]:
+    """What is explained: the mean loss of the predictions in some tokens, as a function and its last argument."""
+    return partial(gpt.loss, config=run.config), [1 / (len(tokens) - 1)] * (len(tokens) - 1)
+
+
+def beginning_that_fits(run: Run, text: str) -> str:
+    """As much of a text as a page can hold: all of it, a beginning, or nothing."""
+
+    def operations(length: int) -> int:
+        tokens = tokens_of(run, text[:length])
+        loss, weights = loss_of(run, tokens)
+        program = program_with_sources(loss, run.parameters, np.array([tokens]), np.array([weights]))
+        return int(program.operations)
+
+    least = 1 if run.documents == "lines" else 2  # characters, for a prediction
+    lengths = range(least, len(text) + 1)
+    fitting = bisect_right(lengths, LARGEST_GRAPH, key=operations)
+    return text[: lengths[fitting - 1]] if fitting else ""
 
 
 def tokens_of(run: Run, text: str) -> list[int]:

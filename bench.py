@@ -288,7 +288,7 @@ def compiled(config, t):
 
 n_embd, n_layer, positions, batch_size = map(int, sys.argv[1:])
 config = GPTConfig(27, 16, n_embd, n_layer, 4)
-compiled(GPTConfig(2, 2, 2, 1, 1), 1)  # so that what Numba loads once does not count
+compiled(GPTConfig(2, 2, 2, 1, 1), 1)  # so that what is loaded once does not count
 start = time.perf_counter()
 operations = compiled(config, positions).operations
 seconds = time.perf_counter() - start

@@ -40,7 +40,7 @@ def value_and_grad(
     """
     check_engine(engine)
     if engine == "compiled":
-        from microgpt.compiler import front  # only now, because this imports Numba
+        from microgpt.compiler import front  # only now, because this imports LLVM
 
         return front.value_and_grad(loss, threads)
 

@@ -15,7 +15,7 @@ import numpy as np
 from microgpt.engine import evaluate
 from microgpt.functions import Matrix, Scalar, Vector, dot, layer_norm, linear
 from microgpt.gpt import GPTConfig, Parameters, add, mlp, named
-from microgpt.parameters import Arrays
+from microgpt.parameters import Arrays, flatten, views
 from microgpt.value import exp, largest, pick
 
 UNSEEN = -1e6  # added to the score of a place where nothing is remembered yet: its exp becomes 0
@@ -77,7 +77,8 @@ class Reader:
 
     def __init__(self, parameters: Arrays, config: GPTConfig, rows: int):
         """Begin to read that many texts at once."""
-        self.parameters = {name: array.astype(np.float64) for name, array in parameters.items()}
+        shapes = {name: array.shape for name, array in parameters.items()}
+        self.parameters = views(flatten(parameters).astype(np.float64), shapes)
         self.step = compiled_step(config)
         memory = (rows, config.n_layer, config.n_positions, config.n_embd)
         self.keys, self.values = np.zeros(memory), np.zeros(memory)

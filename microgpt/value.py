@@ -70,15 +70,13 @@ class Value:
             power, derivative = x**k, k * x ** (k - 1) if k else 0.0
         except (ZeroDivisionError, OverflowError):
             power = derivative = math.inf
-        if isinstance(power, complex) or not math.isfinite(power) or not math.isfinite(derivative):
+        if not is_finite(power) or not is_finite(derivative):
             raise ValueError(f"{x} ** {k}: the power or its derivative is not a finite real number")
         return Value(power, f"** {k:.17g}", (self,), (derivative,))
 
     def log(self) -> "Value":
         """The natural logarithm: its derivative is 1 / x. A ValueError unless x is positive."""
-        if not self.data > 0:
-            raise ValueError(f"log({self.data}): a logarithm needs a positive number")
-        return Value(math.log(self.data), "log", (self,), (1 / self.data,))
+        return Value(log(self.data), "log", (self,), (1 / self.data,))
 
     def exp(self) -> "Value":
         """e ** x: its own derivative. See the function `exp` below for what happens to a very large x."""
@@ -185,7 +183,16 @@ def exp(x: Any) -> Any:
 
 def log(x: Any) -> Any:
     """The natural logarithm of a Value or a plain number; a ValueError unless it is positive."""
-    return x.log() if hasattr(x, "log") else math.log(x)
+    if hasattr(x, "log"):
+        return x.log()
+    if not x > 0:
+        raise ValueError(f"log({x}): a logarithm needs a positive number")
+    return math.log(x)
+
+
+def is_finite(x: Any) -> bool:
+    """Whether x is a finite real number, or none of the numbers that can be infinite or complex."""
+    return math.isfinite(x) if isinstance(x, float) else not isinstance(x, complex)
 
 
 def pick(items: Sequence[Any], index: int) -> Any:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from helpers import assert_close
-from numba import njit
 
 from microgpt.adam import adam, scheduled_learning_rate
 
@@ -105,16 +104,19 @@ def test_a_warmup_longer_than_the_training_only_rises():
     assert rates(4, warmup=10) == pytest.approx([0.05, 0.1, 0.15, 0.2], rel=1e-15)
 
 
-def test_an_edit_of_adams_constants_reaches_the_compiled_loop(monkeypatch):
+def test_an_edit_of_adam_reaches_the_compiled_one(monkeypatch):
     import microgpt.compiler.update as update
 
     def other_adam(parameter, gradient, m, v, step, learning_rate, beta1=0.5, weight_decay=0.0):
         m = beta1 * m + gradient
         return parameter - learning_rate * (m + weight_decay * parameter), m, v
 
-    monkeypatch.setattr(update, "adam_of_floats", njit(other_adam))
-    loop = update.adam_loop("another source")
-    x, m = np.ones(3), np.ones(3)
-    loop(x, np.full(3, 2.0), m, np.zeros(3), 1.0, 0.1, np.zeros(3))
-    assert m == pytest.approx(2.5)  # 0.5 * 1 + 2: the default of the function, not a number of the loop
+    monkeypatch.setattr(update, "adam", other_adam)
+    update.kernels.cache_clear()
+    try:
+        x, m = np.ones(3), np.ones(3)
+        update.compiled_adam(x, np.full(3, 2.0), m, np.zeros(3), 1, 0.1, np.zeros(3))
+    finally:
+        update.kernels.cache_clear()
+    assert m == pytest.approx(2.5)  # 0.5 * 1 + 2: the default of the function, not a number of the compiler
     assert x == pytest.approx(0.75)

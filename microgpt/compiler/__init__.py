@@ -1,17 +1,18 @@
 """The compiler: functions of scalars, recorded once, run as array instructions on whole batches.
 
-record.py     run the function once and write down every operation
-sums.py       melt additions and products into sums of products
-groups.py     nodes that are alike become one array instruction
-products.py   find the matrix products among them
-kernels.py    run the instructions, forward and backward
-program.py    what ties them together, for one shape of example
-front.py      value_and_grad and evaluate: the engine "compiled"
-listing.py    a program for people to read
-update.py     Adam, as it stands in the book, in one loop over all parameters
-cache.py      where the compiled kernels are kept
+record.py       run the function once and write down every operation
+loops.py        read its loops as axes while it runs
+groups.py       families of scalars that are alike become one array instruction
+expressions.py  what an instruction computes, and its derivatives, by the rules of value.py
+nests.py        instructions become loop nests, forward and backward; what is cheap is not stored
+memory.py       which results share memory
+lower.py        which kernel runs each nest, and with which arguments
+products.py     the nests that are matrix products
+emit.py         how a nest becomes machine code
+machine.py      machine code, compiled once and kept on disk
+threads.py      the parts of a batch on several threads
+program.py      what ties them together, for one shape of example
+front.py        value_and_grad and evaluate: the engine "compiled"
+listing.py      a program for people to read
+update.py       Adam, as it stands in the book, for all parameters at once
 """
-
-from microgpt.compiler.cache import ensure_cache
-
-ensure_cache()

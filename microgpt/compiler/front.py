@@ -1,6 +1,7 @@
 """The front of the engine "compiled": `value_and_grad` and `evaluate` as in microgpt/engine.py."""
 
 import inspect
+import operator
 import os
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 from microgpt.compiler.program import Program
 from microgpt.engine import checked_arguments, checked_parameters, map_arrays
 
+INTEGER = np.dtype(np.int64)
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 PROGRAMS: WeakKeyDictionary[Callable[..., Any], dict[Any, Program]] = WeakKeyDictionary()
 MANY_PROGRAMS = 100  # a caller who makes more probably has a new shape in every batch
@@ -34,6 +36,7 @@ class Compiled:
         self.programs = programs_of(function)
         self.kept = kept
         self.made = 0
+        self.given: Parameters | None = None
 
     def program(self, params: Any, structure: Any, arrays: list[np.ndarray]) -> Program:
         """The program for parameters and arguments of these shapes: recorded and compiled when first met."""
@@ -59,24 +62,80 @@ class Compiled:
 
     def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> tuple[Program, np.ndarray, Any]:
         """Run the program for these arguments: (the program, its results, the gradients like the parameters)."""
-        leaves: list[np.ndarray] = []
-        structure = collect(params, leaves)
-        dtype = leaves[0].dtype if leaves else np.dtype(np.float64)
-        if dtype not in FLOATS or not all([leaf.dtype is dtype for leaf in leaves]):
-            checked_parameters(params)  # names it, if one is not of floats
-            dtype = np.result_type(*[leaf.dtype for leaf in leaves])
+        given = self.given
+        if given is None or not given.are(params):
+            given = self.given = Parameters(params)
         arrays = checked_arguments(arguments)
-        program = self.program(params, structure, arrays)
-        p = np.concatenate([leaf.ravel() for leaf in leaves], dtype=dtype) if leaves else np.zeros(0)
+        program = self.program(params, given.structure, arrays)
         batch = len(arrays[0]) if arrays else 1
-        integers = examples_in_columns([a for a in arrays if a.dtype.kind != "f"], np.dtype(np.int64), batch)
-        floats = examples_in_columns([a for a in arrays if a.dtype.kind == "f"], dtype, batch)
-        if len(integers):
+        integers = examples_in_rows([a for a in arrays if a.dtype.kind != "f"], INTEGER, batch)
+        floats = examples_in_rows([a for a in arrays if a.dtype.kind == "f"], given.dtype, batch)
+        if integers.size:
             check_integers(integers, program)
         if with_gradient and program.form != 0:
             raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
-        results, gradient = program.run(p, integers, floats, batch, self.threads, with_gradient)
-        return program, results, unflatten(gradient, params) if with_gradient else None
+        results, gradient = program.run(given.vector(), integers, floats, batch, self.threads, with_gradient)
+        return program, results, given.like(params, gradient) if with_gradient else None
+
+
+class Parameters:
+    """Parameters as they were given: as one flat vector, which is theirs if they are views of one already."""
+
+    def __init__(self, params: Any):
+        self.leaves: list[np.ndarray] = []
+        self.names = list(params) if type(params) is dict else None
+        self.structure = collect(params, self.leaves)
+        dtype = self.leaves[0].dtype if self.leaves else np.dtype(np.float64)
+        if dtype not in FLOATS or not all(leaf.dtype == dtype for leaf in self.leaves):
+            checked_parameters(params)  # names it, if one is not of floats
+            dtype = np.result_type(*[leaf.dtype for leaf in self.leaves])
+        self.dtype = dtype
+        self.whole = self.one_vector()
+        ends = np.cumsum([leaf.size for leaf in self.leaves]).tolist()
+        self.parts = [(slice(end - leaf.size, end), leaf.shape) for leaf, end in zip(self.leaves, ends, strict=True)]
+        self.flat = self.names is not None and all(
+            type(params[name]) is np.ndarray and params[name].dtype == dtype for name in self.names
+        )
+
+    def are(self, params: Any) -> bool:
+        """Whether these are the very arrays of last time, under the same names."""
+        return (
+            self.flat and type(params) is dict and len(params) == len(self.leaves)
+            and all(map(operator.is_, params.values(), self.leaves)) and list(params) == self.names
+        )  # fmt: skip
+
+    def one_vector(self) -> np.ndarray | None:
+        """The vector of which all parameters are views, one after the other; None if there is none."""
+        base = self.leaves[0].base if self.leaves else None
+        if (
+            not isinstance(base, np.ndarray)
+            or base.ndim != 1
+            or not base.flags.c_contiguous
+            or base.dtype != self.dtype
+        ):
+            return None
+        place = self.leaves[0].__array_interface__["data"][0]
+        start = (place - base.__array_interface__["data"][0]) // base.itemsize
+        for leaf in self.leaves:
+            if leaf.base is not base or not leaf.flags.c_contiguous or leaf.__array_interface__["data"][0] != place:
+                return None
+            place += leaf.nbytes
+        return base[start : start + sum(leaf.size for leaf in self.leaves)]
+
+    def vector(self) -> np.ndarray:
+        if self.whole is not None:
+            return self.whole
+        if not self.leaves:
+            return np.zeros(0)
+        return np.concatenate([leaf.ravel() for leaf in self.leaves], dtype=self.dtype)
+
+    def like(self, params: Any, vector: np.ndarray) -> Any:
+        """A flat vector as arrays in the nesting, shapes and dtypes of the parameters."""
+        if self.flat and self.names is not None:
+            return {
+                name: vector[part].reshape(shape) for name, (part, shape) in zip(self.names, self.parts, strict=True)
+            }
+        return unflatten(vector, params)
 
 
 def programs_of(function: Callable[..., Any]) -> dict[Any, Program]:
@@ -104,7 +163,7 @@ def value_and_grad(loss: Callable[..., Any], threads: int | None = None) -> Call
     def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
         _, results, gradients = compiled.run(params, arguments, True)
         with np.errstate(all="ignore"):
-            return float(results[0].mean(dtype=np.float64)), gradients
+            return float(np.add.reduce(results[0], dtype=np.float64)) / results.shape[1], gradients
 
     mean_loss_and_gradients.compiled = compiled  # type: ignore[attr-defined]  # for who wants to see the programs
     return mean_loss_and_gradients
@@ -130,24 +189,24 @@ def argument_names(function: Callable[..., Any], count: int) -> list[str]:
     return names + [f"argument {i + 1}" for i in range(len(names), count)]
 
 
-def examples_in_columns(arrays: list[np.ndarray], dtype: Any, batch: int) -> np.ndarray:
-    """All numbers of each example as a column: [numbers of an example, batch]."""
-    rows = [array.reshape(batch, -1).T for array in arrays]
+def examples_in_rows(arrays: list[np.ndarray], dtype: Any, batch: int) -> np.ndarray:
+    """All numbers of each example as a row: [batch, numbers of an example]."""
+    rows = [array.reshape(batch, -1) for array in arrays]
     if not rows:
-        return np.zeros((0, batch), dtype)
-    return np.ascontiguousarray(rows[0] if len(rows) == 1 else np.concatenate(rows), dtype)
+        return np.zeros((batch, 0), dtype)
+    return np.ascontiguousarray(rows[0] if len(rows) == 1 else np.concatenate(rows, 1), dtype)
 
 
 def check_integers(integers: np.ndarray, program: Program) -> None:
     """Raise an IndexError, naming the integer, the example and the bound, for one that picks beyond a list."""
-    limits = program.bounds[:, None]
+    limits = program.bounds
     if integers.min() < 0 or (integers >= limits).any():
         wrong = ((integers < 0) & (limits != np.iinfo(np.int64).max)) | (integers >= limits)
         if not wrong.any():  # a negative integer that nothing picks by
             return
-        place, example = np.argwhere(wrong)[0]
+        example, place = np.argwhere(wrong)[0]
         raise IndexError(
-            f"{program.integers[place]} is {integers[place, example]} in row {example} of the batch: "
+            f"{program.integers[place]} is {integers[example, place]} in row {example} of the batch: "
             f"expected 0 to {program.bounds[place] - 1}, the length of what it picks from"
         )
 

@@ -1,227 +1,652 @@
-"""Step 3 of the compiler: nodes that are alike become one array instruction.
+"""Step 2 of the compiler: families that are alike become one array instruction.
 
-Nodes of the same level cannot depend on one another. Those that are also of the same kind are one instruction on
-arrays. In goes a program of sums; out comes a short list of instructions, and a row of storage for every node.
+Families of the same level cannot depend on one another. Those of the same operation, with axes of the same lengths and
+operands that are read with the same strides, are the *members* of one instruction, and become an axis of it: the
+positions of a text, the heads of an attention. In goes a record; out comes a short list of instructions.
 
-Storage is a stack of rows, one for each node, as wide as there are examples in a block. The nodes of a group lie in
-the order of their operands. So mostly the operands of neighbours are neighbours too, and a run of such nodes is one
-operation on contiguous memory, however many rows it spans.
+Every scalar of an example has a *cell*, and every instruction makes the cells of one array, one after the other. So an
+operand is read at
+
+    start + the sum of stride * index, over all axes of the instruction
+
+and that is all that is known of it: rows, columns, slices, transposes and heads are strides. Members whose operands do
+not lie in such a grid are given by tables of cells instead.
+
+The keys that a text gathers from position to position are lists that grow. Their members differ in the length of an
+axis only: it becomes an axis of the greatest length with a `Bound`, below which an index of it stays. So a triangle of
+attention becomes a square with a mask.
 """
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
 
 import numpy as np
 
-from microgpt.compiler.products import Product, find_products
-from microgpt.compiler.record import ADD, CONSTANT, INPUT, KINDS, LARGEST, MUL, PARAMETER, PICK, POW
-from microgpt.compiler.sums import ALONE, PAIR, SINGLE, WEIGHTED, Sums
+from microgpt.compiler.record import (
+    ADD,
+    CONSTANT,
+    EXP,
+    INPUT,
+    KINDS,
+    LESS,
+    LESS_EQUAL,
+    LIST,
+    LOG,
+    MUL,
+    PARAMETER,
+    PICK,
+    POW,
+    SUM,
+    VIEW,
+    Axis,
+    Index,
+    Record,
+)
+
+CELLS, PARAMETERS, CONSTANTS = "x", "p", "c"  # where an operand lies: in cells, among the parameters or the constants
+FEW_TERMS = 4  # a sum of more scalars than these is a sum over an axis
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An index stays below `constant + step * (index of axis `of`)`."""
+
+    of: int
+    constant: int
+    step: int
 
 
 @dataclass
-class Terms:
-    """The terms of n nodes, as kernels read them: `x` and `y` are storage rows, or numbers of parameters."""
+class Access:
+    """Where an operand, or a result, of an instruction lies, for each index of its axes."""
 
-    node: np.ndarray  # [terms], ascending: which of the nodes
-    kind: np.ndarray  # SINGLE (x), PAIR (x·y), WEIGHTED (parameter x · row y) or ALONE (parameter x)
-    x: np.ndarray
-    y: np.ndarray
-    coefficient: np.ndarray
-
-    def of(self, nodes: np.ndarray, wanted: np.ndarray | None = None) -> "Terms":
-        """The terms of some of the nodes, in their order and renumbered; only the wanted ones, if that is given."""
-        count = np.bincount(self.node, minlength=nodes.max() + 1)
-        first = np.cumsum(count) - count
-        node = np.repeat(np.arange(len(nodes)), count[nodes])
-        within = np.arange(len(node)) - np.repeat(np.cumsum(count[nodes]) - count[nodes], count[nodes])
-        place = first[nodes][node] + within
-        if wanted is not None:
-            node, place = node[wanted[place]], place[wanted[place]]
-        return Terms(node, self.kind[place], self.x[place], self.y[place], self.coefficient[place])
+    space: str
+    start: int
+    strides: tuple[int, ...]
+    table: np.ndarray | None = None  # [members]: starts, if axis 0 is that of members that lie in no grid
 
 
 @dataclass
-class Runs:
-    """The rows of an instruction, cut into runs that are made alike: row i of a run has operands i rows further on.
+class Array:
+    """The cells of a result: from `start` on, with the lengths and strides of its axes, the outermost first."""
 
-    `table` has a line for each run: first row, number of rows, first term, and how many terms there are of each of
-    the four kinds, which follow one another in `operands` [terms, 2] and `coefficients` [terms].
-    """
+    start: int
+    lengths: tuple[int, ...]
+    strides: tuple[int, ...]
+    ragged: bool = False
 
-    table: np.ndarray
-    constants: np.ndarray  # [runs], added to every row
-    operands: np.ndarray
-    coefficients: np.ndarray
+    @property
+    def size(self) -> int:
+        return prod(self.lengths)
 
 
 @dataclass
 class Instruction:
-    """One array instruction: what it does and the rows that it makes."""
+    """One array instruction: for each index of its axes the result of an operation on some operands.
 
-    operation: str  # "load", "sum", "product", "pow", "log", "exp", "pick parameter", "pick" or "largest"
-    start: int  # its first row
-    nodes: np.ndarray  # the rows of the record that it computes, in the order of storage
-    runs: Runs | None = None  # of all but loads and picks; of a product, what is added to it
-    product: Product | None = None
-    exponent: float = 0.0  # of a power
-    candidates: np.ndarray | None = None  # [size, count], of picks: rows, or parameters, to choose from
-    integers: np.ndarray | None = None  # [size], of picks: which integer chooses
+    `operation` is "terms" (a sum of products), "pow", "log", "exp", "less", "less or equal", "sum" or "largest" (over
+    the last axis), "pick" (along the last axis, which has the length 1 here), or "copy".
+    """
+
+    operation: str
+    lengths: tuple[int, ...]  # of its axes; the last `closed` of them are gone in the result
+    bounds: tuple[Bound | None, ...]
+    result: Access
+    operands: list[Access]
+    array: Array
+    closed: int = 0
+    terms: tuple[tuple[float, int], ...] = ()  # of "terms": a coefficient and how many operands are multiplied
+    exponent: float = 0.0
+    integer: Access | None = None  # of "pick": the places of the choosing integers
+    choices: tuple[int, int] = (0, 0)  # of "pick": how many, and the stride from one to the next
+    rows: list[int] = field(default_factory=list)  # of the record
+    watched: bool = False  # it may be undefined without a result showing it
 
 
 @dataclass
-class Layout:
-    """All instructions in order, and the storage row of every row of the record (-1 for those that have none)."""
+class Node:
+    """A row of the record on its way into an instruction."""
 
-    instructions: list[Instruction]
-    row: np.ndarray
-    size: int  # rows of storage
-
-    def place(self, operation: str, nodes: np.ndarray) -> Instruction:
-        """Append an instruction whose nodes take the next rows."""
-        instruction = Instruction(operation, self.size, nodes)
-        self.row[nodes] = np.arange(self.size, self.size + len(nodes))
-        self.size += len(nodes)
-        self.instructions.append(instruction)
-        return instruction
+    row: int
+    kind: int
+    operands: tuple[int, ...]
+    axes: tuple[Axis, ...]
+    closed: Axis | None
+    detail: Any
+    level: int = 0
 
 
-def find_groups(program: Sums) -> Layout:
-    """Group the nodes of a program and give each a row of storage, operands before what is made of them."""
-    p = program
-    inputs = np.flatnonzero(p.kind == INPUT)
-    layout = Layout([], np.full(len(p.kind), -1, np.int32), len(inputs))
-    layout.row[inputs] = p.left[inputs]
-    leaves = np.flatnonzero(p.varying & ((p.kind == PARAMETER) | (p.kind == CONSTANT)))
-    if len(leaves):
-        layout.place("load", leaves)
-    for nodes in alike(p):
-        kind = p.kind[nodes[0]]
-        if kind in (ADD, MUL):
-            place_sums(p, layout, nodes)
-        elif kind == PICK:
-            place_picks(p, layout, nodes)
-        elif kind == LARGEST:
-            tables = [layout.row[p.tables[table]] for table in p.left[nodes]]
-            place_operands("largest", layout, nodes, tables)
-        else:
-            ordered = nodes[np.argsort(layout.row[p.left[nodes]], kind="stable")]
-            instruction = place_operands(KINDS[kind], layout, ordered, layout.row[p.left[ordered]][:, None])
-            instruction.exponent = float(p.constants[p.right[nodes[0]]]) if kind == POW else 0.0
-    return layout
+@dataclass
+class Place:
+    """Where a row lies: of every family a start, and a stride for each axis."""
+
+    space: str
+    start: int
+    strides: dict[Axis, int]
+    loose: Axis | None = None  # a list of one item: its stride along this axis can be anything
 
 
-def alike(p: Sums) -> list[np.ndarray]:
-    """The kept nodes in groups of the same level, kind, exponent and kinds of terms, from the leaves upwards."""
-    nodes = p.kept
-    if not len(nodes):
-        return []
-    kind = np.where(p.kind[nodes] == MUL, ADD, p.kind[nodes]).astype(np.int64)  # both are sums now
-    detail = np.zeros(len(nodes))
-    power = kind == POW
-    detail[power] = p.constants[p.right[nodes[power]]]
-    sums = np.flatnonzero(kind == ADD)
-    node, place = terms_of(p, nodes[sums])
-    count = np.array([np.bincount(node, p.term[place] == c, len(sums)) for c in range(4)])
-    # Sums of weighted activations are of the same kind if they are of the same length: candidates for a product.
-    detail[sums] = ((count > 0) * [[1], [2], [4], [8]]).sum(axis=0) * 2.0**32 + count[WEIGHTED] * (count[PAIR] == 0)
-    for i in np.flatnonzero(kind == PICK):
-        detail[i] = len(p.tables[p.left[nodes[i]]]) * 2.0 + bool(p.regular[nodes[i]])
-    order = np.lexsort((nodes, detail, kind, p.level[nodes]))
-    keys = np.stack([p.level[nodes], kind, detail])[:, order]
-    borders = np.flatnonzero((keys[:, 1:] != keys[:, :-1]).any(axis=0)) + 1
-    return np.split(nodes[order], borders)
+class Groups:
+    """All instructions of a record, in order; where its results lie."""
 
+    def __init__(self, record: Record):
+        self.record = record
+        self.kind, self.left, self.right = record.kind.tolist(), record.left.tolist(), record.right.tolist()
+        self.axes, self.closed = dict(record.axes), dict(record.closed)
+        self.lists = list(record.lists)
+        self.constants = list(record.constants)
+        self.inputs = sum(
+            prod(axis.n for axis in self.axes.get(row, ())) for row, kind in enumerate(self.kind) if kind == INPUT
+        )
+        self.size = self.inputs  # cells
+        self.instructions: list[Instruction] = []
+        self.arrays: list[Array] = []
+        self.starts: list[int] = []  # of the arrays
+        self.places: dict[int, Place] = {}
+        self.origins: dict[int, int] = {}  # of rows that the record does not have, the one that they are part of
+        self.shown = shown_rows(self)
+        self.find()
 
-def terms_of(p: Sums, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All terms of some sums, one sum after the other: (which of the nodes, which term of the program)."""
-    count = p.count[nodes]
-    node = np.repeat(np.arange(len(nodes)), count)
-    within = np.arange(len(node)) - np.repeat(np.cumsum(count) - count, count)
-    return node, p.first[nodes][node] + within
+    def find(self) -> None:
+        needed, uses = self.needed_rows()
+        nodes = self.nodes_of(needed, uses)
+        by_level: dict[int, list[Node]] = {}
+        for node in nodes:
+            by_level.setdefault(node.level, []).append(node)
+        for level in sorted(by_level):
+            alike: dict[Any, list[tuple[Node, list[Place]]]] = {}
+            lists = []
+            for node in by_level[level]:
+                if node.kind == LIST:
+                    lists.append(node)
+                    continue
+                places = [self.place(row) for row in node.operands]
+                alike.setdefault(self.key(node, places), []).append((node, places))
+            for members in alike.values():
+                for part in split_by_strides(members):
+                    self.group(part)
+            for node in lists:
+                self.place_list(node)
+        self.outputs = []
+        for row, index in self.record.outputs:
+            place = self.place(row)
+            axes = self.axes.get(row, ())
+            start = place.start + sum(place.strides.get(a, 0) * i for a, i in zip(axes, index, strict=True))
+            self.outputs.append((place.space, start))
 
+    # From rows to nodes
 
-def place_sums(p: Sums, layout: Layout, nodes: np.ndarray) -> None:
-    """Place a group of sums: first those that make matrix products, then the rest in the order of their operands."""
-    node, place = terms_of(p, nodes)
-    order = np.lexsort((p.term[place], node))
-    place = place[order]
-    kind, a, b = p.term[place], p.a[place], p.b[place]
-    x = np.where(kind >= WEIGHTED, p.left[a], layout.row[a])
-    terms = Terms(node, kind, x, np.where(b >= 0, layout.row[b], 0), p.coefficient[place])
-    left_over = np.ones(len(nodes), bool)
-    weighted = kind == WEIGHTED
-    if weighted.any() and not (kind == PAIR).any():
-        grids = (column[weighted].reshape(len(nodes), -1) for column in (terms.x, terms.y, terms.coefficient))
-        for product in find_products(*grids):
-            members = product.nodes.ravel()
-            left_over[members] = False
-            instruction = layout.place("product", nodes[members])
-            instruction.product = product
-            instruction.runs = find_runs(
-                instruction.start, p.constant[nodes[members]], terms.of(members, kind != WEIGHTED)
+    def needed_rows(self) -> tuple[list[bool], list[int]]:
+        """Which rows a result needs, or could be undefined; and how often each is used by these."""
+        uses = [0] * len(self.kind)
+        for row, _ in self.record.outputs:
+            uses[row] += 1
+        kind, left, right, lists = self.kind, self.left, self.right, self.lists
+        for row in range(len(kind) - 1, -1, -1):
+            k = kind[row]
+            if k == POW or k == LOG:
+                uses[row] += 1
+            if not uses[row] or k <= INPUT:
+                continue
+            if k == LIST:
+                for part, _, _ in lists[right[row]]:
+                    uses[part] += 1
+                continue
+            uses[left[row]] += 1
+            if k == ADD or k == MUL or k == LESS or k == LESS_EQUAL:
+                uses[right[row]] += 1
+        return [use > 0 for use in uses], uses
+
+    def nodes_of(self, needed: list[bool], uses: list[int]) -> list[Node]:
+        """Nodes for all needed rows; sums of scalars are one node each, whatever tree of additions they were."""
+        kind, left, right, axes = self.kind, self.left, self.right, self.axes
+        melted = [False] * len(kind)
+        terms_of: dict[int, list[tuple[float, tuple[int, ...]]]] = {}
+        for row in range(len(kind) - 1, -1, -1):
+            if needed[row] and not melted[row] and (kind[row] == ADD or kind[row] == MUL) and row not in axes:
+                terms_of[row] = self.melt(row, uses, melted)
+        nodes: list[Node] = []
+        levels = [0] * len(kind)
+
+        def append(row: int, node_kind: int, operands: tuple[int, ...], detail: Any = None) -> None:
+            level = 0
+            for operand in operands:
+                level = max(level, levels[operand])
+            level += node_kind != LIST
+            node = Node(row, node_kind, operands, axes.get(row, ()), self.closed.get(row), detail, level)
+            levels[row] = level
+            nodes.append(node)
+
+        def new_row(row_kind: int, a: int, b: int, row_axes: tuple[Axis, ...]) -> int:
+            for table, entry in ((kind, row_kind), (left, a), (right, b), (levels, 0)):
+                table.append(entry)
+            if row_axes:
+                axes[len(kind) - 1] = row_axes
+            return len(kind) - 1
+
+        def new_list(rows: list[int], axis: Axis) -> int:
+            self.lists.append([(row, None, 1) for row in rows])
+            row = new_row(LIST, 0, len(self.lists) - 1, (axis,))
+            append(row, LIST, tuple(rows))
+            return row
+
+        def long_sum(whole: int, terms: list[tuple[float, tuple[int, ...]]]) -> int:
+            """A sum of many scalars as a sum over an axis, of one family."""
+            axis = Axis(len(terms))
+            factors = [new_list([rows[i] for _, rows in terms], axis) for i in range(len(terms[0][1]))]
+            coefficients = {coefficient for coefficient, _ in terms}
+            if len(coefficients) > 1:
+                numbers = [self.constant_row(coefficient, new_row) for coefficient, _ in terms]
+                factors.append(new_list(numbers, axis))
+                coefficients = {1.0}
+            family = new_row(MUL, 0, 0, (axis,))
+            append(family, ADD, tuple(factors), ((coefficients.pop(), len(factors)),))
+            row = new_row(SUM, family, 0, ())
+            self.closed[row] = axis
+            append(row, SUM, (family,))
+            self.origins[row] = self.origins[family] = whole
+            return row
+
+        count = len(kind)
+        for row in range(count):
+            if not needed[row] or melted[row]:
+                continue
+            k = kind[row]
+            if k <= INPUT:
+                continue
+            if k == VIEW:
+                levels[row] = levels[left[row]]
+            elif k == LIST:
+                append(row, LIST, tuple(part for part, _, _ in self.lists[right[row]]))
+            elif row in terms_of:
+                terms = terms_of[row]
+                for factors in sorted({len(rows) for _, rows in terms if rows}):
+                    many = [term for term in terms if len(term[1]) == factors]
+                    if len(many) > FEW_TERMS:
+                        rest = [term for term in terms if len(term[1]) != factors]
+                        terms = [*rest, (1.0, (long_sum(row, many),))]
+                append(
+                    row, ADD, tuple(r for _, rows in terms for r in rows),
+                    tuple((coefficient, len(rows)) for coefficient, rows in terms),
+                )  # fmt: skip
+            elif k == ADD:
+                append(row, ADD, (left[row], right[row]), ((1.0, 1), (1.0, 1)))
+            elif k == MUL:
+                append(row, ADD, (left[row], right[row]), ((1.0, 2),))
+            elif k == LESS or k == LESS_EQUAL:
+                append(row, k, (left[row], right[row]))
+            elif k == POW:
+                append(row, k, (left[row],), self.constants[right[row]])
+            elif k == PICK:
+                append(row, k, (left[row],), self.record.integers[right[row]])
+            else:
+                append(row, k, (left[row],))
+        return nodes
+
+    def constant_row(self, number: float, new_row: Any) -> int:
+        self.constants.append(number)
+        return int(new_row(CONSTANT, 0, len(self.constants) - 1, ()))
+
+    def melt(self, top: int, uses: list[int], melted: list[bool]) -> list[tuple[float, tuple[int, ...]]]:
+        """The terms of a sum or product of scalars: what only it uses melts into it."""
+        kind, left, right, axes = self.kind, self.left, self.right, self.axes
+        terms: list[tuple[float, tuple[int, ...]]] = []
+        constant = 0.0
+        stack = [(top, 1.0)]
+        while stack:
+            row, factor = stack.pop()
+            k = kind[row]
+            if k == CONSTANT:
+                constant += factor * self.constants[right[row]]
+                continue
+            if row != top:
+                if (k != ADD and k != MUL) or uses[row] != 1 or row in axes:
+                    terms.append((factor, (row,)))
+                    continue
+                melted[row] = True
+            a, b = left[row], right[row]
+            if k == ADD:
+                stack.append((b, factor))
+                stack.append((a, factor))
+            elif kind[b] == CONSTANT:
+                stack.append((a, factor * self.constants[right[b]]))
+            elif kind[a] == CONSTANT:
+                stack.append((b, factor * self.constants[right[a]]))
+            else:
+                terms.append((factor, (a, b)))
+        if constant or not terms:
+            terms.append((constant, ()))
+        return terms
+
+    # Where rows lie
+
+    def place(self, row: int) -> Place:
+        """Where a row lies that has been made."""
+        found = self.places.get(row)
+        if found is not None:
+            return found
+        kind = self.kind[row]
+        if kind == VIEW:
+            found = self.view(row)
+        elif kind == CONSTANT:
+            found = Place(CONSTANTS, self.right[row], {})
+        else:  # parameters and inputs lie row by row
+            strides, size = {}, 1
+            for axis in reversed(self.axes.get(row, ())):
+                strides[axis] = size
+                size *= axis.n
+            found = Place(PARAMETERS if kind == PARAMETER else CELLS, self.left[row], strides)
+        self.places[row] = found
+        return found
+
+    def view(self, row: int) -> Place:
+        base = self.left[row]
+        under = self.place(base)
+        start, strides, loose = under.start, dict[Axis, int](), None
+        for axis, index in zip(self.axes.get(base, ()), self.record.indices[self.right[row]], strict=True):
+            stride = under.strides.get(axis, 0)
+            if type(index) is not Index:
+                start += index * stride
+                continue
+            start += index.constant * stride
+            for free, coefficient in index.terms:
+                strides[free] = strides.get(free, 0) + coefficient * stride
+                if axis is under.loose:
+                    loose = free
+        return Place(under.space, start, strides, loose)
+
+    def place_list(self, node: Node) -> None:
+        """Find where the items of a list lie: one stride apart, or else copy them so."""
+        axis = node.axes[0]
+        others = node.axes[1:]
+        starts: list[int] = []
+        kinds: list[tuple[str, tuple[int, ...]]] = []
+        for row, own, length in self.lists[self.right[node.row]]:
+            place = self.place(row)
+            kind = place.space, tuple([place.strides.get(a, 0) for a in others]) if others else ()
+            if own is None:
+                starts.append(place.start)
+                kinds.append(kind)
+            else:
+                step = place.strides.get(own, 0)
+                starts += [place.start + step * i for i in range(length)]
+                kinds += [kind] * length
+        cells = np.array(starts)
+        steps = np.diff(cells)
+        together = len(set(kinds)) == 1 and kinds[0][0] != CONSTANTS
+        if together and kinds[0][0] == CELLS:
+            together = self.array_at(int(cells.min())) == self.array_at(int(cells.max()))
+        if together and (len(cells) == 1 or (steps == steps[0]).all()):
+            space, strides = kinds[0]
+            found = Place(space, int(cells[0]), dict(zip(others, strides, strict=True)))
+            if len(cells) == 1:
+                found.loose = axis
+            else:
+                found.strides[axis] = int(steps[0])
+            self.places[node.row] = found
+            return
+        lengths = tuple(a.n for a in node.axes)
+        array = self.new_array(lengths, tuple(range(len(lengths))))
+        for kind in dict.fromkeys(kinds):
+            space, strides = kind
+            where = np.array([i for i, other in enumerate(kinds) if other == kind])
+            source, target = cells[where], array.start + where * array.strides[0]
+            regular = len(where) == 1 or all((np.diff(c) == c[1] - c[0]).all() for c in (source, target))
+            if space == CELLS and self.array_at(int(source.min())) != self.array_at(int(source.max())):
+                regular = False
+
+            def access(space: str, starts: np.ndarray, rest: tuple[int, ...], regular: bool = regular) -> Access:
+                step = int(starts[1] - starts[0]) if regular and len(starts) > 1 else 0
+                return Access(space, int(starts[0]), (step, *rest), None if regular else starts)
+
+            self.instructions.append(
+                Instruction(
+                    "copy", (len(where), *lengths[1:]), (None,) * len(lengths),
+                    access(CELLS, target, array.strides[1:]), [access(space, source, strides)], array, rows=[node.row],
+                )
+            )  # fmt: skip
+        self.places[node.row] = Place(CELLS, array.start, dict(zip(node.axes, array.strides, strict=True)))
+
+    def array_at(self, cell: int) -> int:
+        """Which array a cell belongs to; -1 for the inputs."""
+        return bisect_right(self.starts, cell) - 1
+
+    def new_array(self, lengths: tuple[int, ...], order: tuple[int, ...], ragged: bool = False) -> Array:
+        """Room for a result with axes of these lengths; in `order` they lie in the cells, the outermost first."""
+        strides = [0] * len(lengths)
+        step = 1
+        for axis in reversed(order):
+            strides[axis] = step
+            step *= lengths[axis]
+        array = Array(self.size, lengths, tuple(strides), ragged)
+        self.size += step
+        self.arrays.append(array)
+        self.starts.append(array.start)
+        return array
+
+    # From nodes to instructions
+
+    def key(self, node: Node, places: list[Place]) -> Any:
+        """What members of an instruction have in common; growing axes, and strides along them in lists, may differ."""
+        loops = (*node.axes, node.closed) if node.closed is not None else node.axes
+        # which axis of which operand may have any stride
+        lengths = tuple(["grows" if axis.grows else axis.n for axis in loops])
+        operands = tuple([
+            (place.space, tuple(["any" if axis.grows else place.strides.get(axis, 0) for axis in loops]))
+            for place in places
+        ])  # fmt: skip
+        detail = node.detail
+        if node.kind == PICK:
+            detail = tuple([coefficient_of(detail, axis) for axis in node.axes])
+        return node.kind, detail, lengths, operands
+
+    def group(self, members: list[tuple[Node, list[Place]]]) -> None:
+        """Make one instruction of some nodes that are alike."""
+        first = members[0][0]
+        axes = first.axes if first.closed is None else (*first.axes, first.closed)
+        all_axes = [n.axes if n.closed is None else (*n.axes, n.closed) for n, _ in members]
+        columns = np.array([[place.start for place in places] for _, places in members], np.int64)
+        columns = columns.reshape(len(members), -1)
+        spaces = [place.space for place in members[0][1]]
+        if first.kind == PICK:
+            places = [[constant_of(node.detail)] for node, _ in members]
+            columns, spaces = np.concatenate([columns, np.array(places, np.int64)], 1), [*spaces, "i"]
+        growing = [i for i, axis in enumerate(axes) if axis.grows]
+        lengths_of = np.array([[own[i].n for i in growing] for own in all_axes], np.int64).reshape(len(members), -1)
+        order = member_order(np.concatenate([columns, lengths_of], 1), [*spaces, *["n"] * len(growing)])
+        members = [members[i] for i in order]
+        columns, lengths_of = columns[order], lengths_of[order]
+        together = np.concatenate([columns, lengths_of], 1)
+        grid = grid_of(together)
+        for column, space in zip(columns.T, spaces, strict=False):
+            if space == CELLS and self.array_at(int(column.min())) != self.array_at(int(column.max())):
+                grid = None  # across arrays, steps mean nothing
+        bounded = lengths_of.size and (lengths_of != lengths_of[0]).any()
+        if grid is None and bounded:  # no mask that is a triangle: by their lengths, one by one
+            for lengths in np.unique(lengths_of, axis=0):
+                self.group([m for m, own in zip(members, lengths_of, strict=True) if (own == lengths).all()])
+            return
+        table = grid is None
+        counts, steps = ([len(members)], np.zeros((1, together.shape[1]), np.int64)) if grid is None else grid
+        lengths = list(counts) + [
+            int(lengths_of[:, growing.index(i)].max()) if i in growing else axis.n for i, axis in enumerate(axes)
+        ]
+        bounds: list[Bound | None] = [None] * len(lengths)
+        for g, i in enumerate(growing):
+            slopes = steps[:, len(spaces) + g]
+            if slopes.any():
+                if np.count_nonzero(slopes) > 1:
+                    raise AssertionError("a length that grows in two ways")
+                of = int(np.flatnonzero(slopes)[0])
+                bounds[len(counts) + i] = Bound(of, int(lengths_of[0, g]), int(slopes[of]))
+
+        def strides_of(operand: int) -> tuple[int, ...]:
+            found = []
+            for i in range(len(axes)):
+                known = 0
+                for (_, places), own in zip(members, all_axes, strict=True):
+                    if places[operand].loose is not own[i]:
+                        known = places[operand].strides.get(own[i], 0)
+                        break
+                found.append(known)
+            return tuple(found)
+
+        all_axes = [n.axes if n.closed is None else (*n.axes, n.closed) for n, _ in members]
+        longest = sorted(range(len(members)), key=lambda m: -int(lengths_of[m].sum()) if growing else 0)
+        members_by_length, all_axes = [members[m] for m in longest], [all_axes[m] for m in longest]
+        members, members_in_order = members_by_length, members
+        operands = [
+            Access(
+                spaces[o], int(columns[0, o]), (*steps[:, o].tolist(), *strides_of(o)),
+                columns[:, o] if table else None,
             )
-    members = np.flatnonzero(left_over)
-    if len(members):
-        members = members[operand_order(terms.of(members))]
-        instruction = layout.place("sum", nodes[members])
-        instruction.runs = find_runs(instruction.start, p.constant[nodes[members]], terms.of(members))
+            for o in range(len(members[0][1]))
+        ]  # fmt: skip
+        members = members_in_order
+        closed = int(first.closed is not None)
+        kept = len(lengths) - closed
+        outer, family = list(range(len(counts))), list(range(len(counts), kept))
+        layout = (*outer[:-1], *family, *outer[-1:])
+        array = self.new_array(tuple(lengths[:kept]), layout, any(bound is not None for bound in bounds[:kept]))
+        result = Access(CELLS, array.start, array.strides + (0,) * closed)
+        instruction = Instruction(
+            "terms" if first.kind == ADD else KINDS[first.kind], tuple(lengths), tuple(bounds), result, operands, array,
+            closed, rows=[self.origins.get(node.row, node.row) for node, _ in members],
+        )  # fmt: skip
+        if first.kind == ADD:
+            instruction.terms = first.detail
+        elif first.kind == POW:
+            instruction.exponent = first.detail
+        elif first.kind == PICK:
+            integer_strides = tuple(coefficient_of(first.detail, axis) for axis in first.axes)
+            instruction.integer = Access(
+                "i", int(columns[0, -1]), (*steps[:, len(spaces) - 1].tolist(), *integer_strides, 0),
+                columns[:, -1] if table else None,
+            )  # fmt: skip
+            instruction.choices = (lengths[-1], operands[0].strides[-1])
+            instruction.lengths = (*instruction.lengths[:-1], 1)
+            operands[0].strides = (*operands[0].strides[:-1], 0)
+        if first.kind in (POW, LOG):
+            instruction.watched = any(not self.shown[node.row] for node, _ in members if node.row < len(self.shown))
+        self.instructions.append(instruction)
+        starts = array.start + (np.indices(counts).reshape(len(counts), -1).T @ np.array(array.strides[: len(counts)]))
+        for (node, _), start in zip(members, starts.tolist(), strict=True):
+            strides = dict(zip(node.axes, array.strides[len(counts) :], strict=True))
+            self.places[node.row] = Place(CELLS, start, strides)
 
 
-def operand_order(terms: Terms) -> np.ndarray:
-    """The order of the nodes by their operands: by the one that differs most from node to node, then by the others."""
-    first = np.flatnonzero(np.diff(terms.node, prepend=-1))
-    columns = []
-    for offset in range(int(np.diff(np.append(first, len(terms.node))).min())):
-        place = first + offset
-        columns += [np.where(terms.kind[place] < WEIGHTED, terms.x[place], -1)]
-        columns += [np.where((terms.kind[place] == PAIR) | (terms.kind[place] == WEIGHTED), terms.y[place], -1)]
-        if offset == 3:
-            break
-    distinct = [len(np.unique(column)) for column in columns]
-    return np.lexsort([columns[i] for i in np.argsort(distinct, kind="stable")])
+def constant_of(index: Any) -> int:
+    return index.constant if type(index) is Index else index
 
 
-def place_operands(
-    operation: str, layout: Layout, nodes: np.ndarray, operands: list[np.ndarray] | np.ndarray
-) -> Instruction:
-    """Place nodes that are a function of some rows each: a power of one, the largest of many."""
-    instruction = layout.place(operation, nodes)
-    count = [len(rows) for rows in operands]
-    x = np.concatenate(list(operands))
-    terms = Terms(np.repeat(np.arange(len(nodes)), count), np.zeros(len(x), np.int8), x, x * 0, np.ones(len(x)))
-    instruction.runs = find_runs(instruction.start, np.zeros(len(nodes)), terms)
-    return instruction
+def coefficient_of(index: Any, axis: Axis) -> int:
+    return dict(index.terms).get(axis, 0) if type(index) is Index else 0
 
 
-def place_picks(p: Sums, layout: Layout, nodes: np.ndarray) -> None:
-    """Place choices by integers, of parameters or of rows, all among the same number of candidates."""
-    tables = np.array([p.tables[table] for table in p.left[nodes]])
-    of_parameters = bool(p.regular[nodes[0]])
-    candidates = p.left[tables] if of_parameters else layout.row[tables]
-    order = np.lexsort((p.right[nodes], candidates[:, 0]))
-    instruction = layout.place("pick parameter" if of_parameters else "pick", nodes[order])
-    instruction.candidates = candidates[order]
-    instruction.integers = p.right[nodes[order]]
+def split_by_strides(members: list[tuple[Node, list[Place]]]) -> list[list[tuple[Node, list[Place]]]]:
+    """Members in parts that have the same strides along growing axes, too. A list of one item goes with any."""
+    node = members[0][0]
+    loops = (*node.axes, node.closed) if node.closed is not None else node.axes
+    growing = [i for i, axis in enumerate(loops) if axis.grows]
+    if not growing:
+        return [members]
+    parts: dict[Any, list[tuple[Node, list[Place]]]] = {}
+    loose = []
+    for node, places in members:
+        loops = (*node.axes, node.closed) if node.closed is not None else node.axes
+        strides = tuple(
+            None if place.loose is loops[i] else place.strides.get(loops[i], 0) for place in places for i in growing
+        )
+        (loose.append((node, places)) if None in strides else parts.setdefault(strides, []).append((node, places)))
+    if not parts:
+        return [members]
+    if loose:
+        next(iter(parts.values())).extend(loose)
+    return list(parts.values())
 
 
-def find_runs(start: int, constants: np.ndarray, terms: Terms) -> Runs:
-    """Cut n rows from `start` on into runs in which everything is the same but for operands one row further on."""
-    n = len(constants)
-    count = np.bincount(terms.node, minlength=n)
-    like_previous = np.zeros(n, bool)
-    like_previous[1:] = (count[1:] == count[:-1]) & (constants[1:] == constants[:-1])
-    place = np.flatnonzero(like_previous[terms.node])
-    previous = place - count[terms.node[place]]
-    kind = terms.kind[place]
-    differs = (kind != terms.kind[previous]) | (terms.coefficient[place] != terms.coefficient[previous])
-    differs |= terms.x[place] - terms.x[previous] != (kind < WEIGHTED)
-    differs |= terms.y[place] - terms.y[previous] != ((kind == PAIR) | (kind == WEIGHTED))
-    like_previous[terms.node[place[differs]]] = False
-    heads = np.flatnonzero(~like_previous)
-    kept = terms.of(heads)
-    table = np.zeros((len(heads), 7), np.int64)
-    table[:, 0] = start + heads
-    table[:, 1] = np.diff(np.append(heads, n))
-    for c in (SINGLE, PAIR, WEIGHTED, ALONE):
-        table[:, 3 + c] = np.bincount(kept.node, kept.kind == c, len(heads))
-    table[:, 2] = np.cumsum(table[:, 3:].sum(axis=1)) - table[:, 3:].sum(axis=1)
-    return Runs(table, constants[heads], np.stack([kept.x, kept.y], axis=1), kept.coefficient)
+def member_order(columns: np.ndarray, spaces: list[str]) -> np.ndarray:
+    """The order of members that shows whether they lie in a grid: by parameters first, then by the fewest cells."""
+    keys = []
+    for i, space in enumerate(spaces):
+        distinct = len(np.unique(columns[:, i]))
+        rank = {PARAMETERS: 0, CONSTANTS: 0, CELLS: 1, "i": 2, "n": 3}[space]
+        keys.append((rank, distinct, i))
+    order = [columns[:, i] for _, _, i in sorted(keys)]
+    return np.lexsort(order[::-1]) if order else np.arange(len(columns))
+
+
+def grid_of(columns: np.ndarray) -> tuple[list[int], np.ndarray] | None:
+    """Members as a grid: its lengths, the outermost first, and the steps of each column along it. None if they are not.
+
+    A single member is a grid of length 1.
+    """
+    counts: list[int] = []
+    steps: list[np.ndarray] = []
+    rest = columns
+    while len(rest) > 1:
+        step = rest[1] - rest[0]
+        alike = (np.diff(rest, axis=0) == step).all(axis=1)
+        run = len(rest) if alike.all() else int(np.argmin(alike)) + 1
+        if len(rest) % run or len(counts) == 3:
+            return None
+        blocks = rest.reshape(-1, run, rest.shape[1])
+        if (blocks != blocks[:, :1] + np.arange(run)[None, :, None] * step).any():
+            return None
+        counts.append(run)
+        steps.append(step)
+        rest = blocks[:, 0]
+    if not counts:
+        return [1], np.zeros((1, columns.shape[1]), np.int64)
+    return counts[::-1], np.array(steps[::-1])
+
+
+def shown_rows(groups: Groups) -> list[bool]:
+    """Which rows a result always shows to be undefined: they make it so, in all their elements."""
+    record = groups.record
+    kind, left, right, axes = groups.kind, groups.left, groups.right, groups.axes
+    covered: dict[int, frozenset[Axis]] = {}  # the axes along which all elements of a row are shown
+
+    def show(row: int, by: frozenset[Axis]) -> None:
+        if row not in covered or len(by) > len(covered[row]):
+            covered[row] = by
+
+    for row, _ in record.outputs:
+        show(row, frozenset())
+    outputs = Counter(row for row, _ in record.outputs)
+    for row, count in outputs.items():
+        if count >= prod(axis.n for axis in axes.get(row, ())):
+            covered[row] = frozenset(axes.get(row, ()))
+    nothing: frozenset[Axis] = frozenset()
+    single = [row not in axes for row in range(len(kind))]
+    for row in range(len(kind) - 1, -1, -1):
+        k = kind[row]
+        if k <= INPUT or row not in covered or k == PICK or k == LESS or k == LESS_EQUAL:
+            continue
+        by = covered[row]
+        if k == ADD or k == MUL or k == POW or k == LOG or k == EXP:
+            for operand in (left[row], right[row]) if k == ADD or k == MUL else (left[row],):
+                if single[operand]:
+                    covered[operand] = nothing
+                else:
+                    show(operand, frozenset(a for a in axes[operand] if a in by))
+        elif k == VIEW:
+            under = axes.get(left[row], ())
+            full = set()
+            for axis, index in zip(under, record.indices[right[row]], strict=True):
+                if type(index) is Index and index.constant == 0 and len(index.terms) == 1:
+                    free, coefficient = index.terms[0]
+                    if coefficient == 1 and free.n == axis.n and free in by:
+                        full.add(axis)
+            show(left[row], frozenset(full))
+        elif k == LIST:
+            whole = axes[row][0] in by
+            for part, own, _ in record.lists[right[row]]:
+                show(part, frozenset(a for a in axes.get(part, ()) if a in by or (a is own and whole)))
+        else:  # a sum or a largest
+            inside = by | {groups.closed[row]}
+            show(left[row], frozenset(a for a in axes.get(left[row], ()) if a in inside))
+    return [row in covered and (single[row] or covered[row] == frozenset(axes[row])) for row in range(len(kind))]

@@ -8,23 +8,25 @@ import linecache
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from microgpt.compiler.expressions import Expression, loads_of, nodes_of
 from microgpt.compiler.front import argument_names
-from microgpt.compiler.groups import Instruction
+from microgpt.compiler.nests import Nest
+from microgpt.compiler.products import product_step
 from microgpt.compiler.program import Program
 from microgpt.engine import checked_arguments, checked_parameters, map_arrays
+
+FORMULA = 34  # characters of a formula that is shown
 
 
 def summary(program: Program) -> str:
     """What the compiler found, in a line."""
-    instructions = program.layout.instructions
-    products = sum(instruction.operation == "product" for instruction in instructions)
+    products = sum(product_of(program, nest) is not None for nest in program.nests.forward)
     return (
-        f"{program.operations:,} scalar operations became {len(instructions)} array instructions, "
+        f"{program.operations:,} scalar operations became {len(program.nests.forward)} array instructions, "
         f"{products} of them matrix products"
     )
 
@@ -35,6 +37,7 @@ class Line:
 
     operation: str
     rows: int  # how many numbers it makes for one example
+    axes: str  # how they lie: the lengths of its axes
     operands: str  # of what it makes each
     place: str  # file and line of the function that most of them come from
     code: str  # that line
@@ -43,10 +46,10 @@ class Line:
 def listing(function: Callable[..., Any], params: Any, *arguments: Any) -> str:
     """The instructions of a function for such parameters and one batch of such arguments, as lines of text."""
     program = program_with_sources(function, params, *arguments)
-    lines = [summary(program), "", f"{'':4}{'operation':16}{'rows':>6}  {'of what':34}{'from':20}"]
+    lines = [summary(program), "", f"{'':4}{'operation':16}{'axes':14}{'of what':36}{'from':20}"]
     for i, line in enumerate(described(program)):
-        made = f"{i:3} {line.operation:16}{line.rows:6}  {line.operands}"
-        lines.append(f"{made:62}{line.place:20} {line.code}")
+        made = f"{i:3} {line.operation:16}{line.axes:14}{line.operands}"
+        lines.append(f"{made:70}{line.place:20} {line.code}".rstrip())
     return "\n".join(lines)
 
 
@@ -66,47 +69,87 @@ def program_with_sources(function: Callable[..., Any], params: Any, *arguments: 
 def described(program: Program) -> list[Line]:
     """The instructions of a program that has its sources, in order."""
     lines = []
-    for instruction in program.layout.instructions:
-        path, number = source_of(program, instruction)
+    for nest in program.nests.forward:
+        path, number = source_of(program, nest)
         code = linecache.getline(path, number).split("  #")[0].strip()
         place = f"{Path(path).name}:{number}" if path else ""
-        lines.append(Line(instruction.operation, len(instruction.nodes), operands_of(instruction), place, code))
+        summed = nest.axes_summed()
+        kept = [n for i, n in enumerate(nest.lengths) if i not in summed and n > 1]
+        operation, operands = operation_of(program, nest)
+        lines.append(Line(operation, prod(kept), " x ".join(map(str, kept)) or "1", operands, place, code))
     return lines
 
 
-def source_of(program: Program, instruction: Instruction) -> tuple[str, int]:
-    """The line of the function that most of the instruction's operations come from."""
+def instruction_of_rows(program: Program) -> dict[int, int]:
+    """For each row of the record the instruction that computes it (the first, if several do)."""
+    nests = program.nests
+    number = {nest.instruction: i for i, nest in reversed(list(enumerate(nests.forward)))}
+    return {
+        row: min(number[root] for root in nests.roots[i] if root in number)
+        for i, instruction in enumerate(program.groups.instructions)
+        if any(root in number for root in nests.roots[i])
+        for row in instruction.rows
+    }
+
+
+def source_of(program: Program, nest: Nest) -> tuple[str, int]:
+    """The line of the function that most of the rows of an instruction come from."""
     assert program.sources is not None
-    return Counter(program.sources[node] for node in instruction.nodes).most_common(1)[0][0]
+    rows = program.groups.instructions[nest.instruction].rows
+    known = [program.sources[row] for row in rows if row < len(program.sources)]
+    return Counter(known).most_common(1)[0][0] if known else ("", 0)
 
 
-def operands_of(instruction: Instruction) -> str:
-    """What an instruction computes each of its rows from."""
-    if instruction.product is not None:
-        rows, terms = instruction.product.parameters.shape
-        columns = instruction.product.operands.shape[1]
-        added = instruction.runs is not None and instruction.runs.table[:, 3:].any()
-        return f"[{rows} x {terms}] · [{terms} x {columns}]{' + terms' if added else ''}"
-    if instruction.candidates is not None:
-        return f"one of {instruction.candidates.shape[1]}"
-    if instruction.operation == "pow":
-        return f"x ** {instruction.exponent:g}"
-    if instruction.operation in ("log", "exp"):
-        return f"{instruction.operation}(x)"
-    if instruction.runs is None:
-        return "a parameter or a constant"
-    counts = instruction.runs.table[:, 3:]
-    if instruction.operation == "largest":
-        return f"the largest of {span(counts[:, 0])}"
-    terms_of = [
-        f"{span(count)}{name}" for count, name in zip(counts.T, ("x", "x·y", "p·x", "p"), strict=True) if count.any()
-    ]
-    if instruction.runs.constants.any():
-        terms_of.append("constant")
-    return " + ".join(terms_of)
+def product_of(program: Program, nest: Nest) -> Any:
+    """The matrix product that a nest is; None if it is none."""
+    step = product_step(nest, 4, False, lambda load: 0, program.nests.is_ragged)
+    return None if step is None else step
 
 
-def span(counts: np.ndarray) -> str:
-    """How many terms: 4, or 1 to 8; nothing for one."""
-    low, high = counts.min(), counts.max()
-    return ("" if low == 1 else f"{low} ") if low == high else f"{low} to {high} "
+def operation_of(program: Program, nest: Nest) -> tuple[str, str]:
+    """What an instruction does, and of what it makes each of its numbers."""
+    instruction = program.groups.instructions[nest.instruction]
+    product = product_of(program, nest)
+    if product is not None:
+        count, rows, *sizes = product.arguments[:4]
+        if product.shape.kind == "map":
+            return "product", f"[{rows} x {sizes[0]}] · [{sizes[0]} x {count // 4}]"
+        masked = ", masked" if product.shape.bound else ""
+        columns, terms = sizes
+        return "product", f"[{rows} x {terms}] · [{terms} x {columns}] of each{masked}"
+    if instruction.operation == "pick":
+        return "pick", f"one of {instruction.choices[0]}"
+    if instruction.operation in ("sum", "largest"):
+        length = max(nest.lengths[i] for i in nest.axes_summed()) if nest.axes_summed() else 1
+        what = formula(nest.expression)
+        of = f"{length} · {what}" if nest.bounds[-1] is None else f"up to {length} · {what}"
+        return instruction.operation, of
+    if instruction.operation == "terms":
+        return "compute", formula(nest.expression)
+    return instruction.operation if instruction.operation != "pow" else "power", formula(nest.expression)
+
+
+def formula(expression: Expression) -> str:
+    """An expression with x for numbers that were computed and p for parameters; of a long one only how long it is."""
+    names = {"x": "x", "p": "p", "c": "constant"}
+
+    def text(node: Expression) -> str:
+        if node.operation == "load":
+            return names[node.what.space]
+        if node.operation == "constant":
+            return f"{node.what:.4g}"
+        inner = [text(argument) for argument in node.arguments]
+        if node.operation in ("exp", "log"):
+            return f"{node.operation}({inner[0]})"
+        if node.operation == "**":
+            return f"({inner[0]}) ** {node.what:g}"
+        parts = [f"({one})" if node.operation != "+" and " + " in one else one for one in inner]
+        sign = "·" if node.operation == "*" else f" {node.operation} "
+        return sign.join(parts)
+
+    operations = sum(bool(node.arguments) for node in nodes_of(expression))
+    if operations <= 12:
+        found = text(expression).replace("·-1", "·(-1)")
+        if len(found) <= FORMULA:
+            return found
+    return f"{operations} operations on {len(loads_of(expression))} arrays"

@@ -1,83 +1,373 @@
-"""Step 4 of the compiler: find the matrix products.
+"""Matrix products: loop nests that sum products of two loads, by kernels that keep a tile of the result in registers.
 
-Nobody told the compiler about matrices. But when all nodes of a group are sums of K products parameter · activation,
-each node has a row of K parameters and a column of K activations. Where the nodes are exactly all pairs of R such
-rows and C such columns, the group is the matrix product [R, K] · [K, C]: R · C · K multiplications that share so
-many operands that they can be done many times faster than one by one.
+    cells       [I, columns] = parameters [I, K] · cells [K, columns]         a linear map; its gradient to the input
+    gradients   [I, J]      += cells [I, columns] · cells [J, columns]        its gradient to the parameters
+    cells       [I, J] = cells [I, K] · cells [K, J] for every example        attention, and its gradients
+
+Nobody wrote a matrix product. A nest is one if it sums `a * b` over one axis, a moves along a second and b along a
+third; what other axes there are, both move along.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
+from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features, get_process_triple
 
-RANDOM = np.random.default_rng(0).integers(1, 2**63, 4099, np.uint64)  # odd or even, all the same: to tell rows apart
+from microgpt.compiler.emit import Builder, minimum, new_function
+from microgpt.compiler.expressions import Load
+from microgpt.compiler.lower import Step, merged_axis
+from microgpt.compiler.nests import Nest
+
+FEATURES = get_host_cpu_features()
+VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx2") else 16
+MANY_REGISTERS = VECTOR_BYTES == 64 or get_process_triple().startswith(("aarch64", "arm64"))
+ROWS, VECTORS = 4, 4 if MANY_REGISTERS else 2  # of a tile
+CORNER = 4 if MANY_REGISTERS else 2
 
 
-@dataclass
-class Product:
-    """Some nodes of a group as a matrix product: node (r, c) is the sum over k of parameters[r, k] · rows[k, c]."""
+@dataclass(frozen=True)
+class ProductShape:
+    """All that a kernel of a matrix product is made of."""
 
-    nodes: np.ndarray  # [R, C], places in the group
-    parameters: np.ndarray  # [R, K]
-    operands: np.ndarray  # [K, C], storage rows
-    coefficient: float  # of every product
+    kind: str  # "map", "weights" or "each"
+    outer: int  # loops around it
+    bound: str  # of "each": "", "square" (I and J), "end" or "start" (K and I), "end of J" or "start of J"
+    add: bool
+    factor: float
+    width: int
+    double: bool
 
 
-def find_products(parameters: np.ndarray, operands: np.ndarray, coefficients: np.ndarray) -> list[Product]:
-    """The matrix products in a group of n sums of K products each.
+def product_step(nest: Nest, lanes: int, double: bool, place: Any, ragged: Any) -> Step | None:
+    """The kernel of a nest that is a matrix product, with its arguments; None if it is none.
 
-    Args:
-        parameters: [n, K], the parameter of each product.
-        operands: [n, K], the storage row of each product's other factor.
-        coefficients: [n, K].
-
-    Returns:
-        Products with at least two rows and two terms. A node is in one of them at most; some may be in none.
+    `place` is where a load begins in memory; `ragged` tells whether what is beyond the bound of a load is zero.
     """
-    n, k = parameters.shape
-    if k < 2 or n < 2 or not (coefficients == coefficients[0, 0]).all():
-        return []
-    order = np.argsort(parameters, axis=1, kind="stable")
-    parameters = np.take_along_axis(parameters, order, 1)
-    operands = np.take_along_axis(operands, order, 1)
-    row, row_first = distinct_rows(parameters)
-    column, column_first = distinct_rows(operands)
-
-    # Rows with the same set of columns belong together: find them by the sum of a random number for each column.
-    pairs = row.astype(np.int64) * len(column_first) + column
-    if len(np.unique(pairs)) != n:
-        return []
-    marks = np.random.default_rng(1).integers(1, 2**63, len(column_first), np.uint64)
-    sums = np.zeros(len(row_first), np.uint64)
-    np.add.at(sums, row, marks[column])
-    labels, block = np.unique(sums, return_inverse=True)
-    if len(labels) * 8 > n:  # many tiny products: better done one by one
-        return []
-    block = block[row]
-    products = []
-    for label in range(len(labels)):
-        nodes = np.flatnonzero(block == label)
-        rows, r = np.unique(row[nodes], return_inverse=True)
-        columns, c = np.unique(column[nodes], return_inverse=True)
-        if len(rows) < 2 or len(rows) * len(columns) != len(nodes):
-            continue
-        grid = np.empty((len(rows), len(columns)), np.int64)
-        grid[r, c] = nodes
-        products.append(
-            Product(grid, parameters[row_first[rows]], operands[column_first[columns]].T.copy(), coefficients[0, 0])
-        )
-    return products
+    factor, (a, b) = two_factors(nest)
+    if a is None or b is None or nest.reduction != "sum":
+        return None
+    if any(load.table is not None or load.chooser is not None for load in (nest.target, a, b)):
+        return None
+    left, right = (b, a) if a.space != "p" and b.space == "p" else (a, b)
+    return product_of_loads(nest, factor, left, right, lanes, double, place, ragged)
 
 
-def distinct_rows(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Number the distinct rows of a matrix in order of appearance: (the number of each row, where each first is)."""
-    k = matrix.shape[1]
-    weights = np.resize(RANDOM, k) * (np.arange(k, dtype=np.uint64) * np.uint64(2) + np.uint64(1))
-    hashes = (matrix.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64)
-    _, first, number = np.unique(hashes, return_index=True, return_inverse=True)
-    if not (matrix == matrix[first[number]]).all():  # a collision of hashes: compare the rows themselves
-        _, first, number = np.unique(matrix, axis=0, return_index=True, return_inverse=True)
-    appearance = np.argsort(first, kind="stable")
-    rank = np.empty_like(appearance)
-    rank[appearance] = np.arange(len(appearance))
-    return rank[number.ravel()], first[appearance]
+def product_of_loads(
+    nest: Nest, factor: float, a: Load, b: Load, lanes: int, double: bool, place: Any, ragged: Any
+) -> Step | None:
+    """The kernel of a nest that sums a · b, with its arguments; None if it is no matrix product."""
+    target = nest.target
+    if b.space != "x" or a.space not in ("p", "x") or target.space not in ("x", "g"):
+        return None
+    merged = merged_axis(nest, [target, a, b])
+    axes = [i for i, n in enumerate(nest.lengths) if n > 1 and i != merged]
+
+    def moves(i: int) -> tuple[bool, bool, bool]:
+        return target.strides[i] != 0, a.strides[i] != 0, b.strides[i] != 0
+
+    rows = [i for i in axes if moves(i) == (True, True, False)]
+    columns = [i for i in axes if moves(i) == (True, False, True)]
+    inner = [i for i in axes if moves(i) == (False, True, True)]
+    bounded = {i for i, bound in enumerate(nest.bounds) if bound is not None and nest.lengths[i] > 1}
+    count = lanes * (nest.lengths[merged] if merged >= 0 else 1)
+    width = next(w for w in (16, 8, 4, 2, 1) if count % w == 0 and w * (8 if double else 4) <= max(VECTOR_BYTES, 8))
+    scale = {"x": lanes, "p": 1, "g": 1}
+
+    def stride(load: Load, axis: int) -> int:
+        return load.strides[axis] * scale[load.space]
+
+    def outer_of(used: list[int]) -> tuple[list[int], list[int]]:
+        outer = [i for i in axes if i not in used]
+        numbers = []
+        for i in outer:
+            numbers += [nest.lengths[i], stride(target, i), stride(a, i), stride(b, i)]
+        return outer, numbers
+
+    starts = [place(target), place(a), place(b)]
+    if a.space == "p" and target.space == "x":
+        if not rows or not inner or bounded or any(not target.strides[i] for i in axes if i not in inner):
+            return None
+        i, k = max(rows, key=lambda r: nest.lengths[r]), max(inner, key=lambda r: nest.lengths[r])
+        if len(inner) > 1:
+            return None
+        outer, numbers = outer_of([i, k])
+        shape = ProductShape("map", len(outer), "", nest.add, factor, width, double)
+        sizes = [count, nest.lengths[i], nest.lengths[k]]
+        strides = [stride(target, i), stride(a, i), stride(a, k), stride(b, k)]
+        return Step(shape, [*sizes, *starts, *strides, *numbers])
+    if a.space == "x" and target.space == "g":
+        if not rows or not columns or bounded:
+            return None
+        i, j = max(rows, key=lambda r: nest.lengths[r]), max(columns, key=lambda r: nest.lengths[r])
+        outer, numbers = outer_of([i, j])
+        shape = ProductShape("weights", len(outer), "", True, factor, width, double)
+        sizes = [count, nest.lengths[i], nest.lengths[j]]
+        strides = [stride(target, i), stride(target, j), stride(a, i), stride(b, j)]
+        return Step(shape, [*sizes, *starts, *strides, *numbers])
+    if a.space == "x" and target.space == "x":
+        if not rows or not columns or len(inner) != 1 or merged >= 0 or len(bounded) > 1:
+            return None
+        k = inner[0]
+        i, j = max(rows, key=lambda r: nest.lengths[r]), max(columns, key=lambda r: nest.lengths[r])
+        bound, limits = "", [0, 0]
+        if bounded:
+            axis = bounded.pop()
+            limit = nest.bounds[axis]
+            assert limit is not None
+            if limit.step <= 0:
+                return None
+            limits = [limit.constant, limit.step]
+            pair = (axis, limit.of)
+            kinds = {(i, j): "square", (k, i): "end", (i, k): "start", (k, j): "end of J", (j, k): "start of J"}
+            if pair == (j, i):  # the bounded axis is to be I
+                a, b, i, j = b, a, j, i
+                starts = [starts[0], starts[2], starts[1]]
+                pair = (i, j)
+                kinds[pair] = "square"
+            if pair not in kinds:
+                return None
+            bound = kinds[pair]
+            if bound.endswith("of J"):
+                a, b, i, j = b, a, j, i
+                starts = [starts[0], starts[2], starts[1]]
+                bound = bound.removesuffix(" of J")
+            if bound != "square" and not ragged(a):
+                return None
+        outer, numbers = outer_of([i, j, k])
+        shape = ProductShape("each", len(outer), bound, nest.add, factor, width, double)
+        sizes = [count, nest.lengths[i], nest.lengths[j], nest.lengths[k]]
+        strides = [stride(target, i), stride(target, j), stride(a, i), stride(a, k), stride(b, j), stride(b, k)]
+        return Step(shape, [*sizes, *starts, *strides, *limits, *numbers])
+    return None
+
+
+def two_factors(nest: Nest) -> tuple[float, tuple[Load | None, Load | None]]:
+    """The two loads that are multiplied, and a constant factor."""
+    expression, factor = nest.expression, 1.0
+    while expression.operation == "*" and "constant" in (x.operation for x in expression.arguments):
+        x, y = expression.arguments
+        if x.operation == "constant":
+            x, y = y, x
+        expression, factor = x, factor * y.what
+    if expression.operation != "*" or any(x.operation != "load" for x in expression.arguments):
+        return factor, (None, None)
+    x, y = expression.arguments
+    return factor, (x.what, y.what)
+
+
+class Kernel:
+    """What the three kernels share: their arguments, and the loops around them."""
+
+    def __init__(self, module: ir.Module, name: str, shape: ProductShape):
+        function, self.pointer = new_function(module, name, shape.double)
+        self.shape = shape
+        self.build = Builder(ir.IRBuilder(function.append_basic_block()), shape.double, shape.width)
+        self.b = self.build.b
+        self.taken = 0
+
+    def take(self, count: int) -> list[Any]:
+        b = self.b
+        found = []
+        for _ in range(count):
+            found.append(b.load(b.gep(self.pointer["a"], [self.build.integer(self.taken)])))
+            self.taken += 1
+        return found
+
+    def integer(self, value: int) -> Any:
+        return self.build.integer(value)
+
+    def plus(self, start: Any, stride: Any, times: Any) -> Any:
+        return self.b.add(start, self.b.mul(stride, times))
+
+    def around(self, starts: list[Any], body: Any) -> None:
+        """Run a body for all indices of the outer loops, with the starts of the three loads there."""
+        loops = [self.take(4) for _ in range(self.shape.outer)]
+
+        def level(i: int, at: list[Any]) -> None:
+            if i == len(loops):
+                body(at)
+                return
+            length, *strides = loops[i]
+
+            def inside(index: Any, _: list[Any]) -> list[Any]:
+                level(i + 1, [self.plus(start, s, index) for start, s in zip(at, strides, strict=True)])
+                return []
+
+            self.build.loop(self.integer(0), length, 1, [], inside)
+
+        level(0, starts)
+        self.b.ret_void()
+
+    def each(self, first: Any, end: Any, step: int, body: Any) -> None:
+        def inside(index: Any, _: list[Any]) -> list[Any]:
+            body(index)
+            return []
+
+        self.build.loop(first, end, step, [], inside)
+
+    def in_steps(self, length: Any, step: int, body: Any) -> None:
+        """body(start, size) for pieces of a size, and one by one for what is left."""
+        whole = self.b.sub(length, self.b.srem(length, self.integer(step)))
+        self.each(self.integer(0), whole, step, lambda i: body(i, step))
+        if step > 1:
+            self.each(whole, length, 1, lambda i: body(i, 1))
+
+    def zeros(self, count: int) -> list[Any]:
+        return [self.build.number(0.0, self.build.spread(self.build.number(0.0)))] * count
+
+    def put(self, value: Any, base: Any, where: Any) -> None:
+        b = self.b
+        if self.shape.factor != 1.0:
+            value = b.fmul(value, self.build.number(self.shape.factor, value))
+        if self.shape.add:
+            value = b.fadd(self.build.load(base, where, value.type), value)
+        self.build.store(value, base, where)
+
+
+def emit_product(module: ir.Module, name: str, shape: ProductShape) -> None:
+    {"map": emit_map, "weights": emit_weights, "each": emit_each}[shape.kind](module, name, shape)
+
+
+def emit_map(module: ir.Module, name: str, shape: ProductShape) -> None:
+    """[I, columns] = parameters [I, K] · cells [K, columns]."""
+    k = Kernel(module, name, shape)
+    count, rows, terms, *rest = k.take(3 + 3 + 4)
+    starts, (target_row, a_row, a_term, b_term) = rest[:3], rest[3:]
+    b, build, width = k.b, k.build, shape.width
+    x, p = k.pointer["x"], k.pointer["p"]
+
+    def body(at: list[Any]) -> None:
+        target, weights, cells = at
+
+        def tile(column: Any, vectors: int, row: Any, height: int) -> None:
+            parameter = [k.plus(weights, a_row, b.add(row, k.integer(r))) for r in range(height)]
+            first = b.add(cells, column)
+
+            def term(index: Any, sums: list[Any]) -> list[Any]:
+                here = k.plus(first, b_term, index)
+                loaded = [build.load(x, b.add(here, k.integer(v * width))) for v in range(vectors)]
+                found = []
+                for r in range(height):
+                    weight = build.spread(build.load(p, k.plus(parameter[r], a_term, index), build.scalar))
+                    found += [build.fma(weight, loaded[v], sums[r * vectors + v]) for v in range(vectors)]
+                return found
+
+            sums = build.loop(k.integer(0), terms, 1, k.zeros(height * vectors), term)
+            for r in range(height):
+                row_at = b.add(k.plus(target, target_row, b.add(row, k.integer(r))), column)
+                for v in range(vectors):
+                    k.put(sums[r * vectors + v], x, b.add(row_at, k.integer(v * width)))
+
+        def columns(column: Any, vectors: int) -> None:
+            k.in_steps(rows, ROWS, lambda row, height: tile(column, vectors, row, height))
+
+        whole = b.sub(count, b.srem(count, k.integer(VECTORS * width)))
+        k.each(k.integer(0), whole, VECTORS * width, lambda column: columns(column, VECTORS))
+        k.each(whole, count, width, lambda column: columns(column, 1))
+
+    k.around(starts, body)
+
+
+def emit_weights(module: ir.Module, name: str, shape: ProductShape) -> None:
+    """[I, J] += cells [I, columns] · cells [J, columns]."""
+    k = Kernel(module, name, shape)
+    count, rows, columns, *rest = k.take(3 + 3 + 4)
+    starts, (target_row, target_column, a_row, b_row) = rest[:3], rest[3:]
+    b, build, width = k.b, k.build, shape.width
+    x, g = k.pointer["x"], k.pointer["g"]
+
+    def body(at: list[Any]) -> None:
+        target, left, right = at
+
+        def corner(i: Any, height: int, j: Any, across: int) -> None:
+            a_at = [k.plus(left, a_row, b.add(i, k.integer(r))) for r in range(height)]
+            b_at = [k.plus(right, b_row, b.add(j, k.integer(c))) for c in range(across)]
+
+            def term(index: Any, sums: list[Any]) -> list[Any]:
+                ours = [build.load(x, b.add(at, index)) for at in a_at]
+                theirs = [build.load(x, b.add(at, index)) for at in b_at]
+                return [
+                    build.fma(ours[r], theirs[c], sums[r * across + c]) for r in range(height) for c in range(across)
+                ]
+
+            sums = build.loop(k.integer(0), count, width, k.zeros(height * across), term)
+            for r in range(height):
+                for c in range(across):
+                    where = k.plus(
+                        k.plus(target, target_row, b.add(i, k.integer(r))), target_column, b.add(j, k.integer(c))
+                    )
+                    k.put(build.across(sums[r * across + c]), g, where)
+
+        k.in_steps(
+            rows, CORNER,
+            lambda i, height: k.in_steps(columns, CORNER, lambda j, across: corner(i, height, j, across)),
+        )  # fmt: skip
+
+    k.around(starts, body)
+
+
+def emit_each(module: ir.Module, name: str, shape: ProductShape) -> None:
+    """[I, J] = cells [I, K] · cells [K, J], for every example by itself."""
+    k = Kernel(module, name, shape)
+    count, rows, columns, terms, *rest = k.take(4 + 3 + 6 + 2)
+    starts, (target_row, target_column, a_row, a_term, b_column, b_term, constant, step) = rest[:3], rest[3:]
+    b, build, width = k.b, k.build, shape.width
+    x = k.pointer["x"]
+
+    def limit(index: Any) -> Any:
+        return k.plus(constant, step, index)
+
+    def body(at: list[Any]) -> None:
+        target, left, right = at
+
+        def tile(i: Any, height: int, j: Any, across: int) -> None:
+            first, end = k.integer(0), terms
+            if shape.bound == "end":  # K below the limit of the last row
+                end = minimum(b, end, limit(b.add(i, k.integer(height - 1))))
+            elif shape.bound == "start":  # the first row below the limit of K
+                beyond = b.sub(i, constant)
+                least = b.sdiv(b.add(beyond, step), step)
+                first = b.select(b.icmp_signed("<", beyond, k.integer(0)), k.integer(0), least)
+
+            def vector(lane: Any) -> None:
+                a_at = [b.add(k.plus(left, a_row, b.add(i, k.integer(r))), lane) for r in range(height)]
+                b_at = [b.add(k.plus(right, b_column, b.add(j, k.integer(c))), lane) for c in range(across)]
+
+                def term(index: Any, sums: list[Any]) -> list[Any]:
+                    a_by, b_by = b.mul(a_term, index), b.mul(b_term, index)
+                    ours = [build.load(x, b.add(at, a_by)) for at in a_at]
+                    theirs = [build.load(x, b.add(at, b_by)) for at in b_at]
+                    return [
+                        build.fma(ours[r], theirs[c], sums[r * across + c])
+                        for r in range(height)
+                        for c in range(across)
+                    ]
+
+                sums = build.loop(first, end, 1, k.zeros(height * across), term)
+                for r in range(height):
+                    row = b.add(i, k.integer(r))
+                    for c in range(across):
+                        column = b.add(j, k.integer(c))
+                        where = b.add(k.plus(k.plus(target, target_row, row), target_column, column), lane)
+                        if shape.bound == "square":
+                            with b.if_then(b.icmp_signed("<", row, limit(column))):
+                                k.put(sums[r * across + c], x, where)
+                        else:
+                            k.put(sums[r * across + c], x, where)
+
+            k.each(k.integer(0), count, width, vector)
+
+        def tile_within(i: Any, height: int, j: Any, across: int) -> None:
+            if shape.bound == "square":
+                with b.if_then(b.icmp_signed("<", i, limit(b.add(j, k.integer(across - 1))))):
+                    tile(i, height, j, across)
+            else:
+                tile(i, height, j, across)
+
+        k.in_steps(
+            rows, CORNER,
+            lambda i, height: k.in_steps(columns, CORNER, lambda j, across: tile_within(i, height, j, across)),
+        )  # fmt: skip
+
+    k.around(starts, body)

@@ -12,8 +12,22 @@ mul 0 1
 constant 1.0
 add 2 3
 
+A row may stand for many scalars at once. Where loops.py reads a loop over a list as one line about all its elements,
+the element carries an *axis*, an index that has no value yet, and so does all that is made of it: such a row is a
+*family* of scalars, one for each value of its axes. `sum` closes an axis again.
+
+>>> record = record_function(lambda p, x: sum([w * x for w in p]), (1000,), [("x", "float", ())])
+>>> for row in record.rows():
+...     print(*row)
+parameter 0 [1000]
+input 0
+view 0 [1000]
+mul 2 1 [1000]
+view 3 [1000]
+sum 4 over 1000
+
 What flows through the function is a `RecordedScalar`: the number of a row, and nothing more. It has no value, so
-nothing can depend on one: `if x > 0` cannot be recorded, and says so.
+nothing can depend on one: `if x > 0` cannot be recorded, and says so. (`x > 0` alone can: it is a choice, 1 or 0.)
 """
 
 import inspect
@@ -29,12 +43,17 @@ import numpy as np
 from microgpt.value import __file__ as value_file
 from microgpt.value import number
 
-KINDS = ("constant", "parameter", "input", "add", "mul", "pow", "log", "exp", "pick", "largest")
-CONSTANT, PARAMETER, INPUT, ADD, MUL, POW, LOG, EXP, PICK, LARGEST = range(len(KINDS))
+KINDS = (
+    "constant", "parameter", "input", "view", "list", "add", "mul", "pow", "log", "exp", "less", "less or equal",
+    "sum", "largest", "pick",
+)  # fmt: skip
+(
+    CONSTANT, PARAMETER, INPUT, VIEW, LIST, ADD, MUL, POW, LOG, EXP, LESS, LESS_EQUAL, SUM, LARGEST, PICK,
+) = range(len(KINDS))  # fmt: skip
+BINARY = (ADD, MUL, LESS, LESS_EQUAL)
 
 Shapes = Any  # what remains of params: the same nesting of dicts and lists, with shapes for arrays
 Argument = tuple[str, str, tuple[int, ...]]  # its name, "int" or "float", and the shape of one example
-
 
 new = object.__new__
 
@@ -43,38 +62,196 @@ class RecordingError(TypeError):
     """The function did something with a recorded number that cannot be written down as one of the five operations."""
 
 
+class NotAnAxis(BaseException):
+    """A loop that was being read as an axis does what only a loop can do. Not for `except Exception` to catch."""
+
+
+class Axis:
+    """The index of a loop that is read as one line: it stands for 0, 1, ..., n - 1."""
+
+    __slots__ = ("grows", "n")
+
+    def __init__(self, n: int, grows: bool = False):
+        self.n = n
+        self.grows = grows  # over a list that was put together piece by piece, and may be longer elsewhere
+
+
+class Index:
+    """An integer that depends on axes: constant + the sum of coefficient * axis. Only such arithmetic is known of it.
+
+    A loop over `range` sees one in place of its variable. Whatever else the body does with it needs its value, so
+    then the loop is run as a loop.
+    """
+
+    __slots__ = ("constant", "terms")
+
+    def __init__(self, constant: int, terms: tuple[tuple[Axis, int], ...]):
+        self.constant = constant
+        self.terms = terms
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # what `isinstance` asks
+        return int
+
+    def span(self) -> tuple[int, int]:
+        """Its least and its greatest value."""
+        steps = [(axis.n - 1) * coefficient for axis, coefficient in self.terms]
+        return self.constant + sum(min(s, 0) for s in steps), self.constant + sum(max(s, 0) for s in steps)
+
+    def __add__(self, other: Any) -> "Index":
+        if type(other) is Index:
+            terms = dict(self.terms)
+            for axis, coefficient in other.terms:
+                terms[axis] = terms.get(axis, 0) + coefficient
+            return Index(self.constant + other.constant, tuple((a, c) for a, c in terms.items() if c))
+        if type(other) is not int:
+            raise NotAnAxis
+        return Index(self.constant + other, self.terms)
+
+    def __mul__(self, other: Any) -> "Index":
+        if type(other) is not int:
+            raise NotAnAxis
+        return Index(self.constant * other, tuple((a, c * other) for a, c in self.terms if other))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __neg__(self) -> "Index":
+        return self * -1
+
+    def __pos__(self) -> "Index":
+        return self
+
+    def __sub__(self, other: Any) -> "Index":
+        return self + -other
+
+    def __rsub__(self, other: Any) -> "Index":
+        return -self + other
+
+    def _needs_value(self, *_: Any) -> Any:
+        raise NotAnAxis
+
+    __bool__ = __index__ = __int__ = __float__ = __hash__ = __str__ = __repr__ = __format__ = __abs__ = _needs_value
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __round__ = __trunc__ = __floor__ = __ceil__ = _needs_value
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _needs_value
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __lshift__ = __rshift__ = __invert__ = _needs_value
+    __divmod__ = __rdivmod__ = __rlshift__ = __rrshift__ = _needs_value
+
+
+IndexLike = Any  # an int or an Index
+
+
+def at(axis: Axis) -> Index:
+    """The index that runs over an axis."""
+    return Index(0, ((axis, 1),))
+
+
+def replaced(index: IndexLike, axis: Axis, by: IndexLike) -> IndexLike:
+    """An index with another one in place of an axis."""
+    if type(index) is not Index:
+        return index
+    for other, coefficient in index.terms:
+        if other is axis:
+            rest = Index(index.constant, tuple(term for term in index.terms if term[0] is not axis))
+            result = rest + by * coefficient
+            return result if result.terms else result.constant
+    return index
+
+
 class Record:
     """A function as a table of operations: `kind`, `left` and `right` for each row, and what they refer to.
 
-    Of a constant or a power, `right` is an index into `constants`; of a parameter, `left` is its place in the flat
-    vector of all; of an input, its place among all floats of an example. Of a pick, `left` is a table of candidates
-    and `right` the place of the choosing integer; of a largest, `left` is a table.
+    Of a constant or a power, `right` is an index into `constants`; of a parameter or an input, `left` is the place of
+    its first number among all. A view has the `left` row read at `indices[right]`, one index for each axis of that
+    row; a list's items are `lists[right]`. Of a sum or a largest, `left` is the row whose axis `closed[row]` is gone;
+    of a pick, too, and `integers[right]` is the place of what chooses along that axis.
     """
 
     def __init__(self, with_sources: bool = False) -> None:
         self.kind, self.left, self.right = array("b"), array("i"), array("i")
         self.constants: list[float] = []
-        self.tables: list[list[int]] = []  # rows to pick from
-        self.picks: set[tuple[int, int]] = set()  # which integer picks, and from how many
-        self.integers: list[str] = []  # the name of each integer of an example, such as "tokens[3]"
-        self.outputs: list[int] = []  # the rows of what the function returned
+        self.axes: dict[int, tuple[Axis, ...]] = {}  # of each family
+        self.closed: dict[int, Axis] = {}  # the axis that a sum, a largest or a pick is over
+        self.indices: list[tuple[IndexLike, ...]] = []
+        self.lists: list[
+            list[tuple[int, Axis | None, int]]
+        ] = []  # of each list its items: row, its axis or None, length
+        self.integers: list[IndexLike] = []  # the places of choosing integers
+        self.names: list[str] = []  # of each integer of an example, such as "tokens[3]"
+        self.picks: list[tuple[IndexLike, int]] = []  # which integer picks, and from how many
+        self.outputs: list[tuple[int, tuple[int, ...]]] = []  # the rows of what the function returned, with their axes
         self.form: Any = None  # how the outputs are nested
         # the file and the line of the function behind each row
         self.sources: list[tuple[str, int]] | None = [] if with_sources else None
+        self.depth = 0  # of loops that are being read as axes
+        self.slowly = with_sources  # whether there is more to note of an operation than its row
+        self.times = 1  # how often the scalar engine does what is recorded now
+        self.repeats: dict[int, int] = {}  # of the rows recorded within axes: how often the scalar engine does them
+        self.given_up = False  # one of them cannot be
+        self.loops: set[Any] = set()  # the places in the code of those that are run as loops
+        self.elements: dict[Any, RecordedScalar] = {}  # single scalars of families: each is one object
+        self.seen_lists: dict[Any, Any] = {}  # lists that have been read as axes, by the identities of their items
         self._constant_rows: dict[float, int] = {}
-        self._parameter_tables: dict[int, Any] = {}
 
     def __len__(self) -> int:
         return len(self.kind)
 
     def add(self, kind: int, left: int, right: int) -> "RecordedScalar":
-        """Write down one operation."""
+        """Write down one operation on single scalars."""
         self.kind.append(kind)
         self.left.append(left)
         self.right.append(right)
         if self.sources is not None:
             self.sources.append(calling_place())
-        return RecordedScalar(self, len(self.kind) - 1)
+        if self.depth:
+            self.repeats[len(self.kind) - 1] = self.times
+        scalar = new(RecordedScalar)
+        scalar.record, scalar.row, scalar.index, scalar.free = self, len(self.kind) - 1, (), ()
+        scalar.node = scalar.row
+        return scalar
+
+    def add_family(self, kind: int, left: int, right: int, axes: tuple[Axis, ...], closed: Any = None) -> Any:
+        """Write down one operation on families."""
+        scalar = self.add(kind, left, right)
+        if closed is not None:
+            self.closed[scalar.row] = closed
+        if axes:
+            self.axes[scalar.row] = axes
+            scalar.index, scalar.free = tuple(at(axis) for axis in axes), axes
+            scalar.row = -1  # as an operand it is a view of the family, at its axes
+        return scalar
+
+    def row_of(self, scalar: "RecordedScalar") -> int:
+        """The row of a scalar as an operand: its own, or that of a view."""
+        if scalar.row >= 0:
+            return scalar.row
+        self.indices.append(scalar.index)
+        view = self.add(VIEW, scalar.node, len(self.indices) - 1)
+        if scalar.free:
+            self.axes[view.row] = scalar.free
+        if not self.depth:
+            scalar.row = view.row  # while an axis is being tried the row may be taken back
+        return view.row
+
+    def operation(self, kind: int, left: "RecordedScalar", right: "RecordedScalar | None", detail: int = 0) -> Any:
+        """One of the operations, on scalars or on families: the result has the axes of all its operands."""
+        first = self.row_of(left)
+        if right is None:
+            axes = left.free
+        else:
+            detail = self.row_of(right)
+            axes = union(left.free, right.free)
+        return self.add_family(kind, first, detail, axes)
+
+    def over(self, kind: int, item: "RecordedScalar", axis: Axis, integer: Any = None) -> Any:
+        """A sum, a largest or a pick along an axis."""
+        row = self.row_of(item)
+        axes = tuple(a for a in item.free if a is not axis)
+        if integer is None:
+            return self.add_family(kind, row, 0, axes, axis)
+        self.integers.append(integer.place)
+        if type(integer.place) is Index:
+            axes = union(axes, tuple(a for a, _ in integer.place.terms))
+        return self.add_family(kind, row, len(self.integers) - 1, axes, axis)
 
     def scalar(self, x: Any) -> "RecordedScalar":
         """A recorded scalar as it is, a plain number as the row of a constant; equal constants share a row."""
@@ -83,11 +260,16 @@ class Record:
         x = self.plain(x)
         if x not in self._constant_rows or x != x:
             self.constants.append(x)
-            self._constant_rows[x] = self.add(CONSTANT, 0, len(self.constants) - 1).index
-        return RecordedScalar(self, self._constant_rows[x])
+            self._constant_rows[x] = self.add(CONSTANT, 0, len(self.constants) - 1).row
+        scalar = new(RecordedScalar)
+        scalar.record, scalar.row, scalar.index, scalar.free = self, self._constant_rows[x], (), ()
+        scalar.node = scalar.row
+        return scalar
 
     def plain(self, x: Any) -> float:
         """A plain number as a float. Raises RecordingError for anything else."""
+        if type(x) is Index:
+            raise NotAnAxis
         if isinstance(x, RecordedInteger):
             x._only_picks()
         if not isinstance(x, Real):
@@ -96,50 +278,115 @@ class Record:
             )
         return number(x)
 
-    def pick(self, items: Any, integer: int) -> Any:
-        """The item that an integer of the example chooses; of rows, a row of such choices."""
-        cacheable = isinstance(items, RecordedList)
-        tables = self._parameter_tables.get(id(items)) if cacheable else None
-        if tables is None:
-            tables = self._tables(list(items))
-            if cacheable:
-                self._parameter_tables[id(items)] = tables
-        self.picks.add((integer, len(items)))
-        return map_nested(lambda table: self.add(PICK, table, integer), tables)
+    def operations(self) -> int:
+        """How many of the five operations the scalar engine does; `sum` adds each of its items to what it has."""
+        kinds = np.frombuffer(self.kind, np.int8) if len(self.kind) else np.zeros(0, np.int8)
+        calculates = np.isin(kinds, (ADD, MUL, POW, LOG, EXP, SUM))
+        total = int(calculates.sum())
+        for row, times in self.repeats.items():
+            total += (times - 1) * bool(calculates[row])
+        for row, axis in self.closed.items():
+            total += (axis.n - 1) * self.repeats.get(row, 1) if kinds[row] == SUM else 0
+        return total
 
-    def _tables(self, items: Sequence[Any]) -> Any:
-        if items and isinstance(items[0], (list, tuple)):
-            if len({len(item) for item in items}) != 1:
-                raise RecordingError("pick needs rows of the same length to choose from")
-            return [self._tables(column) for column in zip(*items, strict=True)]
-        self.tables.append([self.scalar(item).index for item in items])
-        return len(self.tables) - 1
+    def mark(self) -> tuple[int, ...]:
+        """Where the record is, to come back to."""
+        return (
+            len(self.kind), len(self.constants), len(self.indices), len(self.lists), len(self.integers),
+            len(self.picks), len(self.elements),
+        )  # fmt: skip
+
+    def take_back(self, mark: tuple[int, ...]) -> None:
+        """Forget everything that was recorded after a mark."""
+        rows = mark[0]
+        tables: Any = (
+            (self.kind, self.left, self.right),
+            (self.constants,),
+            (self.indices,),
+            (self.lists,),
+            (self.integers,),
+        )
+        for end, several in zip(mark, (*tables, (self.picks,)), strict=False):
+            for table in several:
+                del table[end:]
+        if self.sources is not None:
+            del self.sources[rows:]
+        while len(self.elements) > mark[-1]:
+            self.elements.popitem()
+        forget_from(self.axes, rows)
+        forget_from(self.closed, rows)
+        forget_from(self.repeats, rows)
+        self._constant_rows = {x: row for x, row in self._constant_rows.items() if row < rows}
+        self.seen_lists = {key: seen for key, seen in self.seen_lists.items() if seen[0] <= rows}
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """The table for people: a name and its operands."""
-        for kind, left, right in zip(self.kind, self.left, self.right, strict=True):
+        """The table for people: a name, the operands, and the lengths of the axes."""
+        for i, (kind, left, right) in enumerate(zip(self.kind, self.left, self.right, strict=True)):
+            lengths = [[axis.n for axis in self.axes[i]]] if i in self.axes else []
             if kind == CONSTANT:
                 yield KINDS[kind], self.constants[right]
             elif kind == POW:
-                yield KINDS[kind], left, self.constants[right]
-            elif kind in (ADD, MUL, PICK):
-                yield KINDS[kind], left, right
+                yield KINDS[kind], left, self.constants[right], *lengths
+            elif kind in BINARY:
+                yield KINDS[kind], left, right, *lengths
+            elif kind == LIST:
+                yield KINDS[kind], [row for row, _, _ in self.lists[right]], *lengths
+            elif kind in (SUM, LARGEST, PICK):
+                yield KINDS[kind], left, "over", self.closed[i].n, *lengths
             else:
-                yield KINDS[kind], left
+                yield KINDS[kind], left, *lengths
+
+
+def forget_from(by_row: dict[int, Any], rows: int) -> None:
+    """Take all entries out of rows from a number on."""
+    for row in [row for row in by_row if row >= rows]:
+        del by_row[row]
+
+
+def union(a: tuple[Axis, ...], b: tuple[Axis, ...]) -> tuple[Axis, ...]:
+    """The axes of a, and those of b that a does not have."""
+    if not b or a is b:
+        return a
+    return a + tuple(axis for axis in b if axis not in a)
+
+
+def free_axes(index: tuple[IndexLike, ...]) -> tuple[Axis, ...]:
+    """The axes on which some indices depend."""
+    found: list[Axis] = []
+    for entry in index:
+        if type(entry) is Index:
+            found += [axis for axis, _ in entry.terms if axis not in found]
+    return tuple(found)
 
 
 class RecordedScalar:
-    """A scalar of which only is known how it was made: a row of a record. It has the five operations and no value."""
+    """A scalar of which only is known how it was made: a row of a record. It has the five operations and no value.
 
-    __slots__ = ("record", "index")
+    It is the `row`, or (where that is -1) row `node`, a family, at an `index` for each of its axes; `free` are the
+    axes on which these depend.
+    """
+
+    __slots__ = ("free", "index", "node", "record", "row")
     __array_ufunc__ = None
 
-    def __init__(self, record: Record, index: int):
-        self.record = record
-        self.index = index
+    record: Record
+    row: int
+    node: int
+    index: tuple[IndexLike, ...]
+    free: tuple[Axis, ...]
 
     def __repr__(self) -> str:
-        return f"<a {KINDS[self.record.kind[self.index]]} that is being recorded>"
+        return f"<a {KINDS[self.record.kind[self.node]]} that is being recorded>"
+
+    def read_at(self, axis: Axis, by: IndexLike) -> "RecordedScalar":
+        """The same with an index in place of an axis."""
+        if axis not in self.free:
+            return self
+        scalar = new(RecordedScalar)
+        scalar.record, scalar.row, scalar.node = self.record, -1, self.node
+        scalar.index = tuple([replaced(entry, axis, by) for entry in self.index])
+        scalar.free = free_axes(scalar.index)
+        return scalar
 
     # Almost all of what is recorded are sums and products, so these two write their row themselves.
 
@@ -147,28 +394,30 @@ class RecordedScalar:
         record = self.record
         if other.__class__ is not RecordedScalar:
             other = record.scalar(other)
-        if record.sources is not None:
-            return record.add(ADD, self.index, other.index)
+        if self.row < 0 or other.row < 0 or record.slowly:
+            return record.operation(ADD, self, other)
         scalar = new(RecordedScalar)
         scalar.record = record
-        scalar.index = len(record.kind)
+        scalar.node = scalar.row = len(record.kind)
+        scalar.index = scalar.free = ()
         record.kind.append(ADD)
-        record.left.append(self.index)
-        record.right.append(other.index)
+        record.left.append(self.row)
+        record.right.append(other.row)
         return scalar
 
     def __mul__(self, other: Any) -> "RecordedScalar":
         record = self.record
         if other.__class__ is not RecordedScalar:
             other = record.scalar(other)
-        if record.sources is not None:
-            return record.add(MUL, self.index, other.index)
+        if self.row < 0 or other.row < 0 or record.slowly:
+            return record.operation(MUL, self, other)
         scalar = new(RecordedScalar)
         scalar.record = record
-        scalar.index = len(record.kind)
+        scalar.node = scalar.row = len(record.kind)
+        scalar.index = scalar.free = ()
         record.kind.append(MUL)
-        record.left.append(self.index)
-        record.right.append(other.index)
+        record.left.append(self.row)
+        record.right.append(other.row)
         return scalar
 
     __radd__, __rmul__ = __add__, __mul__
@@ -176,18 +425,16 @@ class RecordedScalar:
     def __pow__(self, exponent: Any) -> "RecordedScalar":
         if not isinstance(exponent, Real):
             raise RecordingError(f"the exponent of ** must be a plain number, found {type(exponent).__name__}")
+        if type(exponent) is Index:
+            raise NotAnAxis
         self.record.constants.append(number(exponent))
-        return self.record.add(POW, self.index, len(self.record.constants) - 1)
+        return self.record.operation(POW, self, None, len(self.record.constants) - 1)
 
     def log(self) -> "RecordedScalar":
-        return self.record.add(LOG, self.index, 0)
+        return self.record.operation(LOG, self, None)
 
     def exp(self) -> "RecordedScalar":
-        return self.record.add(EXP, self.index, 0)
-
-    def largest(self, items: Sequence[Any]) -> "RecordedScalar":
-        self.record.tables.append([self.record.scalar(item).index for item in items])
-        return self.record.add(LARGEST, len(self.record.tables) - 1, 0)
+        return self.record.operation(EXP, self, None)
 
     def __neg__(self) -> "RecordedScalar":
         return self * -1.0
@@ -204,22 +451,47 @@ class RecordedScalar:
     def __rtruediv__(self, other: Any) -> "RecordedScalar":
         return self**-1 * other
 
+    # Comparisons are choices, like `pick` and `largest`: 1 or 0, without a gradient.
+
+    def __lt__(self, other: Any) -> "RecordedScalar":
+        return self.record.operation(LESS, self, self.record.scalar(other))
+
+    def __gt__(self, other: Any) -> "RecordedScalar":
+        return self.record.operation(LESS, self.record.scalar(other), self)
+
+    def __le__(self, other: Any) -> "RecordedScalar":
+        return self.record.operation(LESS_EQUAL, self, self.record.scalar(other))
+
+    def __ge__(self, other: Any) -> "RecordedScalar":
+        return self.record.operation(LESS_EQUAL, self.record.scalar(other), self)
+
+    def largest(self, items: Sequence[Any]) -> "RecordedScalar":
+        from microgpt.compiler.loops import known_list
+
+        everything = known_list(
+            [self.record.scalar(item) for item in items] if type(items) is list else items, self.record
+        )
+        return self.record.over(LARGEST, everything.item, everything.axis)
+
     def _no_value(self, what: str, instead: str) -> Any:
         raise RecordingError(f"{what} on a recorded scalar at {calling_line()}: it has no value yet; {instead}")
 
     def __bool__(self) -> bool:
         return self._no_value(
-            "a test for truth (if, while, and, or)", "decide by a plain integer, or compute both ways"
+            "a test for truth (if, while, and, or, max, min, sorted)",
+            "multiply by a comparison, which is 1 or 0, as in x * (x > 0); "
+            "take largest(items), which has no gradient; or decide by a plain integer",
         )
 
-    def __lt__(self, other: Any) -> bool:
-        return self._no_value(
-            "a comparison (==, <, >, in, max, min, sorted)",
-            "use a smooth function of it, or largest(items), which has no gradient",
-        )
+    def __eq__(self, other: Any) -> bool:
+        return self._no_value("a comparison (==, !=, in)", "compare by <, <=, > or >=, which give 1 or 0")
 
-    __gt__ = __le__ = __ge__ = __eq__ = __ne__ = __lt__
-    __hash__ = object.__hash__
+    __ne__ = __eq__
+
+    def __hash__(self) -> int:
+        if self.record.depth:
+            raise NotAnAxis
+        return object.__hash__(self)
 
     def __rpow__(self, base: Any) -> Any:
         return self._no_value("a power with it as the exponent", "write exp(x * log(base))")
@@ -234,24 +506,38 @@ class RecordedScalar:
         return self._no_value("an index or range()", "pass integers as an integer argument of the function")
 
     def __abs__(self) -> Any:
-        return self._no_value("abs()", "use (x ** 2 + epsilon) ** 0.5")
+        return self._no_value("abs()", "use x * (x > 0) - x * (x < 0)")
 
 
 class RecordedInteger:
     """An integer of an example, of which only is known which one it is. It can choose from a list, and no more."""
 
-    __slots__ = ("record", "place")
+    __slots__ = ("place", "record")
 
-    def __init__(self, record: Record, place: int):
+    def __init__(self, record: Record, place: IndexLike):
         self.record = record
         self.place = place
 
+    def read_at(self, axis: Axis, by: IndexLike) -> "RecordedInteger":
+        return RecordedInteger(self.record, replaced(self.place, axis, by))
+
     def pick(self, items: Any) -> Any:
-        return self.record.pick(items, self.place)
+        """The item that this integer chooses; of rows, a row of such choices."""
+        from microgpt.compiler.loops import as_rows
+
+        rows = as_rows(items, self.record)
+        self.record.picks.append((self.place, rows.axis.n))
+        return self._choose(rows.item, rows.axis)
+
+    def _choose(self, item: Any, axis: Axis) -> Any:
+        if isinstance(item, RecordedScalar):
+            return self.record.over(PICK, item, axis, self)
+        return item.with_item(self._choose(item.item, axis))
 
     def _only_picks(self, *_: Any) -> Any:
+        place = self.place if type(self.place) is int else self.place.span()[0]
         raise RecordingError(
-            f"the integer {self.record.integers[self.place]} was used as a number at {calling_line()}: it differs from "
+            f"the integer {self.record.names[place]} was used as a number at {calling_line()}: it differs from "
             "example to example and can only choose, by pick(items, index) or params[...][index]; "
             "pass it as a float to calculate with it"
         )
@@ -260,25 +546,6 @@ class RecordedInteger:
     __rsub__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = _only_picks
     __eq__ = __ne__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = _only_picks
     __hash__ = None  # type: ignore[assignment]
-
-
-class RecordedList(list[Any]):
-    """A list of parameters, which a recorded integer can choose from as a plain one would: `params["wte"][token]`."""
-
-    def __getitem__(self, index: Any) -> Any:
-        return index.pick(self) if isinstance(index, RecordedInteger) else super().__getitem__(index)
-
-
-def map_nested(function: Callable[[Any], Any], tree: Any) -> Any:
-    """The same nesting of lists with the function applied to what is in it."""
-    return [map_nested(function, entry) for entry in tree] if isinstance(tree, list) else function(tree)
-
-
-def nested(shape: tuple[int, ...], items: Iterator[Any]) -> Any:
-    """The next items as nested lists of a shape; a single one for the shape ()."""
-    if not shape:
-        return next(items)
-    return RecordedList(nested(shape[1:], items) for _ in range(shape[0]))
 
 
 def record_function(
@@ -292,28 +559,36 @@ def record_function(
         arguments: name, "int" or "float", and shape of each argument of one example.
         with_sources: whether to note the line of the function behind each operation, which takes twice the time.
     """
+    from microgpt.compiler import loops
+
     record = Record(with_sources)
     count = 0
 
-    def leaves(shape: tuple[int, ...]) -> Any:
+    def leaf(kind: int, shape: tuple[int, ...], start: int) -> Any:
+        axes = tuple(Axis(n) for n in shape)
+        return loops.nested(record.add_family(kind, start, 0, axes), axes, record)
+
+    def parameters(shape: tuple[int, ...]) -> Any:
         nonlocal count
         start, count = count, count + prod(shape)
-        return nested(shape, (record.add(PARAMETER, i, 0) for i in range(start, count)))
+        return leaf(PARAMETER, shape, start)
 
-    params = map_shapes(leaves, shapes)
+    params = map_shapes(parameters, shapes)
     example, floats = [], 0
     for name, kind, shape in arguments:
         if kind == "int":
-            start = len(record.integers)
-            record.integers += [name + "".join(f"[{i}]" for i in place) for place in np.ndindex(*shape)]
-            places = range(start, len(record.integers))
-            example.append(nested(shape, (RecordedInteger(record, place) for place in places)))
+            start = len(record.names)
+            record.names += [name + "".join(f"[{i}]" for i in place) for place in np.ndindex(*shape)]
+            axes = tuple(Axis(n) for n in shape)
+            steps = [prod(shape[i + 1 :]) for i in range(len(shape))]
+            place: IndexLike = Index(start, tuple(zip(axes, steps, strict=True))) if axes else start
+            example.append(loops.nested(RecordedInteger(record, place), axes, record))
         else:
-            size = prod(shape)
-            example.append(nested(shape, (record.add(INPUT, floats + i, 0) for i in range(size))))
-            floats += size
-    result = function(params, *example)
-    record.form = form_of(result, record)
+            example.append(leaf(INPUT, shape, floats))
+            floats += prod(shape)
+    with loops.recording(record):
+        result = loops.call(function, params, *example)
+        record.form = form_of(result, record)
     return record
 
 
@@ -327,7 +602,8 @@ def form_of(result: Any, record: Record) -> Any:
         return [form_of(entry, record) for entry in result]
     if not isinstance(result, (RecordedScalar, Real)):
         raise RecordingError(f"the function returned a {type(result).__name__}: expected a scalar, or lists of scalars")
-    record.outputs.append(record.scalar(result).index)
+    scalar = record.scalar(result)
+    record.outputs.append((scalar.node, scalar.index))
     return len(record.outputs) - 1
 
 
@@ -340,10 +616,13 @@ def map_shapes(function: Callable[[tuple[int, ...]], Any], shapes: Shapes) -> An
     return function(shapes)
 
 
+ENGINE_FILES = {__file__, value_file, str(Path(__file__).with_name("loops.py"))}
+
+
 def calling_place() -> tuple[str, int]:
     """Where in the recorded function we are, as a file and a line: the innermost one outside of the engines."""
     frame = inspect.currentframe()
-    while frame is not None and frame.f_code.co_filename in (__file__, value_file):
+    while frame is not None and frame.f_code.co_filename in ENGINE_FILES:
         frame = frame.f_back
     return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("", 0)
 

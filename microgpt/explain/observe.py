@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 
@@ -26,15 +26,20 @@ class Call:
     inner: list["Call"] = field(default_factory=list)  # the watched calls that it made, in order
 
 
+def place_of(code: CodeType) -> tuple[str, int, str]:
+    """By what a function is known, also where the compiler has rewritten it: its file, its line and its name."""
+    return code.co_filename, code.co_firstlineno, code.co_name
+
+
 @contextmanager
 def observed(functions: Iterable[Callable[..., Any]]) -> Iterator[list[Call]]:
     """Watch these functions, and collect their outermost calls in the list; each holds those that it made."""
-    watched = {function.__code__: function.__name__ for function in functions}
+    watched = {place_of(function.__code__): function.__name__ for function in functions}
     outermost: list[Call] = []
     open_calls: list[Call] = []
 
     def profiler(frame: FrameType, event: str, result: Any) -> None:
-        name = watched.get(frame.f_code)
+        name = watched.get(place_of(frame.f_code))
         if name is None:
             return
         if event == "call":

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from microgpt import adam, functions, gpt
-from microgpt.compiler.listing import described, program_with_sources
+from microgpt.compiler.listing import described, instruction_of_rows, program_with_sources
 from microgpt.engine import collector_paused, map_numbers
 from microgpt.errors import InputError
 from microgpt.explain.graph import Graph, graph_of
@@ -69,14 +69,14 @@ def explain(run: Run, text: str) -> Explanation:
         result = loss(params, tokens, weights)
     result.backward()
     graph = graph_of(result, [value for tensor in params.values() for value in flat(tensor)])
-    made_by = {int(node): i for i, one in enumerate(program.layout.instructions) for node in one.nodes}
+    made_by = instruction_of_rows(program)
     instructions: list[dict[str, Any]] = [
         {"operation": line.operation, "rows": line.rows, "of": line.operands, "place": line.place, "code": line.code}
         | {"keys": []}  # of the strips that it computes
         for line in described(program)
     ]
     for strip in strips(recorded_calls[0]):
-        for i in {made_by[scalar.index] for scalar in strip.scalars if getattr(scalar, "index", None) in made_by}:
+        for i in {made_by[scalar.node] for scalar in strip.scalars if getattr(scalar, "node", None) in made_by}:
             if strip.key not in instructions[i]["keys"]:
                 instructions[i]["keys"].append(strip.key)
     named = [strip for strip in strips(calls[0]) if all(scalar in graph.node_of for scalar in strip.scalars)]

@@ -1,0 +1,200 @@
+"""What an instruction computes for each index of its axes: an expression of loads, constants and the operations.
+
+Expressions calculate like scalars, so the functions of value.py take them: `differentiate` computes one with `Value`s
+around its loads, calls `backward()`, and finds the gradients as expressions again. The derivative rules of the five
+operations stand in value.py and nowhere else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from microgpt.value import Value
+
+
+@dataclass(frozen=True)
+class Load:
+    """A number that lies somewhere: at `start + sum of stride * index`, over the axes of a loop nest.
+
+    With `chooser`, the place of an integer of the example for each index, `step` times that integer is added, which
+    lies below `choices`. With `table`, the starts are given one by one for axis 0.
+    """
+
+    space: str
+    start: int
+    strides: tuple[int, ...]
+    chooser: "Load | None" = None
+    step: int = 0
+    choices: int = 1
+    table: "Table | None" = None
+
+
+class Table:
+    """Starts that lie in no grid. Two are the same if they are one object, or hold the same."""
+
+    def __init__(self, starts: np.ndarray):
+        self.starts = starts
+        self._key = starts.tobytes()
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Table) and self._key == other._key
+
+
+class Expression:
+    """A node of an expression. Equal ones may be different objects; `key` tells."""
+
+    __slots__ = ("arguments", "key", "operation", "what")
+
+    def __init__(self, operation: str, arguments: "tuple[Expression, ...]" = (), what: Any = None):
+        self.operation = operation  # "load", "constant", "+", "*", "**", "exp", "log", "<" or "<="
+        self.arguments = arguments
+        self.what = what  # the Load, the constant or the exponent
+        self.key = (operation, what, *[id(argument) for argument in arguments])
+
+    def __add__(self, other: Any) -> "Expression":
+        if is_number(other, 0.0):
+            return self
+        if is_number(self, 0.0):
+            return as_expression(other)
+        return Expression("+", (self, as_expression(other)))
+
+    def __mul__(self, other: Any) -> "Expression":
+        if is_number(other, 1.0):
+            return self
+        if is_number(self, 1.0):
+            return as_expression(other)
+        other = as_expression(other)
+        if self.operation == "constant" and other.operation == "constant":
+            return constant(self.what * other.what)
+        if other.operation == "constant" and self.operation == "*" and self.arguments[1].operation == "constant":
+            return self.arguments[0] * (self.arguments[1].what * other.what)
+        if self.operation == "constant":
+            self, other = other, self
+        return Expression("*", (self, other))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __pow__(self, exponent: float) -> "Expression":
+        if exponent == 1:
+            return self
+        return Expression("**", (self,), float(exponent))
+
+    def __neg__(self) -> "Expression":
+        return self * -1.0
+
+    def __sub__(self, other: Any) -> "Expression":
+        return self + -other
+
+    def __rsub__(self, other: Any) -> "Expression":
+        return -self + other
+
+    def __truediv__(self, other: Any) -> "Expression":
+        return self * as_expression(other) ** -1
+
+    def __rtruediv__(self, other: Any) -> "Expression":
+        return self**-1 * other
+
+    def exp(self) -> "Expression":
+        return Expression("exp", (self,))
+
+    def log(self) -> "Expression":
+        return Expression("log", (self,))
+
+
+def constant(number: float) -> Expression:
+    return Expression("constant", (), float(number))
+
+
+def as_expression(x: Any) -> Expression:
+    return x if isinstance(x, Expression) else constant(x)
+
+
+def is_number(x: Any, number: float) -> bool:
+    if isinstance(x, Expression):
+        return x.operation == "constant" and x.what == number
+    return bool(x == number)
+
+
+def loads_of(expression: Expression) -> list[Load]:
+    """The different loads of an expression, in order."""
+    found: dict[Load, None] = {}
+    for node in nodes_of(expression):
+        if node.operation == "load":
+            found.setdefault(node.what)
+    return list(found)
+
+
+def nodes_of(*expressions: Expression) -> list[Expression]:
+    """All nodes of some expressions, arguments first."""
+    order: list[Expression] = []
+    seen: set[int] = set()
+    stack = [(expression, False) for expression in reversed(expressions)]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((argument, False) for argument in reversed(node.arguments))
+    return order
+
+
+def rebuilt(expression: Expression, leaf: Callable[[Load], Expression], known: dict[Any, Expression]) -> Expression:
+    """The same expression with others in place of its loads. Nodes that are the same become one, kept in `known`."""
+    done: dict[int, Expression] = {}
+    for node in nodes_of(expression):
+        if node.operation == "load":
+            new = leaf(node.what)
+        elif node.arguments:
+            new = Expression(node.operation, tuple(done[id(a)] for a in node.arguments), node.what)
+        else:
+            new = node
+        done[id(node)] = known.setdefault(new.key, new)
+    return done[id(expression)]
+
+
+def evaluated(expression: Expression, leaf: Callable[[Load], Any], choice: Callable[[Expression], Any]) -> Any:
+    """What the operations of an expression give on another kind of number; `choice` makes one of a comparison."""
+    done: dict[int, Any] = {}
+    for node in nodes_of(expression):
+        if node.operation == "load":
+            result = leaf(node.what)
+        elif node.operation == "constant":
+            result = node.what
+        elif node.operation in ("<", "<="):
+            result = choice(node)
+        else:
+            first, *rest = (done[id(argument)] for argument in node.arguments)
+            if node.operation == "+":
+                result = first + rest[0]
+            elif node.operation == "*":
+                result = first * rest[0]
+            elif node.operation == "**":
+                result = first**node.what
+            else:
+                result = first.exp() if node.operation == "exp" else first.log()
+        done[id(node)] = result
+    return done[id(expression)]
+
+
+def differentiate(expression: Expression, gradient: Expression, wanted: set[Load]) -> dict[Load, Expression]:
+    """What each wanted load gets of the gradient of an expression, by the chain rule as value.py has it."""
+    leaves: dict[Any, Value] = {}
+
+    def leaf(key: Any, data: Expression) -> Value:
+        if key not in leaves:
+            value = leaves[key] = object.__new__(Value)  # a leaf whose number is an expression
+            value.data, value.grad, value.operation, value.inputs, value.derivatives = data, 0.0, "", (), ()  # type: ignore[assignment]
+        return leaves[key]
+
+    result = evaluated(
+        expression, lambda load: leaf(load, Expression("load", (), load)), lambda choice: leaf(id(choice), choice)
+    )
+    (result * leaf("gradient", gradient)).backward()
+    return {load: as_expression(leaves[load].grad) for load in wanted if load in leaves}

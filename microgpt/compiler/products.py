@@ -260,7 +260,8 @@ def emit_map(module: ir.Module, name: str, shape: ProductShape) -> None:
                     k.put(sums[r * vectors + v], x, b.add(row_at, k.integer(v * width)))
 
         def columns(column: Any, vectors: int) -> None:
-            k.in_steps(rows, ROWS, lambda row, height: tile(column, vectors, row, height))
+            most = ROWS if vectors > 1 else 2 * ROWS  # so many sums that none waits for the one before
+            k.in_steps(rows, most, lambda row, height: tile(column, vectors, row, height))
 
         whole = b.sub(count, b.srem(count, k.integer(VECTORS * width)))
         k.each(k.integer(0), whole, VECTORS * width, lambda column: columns(column, VECTORS))

@@ -22,6 +22,7 @@ from microgpt.compiler.record import Argument, Index, Record, Shapes, record_fun
 from microgpt.compiler.threads import Lock, Team
 from microgpt.engine import collector_paused
 
+CACHE = 8_000_000  # bytes; a larger block is slower by an example than half of it
 PARTS = 8  # into which the blocks of a batch are put at most, each with a gradient of its own
 LOCK = Lock()  # one program is recorded, or runs, at a time
 
@@ -48,12 +49,21 @@ class Program:
             self.bounds = bounds(record)
             self.groups = Groups(record)
             self.nests = Nests(self.groups)
+        self.memories: dict[bool, Memory] = {}
         self.plans: dict[Any, Plan] = {}
 
     def always_there(self) -> list[int]:
         """Cells that have something before a program runs, or after it."""
         outputs = [cell for space, cell in self.groups.outputs if space == CELLS]
         return [*outputs, self.nests.seed, self.nests.poison, *([0] if self.groups.inputs else [])]
+
+    def memory(self, with_gradient: bool) -> Memory:
+        """Where everything lies."""
+        if with_gradient not in self.memories:
+            nests = self.nests
+            everything = nests.forward + (nests.backward if with_gradient else [])
+            self.memories[with_gradient] = Memory(nests.regions(), everything, self.always_there())
+        return self.memories[with_gradient]
 
     def plan(self, lanes: int, dtype: Any, with_gradient: bool) -> "Plan":
         key = (lanes, dtype, with_gradient)
@@ -72,23 +82,24 @@ class Program:
         Returns:
             The results [outputs, batch] and, if wanted, the gradient of the mean of the first one, flat as p.
         """
-        lanes = lanes_for(batch)
+        lanes = lanes_for(batch, self.memory(with_gradient).size * p.itemsize)
         blocks = -(-batch // lanes)
         parts = min(blocks, PARTS)
         results = np.empty((len(self.groups.outputs), blocks * lanes), p.dtype)
-        gradient = np.zeros((parts if with_gradient else 1, len(p) if with_gradient else 0), p.dtype)
+        size = len(p) if with_gradient else 0
+        gradients = [np.zeros(size, p.dtype) for _ in range(parts)]
         with LOCK:
             plan = self.plan(lanes, p.dtype, with_gradient)
             borders = [part * blocks // parts for part in range(parts + 1)]
 
             def run_part(part: int, slot: int) -> None:
-                own = gradient[part if with_gradient else 0]
-                plan.run(slot, p, own, integers, floats, batch, borders[part], borders[part + 1], results)
+                plan.run(slot, p, gradients[part], integers, floats, batch, borders[part], borders[part + 1], results)
 
             plan.team.run(run_part, parts, threads)
-        for part in range(1, len(gradient)):  # in this order, whoever computed them
-            gradient[0] += gradient[part]
-        return results[:, :batch], gradient[0]
+        if with_gradient:
+            for own in gradients[1:]:  # in this order, whoever computed them
+                gradients[0] += own
+        return results[:, :batch], gradients[0]
 
 
 class Plan:
@@ -102,7 +113,7 @@ class Plan:
         double = self.dtype == np.float64
         nests = program.nests
         everything = nests.forward + (nests.backward if with_gradient else [])
-        self.memory = memory = Memory(nests.regions(), everything, program.always_there())
+        self.memory = memory = program.memory(with_gradient)
         lowering = Lowering(lanes, double, memory, program.groups.constants)
 
         def place(load: Any) -> int:
@@ -223,12 +234,15 @@ def driver(double: bool) -> Any:
     return ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_int64))(m.addresses[shape])
 
 
-def lanes_for(batch: int) -> int:
-    """How many examples go side by side: so that few places stay empty, and two threads have something to do."""
+def lanes_for(batch: int, size: int) -> int:
+    """How many examples go side by side, of so many bytes each.
+
+    So many that few places stay empty, that two threads have something to do, and that a block fits into the cache.
+    """
     for most, lanes in ((4, 4), (8, 8), (12, 12), (16, 8), (32, 16)):
         if batch <= most:
             return lanes
-    return 32
+    return 32 if 32 * size <= CACHE else 16
 
 
 def bounds(record: Record) -> np.ndarray:

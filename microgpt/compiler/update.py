@@ -5,6 +5,7 @@ computes of them becomes three kernels: the new parameter, the new m and the new
 """
 
 import ctypes
+import operator
 from functools import lru_cache
 from typing import Any
 
@@ -83,20 +84,54 @@ def compiled_adam(
     weight_decay: np.ndarray,
 ) -> None:
     """One step of Adam on flat vectors, in place: the same as `microgpt.training.adam_in_chunks`."""
-    vectors = (parameter, gradient, m, v, weight_decay)
-    if not all(vector.dtype == parameter.dtype and vector.flags.c_contiguous for vector in vectors):
-        raise TypeError("the vectors of Adam must be contiguous, and of one dtype")
-    functions, recorded = kernels(parameter.dtype == np.float64)
-    numbers = [function(step, learning_rate) for function in recorded.of_step]
-    with np.errstate(all="ignore"):  # what is not finite shows in the next loss
-        constants = np.array(numbers).astype(parameter.dtype)
-    where = constants.__array_interface__["data"][0]
-    starts = [vector.__array_interface__["data"][0] // vector.itemsize for vector in vectors]
-    size, width = len(parameter), WIDTHS[1]
-    whole = size - size % width
-    for result, of_vectors, of_numbers in functions:
-        for function, loads, first, count in ((*of_vectors, 0, whole), (*of_numbers, whole, size - whole)):
-            if count:
-                reads = [place if space == "c" else starts[place] + first for space, place in loads]
-                arguments = (ctypes.c_int64 * (len(reads) + 2))(count, starts[result] + first, *reads)
-                function(None, None, None, where, None, None, arguments)
+    global LAST
+    if LAST is None or not LAST.serves(parameter, m, v, weight_decay):
+        LAST = Prepared(parameter, m, v, weight_decay)
+    LAST.run(gradient, step, learning_rate)
+
+
+class Prepared:
+    """The kernels with their arguments, for vectors that stay where they are from step to step."""
+
+    def __init__(self, parameter: np.ndarray, m: np.ndarray, v: np.ndarray, weight_decay: np.ndarray):
+        self.vectors = (parameter, m, v, weight_decay)
+        self.dtype, self.itemsize = parameter.dtype, parameter.itemsize
+        if not all(vector.dtype == self.dtype and vector.flags.c_contiguous for vector in self.vectors):
+            raise TypeError("the vectors of Adam must be contiguous, and of one dtype")
+        functions, self.recorded = kernels(self.dtype == np.float64)
+        self.made_of = functions
+        at = dict(zip(("parameter", "m", "v", "weight_decay"), map(self.start, self.vectors), strict=True))
+        starts = [at.get(name, 0) for name in VECTORS]
+        whole = len(parameter) - len(parameter) % WIDTHS[1]
+        self.calls = []  # (function, arguments, where in them the gradient begins, with which element)
+        for result, of_vectors, of_numbers in functions:
+            pieces = (*of_vectors, 0, whole), (*of_numbers, whole, len(parameter) - whole)
+            for function, loads, first, count in pieces:
+                if count:
+                    reads = [place if space == "c" else starts[place] + first for space, place in loads]
+                    arguments = (ctypes.c_int64 * (len(reads) + 2))(count, starts[result] + first, *reads)
+                    gradient = [i + 2 for i, load in enumerate(loads) if load == ("x", VECTORS.index("gradient"))]
+                    self.calls.append((function, arguments, gradient, first))
+
+    def start(self, vector: np.ndarray) -> int:
+        """Where a vector begins, in elements."""
+        return int(vector.__array_interface__["data"][0]) // self.itemsize
+
+    def serves(self, *vectors: np.ndarray) -> bool:
+        """Whether these are the same vectors, and the rule is the same."""
+        return all(map(operator.is_, vectors, self.vectors)) and kernels(self.dtype == np.float64)[0] is self.made_of
+
+    def run(self, gradient: np.ndarray, step: int, learning_rate: float) -> None:
+        if gradient.dtype != self.dtype or not gradient.flags.c_contiguous:
+            gradient = np.ascontiguousarray(gradient, self.dtype)
+        numbers = [function(step, learning_rate) for function in self.recorded.of_step]
+        with np.errstate(all="ignore"):  # what is not finite shows in the next loss
+            constants = np.array(numbers).astype(self.dtype)
+        where, start = constants.__array_interface__["data"][0], self.start(gradient)
+        for function, arguments, places, first in self.calls:
+            for place in places:
+                arguments[place] = start + first
+            function(None, None, None, where, None, None, arguments)
+
+
+LAST: Prepared | None = None

@@ -31,6 +31,7 @@ from microgpt.compiler.record import (
     EXP,
     INPUT,
     KINDS,
+    LARGEST,
     LESS,
     LESS_EQUAL,
     LIST,
@@ -147,7 +148,7 @@ class Groups:
         self.starts: list[int] = []  # of the arrays
         self.places: dict[int, Place] = {}
         self.origins: dict[int, int] = {}  # of rows that the record does not have, the one that they are part of
-        self.shown = shown_rows(self)
+        self.hidden = hidden_rows(self)
         self.find()
 
     def find(self) -> None:
@@ -187,6 +188,10 @@ class Groups:
         kind, left, right, lists = self.kind, self.left, self.right, self.lists
         for row in range(len(kind) - 1, -1, -1):
             k = kind[row]
+            if (k == ADD or k == MUL) and uses[row]:  # most rows
+                uses[left[row]] += 1
+                uses[right[row]] += 1
+                continue
             if k == POW or k == LOG:
                 uses[row] += 1
             if not uses[row] or k <= INPUT:
@@ -530,7 +535,7 @@ class Groups:
             instruction.lengths = (*instruction.lengths[:-1], 1)
             operands[0].strides = (*operands[0].strides[:-1], 0)
         if first.kind in (POW, LOG):
-            instruction.watched = any(not self.shown[node.row] for node, _ in members if node.row < len(self.shown))
+            instruction.watched = any(node.row in self.hidden for node, _ in members)
         self.instructions.append(instruction)
         starts = array.start + (np.indices(counts).reshape(len(counts), -1).T @ np.array(array.strides[: len(counts)]))
         for (node, _), start in zip(members, starts.tolist(), strict=True):
@@ -604,35 +609,33 @@ def grid_of(columns: np.ndarray) -> tuple[list[int], np.ndarray] | None:
     return counts[::-1], np.array(steps[::-1])
 
 
-def shown_rows(groups: Groups) -> list[bool]:
-    """Which rows a result always shows to be undefined: they make it so, in all their elements."""
+def hidden_rows(groups: Groups) -> set[int]:
+    """The powers and logarithms that could be undefined without any result being so: a choice may take another."""
     record = groups.record
     kind, left, right, axes = groups.kind, groups.left, groups.right, groups.axes
-    covered: dict[int, frozenset[Axis]] = {}  # the axes along which all elements of a row are shown
+    nothing: frozenset[Axis] = frozenset()
+    # Of each row that a result depends on: the axes along which it depends on all elements.
+    covered: list[frozenset[Axis] | None] = [None] * len(kind)
 
     def show(row: int, by: frozenset[Axis]) -> None:
-        if row not in covered or len(by) > len(covered[row]):
+        before = covered[row]
+        if before is None or len(by) > len(before):
             covered[row] = by
 
-    for row, _ in record.outputs:
-        show(row, frozenset())
-    outputs = Counter(row for row, _ in record.outputs)
-    for row, count in outputs.items():
-        if count >= prod(axis.n for axis in axes.get(row, ())):
-            covered[row] = frozenset(axes.get(row, ()))
-    nothing: frozenset[Axis] = frozenset()
-    single = [row not in axes for row in range(len(kind))]
+    for row, count in Counter(row for row, _ in record.outputs).items():
+        whole = count >= prod(axis.n for axis in axes.get(row, ()))
+        covered[row] = frozenset(axes.get(row, ())) if whole else nothing
     for row in range(len(kind) - 1, -1, -1):
-        k = kind[row]
-        if k <= INPUT or row not in covered or k == PICK or k == LESS or k == LESS_EQUAL:
-            continue
         by = covered[row]
+        if by is None:
+            continue
+        k = kind[row]
         if k == ADD or k == MUL or k == POW or k == LOG or k == EXP:
             for operand in (left[row], right[row]) if k == ADD or k == MUL else (left[row],):
-                if single[operand]:
-                    covered[operand] = nothing
-                else:
+                if operand in axes:
                     show(operand, frozenset(a for a in axes[operand] if a in by))
+                else:
+                    covered[operand] = nothing
         elif k == VIEW:
             under = axes.get(left[row], ())
             full = set()
@@ -643,10 +646,12 @@ def shown_rows(groups: Groups) -> list[bool]:
                         full.add(axis)
             show(left[row], frozenset(full))
         elif k == LIST:
-            whole = axes[row][0] in by
+            over_all = axes[row][0] in by
             for part, own, _ in record.lists[right[row]]:
-                show(part, frozenset(a for a in axes.get(part, ()) if a in by or (a is own and whole)))
-        else:  # a sum or a largest
+                show(part, frozenset(a for a in axes.get(part, ()) if a in by or (a is own and over_all)))
+        elif k == SUM or k == LARGEST:
             inside = by | {groups.closed[row]}
             show(left[row], frozenset(a for a in axes.get(left[row], ()) if a in inside))
-    return [row in covered and (single[row] or covered[row] == frozenset(axes[row])) for row in range(len(kind))]
+    return {
+        row for row, k in enumerate(kind) if (k == POW or k == LOG) and covered[row] != frozenset(axes.get(row, ()))
+    }

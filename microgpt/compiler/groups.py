@@ -20,6 +20,7 @@ attention becomes a square with a mask.
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -169,8 +170,7 @@ class Groups:
             for members in alike.values():
                 for part in split_by_strides(members):
                     self.group(part)
-            for node in lists:
-                self.place_list(node)
+            self.place_lists(lists)
         self.outputs = []
         for row, index in self.record.outputs:
             place = self.place(row)
@@ -220,7 +220,8 @@ class Groups:
             level = 0
             for operand in operands:
                 level = max(level, levels[operand])
-            level += node_kind != LIST
+            if node_kind != LIST or any(kind[left[row] if kind[row] == VIEW else row] == LIST for row in operands):
+                level += 1
             node = Node(row, node_kind, operands, axes.get(row, ()), self.closed.get(row), detail, level)
             levels[row] = level
             nodes.append(node)
@@ -363,43 +364,66 @@ class Groups:
                     loose = free
         return Place(under.space, start, strides, loose)
 
-    def place_list(self, node: Node) -> None:
-        """Find where the items of a list lie: one stride apart, or else copy them so."""
-        axis = node.axes[0]
+    def place_lists(self, nodes: list[Node]) -> None:
+        """Find where the items of lists lie: one stride apart, or else copy them so, all of one length together."""
+        to_copy: dict[Any, list[tuple[Node, list[tuple[Any, int]]]]] = {}
+        for node in nodes:
+            items = self.items_of(node)
+            found = self.regular_place(node, items)
+            if found is not None:
+                self.places[node.row] = found
+            else:
+                to_copy.setdefault(tuple(a.n for a in node.axes), []).append((node, items))
+        for lengths, lists in to_copy.items():
+            self.copy_lists(lengths, lists)
+
+    def items_of(self, node: Node) -> list[tuple[Any, int]]:
+        """Of each item of a list how it lies, (its space, its strides along the other axes), and where it begins."""
         others = node.axes[1:]
-        starts: list[int] = []
-        kinds: list[tuple[str, tuple[int, ...]]] = []
+        items: list[tuple[Any, int]] = []
         for row, own, length in self.lists[self.right[node.row]]:
             place = self.place(row)
             kind = place.space, tuple([place.strides.get(a, 0) for a in others]) if others else ()
             if own is None:
-                starts.append(place.start)
-                kinds.append(kind)
+                items.append((kind, place.start))
             else:
                 step = place.strides.get(own, 0)
-                starts += [place.start + step * i for i in range(length)]
-                kinds += [kind] * length
-        cells = np.array(starts)
-        steps = np.diff(cells)
-        together = len(set(kinds)) == 1 and kinds[0][0] != CONSTANTS
-        if together and kinds[0][0] == CELLS:
-            together = self.array_at(int(cells.min())) == self.array_at(int(cells.max()))
-        if together and (len(cells) == 1 or (steps == steps[0]).all()):
-            space, strides = kinds[0]
-            found = Place(space, int(cells[0]), dict(zip(others, strides, strict=True)))
-            if len(cells) == 1:
-                found.loose = axis
-            else:
-                found.strides[axis] = int(steps[0])
-            self.places[node.row] = found
-            return
-        lengths = tuple(a.n for a in node.axes)
-        array = self.new_array(lengths, tuple(range(len(lengths))))
-        for kind in dict.fromkeys(kinds):
-            space, strides = kind
-            where = np.array([i for i, other in enumerate(kinds) if other == kind])
-            source, target = cells[where], array.start + where * array.strides[0]
-            regular = len(where) == 1 or all((np.diff(c) == c[1] - c[0]).all() for c in (source, target))
+                items += [(kind, place.start + step * i) for i in range(length)]
+        return items
+
+    def regular_place(self, node: Node, items: list[tuple[Any, int]]) -> Place | None:
+        """The place of a list whose items lie one stride apart in one array; None for any other."""
+        (space, strides), start = items[0]
+        if space == CONSTANTS or any(kind != items[0][0] for kind, _ in items):
+            return None
+        cells = [cell for _, cell in items]
+        step = cells[1] - start if len(cells) > 1 else 0
+        if any(b - a != step for a, b in pairwise(cells)):
+            return None
+        if space == CELLS and self.array_at(min(cells)) != self.array_at(max(cells)):
+            return None
+        found = Place(space, start, dict(zip(node.axes[1:], strides, strict=True)))
+        if len(cells) == 1:
+            found.loose = node.axes[0]
+        else:
+            found.strides[node.axes[0]] = step
+        return found
+
+    def copy_lists(self, lengths: tuple[int, ...], lists: list[tuple[Node, list[tuple[Any, int]]]]) -> None:
+        """Copy lists of the same lengths into one array; those of the same items only once."""
+        different: dict[Any, int] = {}
+        for _, items in lists:
+            different.setdefault(tuple(items), len(different))
+        array = self.new_array((len(different), *lengths), (*range(1, len(lengths) + 1), 0))
+        by_kind: dict[Any, list[tuple[int, int]]] = {}  # from where to where
+        for items, member in different.items():
+            first = array.start + member * array.strides[0]
+            for i, (kind, start) in enumerate(items):
+                by_kind.setdefault(kind, []).append((start, first + i * array.strides[1]))
+        row = lists[0][0].row
+        for (space, strides), moves in by_kind.items():
+            source, target = np.array(moves, np.int64).T
+            regular = len(moves) == 1 or all((np.diff(c) == c[1] - c[0]).all() for c in (source, target))
             if space == CELLS and self.array_at(int(source.min())) != self.array_at(int(source.max())):
                 regular = False
 
@@ -407,13 +431,16 @@ class Groups:
                 step = int(starts[1] - starts[0]) if regular and len(starts) > 1 else 0
                 return Access(space, int(starts[0]), (step, *rest), None if regular else starts)
 
+            result = access(CELLS, target, array.strides[2:])
             self.instructions.append(
                 Instruction(
-                    "copy", (len(where), *lengths[1:]), (None,) * len(lengths),
-                    access(CELLS, target, array.strides[1:]), [access(space, source, strides)], array, rows=[node.row],
+                    "copy", (len(moves), *lengths[1:]), (None,) * len(lengths), result,
+                    [access(space, source, strides)], array, rows=[self.origins.get(row, row)],
                 )
             )  # fmt: skip
-        self.places[node.row] = Place(CELLS, array.start, dict(zip(node.axes, array.strides, strict=True)))
+        for node, items in lists:
+            start = array.start + different[tuple(items)] * array.strides[0]
+            self.places[node.row] = Place(CELLS, start, dict(zip(node.axes, array.strides[1:], strict=True)))
 
     def array_at(self, cell: int) -> int:
         """Which array a cell belongs to; -1 for the inputs."""

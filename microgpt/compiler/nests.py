@@ -341,7 +341,8 @@ class Nests:
             expression = self.in_order(nest, shape)
             (rest if expression is None else whole).append((nest, expression))  # type: ignore[arg-type]
         instruction = self.groups.instructions[self.makers[array][-1]]
-        bounds = instruction.bounds[: len(shape.lengths)]
+        none = (None,) * len(shape.lengths)
+        bounds = none if instruction.operation == "copy" else instruction.bounds[: len(shape.lengths)]
         if len(whole) == 1 and not rest and whole[0][1].operation == "load":
             load = whole[0][1].what
             plain = load.space == CELLS and not load.table and not load.chooser

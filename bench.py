@@ -244,7 +244,7 @@ def seconds_of(step: Step) -> float:
 
 
 def multiply_adds_step(lanes: int, threads: int) -> Step:
-    m, shape = machine(), ("multiply-adds", lanes)
+    m, shape = machine(), ("multiply-adds", CHAINS, lanes)
     m.prepare([shape], lambda _: emit_multiply_adds)
     run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(m.addresses[shape])
     pool = ThreadPoolExecutor(threads)
@@ -253,18 +253,19 @@ def multiply_adds_step(lanes: int, threads: int) -> Step:
     return lambda: list(pool.map(lambda own: run(own.ctypes.data, turns), sums))
 
 
-def emit_multiply_adds(module: ir.Module, name: str, shape: tuple[str, int]) -> None:
-    """for each turn: for each chain: sums[chain] = sums[chain] * factor + factor, in vectors"""
-    vector, count = ir.VectorType(ir.FloatType(), shape[1]), ir.IntType(64)
+def emit_multiply_adds(module: ir.Module, name: str, shape: tuple[str, int, int]) -> None:
+    """For each turn: for each chain: sums[chain] = sums[chain] * factor + factor, in vectors"""
+    _, chains, lanes = shape
+    vector, count = ir.VectorType(ir.FloatType(), lanes), ir.IntType(64)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [vector.as_pointer(), count]), name)
-    multiply_add = ir.Function(module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{shape[1]}f32")
+    multiply_add = ir.Function(module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{lanes}f32")
     first, turn, last = (function.append_basic_block() for _ in range(3))
     b = ir.IRBuilder(first)
-    places = [b.gep(function.args[0], [count(i)]) for i in range(CHAINS + 1)]
+    places = [b.gep(function.args[0], [count(i)]) for i in range(chains + 1)]
     *starts, factor = (b.load(place, align=4) for place in places)
     b.branch(turn)
     b.position_at_end(turn)
-    i, *sums = (b.phi(kind) for kind in (count, *[vector] * CHAINS))
+    i, *sums = (b.phi(kind) for kind in (count, *[vector] * chains))
     grown = [b.call(multiply_add, [s, factor, factor]) for s in sums]
     following = b.add(i, count(1))
     for phi, start, later in zip((i, *sums), (count(0), *starts), (following, *grown), strict=True):
@@ -526,11 +527,16 @@ def table(settings: Settings) -> dict[str, Any]:
     for row in rows:
         peak = Way(peak_step, row.threads, threads=row.threads)
         measured = measure(programs_of(row, settings) | {"peak": peak}, settings.repeats)
-        rate = TOGETHER * row.threads / min(measured.pop("peak"))
+        peak_seconds = measured.pop("peak")
+        rate = TOGETHER * row.threads / min(peak_seconds)
         work = 3 * multiply_adds(model_config(row.model), MODELS[row.model][2]) * row.batch_size
         measured["the limit"] = [work / rate] * settings.repeats
         print(f"{row!s:30}{row.unit:>12}" + "".join(f"{cell(row, measured, name):>20}" for name in programs))
-        found[str(row)] = {"seconds_a_step": measured, "multiply_adds_a_second": rate}
+        found[str(row)] = {
+            "seconds_a_step": measured,
+            "multiply_adds_a_second": rate,
+            "seconds_of_the_peak": peak_seconds,
+        }
     for threads in dict.fromkeys(row.threads for row in rows):
         rates = [found[str(row)]["multiply_adds_a_second"] / 1e9 for row in rows if row.threads == threads]
         print(
@@ -598,7 +604,7 @@ def loop(settings: Settings) -> dict[str, Any]:
     """What surrounds the steps in train.py: batches that are drawn, clipping, a new length now and then."""
     ways = {
         "the bench's own step": Way(microgpt_step, TINY, BATCH, "compiled", 1),
-        "train.py's loop, names of as many letters": Way(names_step, True, False),
+        "train.py's loop, names that fill all positions": Way(names_step, True, False),
         "train.py's loop, all names": Way(names_step, False, False),
         "the same, its batches made before": Way(names_step, False, True),
         "text.batches alone": Way(batches_step, 1),
@@ -683,14 +689,16 @@ def first_step() -> None:
     print(json.dumps({"operations": program.operations, "peak_bytes": peak_memory()}))
 
 
-def peak_memory() -> int:
+def peak_memory() -> float:
     """The most bytes of memory that this process has had."""
     try:  # of this program alone; getrusage also counts the one that started it
         line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     except OSError:
-        import resource  # not on Windows
-
+        try:
+            import resource
+        except ImportError:  # on Windows
+            return math.nan
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -764,6 +772,7 @@ def this_machine() -> dict[str, Any]:
 
 
 def processor() -> str:
+    """Its name, where the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

@@ -20,9 +20,14 @@ MODEL, BATCH = "4x2x5", 3
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """A tiny model, and a learning rate at which its loss changes from step to step."""
+    """A tiny model, weights so large that every function bends, and a learning rate at which the loss changes."""
+    monkeypatch.setattr(bench, "initial_parameters", lambda config, seed: large(initial_parameters(config, seed)))
     monkeypatch.setitem(bench.MODELS, MODEL, (4, 2, 5))
     monkeypatch.setattr(bench, "LEARNING_RATE", 0.01)
+
+
+def large(parameters):
+    return {name: 8 * array if array.ndim > 1 else array for name, array in parameters.items()}
 
 
 def losses(step):
@@ -31,26 +36,26 @@ def losses(step):
 
 def test_the_engines_learn_the_same(tiny):
     compiled = losses(bench.microgpt_step(MODEL, BATCH, "compiled", 1))
-    assert compiled == pytest.approx(losses(bench.microgpt_step(MODEL, BATCH, "scalar", 1)), abs=1e-5)
+    assert compiled == pytest.approx(losses(bench.microgpt_step(MODEL, BATCH, "scalar", 1)), abs=1e-4)
     assert compiled[-1] < compiled[0] - 0.05
 
 
 def test_the_textbook_learns_the_same(tiny):
     ours = losses(bench.microgpt_step(MODEL, 1, "compiled", 1))
-    assert losses(bench.textbook_step(MODEL)) == pytest.approx(ours, abs=1e-5)
+    assert losses(bench.textbook_step(MODEL)) == pytest.approx(ours, abs=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:Converting a tensor")  # the loss is printed, not learned from
 def test_pytorch_learns_the_same(tiny):
     pytest.importorskip("torch")
     ours = losses(bench.microgpt_step(MODEL, BATCH, "compiled", 1))
-    assert losses(bench.torch_step(MODEL, BATCH, 1, compiled=False)) == pytest.approx(ours, abs=1e-5)
+    assert losses(bench.torch_step(MODEL, BATCH, 1, compiled=False)) == pytest.approx(ours, abs=1e-4)
 
 
 def test_jax_learns_the_same(tiny):
     pytest.importorskip("jax")
     ours = losses(bench.microgpt_step(MODEL, BATCH, "compiled", 1))
-    assert losses(bench.jax_step(MODEL, BATCH)) == pytest.approx(ours, abs=1e-5)
+    assert losses(bench.jax_step(MODEL, BATCH)) == pytest.approx(ours, abs=1e-4)
 
 
 def test_the_limit_counts_the_products_of_the_model(monkeypatch):

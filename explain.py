@@ -37,8 +37,7 @@ def main() -> int:
         write_file(out, page)
     except OSError as error:
         raise InputError(f"cannot write the page {out}: {error.strerror}; choose another place with --out") from None
-    operations = sum(explanation.graph.counts().values())
-    print(f"{text!r} took {operations:,} operations; to see each of them, open {out} in a browser")
+    print(f"{text!r} took {explanation.operations:,} operations; to see each of them, open {out} in a browser")
     if settings.open and not webbrowser.open(out.resolve().as_uri()):
         print(f"no browser could be started here; the page is {shlex.quote(str(out.resolve()))}")
     return 0

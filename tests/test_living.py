@@ -480,6 +480,25 @@ def test_the_tour_has_ten_stops_works_the_page_and_ends_at_seven_questions(page)
     assert page.exact("gradient") == 1
 
 
+def test_what_one_reads_stays_where_it_is_whatever_changes_above(page):
+    page.find("#one-step").click()  # now there is more in the section on training, which goes again
+    page.ask("document.querySelectorAll('#time h3')[0].scrollIntoView()")
+    where = "document.querySelectorAll('#time h3')[0].getBoundingClientRect().top"
+    before = page.ask(where)
+    for action in (
+        "microgpt.go(2)",
+        "microgpt.step(0.01)",
+        "microgpt.set(3, 1)",
+        "microgpt.switchOff('h.0.mlp')",
+        "microgpt.read('bell')",
+        "microgpt.read('b')",
+        "microgpt.read('annaannaanna')",
+        "microgpt.reset()",
+    ):
+        page.ask(action)
+        assert page.ask(where) == pytest.approx(before, abs=2), action
+
+
 # From the console
 
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from microgpt.parameters import flatten, parameter_count, parameter_shapes
 from microgpt.run_directory import METRICS, Run, read_metrics
 from microgpt.snapshots import read_snapshots
 from microgpt.text import BOUNDARY, encode, make_corpus
+from microgpt.training import divergence_named
 from microgpt.value import Value
 
 PARTS = Path(__file__).parent / "page"
@@ -73,10 +75,11 @@ def explain(run: Run, text: str) -> Explanation:
     """Write down what a model computes on the longest text that fits, and watch it.
 
     Raises InputError if the text is too short or too long for the model, has a character that it does not know, or
-    takes more operations than a page can hold.
+    takes more operations than a page can hold; DivergenceError if the model's numbers are not finite.
     """
     tokens = tokens_of(run, text)
     loss, shapes = partial(gpt.loss, config=run.config), parameter_shapes(run.config)
+    check_finite(run, loss, tokens)
     positions = run.config.n_positions
     while True:
         try:
@@ -96,6 +99,15 @@ def explain(run: Run, text: str) -> Explanation:
                 ) from None
     named = [strip for strip in strips(calls[0]) if all(isinstance(scalar, Recorded) for scalar in strip.scalars)]
     return Explanation(run, tokens, program, named, instructions(run, tokens))
+
+
+def check_finite(run: Run, loss: Callable[..., Any], tokens: list[int]) -> None:
+    """Raise DivergenceError if the loss of a text is not a finite number in this model."""
+    numbers = {name: array.tolist() for name, array in run.parameters.items()}
+    with divergence_named("in this model", "numbers are not finite"):
+        found = loss(numbers, tokens, [1 / (len(tokens) - 1)] * (len(tokens) - 1))
+        if not isfinite(found):
+            raise ValueError(f"the loss is {found}")
 
 
 def tokens_of(run: Run, text: str) -> list[int]:

@@ -37,7 +37,7 @@ def main() -> int:
         write_file(out, page)
     except OSError as error:
         raise InputError(f"cannot write the page {out}: {error.strerror}; choose another place with --out") from None
-    operations = sum(explanation.graph.counts().values())
+    operations = explanation.operations
     print(f"{text!r}{what} took {operations:,} operations; to see each of them, open {out} in a browser")
     if settings.open and not webbrowser.open(out.resolve().as_uri()):
         print(f"no browser could be started here; the page is {shlex.quote(str(out.resolve()))}")
@@ -64,7 +64,7 @@ def some_text(run: Run) -> tuple[str, str]:
     if lines:
         return text[:room], ""
     fitting = beginning_that_fits(run, text)
-    return fitting or text, f" ({what}{', as much as a page of this model can hold' if fitting != text else ''})"
+    return fitting, f" ({what}{', as much as a page of this model can hold' if fitting != text else ''})"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@
                        the best model so far, for all programs that open Hugging Face models (hugging_face.py)
     text.txt           a copy of the text that it learned from, while it is small
     metrics.csv        what every step found
+    snapshots.safetensors
+                       the parameters at a few steps, to look back at (snapshots.py)
     loss.svg           the same as a picture, if matplotlib is there
 
 No file is ever executed or unpickled: what is read is JSON, text, and safetensors. All that is read is checked.
@@ -22,6 +24,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock
 
 from microgpt.checkpoint import Checkpoint, Origin, Validated, checkpoints, load_checkpoint, save_checkpoint
@@ -30,6 +33,7 @@ from microgpt.files import LOCK, InUseError, lock, read_bytes, sync, write_file
 from microgpt.gpt import GPTConfig
 from microgpt.hugging_face import MODEL, read_model, state_of_model, write_model
 from microgpt.parameters import Arrays, flatten
+from microgpt.snapshots import is_due, read_snapshots, write_snapshots
 from microgpt.training import OptimizerState, Update
 
 LARGEST_TEXT_COPY = 10_000_000  # bytes
@@ -113,6 +117,8 @@ class Recorder:
         before = run.checkpoint
         self.best = before.best if before else None
         self.initial_loss = before.initial_loss if before else None
+        kept = read_snapshots(run.directory, len(state.m)) if before else {}
+        self.snapshots = {step: vector for step, vector in kept.items() if step <= state.step}
         self.saved = self.start = time.monotonic()
         if rows:
             self.start -= float(rows[-1][METRICS.index("seconds")])
@@ -129,7 +135,15 @@ class Recorder:
         return time.monotonic() - self.start
 
     def record(self, update: Update | None, validated: Validated | None) -> None:
-        """Add the row of a step (None: of the state before the first) and of a planned validation to metrics.csv."""
+        """Add the row of a step (None: of the state before the first) and of a planned validation to metrics.csv.
+
+        Keep a snapshot of the parameters, if one is due.
+        """
+        if is_due(self.state.step, len(self.state.m)):
+            with np.errstate(over="ignore"):
+                vector = flatten(self.run.parameters).astype(np.float32)
+            if np.isfinite(vector).all():
+                self.snapshots[self.state.step] = vector
         if validated and (self.best is None or validated.loss < self.best.loss):
             self.best = validated
         if validated and self.initial_loss is None:
@@ -154,6 +168,8 @@ class Recorder:
         assert self.best is not None, "the state before the first step is validated"
         assert self.initial_loss is not None
         sync(self.file.fileno())
+        if self.snapshots:
+            write_snapshots(self.run.directory, self.snapshots)
         state, parameters = self.state, flatten(self.run.parameters)
         checkpoint = Checkpoint(
             self.origin, state.step, parameters, state.m, state.v, self.initial_loss, self.best, unplanned

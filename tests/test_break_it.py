@@ -202,13 +202,14 @@ def test_a_vanishing_gradient_shows_on_the_page_and_not_in_the_norms(project):
     lengths = re.findall(r"\| `(\S+)` \| ([\d.e-]+) \|", text)
     assert len(lengths) == 5
     program = """
+from functools import partial
 import numpy as np
-from microgpt import load_run
-from microgpt.explain.page import explain
-from microgpt.parameters import parameter_shapes, views
+from microgpt import gpt, load_run, value_and_grad
+from microgpt.text import encode
 run = load_run("runs/vanishes")
-graph = explain(run, "anna").graph
-for name, array in views(graph.gradient, parameter_shapes(run.config)).items():
+tokens = np.array([encode("\\nanna\\n", run.vocabulary)])
+step = value_and_grad(partial(gpt.loss, config=run.config), "scalar")
+for name, array in step(run.parameters, tokens, np.full((1, 5), 0.2))[1].items():
     print(name, np.linalg.norm(array))
 """
     environment = os.environ | {"PYTHONPATH": str(project)}

@@ -4,7 +4,9 @@ import base64
 import gzip
 import inspect
 import json
+import math
 import re
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -13,14 +15,32 @@ from helpers import as_lists, make_run
 from test_scripts import NAMES, PROSE, TINY, assert_refused, call
 
 from microgpt import functions, gpt
+from microgpt.engine import map_arrays, map_numbers
 from microgpt.errors import InputError
-from microgpt.explain.graph import CONSTANT, KINDS, graph_of
+from microgpt.explain import program as program_module
 from microgpt.explain.observe import observed
-from microgpt.explain.page import beginning_that_fits, explain, sources, to_html
-from microgpt.explain.strips import WATCHED
+from microgpt.explain.page import beginning_that_fits, differences, explain, planes, sources, to_html
+from microgpt.explain.program import (
+    ADD,
+    CONSTANT,
+    EXP,
+    ITEM,
+    LARGEST,
+    LEFT,
+    LOG,
+    MEMBER,
+    MUL,
+    PARAMETER,
+    POW,
+    RIGHT,
+    TooLongError,
+    record,
+)
+from microgpt.explain.strips import WATCHED, strips
 from microgpt.gpt import GPTConfig, empty_cache
 from microgpt.parameters import flatten
-from microgpt.value import Value, exp, log
+from microgpt.text import encode
+from microgpt.value import Value, exp, largest, log, pick
 
 CONFIG = GPTConfig(vocab_size=5, n_positions=6, n_embd=4, n_layer=2, n_head=2)
 
@@ -38,6 +58,10 @@ def explanation(run):
 def strip_of(explanation, key, position):
     (found,) = [strip for strip in explanation.strips if (strip.key, strip.position) == (key, position)]
     return found
+
+
+def flat(nested):
+    return [entry for part in nested for entry in flat(part)] if isinstance(nested, list) else [nested]
 
 
 # Observing
@@ -80,82 +104,137 @@ def test_watching_ends_where_a_function_fails():
     assert len(calls) == 1
 
 
-# The graph
+# The program
 
 
-def small_graph():
-    a, b = Value(2.0), Value(3.0)
-    result = log(a * b + exp(a) * 2) + (a + 2) ** 3 * 2
-    result.backward()
-    return graph_of(result, [a, b]), result
+def small_loss(params, tokens, weights):
+    total = 0
+    for position, weight in enumerate(weights):
+        x = pick(params["table"], tokens[position])  # [2]
+        shifted = [x_i - largest(x) for x_i in x]
+        total += weight * (log(x[0] * x[1] + exp(x[0]) * 2) + (x[1] + 2) ** 3 / 2 - pick(shifted, tokens[position + 1]))
+    return total
 
 
-def test_a_graph_has_every_operation_with_its_operands_before_it():
-    graph, result = small_graph()
-    assert graph.counts() == {"+": 3, "*": 3, "**": 1, "log": 1, "exp": 1}
-    for node, kind in enumerate(graph.kind):
-        for operand in (graph.left[node], graph.right[node]):
-            assert operand < node
-        assert (graph.left[node] < 0) == (kind <= CONSTANT)
-    assert graph.data[graph.node_of[result]] == result.data
+SHAPES = {"table": (2, 2)}
+TABLE = [[0.5, 2.0], [1.5, 0.25]]
 
 
-def test_equal_constants_are_one_node_with_all_of_their_gradient():
-    graph, _ = small_graph()
-    constants = graph.data[graph.kind == CONSTANT]
-    assert sorted(constants) == [2.0, 3.0]  # the exponent is one, too
-    two = int(np.flatnonzero((graph.kind == CONSTANT) & (graph.data == 2.0))[0])
-    e = np.exp(2.0)
-    assert graph.gradient[two] == pytest.approx(e / (6 + 2 * e) + 3 * 16 * 2 + 64)
+def run_program(program, parameters, tokens):
+    """What the engine in the page does: choose the operands, then go through the operations."""
+    left, right, items, tables = list(program.left), list(program.right), list(program.items), list(program.tables)
+    for where, node, token, table in program.choices:
+        if token < len(tokens) and where != MEMBER:
+            {LEFT: left, RIGHT: right, ITEM: items}[where][node] = tables[table][tokens[token]]
+    data = [0.0] * len(program.kind)
+    data[: len(parameters)] = parameters
+    positions = len(tokens) - 1
+    data[len(parameters) : len(parameters) + positions] = [1 / positions] * positions
+    for number, node in program.constants.items():
+        data[node] = number
+    for node in range(program.totals[positions - 1] + 1):
+        a, b = data[left[node]], data[right[node]]
+        match program.kind[node]:
+            case program_module.ADD:
+                data[node] = a + b
+            case program_module.MUL:
+                data[node] = a * b
+            case program_module.POW:
+                data[node] = a**b
+            case program_module.LOG:
+                data[node] = math.log(a)
+            case program_module.EXP:
+                data[node] = math.exp(a)
+            case program_module.LARGEST:
+                data[node] = max(data[item] for item in items[left[node] : left[node] + right[node]])
+    return data[program.totals[positions - 1]]
 
 
-def recomputed(graph, node):
-    a, b = graph.data[graph.left[node]], graph.data[graph.right[node]]
-    operation = KINDS[graph.kind[node]]
-    if operation in "+*":
-        return a + b if operation == "+" else a * b
-    return a**b if operation == "**" else np.log(a) if operation == "log" else np.exp(a)
+@pytest.mark.parametrize("tokens", [[0, 1], [1, 1], [1, 0, 1], [0, 1, 1, 0]])
+def test_one_program_computes_the_loss_of_any_text_that_fits(tokens):
+    program, _ = record(small_loss, SHAPES, 3, 10_000)
+    positions = len(tokens) - 1
+    expected = small_loss({"table": TABLE}, tokens, [1 / positions] * positions)
+    assert run_program(program, flat(TABLE), tokens) == pytest.approx(expected, rel=1e-15)
 
 
-def test_every_number_is_what_its_operands_make(explanation):
-    graph = explanation.graph
-    for node in np.flatnonzero(graph.kind > CONSTANT):
-        assert recomputed(graph, node) == pytest.approx(graph.data[node], rel=1e-14)
+def test_the_program_of_a_model_computes_its_loss(run, explanation):
+    parameters = flatten(run.parameters).astype(np.float64).tolist()
+    for text in ("a", "bca", "aabbc"):
+        tokens = encode(f"\n{text}\n", run.vocabulary)
+        weights = [1 / (len(tokens) - 1)] * (len(tokens) - 1)
+        expected = gpt.loss(as_lists(run.parameters), tokens, weights, CONFIG)
+        assert run_program(explanation.program, parameters, tokens) == pytest.approx(expected, rel=1e-13)
 
 
-def test_the_parameters_come_first_and_are_those_of_the_run(run, explanation):
-    parameters = flatten(run.parameters).astype(np.float64)
-    assert (explanation.graph.data[: len(parameters)] == parameters).all()
+def test_it_counts_the_operations_that_values_take(run, explanation):
+    params = map_arrays(lambda array: map_numbers(Value, array.tolist()), run.parameters)
+    tokens = explanation.tokens
+    result = gpt.loss(params, tokens, [1 / 4] * 4, CONFIG)
+    seen, stack = set(), [result]
+    while stack:
+        value = stack.pop()
+        if value not in seen:
+            seen.add(value)
+            stack += value.inputs
+    made = Counter(value.operation.split()[0] for value in seen if value.inputs)
+    assert explanation.program.operations(4) == dict(made)
+    assert explanation.operations == made.total()
+
+
+def test_operands_come_before_what_is_made_of_them(explanation):
+    program = explanation.program
+    for node, kind in enumerate(program.kind):
+        if kind in (ADD, MUL, POW, LOG, EXP):
+            assert max(program.left[node], program.right[node]) < node
+        elif kind == LARGEST:
+            assert max(program.items[program.left[node] : program.left[node] + program.right[node]]) < node
+    for where, node, _, table in program.choices:
+        assert where == ITEM or max(list(program.tables)[table]) < node
+
+
+def test_the_weights_stand_behind_the_parameters_and_equal_constants_are_one_node():
+    program, _ = record(small_loss, SHAPES, 3, 10_000)
+    assert program.kind[:7] == [PARAMETER] * 4 + [CONSTANT] * 3
+    assert sorted(program.constants) == [-1.0, 0.0, 2.0, 3.0]
+
+
+def test_a_program_that_is_too_long_says_how_many_positions_were_complete():
+    whole, _ = record(small_loss, SHAPES, 3, 10_000)
+    with pytest.raises(TooLongError) as caught:
+        record(small_loss, SHAPES, 3, whole.totals[1] + 8)
+    assert caught.value.positions == 2
 
 
 # Names
 
 
-def test_the_strips_hold_what_the_model_computes(run, explanation):
-    params = as_lists(run.parameters)
-    tokens = [0, 1, 2, 3, 0]
-    assert explanation.tokens == tokens
-    cache = empty_cache(CONFIG)
+def test_the_strips_hold_what_the_model_computes(run):
+    params = map_arrays(lambda array: map_numbers(Value, array.tolist()), run.parameters)
+    tokens = encode("\nabc\n", run.vocabulary)
+    with observed(WATCHED) as calls:
+        total = gpt.loss(params, tokens, [0.25] * 4, CONFIG)
+    found = {(strip.key, strip.position): [scalar.data for scalar in strip.scalars] for strip in strips(calls[0])}
+    cache, numbers = empty_cache(CONFIG), as_lists(run.parameters)
     for position, token in enumerate(tokens[:-1]):
-        logits = gpt.gpt(params, CONFIG, token, position, cache)
-        assert [value.data for value in strip_of(explanation, "logits", position).scalars] == logits
-        surprise = strip_of(explanation, "surprise", position).scalars[0].data
-        assert surprise == functions.cross_entropy(logits, tokens[position + 1])
+        logits = gpt.gpt(numbers, CONFIG, token, position, cache)
+        assert found["logits", position] == logits
+        assert found["surprise", position] == [functions.cross_entropy(logits, tokens[position + 1])]
         for layer in range(2):
             for part, memory in (("key", cache[layer].keys), ("value", cache[layer].values)):
-                found = [strip_of(explanation, f"h.{layer}.head.{h}.{part}", position).scalars for h in range(2)]
-                assert [value.data for head in found for value in head] == memory[position]
-    total = strip_of(explanation, "loss", 3).scalars[0].data
-    assert total == gpt.loss(params, tokens, [0.25] * 4, CONFIG)
+                heads = [found[f"h.{layer}.head.{h}.{part}", position] for h in range(2)]
+                assert flat(heads) == memory[position]
+            for head in range(2):
+                assert sum(found[f"h.{layer}.head.{head}.attention", position]) == pytest.approx(1.0)
+    assert found["loss", 3] == [total.data]
 
 
-def test_attention_reads_from_all_positions_so_far_and_sums_to_one(explanation):
+def test_attention_reads_from_all_positions_so_far(explanation):
     for layer in range(2):
         for head in range(2):
-            for position in range(4):
+            for position in range(6):
                 shares = strip_of(explanation, f"h.{layer}.head.{head}.attention", position).scalars
                 assert len(shares) == position + 1
-                assert sum(value.data for value in shares) == pytest.approx(1.0)
 
 
 def test_names_say_block_head_and_what(explanation):
@@ -163,13 +242,13 @@ def test_names_say_block_head_and_what(explanation):
     assert name == "block 1, head 0, attention from {here} to {there}"
 
 
-def test_all_strips_are_in_the_graph_and_no_name_is_given_twice(explanation):
+def test_all_strips_are_in_the_program_and_no_name_is_given_twice(explanation):
     seen = set()
     for strip in explanation.strips:
         assert strip.scalars
         assert (strip.key, strip.position) not in seen
         seen.add((strip.key, strip.position))
-        assert all(scalar in explanation.graph.node_of for scalar in strip.scalars)
+        assert all(0 <= scalar.node < len(explanation.program.kind) for scalar in strip.scalars)
 
 
 def test_the_book_has_no_word_of_the_explanation():
@@ -220,46 +299,77 @@ def test_prose_is_explained_without_newlines_around_it(tmp_path):
             explain(run, text)
 
 
-def test_a_text_that_makes_too_large_a_page_is_told_what_fits(run, monkeypatch):
-    monkeypatch.setattr("microgpt.explain.page.LARGEST_GRAPH", 5000)
-    with pytest.raises(InputError, match=r"has 5 characters, which take .* operations.*at most [1-4] characters"):
+def test_a_text_that_takes_too_many_operations_is_told_what_fits_and_others_can_be_read(run, monkeypatch):
+    operations = explain(run, "abc").operations
+    monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", int(1.3 * operations))
+    with pytest.raises(InputError, match=r"has 5 characters, which take more operations.*at most [34] characters"):
         explain(run, "abcda")
+    assert explain(run, "abc").operations == operations
+    monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", 1000)
+    with pytest.raises(InputError, match="more operations for a single character than the 1,000"):
+        explain(run, "a")
 
 
 @pytest.mark.parametrize("documents", ["lines", "stream"])
 def test_the_beginning_that_fits_is_the_longest_that_does(tmp_path, monkeypatch, documents):
     run = make_run(tmp_path, documents, CONFIG)
-    sizes = {n: sum(explain(run, "abcda"[:n]).graph.counts().values()) for n in (2, 3, 4, 5)}
-    for limit, longest in ((sizes[5], 5), (sizes[5] - 1, 4), (sizes[3], 3), (sizes[3] - 1, 2), (5, 0)):
-        monkeypatch.setattr("microgpt.explain.page.LARGEST_GRAPH", limit)
+    ends = [node + 1 for node in explain(run, "abc").program.totals]  # where a text of 1, 2, ... predictions ends
+    fewer = 1 if documents == "lines" else -1  # characters than predictions
+    for limit, longest in ((ends[-1], 5), (ends[3] - 1, 3 - fewer), (ends[2], 3 - fewer), (ends[2] - 1, 2 - fewer)):
+        monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", limit)
         assert beginning_that_fits(run, "abcda") == "abcda"[:longest]
-        if 0 < longest < 5:
+        assert explain(run, "abcda"[:longest]).tokens
+        if longest < 5:
             with pytest.raises(InputError, match=f"give a --text of at most {longest} characters"):
                 explain(run, "abcda")
-    with pytest.raises(InputError, match="this model is too large for one"):
-        explain(run, "abcda")
+    monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", ends[0] - 1)
+    for refused in (beginning_that_fits, explain):
+        with pytest.raises(InputError, match="more operations for a single character"):
+            refused(run, "abcda")
 
 
 # The file
 
 
 def parts(page):
-    """The JSON and the arrays of a page."""
+    """The JSON of a page, and the bytes of its arrays."""
     content = json.loads(re.search(r'<script type="application/json" id="content">(.*?)</script>', page, re.DOTALL)[1])
     packed = re.search(r'<script type="text/plain" id="numbers">(.*?)</script>', page, re.DOTALL)[1]
     return content, gzip.decompress(base64.b64decode(packed))
 
 
-def test_the_page_has_the_numbers_of_the_graph(explanation):
+def test_the_page_has_the_parameters_to_the_last_bit_and_all_that_it_lists(run, explanation):
     content, numbers = parts(to_html(explanation))
-    n = content["nodes"]
-    assert (np.frombuffer(numbers, np.float64, n) == explanation.graph.data).all()
-    assert (np.frombuffer(numbers, np.float64, n, 8 * n) == explanation.graph.gradient).all()
-    assert len(numbers) == n * (8 + 8 + 4 + 4 + 1) + 4 * content["members"]
+    (name, dtype, count), *_ = content["arrays"]
+    assert (name, dtype) == ("parameters", "float32")
+    assert (np.frombuffer(numbers, np.float32, count) == flatten(run.parameters)).all()
+    assert len(numbers) == sum(np.dtype(dtype).itemsize * count for _, dtype, count in content["arrays"])
+
+
+def test_integers_come_back_from_their_differences():
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(-1, 10**6, 1000)
+    read = np.frombuffer(planes(differences(numbers)), np.uint8).reshape(4, -1).T.copy().view("<i4").ravel()
+    assert (np.cumsum(read) == numbers).all()
 
 
 def test_the_page_is_the_same_for_the_same_text(run):
     assert to_html(explain(run, "ab")) == to_html(explain(run, "ab"))
+
+
+@pytest.mark.parametrize("documents", ["lines", "stream"])
+def test_the_texts_to_train_on_in_the_page_are_of_the_data_and_fit(tmp_path, monkeypatch, documents):
+    text = "abcd\nab\nba\nbcd\na\ndcb\ncab\n" * 3
+    run = replace(make_run(tmp_path, documents, CONFIG), text=text)
+    ends = [node + 1 for node in explain(run, "ab").program.totals]
+    for positions in (6, 3):  # as many as the model has, and as many as a page can hold
+        monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", ends[positions - 1])
+        content, _ = parts(to_html(explain(run, "ab")))
+        assert len(content["totals"]) == positions
+        assert len(content["training"]["texts"]) >= 3
+        for tokens in content["training"]["texts"] + content["training"]["heldOut"]:
+            assert len(tokens) <= positions + 1
+            assert "".join(run.vocabulary[token] for token in tokens) in f"\n{text}"
 
 
 HOSTILE = "</script><script>alert(1)</script><!--\u2028\"'&`${x}"

@@ -38,6 +38,7 @@ FILES = [
     "generation_config.json",
     "metrics.csv",
     "model.safetensors",
+    "snapshots.safetensors",
     "text.txt",
     "tokenizer.json",
     "tokenizer_config.json",

@@ -2,7 +2,9 @@
 
 observe.py   watch the functions of the book while they run, from outside
 strips.py    give names to what was seen: rows of numbers that belong together
-graph.py     all Values of a calculation as flat arrays
+program.py   the loss of any text as flat arrays: what the engine in the page sweeps over
+instructions.py
+             what the compiler makes of the same
 page.py      put numbers, names, source code, style and script together into one HTML file
-page.html, page.css, page.js   what is put together
+page/        what is put together: HTML, style, and the script in files that can be read one by one
 """

@@ -1,6 +1,6 @@
-"""A small graph of Values as text: every operation with its operands under it, its number and its gradient.
+"""A small graph of Values: every operation with its operands, its number and its gradient, as text or as a picture.
 
->>> from microgpt import Value
+>>> from microgpt import Value, draw
 >>> a, b = Value(2.0), Value(-3.0)
 >>> c = a * b + a**2
 >>> c.backward()
@@ -11,26 +11,113 @@
 │  └─ b = -3   gradient 2
 └─ ** 2 = 4   gradient 1
    └─ a = 2   gradient 1
+
+In a notebook, the same call shows a picture of the graph, and so does a Value that stands alone at the end of a cell,
+if it was made of few enough others.
 """
 
 from collections.abc import Iterator
+from html import escape
 
 from microgpt.value import Value
 
+MOST = 60  # Values in a picture; more of them nobody follows
+WIDTH, HEIGHT, ACROSS, DOWN = 128, 52, 40, 14  # of a box, and the space between boxes
 
-def draw(result: Value, **names: Value) -> str:
+
+class Drawing(str):
+    """The text of a graph; a notebook shows its picture."""
+
+    picture: str | None = None
+
+    def _repr_svg_(self) -> str | None:
+        return self.picture
+
+
+def draw(result: Value, **names: Value) -> Drawing:
     """A value and all that it was made of, as lines of text; what is used twice stands twice, with the same numbers.
 
-    `names` are how leaves are called; one without a name is called a constant.
+    `names` are how leaves are called; one without a name is called a constant. In a notebook it is a picture, in which
+    what is used twice stands once, where there are at most 60 values.
     """
     of = {value: name for name, value in names.items()}
-    return "\n".join(lines(result, of))
+    drawing = Drawing("\n".join(lines(result, of)))
+    drawing.picture = svg(result, of)
+    return drawing
 
 
 def lines(value: Value, of: dict[Value, str], first: str = "", rest: str = "") -> Iterator[str]:
     """The lines of one value; `first` stands before its own line, `rest` before those of its operands."""
-    name = of.get(value) or value.operation or "constant"
-    yield f"{first}{name} = {value.data:.4g}   gradient {value.grad:.4g}"
+    yield f"{first}{called(value, of)} = {value.data:.4g}   gradient {value.grad:.4g}"
     for i, operand in enumerate(value.inputs):
         is_last = i == len(value.inputs) - 1
         yield from lines(operand, of, rest + ("└─ " if is_last else "├─ "), rest + ("   " if is_last else "│  "))
+
+
+def called(value: Value, of: dict[Value, str]) -> str:
+    """The name of a value: its own, or that of its operation."""
+    return of.get(value) or value.operation or "constant"
+
+
+def svg(result: Value, of: dict[Value, str] | None = None) -> str | None:
+    """The graph as an SVG, operands left of what is made of them; None if it is too large for a picture."""
+    depths = depths_of(result)
+    if depths is None:
+        return None
+    columns: dict[int, list[Value]] = {}
+    for value, depth in depths.items():
+        columns.setdefault(depth, []).append(value)
+    tallest = max(len(column) for column in columns.values())
+    place = {}
+    for depth, column in columns.items():
+        above = (tallest - len(column)) * (HEIGHT + DOWN) / 2
+        for row, value in enumerate(column):
+            place[value] = (depth * (WIDTH + ACROSS), above + row * (HEIGHT + DOWN))
+    edges = [(*place[operand], *place[value]) for value in depths for operand in value.inputs]
+    boxes = [box(*place[value], called(value, of or {}), value) for value in depths]
+    paths = [
+        f'<path d="M{x1 + WIDTH} {y1 + HEIGHT / 2} C{x2 - ACROSS / 2} {y1 + HEIGHT / 2} {x2 - ACROSS / 2} '
+        f'{y2 + HEIGHT / 2} {x2} {y2 + HEIGHT / 2}" fill="none" stroke="#888"/>'
+        for x1, y1, x2, y2 in edges
+    ]
+    width, height = len(columns) * (WIDTH + ACROSS) - ACROSS, tallest * (HEIGHT + DOWN) - DOWN
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width + 2}" height="{height + 2}" '
+        f'viewBox="-1 -1 {width + 2} {height + 2}" font-family="sans-serif" font-size="12">'
+        f"{''.join(paths)}{''.join(boxes)}</svg>"
+    )
+
+
+def depths_of(result: Value) -> dict[Value, int] | None:
+    """How many operations deep each value of a graph lies, leaves first; None if there are more than MOST."""
+    found: set[Value] = {result}
+    stack = [result]
+    while stack:
+        for operand in stack.pop().inputs:
+            if operand not in found:
+                found.add(operand)
+                stack.append(operand)
+        if len(found) > MOST:
+            return None
+    depths: dict[Value, int] = {}
+
+    def depth(value: Value) -> int:
+        if value not in depths:
+            depths[value] = 1 + max((depth(operand) for operand in value.inputs), default=-1)
+        return depths[value]
+
+    depth(result)
+    return depths
+
+
+def box(x: float, y: float, name: str, value: Value) -> str:
+    """One value of the picture: what it is called, its number, its gradient."""
+    texts = [(name, "bold", 15), (f"data {value.data:.4g}", "normal", 31), (f"gradient {value.grad:.4g}", "normal", 46)]
+    return f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6" fill="#fff" stroke="#888"/>' + "".join(
+        f'<text x="{x + WIDTH / 2}" y="{y + down}" text-anchor="middle" font-weight="{weight}" fill="#222">'
+        f"{escape(text)}</text>"
+        for text, weight, down in texts
+    )
+
+
+Value._repr_svg_ = svg  # type: ignore[attr-defined]  # what a notebook asks a Value for

@@ -1,7 +1,8 @@
-"""One HTML file with everything in it: what the scalar engine computed on a text, and the page to open it in.
+"""One HTML file with everything in it: a model, its loss as a list of operations, and the page that runs them.
 
-The numbers go into the file as they are in memory (gzip and base64 of the arrays of graph.py), names and source code
-as JSON. Whatever characters a text has, they reach the page only as JSON strings that the script shows as text.
+No number that the model computes is in the file: the engine in the page computes all of them, from the parameters and
+the operations (program.py). These arrays go into the file as gzip and base64, names and source code as JSON. Whatever
+characters a text has, they reach the page only as JSON strings that the script shows as text.
 """
 
 import base64
@@ -9,78 +10,124 @@ import gzip
 import inspect
 import json
 import re
-from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from microgpt import adam, functions, gpt
-from microgpt.compiler.listing import described, instruction_of_rows, program_with_sources
-from microgpt.engine import collector_paused, map_numbers
+from microgpt.bigram import bigram_loss, bigram_probabilities
+from microgpt.engine import collector_paused
 from microgpt.errors import InputError
-from microgpt.explain.graph import Graph, graph_of
+from microgpt.explain.instructions import instructions
 from microgpt.explain.observe import observed
+from microgpt.explain.program import KINDS, MEMBER, Picked, Program, Recorded, TooLongError, record
 from microgpt.explain.strips import WATCHED, Strip, strips
-from microgpt.parameters import parameter_count
+from microgpt.parameters import flatten, parameter_count, parameter_shapes
 from microgpt.run_directory import METRICS, Run, read_metrics
-from microgpt.text import BOUNDARY, encode
+from microgpt.snapshots import read_snapshots
+from microgpt.text import BOUNDARY, encode, make_corpus
 from microgpt.training import divergence_named
 from microgpt.value import Value
 
-HERE = Path(__file__).parent
-LARGEST_GRAPH = 2_000_000  # operations; a page of about 60 MB
+PARTS = Path(__file__).parent / "page"
+SCRIPTS = (  # in the order in which they build on each other
+    "engine.js",
+    "model.js",
+    "words.js",
+    "elements.js",
+    "sections.js",
+    "panel.js",
+    "drawing.js",
+    "what_if.js",
+    "writing.js",
+    "training.js",
+    "time.js",
+    "tour.js",
+    "page.js",
+)
+LARGEST_PROGRAM = 2_000_000  # operations; the page needs some 25 bytes of memory for each
 CURVE_POINTS = 400
+TO_LEARN_FROM, HELD_OUT = 500, 100  # texts in the page, for training there
 
 
 @dataclass
 class Explanation:
-    """A text that went through a model, forward and backward."""
+    """A model, ready to read any text that fits, and the text with which the page opens."""
 
     run: Run
     tokens: list[int]
-    graph: Graph
-    strips: list[Strip]  # of Values
+    program: Program
+    strips: list[Strip]  # of recorded scalars
     instructions: list[dict[str, Any]]  # of the compiler, with the keys of the strips that they compute
+
+    @property
+    def operations(self) -> int:
+        """How many operations the text takes."""
+        return sum(self.program.operations(len(self.tokens) - 1).values())
 
 
 def explain(run: Run, text: str) -> Explanation:
-    """Run a text through a model on Values, and watch.
+    """Write down what a model computes on the longest text that fits, and watch it.
 
     Raises InputError if the text is too short or too long for the model, has a character that it does not know, or
-    makes a page larger than anyone would open.
+    takes more operations than a page can hold; DivergenceError if the model's numbers are not finite.
     """
     tokens = tokens_of(run, text)
     loss, weights = loss_of(run, tokens)
-    with observed(WATCHED) as recorded_calls:
-        program = program_with_sources(loss, run.parameters, np.array([tokens]), np.array([weights]))
-    if program.operations > LARGEST_GRAPH:
-        fits = len(beginning_that_fits(run, text))
-        remedy = f"give a --text of at most {fits} characters" if fits else "this model is too large for one"
+    check_finite(run, loss, tokens, weights)
+    positions = positions_that_fit(run)
+    if len(tokens) - 1 > positions:
         raise InputError(
-            f"the text has {len(text)} characters, which take {program.operations:,} operations in this model; "
-            f"a page can hold {LARGEST_GRAPH:,}: {remedy}"
+            f"the text has {len(text)} characters, which take more operations in this model than the "
+            f"{LARGEST_PROGRAM:,} that a page can hold: give a --text of at most {room(run, positions)} characters"
         )
-    params = {name: map_numbers(Value, array.tolist()) for name, array in run.parameters.items()}
-    with divergence_named("in this model", "numbers are not finite"), collector_paused(), observed(WATCHED) as calls:
-        result = loss(params, tokens, weights)
-    result.backward()
-    graph = graph_of(result, [value for tensor in params.values() for value in flat(tensor)])
-    made_by = instruction_of_rows(program)
-    instructions: list[dict[str, Any]] = [
-        {"operation": line.operation, "rows": line.rows, "of": line.operands, "place": line.place, "code": line.code}
-        | {"keys": []}  # of the strips that it computes
-        for line in described(program)
-    ]
-    for strip in strips(recorded_calls[0]):
-        for i in {made_by[scalar.node] for scalar in strip.scalars if getattr(scalar, "node", None) in made_by}:
-            if strip.key not in instructions[i]["keys"]:
-                instructions[i]["keys"].append(strip.key)
-    named = [strip for strip in strips(calls[0]) if all(scalar in graph.node_of for scalar in strip.scalars)]
-    return Explanation(run, tokens, graph, named, instructions)  # what the loss does not depend on has no strip
+    with collector_paused(), observed(WATCHED) as calls:
+        program, _ = record(loss, parameter_shapes(run.config), positions, LARGEST_PROGRAM)
+    named = [strip for strip in strips(calls[0]) if all(isinstance(scalar, Recorded) for scalar in strip.scalars)]
+    return Explanation(run, tokens, program, named, instructions(loss, run.parameters, tokens, weights))
+
+
+def positions_that_fit(run: Run) -> int:
+    """How many predictions the longest text has that a page can hold.
+
+    Raises InputError if a page cannot hold even the shortest text.
+    """
+    loss, positions = partial(gpt.loss, config=run.config), run.config.n_positions
+    try:
+        with collector_paused():
+            record(loss, parameter_shapes(run.config), positions, LARGEST_PROGRAM)
+    except TooLongError as error:
+        positions = error.positions
+    if room(run, positions) < shortest(run):
+        raise InputError(
+            f"this model takes more operations for a single character than the {LARGEST_PROGRAM:,} that a page can "
+            "hold: explain a smaller one"
+        )
+    return positions
+
+
+def room(run: Run, positions: int) -> int:
+    """How many characters a text may have, for so many predictions."""
+    return positions - 1 if run.documents == "lines" else positions + 1
+
+
+def shortest(run: Run) -> int:
+    """How many characters a text must have, for there to be one to predict."""
+    return 1 if run.documents == "lines" else 2
+
+
+def check_finite(run: Run, loss: Callable[..., Any], tokens: list[int], weights: list[float]) -> None:
+    """Raise DivergenceError if the loss of a text is not a finite number in this model."""
+    numbers = {name: array.tolist() for name, array in run.parameters.items()}
+    with divergence_named("in this model", "numbers are not finite"):
+        found = loss(numbers, tokens, weights)
+        if not isfinite(found):
+            raise ValueError(f"the loss is {found}")
 
 
 def loss_of(run: Run, tokens: list[int]) -> tuple[Callable[..., Any], list[float]]:
@@ -89,18 +136,8 @@ def loss_of(run: Run, tokens: list[int]) -> tuple[Callable[..., Any], list[float
 
 
 def beginning_that_fits(run: Run, text: str) -> str:
-    """As much of a text as a page can hold: all of it, a beginning, or nothing."""
-
-    def operations(length: int) -> int:
-        tokens = tokens_of(run, text[:length])
-        loss, weights = loss_of(run, tokens)
-        program = program_with_sources(loss, run.parameters, np.array([tokens]), np.array([weights]))
-        return int(program.operations)
-
-    least = 1 if run.documents == "lines" else 2  # characters, for a prediction
-    lengths = range(least, len(text) + 1)
-    fitting = bisect_right(lengths, LARGEST_GRAPH, key=operations)
-    return text[: lengths[fitting - 1]] if fitting else ""
+    """As much of a text as a page can hold: all of it or a beginning. Raises InputError if there is none."""
+    return text[: room(run, positions_that_fit(run))]
 
 
 def tokens_of(run: Run, text: str) -> list[int]:
@@ -108,52 +145,130 @@ def tokens_of(run: Run, text: str) -> list[int]:
     lines = run.documents == "lines"
     if lines and BOUNDARY in text:
         raise InputError(f"the text {text!r:.80} has a newline in it: this model knows single lines, give one of them")
-    room = run.config.n_positions - 1 if lines else run.config.n_positions + 1
-    least = 1 if lines else 2
-    if not least <= len(text) <= room:
-        raise InputError(f"the text has {len(text)} characters: expected {least} to {room}, the context of this model")
+    least, most = shortest(run), room(run, run.config.n_positions)
+    if not least <= len(text) <= most:
+        raise InputError(f"the text has {len(text)} characters: expected {least} to {most}, the context of this model")
     return encode(BOUNDARY + text + BOUNDARY if lines else text, run.vocabulary)
-
-
-def flat(nested: Any) -> list[Any]:
-    """All entries of nested lists, in order."""
-    return [entry for part in nested for entry in flat(part)] if isinstance(nested, list) else [nested]
 
 
 def to_html(explanation: Explanation) -> str:
     """The page, complete in itself."""
-    graph, run = explanation.graph, explanation.run
+    run, program = explanation.run, explanation.program
+    keys = {strip.key: strip.name for strip in explanation.strips}
+    numbers = {key: i for i, key in enumerate(keys)}
     members: list[int] = []
+    choices = list(program.choices)
     named = []
     for strip in explanation.strips:
-        nodes = [graph.node_of[scalar] for scalar in strip.scalars]
-        named.append([strip.key, strip.position, strip.name, len(members), len(nodes)])
-        members += nodes
-    arrays = [graph.data, graph.gradient, graph.left, graph.right, np.array(members, np.int32), graph.kind]
+        named.append([numbers[strip.key], strip.position, len(members), len(strip.scalars)])
+        for scalar in strip.scalars:
+            if isinstance(scalar, Picked):
+                choices.append((MEMBER, len(members), scalar.token, scalar.table))
+            members.append(scalar.node)
+    snapshots = times(run)
+    parameters = flatten(run.parameters)
+    kind = np.array(program.kind, np.uint8)
+    arrays = {
+        "parameters": parameters,
+        "snapshots": np.concatenate([np.zeros(0, np.float32), *snapshots.values()]),
+        "kind": kind,
+        "left": like_the_last(program.left, kind),
+        "right": like_the_last(program.right, kind),
+        "members": differences(members),
+        "items": differences(program.items),
+        "choices": differences(np.array(choices, np.int32).T.ravel()),
+        "tables": differences([node for table in program.tables for node in table]),
+        "tableSizes": np.array([len(table) for table in program.tables], np.int32),
+        "constants": np.array(list(program.constants), np.float64),
+        "constantNodes": np.array(list(program.constants.values()), np.int32),
+    }
     content = {
-        "nodes": len(graph.kind),
-        "members": len(members),
+        "arrays": [[name, array.dtype.name, len(array)] for name, array in arrays.items()],
         "tokens": explanation.tokens,
+        "totals": program.totals,
+        "times": list(snapshots),
         "vocabulary": list(run.vocabulary),
         "lines": run.documents == "lines",
         "config": run.config.__dict__,
         "parameters": parameter_count(run.config),
         "tensors": [[name, list(array.shape)] for name, array in run.parameters.items()],
+        "keys": list(keys.items()),
         "strips": named,
-        "counts": graph.counts(),
         "instructions": explanation.instructions,
         "sources": sources(),
         "run": run_facts(run),
+        "training": to_train_with(run, len(program.totals)),
     }
-    packed = base64.b64encode(gzip.compress(b"".join(array.tobytes() for array in arrays), 6, mtime=0)).decode()
+    packed = b"".join(
+        planes(array) if array.dtype == np.int32 else array.astype(array.dtype.newbyteorder("<")).tobytes()
+        for array in arrays.values()
+    )
     inserts = {
-        "style": (HERE / "page.css").read_text(encoding="utf-8"),
-        "script": (HERE / "page.js").read_text(encoding="utf-8"),
-        "content": json.dumps(content).replace("<", "\\u003c"),  # so that no text can end the element it is in
-        "numbers": packed,
+        "style": (PARTS / "page.css").read_text(encoding="utf-8"),
+        "script": "\n".join((PARTS / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        "content": json.dumps(content, separators=(",", ":")).replace("<", "\\u003c"),  # no text ends its element
+        "numbers": base64.b64encode(gzip.compress(packed, 9, mtime=0)).decode(),
     }
-    page = (HERE / "page.html").read_text(encoding="utf-8")
+    page = (PARTS / "page.html").read_text(encoding="utf-8")
     return re.sub("{{(style|script|content|numbers)}}", lambda mark: inserts[mark[1]], page)
+
+
+def differences(numbers: Any) -> np.ndarray:
+    """Each integer less the one before it: small numbers, often the same, which pack well."""
+    return np.diff(np.array(numbers, np.int32), prepend=np.int32(0))
+
+
+def like_the_last(operands: list[int], kind: np.ndarray) -> np.ndarray:
+    """Each operand less that of the last node of the same kind, all of a kind together."""
+    nodes = np.array(operands, np.int32)
+    return np.concatenate([differences(nodes[kind == k]) for k in range(len(KINDS))])
+
+
+def planes(integers: np.ndarray) -> bytes:
+    """The lowest bytes of all integers, then the second lowest, and so on: most of the higher ones are 0."""
+    return integers.astype("<i4").view(np.uint8).reshape(-1, 4).T.tobytes()
+
+
+def times(run: Run) -> dict[int, np.ndarray]:
+    """The snapshots of a run before the step of its model, by step; none for a model of others."""
+    if run.checkpoint is None:
+        return {}
+    found = read_snapshots(run.directory, parameter_count(run.config))
+    return {step: vector for step, vector in found.items() if step < run.checkpoint.model.step}
+
+
+def to_train_with(run: Run, positions: int) -> dict[str, Any]:
+    """What training in a page with so many positions needs: the settings, some texts to learn from and some held out,
+    and the loss of pairs."""
+    origin = run.checkpoint.origin if run.checkpoint else None
+    settings = origin.settings if origin else {}
+    given: dict[str, Any] = {"weight_decay": 0.0, "grad_clip": 1.0, "learning_rate": 0.01}
+    given |= {name: settings[name] for name in given if isinstance(settings.get(name), (int, float))}
+    given |= {"texts": [], "heldOut": [], "pairs": None}
+    if origin is None or run.text is None:
+        return given
+    try:
+        corpus = make_corpus(run.text, run.config.n_positions, settings.get("seed", 0), run.documents, run.vocabulary)
+    except InputError:  # then the page trains on what it reads, alone
+        return given
+    pairs = bigram_loss(bigram_probabilities(corpus.training, len(run.vocabulary)), corpus.validation)
+    return given | {
+        "texts": spread(that_fit(corpus.training, positions, run.documents), TO_LEARN_FROM),
+        "heldOut": spread(that_fit(corpus.validation, positions, run.documents), HELD_OUT),
+        "pairs": pairs,
+    }
+
+
+def that_fit(sequences: list[list[int]], positions: int, documents: str) -> list[list[int]]:
+    """Of some sequences those with no more than so many predictions; prose is cut into such."""
+    if documents == "lines":
+        return [sequence for sequence in sequences if len(sequence) - 1 <= positions]
+    return [sequence[i : i + positions + 1] for sequence in sequences for i in range(0, len(sequence) - 1, positions)]
+
+
+def spread(sequences: list[list[int]], wanted: int) -> list[list[int]]:
+    """So many of the sequences, at equal distances."""
+    return sequences[:: max(1, len(sequences) // wanted)][:wanted]
 
 
 def run_facts(run: Run) -> dict[str, Any]:

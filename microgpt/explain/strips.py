@@ -1,7 +1,7 @@
 """Give names to what was observed: strips, rows of scalars that belong together.
 
-What goes in is the observed call of `loss`, on Values or on recorded scalars; what comes out is the same for both. So
-a strip of the page and an instruction of the compiler can be recognised as the same numbers.
+What goes in is the observed call of `loss`, on whatever scalars; what comes out is the same for all. So a strip of the
+page and an instruction of the compiler can be recognised as the same numbers.
 """
 
 from collections.abc import Callable, Iterator
@@ -105,6 +105,7 @@ def of_layer_norm(call: Call, name: str, key: str) -> Iterator[Named]:
     yield f"{key}.variance", f"{name}, the variance at {{here}}", [v["variance"]]
     yield f"{key}.scale", f"{name}, 1 over the standard deviation at {{here}}", [v["scale"]]
     yield key, f"{name} at {{here}}, number {{number}}", call.result
+    yield f"{key}.input", f"{name}, what it gets at {{here}}, number {{number}}", v["x"]
 
 
 def of_self_attention(call: Call, block: str, key: str) -> Iterator[Named]:

@@ -1,0 +1,126 @@
+"use strict";
+// The engine: five operations and their derivatives, over typed arrays. All numbers of the page come from here.
+//
+// A node is a number with what made it: kind[node], and its operands left[node] and right[node], which are nodes, too.
+// Parameters come first, operands before what is made of them. So one loop upwards computes every number, and one loop
+// downwards every gradient. (microgpt/value.py does the same with objects; microgpt/explain/program.py made the arrays.)
+
+const [PARAMETER, CONSTANT, ADD, MUL, POW, LOG, EXP, LARGEST] = [0, 1, 2, 3, 4, 5, 6, 7];
+const LARGEST_FLOAT = Number.MAX_VALUE;
+
+let kind, left, right;     // what made each node
+let data, gradient;        // its number, and the derivative of the loss to it
+let items;                 // the nodes among which the largest is found: from items[left[node]], right[node] of them
+
+function forward(from, to, numbers = data) {  // compute the nodes from `from` up to, but not with, `to`
+  for (let node = from; node < to; node++) {
+    switch (kind[node]) {
+      case ADD: numbers[node] = numbers[left[node]] + numbers[right[node]]; break;
+      case MUL: numbers[node] = numbers[left[node]] * numbers[right[node]]; break;
+      case POW: numbers[node] = numbers[left[node]] ** numbers[right[node]]; break;
+      case LOG: numbers[node] = Math.log(numbers[left[node]]); break;
+      case EXP: numbers[node] = Math.min(Math.exp(numbers[left[node]]), LARGEST_FLOAT); break;
+      case LARGEST: numbers[node] = largestOf(node, numbers); break;
+    }
+  }
+}
+
+function backward(result, from) {  // add the derivative of `result` to the gradient of every node; those from `from` on are 0 before
+  gradient.fill(0, from, result);
+  gradient[result] = 1;
+  for (let node = result; node >= from; node--) {
+    const arrived = gradient[node], a = left[node], b = right[node];
+    switch (kind[node]) {
+      case ADD: gradient[a] += arrived; gradient[b] += arrived; break;
+      case MUL: gradient[a] += arrived * data[b]; gradient[b] += arrived * data[a]; break;
+      case POW: gradient[a] += arrived * data[b] * data[a] ** (data[b] - 1); break;
+      case LOG: gradient[a] += arrived / data[a]; break;
+      case EXP: gradient[a] += arrived * data[node]; break;
+    }
+  }
+}
+
+function largestOf(node, numbers) {  // a choice, not arithmetic: no gradient flows through it
+  let largest = -Infinity;
+  for (let i = left[node]; i < left[node] + right[node]; i++) if (numbers[items[i]] > largest) largest = numbers[items[i]];
+  return largest;
+}
+
+// The same for a single node, for the panel that shows it.
+
+function recompute(node) {
+  const a = data[left[node]], b = data[right[node]];
+  switch (kind[node]) {
+    case ADD: return a + b;
+    case MUL: return a * b;
+    case POW: return a ** b;
+    case LOG: return Math.log(a);
+    case EXP: return Math.min(Math.exp(a), LARGEST_FLOAT);
+    case LARGEST: return largestOf(node, data);
+    default: return data[node];
+  }
+}
+
+function derivative(node, side) {  // of a node to its left (0) or right (1) operand
+  const a = data[left[node]], b = data[right[node]];
+  switch (kind[node]) {
+    case ADD: return 1;
+    case MUL: return side === 0 ? b : a;
+    case POW: return b * a ** (b - 1);
+    case LOG: return 1 / a;
+    case EXP: return data[node];
+    default: return 0;
+  }
+}
+
+function operandsOf(node) {  // those through which a gradient flows: the exponent of a power is none
+  const k = kind[node];
+  return k <= CONSTANT || k === LARGEST ? [] : k === ADD || k === MUL ? [left[node], right[node]] : [left[node]];
+}
+
+// Adam, as in microgpt/adam.py, on all parameters.
+
+const [BETA1, BETA2, EPSILON] = [0.9, 0.999, 1e-8];
+
+function adam(parameters, gradients, m, v, step, learningRate, weightDecay) {
+  for (let i = 0; i < parameters.length; i++) {
+    m[i] = BETA1 * m[i] + (1 - BETA1) * gradients[i];
+    v[i] = BETA2 * v[i] + (1 - BETA2) * gradients[i] ** 2;
+    const mHat = m[i] / (1 - BETA1 ** step), vHat = v[i] / (1 - BETA2 ** step);
+    parameters[i] -= learningRate * (mHat / (Math.sqrt(vHat) + EPSILON) + weightDecay[i] * parameters[i]);
+  }
+}
+
+// From the file to the arrays: gzip and base64 of all of them, one after the other. Integers stand there byte by byte
+// (the lowest bytes of all first), as the difference to the one before, operands to the one before of the same kind.
+
+async function unpacked(text, layout) {
+  const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const bytes = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+  const arrays = {};
+  let at = 0;
+  for (const [name, type, count] of layout) {
+    const size = { float64: 8, float32: 4, int32: 4, uint8: 1 }[type] * count;
+    const part = bytes.slice(at, at + size);
+    at += size;
+    arrays[name] = type === "int32" ? fromPlanes(new Uint8Array(part), count)
+      : new { float64: Float64Array, float32: Float32Array, uint8: Uint8Array }[type](part);
+  }
+  for (const name of ["members", "items", "choices", "tables"]) for (let i = 1; i < arrays[name].length; i++) arrays[name][i] += arrays[name][i - 1];
+  for (const name of ["left", "right"]) arrays[name] = byKind(arrays[name], arrays.kind);
+  return arrays;
+}
+
+function fromPlanes(bytes, count) {
+  const integers = new Int32Array(count);
+  for (let i = 0; i < count; i++) integers[i] = bytes[i] | bytes[count + i] << 8 | bytes[2 * count + i] << 16 | bytes[3 * count + i] << 24;
+  return integers;
+}
+
+function byKind(differences, kinds) {
+  const next = new Int32Array(9), before = new Int32Array(9), operands = new Int32Array(kinds.length);
+  for (let node = 0; node < kinds.length; node++) next[kinds[node] + 1]++;
+  for (let k = 1; k < 9; k++) next[k] += next[k - 1];
+  for (let node = 0; node < kinds.length; node++) operands[node] = before[kinds[node]] += differences[next[kinds[node]]++];
+  return operands;
+}

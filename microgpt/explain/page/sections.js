@@ -1,0 +1,239 @@
+// The sections.
+
+function reading() {
+  const rows = () => [...Array(model.last + 1).keys()].map((position) => {
+    const next = model.tokens[position + 1], [loss] = nodesAt("surprise", position);
+    return h("tr", { class: position === state.position ? "chosen" : null },
+      h("th", { scope: "row" }, h("button", { class: "link", type: "button", onclick: () => choose(position) }, `${position}`)),
+      h("td", { class: "char" }, char(model.tokens[position])), h("td", { class: "number" }, String(model.tokens[position])),
+      h("td", { class: "char" }, char(next)), h("td", { class: "number" }, percent(chances(position)[next])),
+      h("td", { class: "number" }, opener(loss, short(data[loss]))));
+  });
+  return section("reading", "1. What it reads, and what it has to say",
+    p("To the model a character is an integer, its place in the vocabulary. At every position it reads the character there, looks back at those before, and says how likely each character is to come next. ",
+      lines ? "The newline ⏎ is where a line begins and ends. " : "", "Type another text at the top of the page: every number follows."),
+    p("The loss of a position is how surprised it is at the character that really comes: −log of the chance it gave to it (the natural logarithm; the unit is called a nat). The mean of them, ",
+      live(() => h("span", {}, opener(model.result, precise(data[model.result])))), ", is what training makes small. Choose a position here or above; all that follows is about it."),
+    source("loss"),
+    h("div", { class: "scroll" }, h("table", {},
+      h("thead", {}, h("tr", {}, ["position", "reads", "id", "comes next", "its chance", "loss"].map((name, i) => h("th", { scope: "col", class: [2, 4, 5].includes(i) ? "number" : null }, name)))),
+      live(() => h("tbody", {}, rows())))));
+}
+
+function embedding() {
+  return section("embedding", "2. From a character to numbers",
+    p(`The model has learned ${content.config.n_embd} numbers for every character and as many for every position. It picks the two rows and adds them: from here on, this is what it knows about ${place(state.position)}.`),
+    p("The sum is called the residual stream, because everything that follows only adds to it. Orange is above zero, blue below, and the stronger the colour the larger the number; every number can be opened."),
+    source("embedding"),
+    stripNamed(`the row of ${quoted(model.tokens[state.position])} in wte`, "token"),
+    stripNamed(`the row of position ${state.position} in wpe`, "place"),
+    stripNamed("their sum: the residual stream", "embedded"));
+}
+
+// A block is long, so it is made in units, each of which follows by itself.
+
+function blockUnits(layer) {  // [what it is, how to make it]
+  const key = `h.${layer}`, heads = content.config.n_head, width = content.config.n_embd / heads;
+  const before = layer === 0 ? "embedded" : `h.${layer - 1}.end`;
+  const all = [...Array(heads).keys()];
+  return [["norm", () => [
+    p("A block does two things, and adds the result of each to the residual stream. Attention lets this position read from itself and from those before it. The MLP then works on what was read, at this position alone."),
+    source("block"),
+    h("h3", {}, "Layer norm before attention"),
+    p("The numbers are brought to mean 0 and variance 1, so that no layer has to cope with streams that grow; then each gets a learned gain and bias."),
+    source("layer_norm"),
+    stripNamed("before", before), stripNamed("after", `${key}.ln_1`)
+  ]], ["attention", () => [
+    h("h3", {}, "Attention, head by head"),
+    p(`${heads === 1 ? "The head has" : `Each of the ${heads} heads has`} its own ${width} numbers for what it asks (the query), what each position offers (its key), and what it hands over if asked (its value). How well a key fits the query is their dot product, the score; softmax turns scores into shares that sum to 1.`),
+    source("query", "The lines that make queries, keys and values"), source("attention", "The lines that use them"), source("softmax", "Softmax"),
+    h("h4", {}, `Who reads from whom: a row is the position that reads, a column the one it reads from`),
+    h("div", { class: "scroll" }, h("div", { class: "triangles" }, all.map((i) => triangle(layer, i))))
+  ]], ["head", () => oneHead(layer, state.heads.get(layer) ?? 0, width)], ["added", () => {
+    const adds = here(`${key}.attention`);
+    const part = (head) => adds.map((node, i) => ({ node, from: head * width, to: (head + 1) * width, name: `block ${layer}, what head ${head} adds at ${place(state.position)}, number ${i}` }));
+    return [
+      h("h3", {}, "What each head adds"),
+      p("One matrix carries what all heads have read back into the residual stream. Its sums can be taken apart: so much of each comes from each head, the rest is the bias."),
+      source("heads"),
+      all.map((i) => strip(`from head ${i}`, part(i))),
+      stripNamed("all heads and the bias: what attention adds", `${key}.attention`),
+      stripNamed("the residual stream after attention", `${key}.middle`)
+    ];
+  }], ["mlp", () => [
+    h("h3", {}, "The MLP"),
+    p(`After another layer norm, ${4 * content.config.n_embd} hidden units each look for one pattern. Gelu lets those through that found theirs and all but stops the others; what the units have to say is added to the stream.`),
+    source("mlp"), source("gelu", "Gelu"),
+    stripNamed("after layer norm", `${key}.ln_2`),
+    stripNamed("hidden units before gelu", `${key}.hidden`), stripNamed("hidden units after gelu", `${key}.gelu`),
+    stripNamed("what the MLP adds", `${key}.mlp`),
+    h("h3", {}, "The residual stream so far"),
+    growing(layer)
+  ]]];
+}
+
+function oneHead(layer, chosen, width) {
+  const key = `h.${layer}`, head = `${key}.head.${chosen}`;
+  const positions = [...Array(state.position + 1).keys()], tops = positions.map((from) => char(model.tokens[from]));
+  return [
+    h("div", { class: "heads", role: "group", "aria-label": "Head to look into" }, [...Array(content.config.n_head).keys()].map((i) =>
+      h("button", { type: "button", "aria-pressed": String(i === chosen), onclick: () => { state.heads.set(layer, i); renderUnit(`block-${layer}-head`); focusHead(layer, i); } }, `head ${i}`))),
+    stripNamed(`head ${chosen}: query of ${place(state.position)}`, `${head}.query`, { narrow: true }),
+    h("h4", {}, "keys of the positions it can see"),
+    positions.map((from) => strip(place(from), nodesAt(`${head}.key`, from), { narrow: true })),
+    stripNamed("scores: query · key / √" + width, `${head}.score`, { narrow: true, tops }),
+    stripNamed("attention: the softmax of the scores", `${head}.attention`, { narrow: true, tops }),
+    h("h4", {}, "values of the positions it can see"),
+    positions.map((from) => strip(place(from), nodesAt(`${head}.value`, from), { narrow: true })),
+    stripNamed("what the head reads: the mean of these values, weighted by attention", `${head}.read`, { narrow: true })
+  ];
+}
+
+function growing(layer) {
+  const stages = [["embedding", "embedded"]];
+  for (let i = 0; i <= layer; i++) stages.push([`+ attention of block ${i}`, `h.${i}.middle`], [`+ MLP of block ${i}`, `h.${i}.end`]);
+  const length = (key) => Math.sqrt(here(key).reduce((sum, node) => sum + numberOf(node, now) ** 2, 0));
+  return [
+    p(state.backward ? "How long the gradient is at each stage, as a vector:" : "How long it is, as a vector, after each addition:"),
+    live(() => bars(stages.map(([name, key]) => ({ name, size: length(key) })))),
+    stripNamed("the stream after this block", `h.${layer}.end`)];
+}
+
+function triangle(layer, head) {
+  const tokens = model.tokens.slice(0, model.last + 1);
+  const rows = tokens.map((token, from) => nodesAt(`h.${layer}.head.${head}.attention`, from));
+  const made = rows.map((nodes) => cellsThatFollow(nodes, {}, () => strongest));
+  let strongest = 1;
+  const paint = () => {
+    strongest = state.backward || state.compare ? rows.flat().reduce((most, node) => Math.max(most, Math.abs(valueOf(node)) || 0), 0) : 1;
+    made.forEach(([, paintRow]) => paintRow());
+  };
+  paint();
+  painters.push(paint);
+  made[0][0][0].tabIndex = 0;
+  return h("table", { class: "triangle" },
+    h("caption", {}, `head ${head}`),
+    h("thead", {}, h("tr", {}, h("td", {}), tokens.map((token) => h("th", { scope: "col", class: "char" }, char(token))))),
+    h("tbody", { role: "group", "aria-label": `block ${layer}, head ${head}, attention from row to column` }, made.map(([cells], from) =>
+      h("tr", { class: from === state.position ? "chosen" : null }, h("th", { scope: "row", class: "char" }, char(tokens[from])),
+        cells.map((one) => h("td", {}, one))))));
+}
+
+function logits() {
+  const nodes = here("logits"), next = model.tokens[state.position + 1];
+  let order = null;
+  const rows = h("div", { class: "bars", id: "chances" });
+  const made = nodes.map((node, id) => {
+    const fill = h("span", { class: "fill", style: { display: "block" } }), ghost = h("span", { class: "ghost" }), words = h("span");
+    const row = h("button", { type: "button", class: `row ${id === next ? "true" : ""}`, "data-target": String(node) }, h("span", { class: "char" }, char(id)), h("span", { class: "track" }, fill, ghost), words);
+    return { row, fill, ghost, words };
+  });
+  const paint = () => {
+    const found = softmax(nodes.map((node) => data[node]), state.temperature);
+    const earlier = (model.pinned && state.compare ? model.pinned.chances : model.before?.chances)?.[state.position];
+    made.forEach(({ row, fill, ghost, words }, id) => {
+      row.dataset.chance = found[id];
+      row.setAttribute("aria-label", `${quoted(id)}: ${percent(found[id], 2)}, logit ${precise(data[nodes[id]])}${id === next ? ", the character that really comes" : ""}${earlier ? `, before ${percent(earlier[id], 2)}` : ""}`);
+      fill.style.width = `${100 * found[id]}%`;
+      ghost.style.left = `${100 * (earlier?.[id] ?? 0)}%`;
+      ghost.hidden = !earlier;
+      words.textContent = `${percent(found[id], 2)}${earlier ? ` (was ${percent(earlier[id], 1)})` : ""}${id === next ? " ← comes next" : ""}`;
+    });
+    const sorted = nodes.map((_, id) => id).sort((a, b) => found[b] - found[a] || a - b);
+    if (order && (rows.matches(":hover") || rows.contains(document.activeElement) || String(sorted) === order)) return;  // nothing moves under the finger
+    order = String(sorted);
+    rows.replaceChildren(...sorted.map((id) => made[id].row));
+  };
+  paint();
+  painters.push(paint);
+  return section("logits", "4. What comes next",
+    p("After a last layer norm, the stream is compared with the embedding of every character: the dot product of the two is that character's logit. Softmax turns logits into chances."),
+    p("Sampling can divide the logits by a temperature first: below 1 the likely becomes likelier, above 1 all become more alike. The loss is taken at temperature 1."),
+    source("logits"), source("cross_entropy", "The loss"),
+    stripNamed("after the final layer norm", "ln_f"),
+    strip("logits", nodes, { tops: vocabulary.map((_, i) => char(i)) }),
+    slider("temperature", { id: "temperature", min: 0.1, max: 3, step: 0.05, value: state.temperature }, (value) => { state.temperature = value; paint(); }, (value) => value.toFixed(2)),
+    rows);
+}
+
+const lengthOf = (nodes, numbers) => Math.sqrt(nodes.reduce((sum, node) => sum + numbers[node] ** 2, 0));
+
+function tensorRows(numbers) {  // how long each tensor is, as a vector
+  let start = 0;
+  return content.tensors.map(([name, shape]) => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    let squares = 0;
+    for (let i = start; i < start + size; i++) squares += numbers[i] ** 2;
+    start += size;
+    return { name: `${name} [${shape.join(" × ")}]`, size: Math.sqrt(squares) };
+  });
+}
+
+function backwardPass() {
+  const inputs = () => model.tokens.slice(0, model.last + 1).map((token, position) => ({ name: `${position} ${quoted(token)}`, size: lengthOf(nodesAt("embedded", position), gradient) }));
+  const most = () => inputs().reduce((a, b) => (b.size > a.size ? b : a)).name;
+  return section("backward-pass", "6. Backward: who is to blame",
+    p("The gradient of a number says how much the loss would grow if that number grew a little. It begins as 1 at the loss and flows back: every operation passes to its operands what reached it, times its own derivative to them."),
+    p("The switch shows gradients in all strips in place of values. ", button(state.backward ? "Show values again" : "Show gradients", toggleBackward)),
+    source("backward", "The whole of it, from value.py"),
+    h("h3", {}, "How large the gradient is in each part of the network"),
+    p("The length of each tensor's gradient, as a vector. Where it is almost nothing, the loss does not notice that part; where it is huge, a small change there changes everything."),
+    live(() => bars(tensorRows(gradient))),
+    h("h3", {}, "Which characters the loss depends on most"),
+    live(() => p(`The length of the gradient at the embedding of each position. Here the loss of the whole text depends most on position ${most()}: it reads that character itself, and all later positions may look back at it.`)),
+    live(() => bars(inputs())),
+    h("h3", {}, "What training does with it"),
+    p("Adam moves every parameter against its gradient, in units of the gradient's usual size; weight decay pulls it a little towards 0. ", h("a", { href: "#training" }, "Train it"), " shows it at work."),
+    source("adam"));
+}
+
+const OPERATION_NAMES = { "+": "additions", "*": "multiplications", "**": "powers", log: "logarithms", exp: "exponentials" };
+
+function operationCounts() {  // of the text that is read
+  const counts = new Int32Array(8);
+  for (let node = weightsEnd; node <= model.result; node++) counts[program.kind[node]]++;
+  return Object.keys(OPERATION_NAMES).map((name, i) => [name, counts[ADD + i]]);
+}
+
+function atoms() {
+  const counts = operationCounts(), total = counts.reduce((a, [, size]) => a + size, 0);
+  return section("atoms", "11. The atoms",
+    p(`All of this is ${total.toLocaleString("en")} operations on ${P.toLocaleString("en")} parameters, and of five kinds only. Nothing else has a derivative here; softmax, layer norm and attention are made of them. The page itself computes them, with an engine of fifty lines, each time a number changes.`),
+    bars(counts.map(([name, size]) => ({ name: `${name}  ${OPERATION_NAMES[name]}`, size, text: size.toLocaleString("en") }))),
+    h("h3", {}, "What the compiler makes of them"),
+    p(`Training does not go through them one by one. The compiler runs the same functions once, on scalars without a value, and finds which operations are alike: they become ${content.instructions.length} instructions on arrays, ${content.instructions.filter((one) => one.operation === "product").length} of them matrix products. A row of this table is one loop over all its numbers, at all positions at once; beside it stand the first eight at this position. (It was made for the text with which the page opened.)`),
+    h("div", { class: "scroll" }, h("table", { class: "instructions" },
+      h("thead", {}, h("tr", {}, ["", "instruction", "what it computes here", "its source line"].map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, content.instructions.map((one, i) => h("tr", {},
+        h("td", { class: "number" }, String(i)),
+        h("td", {}, h("strong", {}, one.operation), ` of ${one.rows.toLocaleString("en")}`, h("br"), one.of),
+        h("td", {}, computed(one.keys)),
+        h("td", {}, h("code", {}, one.code), h("br"), h("span", { class: "note" }, one.place))))))));
+}
+
+function computed(keys) {
+  const key = keys.find((one) => here(one).length);
+  if (!key && keys.includes("loss")) return strip("the loss of the whole text", [model.result]);
+  if (!key) return h("span", { class: "note" }, "a step on the way");
+  const { name } = stripAt.get(`${key} ${state.position}`);
+  const words = name.replace(", number {number}", "").replace(" {number}", "").replace(/ (at|after|from|to|of) \{\w+\}/g, "");
+  return strip(words + (keys.length > 1 ? `, and ${keys.length - 1} more like it` : ""), here(key).slice(0, 8));
+}
+
+function theRun() {
+  const run = content.run;
+  const facts = Object.entries(run.settings).filter(([, value]) => value !== null && value !== false);
+  return section("run", "12. The run that made it",
+    p(`The model is ${run.name}`, run.data ? `, trained on ${run.data}` : "", run.step === undefined ? ". It was saved by another program, which left no record of the training." : `: the parameters after step ${run.step.toLocaleString("en")}, with a validation loss of ${run.loss.toFixed(4)} nats per character on text held out from training.`),
+    run.curve.length > 1 ? curve(run.curve) : null,
+    run.samples.length ? [h("h3", {}, "What it wrote then"), h("ul", { class: "samples" }, run.samples.map((text) => h("li", { dir: "auto" }, text || "(nothing)")))] : null,
+    facts.length ? [h("h3", {}, "Settings"), h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, facts.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, String(value)))))))] : null);
+}
+
+function curve(rows) {
+  const [trained, validated] = [1, 2].map((column) => rows.filter((row) => row[column] !== null).map((row) => [row[0], row[column]]));
+  const words = `Training loss (thin blue) and validation loss (thick orange with dots) over ${rows[rows.length - 1][0]} steps: ${validated.length ? `validation from ${validated[0][1].toFixed(3)} to ${validated[validated.length - 1][1].toFixed(3)} nats per character; the best is kept` : "not validated yet"}.`;
+  return h("figure", { style: { margin: "0" } },
+    chart(words, [{ points: trained, color: "rgb(var(--minus))", width: 1, opacity: 0.75 }, { points: validated, color: "rgb(var(--plus))", width: 2.5, dots: true }], { end: rows[rows.length - 1][0] || 1 }),
+    h("figcaption", { class: "note" }, words));
+}

@@ -1,0 +1,93 @@
+// A tour of ten stops that works the page itself, and seven questions, each with the number that answers it.
+
+function reopen() {  // the panel again, for another text or position
+  const focused = document.activeElement;
+  open(state.trail[state.trail.length - 1], { fromTrail: true, quietly: true });
+  focused?.isConnected && focused.focus({ preventScroll: true });
+}
+
+const example = () => lines ? "anna" : model.text;
+const readable = (text) => { try { encoded(text); return true; } catch { return false; } };
+const readExample = () => { const text = [example(), model.text].find(readable); if (text !== model.text) act(() => readTokens(encoded(text)), true); };
+const openHere = (key, i = 0) => { state.trail = []; open(here(key)[i], { quietly: true }); };
+
+const STOPS = [  // where, what to do there, what to say
+  ["whole", () => { act(putAllBack); readExample(); choose(Math.min(2, model.last)); }, "This is a whole language model. It reads a text from the left and says, at each position, what may come next. Everything in it is a number, and every number on this page is really computed, here, just now."],
+  ["reading", () => {}, "Characters become integers; at each position the model gives every character a chance. How surprised it is at what really comes is the loss. Type another text into the box above, at any time: everything follows each key."],
+  ["embedding", () => openHere("embedded", 0), "Each character is a row of numbers that was learned, and so is each position. They are added: the residual stream. In the panel stands one of these numbers, opened: it is a sum, and you can open what it is the sum of."],
+  ["#block-0-attention h4", () => openHere("h.0.head.0.attention", 0), "Attention: this position asks, all before it answer. The triangles show who reads from whom. The opened number is one of these shares: an exponential, times 1 over the sum of all."],
+  ["block-0-mlp", () => openHere("h.0.gelu", 0), "The MLP thinks about what was read. Each hidden unit looks for a pattern; gelu lets those through that found it."],
+  ["stages", () => {}, "Where does a prediction come from? Here is what the model would have said after each stage, and how much each part voted for the character that comes."],
+  ["backward-pass", () => { state.trail = []; open(model.result, { quietly: true }); }, "Backward: the loss has gradient 1, and from there every number gets its own: by how much the loss would grow if that number grew a little. Nothing but five derivatives and a sum is needed."],
+  ["what-if", () => { openHere("embedded", 0); act(() => setNumber(here("embedded")[0], data[here("embedded")[0]] + 0.5)); }, "What if a number were another? We have just added 0.5 to the first number of the stream. Below stands what its gradient had promised, and what came. Move its slider in the panel: for small changes both agree, for large ones not."],
+  ["training", () => { act(putAllBack); act(() => { startAtRandom(); trainer.mode = "text"; takeSteps(20); }); }, "Learning is this, many times: a gradient for every parameter, and a small step against it. We began with random parameters and took 20 steps on this one text; look how the loss fell. Press play, or let it learn from names out of its data."],
+  ["time", () => { act(putAllBack); }, "This is how the real training went. Move the slider from the end to the beginning: the whole page is the model as it was then. Now you have seen all of it. Below are seven questions; each has a number that answers it."],
+];
+
+let stop = 0;
+
+function startTour(at = 0) {
+  stop = at;
+  stopPlaying();
+  const [where, action, words] = STOPS[stop];
+  const box = document.getElementById("guide");
+  action();
+  settle();
+  const target = document.querySelector(/^#/.test(where) ? where : `#${where}`) ?? document.getElementById("whole");
+  target.scrollIntoView({ behavior: "instant" });
+  settle(onScreen);
+  const end = stop === STOPS.length - 1;
+  box.hidden = false;
+  box.replaceChildren(
+    h("p", { class: "note" }, `Stop ${stop + 1} of ${STOPS.length}`),
+    h("p", { id: "guide-words", tabindex: -1 }, words),
+    h("div", { class: "heads" },
+      button("← back", () => startTour(stop - 1), { disabled: stop === 0 ? "" : null }),
+      button(end ? "To the questions" : "next →", () => end ? (endTour(), goToSection("questions")) : startTour(stop + 1), { id: "guide-next" }),
+      button("end the tour", endTour)));
+  document.getElementById("guide-words").focus({ preventScroll: true });
+  document.body.classList.add("touring");
+}
+
+function endTour() {
+  document.getElementById("guide").hidden = true;
+  document.body.classList.remove("touring");
+}
+
+// Questions. The answer is a number of the page, opened.
+
+const parameterOfFirstProduct = () => here("h.0.head.0.query")[0];
+const firstOf = (wanted, from) => { for (let node = from; node >= weightsEnd; node--) if (kind[node] === wanted) return node; return model.result; };
+
+const QUESTIONS = [
+  ["What does a Value keep besides its number?", "What it was made of, and the derivative to each of these: so a gradient can find its way back. Open a number: under “Made of” stand its operands, each with its local derivative.", () => here("logits")[0]],
+  ["What does + pass back to its two operands?", "What arrived, to both, unchanged: if either grows a little, so does the sum. This is a sum; compare its gradient with what flows to its terms.", () => here("embedded")[0]],
+  ["What does × pass back to a factor?", "What arrived, times the other factor. This is a product: the gradient that flows to each side is the other side times what arrived.", () => firstOf(MUL, here("h.0.mlp")[0])],
+  ["Why does backward begin with 1?", "Because the loss grows exactly as fast as itself. This is the loss; its gradient is 1, and all others follow from it.", () => model.result],
+  ["A number is used in three places. What is its gradient?", "The sum of what the three send back: a change goes all ways at once. This number is used many times; the list in the panel sums to its gradient.", () => here("h.0.ln_1")[0]],
+  ["Why is the loss of a model that knows nothing about log of the number of characters?", `Because it gives each of ${vocabulary.length} characters the chance 1/${vocabulary.length}, and −log of that is log ${vocabulary.length} = ${Math.log(vocabulary.length).toFixed(3)}. This is the loss of one position; go to time 0 to see it there.`, () => here("surprise")[0]],
+  ["How can exp not overflow in softmax?", "The largest of the numbers is subtracted first: the greatest exponent is 0. It changes nothing in the shares, and no gradient flows through it. This is an exponential; open what it is made of.", () => here("h.0.head.0.exp")[0]],
+];
+
+function questions() {
+  return section("questions", "13. Seven questions",
+    p("Answer first, for yourself; then look."),
+    h("ol", { class: "questions" }, QUESTIONS.map(([question, answer, node], i) => h("li", {}, h("details", {}, h("summary", {}, question), p(answer),
+      button("Open the number that tells", (event) => { state.opener = event.target; state.trail = []; open(node()); }, { class: "more tells", "data-question": i, "aria-label": `Open the number that tells: ${question}` }))))),
+    h("h3", {}, "From the console"),
+    p("All of it can be done by a program, too: open the console of your browser, and type"),
+    h("pre", {}, CALLS().map(([call, words]) => `${call.padEnd(34)}// ${words}`).join("\n")));
+}
+
+const CALLS = () => [
+  [`microgpt.read("${lines ? "ann" : "the"}")`, "another text, one that the model can read"],
+  ["microgpt.loss", "how surprised it is, in nats per character"],
+  ["microgpt.chances(1)", "of each character to come after position 1"],
+  ["microgpt.value(0)", `of a node; 0 to ${P - 1} are the parameters`],
+  ["microgpt.gradient(0)", "how much the loss grows with it"],
+  ["microgpt.set(0, 1.5)", "change it: what depends on it follows"],
+  ["microgpt.step(0.01)", "one step of Adam on the text that is read"],
+  ["microgpt.go(0)", `to time 0 of ${content.times.length}; the last is the model`],
+  ["microgpt.write({temperature: 0.8})", "a new text; also topK and seed"],
+  [`microgpt.switchOff("${[...parts.keys()].find((name) => name.includes("head"))}")`, "and microgpt.reset() puts all back"],
+];

@@ -1,0 +1,168 @@
+// Train it: steps of Adam in the page, on the text that is read or on texts out of the data.
+
+const RATES = { text: content.training.learning_rate, data: 0.4 * content.training.learning_rate };  // the fewer texts a step has, the noisier is its gradient
+const trainer = { mode: "text", rate: RATES.text, batch: 4, playing: false, losses: [], heldOut: [], drawn: 0, chosen: null, slowest: 0 };
+const { texts, heldOut } = content.training;
+const kinds = lines ? "lines" : "pieces";
+
+function training() {
+  const canLearnFromData = texts.length > 0;
+  return section("training", "9. Train it",
+    p("One step: forward through the text, backward to every gradient, then Adam moves every parameter a little against its gradient. Do it once and watch the numbers; then again; then let it run."),
+    h("fieldset", {}, h("legend", {}, "What it learns from"),
+      mode("text", "this text: it learns it by heart. Its loss goes towards 0, and all else is forgotten; that is called overfitting"),
+      canLearnFromData ? mode("data", `${texts.length} ${kinds} out of its data, ${trainer.batch} a step: what helps on all of them is what they have in common. So few give a noisy gradient, so the steps are smaller than those of the run`)
+        : p(h("span", { class: "note" }, "The text that this model learned from is not there, so it can only learn the text above."))),
+    h("div", { class: "heads" },
+      button("one step", () => { stopPlaying(); takeSteps(1); follow(); }, { id: "one-step" }),
+      button(trainer.playing ? "pause" : "play", togglePlaying, { id: "play" }),
+      button("from random parameters", () => { stopPlaying(); startAtRandom(); follow(); }, { id: "random" }),
+      button("back to the trained model", () => { stopPlaying(); trainer.losses = []; trainer.heldOut = []; act(putAllBack); }, { id: "trained" })),
+    slider("learning rate", { id: "rate", min: -4, max: -1, step: 0.1, value: Math.log10(trainer.rate) }, (value) => { trainer.rate = 10 ** value; }, (value) => (10 ** value).toPrecision(2)),
+    live(() => curveNow()),
+    live(() => lastStep()));
+}
+
+function mode(name, words) {
+  return h("label", { class: "mode" }, h("input", { type: "radio", name: "mode", value: name, id: `mode-${name}`, checked: trainer.mode === name ? "" : null, onchange: () => learnFrom(name) }), " ", words);
+}
+
+function learnFrom(name) {
+  Object.assign(trainer, { mode: name, losses: [], heldOut: [], rate: RATES[name] });
+  renderUnit("training");
+}
+
+function startAtRandom() {
+  trainer.losses = []; trainer.heldOut = []; trainer.drawn = 0;
+  if (content.times.length && content.times[0] === 0) { model.time = 0; goTo(0); } else putParameters(randomParameters(1));
+}
+
+function nextBatch() {  // all texts are drawn, in a random order, before any is drawn again
+  const batch = [];
+  while (batch.length < Math.min(trainer.batch, texts.length)) {
+    const round = Math.floor(trainer.drawn / texts.length);
+    if (trainer.round !== round || !trainer.order) { trainer.round = round; trainer.order = shuffled(texts.length, round + 1); }
+    batch.push(texts[trainer.order[trainer.drawn++ % texts.length]]);
+  }
+  return batch.filter((tokens) => tokens.length - 1 <= totals.length);
+}
+
+function shuffled(n, seed) {
+  const random = generator(seed), order = [...Array(n).keys()];
+  for (let i = n - 1; i > 0; i--) { const j = Math.floor(random() * (i + 1)); [order[i], order[j]] = [order[j], order[i]]; }
+  return order;
+}
+
+function takeSteps(count, until = Infinity) {  // so many, or until the time is over; a step that diverges stops it
+  const words = document.getElementById("refused");
+  words.textContent = "";
+  try {
+    for (let i = 0; i < count && performance.now() < until; i++) {
+      if (!trainer.losses.length) trainer.heldOut = trainer.mode === "data" && heldOut.length ? [[0, lossOfTexts(heldOut.slice(0, 40))]] : [];
+      const loss = trainer.mode === "text" ? data[model.result] : null;
+      if (trainer.mode === "text") trainOnText(trainer.rate);
+      trainer.losses.push(loss ?? trainOnTexts(nextBatch(), trainer.rate));
+      if (trainer.mode === "data" && heldOut.length && trainer.losses.length % 100 === 0) trainer.heldOut.push([trainer.losses.length, lossOfTexts(heldOut.slice(0, 40))]);
+    }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    stopPlaying();
+    words.textContent = error.message;
+  }
+}
+
+const [WORK, SHOW_EVERY] = [24, 160];  // milliseconds: of training without a pause, and between two pictures of it
+
+function togglePlaying() {
+  if (trainer.playing) { stopPlaying(); follow(); return; }
+  trainer.playing = true;
+  paintPlay();
+  let shown = 0;
+  const turn = () => {
+    if (!trainer.playing) return;
+    takeSteps(Infinity, performance.now() + WORK);
+    if (performance.now() - shown > SHOW_EVERY) { follow(); shown = performance.now(); }
+    setTimeout(turn);
+  };
+  turn();
+}
+
+function stopPlaying() {
+  trainer.playing = false;
+  paintPlay();
+}
+
+function paintPlay() {
+  const play = document.getElementById("play");
+  if (play) play.textContent = trainer.playing ? "pause" : "play";
+}
+
+function thinned(points, most = 400) {  // means of neighbours, so that the curve stays light
+  const every = Math.ceil(points.length / most);
+  const found = [];
+  for (let i = 0; i < points.length; i += every) { const some = points.slice(i, i + every); found.push([i, some.reduce((a, b) => a + b, 0) / some.length]); }
+  return found;
+}
+
+function runningMean(points) {  // of a twentieth of them
+  const keep = 1 - 1 / Math.max(1, points.length / 20);
+  let total = 0, weight = 0;
+  return points.map(([x, y]) => { total = keep * total + y; weight = keep * weight + 1; return [x, total / weight]; });
+}
+
+function curveNow() {
+  if (!trainer.losses.length) return h("p", { class: "note" }, "No step was taken yet.");
+  const points = thinned(trainer.losses), last = points[points.length - 1][1], n = trainer.losses.length;
+  const pairs = content.training.pairs;
+  const levels = [{ y: Math.log(vocabulary.length), words: `log ${vocabulary.length} = ${Math.log(vocabulary.length).toFixed(2)}: blind guessing` }];
+  if (pairs) levels.push({ y: pairs, words: `${pairs.toFixed(2)}: counting pairs` });
+  const validation = trainer.heldOut[trainer.heldOut.length - 1];
+  const words = `The loss of each step (blue) over ${n.toLocaleString("en")} step${n === 1 ? "" : "s"}, now ${last.toFixed(3)}; the thick line is its running mean${validation ? `; on ${Math.min(40, heldOut.length)} held-out ${kinds} (orange) ${validation[1].toFixed(3)}` : ""}.`;
+  return h("figure", { style: { margin: "0" } },
+    chart(words, [{ points, color: "rgb(var(--minus))", width: 1, opacity: 0.4 }, { points: runningMean(points), color: "rgb(var(--minus))", width: 2.5 }, { points: trainer.heldOut, color: "rgb(var(--plus))", width: 2.5, dots: trainer.heldOut.length < 30 }], { levels, end: Math.max(1, n - 1), height: 220 }),
+    h("figcaption", { class: "note", id: "curve-words", "data-steps": n, "data-loss": last, "data-held-out": validation?.[1] }, words),
+    h("h3", {}, "What it writes now"), fiveSamples());
+}
+
+function fiveSamples() {
+  return h("ul", { class: "samples five" }, [1, 2, 3, 4, 5].map((seed) => h("li", { dir: "auto" }, textWritten(written({ seed })) || "(nothing)")));
+}
+
+function lastStep() {  // what Adam did, and how to one of the parameters
+  if (!moments.steps) return h("div", {}, source("adam", "Adam, from adam.py"));
+  const moved = new Float64Array(P);
+  for (let i = 0; i < P; i++) moved[i] = data[i] - moments.from[i];
+  return h("div", {},
+    h("h3", {}, "The last step"),
+    p(`It was Adam's step ${moments.steps}. The gradient of all parameters together has the length ${precise(moments.norm)}${content.training.grad_clip && moments.norm > content.training.grad_clip ? `, which was cut to ${content.training.grad_clip}` : ""}. So far each tensor moved:`),
+    bars(tensorRows(moved)),
+    h("h3", {}, "The rule, and one parameter through it"),
+    source("adam", "Adam, from adam.py"),
+    p("Open any parameter to see this for it. Here for ", opener(parameterShown(), nameOf(parameterShown())), ":"),
+    adamOf(parameterShown()));
+}
+
+function parameterShown() {  // the one that is open, or the one with the greatest gradient
+  const target = state.trail[state.trail.length - 1];
+  if (typeof target === "number" && target < P) return target;
+  let most = 0;
+  for (let i = 1; i < P; i++) if (Math.abs(moments.gradient[i]) > Math.abs(moments.gradient[most])) most = i;
+  return most;
+}
+
+function adamOf(node) {
+  const { m, v, steps, lastRate, gradient: gradients, from } = moments;
+  const mHat = m[node] / (1 - BETA1 ** steps), vHat = v[node] / (1 - BETA2 ** steps);
+  const step = lastRate * (mHat / (Math.sqrt(vHat) + EPSILON) + decay[node] * from[node]);
+  const row = (name, words, value) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, name)), h("td", {}, words), h("td", { class: "number" }, precise(value)));
+  return h("div", { class: "scroll" }, h("table", { class: "adam" }, h("tbody", {},
+    row("gradient", "of the loss to it", gradients[node]),
+    row("m", "the running mean of the gradient", m[node]), row("v", "the running mean of its square", v[node]),
+    row("m_hat", `m / (1 − ${BETA1}^${steps})`, mHat), row("v_hat", `v / (1 − ${BETA2}^${steps})`, vHat),
+    row("parameter", "before", from[node]), row("", `− ${precise(lastRate)} × (${precise(mHat)} / ${precise(Math.sqrt(vHat))}${decay[node] ? ` + ${precise(decay[node])} × ${precise(from[node])}` : ""})`, -step),
+    row("parameter", "after", from[node] - step))));
+}
+
+function lastStepOf(node) {  // for the panel
+  return moments.steps ? h("div", {}, h("h4", {}, "What the last step did to it"), adamOf(node)) : null;
+}

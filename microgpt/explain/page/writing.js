@@ -1,0 +1,54 @@
+// Let it write: the chances, the draw, the next character; each moment of it can be looked at again.
+
+const pen = { temperature: 1, topK: vocabulary.length, seed: 1, shown: 1, chosen: 0 };
+
+const writtenNow = () => written({ temperature: pen.temperature, topK: pen.topK < vocabulary.length ? pen.topK : null, seed: pen.seed });
+
+function writing() {
+  const again = (change) => { change(); follow(); };
+  return section("writing", "8. Let it write",
+    p("To write, the model is asked what comes next, one character is drawn, and with it the model is asked again. The draw is by chance: all chances together are a line from 0 to 1, each character has a share of it, and a random number points somewhere. That is why the likeliest is not always taken, and why no two texts need be the same."),
+    h("div", { class: "heads" },
+      button("next character", () => again(() => { pen.shown = Math.min(pen.shown + 1, writtenNow().length); pen.chosen = pen.shown - 1; }), { id: "write-next" }),
+      button("all of it", () => again(() => { pen.shown = writtenNow().length; pen.chosen = Math.min(pen.chosen, pen.shown - 1); }), { id: "write-all" }),
+      button("another", () => again(() => { pen.seed += 1; pen.shown = writtenNow().length; pen.chosen = 0; }), { id: "write-another" }),
+      button("from the beginning", () => again(() => { pen.shown = 1; pen.chosen = 0; }))),
+    slider("temperature", { id: "write-temperature", min: 0, max: 3, step: 0.05, value: pen.temperature }, (value) => again(() => { pen.temperature = value; }), (value) => value === 0 ? "0: always the likeliest" : value.toFixed(2)),
+    slider("among the likeliest", { id: "write-top-k", min: 1, max: vocabulary.length, step: 1, value: pen.topK }, (value) => again(() => { pen.topK = value; }), (value) => value === vocabulary.length ? `all ${value}` : String(value)),
+    live(() => moment()));
+}
+
+function moment() {
+  const found = writtenNow(), shown = Math.min(pen.shown, found.length), chosen = Math.min(pen.chosen, shown - 1), one = found[chosen];
+  const characters = found.slice(0, shown).map(({ token }, i) => h("button", { type: "button", class: "char wrote", "aria-pressed": String(i === chosen), "aria-label": `${quoted(token)}, character ${i + 1} that was drawn`, onclick: () => { pen.chosen = i; follow(); } }, char(token)));
+  const likeliest = one.chances.indexOf(Math.max(...one.chances));
+  const start = one.chances.slice(0, one.token).reduce((a, b) => a + b, 0), end = start + one.chances[one.token];
+  const order = one.logits.map((_, id) => id).sort((a, b) => one.chances[b] - one.chances[a] || a - b).filter((id) => one.chances[id] > 0);
+  const upTo = found.slice(0, chosen).map(({ token }) => token), whole = found.slice(0, shown).map(({ token }) => token).filter((id) => !lines || vocabulary[id] !== "\n");
+  const why = one.token === likeliest ? "This time it is the likeliest." : `The likeliest would have been ${quoted(likeliest)} with ${percent(one.chances[likeliest])}; it is taken about so often, and not more.`;
+  return h("div", {},
+    h("h3", {}, "What it wrote"), h("p", { id: "written", class: "writes", "data-text": textWritten(found) }, characters),
+    h("h3", {}, `The draw of character ${chosen + 1}`),
+    p("It has read ", h("bdi", { class: "char" }, upTo.length ? (lines ? "⏎" : "") + upTo.map(char).join("") : "only ⏎"), "."),
+    theDraw(one),
+    p(`The random number is ${one.random.toFixed(4)}. The share of ${quoted(one.token)} goes from ${start.toFixed(4)} to ${end.toFixed(4)}: so ${quoted(one.token)} is written. ${why}`),
+    bars(order.slice(0, 8).map((id) => ({ name: `${char(id)}${id === one.token ? "  ← drawn" : ""}`, size: one.chances[id], text: percent(one.chances[id], 2) }))),
+    order.length > 8 ? p(h("span", { class: "note" }, `and ${order.length - 8} less likely ones`)) : null,
+    whole.length >= least && whole.length <= most() ? button("Read this text in all sections", () => { act(() => readTokens(encoded(textOf(whole))), true); choose(chosen); }, { id: "read-written" }) : null);
+}
+
+function theDraw({ chances: shares, random, token }) {  // the line from 0 to 1, cut into shares
+  const [width, height] = [720, 64];
+  let at = 0;
+  const segments = shares.map((share, id) => {
+    const x = at * width, w = share * width;
+    at += share;
+    return w < 0.2 ? null : [
+      svg("rect", { x, y: 18, width: Math.max(0, w - 1), height: 26, class: id === token ? "share drawn" : "share" }),
+      w > 14 ? svg("text", { x: x + w / 2, y: 36, "text-anchor": "middle", class: id === token ? "of drawn" : "of" }, char(id)) : null];
+  });
+  const x = random * width;
+  return svg("svg", { class: "draw", viewBox: `-4 0 ${width + 8} ${height}`, role: "img", "aria-label": `A line from 0 to 1, cut into the chances of the characters; the random number ${random.toFixed(4)} points into the share of ${quoted(token)}` },
+    segments, svg("path", { d: `M${x} 18 l-6 -12 h12 z`, class: "pointer" }), svg("line", { x1: x, x2: x, y1: 18, y2: 46, class: "pointer" }),
+    svg("text", { x: 0, y: 60 }, "0"), svg("text", { x: width, y: 60, "text-anchor": "end" }, "1"));
+}

@@ -14,6 +14,7 @@ from threading import RLock, Thread
 from typing import Any, ClassVar
 
 TINY = 60e-6  # seconds of work that are over before another thread has woken up
+ALONE, TOGETHER = 2, 4  # the first calls, in which each way is tried
 AGAIN = 64  # calls after which the slower way is tried again
 
 
@@ -88,15 +89,13 @@ class Team:
     def choose(self, most: int) -> int:
         """How many threads to take, of 1 or `most`."""
         self.calls += 1
-        if most == 1 or 1 not in self.seconds or self.calls == 2:
+        if most == 1 or self.calls <= ALONE or self.seconds.get(1, 0.0) < TINY:
             return 1
-        alone, together = self.seconds[1], self.seconds.get(most)
-        if alone < TINY:
-            return 1
-        if together is None:
+        if self.calls <= ALONE + TOGETHER:
             return most
-        faster, slower = (1, most) if alone <= together else (most, 1)
-        return slower if self.calls % AGAIN == 0 else faster
+        faster, slower = (1, most) if self.seconds[1] <= self.seconds.get(most, 0.0) else (most, 1)
+        again = self.calls % AGAIN < 2 or self.calls in (16, 17, 32, 33)  # twice: the first finds its memory cold
+        return slower if again else faster
 
     @staticmethod
     def together(run_part: Callable[[int, int], None], parts: int, threads: int) -> None:

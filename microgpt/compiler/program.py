@@ -95,7 +95,10 @@ class Program:
             def run_part(part: int, slot: int) -> None:
                 plan.run(slot, p, gradients[part], integers, floats, batch, borders[part], borders[part + 1], results)
 
-            plan.team.run(run_part, parts, threads)
+            if parts == 1:
+                run_part(0, 0)
+            else:
+                plan.team.run(run_part, parts, threads)
         if with_gradient:
             for own in gradients[1:]:  # in this order, whoever computed them
                 gradients[0] += own
@@ -154,6 +157,7 @@ class Plan:
             "output_count": len(self.outputs), "fill": int(with_gradient),
         }  # fmt: skip
         self.frame = [known.get(field, 0) for field in emit.FRAME]
+        self.frames: list[Any] = []
         self.places = {field: i for i, field in enumerate(emit.FRAME)}
 
     def run(
@@ -171,14 +175,15 @@ class Plan:
         """Run some blocks of a batch, in the storage of one thread."""
         storage = Storage.of(self.dtype, slot)
         x, i = storage.for_plan(self)
-        frame = self.frame.copy()
-        at = self.places
+        while len(self.frames) <= slot:  # each thread has one of its own
+            self.frames.append((ctypes.c_int64 * len(self.frame))(*self.frame))
+        frame, at = self.frames[slot], self.places
         frame[at["x"]], frame[at["i"]] = x, i
         frame[at["p"]], frame[at["g"]] = address(p), address(gradient)
         frame[at["inputs"]], frame[at["integers"]] = address(floats), address(integers)
         frame[at["batch"]], frame[at["first_block"]], frame[at["end_block"]] = batch, first_block, end_block
         frame[at["results"]], frame[at["width"]] = address(results), results.shape[1]
-        self.driver((ctypes.c_int64 * len(frame))(*frame))
+        self.driver(frame)
 
 
 def address(array: np.ndarray) -> int:
@@ -239,7 +244,7 @@ def lanes_for(batch: int, size: int) -> int:
 
     So many that few places stay empty, that two threads have something to do, and that a block fits into the cache.
     """
-    for most, lanes in ((4, 4), (8, 8), (12, 12), (16, 8), (32, 16)):
+    for most, lanes in ((1, 1), (4, 4), (8, 8), (12, 12), (16, 8), (32, 16)):
         if batch <= most:
             return lanes
     return 32 if 32 * size <= CACHE else 16

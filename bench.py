@@ -59,11 +59,12 @@ MODELS = {
     "32x1x8": (32, 1, 8),
     "64x1x8": (64, 1, 8),
     "64x4x16": (64, 4, 16),
+    "64x4x64": (64, 4, 64),
     "128x4x64": (128, 4, 64),
 }
 REST = 0.05  # seconds after which the threads of a library that is done have stopped looking for more
 BATCH = 64  # samples a step, where nothing else is said
-TINY, LARGE = "16x1x8", "128x4x64"
+TINY, PROSE, LARGE = "16x1x8", "64x4x64", "128x4x64"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,13 @@ class Row:
 
 
 ROWS = [
-    *(Row(model, BATCH, threads) for model in MODELS if model != LARGE for threads in dict.fromkeys((1, CORES))),
+    *(
+        Row(model, BATCH, threads)
+        for model in MODELS
+        if model not in (PROSE, LARGE)
+        for threads in dict.fromkeys((1, CORES))
+    ),
+    Row(PROSE, 32, CORES, "ms/step"),
     Row(LARGE, 12, 1, "ms/step"),
     Row(TINY, 1, 1),
 ]

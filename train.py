@@ -1,6 +1,7 @@
 """Train a character-level GPT on a text file: python train.py --help"""
 
 import hashlib
+import os
 import shlex
 import time
 from dataclasses import asdict, dataclass, replace
@@ -82,7 +83,11 @@ class Settings:
     skip_check: bool = option(False, "do not compare the two engines on this model before training")
     listing: bool = option(False, "print the array instructions that the compiler makes of this model, and stop")
     seed: int = option(0, "of all that is random: the same seed gives the same run")
-    engine: str = option("compiled", "what computes losses and gradients: fast, or to be understood", ENGINES)
+    engine: str = option("compiled", "what computes losses and gradients: fast, to be understood, or PyTorch", ENGINES)
+    device: str | None = option(
+        None, "where --engine torch computes (default: a GPU, if there is one)", ("cpu", "cuda", "mps")
+    )
+    torch_compile: bool = option(False, "let PyTorch compile the engine torch, which takes minutes")
     threads: int | None = option(None, "threads to compute on; they do not change the result (default: one a core)")
 
     def __post_init__(self) -> None:
@@ -96,6 +101,9 @@ class Settings:
             value = getattr(self, name)
             require(name, value, 0 <= value < inf, "0 or a positive number")
         require("learning_rate", self.learning_rate, 0 < self.learning_rate < inf, "a positive number")
+        for name in ("device", "torch_compile"):
+            value = getattr(self, name)
+            require(name, value, not value or self.engine == "torch", "none without --engine torch")
         for name in ("eval_interval", "threads"):
             value = getattr(self, name)
             require(name, value, value is None or value >= 1, "a positive integer")
@@ -122,7 +130,8 @@ def begin(given: dict[str, Any]) -> tuple[Start, Path | None]:
 
 def main() -> int:
     given = parse_given(Settings, "Train a character-level GPT on a text file.")
-    start, directory = begin(given)
+    processes = processes_for(given)
+    start, directory = begin(given) if processes is None else processes.shared(partial(begin, given))
     settings, corpus, config, parameters = start.settings, start.corpus, start.config, start.parameters
     gpt_loss = partial(loss, config=config)
     if settings.listing:
@@ -131,8 +140,17 @@ def main() -> int:
         usual = sorted(corpus.training, key=len)[len(corpus.training) // 2]
         print(listing(gpt_loss, parameters, *padded([usual[: config.n_positions + 1]])))
         return 0
-    if settings.engine == "compiled" and not settings.skip_check:
-        print(compare_engines(gpt_loss, parameters, corpus.training[0][: config.n_positions + 1]))
+    if settings.engine == "torch":
+        from microgpt.torch_training import join
+
+        processes = processes or join(settings.device)
+        processes.check(settings)
+        if not processes.first:
+            return follow(start, gpt_loss, processes)
+        print(f"computing with {processes.described()}")
+    if settings.engine != "scalar" and not settings.skip_check:
+        some = corpus.training[0][: config.n_positions + 1]
+        print(compare_engines(gpt_loss, parameters, some, settings.engine, processes and processes.exact))
 
     # What the run is, and the directory that holds it.
     data = {None: "data/names.txt", STANDARD_INPUT: "standard input"}.get(settings.data, settings.data)
@@ -150,7 +168,6 @@ def main() -> int:
     if start.checkpoint is not None and directory is not None:
         origin = replace(origin, data=start.checkpoint.origin.data, started=start.checkpoint.origin.started)
         tell_resumption(start, directory)
-        state = OptimizerState(start.checkpoint.step, start.checkpoint.adam_m, start.checkpoint.adam_v)
     else:
         wanted = Path(settings.out or Path("runs") / Path("stdin" if settings.data == STANDARD_INPUT else data).stem)
         directory, start.lock = create_run_directory(wanted)
@@ -158,21 +175,19 @@ def main() -> int:
         if settings.init_from:
             print(f"beginning with the weights in {settings.init_from}; what Adam remembers starts afresh")
         print(f"writing to {directory}" + (f" ({wanted} exists)" if directory != wanted else ""))
-        state = OptimizerState(0, np.zeros_like(flatten(parameters)), np.zeros_like(flatten(parameters)))
+    state = state_of(start)
     run = Run(directory, config, corpus.vocabulary, corpus.documents, parameters, start.text, start.checkpoint)
 
     # The loop: a step, and now and then a look at the held-out text and at what the model writes.
     s = settings
-    schedule = Schedule(s.steps, s.learning_rate, s.warmup, s.weight_decay, s.grad_clip)
-    drawn = corpus.batches(config.n_positions, s.batch_size, s.seed, state.m.dtype, s.pool_size, state.step)
-    loss_and_gradients = value_and_grad(gpt_loss, s.engine, s.threads)
-    updates = train(loss_and_gradients, parameters, drawn, schedule, adam_update(s.engine), state)
-    evaluated_loss = evaluate(gpt_loss, s.engine, s.threads)
+    updates, loss_and_gradients, fetch = training(start, gpt_loss, state, processes)
+    evaluated_loss = evaluate(gpt_loss, s.engine, s.threads, processes and processes.device)
     interval = validation_interval(s)
     bar = tqdm(total=s.steps, initial=state.step, unit="step", dynamic_ncols=True, disable=None)
     told = False  # what the compiler made of the model
 
     def validated() -> Validated:
+        fetch()
         found = mean_loss(evaluated_loss, parameters, corpus.part, state.step)
         samples = written(run, s)
         shown = "  ".join(" ".join(text.split())[:40] or "(nothing)" for text in samples)
@@ -195,10 +210,13 @@ def main() -> int:
                 recorder.record(update, validated() if planned else None)
                 bar.set_postfix_str(f"loss={update.loss:.3f}, validation={recorder.best.loss:.3f}", refresh=False)
                 bar.update()
+                if processes is not None:
+                    ctrl_c.requested = updates.agreed_to_stop(ctrl_c.requested)
                 if ctrl_c.requested:
                     recorder.save(unplanned=None if planned else validated())
                     break
                 if planned or time.monotonic() - recorder.saved > SAVE_EVERY:
+                    fetch()
                     recorder.save()
             if state.step == s.steps and len(corpus.part) < len(corpus.validation):
                 best = views(recorder.best.parameters, parameter_shapes(config))
@@ -216,6 +234,8 @@ def main() -> int:
 
     seconds = recorder.seconds
     draw(directory, corpus, state.step)
+    if processes is not None:
+        processes.leave()
     interrupted = ctrl_c.requested and state.step < s.steps
     ending = "interrupted after" if interrupted else "learned in"
     kept = load_checkpoint(directory).model
@@ -253,6 +273,52 @@ def tell_text(corpus: Corpus, config: GPTConfig, settings: Settings) -> None:
         )
     chosen = " ".join(f"--{name.replace('_', '-')} {getattr(settings, name)}" for name in SUITED)
     print(f"settings for {'lines' if corpus.documents == 'lines' else 'prose'}: {chosen}")
+
+
+def state_of(start: Start) -> OptimizerState:
+    """What the optimizer remembers: that of the checkpoint, or nothing yet."""
+    if start.checkpoint is not None:
+        return OptimizerState(start.checkpoint.step, start.checkpoint.adam_m, start.checkpoint.adam_v)
+    return OptimizerState(0, np.zeros_like(flatten(start.parameters)), np.zeros_like(flatten(start.parameters)))
+
+
+def training(start: Start, gpt_loss: Any, state: OptimizerState, processes: Any) -> tuple[Any, Any, Any]:
+    """The steps to take; what computes losses and gradients; and what brings their results here from a device."""
+    s = start.settings
+    schedule = Schedule(s.steps, s.learning_rate, s.warmup, s.weight_decay, s.grad_clip)
+    n_positions = start.config.n_positions
+    drawn = start.corpus.batches(n_positions, s.batch_size, s.seed, state.m.dtype, s.pool_size, state.step)
+    if s.engine == "torch":
+        from microgpt.torch_training import DeviceTraining
+
+        updates = DeviceTraining(gpt_loss, start.parameters, drawn, schedule, state, processes, s.torch_compile)
+        return updates, None, updates.fetch
+    loss_and_gradients = value_and_grad(gpt_loss, s.engine, s.threads)
+    updates = train(loss_and_gradients, start.parameters, drawn, schedule, adam_update(s.engine), state)
+    return updates, loss_and_gradients, lambda: None
+
+
+def processes_for(given: dict[str, Any]) -> Any:
+    """The processes that torchrun started to train together, if it did."""
+    count = os.environ.get("WORLD_SIZE", "1")
+    if count == "1":
+        return None
+    if given.get("engine") != "torch" and "resume" not in given:
+        raise InputError(f"torchrun started {count} processes, which only --engine torch lets train together")
+    from microgpt.torch_training import join
+
+    return join(given.get("device"))
+
+
+def follow(start: Start, gpt_loss: Any, processes: Any) -> int:
+    """Take the steps along with the first of several processes, which writes them down."""
+    state = state_of(start)
+    updates, _, _ = training(start, gpt_loss, state, processes)
+    with interruption() as ctrl_c:
+        for _ in updates:
+            updates.agreed_to_stop(ctrl_c.requested)
+        processes.leave()
+    return INTERRUPTED if state.step < start.settings.steps else 0
 
 
 def tell_resumption(start: Start, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""Do the two engines agree? Asked of every model before it is trained, and answered with numbers."""
+"""Do two engines agree? Asked of every model before it is trained, and answered with numbers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,11 +17,17 @@ STEP, SLOPE_TOLERANCE = 1e-5, 1e-6  # of a difference quotient
 
 
 class DisagreementError(ArithmeticError):
-    """The compiled engine computes something else than the scalar one: a fault of the program."""
+    """An engine computes something else than the scalar one: a fault of the program."""
 
 
-def compare_engines(loss: Callable[..., Any], parameters: Arrays, sequence: list[int]) -> str:
-    """Compute loss and gradients of a sequence with both engines in float64, and say how far they are apart.
+def compare_engines(
+    loss: Callable[..., Any],
+    parameters: Arrays,
+    sequence: list[int],
+    engine: str = "compiled",
+    device: str | None = None,
+) -> str:
+    """Compute loss and gradients of a sequence with an engine and the scalar one in float64: how far are they apart?
 
     The sequence is cut so that it takes about 100,000 scalar operations. Raises DisagreementError if the losses differ
     by more than 1e-12 of theirs, or a gradient by more than 1e-10 of the largest in its tensor. Of a model so large
@@ -29,7 +35,7 @@ def compare_engines(loss: Callable[..., Any], parameters: Arrays, sequence: list
     a random direction: the gradient must promise that to 1e-6.
     """
     exact = {name: array.astype(np.float64) for name, array in parameters.items()}
-    compiled, scalar = value_and_grad(loss, "compiled", threads=1), value_and_grad(loss, "scalar")
+    compiled, scalar = value_and_grad(loss, engine, threads=1, device=device), value_and_grad(loss, "scalar")
 
     def operations(length: int) -> int:
         compiled(exact, *padded([sequence[: length + 1]], np.float64))
@@ -41,7 +47,7 @@ def compare_engines(loss: Callable[..., Any], parameters: Arrays, sequence: list
     count = one if length == 1 else operations(length)
     batch = padded([sequence[: length + 1]], np.float64)
     if count > MANY_OPERATIONS:
-        return compare_slopes(loss, exact, batch, compiled, count)
+        return compare_slopes(loss, exact, batch, compiled, count, engine)
     with divergence_named("in this model", "numbers are not finite"):
         (found_loss, found), (true_loss, true) = compiled(exact, *batch), scalar(exact, *batch)
     loss_error = abs(found_loss - true_loss) / max(1.0, abs(true_loss))
@@ -55,11 +61,11 @@ def compare_engines(loss: Callable[..., Any], parameters: Arrays, sequence: list
     )
     if not loss_error <= LOSS_TOLERANCE or not errors[worst] <= GRADIENT_TOLERANCE:
         raise DisagreementError(f"the engines do not agree, most of all in {worst}: {report}; use --engine scalar")
-    return f"the compiled engine agrees with the scalar one: {report}"
+    return f"the {engine} engine agrees with the scalar one: {report}"
 
 
 def compare_slopes(
-    loss: Callable[..., Any], exact: Arrays, batch: Any, compiled: Callable[..., Any], count: int
+    loss: Callable[..., Any], exact: Arrays, batch: Any, compiled: Callable[..., Any], count: int, engine: str
 ) -> str:
     """Compare the losses, and the slope along a random direction with a difference quotient of the scalar engine."""
     scalar_loss = evaluate(loss, "scalar")
@@ -78,4 +84,4 @@ def compare_slopes(
     report = f"loss {loss_error:.0e}, slope {slope_error:.0e} apart on {count:,} scalar operations in float64"
     if not loss_error <= LOSS_TOLERANCE or not slope_error <= SLOPE_TOLERANCE:
         raise DisagreementError(f"the engines do not agree: {report}; use --engine scalar")
-    return f"the compiled engine agrees with the scalar one: {report}"
+    return f"the {engine} engine agrees with the scalar one: {report}"

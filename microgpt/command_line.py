@@ -75,7 +75,7 @@ def settings_again(settings: type[T], saved: dict[str, Any], given: dict[str, An
             raise InputError(f"the run has a setting {name!r:.80} that this version of microgpt does not know")
         choices = entries[name].metadata["choices"]
         if type(value) not in (kind_of(entries[name]), type(entries[name].default)) or (
-            choices and value not in choices
+            choices and value not in choices and value != entries[name].default
         ):
             raise InputError(f"the run's setting {name} is {value!r:.80}, which is none that it can have")
     return settings(**(saved | given))

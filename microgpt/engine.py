@@ -22,11 +22,15 @@ from microgpt.errors import InputError
 from microgpt.training import adam_in_chunks
 from microgpt.value import Value
 
-ENGINES = ("compiled", "scalar")
+ENGINES = ("compiled", "scalar", "torch")
 
 
 def value_and_grad(
-    loss: Callable[..., Any], engine: str = "compiled", threads: int | None = None
+    loss: Callable[..., Any],
+    engine: str = "compiled",
+    threads: int | None = None,
+    device: str | None = None,
+    torch_compile: bool = False,
 ) -> Callable[..., tuple[float, Any]]:
     """Turn the loss of one example into a function of (params, *arrays) that returns (mean loss, gradients).
 
@@ -37,8 +41,15 @@ def value_and_grad(
     it once for each shape of example and runs it as array instructions, on `threads` threads (None: one a core): to
     be fast. The results do not depend on the number of threads. What a recorded function reads besides its arguments
     (a global, a closed-over setting, a random number) stays as it was when it was recorded, as long as it lives.
+
+    The engine "torch" runs the same instructions on PyTorch, on the `device` "cpu", "cuda" or "mps" (None: a GPU if
+    there is one), as they stand or, with `torch_compile`, compiled once more by PyTorch, which takes minutes.
     """
     check_engine(engine)
+    if engine == "torch":
+        from microgpt import on_torch  # only now, because PyTorch is an extra
+
+        return on_torch.value_and_grad(loss, threads, device, torch_compile)
     if engine == "compiled":
         from microgpt.compiler import front  # only now, because this imports LLVM
 
@@ -65,13 +76,23 @@ def value_and_grad(
     return mean_loss_and_gradients
 
 
-def evaluate(function: Callable[..., Any], engine: str = "compiled", threads: int | None = None) -> Callable[..., Any]:
+def evaluate(
+    function: Callable[..., Any],
+    engine: str = "compiled",
+    threads: int | None = None,
+    device: str | None = None,
+    torch_compile: bool = False,
+) -> Callable[..., Any]:
     """Turn a function of one example into a function of (params, *arrays) that returns its results as arrays.
 
     It takes the same arguments as `value_and_grad`. Where the function returns a scalar the result is an array
     [batch], where it returns (nested) lists of scalars, an array [batch, ...]; tuples and dicts keep their form.
     """
     check_engine(engine)
+    if engine == "torch":
+        from microgpt import on_torch
+
+        return on_torch.evaluate(function, threads, device, torch_compile)
     if engine == "compiled":
         from microgpt.compiler import front
 

@@ -23,7 +23,10 @@ from microgpt.run_directory import kept_text, load_run, resume_run
 from microgpt.text import BOUNDARY, Corpus, decode_text, kind_of_documents, make_corpus, read_text
 
 # What a resumed run may be told anew. All else would make it another run than the one that was begun.
-MAY_CHANGE = ("steps", "learning_rate", "warmup", "weight_decay", "grad_clip", "eval_interval", "engine", "threads")
+MAY_CHANGE = (
+    "steps", "learning_rate", "warmup", "weight_decay", "grad_clip", "eval_interval", "engine", "threads", "device",
+    "torch_compile",
+)  # fmt: skip
 STANDARD_INPUT = "-"
 
 
@@ -39,6 +42,10 @@ class Start:
     checkpoint: Checkpoint | None = None  # to go on from
     rows: list[list[str]] = field(default_factory=list)  # of metrics.csv so far
     lock: FileLock | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What other processes get of it: the lock stays with the one that holds it."""
+        return self.__dict__ | {"lock": None}
 
 
 def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: Path) -> Start:

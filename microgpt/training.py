@@ -90,10 +90,7 @@ def train(
     """
     shapes = {name: array.shape for name, array in parameters.items()}
     vector = flatten(parameters)
-    decay = np.zeros_like(vector)
-    for array in views(decay, shapes).values():
-        if array.ndim > 1:
-            array[...] = min(schedule.weight_decay, float(np.finfo(array.dtype).max))
+    decay = decay_of(vector, shapes, schedule)
     parameters.update(views(vector, shapes))
     state = state or OptimizerState(0, np.zeros_like(vector), np.zeros_like(vector))
     for step, batch in zip(range(state.step + 1, schedule.steps + 1), batches, strict=False):
@@ -109,6 +106,15 @@ def train(
         update(vector, gradient, state.m, state.v, step, rate, decay)
         state.step = step
         yield Update(step, loss, rate, norm)
+
+
+def decay_of(vector: np.ndarray, shapes: dict[str, tuple[int, ...]], schedule: Schedule) -> np.ndarray:
+    """The weight decay of each parameter in a flat vector: that of the schedule for those in matrices, else 0."""
+    decay = np.zeros_like(vector)
+    for array in views(decay, shapes).values():
+        if array.ndim > 1:
+            array[...] = min(schedule.weight_decay, float(np.finfo(array.dtype).max))
+    return decay
 
 
 def mean_loss(

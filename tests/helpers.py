@@ -76,10 +76,10 @@ def leaves(tree: Any) -> list[Any]:
     return found
 
 
-def assert_equal_engines(function: Any, params: Any, *arguments: Any, **options: Any) -> None:
+def assert_equal_engines(function: Any, params: Any, *arguments: Any, engine: str = "compiled", **options: Any) -> None:
     """The same loss, and gradients of the same nesting, shapes, types and numbers."""
     expected, expected_gradients = value_and_grad(function, "scalar")(params, *arguments)
-    found, gradients = value_and_grad(function, "compiled", **options)(params, *arguments)
+    found, gradients = value_and_grad(function, engine, **options)(params, *arguments)
     assert abs(found - expected) <= 1e-12 * max(1.0, abs(expected))
     pairs = []
     map_arrays(lambda a, b: pairs.append((np.asarray(a), np.asarray(b))), expected_gradients, gradients)

@@ -33,7 +33,7 @@ def test_the_engines_are_found_to_agree():
 def test_engines_that_do_not_agree_are_found_out(monkeypatch):
     right = agreement.value_and_grad
 
-    def wrong(function, engine, threads=None):
+    def wrong(function, engine, threads=None, device=None):
         step = right(function, engine, threads)
 
         def slightly_wrong(params, *batch):
@@ -69,7 +69,7 @@ def test_a_large_model_is_compared_by_its_loss_and_a_slope():
 def test_a_large_model_whose_gradient_is_wrong_is_found_out(monkeypatch):
     right = agreement.value_and_grad
 
-    def wrong(function, engine, threads=None):
+    def wrong(function, engine, threads=None, device=None):
         step = right(function, engine, threads)
 
         def slightly_wrong(params, *batch):

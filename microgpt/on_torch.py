@@ -1,0 +1,138 @@
+"""The engine "torch": the loop nests that the compiler finds, as tensors on whatever PyTorch runs on."""
+
+from collections.abc import Callable
+from math import inf, nan
+from typing import Any
+
+import numpy as np
+
+from microgpt.compiler.front import INTEGER, Compiled, Parameters, check_integers, examples_in_rows, in_form
+from microgpt.compiler.program import Program
+from microgpt.compiler.torch_code import code_of
+from microgpt.engine import checked_arguments
+from microgpt.errors import InputError
+
+try:
+    import torch
+except ImportError:
+    raise InputError("the engine 'torch' needs PyTorch: pip install -e '.[torch]'") from None
+
+DEVICES = ("cpu", "cuda", "mps")
+
+
+def chosen_device(name: str | None = None) -> torch.device:
+    """The device of this name, or the fastest there is: CUDA, then Apple's MPS, then the CPU.
+
+    Raises InputError if there is no such device.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name is None:
+        return torch.device(next(kind for kind, found in there.items() if found))
+    kind = name.partition(":")[0]
+    if kind not in there:
+        raise InputError(f"the device is {name!r:.80}: expected one of {', '.join(DEVICES)}")
+    if not there[kind]:
+        raise InputError(f"the device is {name}, which PyTorch does not find here: expected one of "
+                         + ", ".join(k for k in DEVICES if there[k]))  # fmt: skip
+    return torch.device(name)
+
+
+class OnTorch(Compiled):
+    """A function of one example as a function on tensors, for each shape of example that it has met."""
+
+    def __init__(
+        self, function: Callable[..., Any], device: str | None, torch_compile: bool, threads: int | None = None
+    ):
+        super().__init__(function, threads)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.device = chosen_device(device)
+        self.torch_compile = torch_compile
+
+    def tensor(self, numbers: np.ndarray) -> torch.Tensor:
+        if self.device.type == "mps" and numbers.dtype == np.float64:
+            raise InputError("the device mps has no float64: give float32 parameters, or another device")
+        return torch.from_numpy(numbers).to(self.device)
+
+    def code(self, program: Program, shapes: list[tuple[int, ...]], dtype: Any, with_gradient: bool) -> Any:
+        """The function of a program: of the parameters, the examples and their shares in the mean."""
+        key = ("torch", str(self.device), dtype, with_gradient, self.torch_compile)
+        if key not in program.plans:
+            code = code_of(program, shapes, with_gradient)
+            names = {"torch": torch, "NAN": nan, "INFINITY": inf, "LARGEST": torch.finfo(dtype).max}
+            exec(compile(code.text, "<a program on torch>", "exec"), names)
+            run: Any = names["run"]
+            if self.torch_compile:
+                run = torch.compile(run)
+            constants = [
+                torch.from_numpy(array).to(self.device, dtype if array.dtype.kind == "f" else None)
+                for array in code.constants
+            ]
+            program.plans[key] = (run, constants)  # type: ignore[assignment]
+        return program.plans[key]
+
+    def on_device(
+        self, params: Any, p: torch.Tensor, arguments: tuple[Any, ...], with_gradient: bool,
+        whole_batch: int | None = None,
+    ) -> tuple[Program, torch.Tensor, torch.Tensor | None]:  # fmt: skip
+        """The results [outputs, batch] and the gradient of the mean of the first one, flat as `p`: on the device.
+
+        Args:
+            params: the parameters as they are nested; their numbers are not read.
+            p: their numbers, flat, on the device.
+            whole_batch: over how many examples the mean is, if these are only a part of them.
+        """
+        given = self.parameters(params)
+        arrays = checked_arguments(arguments)
+        program = self.program(params, given.structure, arrays)
+        if with_gradient and program.form != 0:
+            raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
+        batch = len(arrays[0]) if arrays else 1
+        integers = examples_in_rows([a for a in arrays if a.dtype.kind != "f"], INTEGER, batch)
+        floats = examples_in_rows([a for a in arrays if a.dtype.kind == "f"], given.dtype, batch)
+        if integers.size:
+            check_integers(integers, program)
+        run, constants = self.code(program, [leaf.shape for leaf in given.leaves], p.dtype, with_gradient)
+        share = torch.full((batch,), 1 / (whole_batch or batch), dtype=p.dtype, device=self.device)
+        with torch.no_grad():
+            results, gradient = run(p, self.tensor(floats), self.tensor(integers), share, *constants)
+        return program, results, gradient
+
+    def parameters(self, params: Any) -> Parameters:
+        if self.given is None or not self.given.are(params):
+            self.given = Parameters(params)
+        return self.given
+
+    def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> tuple[Program, np.ndarray, Any]:
+        p = self.tensor(self.parameters(params).vector())
+        program, results, gradient = self.on_device(params, p, arguments, with_gradient)
+        like = None if gradient is None else self.given.like(params, gradient.cpu().numpy())  # type: ignore[union-attr]
+        return program, results.cpu().numpy(), like
+
+
+def value_and_grad(
+    loss: Callable[..., Any], threads: int | None, device: str | None, torch_compile: bool
+) -> Callable[..., tuple[float, Any]]:
+    """See `microgpt.value_and_grad`."""
+    on_torch = OnTorch(loss, device, torch_compile, threads)
+
+    def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
+        _, results, gradients = on_torch.run(params, arguments, True)
+        with np.errstate(all="ignore"):
+            return float(np.add.reduce(results[0], dtype=np.float64)) / results.shape[1], gradients
+
+    mean_loss_and_gradients.compiled = on_torch  # type: ignore[attr-defined]  # for who wants to see the programs
+    return mean_loss_and_gradients
+
+
+def evaluate(
+    function: Callable[..., Any], threads: int | None, device: str | None, torch_compile: bool
+) -> Callable[..., Any]:
+    """See `microgpt.evaluate`."""
+    on_torch = OnTorch(function, device, torch_compile, threads)
+
+    def evaluated(params: Any, *arguments: Any) -> Any:
+        program, results, _ = on_torch.run(params, arguments, False)
+        return in_form(results, program.form)
+
+    return evaluated

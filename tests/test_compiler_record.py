@@ -357,3 +357,16 @@ def test_a_plain_float_is_a_parameter():
 def test_threads_are_a_positive_number():
     with pytest.raises(ValueError, match="threads is 0"):
         value_and_grad(lambda p: p, threads=0)
+
+
+def test_what_a_body_makes_anew_for_each_element_is_another_object_for_each():
+    def loss(p, x):
+        made = [p[0] * p[1] for _ in x]
+        rows = [[p[0] * p[1] for _ in x] for _ in x]
+        others = [a for a in made if a is not made[0]] + [a for row in rows for a in row if a is not row[0]]
+        return sum(others) * x[0]
+
+    arrays = np.array([[0.5, -1.5, 2.0]])
+    found, expected = (value_and_grad(loss, engine)(W, arrays)[0] for engine in ("compiled", "scalar"))
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert expected != 0.0

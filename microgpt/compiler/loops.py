@@ -72,7 +72,7 @@ class RecordedList:
     It is a list in every other way. What changes it makes it a plain list of its items first.
     """
 
-    __slots__ = ("axis", "changed", "given", "item", "parent", "record")
+    __slots__ = ("axis", "changed", "given", "item", "made_anew", "parent", "record")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, record: Record, axis: Axis, item: Any):
@@ -82,6 +82,7 @@ class RecordedList:
         self.given: dict[int, Any] = {}  # items that someone has, and might change
         self.changed: list[Any] | None = None
         self.parent: RecordedList | None = None
+        self.made_anew = False  # each item is an object of its own, though all may be the same scalar
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # what `isinstance` asks
@@ -113,6 +114,8 @@ class RecordedList:
                 item = self.at(key)
                 if type(item) is RecordedList:
                     item.parent = self
+                elif self.made_anew and item is self.item:
+                    item = item.another()
                 elif type(item) is RecordedScalar and not item.free:
                     item = self.record.elements.setdefault((item.node, item.index), item)
                 self.given[key] = item
@@ -140,7 +143,12 @@ class RecordedList:
         else:
             places = range(*key.indices(self.axis.n))
             start = 0
-        if not places or self.gave_lists() or any(type(item) is RecordedList for item in self.given.values()):
+        if (
+            not places
+            or self.made_anew
+            or self.gave_lists()
+            or any(type(item) is RecordedList for item in self.given.values())
+        ):
             return [self[i] for i in places]
         axis = Axis(len(places))
         return RecordedList(self.record, axis, self.at(at(axis) * places.step + (places.start + start)))
@@ -229,7 +237,9 @@ def read_at(item: Any, axis: Axis, by: Any) -> Any:
     if kind is RecordedList:
         if item.changed is not None:
             return [read_at(one, axis, by) for one in item.changed]
-        return RecordedList(item.record, item.axis, read_at(item.item, axis, by))
+        found = RecordedList(item.record, item.axis, read_at(item.item, axis, by))
+        found.made_anew = item.made_anew
+        return found
     if kind is tuple:
         return tuple([read_at(one, axis, by) for one in item])
     if kind is list:
@@ -491,7 +501,9 @@ def tried(function: Callable[[Any], Any], source: RecordedList, record: Record) 
     if not read:
         record.take_back(mark)
         return None
-    return RecordedList(record, axis, result)
+    found = RecordedList(record, axis, result)
+    found.made_anew = type(result) is RecordedScalar and axis not in result.free and result.node >= mark[0]
+    return found
 
 
 def readable(result: Any) -> bool:

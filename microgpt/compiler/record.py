@@ -378,6 +378,13 @@ class RecordedScalar:
     def __repr__(self) -> str:
         return f"<a {KINDS[self.record.kind[self.node]]} that is being recorded>"
 
+    def another(self) -> "RecordedScalar":
+        """The same scalar as another object."""
+        scalar = new(RecordedScalar)
+        scalar.record, scalar.row, scalar.node = self.record, self.row, self.node
+        scalar.index, scalar.free = self.index, self.free
+        return scalar
+
     def read_at(self, axis: Axis, by: IndexLike) -> "RecordedScalar":
         """The same with an index in place of an axis."""
         if axis not in self.free:

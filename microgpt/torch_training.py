@@ -13,15 +13,14 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
-import torch
-import torch.distributed as dist
 
 from microgpt.adam import adam, scheduled_learning_rate
 from microgpt.errors import DivergenceError, InputError
-from microgpt.on_torch import OnTorch, chosen_device
+from microgpt.on_torch import OnTorch, chosen_device, torch  # which says what to do where there is none
 from microgpt.parameters import Arrays, flatten, views
 from microgpt.training import OptimizerState, Schedule, Update, decay_of
 
+dist = torch.distributed
 CHUNK = 32768  # parameters that Adam takes at a time on a CPU, so that its passes over them stay in the cache
 
 

@@ -370,3 +370,13 @@ def test_what_a_body_makes_anew_for_each_element_is_another_object_for_each():
     found, expected = (value_and_grad(loss, engine)(W, arrays)[0] for engine in ("compiled", "scalar"))
     assert found == pytest.approx(expected, rel=1e-12)
     assert expected != 0.0
+
+
+def test_a_slice_that_depends_on_an_axis_is_read_from_its_beginning_whoever_has_a_row_already():
+    def loss(p, x):
+        first = p[0]
+        return sum([sum([sum(row) for row in p[h : h + 2]]) * x for h in range(3)]) * first[0]
+
+    params = np.arange(12.0).reshape(4, 3) + 0.5
+    found, expected = (value_and_grad(loss, engine)(params, np.array([0.5]))[0] for engine in ("compiled", "scalar"))
+    assert found == pytest.approx(expected, rel=1e-12)

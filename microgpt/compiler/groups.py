@@ -464,7 +464,6 @@ class Groups:
     def key(self, node: Node, places: list[Place]) -> Any:
         """What members of an instruction have in common; growing axes, and strides along them in lists, may differ."""
         loops = (*node.axes, node.closed) if node.closed is not None else node.axes
-        # which axis of which operand may have any stride
         lengths = tuple(["grows" if axis.grows else axis.n for axis in loops])
         operands = tuple([
             (place.space, tuple(["any" if axis.grows else place.strides.get(axis, 0) for axis in loops]))

@@ -149,7 +149,7 @@ class RecordedList:
             or self.gave_lists()
             or any(type(item) is RecordedList for item in self.given.values())
         ):
-            return [self[i] for i in places]
+            return [self[start + i] for i in places]
         axis = Axis(len(places))
         return RecordedList(self.record, axis, self.at(at(axis) * places.step + (places.start + start)))
 

@@ -325,12 +325,7 @@ class Nests:
         elif target.space == CELLS:
             arrays = [a for a in self.arrays_of(target) if a in self.needs]
             for array in arrays:
-                self.given.setdefault(array, [])
-            if len(arrays) == 1 and len(self.arrays_of(target)) == 1:
-                self.given[arrays[0]].append(nest)
-            elif arrays:
-                for array in arrays:
-                    self.given[array].append(nest)
+                self.given.setdefault(array, []).append(nest)
 
     def complete(self, array: int) -> None:
         """Make the gradient of an array from all that it was given."""

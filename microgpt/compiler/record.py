@@ -98,12 +98,13 @@ class Index:
         steps = [(axis.n - 1) * coefficient for axis, coefficient in self.terms]
         return self.constant + sum(min(s, 0) for s in steps), self.constant + sum(max(s, 0) for s in steps)
 
-    def __add__(self, other: Any) -> "Index":
+    def __add__(self, other: Any) -> "IndexLike":
         if type(other) is Index:
             terms = dict(self.terms)
             for axis, coefficient in other.terms:
                 terms[axis] = terms.get(axis, 0) + coefficient
-            return Index(self.constant + other.constant, tuple((a, c) for a, c in terms.items() if c))
+            left_over = tuple((a, c) for a, c in terms.items() if c)
+            return Index(self.constant + other.constant, left_over) if left_over else self.constant + other.constant
         if type(other) is not int:
             raise NotAnAxis
         return Index(self.constant + other, self.terms)

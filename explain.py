@@ -8,8 +8,8 @@ from pathlib import Path
 from microgpt.command_line import option, parse, run_script
 from microgpt.errors import InputError
 from microgpt.explain.page import beginning_that_fits, explain, to_html
-from microgpt.files import write_file
-from microgpt.run_directory import Run, load_run, newest_run
+from microgpt.runs.directory import Run, load_run, newest_run
+from microgpt.runs.files import write_file
 from microgpt.sampling import sample
 from microgpt.text import decode, make_corpus
 

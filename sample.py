@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from microgpt.checkpoint import load_checkpoint
 from microgpt.command_line import option, parse, require, run_script
 from microgpt.errors import InputError
-from microgpt.files import InUseError, lock
-from microgpt.hugging_face import restore_model, wrong_files
-from microgpt.run_directory import Run, load_run, newest_run
+from microgpt.runs.checkpoint import load_checkpoint
+from microgpt.runs.directory import Run, load_run, newest_run
+from microgpt.runs.files import InUseError, lock
+from microgpt.runs.hugging_face import restore_model, wrong_files
 from microgpt.sampling import Choice, new_tokens, prompt_tokens, sample_many, stream, worth_compiling
 
 MANY = 200  # from so many names on they are written many at once

@@ -18,16 +18,16 @@ from microgpt import __version__
 from microgpt.adam import scheduled_learning_rate
 from microgpt.agreement import compare_engines
 from microgpt.bigram import bigram_loss, bigram_probabilities
-from microgpt.checkpoint import Origin, Validated, checkpoints, load_checkpoint
 from microgpt.command_line import FAILED, INTERRUPTED, complain, interruption, option, parse_given, require, run_script
 from microgpt.engine import ENGINES, adam_update, evaluate, value_and_grad
 from microgpt.errors import DivergenceError, InputError
 from microgpt.gpt import GPTConfig, loss
-from microgpt.loss_picture import draw_losses
 from microgpt.parameters import flatten, parameter_count, parameter_shapes, views
-from microgpt.run_directory import Recorder, Run, create_run_directory, keep_text, newest_run, read_metrics
+from microgpt.runs.checkpoint import Origin, Validated, checkpoints, load_checkpoint
+from microgpt.runs.directory import Recorder, Run, create_run_directory, keep_text, newest_run, read_metrics
+from microgpt.runs.picture import draw_losses
+from microgpt.runs.start import MAY_CHANGE, STANDARD_INPUT, Start, from_checkpoint, from_model, from_scratch
 from microgpt.sampling import sample, sample_many, worth_compiling
-from microgpt.starting import MAY_CHANGE, STANDARD_INPUT, Start, from_checkpoint, from_model, from_scratch
 from microgpt.text import POOL, Corpus, padded, predictions
 from microgpt.training import OptimizerState, Schedule, mean_loss, train
 
@@ -141,7 +141,7 @@ def main() -> int:
         print(listing(gpt_loss, parameters, *padded([usual[: config.n_positions + 1]])))
         return 0
     if settings.engine == "torch":
-        from microgpt.torch_training import join
+        from microgpt.pytorch.training import join
 
         processes = processes or join(settings.device)
         processes.check(settings)
@@ -289,7 +289,7 @@ def training(start: Start, gpt_loss: Any, state: OptimizerState, processes: Any)
     n_positions = start.config.n_positions
     drawn = start.corpus.batches(n_positions, s.batch_size, s.seed, state.m.dtype, s.pool_size, state.step)
     if s.engine == "torch":
-        from microgpt.torch_training import DeviceTraining
+        from microgpt.pytorch.training import DeviceTraining
 
         updates = DeviceTraining(gpt_loss, start.parameters, drawn, schedule, state, processes, s.torch_compile)
         return updates, None, updates.fetch
@@ -305,7 +305,7 @@ def processes_for(given: dict[str, Any]) -> Any:
         return None
     if given.get("engine") != "torch" and "resume" not in given:
         raise InputError(f"torchrun started {count} processes, which only --engine torch lets train together")
-    from microgpt.torch_training import join
+    from microgpt.pytorch.training import join
 
     return join(given.get("device"))
 

@@ -47,7 +47,7 @@ def updates_of(config: GPTConfig, way: str, settings: Settings):
     if way.startswith("torch"):
         import torch
 
-        from microgpt.torch_training import DeviceTraining, Processes
+        from microgpt.pytorch.training import DeviceTraining, Processes
 
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)

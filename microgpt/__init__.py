@@ -5,7 +5,7 @@ Read value.py, functions.py, gpt.py and adam.py, in this order: they are the who
 
 from microgpt.engine import evaluate, value_and_grad
 from microgpt.explain.draw import draw
-from microgpt.run_directory import Run, load_run
+from microgpt.runs.directory import Run, load_run
 from microgpt.sampling import Choice, sample
 from microgpt.value import Value, exp, largest, log, pick
 

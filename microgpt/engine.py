@@ -10,15 +10,13 @@
 batch: the function sees one row of it, as (nested lists of) plain integers or floats.
 """
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from numbers import Real
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from microgpt.errors import InputError
+from microgpt.arguments import checked_parameters, checked_result, map_arrays, map_numbers, rows, stacked
+from microgpt.collector import collector_paused
 from microgpt.training import adam_in_chunks
 from microgpt.value import Value
 
@@ -46,14 +44,8 @@ def value_and_grad(
     there is one), as they stand or, with `torch_compile`, compiled once more by PyTorch, which takes minutes.
     """
     check_engine(engine)
-    if engine == "torch":
-        from microgpt import on_torch  # only now, because PyTorch is an extra
-
-        return on_torch.value_and_grad(loss, threads, device, torch_compile)
-    if engine == "compiled":
-        from microgpt.compiler import front  # only now, because this imports LLVM
-
-        return front.value_and_grad(loss, threads)
+    if engine != "scalar":
+        return compiled_function(loss, engine, threads, device, torch_compile).value_and_grad()
 
     def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
         examples = rows(arguments)
@@ -89,20 +81,27 @@ def evaluate(
     [batch], where it returns (nested) lists of scalars, an array [batch, ...]; tuples and dicts keep their form.
     """
     check_engine(engine)
-    if engine == "torch":
-        from microgpt import on_torch
-
-        return on_torch.evaluate(function, threads, device, torch_compile)
-    if engine == "compiled":
-        from microgpt.compiler import front
-
-        return front.evaluate(function, threads)
+    if engine != "scalar":
+        return compiled_function(function, engine, threads, device, torch_compile).evaluate()
 
     def results(params: Any, *arguments: Any) -> Any:
         numbers = map_arrays(lambda array: array.tolist(), checked_parameters(params))
         return stacked([function(numbers, *example) for example in rows(arguments)])
 
     return results
+
+
+def compiled_function(
+    function: Callable[..., Any], engine: str, threads: int | None, device: str | None, torch_compile: bool
+) -> Any:
+    """What records a function and runs it as array instructions, on our own kernels or on PyTorch."""
+    if engine == "torch":
+        from microgpt.pytorch.engine import OnTorch  # only now, because PyTorch is an extra
+
+        return OnTorch(function, threads, device, torch_compile)
+    from microgpt.compiler.front import Compiled  # only now, because this imports LLVM
+
+    return Compiled(function, threads)
 
 
 def adam_update(engine: str = "compiled") -> Callable[..., None]:
@@ -119,84 +118,3 @@ def check_engine(engine: str) -> None:
     """Raise ValueError unless there is such an engine."""
     if engine not in ENGINES:
         raise ValueError(f"there is no engine {engine!r}: expected one of {', '.join(ENGINES)}")
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Keep Python's cycle collector from searching a graph of Values that grows: it is large and has no cycles.
-
-    The graph is freed by reference counting alone, as soon as nothing refers to its result.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def map_numbers(function: Callable[[Any], Any], numbers: Any) -> Any:
-    """The same nesting of lists with the function applied to every number in it."""
-    return [map_numbers(function, n) for n in numbers] if isinstance(numbers, list) else function(numbers)
-
-
-def map_arrays(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """The same nesting of dicts and lists with the function applied to every array, and to what others have there."""
-    if isinstance(tree, dict):
-        return {key: map_arrays(function, tree[key], *(other[key] for other in others)) for key in tree}
-    if isinstance(tree, (list, tuple)):
-        return [map_arrays(function, *entries) for entries in zip(tree, *others, strict=True)]
-    return function(tree, *others)
-
-
-def checked_parameters(params: Any, name: str = "params") -> Any:
-    """The nesting with every parameter as a float array. Raises TypeError for one that is none, naming it."""
-    if isinstance(params, dict):
-        return {key: checked_parameters(entry, f"{name}[{key!r}]") for key, entry in params.items()}
-    if isinstance(params, (list, tuple)):
-        return [checked_parameters(entry, f"{name}[{i}]") for i, entry in enumerate(params)]
-    array = np.asarray(params)
-    if array.dtype not in (np.float32, np.float64):
-        raise TypeError(
-            f"{name} is of type {type(params).__name__} with dtype {array.dtype}: "
-            "expected an array of float32 or float64, or a dict or list of such"
-        )
-    return array
-
-
-def checked_arguments(arguments: tuple[Any, ...]) -> list[np.ndarray]:
-    """The arguments as integer or float arrays with one common batch axis. Raises TypeError or InputError if not."""
-    arrays = [np.asarray(argument) for argument in arguments]
-    for i, array in enumerate(arrays):
-        if array.dtype.kind not in "iuf":
-            raise TypeError(f"argument {i + 1} after params has dtype {array.dtype}: expected integers or floats")
-        if array.ndim == 0 or len(array) == 0 or len(array) != len(arrays[0]):
-            raise InputError(
-                f"argument {i + 1} after params has shape {array.shape}: expected a first axis, the batch, "
-                f"as long as that of all others (argument 1 has shape {arrays[0].shape}) and not empty"
-            )
-    return arrays
-
-
-def rows(arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-    """The examples of a batch, each a tuple of plain numbers or nested lists; one empty one without arguments."""
-    if not arguments:
-        return [()]
-    return list(zip(*(array.tolist() for array in checked_arguments(arguments)), strict=True))
-
-
-def checked_result(result: Any) -> float:
-    """The result of a loss as a float. Raises TypeError if it is not a scalar."""
-    if not isinstance(result, Real):
-        raise TypeError(f"the loss returned a {type(result).__name__}: expected a single scalar")
-    return float(result)
-
-
-def stacked(results: list[Any]) -> Any:
-    """The results of all examples as arrays with the batch as first axis, in the form of one result."""
-    if isinstance(results[0], dict):
-        return {key: stacked([result[key] for result in results]) for key in results[0]}
-    if isinstance(results[0], tuple):
-        return tuple(stacked(list(entries)) for entries in zip(*results, strict=True))
-    return np.array(results)

@@ -17,7 +17,7 @@ from microgpt.functions import Vector, cross_entropy, softmax
 from microgpt.gpt import GPTConfig, Parameters, empty_cache, gpt
 from microgpt.next_step import Reader
 from microgpt.parameters import Arrays, parameter_count
-from microgpt.run_directory import Run
+from microgpt.runs.directory import Run
 from microgpt.text import BOUNDARY, encode
 
 TOGETHER = 64  # texts that compiled code writes at once

@@ -10,13 +10,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from microgpt.checkpoint import Checkpoint, Origin, Validated, save_checkpoint
-from microgpt.engine import map_arrays, value_and_grad
+from microgpt.arguments import map_arrays
+from microgpt.engine import value_and_grad
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
-from microgpt.hugging_face import write_model
 from microgpt.parameters import Arrays, flatten, parameter_shapes
-from microgpt.run_directory import Run, keep_text, load_run
+from microgpt.runs.checkpoint import Checkpoint, Origin, Validated, save_checkpoint
+from microgpt.runs.directory import Run, keep_text, load_run
+from microgpt.runs.hugging_face import write_model
 from microgpt.value import Value
 
 TINY = GPTConfig(vocab_size=5, n_positions=6, n_embd=4, n_layer=1, n_head=2)

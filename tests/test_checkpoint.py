@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from microgpt.checkpoint import Checkpoint, Validated, checkpoints, checksum, load_checkpoint, save_checkpoint
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
+from microgpt.runs.checkpoint import Checkpoint, Validated, checkpoints, checksum, load_checkpoint, save_checkpoint
 
 SMALLEST = GPTConfig(vocab_size=2, n_positions=1, n_embd=1, n_layer=1, n_head=1)
 

@@ -26,7 +26,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loop_programs import PRELUDE, Writer, difference, load, module, numbers, outcome, smallest
 
-from microgpt.engine import evaluate, map_arrays, value_and_grad
+from microgpt.arguments import map_arrays
+from microgpt.engine import evaluate, value_and_grad
 from microgpt.functions import attention, dot, linear, softmax, tanh
 from microgpt.value import exp, largest, log, pick
 

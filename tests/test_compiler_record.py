@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import microgpt.compiler.record
-from microgpt.compiler.record import CONSTANT, RecordingError, record_function
+from microgpt.compiler.record import CONSTANT, RecordingError
+from microgpt.compiler.recording import record_function
 from microgpt.engine import evaluate, value_and_grad
 from microgpt.errors import InputError
 from microgpt.value import pick

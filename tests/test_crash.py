@@ -16,9 +16,9 @@ import pytest
 from helpers import make_checkpoint
 from test_checkpoint import assert_same
 
-from microgpt.checkpoint import checkpoints, load_checkpoint, save_checkpoint
-from microgpt.hugging_face import restore_model, write_model
-from microgpt.run_directory import load_run
+from microgpt.runs.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from microgpt.runs.directory import load_run
+from microgpt.runs.hugging_face import restore_model, write_model
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 NOT_REACHED = 5
@@ -172,7 +172,7 @@ for _ in range(rounds):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     assert_one_of_the_states(directory, at_least=1)
-    from microgpt.checkpoint import load_checkpoint
+    from microgpt.runs.checkpoint import load_checkpoint
     reached.add(load_checkpoint(directory).step)
 print(len(reached))
 """

@@ -15,7 +15,7 @@ from helpers import as_lists, make_run
 from test_scripts import NAMES, PROSE, TINY, assert_refused, call
 
 from microgpt import functions, gpt
-from microgpt.engine import map_arrays, map_numbers
+from microgpt.arguments import map_arrays, map_numbers
 from microgpt.errors import InputError
 from microgpt.explain import program as program_module
 from microgpt.explain.observe import observed

@@ -16,9 +16,9 @@ from test_scripts import NAMES, TINY, assert_refused, call, command, environment
 
 import microgpt
 from microgpt.bigram import bigram_loss, bigram_probabilities
-from microgpt.checkpoint import load_checkpoint
-from microgpt.loss_picture import smooth
-from microgpt.run_directory import load_run, read_metrics
+from microgpt.runs.checkpoint import load_checkpoint
+from microgpt.runs.directory import load_run, read_metrics
+from microgpt.runs.picture import smooth
 from microgpt.text import make_corpus
 
 ROOT = Path(microgpt.__file__).parents[1]

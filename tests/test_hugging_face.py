@@ -17,11 +17,11 @@ from safetensors.torch import save_file as save_torch_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 from transformers.utils import logging
 
-from microgpt.checkpoint import checkpoints, save_checkpoint
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig, empty_cache, gpt
-from microgpt.hugging_face import read_model, restore_model, write_model
-from microgpt.run_directory import load_run
+from microgpt.runs.checkpoint import checkpoints, save_checkpoint
+from microgpt.runs.directory import load_run
+from microgpt.runs.hugging_face import read_model, restore_model, write_model
 from microgpt.sampling import Choice, probabilities, sample
 
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -16,9 +16,9 @@ from microgpt import gpt
 from microgpt.adam import scheduled_learning_rate
 from microgpt.engine import value_and_grad
 from microgpt.parameters import flatten, views
-from microgpt.run_directory import load_run
+from microgpt.runs.directory import load_run
+from microgpt.runs.snapshots import read_snapshots
 from microgpt.sampling import Choice, probabilities
-from microgpt.snapshots import read_snapshots
 from microgpt.text import encode, padded
 from microgpt.training import Schedule, train
 

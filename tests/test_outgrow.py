@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from transformers import AutoModelForCausalLM
 
-from microgpt.run_directory import load_run
+from microgpt.runs.directory import load_run
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,7 +9,7 @@ from helpers import make_run
 
 from microgpt.explain.page import explain, to_html
 from microgpt.gpt import GPTConfig, empty_cache, gpt
-from microgpt.run_directory import load_run
+from microgpt.runs.directory import load_run
 
 __all__ = ["browser", "page", "trained"]  # fixtures
 pytestmark = skipped

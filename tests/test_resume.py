@@ -10,8 +10,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from test_scripts import LONG, NAMES, assert_refused, call, command, environment
 
-from microgpt.checkpoint import checkpoints, load_checkpoint
-from microgpt.run_directory import load_run, read_metrics
+from microgpt.runs.checkpoint import checkpoints, load_checkpoint
+from microgpt.runs.directory import load_run, read_metrics
 from microgpt.text import batches
 
 OPTIONS = ["--data", "names.txt", "--n-embd", "4", "--n-head", "2", "--batch-size", "3", "--skip-check"]

@@ -13,11 +13,11 @@ from helpers import TINY, make_checkpoint, make_run
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from microgpt.checkpoint import checkpoints, save_checkpoint
 from microgpt.errors import InputError
-from microgpt.files import lock, read_bytes, write_file
-from microgpt.hugging_face import restore_model, write_model
-from microgpt.run_directory import Recorder, Run, create_run_directory, load_run, newest_run, read_metrics, resume_run
+from microgpt.runs.checkpoint import checkpoints, save_checkpoint
+from microgpt.runs.directory import Recorder, Run, create_run_directory, load_run, newest_run, read_metrics, resume_run
+from microgpt.runs.files import lock, read_bytes, write_file
+from microgpt.runs.hugging_face import restore_model, write_model
 from microgpt.training import OptimizerState, Update
 
 DERIVED = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
@@ -117,7 +117,7 @@ def test_a_directory_that_is_written_to_is_refused(run):
 
 def test_a_dead_process_keeps_no_lock(run):
     program = (
-        "import os, sys; from pathlib import Path; from microgpt.files import lock; "
+        "import os, sys; from pathlib import Path; from microgpt.runs.files import lock; "
         "held = lock(Path(sys.argv[1])); print('locked', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -356,7 +356,7 @@ def test_on_windows_a_rename_waits_for_a_reader(tmp_path, monkeypatch):
             raise error
         rename(*paths)
 
-    monkeypatch.setattr("microgpt.files.sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr("microgpt.runs.files.sys", SimpleNamespace(platform="win32"))
     monkeypatch.setattr(os, "replace", busy)
     write_file(tmp_path / "file", b"content")
     assert (tmp_path / "file").read_bytes() == b"content"
@@ -374,8 +374,8 @@ import resource, sys
 from contextlib import suppress
 from pathlib import Path
 from microgpt.errors import InputError
-from microgpt.hugging_face import restore_model
-from microgpt.run_directory import load_run, resume_run
+from microgpt.runs.hugging_face import restore_model
+from microgpt.runs.directory import load_run, resume_run
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with suppress(InputError):
     run = load_run(Path(sys.argv[1]))

@@ -14,7 +14,7 @@ from microgpt.functions import softmax
 from microgpt.gpt import GPTConfig, empty_cache, gpt
 from microgpt.next_step import Reader
 from microgpt.parameters import initial_parameters
-from microgpt.run_directory import Run
+from microgpt.runs.directory import Run
 from microgpt.sampling import (
     TOGETHER,
     Choice,

@@ -18,11 +18,11 @@ from safetensors.numpy import load_file, save_file
 
 from microgpt import evaluate
 from microgpt.bigram import bigram_loss, bigram_probabilities
-from microgpt.checkpoint import checkpoints
 from microgpt.gpt import loss
-from microgpt.run_directory import load_run
+from microgpt.runs.checkpoint import checkpoints
+from microgpt.runs.directory import load_run
+from microgpt.runs.start import from_scratch
 from microgpt.sampling import stream
-from microgpt.starting import from_scratch
 from microgpt.text import make_corpus, predictions
 from microgpt.training import mean_loss
 

@@ -11,8 +11,8 @@ from test_scripts import NAMES, TINY, call
 
 from microgpt.errors import InputError
 from microgpt.parameters import flatten, initial_parameters, parameter_count
-from microgpt.run_directory import load_run
-from microgpt.snapshots import FILE, MOST_BYTES, is_due, read_snapshots, snapshot_steps, write_snapshots
+from microgpt.runs.directory import load_run
+from microgpt.runs.snapshots import FILE, MOST_BYTES, is_due, read_snapshots, snapshot_steps, write_snapshots
 
 SIZE = 50
 

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_compiler_truth import I3, PROGRAMS, UNDEFINED, X3, M, W, X, gpt_case
 
-from microgpt import on_torch
 from microgpt.engine import evaluate, value_and_grad
 from microgpt.errors import InputError
 from microgpt.functions import dot, softmax, tanh
 from microgpt.parameters import flatten
+from microgpt.pytorch import engine as on_torch
 from microgpt.value import exp, log, pick
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
@@ -252,6 +252,6 @@ def test_without_pytorch_one_line_says_what_to_install(tmp_path):
 
 
 def test_nothing_else_imports_pytorch():
-    code = "import sys, train, sample, explain, microgpt.compiler.listing, microgpt.compiler.torch_code\n"
+    code = "import sys, train, sample, explain, microgpt.compiler.listing, microgpt.pytorch.code\n"
     code += "assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -17,8 +17,8 @@ from microgpt.engine import value_and_grad
 from microgpt.errors import DivergenceError
 from microgpt.gpt import GPTConfig, loss
 from microgpt.parameters import flatten, initial_parameters
-from microgpt.run_directory import load_run, read_metrics
-from microgpt.torch_training import DeviceTraining, Processes
+from microgpt.pytorch.training import DeviceTraining, Processes
+from microgpt.runs.directory import load_run, read_metrics
 from microgpt.training import OptimizerState, Schedule, train
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +29,7 @@ FIFTY_STEPS = """
 import sys
 import numpy as np
 from test_torch_training import learned_on_torch
-from microgpt.torch_training import join
+from microgpt.pytorch.training import join
 
 processes = join("cpu")
 losses, vector = learned_on_torch(processes)

@@ -1,6 +1,7 @@
 """The compiler: functions of scalars, recorded once, run as array instructions on whole batches.
 
-record.py       run the function once and write down every operation
+recording.py    run the function once and write down every operation
+record.py       what is written down, and the scalars that do it
 loops.py        read its loops as axes while it runs
 groups.py       families of scalars that are alike become one array instruction
 expressions.py  what an instruction computes, and its derivatives, by the rules of value.py
@@ -12,7 +13,7 @@ emit.py         how a nest becomes machine code
 machine.py      machine code, compiled once and kept on disk
 threads.py      the parts of a batch on several threads
 program.py      what ties them together, for one shape of example
-front.py        value_and_grad and evaluate: the engine "compiled"
+front.py        the engine "compiled": a program for each shape of example
 listing.py      a program for people to read
 update.py       Adam, as it stands in the book, for all parameters at once
 """

@@ -1,4 +1,4 @@
-"""The front of the engine "compiled": `value_and_grad` and `evaluate` as in microgpt/engine.py."""
+"""The engine "compiled": a function of one example, and a program for each shape of example that it has met."""
 
 import inspect
 import operator
@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from microgpt.arguments import checked_arguments, checked_parameters, map_arrays
 from microgpt.compiler.program import Program
-from microgpt.engine import checked_arguments, checked_parameters, map_arrays
 
 INTEGER = np.dtype(np.int64)
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
@@ -76,6 +76,26 @@ class Compiled:
             raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
         results, gradient = program.run(given.vector(), integers, floats, batch, self.threads, with_gradient)
         return program, results, given.like(params, gradient) if with_gradient else None
+
+    def value_and_grad(self) -> Callable[..., tuple[float, Any]]:
+        """See `microgpt.value_and_grad`."""
+
+        def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
+            _, results, gradients = self.run(params, arguments, True)
+            with np.errstate(all="ignore"):
+                return float(np.add.reduce(results[0], dtype=np.float64)) / results.shape[1], gradients
+
+        mean_loss_and_gradients.compiled = self  # type: ignore[attr-defined]  # for who wants to see the programs
+        return mean_loss_and_gradients
+
+    def evaluate(self) -> Callable[..., Any]:
+        """See `microgpt.evaluate`."""
+
+        def evaluated(params: Any, *arguments: Any) -> Any:
+            program, results, _ = self.run(params, arguments, False)
+            return in_form(results, program.form)
+
+        return evaluated
 
 
 class Parameters:
@@ -154,30 +174,6 @@ def collect(params: Any, leaves: list[np.ndarray]) -> Any:
         return ("list", *[collect(entry, leaves) for entry in params])
     leaves.append(np.asarray(params))
     return leaves[-1].shape
-
-
-def value_and_grad(loss: Callable[..., Any], threads: int | None = None) -> Callable[..., tuple[float, Any]]:
-    """See `microgpt.value_and_grad`."""
-    compiled = Compiled(loss, threads)
-
-    def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
-        _, results, gradients = compiled.run(params, arguments, True)
-        with np.errstate(all="ignore"):
-            return float(np.add.reduce(results[0], dtype=np.float64)) / results.shape[1], gradients
-
-    mean_loss_and_gradients.compiled = compiled  # type: ignore[attr-defined]  # for who wants to see the programs
-    return mean_loss_and_gradients
-
-
-def evaluate(function: Callable[..., Any], threads: int | None = None) -> Callable[..., Any]:
-    """See `microgpt.evaluate`."""
-    compiled = Compiled(function, threads)
-
-    def evaluated(params: Any, *arguments: Any) -> Any:
-        program, results, _ = compiled.run(params, arguments, False)
-        return in_form(results, program.form)
-
-    return evaluated
 
 
 def argument_names(function: Callable[..., Any], count: int) -> list[str]:

@@ -12,12 +12,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from microgpt.arguments import checked_arguments, checked_parameters, map_arrays
 from microgpt.compiler.expressions import Expression, loads_of, nodes_of
 from microgpt.compiler.front import argument_names
 from microgpt.compiler.nests import Nest
 from microgpt.compiler.products import product_step
 from microgpt.compiler.program import Program
-from microgpt.engine import checked_arguments, checked_parameters, map_arrays
 
 FORMULA = 34  # characters of a formula that is shown
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from microgpt.collector import collector_paused
 from microgpt.compiler import emit
 from microgpt.compiler.groups import CELLS, CONSTANTS, PARAMETERS, Groups
 from microgpt.compiler.lower import Lowering
@@ -18,9 +19,9 @@ from microgpt.compiler.machine import machine
 from microgpt.compiler.memory import Memory
 from microgpt.compiler.nests import Nests
 from microgpt.compiler.products import ProductShape, emit_product, product_step
-from microgpt.compiler.record import Argument, Index, Record, Shapes, record_function
+from microgpt.compiler.record import Argument, Index, Record, Shapes
+from microgpt.compiler.recording import record_function
 from microgpt.compiler.threads import Lock, Team
-from microgpt.engine import collector_paused
 
 CACHE = 8_000_000  # bytes; a larger block is slower by an example than half of it
 PARTS = 8  # into which the blocks of a batch are put at most, each with a gradient of its own

@@ -3,6 +3,7 @@
 In goes a function of scalars and the shapes of its arguments; out comes a `Record`, a table with one row for each
 operation, in the order in which they happened. A row names the rows of its operands, so the table is the graph.
 
+>>> from microgpt.compiler.recording import record_function
 >>> record = record_function(lambda params, x: params["w"] * x + 1.0, {"w": ()}, [("x", "float", ())])
 >>> for row in record.rows():
 ...     print(*row)
@@ -33,7 +34,7 @@ nothing can depend on one: `if x > 0` cannot be recorded, and says so. (`x > 0` 
 import inspect
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from math import prod
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -165,9 +166,12 @@ class Record:
     its first number among all. A view has the `left` row read at `indices[right]`, one index for each axis of that
     row; a list's items are `lists[right]`. Of a sum or a largest, `left` is the row whose axis `closed[row]` is gone;
     of a pick, too, and `integers[right]` is the place of what chooses along that axis.
+
+    How lists of scalars, and of rows of them, become an axis is not written here, but in what it gets (loops.py).
     """
 
-    def __init__(self, with_sources: bool = False) -> None:
+    def __init__(self, with_sources: bool, as_axis: Callable[..., Any], as_rows: Callable[..., Any]) -> None:
+        self.as_axis, self.as_rows = partial(as_axis, record=self), partial(as_rows, record=self)
         self.kind, self.left, self.right = array("b"), array("i"), array("i")
         self.constants: list[float] = []
         self.axes: dict[int, tuple[Axis, ...]] = {}  # of each family
@@ -474,11 +478,7 @@ class RecordedScalar:
         return self.record.operation(LESS_EQUAL, self.record.scalar(other), self)
 
     def largest(self, items: Sequence[Any]) -> "RecordedScalar":
-        from microgpt.compiler.loops import known_list
-
-        everything = known_list(
-            [self.record.scalar(item) for item in items] if type(items) is list else items, self.record
-        )
+        everything = self.record.as_axis([self.record.scalar(item) for item in items] if type(items) is list else items)
         return self.record.over(LARGEST, everything.item, everything.axis)
 
     def _no_value(self, what: str, instead: str) -> Any:
@@ -531,9 +531,7 @@ class RecordedInteger:
 
     def pick(self, items: Any) -> Any:
         """The item that this integer chooses; of rows, a row of such choices."""
-        from microgpt.compiler.loops import as_rows
-
-        rows = as_rows(items, self.record)
+        rows = self.record.as_rows(items)
         self.record.picks.append((self.place, rows.axis.n))
         return self._choose(rows.item, rows.axis)
 
@@ -554,74 +552,6 @@ class RecordedInteger:
     __rsub__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = _only_picks
     __eq__ = __ne__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = _only_picks
     __hash__ = None  # type: ignore[assignment]
-
-
-def record_function(
-    function: Callable[..., Any], shapes: Shapes, arguments: list[Argument], with_sources: bool = False
-) -> Record:
-    """Run a function once on recorded numbers and return the record.
-
-    Args:
-        function: what to record; it gets the parameters and one example, as lists of scalars.
-        shapes: the nesting of the parameters, with a shape in place of each array.
-        arguments: name, "int" or "float", and shape of each argument of one example.
-        with_sources: whether to note the line of the function behind each operation, which takes twice the time.
-    """
-    from microgpt.compiler import loops
-
-    record = Record(with_sources)
-    count = 0
-
-    def leaf(kind: int, shape: tuple[int, ...], start: int) -> Any:
-        axes = tuple(Axis(n) for n in shape)
-        return loops.nested(record.add_family(kind, start, 0, axes), axes, record)
-
-    def parameters(shape: tuple[int, ...]) -> Any:
-        nonlocal count
-        start, count = count, count + prod(shape)
-        return leaf(PARAMETER, shape, start)
-
-    params = map_shapes(parameters, shapes)
-    example, floats = [], 0
-    for name, kind, shape in arguments:
-        if kind == "int":
-            start = len(record.names)
-            record.names += [name + "".join(f"[{i}]" for i in place) for place in np.ndindex(*shape)]
-            axes = tuple(Axis(n) for n in shape)
-            steps = [prod(shape[i + 1 :]) for i in range(len(shape))]
-            place: IndexLike = Index(start, tuple(zip(axes, steps, strict=True))) if axes else start
-            example.append(loops.nested(RecordedInteger(record, place), axes, record))
-        else:
-            example.append(leaf(INPUT, shape, floats))
-            floats += prod(shape)
-    with loops.recording(record):
-        result = loops.call(function, params, *example)
-        record.form = form_of(result, record)
-    return record
-
-
-def form_of(result: Any, record: Record) -> Any:
-    """How the result is nested, with the number of an output in place of each scalar; notes the outputs."""
-    if isinstance(result, dict):
-        return {key: form_of(entry, record) for key, entry in result.items()}
-    if isinstance(result, tuple):
-        return tuple(form_of(entry, record) for entry in result)
-    if isinstance(result, list):
-        return [form_of(entry, record) for entry in result]
-    if not isinstance(result, (RecordedScalar, Real)):
-        raise RecordingError(f"the function returned a {type(result).__name__}: expected a scalar, or lists of scalars")
-    scalar = record.scalar(result)
-    record.outputs.append((scalar.node, scalar.index))
-    return len(record.outputs) - 1
-
-
-def map_shapes(function: Callable[[tuple[int, ...]], Any], shapes: Shapes) -> Any:
-    """The nesting of the parameters with the function applied to every shape (a tuple) in it."""
-    if isinstance(shapes, dict):
-        return {key: map_shapes(function, entry) for key, entry in shapes.items()}
-    if isinstance(shapes, list):
-        return [map_shapes(function, entry) for entry in shapes]
-    return function(shapes)
 
 
 ENGINE_FILES = {__file__, value_file, str(Path(__file__).with_name("loops.py"))}

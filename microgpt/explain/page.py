@@ -21,15 +21,15 @@ import numpy as np
 
 from microgpt import adam, functions, gpt
 from microgpt.bigram import bigram_loss, bigram_probabilities
-from microgpt.engine import collector_paused
+from microgpt.collector import collector_paused
 from microgpt.errors import InputError
 from microgpt.explain.instructions import instructions
 from microgpt.explain.observe import observed
 from microgpt.explain.program import KINDS, MEMBER, Picked, Program, Recorded, TooLongError, record
 from microgpt.explain.strips import WATCHED, Strip, strips
 from microgpt.parameters import flatten, parameter_count, parameter_shapes
-from microgpt.run_directory import METRICS, Run, read_metrics
-from microgpt.snapshots import read_snapshots
+from microgpt.runs.directory import METRICS, Run, read_metrics
+from microgpt.runs.snapshots import read_snapshots
 from microgpt.text import BOUNDARY, encode, make_corpus
 from microgpt.training import divergence_named
 from microgpt.value import Value

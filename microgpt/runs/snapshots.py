@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from microgpt.checkpoint import checksum, opened, serialized
 from microgpt.errors import InputError
-from microgpt.files import parse_json, write_file
+from microgpt.runs.checkpoint import checksum, opened, serialized
+from microgpt.runs.files import parse_json, write_file
 
 FILE = "snapshots.safetensors"
 RATIO = 1.5  # of a step to the one before

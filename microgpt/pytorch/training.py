@@ -16,8 +16,8 @@ import numpy as np
 
 from microgpt.adam import adam, scheduled_learning_rate
 from microgpt.errors import DivergenceError, InputError
-from microgpt.on_torch import OnTorch, chosen_device, torch  # which says what to do where there is none
 from microgpt.parameters import Arrays, flatten, views
+from microgpt.pytorch.engine import OnTorch, chosen_device, torch  # which says what to do where there is none
 from microgpt.training import OptimizerState, Schedule, Update, decay_of
 
 dist = torch.distributed
@@ -140,7 +140,7 @@ class DeviceTraining:
         processes: Processes,
         torch_compile: bool = False,
     ):
-        self.engine = OnTorch(loss, processes.device, torch_compile)
+        self.engine = OnTorch(loss, None, processes.device, torch_compile)
         shapes = {name: array.shape for name, array in parameters.items()}
         vector = flatten(parameters)
         parameters.update(views(vector, shapes))

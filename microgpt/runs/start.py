@@ -13,13 +13,13 @@ from typing import Any
 
 from filelock import FileLock
 
-from microgpt.checkpoint import Checkpoint
 from microgpt.command_line import settings_again
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
-from microgpt.hugging_face import MODEL, state_of_model
 from microgpt.parameters import Arrays, initial_parameters
-from microgpt.run_directory import kept_text, load_run, resume_run
+from microgpt.runs.checkpoint import Checkpoint
+from microgpt.runs.directory import kept_text, load_run, resume_run
+from microgpt.runs.hugging_face import MODEL, state_of_model
 from microgpt.text import BOUNDARY, Corpus, decode_text, kind_of_documents, make_corpus, read_text
 
 # What a resumed run may be told anew. All else would make it another run than the one that was begun.

@@ -27,13 +27,13 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from microgpt.checkpoint import Checkpoint, Origin, Validated, checkpoints, load_checkpoint, save_checkpoint
 from microgpt.errors import InputError
-from microgpt.files import LOCK, InUseError, lock, read_bytes, sync, write_file
 from microgpt.gpt import GPTConfig
-from microgpt.hugging_face import MODEL, read_model, state_of_model, write_model
 from microgpt.parameters import Arrays, flatten
-from microgpt.snapshots import is_due, read_snapshots, write_snapshots
+from microgpt.runs.checkpoint import Checkpoint, Origin, Validated, checkpoints, load_checkpoint, save_checkpoint
+from microgpt.runs.files import LOCK, InUseError, lock, read_bytes, sync, write_file
+from microgpt.runs.hugging_face import MODEL, read_model, state_of_model, write_model
+from microgpt.runs.snapshots import is_due, read_snapshots, write_snapshots
 from microgpt.training import OptimizerState, Update
 
 LARGEST_TEXT_COPY = 10_000_000  # bytes

@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
-from microgpt.checkpoint import Checkpoint
 from microgpt.parameters import parameter_count
+from microgpt.runs.checkpoint import Checkpoint
 from microgpt.text import BOUNDARY
 
 CARD = """\

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.compiler.front import INTEGER, Compiled, Parameters, check_integers, examples_in_rows, in_form
+from microgpt.arguments import checked_arguments
+from microgpt.compiler.front import INTEGER, Compiled, Parameters, check_integers, examples_in_rows
 from microgpt.compiler.program import Program
-from microgpt.compiler.torch_code import code_of
-from microgpt.engine import checked_arguments
 from microgpt.errors import InputError
+from microgpt.pytorch.code import code_of
 
 try:
     import torch
@@ -41,7 +41,11 @@ class OnTorch(Compiled):
     """A function of one example as a function on tensors, for each shape of example that it has met."""
 
     def __init__(
-        self, function: Callable[..., Any], device: str | None, torch_compile: bool, threads: int | None = None
+        self,
+        function: Callable[..., Any],
+        threads: int | None = None,
+        device: str | None = None,
+        torch_compile: bool = False,
     ):
         super().__init__(function, threads)
         if threads is not None:
@@ -108,31 +112,3 @@ class OnTorch(Compiled):
         program, results, gradient = self.on_device(params, p, arguments, with_gradient)
         like = None if gradient is None else self.given.like(params, gradient.cpu().numpy())  # type: ignore[union-attr]
         return program, results.cpu().numpy(), like
-
-
-def value_and_grad(
-    loss: Callable[..., Any], threads: int | None, device: str | None, torch_compile: bool
-) -> Callable[..., tuple[float, Any]]:
-    """See `microgpt.value_and_grad`."""
-    on_torch = OnTorch(loss, device, torch_compile, threads)
-
-    def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
-        _, results, gradients = on_torch.run(params, arguments, True)
-        with np.errstate(all="ignore"):
-            return float(np.add.reduce(results[0], dtype=np.float64)) / results.shape[1], gradients
-
-    mean_loss_and_gradients.compiled = on_torch  # type: ignore[attr-defined]  # for who wants to see the programs
-    return mean_loss_and_gradients
-
-
-def evaluate(
-    function: Callable[..., Any], threads: int | None, device: str | None, torch_compile: bool
-) -> Callable[..., Any]:
-    """See `microgpt.evaluate`."""
-    on_torch = OnTorch(function, device, torch_compile, threads)
-
-    def evaluated(params: Any, *arguments: Any) -> Any:
-        program, results, _ = on_torch.run(params, arguments, False)
-        return in_form(results, program.form)
-
-    return evaluated

@@ -27,9 +27,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from microgpt.errors import InputError
-from microgpt.files import parse_json, write_file
 from microgpt.gpt import GPTConfig
 from microgpt.parameters import Arrays, parameter_count, parameter_shapes, views
+from microgpt.runs.files import parse_json, write_file
 from microgpt.text import BOUNDARY
 
 FORMAT = 1

@@ -22,7 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.checkpoint import (
+from microgpt.errors import InputError
+from microgpt.gpt import GPTConfig
+from microgpt.parameters import Arrays, parameter_shapes
+from microgpt.runs.card import model_card
+from microgpt.runs.checkpoint import (
     Checkpoint,
     Entries,
     Origin,
@@ -32,11 +36,7 @@ from microgpt.checkpoint import (
     opened,
     serialized,
 )
-from microgpt.errors import InputError
-from microgpt.files import read_bytes, read_json, replace, to_json, write_file
-from microgpt.gpt import GPTConfig
-from microgpt.model_card import model_card
-from microgpt.parameters import Arrays, parameter_shapes
+from microgpt.runs.files import read_bytes, read_json, replace, to_json, write_file
 from microgpt.text import BOUNDARY
 
 MODEL, CARD = "model.safetensors", "README.md"

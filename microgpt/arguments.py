@@ -1,0 +1,75 @@
+"""What engines are given and give back: nestings of arrays, the same for all of them, checked before anything runs."""
+
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from microgpt.errors import InputError
+
+
+def map_numbers(function: Callable[[Any], Any], numbers: Any) -> Any:
+    """The same nesting of lists with the function applied to every number in it."""
+    return [map_numbers(function, n) for n in numbers] if isinstance(numbers, list) else function(numbers)
+
+
+def map_arrays(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """The same nesting of dicts and lists with the function applied to every array, and to what others have there."""
+    if isinstance(tree, dict):
+        return {key: map_arrays(function, tree[key], *(other[key] for other in others)) for key in tree}
+    if isinstance(tree, (list, tuple)):
+        return [map_arrays(function, *entries) for entries in zip(tree, *others, strict=True)]
+    return function(tree, *others)
+
+
+def checked_parameters(params: Any, name: str = "params") -> Any:
+    """The nesting with every parameter as a float array. Raises TypeError for one that is none, naming it."""
+    if isinstance(params, dict):
+        return {key: checked_parameters(entry, f"{name}[{key!r}]") for key, entry in params.items()}
+    if isinstance(params, (list, tuple)):
+        return [checked_parameters(entry, f"{name}[{i}]") for i, entry in enumerate(params)]
+    array = np.asarray(params)
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(
+            f"{name} is of type {type(params).__name__} with dtype {array.dtype}: "
+            "expected an array of float32 or float64, or a dict or list of such"
+        )
+    return array
+
+
+def checked_arguments(arguments: tuple[Any, ...]) -> list[np.ndarray]:
+    """The arguments as integer or float arrays with one common batch axis. Raises TypeError or InputError if not."""
+    arrays = [np.asarray(argument) for argument in arguments]
+    for i, array in enumerate(arrays):
+        if array.dtype.kind not in "iuf":
+            raise TypeError(f"argument {i + 1} after params has dtype {array.dtype}: expected integers or floats")
+        if array.ndim == 0 or len(array) == 0 or len(array) != len(arrays[0]):
+            raise InputError(
+                f"argument {i + 1} after params has shape {array.shape}: expected a first axis, the batch, "
+                f"as long as that of all others (argument 1 has shape {arrays[0].shape}) and not empty"
+            )
+    return arrays
+
+
+def rows(arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """The examples of a batch, each a tuple of plain numbers or nested lists; one empty one without arguments."""
+    if not arguments:
+        return [()]
+    return list(zip(*(array.tolist() for array in checked_arguments(arguments)), strict=True))
+
+
+def checked_result(result: Any) -> float:
+    """The result of a loss as a float. Raises TypeError if it is not a scalar."""
+    if not isinstance(result, Real):
+        raise TypeError(f"the loss returned a {type(result).__name__}: expected a single scalar")
+    return float(result)
+
+
+def stacked(results: list[Any]) -> Any:
+    """The results of all examples as arrays with the batch as first axis, in the form of one result."""
+    if isinstance(results[0], dict):
+        return {key: stacked([result[key] for result in results]) for key in results[0]}
+    if isinstance(results[0], tuple):
+        return tuple(stacked(list(entries)) for entries in zip(*results, strict=True))
+    return np.array(results)

@@ -1,0 +1,89 @@
+"""Begin of step 1: run a function on recorded numbers, with its loops read as axes, and return the record."""
+
+from collections.abc import Callable
+from math import prod
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from microgpt.compiler import loops
+from microgpt.compiler.record import (
+    INPUT,
+    PARAMETER,
+    Argument,
+    Axis,
+    Index,
+    IndexLike,
+    Record,
+    RecordedInteger,
+    RecordedScalar,
+    RecordingError,
+    Shapes,
+)  # fmt: skip
+
+
+def record_function(
+    function: Callable[..., Any], shapes: Shapes, arguments: list[Argument], with_sources: bool = False
+) -> Record:
+    """Run a function once on recorded numbers and return the record.
+
+    Args:
+        function: what to record; it gets the parameters and one example, as lists of scalars.
+        shapes: the nesting of the parameters, with a shape in place of each array.
+        arguments: name, "int" or "float", and shape of each argument of one example.
+        with_sources: whether to note the line of the function behind each operation, which takes twice the time.
+    """
+    record = Record(with_sources, loops.known_list, loops.as_rows)
+    count = 0
+
+    def leaf(kind: int, shape: tuple[int, ...], start: int) -> Any:
+        axes = tuple(Axis(n) for n in shape)
+        return loops.nested(record.add_family(kind, start, 0, axes), axes, record)
+
+    def parameters(shape: tuple[int, ...]) -> Any:
+        nonlocal count
+        start, count = count, count + prod(shape)
+        return leaf(PARAMETER, shape, start)
+
+    params = map_shapes(parameters, shapes)
+    example, floats = [], 0
+    for name, kind, shape in arguments:
+        if kind == "int":
+            start = len(record.names)
+            record.names += [name + "".join(f"[{i}]" for i in place) for place in np.ndindex(*shape)]
+            axes = tuple(Axis(n) for n in shape)
+            steps = [prod(shape[i + 1 :]) for i in range(len(shape))]
+            place: IndexLike = Index(start, tuple(zip(axes, steps, strict=True))) if axes else start
+            example.append(loops.nested(RecordedInteger(record, place), axes, record))
+        else:
+            example.append(leaf(INPUT, shape, floats))
+            floats += prod(shape)
+    with loops.recording(record):
+        result = loops.call(function, params, *example)
+        record.form = form_of(result, record)
+    return record
+
+
+def form_of(result: Any, record: Record) -> Any:
+    """How the result is nested, with the number of an output in place of each scalar; notes the outputs."""
+    if isinstance(result, dict):
+        return {key: form_of(entry, record) for key, entry in result.items()}
+    if isinstance(result, tuple):
+        return tuple(form_of(entry, record) for entry in result)
+    if isinstance(result, list):
+        return [form_of(entry, record) for entry in result]
+    if not isinstance(result, (RecordedScalar, Real)):
+        raise RecordingError(f"the function returned a {type(result).__name__}: expected a scalar, or lists of scalars")
+    scalar = record.scalar(result)
+    record.outputs.append((scalar.node, scalar.index))
+    return len(record.outputs) - 1
+
+
+def map_shapes(function: Callable[[tuple[int, ...]], Any], shapes: Shapes) -> Any:
+    """The nesting of the parameters with the function applied to every shape (a tuple) in it."""
+    if isinstance(shapes, dict):
+        return {key: map_shapes(function, entry) for key, entry in shapes.items()}
+    if isinstance(shapes, list):
+        return [map_shapes(function, entry) for entry in shapes]
+    return function(shapes)

@@ -1,0 +1,11 @@
+"""Run directories: what training leaves behind, and how it begins, stops and goes on.
+
+directory.py     what is in a run directory, and who reads and writes it
+start.py         where training begins: at random numbers, at another model, or at a checkpoint
+checkpoint.py    the state of a run in one file, the truth that all others are made from
+files.py         files that are whole or not there, and the lock that keeps a second run out
+hugging_face.py  the directory as a Hugging Face model, and such a model as a run
+card.py          what it says of itself there
+snapshots.py     the parameters at a few steps, to look back at
+picture.py       the losses as a picture
+"""

@@ -4,7 +4,7 @@ Machines and their moods differ, so what counts are ratios. Each way to take a s
 the processes take turns, again and again: while one works, the others sleep. So all meet the same machine, and none
 is disturbed by the threads of another. PyTorch and JAX take part if they are installed.
 
-    table      a training step of many shapes: microgpt, PyTorch, JAX, and the limit of this processor
+    table      a training step of many shapes: microgpt, its engine torch, PyTorch, JAX, and the limit of this processor
     scalar     the compiled engine beside the scalar one and the form that textbooks give it
     loop       what train.py's loop adds to its steps
     first-run  train.py with no kernels on the disk, and with them
@@ -47,9 +47,9 @@ from microgpt.command_line import option, parse, require, run_script
 from microgpt.compiler.machine import machine
 from microgpt.engine import adam_update
 from microgpt.gpt import GPTConfig, loss
-from microgpt.parameters import Arrays, initial_parameters
+from microgpt.parameters import Arrays, flatten, initial_parameters
 from microgpt.text import batches, make_corpus, read_text
-from microgpt.training import Schedule, train
+from microgpt.training import OptimizerState, Schedule, train
 
 HERE = Path(__file__).resolve().parent
 CORES = os.cpu_count() or 1
@@ -218,6 +218,22 @@ def microgpt_step(model: str, batch_size: int, engine: str, threads: int) -> Ste
     config = model_config(model)
     step = value_and_grad(partial(loss, config=config), engine, threads)
     return same_batch(step, initial_parameters(config, 0), made_up_names(model, batch_size), adam_update(engine))
+
+
+def on_torch_step(model: str, batch_size: int, threads: int, compiled: bool) -> Step:
+    """The same with the engine torch, on the CPU."""
+    import torch
+
+    from microgpt.pytorch.training import DeviceTraining, Processes
+
+    torch.set_num_threads(threads)
+    config = model_config(model)
+    parameters = initial_parameters(config, 0)
+    state = OptimizerState(0, *(np.zeros_like(flatten(parameters)) for _ in range(2)))
+    drawn, schedule = repeat(made_up_names(model, batch_size)), Schedule(10**9, LEARNING_RATE, 0, grad_clip=0)
+    gpt_loss, processes = partial(loss, config=config), Processes(device="cpu")
+    updates = iter(DeviceTraining(gpt_loss, parameters, drawn, schedule, state, processes, compiled))
+    return lambda: next(updates).loss
 
 
 def same_batch(step: Callable[..., Any], parameters: Arrays, batch: Any, *update: Callable[..., None]) -> Step:
@@ -559,8 +575,10 @@ def programs_of(row: Row, settings: Settings) -> dict[str, Way]:
     shape, threads = (row.model, row.batch_size), row.threads
     ways = {"microgpt": Way(microgpt_step, *shape, "compiled", threads, threads=threads)}
     if has_torch(settings):
+        ways["its engine torch"] = Way(on_torch_step, *shape, threads, False, threads=threads)
         ways["PyTorch eager"] = Way(torch_step, *shape, threads, False, threads=threads)
         if settings.torch_compile == "yes":
+            ways["that, compiled"] = Way(on_torch_step, *shape, threads, True, threads=threads)
             ways["torch.compile"] = Way(torch_step, *shape, threads, True, threads=threads)
     if settings.jax == "yes" and find_spec("jax"):
         ways["JAX"] = Way(jax_step, *shape, threads=threads)

@@ -52,6 +52,12 @@ def test_pytorch_learns_the_same(tiny):
     assert losses(bench.torch_step(MODEL, BATCH, 1, compiled=False)) == pytest.approx(ours, abs=1e-4)
 
 
+def test_the_engine_on_pytorch_learns_the_same(tiny):
+    pytest.importorskip("torch")
+    ours = losses(bench.microgpt_step(MODEL, BATCH, "compiled", 1))
+    assert losses(bench.on_torch_step(MODEL, BATCH, 1, compiled=False)) == pytest.approx(ours, abs=1e-4)
+
+
 def test_jax_learns_the_same(tiny):
     pytest.importorskip("jax")
     ours = losses(bench.microgpt_step(MODEL, BATCH, "compiled", 1))

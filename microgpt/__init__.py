@@ -8,8 +8,8 @@ from microgpt.explain.draw import draw
 from microgpt.runs.directory import Run, load_run
 from microgpt.sampling import Choice, sample
 from microgpt.value import Value, exp, largest, log, pick
+from microgpt.version import __version__ as __version__
 
-__version__ = "0.1.0"
 __all__ = [
     "Choice",
     "Run",

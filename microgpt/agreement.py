@@ -1,6 +1,7 @@
 """Do two engines agree? Asked of every model before it is trained, and answered with numbers."""
 
 from collections.abc import Callable
+from math import log10
 from typing import Any
 
 import numpy as np
@@ -56,12 +57,19 @@ def compare_engines(
         for name in true
     }
     worst = max(errors, key=lambda name: errors[name] if np.isfinite(errors[name]) else np.inf)
-    report = (
-        f"loss {loss_error:.0e}, gradients {errors[worst]:.0e} at most apart on {count:,} scalar operations in float64"
-    )
+    report = f"loss {loss_error:.0e}, gradients {errors[worst]:.0e} at most apart on {count:,} operations in float64"
     if not loss_error <= LOSS_TOLERANCE or not errors[worst] <= GRADIENT_TOLERANCE:
         raise DisagreementError(f"the engines do not agree, most of all in {worst}: {report}; use --engine scalar")
-    return f"the {engine} engine agrees with the scalar one: {report}"
+    return agreed(engine, count, max(loss_error, errors[worst]), "loss and gradients")
+
+
+def agreed(engine: str, count: int, error: float, what: str) -> str:
+    """That the engines agree, and how well."""
+    digits = min(15, int(-log10(max(error, 1e-16))))
+    return (
+        f"the engine {engine} computes the same as the plain one, scalar: tried on {count:,} operations of this model, "
+        f"{what} equal to {digits} digits"
+    )
 
 
 def compare_slopes(
@@ -81,7 +89,7 @@ def compare_slopes(
     slope = (above - below) / (2 * STEP)
     loss_error = abs(found_loss - true_loss) / max(1.0, abs(true_loss))
     slope_error = abs(promised - slope) / max(1.0, abs(slope))
-    report = f"loss {loss_error:.0e}, slope {slope_error:.0e} apart on {count:,} scalar operations in float64"
+    report = f"loss {loss_error:.0e}, slope {slope_error:.0e} apart on {count:,} operations in float64"
     if not loss_error <= LOSS_TOLERANCE or not slope_error <= SLOPE_TOLERANCE:
         raise DisagreementError(f"the engines do not agree: {report}; use --engine scalar")
-    return f"the {engine} engine agrees with the scalar one: {report}"
+    return agreed(engine, count, max(loss_error, slope_error), "loss and slope")

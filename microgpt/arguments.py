@@ -1,5 +1,6 @@
 """What engines are given and give back: nestings of arrays, the same for all of them, checked before anything runs."""
 
+import inspect
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
@@ -73,3 +74,12 @@ def stacked(results: list[Any]) -> Any:
     if isinstance(results[0], tuple):
         return tuple(stacked(list(entries)) for entries in zip(*results, strict=True))
     return np.array(results)
+
+
+def argument_names(function: Callable[..., Any], count: int) -> list[str]:
+    """What the function calls its arguments after the parameters."""
+    try:
+        names = list(inspect.signature(function).parameters)[1 : count + 1]
+    except (TypeError, ValueError):
+        names = []
+    return names + [f"argument {i + 1}" for i in range(len(names), count)]

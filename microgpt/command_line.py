@@ -6,8 +6,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import Field, field, fields
+from dataclasses import Field, dataclass, field, fields
+from math import inf
 from typing import Any, NoReturn, TypeVar, get_args
+from unicodedata import category
 
 from microgpt.errors import InputError
 
@@ -16,16 +18,42 @@ T = TypeVar("T")
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130  # exit codes: underway, in the call, by Ctrl-C
 
 
+# What an option may have to be: in words, and as a question to a value.
+Must = tuple[str, Callable[[Any], bool]]
+POSITIVE: Must = ("a positive integer", lambda n: n >= 1)
+COUNT: Must = ("0 or a positive integer", lambda n: n >= 0)
+POSITIVE_NUMBER: Must = ("a positive number", lambda x: 0 < x < inf)
+NUMBER: Must = ("0 or a positive number", lambda x: 0 <= x < inf)
+
+
 def option(
-    default: Any, meaning: str, choices: tuple[str, ...] | None = None, alone: str | None = None, otherwise: str = ""
+    default: Any,
+    meaning: str,
+    choices: tuple[str, ...] | None = None,
+    *,
+    must: Must | None = None,
+    alone: str | None = None,
+    otherwise: str = "",
 ) -> Any:
     """A field of a settings dataclass that is also an option of the command line: its default and its help.
 
-    With `alone`, the option may also be given without a value, and then has that one. The help tells the default and,
-    in the words of `otherwise`, what it is in other cases.
+    With `must`, any value but None has to be so. With `alone`, the option may also be given without a value, and then
+    has that one. The help tells the default and, in the words of `otherwise`, what it is in other cases.
     """
-    metadata = {"meaning": meaning, "choices": choices, "alone": alone, "otherwise": otherwise}
+    metadata = {"meaning": meaning, "choices": choices, "must": must, "alone": alone, "otherwise": otherwise}
     return field(default=default, metadata=metadata)
+
+
+@dataclass
+class Options:
+    """The base of all settings. Raises InputError, naming the option, where a value is not as it must be."""
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value, must = getattr(self, entry.name), entry.metadata["must"]
+            if must is not None and value is not None:
+                expected, holds = must
+                require(entry.name, value, holds(value), expected)
 
 
 class Parser(argparse.ArgumentParser):
@@ -87,6 +115,16 @@ def require(name: str, value: Any, holds: bool, expected: str) -> None:
         raise InputError(f"--{name.replace('_', '-')} is {value}: expected {expected}")
 
 
+def nobody_reads() -> None:
+    """Let all further output go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def shown(text: str) -> str:
+    """A text as a terminal may have it: control characters, which could steer it, are written out, such as \\x1b."""
+    return "".join(c if c in "\n\t" or category(c) != "Cc" else c.encode("unicode_escape").decode() for c in text)
+
+
 def run_script(main: Callable[[], int]) -> NoReturn:
     """Run a script to its exit code; turn what can go wrong into one line on standard error."""
     for name in ("stdout", "stderr"):
@@ -98,7 +136,7 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     except InputError as error:
         code = complain(error, MISUSED)
     except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nobody_reads()
         code = 0
     except (ArithmeticError, OSError) as error:  # divergence, engines that do not agree, a full disk
         code = complain(error, FAILED)
@@ -111,7 +149,7 @@ def run_script(main: Callable[[], int]) -> NoReturn:
 
 def complain(message: Any, code: int) -> int:
     """Print an error as one line on standard error; return the exit code."""
-    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"error: {shown(' '.join(str(message).split()))}", file=sys.stderr)
     return code
 
 

@@ -97,6 +97,10 @@ class Corpus:
         """A fixed part of the sequences to validate on, evenly spread: all of them, or about 20,000 predictions."""
         return self.validation[:: -(-predictions(self.validation) // PART)]
 
+    def usual(self, n_positions: int) -> list[int]:
+        """A sequence to train on that is as long as most, cut to so many positions to predict from."""
+        return sorted(self.training, key=len)[len(self.training) // 2][: n_positions + 1]
+
     def batches(
         self, n_positions: int, batch_size: int, seed: int, dtype: Any, pool_size: int = POOL, drawn_before: int = 0
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -41,7 +41,8 @@ def project(tmp_path):
         if path.is_file():
             shutil.copy(path, tmp_path / "microgpt")
     (tmp_path / "microgpt" / "compiler").symlink_to(ROOT / "microgpt" / "compiler")
-    shutil.copytree(ROOT / "microgpt" / "explain", tmp_path / "microgpt" / "explain")
+    for folder in ("explain", "pytorch", "runs"):
+        shutil.copytree(ROOT / "microgpt" / folder, tmp_path / "microgpt" / folder)
     shutil.copytree(ROOT / "data", tmp_path / "data")
     for script in ("train.py", "explain.py"):
         shutil.copy(ROOT / script, tmp_path)

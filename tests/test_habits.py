@@ -17,7 +17,8 @@ from test_scripts import NAMES, TINY, assert_refused, call, command, environment
 import microgpt
 from microgpt.bigram import bigram_loss, bigram_probabilities
 from microgpt.runs.checkpoint import load_checkpoint
-from microgpt.runs.directory import load_run, read_metrics
+from microgpt.runs.directory import load_run
+from microgpt.runs.metrics import read_metrics
 from microgpt.runs.picture import smooth
 from microgpt.text import make_corpus
 

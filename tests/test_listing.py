@@ -1,5 +1,6 @@
 """What one sees of the compiler: the listing, the comparison of the engines, the notice in train.py."""
 
+import re
 from functools import partial
 
 import numpy as np
@@ -26,8 +27,8 @@ def test_the_listing_shows_the_gpt_with_the_lines_it_comes_from():
 
 def test_the_engines_are_found_to_agree():
     report = agreement.compare_engines(GPT_LOSS, initial_parameters(CONFIG, 0), [0, 1, 2, 3, 0])
-    assert "agrees" in report
-    assert "float64" in report
+    assert "computes the same" in report
+    assert re.search(r"loss and gradients equal to 1[0-9] digits", report)
 
 
 def test_engines_that_do_not_agree_are_found_out(monkeypatch):
@@ -53,7 +54,7 @@ def test_a_long_sequence_is_cut_to_about_a_hundred_thousand_operations():
     config = GPTConfig(vocab_size=5, n_positions=64, n_embd=16, n_layer=1, n_head=2)
     sequence = [0] + [1, 2, 3, 4] * 15 + [0]
     report = agreement.compare_engines(partial(loss, config=config), initial_parameters(config, 0), sequence)
-    operations = int(report.split(" scalar operations")[0].split(" on ")[-1].replace(",", ""))
+    operations = int(report.split(" operations")[0].split(" on ")[-1].replace(",", ""))
     assert 50_000 < operations < 200_000
 
 
@@ -62,7 +63,7 @@ LARGE = GPTConfig(vocab_size=27, n_positions=4, n_embd=64, n_layer=4, n_head=4)
 
 def test_a_large_model_is_compared_by_its_loss_and_a_slope():
     report = agreement.compare_engines(partial(loss, config=LARGE), initial_parameters(LARGE, 0), [0, 1, 2, 3])
-    assert "agrees" in report
+    assert "computes the same" in report
     assert "slope" in report
 
 

@@ -11,7 +11,8 @@ from safetensors.numpy import load_file, save_file
 from test_scripts import LONG, NAMES, assert_refused, call, command, environment
 
 from microgpt.runs.checkpoint import checkpoints, load_checkpoint
-from microgpt.runs.directory import load_run, read_metrics
+from microgpt.runs.directory import load_run
+from microgpt.runs.metrics import read_metrics
 from microgpt.text import batches
 
 OPTIONS = ["--data", "names.txt", "--n-embd", "4", "--n-head", "2", "--batch-size", "3", "--skip-check"]
@@ -179,7 +180,11 @@ def test_more_steps_go_on_with_a_schedule_that_is_said(copy):
 
 
 def test_a_run_that_is_done_says_how_to_go_on(copy):
-    assert_refused(call("train.py", "--resume", copy, cwd=copy), "already done 10", "--steps 20")
+    result = call("train.py", "--resume", copy, cwd=copy)
+    assert result.returncode == 0  # so `until python train.py --resume; do :; done` ends
+    assert "is complete: all of its 10 steps are done" in result.stdout
+    assert "--steps 20" in result.stdout
+    assert_refused(call("train.py", "--resume", copy, "--steps", 5, cwd=copy), "already done 10", "--steps 20")
 
 
 def test_what_may_change_changes_and_is_in_the_help(copy):

@@ -21,7 +21,7 @@ from microgpt.bigram import bigram_loss, bigram_probabilities
 from microgpt.gpt import loss
 from microgpt.runs.checkpoint import checkpoints
 from microgpt.runs.directory import load_run
-from microgpt.runs.start import from_scratch
+from microgpt.runs.start import from_scratch, settings_for
 from microgpt.sampling import stream
 from microgpt.text import make_corpus, predictions
 from microgpt.training import mean_loss
@@ -113,10 +113,10 @@ def copy(trained, tmp_path):
 
 
 def test_training_tells_what_it_learns_from_and_where_it_writes(trained):
-    first, second, third, *_ = trained[1].stdout.splitlines()
-    assert first.startswith("25 lines to learn from, 2 held out, 9 characters, ")
-    assert second.startswith("settings for lines: --steps 2 --batch-size 2 ")
-    assert third == f"writing to {Path('runs', 'names')}"
+    out = trained[1].stdout
+    assert out.startswith("learning from 25 lines of names.txt; 2 others are kept aside")
+    assert "for 9 different characters; settings for lines: --steps 2 --batch-size 2 " in out
+    assert f"\nwriting to {Path('runs', 'names')}\n" in out
 
 
 def test_training_shows_every_validation_with_samples(trained):
@@ -126,7 +126,9 @@ def test_training_shows_every_validation_with_samples(trained):
 
 
 def test_training_ends_with_the_next_command(trained):
-    assert trained[1].stdout.splitlines()[-1].endswith(f"python sample.py --run {Path('runs', 'names')}")
+    *_, writing, looking = trained[1].stdout.splitlines()
+    assert writing.endswith(f"python sample.py --run {Path('runs', 'names')}")
+    assert looking.endswith(f"python explain.py --run {Path('runs', 'names')} --open")
 
 
 def test_training_leaves_a_run_that_loads(trained):
@@ -154,7 +156,7 @@ def test_a_second_run_takes_the_next_name(data):
     for _ in range(2):
         result = call("train.py", "--data", "names.txt", *TINY, cwd=data)
     assert sorted(path.name for path in (data / "runs").iterdir()) == ["names", "names-2"]
-    assert "runs/names-2 (runs/names exists)" in result.stdout.replace(os.sep, "/")
+    assert "runs/names-2, since there is a runs/names already" in result.stdout.replace(os.sep, "/")
 
 
 def test_the_same_seed_gives_the_same_bits(trained, data):
@@ -280,9 +282,9 @@ def test_jsonl_gives_text_log_probability_and_whether_it_is_new(short, count):
 
 
 def test_prose_is_learned_as_one_text(trained_prose):
-    first, second, *_ = trained_prose[1].stdout.splitlines()
-    assert first.startswith("222 characters to learn from, the next 23 held out, 29 different ones, ")
-    assert second.startswith("settings for prose: --steps 2 --batch-size 2 ")
+    out = trained_prose[1].stdout
+    assert out.startswith("learning from 222 characters of fox.txt; the last 23 are kept aside")
+    assert "for 29 different characters; settings for prose: --steps 2 --batch-size 2 " in out
     run = load_run(trained_prose[0] / "runs" / "fox")
     assert (run.documents, run.config.n_positions) == ("stream", 8)
 
@@ -294,11 +296,15 @@ def script(monkeypatch):
     return importlib.import_module("train")
 
 
+def suiting(script):
+    return partial(settings_for, script.Settings, script.SUITED)
+
+
 def test_the_defaults_for_lines_and_for_prose_are_those_of_the_table_and_of_the_help(script, data):
     (data / "fox.txt").write_text(PROSE * 4)
     help_text = " ".join(call("train.py", "--help", cwd=data).stdout.split())
     for column, name in enumerate(["names.txt", "fox.txt"]):
-        start = from_scratch(script.settings_for, {}, data / name)
+        start = from_scratch(suiting(script), {}, data / name)
         assert start.config.n_embd == script.SUITED["n_embd"][column]
         for option, pair in script.SUITED.items():
             assert getattr(start.settings, option) == pair[column]
@@ -310,13 +316,13 @@ def test_every_option_overrides_what_suits_the_text(script, data):
     (data / "fox.txt").write_text(PROSE)
     given = {name: 2 * max(pair) for name, pair in script.SUITED.items()} | {"block_size": 20}
     for name in ("names.txt", "fox.txt"):
-        settings = from_scratch(script.settings_for, given, data / name).settings
+        settings = from_scratch(suiting(script), given, data / name).settings
         assert {option: getattr(settings, option) for option in given} == given
 
 
 def test_the_kind_of_documents_decides_what_suits(script, data):
     (data / "names.txt").write_text(NAMES * 9)
-    start = from_scratch(script.settings_for, {"documents": "stream", "block_size": 8}, data / "names.txt")
+    start = from_scratch(suiting(script), {"documents": "stream", "block_size": 8}, data / "names.txt")
     assert (start.corpus.documents, start.settings.n_layer) == ("stream", script.SUITED["n_layer"][1])
 
 
@@ -343,7 +349,7 @@ def test_prose_is_validated_on_a_part_in_between_and_on_all_of_it_at_the_end(tra
     kept = run.checkpoint.model
     assert kept.loss == pytest.approx(mean_loss(evaluated, run.parameters, corpus.part), rel=1e-5)
     assert kept.loss_on_all == pytest.approx(mean_loss(evaluated, run.parameters, corpus.validation), rel=1e-5)
-    assert f"-> {kept.loss:.4f} nats per character, {kept.loss_on_all:.4f} on all of" in result.stdout
+    assert f"-> {kept.loss:.4f}, {kept.loss_on_all:.4f} on all that was kept aside" in result.stdout
     assert f"({predictions(corpus.part):,} of them for a look in between)" in result.stdout
     card = (directory / "runs" / "long" / "README.md").read_text()
     assert f"{kept.loss:.4f}" in card
@@ -607,13 +613,15 @@ def compiled_run(directory, name, *options):
 
 def test_the_compiled_engine_is_checked_and_says_what_it_found(data):
     result, _ = compiled_run(data, "run")
-    assert "the compiled engine agrees with the scalar one" in result.stdout
-    assert re.search(r"scalar operations became \d+ array instructions, 7 of them matrix products", result.stdout)
+    assert "the engine compiled computes the same as the plain one, scalar" in result.stdout
+    assert re.search(
+        r"operations on single numbers became \d+ instructions on arrays, 7 of them matrix products", result.stdout
+    )
 
 
 def test_the_check_can_be_skipped(data):
     result, _ = compiled_run(data, "run", "--skip-check")
-    assert "agrees" not in result.stdout
+    assert "computes the same" not in result.stdout
 
 
 def test_threads_do_not_change_a_run(data):

@@ -18,7 +18,8 @@ from microgpt.errors import DivergenceError
 from microgpt.gpt import GPTConfig, loss
 from microgpt.parameters import flatten, initial_parameters
 from microgpt.pytorch.training import DeviceTraining, Processes
-from microgpt.runs.directory import load_run, read_metrics
+from microgpt.runs.directory import load_run
+from microgpt.runs.metrics import read_metrics
 from microgpt.training import OptimizerState, Schedule, train
 
 ROOT = Path(__file__).parent.parent

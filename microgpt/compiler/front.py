@@ -1,6 +1,5 @@
 """The engine "compiled": a function of one example, and a program for each shape of example that it has met."""
 
-import inspect
 import operator
 import os
 import warnings
@@ -10,7 +9,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from microgpt.arguments import checked_arguments, checked_parameters, map_arrays
+from microgpt.arguments import argument_names, checked_arguments, checked_parameters, map_arrays
+from microgpt.compiler.listing import listing, summary
 from microgpt.compiler.program import Program
 
 INTEGER = np.dtype(np.int64)
@@ -76,6 +76,14 @@ class Compiled:
             raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
         results, gradient = program.run(given.vector(), integers, floats, batch, self.threads, with_gradient)
         return program, results, given.like(params, gradient) if with_gradient else None
+
+    def summary(self) -> str:
+        """What the compiler made of the function, as it was run last, in a line."""
+        return summary(list(self.programs.values())[-1])
+
+    def listing(self, params: Any, *arguments: Any) -> str:
+        """What the compiler makes of the function for such parameters and one batch of such arguments, line by line."""
+        return listing(self.function, params, *arguments)
 
     def value_and_grad(self) -> Callable[..., tuple[float, Any]]:
         """See `microgpt.value_and_grad`."""
@@ -174,15 +182,6 @@ def collect(params: Any, leaves: list[np.ndarray]) -> Any:
         return ("list", *[collect(entry, leaves) for entry in params])
     leaves.append(np.asarray(params))
     return leaves[-1].shape
-
-
-def argument_names(function: Callable[..., Any], count: int) -> list[str]:
-    """What the function calls its arguments after the parameters."""
-    try:
-        names = list(inspect.signature(function).parameters)[1 : count + 1]
-    except (TypeError, ValueError):
-        names = []
-    return names + [f"argument {i + 1}" for i in range(len(names), count)]
 
 
 def examples_in_rows(arrays: list[np.ndarray], dtype: Any, batch: int) -> np.ndarray:

@@ -12,9 +12,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from microgpt.arguments import checked_arguments, checked_parameters, map_arrays
+from microgpt.arguments import argument_names, checked_arguments, checked_parameters, map_arrays
 from microgpt.compiler.expressions import Expression, loads_of, nodes_of
-from microgpt.compiler.front import argument_names
 from microgpt.compiler.nests import Nest
 from microgpt.compiler.products import product_step
 from microgpt.compiler.program import Program
@@ -26,8 +25,8 @@ def summary(program: Program) -> str:
     """What the compiler found, in a line."""
     products = sum(product_of(program, nest) is not None for nest in program.nests.forward)
     return (
-        f"{program.operations:,} scalar operations became {len(program.nests.forward)} array instructions, "
-        f"{products} of them matrix products"
+        f"{program.operations:,} operations on single numbers became {len(program.nests.forward)} instructions on "
+        f"arrays, {products} of them matrix products"
     )
 
 

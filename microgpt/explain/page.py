@@ -28,7 +28,8 @@ from microgpt.explain.observe import observed
 from microgpt.explain.program import KINDS, MEMBER, Picked, Program, Recorded, TooLongError, record
 from microgpt.explain.strips import WATCHED, Strip, strips
 from microgpt.parameters import flatten, parameter_count, parameter_shapes
-from microgpt.runs.directory import METRICS, Run, read_metrics
+from microgpt.runs.directory import Run
+from microgpt.runs.metrics import METRICS, read_metrics
 from microgpt.runs.snapshots import read_snapshots
 from microgpt.text import BOUNDARY, encode, make_corpus
 from microgpt.training import divergence_named

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.adam import adam, scheduled_learning_rate
+from microgpt.command_line import FAILED
 from microgpt.errors import DivergenceError, InputError
 from microgpt.parameters import Arrays, flatten, views
 from microgpt.pytorch.engine import OnTorch, chosen_device, torch  # which says what to do where there is none
@@ -24,13 +25,14 @@ dist = torch.distributed
 CHUNK = 32768  # parameters that Adam takes at a time on a CPU, so that its passes over them stay in the cache
 
 
-@dataclass(frozen=True)
+@dataclass
 class Processes:
-    """The processes that train together, and which of them this is."""
+    """The processes that train together, and which of them this is: see also runs/alone.py."""
 
     count: int = 1
     rank: int = 0
     device: str | None = None
+    steps: "DeviceTraining | None" = None  # that they take
 
     @property
     def first(self) -> bool:
@@ -43,21 +45,38 @@ class Processes:
         device = chosen_device(self.device)
         return "cpu" if device.type == "mps" else str(device)
 
+    def training(
+        self, loss: Callable[..., Any], parameters: Arrays, batches: Any, schedule: Schedule, state: OptimizerState,
+        torch_compile: bool,
+    ) -> "DeviceTraining":  # fmt: skip
+        """The steps to take, all together."""
+        self.steps = DeviceTraining(loss, parameters, batches, schedule, state, self, torch_compile)
+        return self.steps
+
+    def fetch(self) -> None:
+        """Bring the parameters and what Adam remembers from the device to the host."""
+        if self.steps is not None:
+            self.steps.fetch()
+
+    def agreed_to_stop(self, wanted: bool) -> bool:
+        """Whether this step was the last; of several processes, that after which the others know that one wants to."""
+        return self.steps.agreed_to_stop(wanted) if self.steps is not None else wanted
+
     def shared(self, make: Callable[[], Any]) -> Any:
-        """What the first process makes, in all of them. An InputError there ends the others without a word."""
+        """What the first process makes, in all of them. What ends the first there ends the others without a word."""
         if self.count == 1:
             return make()
         parcel: list[Any] = [None]
         if self.first:
             try:
                 parcel = [make()]
-            except BaseException:
-                dist.broadcast_object_list([None])
+            except BaseException as error:
+                dist.broadcast_object_list([error.code if isinstance(error, SystemExit) else FAILED])
                 raise
         with process_lost("at the beginning"):
             dist.broadcast_object_list(parcel)
-        if parcel[0] is None:
-            raise SystemExit(1)
+        if isinstance(parcel[0], int):
+            raise SystemExit(parcel[0])
         return parcel[0]
 
     def share(self, batch: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
@@ -73,10 +92,12 @@ class Processes:
             dist.destroy_process_group()
 
     def described(self) -> str:
-        """What computes, for people."""
+        """What computes, where that is worth a word."""
         device = chosen_device(self.device)
         kind = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
-        return f"PyTorch {torch.__version__} on {kind}" + (f", {self.count} processes" if self.count > 1 else "")
+        return f"computing with PyTorch {torch.__version__} on {kind}" + (
+            f", {self.count} processes" if self.count > 1 else ""
+        )
 
     def check(self, settings: Any) -> None:
         """Raise InputError unless every process gets as many rows of a batch."""

@@ -12,33 +12,22 @@
 No file is ever executed or unpickled: what is read is JSON, text, and safetensors. All that is read is checked.
 """
 
-import csv
 import hashlib
-import io
 import os
-import time
 from dataclasses import dataclass
-from functools import partial
-from itertools import takewhile
-from math import isfinite
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from filelock import FileLock
 
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
-from microgpt.parameters import Arrays, flatten
-from microgpt.runs.checkpoint import Checkpoint, Origin, Validated, checkpoints, load_checkpoint, save_checkpoint
-from microgpt.runs.files import LOCK, InUseError, lock, read_bytes, sync, write_file
-from microgpt.runs.hugging_face import MODEL, read_model, state_of_model, write_model
-from microgpt.runs.snapshots import is_due, read_snapshots, write_snapshots
-from microgpt.training import OptimizerState, Update
+from microgpt.parameters import Arrays
+from microgpt.runs.checkpoint import Checkpoint, checkpoints, load_checkpoint
+from microgpt.runs.files import LOCK, InUseError, lock, read_bytes, write_file
+from microgpt.runs.hugging_face import MODEL, read_model, state_of_model
+from microgpt.runs.metrics import read_metrics
 
 LARGEST_TEXT_COPY = 10_000_000  # bytes
-LONGEST_ROW = 1000  # characters of metrics.csv
-METRICS = ("step", "training_loss", "validation_loss", "learning_rate", "gradient_norm", "seconds")
 
 
 @dataclass(frozen=True)
@@ -106,127 +95,6 @@ def kept_text(directory: Path, data_sha256: str) -> str | None:
         return content.decode()
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8: delete it to go on without this copy") from None
-
-
-class Recorder:
-    """Writes a run down while it goes: what every step found, the best parameters, and the state to go on from."""
-
-    def __init__(self, run: "Run", origin: Origin, state: OptimizerState, rows: list[list[str]]):
-        """Begin to record; `run.checkpoint` is where it goes on from, if it does, and `rows` its metrics so far."""
-        self.run, self.origin, self.state = run, origin, state
-        before = run.checkpoint
-        self.best = before.best if before else None
-        self.initial_loss = before.initial_loss if before else None
-        kept = read_snapshots(run.directory, len(state.m)) if before else {}
-        self.snapshots = {step: vector for step, vector in kept.items() if step <= state.step}
-        self.saved = self.start = time.monotonic()
-        if rows:
-            self.start -= float(rows[-1][METRICS.index("seconds")])
-        path = run.directory / "metrics.csv"
-        begun = io.StringIO(newline="")
-        csv.writer(begun).writerows([METRICS, *rows])
-        write_file(path, begun.getvalue().encode())
-        self.file = path.open("a", newline="", encoding="utf-8")
-        self.writer = csv.writer(self.file)
-
-    @property
-    def seconds(self) -> float:
-        """How long the run has taken, that before it was resumed included."""
-        return time.monotonic() - self.start
-
-    def record(self, update: Update | None, validated: Validated | None) -> None:
-        """Add the row of a step (None: of the state before the first) and of a planned validation to metrics.csv.
-
-        Keep a snapshot of the parameters, if one is due.
-        """
-        if is_due(self.state.step, len(self.state.m)):
-            with np.errstate(over="ignore"):
-                vector = flatten(self.run.parameters).astype(np.float32)
-            if np.isfinite(vector).all():
-                self.snapshots[self.state.step] = vector
-        if validated and (self.best is None or validated.loss < self.best.loss):
-            self.best = validated
-        if validated and self.initial_loss is None:
-            self.initial_loss = validated.loss
-        self.writer.writerow(
-            (
-                update.step if update else 0,
-                update and update.loss,
-                validated and validated.loss,
-                update and update.learning_rate,
-                update and update.gradient_norm,
-                self.seconds,
-            )
-        )
-        self.file.flush()  # so that it can be read while training goes on
-
-    def save(self, unplanned: Validated | None = None) -> None:
-        """Save a checkpoint and the model made from it; see `Checkpoint` for `unplanned`. Raises OSError if it fails.
-
-        Before, the disk has all rows: no checkpoint is ahead of the metrics.
-        """
-        assert self.best is not None, "the state before the first step is validated"
-        assert self.initial_loss is not None
-        sync(self.file.fileno())
-        if self.snapshots:
-            write_snapshots(self.run.directory, self.snapshots)
-        state, parameters = self.state, flatten(self.run.parameters)
-        checkpoint = Checkpoint(
-            self.origin, state.step, parameters, state.m, state.v, self.initial_loss, self.best, unplanned
-        )
-        save_checkpoint(self.run.directory, checkpoint)
-        write_model(self.run.directory, checkpoint)
-        self.saved = time.monotonic()
-
-    def __enter__(self) -> "Recorder":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.file.close()
-
-
-def read_metrics(directory: Path, step: int) -> list[list[str]]:
-    """The rows of metrics.csv up to a step, each cell as it stands there. Raises InputError if one is missing."""
-    path = directory / "metrics.csv"
-    rows: list[list[str]] = []
-    try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path} is not a file")
-        with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            lines = csv.reader(takewhile(is_line, iter(partial(file.readline, LONGEST_ROW), "")))
-            good = tuple(next(lines, ())) == METRICS
-            for row in lines if good else ():
-                good = is_row(row) and (not rows or int(row[0]) == int(rows[-1][0]) + 1)
-                if not good or int(row[0]) > step:
-                    break
-                rows.append(row)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except csv.Error:
-        rows = []
-    if not rows or int(rows[-1][0]) != step:
-        raise InputError(f"{path} is damaged: expected a row for every step up to {step}; delete it to go on without")
-    return rows
-
-
-def is_line(text: str) -> bool:
-    """Whether a line was written to its end."""
-    return text.endswith("\n")
-
-
-def is_row(row: list[str]) -> bool:
-    """Whether these are the cells of one step: a step, numbers or nothing, and at last the seconds."""
-    try:
-        numbers = [float(cell) for cell in row if cell]
-    except ValueError:
-        return False
-    return (
-        len(row) == len(METRICS)
-        and row[0].isdecimal()
-        and len(row[0]) < 13
-        and row[-1] != ""
-        and all(map(isfinite, numbers))
-    )
 
 
 def newest_run(runs: str | Path = "runs", resumable: bool = False) -> Path:

@@ -3,8 +3,8 @@
 import io
 from pathlib import Path
 
-from microgpt.runs.directory import METRICS
 from microgpt.runs.files import write_file
+from microgpt.runs.metrics import METRICS
 
 INK, GRID = "#7d7d7d", "#7d7d7d40"  # readable on white and on black, since a page may be either
 TRAINING, MEAN, VALIDATION, BIGRAM = "#5b9bd540", "#3f8fd2", "#e07b39", "#8a63d2"

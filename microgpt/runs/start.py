@@ -1,26 +1,35 @@
 """Where training begins or goes on: at random parameters, at those of another model, or at a checkpoint.
 
-Each of the three functions goes from the settings of train.py to everything that the loop needs. What cannot go
-together (a shape and a model, a text and a checkpoint) is refused with the difference named.
+`begin` reads the command line of train.py and gives everything that the loop needs. What cannot go together (a shape
+and a model, a text and a checkpoint) is refused with the difference named.
 """
 
 import hashlib
+import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock
 
-from microgpt.command_line import settings_again
+from microgpt.command_line import parse_given, settings_again
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
-from microgpt.parameters import Arrays, initial_parameters
-from microgpt.runs.checkpoint import Checkpoint
-from microgpt.runs.directory import kept_text, load_run, resume_run
+from microgpt.parameters import Arrays, flatten, initial_parameters
+from microgpt.runs.alone import Alone
+from microgpt.runs.checkpoint import Checkpoint, Origin
+from microgpt.runs.directory import kept_text, load_run, newest_run, resume_run
 from microgpt.runs.hugging_face import MODEL, state_of_model
+from microgpt.runs.telling import say
 from microgpt.text import BOUNDARY, Corpus, decode_text, kind_of_documents, make_corpus, read_text
+from microgpt.training import OptimizerState
+from microgpt.version import __version__
 
 # What a resumed run may be told anew. All else would make it another run than the one that was begun.
 MAY_CHANGE = (
@@ -28,6 +37,7 @@ MAY_CHANGE = (
     "torch_compile",
 )  # fmt: skip
 STANDARD_INPUT = "-"
+Suited = Mapping[str, tuple[Any, Any]]  # settings that depend on the text: what suits lines, and what suits prose
 
 
 @dataclass
@@ -39,13 +49,93 @@ class Start:
     corpus: Corpus
     config: GPTConfig
     parameters: Arrays
+    directory: Path | None = None  # that goes on
     checkpoint: Checkpoint | None = None  # to go on from
     rows: list[list[str]] = field(default_factory=list)  # of metrics.csv so far
     lock: FileLock | None = None
+    processes: Any = field(default_factory=Alone)  # that train together
+
+    def __post_init__(self) -> None:
+        nothing = np.zeros_like(flatten(self.parameters))
+        c = self.checkpoint
+        self.state = OptimizerState(c.step, c.adam_m, c.adam_v) if c else OptimizerState(0, nothing, nothing.copy())
 
     def __getstate__(self) -> dict[str, Any]:
         """What other processes get of it: the lock stays with the one that holds it."""
         return self.__dict__ | {"lock": None}
+
+    @property
+    def data(self) -> str:
+        """What the text is called."""
+        if self.checkpoint is not None:
+            return self.checkpoint.origin.data
+        return {None: "data/names.txt", STANDARD_INPUT: "standard input"}.get(self.settings.data, self.settings.data)
+
+    @property
+    def origin(self) -> Origin:
+        """What the run is, for its checkpoints."""
+        settings = {n: v for n, v in asdict(self.settings).items() if n not in ("out", "resume", "listing")}
+        began = self.checkpoint.origin.started if self.checkpoint else datetime.now(UTC).date().isoformat()
+        sha256 = hashlib.sha256(self.text.encode()).hexdigest()
+        c = self.corpus
+        return Origin(self.config, c.vocabulary, c.documents, self.data, sha256, settings, began, __version__)
+
+
+def begin(kind: type, suited: Suited, names: Path) -> Start:
+    """Everything that training begins with, from the command line.
+
+    Args:
+        kind: the dataclass of settings.
+        suited: what suits lines and what suits prose; what the command line gives comes first.
+        names: the text to learn from where none is given.
+
+    Several processes that torchrun started all get what the first of them found. Ends with exit code 0 where a run is
+    to be resumed that has no step left. Raises InputError for what is not possible.
+    """
+    given = parse_given(kind, "Train a character-level GPT on a text file.")
+    processes = processes_for(given)
+    start: Start = processes.shared(partial(found_by_one, given, kind, suited, names))
+    start.processes = processes
+    if start.settings.engine == "torch":
+        from microgpt.pytorch.training import join
+
+        start.processes = join(start.settings.device) if isinstance(processes, Alone) else processes
+        start.processes.check(start.settings)
+    return start
+
+
+def found_by_one(given: dict[str, Any], kind: type, suited: Suited, names: Path) -> Start:
+    """Where one process finds that training begins."""
+    if "resume" in given:
+        return from_checkpoint(kind, given, directory_to_resume(given), names)
+    begin_with = from_model if "init_from" in given else from_scratch
+    return begin_with(partial(settings_for, kind, suited), given, Path(given.get("data", names)))
+
+
+def settings_for(kind: type, suited: Suited, documents: str, given: dict[str, Any]) -> Any:
+    """The settings that suit this kind of documents, or in their place those that are given."""
+    return kind(**({name: pair[documents == "stream"] for name, pair in suited.items()} | given))
+
+
+def directory_to_resume(given: dict[str, Any]) -> Path:
+    """The run directory that --resume means, alone or together with --out."""
+    out, resume = given.get("out"), given["resume"]
+    directory = Path(resume if resume != "newest" else out or newest_run(resumable=True))
+    if out is not None and Path(out) != directory:
+        raise InputError(f"--out is {out}, but {directory} goes on where it is: leave --out away")
+    return directory
+
+
+def processes_for(given: dict[str, Any]) -> Any:
+    """The processes that torchrun started to train together, if it did."""
+    count = os.environ.get("WORLD_SIZE", "1")
+    if count == "1":
+        return Alone()
+    if given.get("engine") != "torch" and "resume" not in given:
+        raise InputError(f"torchrun started {count} processes, which only --engine torch lets train together")
+    from microgpt.pytorch.training import join
+
+    return join(given.get("device"))
 
 
 def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: Path) -> Start:
@@ -91,8 +181,8 @@ def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: Pa
 def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_data: Path) -> Start:
     """Where a run stopped: its settings, with those of MAY_CHANGE that are given, its text and its state.
 
-    Raises InputError if another process writes to the directory, if anything in it is damaged, if there is nothing
-    left to do, or if other settings or another text are given than those of the run.
+    Ends with exit code 0 if there is nothing left to do. Raises InputError if another process writes to the directory,
+    if anything in it is damaged, or if other settings or another text are given than those of the run.
     """
     checkpoint, rows, lock = resume_run(directory)
     origin = checkpoint.origin
@@ -101,14 +191,19 @@ def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_
     settings: Any = settings_again(
         kind, origin.settings, {n: v for n, v in given.items() if n not in fixed and n != "data"}
     )
-    if settings.steps <= checkpoint.step:
+    if settings.steps < checkpoint.step:
         raise InputError(
             f"--steps is {settings.steps}, but {directory} has already done {checkpoint.step}: "
             f"give more of them to go on, such as --steps {2 * checkpoint.step}"
         )
+    if settings.steps == checkpoint.step:
+        further = f"python train.py --resume {shlex.quote(str(directory))} --steps {2 * checkpoint.step}"
+        say(f"{directory} is complete: all of its {checkpoint.step} steps are done; to go further: {further}")
+        raise SystemExit(0)
     text = text_again(given.get("data"), checkpoint, directory, default_data)
     corpus = make_corpus(text, origin.config.n_positions, settings.seed, origin.documents, origin.vocabulary)
-    return Start(settings, text, corpus, origin.config, checkpoint.named(checkpoint.parameters), checkpoint, rows, lock)
+    parameters = checkpoint.named(checkpoint.parameters)
+    return Start(settings, text, corpus, origin.config, parameters, directory, checkpoint, rows, lock)
 
 
 def refuse_others(given: Mapping[str, Any], fixed: Mapping[str, Any], whose: str) -> None:

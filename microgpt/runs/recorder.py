@@ -1,0 +1,98 @@
+"""A run written down while it goes: every step in metrics.csv, the best parameters, and checkpoints to go on from."""
+
+import csv
+import io
+import time
+from typing import Any
+
+import numpy as np
+
+from microgpt.parameters import flatten
+from microgpt.runs.checkpoint import Checkpoint, Origin, Validated, save_checkpoint
+from microgpt.runs.directory import Run
+from microgpt.runs.files import sync, write_file
+from microgpt.runs.hugging_face import write_model
+from microgpt.runs.metrics import METRICS
+from microgpt.runs.snapshots import is_due, read_snapshots, write_snapshots
+from microgpt.training import OptimizerState, Update
+
+
+class Recorder:
+    """Writes a run down while it goes: what every step found, the best parameters, and the state to go on from."""
+
+    def __init__(self, run: Run, origin: Origin, state: OptimizerState, rows: list[list[str]]):
+        """Begin to record; `run.checkpoint` is where it goes on from, if it does, and `rows` its metrics so far."""
+        self.run, self.origin, self.state = run, origin, state
+        before = run.checkpoint
+        self.best = before.best if before else None
+        self.initial_loss = before.initial_loss if before else None
+        kept = read_snapshots(run.directory, len(state.m)) if before else {}
+        self.snapshots = {step: vector for step, vector in kept.items() if step <= state.step}
+        self.saved = self.start = time.monotonic()
+        if rows:
+            self.start -= float(rows[-1][METRICS.index("seconds")])
+        path = run.directory / "metrics.csv"
+        begun = io.StringIO(newline="")
+        csv.writer(begun).writerows([METRICS, *rows])
+        write_file(path, begun.getvalue().encode())
+        self.file = path.open("a", newline="", encoding="utf-8")
+        self.writer = csv.writer(self.file)
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, that before it was resumed included."""
+        return time.monotonic() - self.start
+
+    def wants_parameters(self, step: int) -> bool:
+        """Whether recording this step takes the parameters, for a snapshot."""
+        return is_due(step, len(self.state.m))
+
+    def record(self, update: Update | None, validated: Validated | None) -> None:
+        """Add the row of a step (None: of the state before the first) and of a planned validation to metrics.csv.
+
+        Keep a snapshot of the parameters, if one is due.
+        """
+        if self.wants_parameters(self.state.step):
+            with np.errstate(over="ignore"):
+                vector = flatten(self.run.parameters).astype(np.float32)
+            if np.isfinite(vector).all():
+                self.snapshots[self.state.step] = vector
+        if validated and (self.best is None or validated.loss < self.best.loss):
+            self.best = validated
+        if validated and self.initial_loss is None:
+            self.initial_loss = validated.loss
+        self.writer.writerow(
+            (
+                update.step if update else 0,
+                update and update.loss,
+                validated and validated.loss,
+                update and update.learning_rate,
+                update and update.gradient_norm,
+                self.seconds,
+            )
+        )
+        self.file.flush()  # so that it can be read while training goes on
+
+    def save(self, unplanned: Validated | None = None) -> None:
+        """Save a checkpoint and the model made from it; see `Checkpoint` for `unplanned`. Raises OSError if it fails.
+
+        Before, the disk has all rows: no checkpoint is ahead of the metrics.
+        """
+        assert self.best is not None, "the state before the first step is validated"
+        assert self.initial_loss is not None
+        sync(self.file.fileno())
+        if self.snapshots:
+            write_snapshots(self.run.directory, self.snapshots)
+        state, parameters = self.state, flatten(self.run.parameters)
+        checkpoint = Checkpoint(
+            self.origin, state.step, parameters, state.m, state.v, self.initial_loss, self.best, unplanned
+        )
+        save_checkpoint(self.run.directory, checkpoint)
+        write_model(self.run.directory, checkpoint)
+        self.saved = time.monotonic()
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.file.close()

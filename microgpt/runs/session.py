@@ -1,0 +1,209 @@
+"""A run while it is trained: what is written down, what is said, and how it ends, whatever happens.
+
+    with Session(start, loss) as session:
+        for update in train(...):
+            session.note(update)
+            if session.stopping:
+                break
+    return session.end()
+
+Of several processes that train together, only the first has something to write and to say.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from microgpt.agreement import compare_engines
+from microgpt.bigram import bigram_loss, bigram_probabilities
+from microgpt.command_line import INTERRUPTED, interruption
+from microgpt.engine import evaluate
+from microgpt.errors import DivergenceError, InputError
+from microgpt.parameters import flatten, parameter_shapes, views
+from microgpt.runs import telling
+from microgpt.runs.checkpoint import Validated, checkpoints, load_checkpoint
+from microgpt.runs.directory import Run, create_run_directory, keep_text
+from microgpt.runs.metrics import read_metrics
+from microgpt.runs.picture import draw_losses
+from microgpt.runs.recorder import Recorder
+from microgpt.runs.start import MAY_CHANGE, STANDARD_INPUT, Start
+from microgpt.runs.telling import say
+from microgpt.sampling import sample, sample_many, worth_compiling
+from microgpt.training import Update, mean_loss
+
+SAVE_EVERY = 60.0  # seconds; after them a checkpoint is due even if no validation is
+SAMPLES, LENGTH = 5, 60  # texts that the model writes at each look, and their characters at most
+
+
+class Session:
+    """See above.
+
+    Args:
+        start: where training begins, with the settings.
+        loss: of one sequence, a function of (params, tokens, weights).
+        suited: the names of the settings that were chosen for the text, to be told.
+    """
+
+    def __init__(self, start: Start, loss: Callable[..., Any], suited: Iterable[str] = ()):
+        self.start, self.loss, self.suited = start, loss, suited
+        self.settings, self.corpus, self.state = start.settings, start.corpus, start.state
+        self.processes = start.processes
+        self.interval = self.settings.eval_interval or max(1, self.settings.steps // 5)
+        self.evaluated_loss = evaluate(loss, self.settings.engine, self.settings.threads, self.processes.device)
+        self.directory: Path | None = None
+        self.open = ExitStack()
+        self.stopping = self.interrupted = False
+        self.losses: list[float] = []  # of the steps since the last look
+        self.means: list[float] = []  # of the training losses between looks
+        self.warned = False  # that it learns by heart
+
+    def __enter__(self) -> "Session":
+        try:
+            self.ctrl_c = self.open.enter_context(interruption())
+            if self.processes.first:
+                self.begin()
+        except BaseException as error:
+            self.open.close()
+            self.explain(error)
+            raise
+        return self
+
+    def begin(self) -> None:
+        """Say what is to come, check the engine, open the directory, and look at the model before its first step."""
+        start, corpus, settings = self.start, self.corpus, self.settings
+        say(telling.of_text(corpus, start.data), telling.of_model(start.config, corpus, settings, self.suited))
+        say(telling.of_little_text(start.config, corpus), self.processes.described())
+        if settings.engine != "scalar" and not settings.skip_check:
+            some = corpus.training[0][: start.config.n_positions + 1]
+            say(compare_engines(self.loss, start.parameters, some, settings.engine, self.processes.exact))
+        self.directory = self.directory_of_run()
+        pairs = bigram_probabilities(corpus.training, len(corpus.vocabulary))
+        self.baseline = bigram_loss(pairs, corpus.part)
+        say(telling.of_losses(start.config, self.baseline))
+        self.run = Run(
+            self.directory, start.config, corpus.vocabulary, corpus.documents, start.parameters, start.text,
+            start.checkpoint,
+        )  # fmt: skip
+        self.bar = self.open.enter_context(
+            tqdm(total=settings.steps, initial=self.state.step, unit="step", dynamic_ncols=True, disable=None)
+        )
+        self.recorder = self.open.enter_context(Recorder(self.run, start.origin, self.state, start.rows))
+        if self.recorder.best is None:
+            self.recorder.record(None, self.look())
+            self.recorder.save()
+
+    def directory_of_run(self) -> Path:
+        """The directory of the run: that which goes on, or a new one."""
+        start, settings = self.start, self.settings
+        if start.checkpoint is not None and start.directory is not None:
+            say(*telling.of_resumption(start.checkpoint, start.directory, settings, MAY_CHANGE, self.interval))
+            return start.directory
+        wanted = Path(
+            settings.out or Path("runs") / Path("stdin" if settings.data == STANDARD_INPUT else start.data).stem
+        )
+        directory, start.lock = create_run_directory(wanted)
+        keep_text(directory, start.text)
+        if settings.init_from:
+            say(f"beginning with the weights in {settings.init_from}; what Adam remembers starts afresh")
+        say(f"writing to {directory}" + (f", since there is a {wanted} already" if directory != wanted else ""))
+        return directory
+
+    def look(self) -> Validated:
+        """Measure and say how well the model does now on what it has not seen, and what it writes."""
+        self.processes.fetch()
+        parameters, step = self.start.parameters, self.state.step
+        loss = mean_loss(self.evaluated_loss, parameters, self.corpus.part, step)
+        found = Validated(step, loss, flatten(parameters), self.written())
+        say(telling.of_look(found))
+        if self.losses:
+            self.means.append(float(np.mean(self.losses)))
+            self.losses = []
+        if self.recorder.best is not None and not self.warned:
+            note = telling.of_overfitting(self.recorder.best, found, self.means)
+            self.warned = bool(note)
+            say(note)
+        return found
+
+    def written(self) -> list[str]:
+        """What the model writes now."""
+        seed = self.settings.seed
+        if self.settings.engine == "compiled" and worth_compiling(self.run.config, SAMPLES * LENGTH):
+            return [text for text, _ in sample_many(self.run, SAMPLES, seed=seed, max_new_tokens=LENGTH)]
+        return [sample(self.run, seed=seed, index=i, max_new_tokens=LENGTH) for i in range(SAMPLES)]
+
+    def note(self, update: Update) -> None:
+        """Write a step down; now and then look at what the model has learned, and save a checkpoint."""
+        if self.processes.first:
+            planned = update.step == self.settings.steps or update.step % self.interval == 0
+            self.losses.append(update.loss)
+            if self.recorder.wants_parameters(update.step):
+                self.processes.fetch()
+            self.recorder.record(update, self.look() if planned else None)
+            best = self.recorder.best.loss if self.recorder.best else float("nan")
+            self.bar.set_postfix_str(f"loss={update.loss:.3f}, validation={best:.3f}", refresh=False)
+            self.bar.update()
+        self.stopping = self.processes.agreed_to_stop(self.ctrl_c.requested)
+        if self.processes.first:
+            if self.stopping:
+                self.recorder.save(unplanned=None if planned else self.look())
+            elif planned or time.monotonic() - self.recorder.saved > SAVE_EVERY:
+                self.processes.fetch()
+                self.recorder.save()
+
+    def finish(self) -> None:
+        """Of a model whose looks were at a part of what is held out, measure it on all of that."""
+        if self.processes.first:
+            done, best = self.state.step == self.settings.steps, self.recorder.best
+            if done and best is not None and len(self.corpus.part) < len(self.corpus.validation):
+                parameters = views(best.parameters, parameter_shapes(self.start.config))
+                on_all = mean_loss(self.evaluated_loss, parameters, self.corpus.validation, best.step)
+                self.recorder.best = replace(best, loss_on_all=on_all)
+                self.recorder.save()
+            self.seconds = self.recorder.seconds
+        self.interrupted = self.state.step < self.settings.steps
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            with self.open:
+                if error is None:
+                    self.finish()
+        except Exception as ours:
+            self.explain(ours)
+            raise
+        self.explain(error)
+
+    def explain(self, error: BaseException | None) -> None:
+        """Raise an error that ended training again, with what is saved and what to do."""
+        if not self.processes.first:
+            return
+        saved = self.directory is not None and bool(checkpoints(self.directory))
+        if isinstance(error, DivergenceError):
+            kept = f"{self.directory} has the last checkpoint; " if saved else ""
+            raise DivergenceError(f"{error}; {kept}{telling.remedy_of(self.settings)}") from error
+        if isinstance(error, OSError) and self.directory is not None:
+            kept = f"all but the steps since the last checkpoint is saved; {telling.of_going_on(self.directory)}"
+            raise OSError(f"{error}; {kept if saved else f'{self.directory} has no checkpoint yet'}") from error
+
+    def end(self) -> int:
+        """Draw the losses, say what came out, and give the exit code."""
+        if self.processes.first and self.directory is not None:
+            self.draw(self.directory)
+            kept = load_checkpoint(self.directory)
+            say(*telling.of_end(kept, self.seconds, self.interrupted, self.directory))
+        self.processes.leave()
+        return INTERRUPTED if self.interrupted else 0
+
+    def draw(self, directory: Path) -> None:
+        """Write loss.svg, or say what it takes."""
+        try:
+            draw_losses(directory, read_metrics(directory, self.state.step), self.baseline)
+        except ImportError:
+            say("no picture of the losses without matplotlib: pip install -e '.[plot]'")
+        except (OSError, InputError) as error:
+            say(f"no picture of the losses: {error}")

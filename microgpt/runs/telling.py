@@ -1,0 +1,148 @@
+"""What training says: at its beginning, underway, and at its end. Each function gives a line, or none where there is
+nothing to say; `say` prints it.
+"""
+
+import shlex
+import sys
+from dataclasses import asdict
+from math import log
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from microgpt.adam import scheduled_learning_rate
+from microgpt.command_line import nobody_reads, shown
+from microgpt.gpt import GPTConfig
+from microgpt.parameters import parameter_count
+from microgpt.runs.checkpoint import Checkpoint, Validated
+from microgpt.text import Corpus, predictions
+
+LONGEST_SAMPLE = 40  # characters of what the model writes, on a line with others
+RISE = 0.01  # nats per character by which validation has to be worse than at its best to be worth a word
+
+
+def say(*lines: str) -> None:
+    """Print lines, beside the progress bar, for whoever reads. Who stops reading has not asked us to stop."""
+    try:
+        for line in lines:
+            if line:
+                tqdm.write(shown(line), file=sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nobody_reads()
+
+
+def option_of(name: str, value: Any = None) -> str:
+    """A setting as an option of the command line."""
+    return "--" + name.replace("_", "-") + ("" if value is None else f" {value}")
+
+
+def of_text(corpus: Corpus, data: str) -> str:
+    """What there is to learn from."""
+    if corpus.documents == "lines":
+        learned, kept, more = f"{len(corpus.training):,} lines of {data}", f"{len(corpus.validation):,} others", ""
+    else:
+        held_out, part = predictions(corpus.validation), predictions(corpus.part)
+        learned, kept = f"{len(corpus.training[0]):,} characters of {data}", f"the last {held_out:,}"
+        more = "" if part == held_out else f" ({part:,} of them for a look in between)"
+    return f"learning from {learned}; {kept} are kept aside, to see how well it does on what it has not seen{more}"
+
+
+def of_model(config: GPTConfig, corpus: Corpus, settings: Any, suited: Any) -> str:
+    """What is to learn, and the settings that were chosen for it."""
+    kind = "lines" if corpus.documents == "lines" else "prose"
+    chosen = " ".join(option_of(name, getattr(settings, name)) for name in suited)
+    return (
+        f"a model with {parameter_count(config):,} parameters, the numbers that it learns, for "
+        f"{config.vocab_size} different characters; settings for {kind}: {chosen}"
+    )
+
+
+def of_little_text(config: GPTConfig, corpus: Corpus) -> str:
+    """Whether the text is too short for what the model could learn, and what to do about it."""
+    characters, parameters = predictions(corpus.training), parameter_count(config)
+    if characters >= parameters:
+        return ""
+    return (
+        f"note: {characters:,} characters are little to learn from for {parameters:,} parameters, which can learn them "
+        f"by heart: a text of {parameters:,} characters or more would be better, or a smaller model, such as "
+        "--n-layer 1 --n-embd 16"
+    )
+
+
+def of_losses(config: GPTConfig, baseline: float) -> str:
+    """What the numbers that follow mean."""
+    return (
+        "validation loss: how surprised the model is by each character of what was kept aside, -log of the chance that "
+        f"it gave it; guessing blindly among {config.vocab_size} is {log(config.vocab_size):.2f}, "
+        f"counting which follows which {baseline:.2f}"
+    )
+
+
+def of_resumption(checkpoint: Checkpoint, directory: Path, settings: Any, may_change: Any, interval: int) -> list[str]:
+    """Where a run goes on, and what is not as it was planned."""
+    step, before = checkpoint.step, checkpoint.origin.settings
+    lines = [f"going on with {directory} after step {step} of {before.get('steps', step)}"]
+    changes = {n: v for n, v in asdict(settings).items() if n in may_change and n in before and v != before[n]}
+    if changes:
+        rate, end = (
+            scheduled_learning_rate(i, settings.steps, settings.warmup, settings.learning_rate)
+            for i in (step + 1, settings.steps)
+        )
+        lines.append(
+            "changed: "
+            + ", ".join(f"{option_of(name, before[name])} -> {value}" for name, value in changes.items())
+            + f"; the learning rate goes on as if this had been planned from the beginning: {rate:.2g} at step "
+            f"{step + 1}, {end:.2g} at step {settings.steps}; a validation every {interval} steps"
+        )
+    return lines
+
+
+def of_look(found: Validated) -> str:
+    """How well the model does now, and what it writes."""
+    samples = "  ".join(" ".join(text.split())[:LONGEST_SAMPLE] or "(empty)" for text in found.samples)
+    return f"step {found.step:5}   validation loss {found.loss:.4f}   {samples}"
+
+
+def of_overfitting(best: Validated, found: Validated, training: list[float]) -> str:
+    """Whether validation has risen since its best while training fell (its mean losses before and since)."""
+    if len(training) < 2 or found.loss < best.loss + RISE or training[-1] >= training[-2]:
+        return ""
+    return (
+        f"note: on what it has not seen it was better at step {best.step}, and on what it learns from it still gets "
+        "better: it begins to learn by heart. The best is what is kept. More text would help, a smaller model, or "
+        f"fewer steps: --steps {best.step}"
+    )
+
+
+def of_end(kept: Checkpoint, seconds: float, interrupted: bool, directory: Path) -> list[str]:
+    """What came out, and what to do with it."""
+    model, quoted = kept.model, shlex.quote(str(directory))
+    on_all = "" if model.loss_on_all is None else f", {model.loss_on_all:.4f} on all that was kept aside"
+    lines = [
+        f"{'interrupted after' if interrupted else 'learned in'} {kept.step} steps, {seconds:.0f} s: "
+        f"validation loss {kept.initial_loss:.4f} -> {model.loss:.4f}{on_all}; the model is in {directory}"
+    ]
+    further = kept.step - model.step
+    if further:
+        worse = "did not make it better on what it has not seen"
+        lines.append(f"kept as it was at step {model.step}, where it was best: the {further} steps after that {worse}")
+    if interrupted:
+        lines.append(of_going_on(directory))
+    else:
+        lines.append(f"to write with it: python sample.py --run {quoted}")
+        lines.append(f"to look inside:   python explain.py --run {quoted} --open")
+    return lines
+
+
+def of_going_on(directory: Path) -> str:
+    """How to go on with a run."""
+    return f"go on with: python train.py --resume {shlex.quote(str(directory))}"
+
+
+def remedy_of(settings: Any) -> str:
+    """What to try where training has left the finite numbers."""
+    if settings.learning_rate <= 1 < settings.weight_decay * settings.learning_rate:  # weights change their signs
+        return f"try a --weight-decay lower than {settings.weight_decay:g}, at most 1 / learning rate"
+    return f"try a --learning-rate lower than {settings.learning_rate:g}"

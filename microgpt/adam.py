@@ -23,8 +23,10 @@ def adam(
 ) -> tuple[Number, Number, Number]:
     """One step of Adam (Kingma and Ba 2015, algorithm 1): the new parameter, m and v. The first step is number 1.
 
-    A parameter moves against its mean gradient, in units of the gradient's usual size, so every parameter moves by
-    about the learning rate. The weight decay is decoupled (AdamW: Loshchilov and Hutter 2019, algorithm 2).
+    Two moments, because they answer two questions: m, which way most of the last gradients point, and v, how large
+    they usually are. A parameter moves against m in units of the root of v, so every one by about the learning rate.
+    The weight decay is decoupled from the gradient: it shrinks the parameter itself and never enters m or v (AdamW:
+    Loshchilov and Hutter 2019, algorithm 2).
     """
     m = beta1 * m + (1 - beta1) * gradient  # the running mean of the gradient
     v = beta2 * v + (1 - beta2) * gradient**2  # the running mean of its square

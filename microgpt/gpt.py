@@ -4,6 +4,10 @@ Read after functions.py. Parameters are GPT-2's own: a flat dict from its names 
 layout, so a line of code reads like the checkpoint. The model sees one character at a time; what later
 positions need of earlier ones, their keys and values, is kept in a cache. No position can look ahead,
 because what lies ahead has not been computed yet. Training and sampling are this one function.
+
+GPT-2's names are short for: wte, word token embedding; wpe, word position embedding; h, the hidden layers; ln, layer
+norm, and ln_f the final one; attn, attention; mlp, multi-layer perceptron; fc, fully connected; proj, projection.
+The c_ before a linear map comes from conv1d, the name of such a map in GPT-2's code.
 """
 
 from dataclasses import dataclass
@@ -45,7 +49,7 @@ def named(params: Parameters, name: str) -> tuple[Any, Vector]:
 
 
 def add(a: Vector, b: Vector) -> Vector:  # [n], [n] -> [n]
-    """Add two vectors: how every part of the network writes to the residual stream."""
+    """Add two vectors: how every part of the network writes to the residual stream, which all later parts read."""
     return [a_i + b_i for a_i, b_i in zip(a, b, strict=True)]
 
 
@@ -76,7 +80,10 @@ def block(params: Parameters, name: str, x: Vector, n_head: int, cache: Cache) -
 
 
 def gpt(params: Parameters, config: GPTConfig, token: int, position: int, cache: list[Cache]) -> Vector:
-    """The logits [vocab_size] for the token after `token`, given all that the cache remembers; extends the cache."""
+    """The logits [vocab_size] for the token after `token`, given all that the cache remembers; extends the cache.
+
+    The output head is tied to the embedding: both are one table, wte, so a logit says how well x agrees with a token.
+    """
     x = add(pick(params["wte.weight"], token), pick(params["wpe.weight"], position))  # [n_embd]
     for layer in range(config.n_layer):
         x = block(params, f"h.{layer}", x, config.n_head, cache[layer])  # [n_embd]

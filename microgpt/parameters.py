@@ -1,7 +1,8 @@
 """What the model learns: its tensors, their names and shapes, and where they start.
 
-Names and layouts are GPT-2's own, so the dict in memory, the file on disk and the lines of gpt.py speak of
-the same things. All tensors are views of one flat vector: an optimizer sees a vector, the model sees names.
+Names and layouts are GPT-2's own (gpt.py begins with what the names are short for), so the dict in memory, the file
+on disk and the lines of gpt.py speak of the same things. All tensors are views of one flat vector: an optimizer sees
+a vector, the model sees names.
 """
 
 from math import prod, sqrt

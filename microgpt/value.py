@@ -129,7 +129,8 @@ class Value:
         the derivative to that input. It may pass on only what is complete, so everything that was made of
         it must have had its turn before: we go through the graph in reverse topological order.
 
-        Called again, it does what PyTorch does with a retained graph: leaves accumulate, all between starts afresh.
+        Called again, it does what PyTorch does with a retained graph (one that is kept, where by default it is thrown
+        away after one way back): leaves accumulate, all between starts afresh.
         """
         order: list[Value] = []  # topological: a value stands after all that it was made of
         seen: set[Value] = set()

@@ -155,7 +155,7 @@ def test_without_the_scale_a_large_head_learns_less(project):
 def test_a_model_that_sees_the_future_has_a_loss_that_lies(project, unbroken):
     printed = seen(project, 5)[0]
     assert losses(printed)[-1] < unbroken[1] / 2
-    assert "(nothing)" in [line for line in printed.splitlines() if line.startswith("step")][-1]
+    assert "(empty)" in [line for line in printed.splitlines() if line.startswith("step")][-1]
 
 
 def test_without_layer_norm_four_layers_run_away(project):

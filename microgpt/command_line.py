@@ -121,8 +121,8 @@ def nobody_reads() -> None:
 
 
 def shown(text: str) -> str:
-    """A text as a terminal may have it: control characters, which could steer it, are written out, such as \\x1b."""
-    return "".join(c if c in "\n\t" or category(c) != "Cc" else c.encode("unicode_escape").decode() for c in text)
+    """A text as a terminal may have it: control characters, which could steer it, are written out, as JSON does it."""
+    return "".join(c if c in "\n\t" or category(c) != "Cc" else f"\\u{ord(c):04x}" for c in text)
 
 
 def run_script(main: Callable[[], int]) -> NoReturn:

@@ -24,7 +24,7 @@ from microgpt.gpt import GPTConfig
 from microgpt.parameters import Arrays
 from microgpt.runs.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from microgpt.runs.files import LOCK, InUseError, lock, read_bytes, write_file
-from microgpt.runs.hugging_face import MODEL, read_model, state_of_model
+from microgpt.runs.hugging_face import MODEL, read_model, restore_model, state_of_model, wrong_files
 from microgpt.runs.metrics import read_metrics
 
 LARGEST_TEXT_COPY = 10_000_000  # bytes
@@ -133,6 +133,27 @@ def load_run(path: str | Path) -> Run:
     origin, parameters = checkpoint.origin, checkpoint.named(checkpoint.model.parameters)
     text = kept_text(path, origin.data_sha256)
     return Run(path, origin.config, origin.vocabulary, origin.documents, parameters, text, checkpoint)
+
+
+def mend(run: Run) -> list[str]:
+    """Make the model files of a run anew where they do not match its checkpoint; return a line for all one should know.
+
+    A run that is being trained just now is left alone.
+    """
+    if run.checkpoint is None or not wrong_files(run.directory, run.checkpoint):
+        return []
+    try:
+        held = lock(run.directory)
+    except InUseError:
+        return []
+    except InputError as error:
+        return [f"{', '.join(wrong_files(run.directory, run.checkpoint))} should be made again, but {error}"]
+    try:
+        newest = load_checkpoint(run.directory)  # the run may have gone on before we had the lock
+        return restore_model(run.directory, newest)
+    finally:
+        if held:
+            held.release()
 
 
 def resume_run(directory: Path) -> tuple[Checkpoint, list[list[str]], FileLock | None]:

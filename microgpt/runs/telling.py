@@ -66,8 +66,8 @@ def of_little_text(config: GPTConfig, corpus: Corpus) -> str:
         return ""
     return (
         f"note: {characters:,} characters are little to learn from for {parameters:,} parameters, which can learn them "
-        f"by heart: a text of {parameters:,} characters or more would be better, or a smaller model, such as "
-        "--n-layer 1 --n-embd 16"
+        f"by heart: a text of {parameters:,} characters or more would be better, or a model with a smaller --n-embd or "
+        "--n-layer"
     )
 
 

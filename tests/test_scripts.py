@@ -386,6 +386,7 @@ def test_prose_that_grew_or_changed_is_not_gone_on_with(trained_prose, tmp_path,
     (tmp_path / "copy" / "fox.txt").write_text(change(PROSE))
     result = call("train.py", "--resume", "--steps", "4", cwd=tmp_path / "copy")
     assert_refused(result, "fox.txt is not the text that", "to go on with the copy, add --data")
+    assert "x03" not in result.stderr  # no text has the character of its end, so no text lacks it
 
 
 def test_prose_goes_on_past_the_context_till_its_end_is_drawn(trained_prose):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from microgpt.command_line import option, parse, run_script
 from microgpt.errors import InputError
-from microgpt.explain.page import beginning_that_fits, explain, to_html
+from microgpt.explain.page import beginning_that_fits, explain, shortest, to_html
 from microgpt.runs.directory import Run, load_run, newest_run
 from microgpt.runs.files import write_file
 from microgpt.sampling import sample
-from microgpt.text import decode, make_corpus
+from microgpt.text import characters_of, decode, make_corpus
 
 SHORT = 8  # characters of a text that nobody chose
 
@@ -49,7 +49,9 @@ def some_text(run: Run) -> tuple[str, str]:
     checkpoint, lines = run.checkpoint, run.documents == "lines"
     if checkpoint is None or run.text is None:
         room = min(SHORT, run.config.n_positions - lines)
-        text, what = sample(run, max_new_tokens=SHORT).strip("\n")[:room] or 2 * run.vocabulary[-1], "it wrote that"
+        text, what = sample(run, max_new_tokens=SHORT).strip("\n")[:room], "it wrote that"
+        if len(text) < shortest(run):
+            text, what = 2 * characters_of(run.vocabulary, run.documents)[-1], "it wrote nothing"
     else:
         seed = checkpoint.origin.settings.get("seed", 0)
         corpus = make_corpus(run.text, run.config.n_positions, seed, run.documents, run.vocabulary)

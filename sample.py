@@ -31,7 +31,8 @@ class Settings(Options):
     format: str = option(
         "text",
         "jsonl: an object a line with the text, the natural log-probability of what follows the prompt (the model's "
-        "own, at temperature 1; the closing newline of a name included), and whether it is new, not in the data",
+        "own, at temperature 1; the newline that closes a name, or the end that closes prose, included), and whether "
+        "it is new, not in the data",
         ("text", "jsonl"),
     )
 

@@ -18,7 +18,7 @@ from microgpt.gpt import GPTConfig, Parameters, empty_cache, gpt
 from microgpt.next_step import Reader
 from microgpt.parameters import Arrays, parameter_count
 from microgpt.runs.directory import Run
-from microgpt.text import BOUNDARY, encode
+from microgpt.text import BOUNDARY, characters_of, closing, encode
 
 TOGETHER = 64  # texts that compiled code writes at once
 MUCH = 10_000_000  # parameters to go through: from so many on, compiled code is done sooner than plain floats
@@ -129,7 +129,7 @@ def sample_many(
     own, and both ways compute in double precision: the texts are the same.
     """
     tokens = prompt_tokens(run, prompt)
-    limit = new_tokens(run, tokens, max_new_tokens)
+    limit, end = new_tokens(run, tokens, max_new_tokens), closing(run.vocabulary, run.documents)
     texts, log_probabilities = [prompt] * count, [0.0] * count
     for first in range(0, count, TOGETHER):
         writing = list(range(first, min(first + TOGETHER, count)))
@@ -140,7 +140,7 @@ def sample_many(
                 token, log_probability = chosen_now[i - first]
                 log_probabilities[i] += log_probability
                 character = run.vocabulary[token]
-                if run.documents == "lines" and character == BOUNDARY:
+                if character == end:
                     writing.remove(i)
                 else:
                     texts[i] += character
@@ -160,15 +160,16 @@ def stream(
 ) -> Iterator[tuple[str, float]]:
     """The characters of one new document, one by one as they are chosen, without the prompt.
 
-    Each comes with its natural log-probability (the model's own, at temperature 1 and among all characters); the
-    newline that closes a line comes as an empty text, with its own. Sample number `index` of a seed has its own random
-    numbers, however many are drawn. A line ends before its closing newline or where the context is full; prose ends
-    after `max_new_tokens` (default: 500) characters, and past the context the model goes on from the later half of what
-    it has read. `compiled` code gives the same, sooner if there is much to write (see `worth_compiling`). Raises
-    InputError for a prompt with a character the model never saw, or one longer than the context.
+    Each comes with its natural log-probability (the model's own, at temperature 1 and among all characters); what
+    closes the document, of a line the newline and of prose END, comes as an empty text, with its own. Sample number
+    `index` of a seed has its own random numbers, however many are drawn. A line ends there or where the context is
+    full; prose ends after `max_new_tokens` (default: 500) characters, unless its END is drawn sooner, and past the
+    context the model goes on from the later half of what it has read. `compiled` code gives the same, sooner if there
+    is much to write (see `worth_compiling`). Raises InputError for a prompt with a character the model never saw, or
+    one longer than the context.
     """
     tokens = prompt_tokens(run, prompt)
-    limit = new_tokens(run, tokens, max_new_tokens)
+    limit, end = new_tokens(run, tokens, max_new_tokens), closing(run.vocabulary, run.documents)
     rng, choice = np.random.default_rng([seed, index]), choice or Choice()
     params = {name: array.tolist() for name, array in run.parameters.items()}
     chosen = (
@@ -178,7 +179,7 @@ def stream(
     )
     for _, (token, log_probability) in zip(range(limit), chosen, strict=False):
         character = run.vocabulary[token]
-        if run.documents == "lines" and character == BOUNDARY:
+        if character == end:
             yield "", log_probability
             return
         yield character, log_probability
@@ -200,4 +201,4 @@ def prompt_tokens(run: Run, prompt: str) -> list[int]:
     if len(text) > run.config.n_positions:
         room = run.config.n_positions - len(text) + len(prompt)
         raise InputError(f"the prompt has {len(prompt)} characters, the context has room for {room}")
-    return encode(text, run.vocabulary)
+    return encode(text, characters_of(run.vocabulary, run.documents))

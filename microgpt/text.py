@@ -7,6 +7,9 @@ learns how documents begin and when they are over.
 What the model is trained on are sequences: lists of at most n_positions + 1 integers, in which each but the first
 is to be predicted from those before it. Where every line of the text fits in one, each line is a document
 ("lines": names). Otherwise the whole text is one document ("stream": prose), and the sequences are windows of it.
+The vocabulary of prose has one character more than the text, as its last: END, the end of the text. The sequences
+never reach it, so the model learns that it does not come; where it comes nevertheless, writing ends. Other programs
+need it to fill up texts of different lengths (runs/hugging_face.py), as they use GPT-2's <|endoftext|>.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,6 +25,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from microgpt.errors import InputError
 
 BOUNDARY = "\n"
+END = "\x03"  # U+0003, which ASCII calls "end of text"
 # Batches that are drawn together, so that each can be filled with sequences of like length. Validation loss on names
 # (train.py, mean of seeds 0 to 4) with pools of 1 (no sorting), 2, 4, 8 and 16: 1.926, 1.927, 1.935, 1.938, 1.940.
 POOL = 2
@@ -58,9 +62,39 @@ def decode_text(data: bytes, name: str) -> str:
     return text
 
 
-def vocabulary_of(text: str) -> str:
-    """All characters of the text, each once: newline first, then the others in the order of Unicode."""
-    return BOUNDARY + "".join(sorted(set(text) - {BOUNDARY}))
+def vocabulary_of(text: str, documents: str = "lines") -> str:
+    """All characters of the text, each once: newline first, then the others in the order of Unicode; of prose END too.
+
+    In prose END cannot stand (see `make_corpus`): there it is not one of the others.
+    """
+    vocabulary = BOUNDARY + "".join(sorted(set(text) - {BOUNDARY}))
+    return vocabulary if documents == "lines" else vocabulary.replace(END, "") + END
+
+
+def closing(vocabulary: str, documents: str) -> str | None:
+    """The character at which writing ends: of a line the newline, of prose END.
+
+    None where END is not the last of a vocabulary of prose, as in runs that were begun before there was END.
+    """
+    if documents == "lines":
+        return BOUNDARY
+    return END if vocabulary.endswith(END) else None
+
+
+def characters_of(vocabulary: str, documents: str) -> str:
+    """The characters of a vocabulary that can stand in a text: all, but in prose not END."""
+    return vocabulary if documents == "lines" else vocabulary.removesuffix(END)
+
+
+def check_no_end(text: str) -> None:
+    """Raise InputError, saying where, if END stands in a text."""
+    place = text.find(END)
+    if place >= 0:
+        line, column = text.count(BOUNDARY, 0, place) + 1, place - text.rfind(BOUNDARY, 0, place)
+        raise InputError(
+            f"the text has the character U+0003 on line {line:,}, as character {column:,} of it; for prose that is the "
+            "end of the text, and cannot stand in it: delete it, or put a newline in its place"
+        )
 
 
 def encode(text: str, vocabulary: str) -> list[int]:
@@ -91,6 +125,11 @@ class Corpus:
     documents: str  # "lines" or "stream"
     training: list[list[int]]  # of a stream a single one, as long as it is: `windows` draws from it
     validation: list[list[int]]
+
+    @property
+    def characters(self) -> str:
+        """The characters that can stand in the sequences: all of the vocabulary but END."""
+        return characters_of(self.vocabulary, self.documents)
 
     @property
     def part(self) -> list[list[int]]:
@@ -130,12 +169,16 @@ def make_corpus(
     `documents` is "lines", "stream" or, to let the text decide, "auto"; the vocabulary is that of the text, or a given
     one that has all its characters. Of lines a tenth of the distinct ones is held out, chosen by the seed: equal lines
     are never on both sides. Of a stream it is the last tenth, in one piece, as the field does it. Raises InputError
-    for a text in which there is nothing to learn or nothing to hold out, a line too long, or an unknown character.
+    for a text in which there is nothing to learn or nothing to hold out, a line too long, an unknown character, or in
+    prose END.
     """
-    vocabulary = vocabulary or vocabulary_of(text)
-    if len(vocabulary) < 3:
-        raise InputError(f"the text has only one distinct character, {vocabulary[-1]!r}: there is nothing to learn")
     documents = kind_of_documents(text, n_positions) if documents == "auto" else documents
+    vocabulary = vocabulary or vocabulary_of(text, documents)
+    if closing(vocabulary, documents) == END:
+        check_no_end(text)
+    characters = characters_of(vocabulary, documents)
+    if len(characters) < 3:
+        raise InputError(f"the text has only one distinct character, {characters[-1]!r}: there is nothing to learn")
     parts = _parts_of_lines(text, n_positions, seed) if documents == "lines" else _parts_of_stream(text, n_positions)
     training, validation = ([encode(part, vocabulary) for part in side] for side in parts)
     return Corpus(vocabulary, documents, training, validation)

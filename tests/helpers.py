@@ -140,7 +140,10 @@ def make_checkpoint(
     vocabulary: str | None = None,
     text: str = "ab\nba\n",
 ) -> Checkpoint:
-    """A state that was never reached: random parameters and moments; by default over the letters a, b, c, ..."""
+    """A state that was never reached: random parameters and moments; by default over the letters a, b, c, ...
+
+    Prose has an end only with a `vocabulary` that ends with END: without, it is a run from before there was one.
+    """
     vocabulary = vocabulary or "\n" + "".join(chr(96 + i) for i in range(1, config.vocab_size))
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     origin = Origin(config, vocabulary, documents, "ab.txt", sha256, {"steps": 9, "seed": seed}, "2025-01-31", "0.1")
@@ -149,10 +152,16 @@ def make_checkpoint(
     return Checkpoint(origin, step, vectors[1], vectors[2], vectors[3], 2.5, best)
 
 
-def make_run(directory: Path, documents: str = "lines", config: GPTConfig = TINY, seed: int = 0) -> Run:
+def make_run(
+    directory: Path,
+    documents: str = "lines",
+    config: GPTConfig = TINY,
+    seed: int = 0,
+    vocabulary: str | None = None,
+) -> Run:
     """A run directory that was never trained, with all that `make_checkpoint` makes up."""
     directory.mkdir(parents=True, exist_ok=True)
-    checkpoint = make_checkpoint(config, documents, seed)
+    checkpoint = make_checkpoint(config, documents, seed, vocabulary=vocabulary)
     keep_text(directory, "ab\nba\n")
     save_checkpoint(directory, checkpoint)
     write_model(directory, checkpoint)

@@ -357,6 +357,21 @@ def test_the_page_is_the_same_for_the_same_text(run):
     assert to_html(explain(run, "ab")) == to_html(explain(run, "ab"))
 
 
+@pytest.mark.parametrize(
+    ("documents", "vocabulary", "closing"),
+    [("lines", "\nabcd", 0), ("lines", "\nabc\x03", 0), ("stream", "\nabc\x03", 4), ("stream", "\nabcd", None)],
+)
+def test_the_page_knows_which_character_ends_what_it_writes(tmp_path, documents, vocabulary, closing):
+    run = make_run(tmp_path, documents, CONFIG, vocabulary=vocabulary)
+    assert parts(to_html(explain(run, "ab")))[0]["closing"] == closing
+
+
+def test_the_end_of_prose_cannot_be_explained(tmp_path):
+    run = make_run(tmp_path, "stream", CONFIG, vocabulary="\nabc\x03")
+    with pytest.raises(InputError, match="never seen the character"):
+        explain(run, "ab\x03")
+
+
 @pytest.mark.parametrize("documents", ["lines", "stream"])
 def test_the_texts_to_train_on_in_the_page_are_of_the_data_and_fit(tmp_path, monkeypatch, documents):
     text = "abcd\nab\nba\nbcd\na\ndcb\ncab\n" * 3

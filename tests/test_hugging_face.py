@@ -23,11 +23,18 @@ from microgpt.runs.checkpoint import checkpoints, save_checkpoint
 from microgpt.runs.directory import load_run
 from microgpt.runs.hugging_face import read_model, restore_model, write_model
 from microgpt.sampling import Choice, probabilities, sample
+from microgpt.text import END
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 
+ENDING = {"documents": "stream", "vocabulary": "\nabc" + END}
+KINDS = {
+    "lines": {},
+    "stream": {"documents": "stream"},
+    "ending": ENDING,
+}  # prose from before there was an end, and now
 STRANGE = "\n" + "".join(sorted(" \t\u00a0\u200b\u200d\u0301aä\u0308\"'\\<>&{}#😀👩م中\u2028\ufeff\u0085"))
 
 
@@ -121,13 +128,13 @@ def written(directory, prompt, **options):
         return [found["generated_text"] for found in pipe(prompt, **options)]
 
 
-@pytest.mark.parametrize("prompt", ["", "a", "ab", "abcd"])
-@pytest.mark.parametrize("documents", ["lines", "stream"])
+@pytest.mark.parametrize("prompt", ["", "a", "ab", "abca"])
+@pytest.mark.parametrize("documents", ["lines", "stream", "ending"])
 def test_the_pipeline_writes_what_we_write(tmp_path, documents, prompt):
-    run = make_run(tmp_path / "run", documents, seed=3)
+    run = make_run(tmp_path / "run", **KINDS[documents], seed=3)
     length = {} if documents == "lines" else {"max_new_tokens": TINY.n_positions + 1 - max(1, len(prompt))}
     ours = sample(run, prompt, choice=Choice(temperature=0), **length)
-    if documents == "stream" and not prompt:
+    if documents != "lines" and not prompt:
         ours = "\n" + ours  # what it reads when there is nothing to read
     assert written(run.directory, prompt, do_sample=False, temperature=None, top_k=None) == [ours]
 
@@ -165,20 +172,75 @@ def test_names_end_at_the_newline_and_all_at_the_end_of_the_context(tmp_path):
     assert {len(text) for text in texts} == {TINY.n_positions + 1}
 
 
-def test_a_batch_of_prose_is_written_as_the_card_shows_and_keeps_its_newlines(tmp_path):
-    checkpoint = make_checkpoint(documents="stream", seed=3)  # one that likes newlines
-    write_model(tmp_path, replace(checkpoint, best=replace(checkpoint.best, samples=["ab\ncd"])))
-    card = (tmp_path / "README.md").read_text()
-    shown = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    assert 'writer(["ab", "ab\\nc"], batch_size=2)' in shown[1]
-    scope = {}
-    exec(shown[0] + shown[1], scope)
-    alone = pipeline("text-generation", str(tmp_path))
-    prompts, options = ["ab", "ab\nc", "\n\nd"], {"do_sample": False, "max_new_tokens": 2}
-    expected = [alone(prompt, **options)[0]["generated_text"] for prompt in prompts]
-    batch = scope["writer"](prompts, batch_size=3, **options)
-    assert [found[0]["generated_text"] for found in batch] == expected
-    assert any("\n" in text[len(prompt) :] for prompt, text in zip(prompts, expected, strict=True))
+@pytest.mark.parametrize(
+    ("documents", "seed", "prompts", "first_gets"),
+    [
+        ("lines", 0, ["a", "cab", "", "ab"], "dd"),
+        ("ending", 4, ["ab", "a\nb", "\n\nc", "a"], "\n\n"),
+        ("ending", 0, ["a", "ab", "abca"], ""),  # it ends at once
+    ],
+)
+def test_a_batch_is_written_as_each_of_its_prompts_is_alone(tmp_path, documents, seed, prompts, first_gets):
+    run = make_run(tmp_path / "run", **KINDS[documents], seed=seed)
+    write, options = pipeline("text-generation", str(run.directory)), {"do_sample": False, "max_new_tokens": 2}
+    alone = [write(prompt, **options)[0]["generated_text"] for prompt in prompts]
+    assert alone == [sample(run, prompt, choice=Choice(temperature=0), max_new_tokens=2) for prompt in prompts]
+    together = write(prompts, batch_size=len(prompts), **options)
+    assert [found["generated_text"] for (found,) in together] == alone
+    tokenizer, model = (kind.from_pretrained(run.directory) for kind in (AutoTokenizer, AutoModelForCausalLM))
+    filled_up = tokenizer(prompts, padding=True, return_tensors="pt")
+    by_hand = model.generate(**filled_up, **options)
+    assert tokenizer.batch_decode(by_hand, skip_special_tokens=True) == alone
+    assert alone[0] == prompts[0] + first_gets
+
+
+def test_a_batch_of_prose_needs_no_further_line(tmp_path):
+    run, prompts = make_run(tmp_path / "run", **ENDING), ["ab", "a\nb"]
+    found = pipeline("text-generation", str(run.directory))(prompts, batch_size=2)
+    assert all(one["generated_text"].startswith(prompt) for (one,), prompt in zip(found, prompts, strict=True))
+
+
+def test_no_newline_of_prose_is_lost_and_nothing_is_put_before_it(tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(make_run(tmp_path / "run", **ENDING).directory)
+    for text in ("\n", "a\n\nb\n", "\n\n\nc"):
+        ids = tokenizer(text).input_ids
+        assert ids == ["\nabc".index(character) for character in text]
+        assert tokenizer.decode(ids, skip_special_tokens=True) == text
+        assert tokenizer.decode([4, 4, *ids, 4], skip_special_tokens=True) == text
+    assert tokenizer.all_special_tokens == [END]
+
+
+def test_prose_ends_where_its_end_is_drawn(tmp_path):
+    torch.manual_seed(0)
+    directory = make_run(tmp_path / "run", **ENDING, seed=1).directory
+    texts = written(directory, "a", num_return_sequences=300)
+    assert {len(text) for text in texts} >= {1, 2, TINY.n_positions + 1}
+    assert not any(END in text for text in texts)
+    assert any("\n" in text for text in texts)
+
+
+def test_prose_from_before_there_was_an_end_has_nothing_special(tmp_path):
+    directory = make_run(tmp_path / "run", "stream").directory
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    assert (tokenizer.all_special_tokens, tokenizer.pad_token) == ([], None)
+    assert "pad_token" not in json.loads((directory / "tokenizer_config.json").read_text())
+    assert "without `batch_size=`" in (directory / "README.md").read_text()
+
+
+@pytest.mark.parametrize("documents", ["lines", "stream", "ending"])
+def test_the_card_tells_the_characters_and_how_to_find_an_unknown_one(tmp_path, documents):
+    run = make_run(tmp_path / "run", **KINDS[documents])
+    card = (run.directory / "README.md").read_text()
+    tokenizer = AutoTokenizer.from_pretrained(run.directory)
+    with pytest.raises(Exception, match="UNK") as caught:
+        tokenizer("abz")
+    assert str(caught.value).removeprefix("WordLevel error: ") in card
+    (remedy,) = re.findall(r"`(set\(.*?)` names it", card, re.DOTALL)
+    assert eval(remedy, {"prompt": "abz", "AutoTokenizer": AutoTokenizer}) == {"z"}
+    characters = "\nabc" if documents == "ending" else "\nabcd"
+    assert f"\n{characters!r}\n" in card
+    assert ("U+0003" in card) == (documents == "ending")
+    assert END not in card
 
 
 def test_the_card_tells_what_one_has_to_know(run):
@@ -212,12 +274,16 @@ def saved_by_transformers(run, directory, **changes):
     return model
 
 
-@pytest.mark.parametrize("documents", ["lines", "stream"])
+@pytest.mark.parametrize("documents", ["lines", "stream", "ending"])
 def test_what_transformers_saves_is_a_run(tmp_path, documents):
-    run = make_run(tmp_path / "run", documents)
+    run = make_run(tmp_path / "run", **KINDS[documents])
     theirs = saved_by_transformers(run, tmp_path / "theirs", resid_pdrop=0.3)
     loaded = load_run(tmp_path / "theirs")
-    assert (loaded.config, loaded.vocabulary, loaded.documents) == (run.config, run.vocabulary, documents)
+    assert (loaded.config, loaded.vocabulary, loaded.documents) == (run.config, run.vocabulary, run.documents)
+    before, after = (AutoTokenizer.from_pretrained(path) for path in (run.directory, tmp_path / "theirs"))
+    for name in ("bos_token", "eos_token", "pad_token", "padding_side", "all_special_tokens"):
+        assert getattr(after, name) == getattr(before, name)
+    assert after("a\nb").input_ids == before("a\nb").input_ids
     assert loaded.checkpoint is None
     tokens = [0, 1, 2, 3]
     with torch.no_grad():

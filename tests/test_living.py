@@ -145,7 +145,15 @@ def test_prose_reads_as_it_stands(browser, tmp_path):
         weights = [1 / (len(tokens) - 1)] * (len(tokens) - 1)
         numbers = {name: array.tolist() for name, array in in_doubles(prose).items()}
         assert opened.ask("microgpt.loss") == pytest.approx(gpt.loss(numbers, tokens, weights, prose.config), rel=1e-12)
-    assert len(opened.ask("microgpt.write()")) == 40  # past the context, which slides
+    texts = opened.ask("[...Array(40).keys()].map((seed) => microgpt.write({seed}))")
+    assert min(map(len, texts)) < 12 < max(map(len, texts)) <= 40  # till its end is drawn, or past the context
+    assert not any("\u0003" in text for text in texts)
+    assert "end" in opened.ask(
+        "[...document.querySelectorAll('#writing .draw text')].map((share) => share.textContent)"
+    )
+    assert "\u0003" not in opened.ask("document.body.innerText")
+    with pytest.raises(Exception, match="never seen the character ‘end’"):
+        opened.ask("microgpt.read('a bee\\u0003')")
     assert opened.troubles == []
     opened.page.close()
 

@@ -1,5 +1,6 @@
 """A run that was stopped and resumed is the run that was never stopped, and can be no other one."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -8,12 +9,12 @@ import time
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from test_scripts import LONG, NAMES, assert_refused, call, command, environment
+from test_scripts import LONG, NAMES, PROSE, assert_refused, call, command, environment
 
 from microgpt.runs.checkpoint import checkpoints, load_checkpoint
 from microgpt.runs.directory import load_run
 from microgpt.runs.metrics import read_metrics
-from microgpt.text import batches
+from microgpt.text import END, batches
 
 OPTIONS = ["--data", "names.txt", "--n-embd", "4", "--n-head", "2", "--batch-size", "3", "--skip-check"]
 SCALAR = [*OPTIONS, "--engine", "scalar", "--batch-size", "2"]
@@ -340,6 +341,41 @@ def test_a_run_of_ours_can_be_begun_from_too(done, tmp_path):
     assert result.returncode == 0, result.stderr
     first, second = (load_run(path).parameters for path in (done, tmp_path / "runs" / "names"))
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_prose_without_an_end_goes_on_without_one_to_the_same_bits(done, data):
+    """As runs do that were begun before prose had one, and those that begin with the weights of a model of lines."""
+    (data / "older.txt").write_text(NAMES * 4)
+    options = ["--init-from", done, "--data", "older.txt", "--documents", "stream", "--batch-size", "3"]
+    options += ["--steps", "300", "--eval-interval", "70", "--skip-check"]
+    result = finished(data, "older-whole", *options)
+    assert " 9 different characters; " in result.stdout
+    stopped(data, "older", signal.SIGINT, *options, after=100)
+    result = call("train.py", "--resume", "older", cwd=data)
+    assert result.returncode == 0, result.stderr
+    assert " 9 different characters; " in result.stdout
+    assert_same_run(data, "older-whole", "older")
+    assert load_run(data / "older").vocabulary == load_run(done).vocabulary
+    assert json.loads((data / "older" / "generation_config.json").read_text())["eos_token_id"] is None
+    result = call("sample.py", "--run", "older", "--num-samples", "2", "--max-new-tokens", "40", "--quiet", cwd=data)
+    assert len(result.stdout) == 2 * (40 + 1)
+
+
+def test_prose_with_an_end_goes_on_with_it_in_other_runs_and_in_lines(tmp_path):
+    (tmp_path / "fox.txt").write_text(PROSE)
+    (tmp_path / "more.txt").write_text(PROSE.replace("fox", "dog"))
+    (tmp_path / "lines.txt").write_text("the fox\nthe dog\nthe tree\nthe end\n")
+    shape = ["--n-embd", "4", "--n-head", "2", "--block-size", "9"]
+    options = ["--engine", "scalar", "--batch-size", "1", "--steps", "1", "--skip-check"]
+    finished(tmp_path, "first", "--data", "fox.txt", *shape, *options)
+    first = load_run(tmp_path / "first")
+    assert first.vocabulary.endswith(END)
+    finished(tmp_path, "more", "--data", "more.txt", "--init-from", "first", *options)
+    finished(tmp_path, "lines", "--data", "lines.txt", "--init-from", "first", "--documents", "lines", *options)
+    runs = [load_run(tmp_path / name) for name in ("more", "lines")]
+    assert [(run.vocabulary, run.documents) for run in runs] == [
+        (first.vocabulary, kind) for kind in ("stream", "lines")
+    ]
 
 
 def test_a_shape_or_a_text_that_does_not_fit_is_refused(done, tmp_path):

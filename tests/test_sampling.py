@@ -1,5 +1,6 @@
 """From logits to text: what is likely is chosen often, and the same seed writes the same."""
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from microgpt.sampling import (
     stream,
     worth_compiling,
 )
-from microgpt.text import encode
+from microgpt.text import END, encode
 
 LOGITS = [0.5, 2.0, -1.0, 1.0]
 GREEDY = Choice(temperature=0)
@@ -182,6 +183,27 @@ def test_prose_is_500_characters_long_if_not_told_otherwise(prose):
     assert len(sample(prose)) == 500
 
 
+@pytest.fixture(scope="module")
+def ending(tmp_path_factory):
+    """Prose whose end is not seldom: the model was never trained."""
+    return make_run(tmp_path_factory.mktemp("ending"), documents="stream", seed=1, vocabulary="\nabc" + END)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_prose_ends_where_its_end_is_drawn(ending, compiled):
+    options = {"max_new_tokens": 30, "compiled": compiled}
+    written = [list(stream(ending, "ab", seed=seed, **options)) for seed in range(20)]
+    assert any(1 < len(parts) < 30 and parts[-1][0] == "" and parts[-1][1] < 0 for parts in written)
+    assert any(len(parts) > ending.config.n_positions for parts in written)
+    assert all(text and text in "\nabc" for parts in written for text, _ in parts[:-1])
+
+
+def test_prose_from_before_there_was_an_end_goes_on(ending):
+    for vocabulary in ("\nabcd", "\n" + END + "abc"):
+        older = replace(ending, vocabulary=vocabulary)
+        assert all(len(sample(older, "ab", seed=seed, max_new_tokens=30)) == 32 for seed in range(20))
+
+
 def test_past_the_context_the_model_reads_the_later_half_of_the_window_again(prose, monkeypatch):
     read = []
 
@@ -216,6 +238,11 @@ def test_an_unknown_character_is_named_and_the_known_ones_are_shown(lines):
         sample(lines, "ax")
 
 
+def test_prose_cannot_begin_with_its_end(ending):
+    with pytest.raises(InputError, match=r"never seen the character '\\x03'; it knows 'abc'"):
+        sample(ending, "a" + END)
+
+
 def test_a_line_cannot_begin_with_two_lines(lines):
     with pytest.raises(InputError, match="newline"):
         sample(lines, "a\nb")
@@ -225,15 +252,16 @@ def test_prose_may_begin_with_two_lines(prose):
     assert sample(prose, "a\nb", max_new_tokens=1).startswith("a\nb")
 
 
-@pytest.mark.parametrize("documents", ["lines", "stream"])
-def test_many_at_once_write_what_one_at_a_time_writes(documents):
+@pytest.mark.parametrize(("documents", "last"), [("lines", "c"), ("stream", "c"), ("stream", END)])
+def test_many_at_once_write_what_one_at_a_time_writes(documents, last):
     config = GPTConfig(vocab_size=4, n_positions=6, n_embd=8, n_layer=1, n_head=2)
-    run = Run(Path(), config, "\nabc", documents, initial_parameters(config, 3), None)
+    run = Run(Path(), config, "\nab" + last, documents, initial_parameters(config, 3), None)
     options = {"prompt": "ab", "seed": 5, "choice": Choice(0.9, 3), "max_new_tokens": 15}
     alone = [sample(run, index=i, **options) for i in range(9)]
     many = sample_many(run, 9, **options)
     assert [text for text, _ in many] == alone
     assert len(set(alone)) > 1
+    assert (len({len(text) for text in alone}) > 1) == (documents == "lines" or last == END)
     for i, (_, log_probability) in enumerate(many):
         assert log_probability == pytest.approx(sum(p for _, p in stream(run, index=i, **options)), abs=1e-9)
 

@@ -23,7 +23,7 @@ from microgpt.runs.checkpoint import checkpoints
 from microgpt.runs.directory import load_run
 from microgpt.runs.start import from_scratch, settings_for
 from microgpt.sampling import stream
-from microgpt.text import make_corpus, predictions
+from microgpt.text import END, make_corpus, predictions
 from microgpt.training import mean_loss
 
 ROOT = Path(__file__).parents[1]
@@ -284,7 +284,7 @@ def test_jsonl_gives_text_log_probability_and_whether_it_is_new(short, count):
 def test_prose_is_learned_as_one_text(trained_prose):
     out = trained_prose[1].stdout
     assert out.startswith("learning from 222 characters of fox.txt; the last 23 are kept aside")
-    assert "for 29 different characters; settings for prose: --steps 2 --batch-size 2 " in out
+    assert "for 29 different characters and one for the end; settings for prose: --steps 2 --batch-size 2 " in out
     run = load_run(trained_prose[0] / "runs" / "fox")
     assert (run.documents, run.config.n_positions) == ("stream", 8)
 
@@ -359,7 +359,7 @@ def test_prose_is_validated_on_a_part_in_between_and_on_all_of_it_at_the_end(tra
 def test_the_picture_of_prose_has_the_line_of_mere_pairs(trained_long):
     directory, _, run = trained_long
     corpus = make_corpus(LONG, 8, 0)
-    pairs = bigram_loss(bigram_probabilities(corpus.training, len(run.vocabulary)), corpus.part)
+    pairs = bigram_loss(bigram_probabilities(corpus.training, len(run.vocabulary) - 1), corpus.part)  # END is in none
     assert f"validation of mere character pairs: {pairs:.3f}" in (directory / "runs/long/loss.svg").read_text()
 
 
@@ -386,12 +386,25 @@ def test_prose_that_grew_or_changed_is_not_gone_on_with(trained_prose, tmp_path,
     (tmp_path / "copy" / "fox.txt").write_text(change(PROSE))
     result = call("train.py", "--resume", "--steps", "4", cwd=tmp_path / "copy")
     assert_refused(result, "fox.txt is not the text that", "to go on with the copy, add --data")
+    assert "x03" not in result.stderr  # no text has the character of its end, so no text lacks it
 
 
-def test_prose_goes_on_past_the_context(trained_prose):
-    result = call("sample.py", "--num-samples", "1", "--max-new-tokens", "50", "--prompt", "the", cwd=trained_prose[0])
+def test_prose_goes_on_past_the_context_till_its_end_is_drawn(trained_prose):
+    options = ["--num-samples", "20", "--max-new-tokens", "50", "--prompt", "the", "--format", "jsonl"]
+    result = call("sample.py", *options, cwd=trained_prose[0])
     assert result.returncode == 0
-    assert len(result.stdout) == 3 + 50 + 1
+    lengths = {len(json.loads(line)["text"]) for line in result.stdout.splitlines()}
+    assert 2 * 8 < max(lengths) <= 3 + 50
+    assert len(lengths) > 1
+    assert END not in result.stdout + json.loads(result.stdout.splitlines()[0])["text"]
+
+
+def test_prose_with_its_end_in_it_is_refused_and_lines_with_it_are_not(tmp_path):
+    (tmp_path / "fox.txt").write_text(PROSE.replace(";", ";\n\x03"))
+    result = call("train.py", "--data", "fox.txt", *TINY, "--block-size", "8", cwd=tmp_path)
+    assert_refused(result, "U+0003 on line 2, as character 1 of it", "delete it")
+    (tmp_path / "names.txt").write_text(NAMES + "a\x03\n")
+    assert call("train.py", "--data", "names.txt", *TINY, cwd=tmp_path).returncode == 0
 
 
 def test_samples_of_prose_are_set_apart(trained_prose):

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from microgpt import text as text_module
 from microgpt.errors import InputError
 from microgpt.text import (
+    END,
     batches,
+    characters_of,
+    closing,
     decode,
     decode_text,
     encode,
@@ -105,6 +108,26 @@ def test_newline_is_always_in_the_vocabulary():
     assert vocabulary_of("ab") == "\nab"
 
 
+def test_the_vocabulary_of_prose_has_the_end_of_the_text_as_its_last():
+    assert vocabulary_of("ba\n ß", "stream") == "\n abß\x03"
+    assert vocabulary_of("ba\n ß", "lines") == "\n abß"
+    plays = make_corpus(read_text(DATA / "shakespeare.txt"), n_positions=64, seed=0)
+    assert (len(plays.vocabulary), len(plays.characters)) == (66, 65)
+
+
+def test_writing_ends_at_the_newline_of_a_line_and_at_the_end_of_prose_if_it_has_one():
+    assert closing("\nab", "lines") == "\n"
+    assert closing("\nab\x03", "lines") == "\n"
+    assert closing("\nab\x03", "stream") == "\x03"
+    assert closing("\nab", "stream") is None
+    assert closing("\n\x03ab", "stream") is None  # a character of the text, in a run from before there was an end
+
+
+def test_the_end_cannot_stand_in_prose():
+    assert characters_of("\nab\x03", "stream") == "\nab"
+    assert characters_of("\nab\x03", "lines") == "\nab\x03"
+
+
 @given(st.text())
 def test_decode_undoes_encode(text):
     vocabulary = vocabulary_of(text)
@@ -175,6 +198,30 @@ def test_the_last_tenth_of_a_stream_is_held_out_in_one_piece(text, n_positions):
     held_out = pieces[0][:1] + [token for piece in pieces for token in piece[1:]]  # each is predicted once
     assert decode(training + held_out, corpus.vocabulary) == "\nx" + text + "y\n"
     assert len(held_out) == (len(text) + 4) // 10
+
+
+def test_the_sequences_of_prose_never_reach_its_end():
+    corpus = make_corpus("ab cd " * 30, n_positions=8, seed=0, documents="stream")
+    assert corpus.vocabulary == "\n abcd\x03"
+    assert set().union(*corpus.training, *corpus.validation) == set(range(6))
+
+
+def test_a_given_vocabulary_of_prose_stays_what_it_is():
+    for vocabulary in ("\n abcd", "\n abcd\x03", "\n abcdefg"):
+        assert make_corpus("ab cd " * 30, 8, 0, "stream", vocabulary).vocabulary == vocabulary
+
+
+@pytest.mark.parametrize("vocabulary", [None, "\n abcd\x03"])
+@pytest.mark.parametrize(("before", "place"), [("", "1, as character 1"), ("ab\n\nab ", "3, as character 4")])
+def test_prose_with_the_character_of_its_end_in_it_is_refused_and_told_where(vocabulary, before, place):
+    with pytest.raises(InputError, match=f"U\\+0003 on line {place} of it.*: delete it, or put a newline"):
+        make_corpus(before + END + "ab cd " * 30 + END, 8, 0, "stream", vocabulary)
+
+
+def test_in_lines_and_in_older_runs_of_prose_that_character_is_one_like_others():
+    assert make_corpus("ab\x03\ncd\n", n_positions=8, seed=0).vocabulary == "\n\x03abcd"
+    older = make_corpus("ab\x03 cd" * 30, 8, 0, "stream", "\n\x03 abcd")
+    assert 1 in older.training[0]
 
 
 def test_what_is_held_out_of_a_stream_does_not_depend_on_the_seed():

@@ -31,7 +31,7 @@ from microgpt.parameters import flatten, parameter_count, parameter_shapes
 from microgpt.runs.directory import Run
 from microgpt.runs.metrics import METRICS, read_metrics
 from microgpt.runs.snapshots import read_snapshots
-from microgpt.text import BOUNDARY, encode, make_corpus
+from microgpt.text import BOUNDARY, characters_of, closing, encode, make_corpus
 from microgpt.training import divergence_named
 from microgpt.value import Value
 
@@ -149,12 +149,13 @@ def tokens_of(run: Run, text: str) -> list[int]:
     least, most = shortest(run), room(run, run.config.n_positions)
     if not least <= len(text) <= most:
         raise InputError(f"the text has {len(text)} characters: expected {least} to {most}, the context of this model")
-    return encode(BOUNDARY + text + BOUNDARY if lines else text, run.vocabulary)
+    return encode(BOUNDARY + text + BOUNDARY if lines else text, characters_of(run.vocabulary, run.documents))
 
 
 def to_html(explanation: Explanation) -> str:
     """The page, complete in itself."""
     run, program = explanation.run, explanation.program
+    end = closing(run.vocabulary, run.documents)
     keys = {strip.key: strip.name for strip in explanation.strips}
     numbers = {key: i for i, key in enumerate(keys)}
     members: list[int] = []
@@ -190,6 +191,7 @@ def to_html(explanation: Explanation) -> str:
         "times": list(snapshots),
         "vocabulary": list(run.vocabulary),
         "lines": run.documents == "lines",
+        "closing": None if end is None else run.vocabulary.index(end),
         "config": run.config.__dict__,
         "parameters": parameter_count(run.config),
         "tensors": [[name, list(array.shape)] for name, array in run.parameters.items()],
@@ -252,7 +254,7 @@ def to_train_with(run: Run, positions: int) -> dict[str, Any]:
         corpus = make_corpus(run.text, run.config.n_positions, settings.get("seed", 0), run.documents, run.vocabulary)
     except InputError:  # then the page trains on what it reads, alone
         return given
-    pairs = bigram_loss(bigram_probabilities(corpus.training, len(run.vocabulary)), corpus.validation)
+    pairs = bigram_loss(bigram_probabilities(corpus.training, len(corpus.characters)), corpus.validation)
     return given | {
         "texts": spread(that_fit(corpus.training, positions, run.documents), TO_LEARN_FROM),
         "heldOut": spread(that_fit(corpus.validation, positions, run.documents), HELD_OUT),

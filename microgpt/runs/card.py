@@ -6,7 +6,7 @@ from pathlib import Path
 
 from microgpt.parameters import parameter_count
 from microgpt.runs.checkpoint import Checkpoint
-from microgpt.text import BOUNDARY
+from microgpt.text import END, characters_of, closing
 
 CARD = """\
 ---
@@ -24,8 +24,15 @@ five scalar operations. {shape}.
 from transformers import pipeline
 print(pipeline("text-generation", "{path}")("{prompt}")[0]["generated_text"])
 ```
-{batches}
-It also opens with `AutoModelForCausalLM` and `AutoTokenizer`; its {vocab_size} tokens are the characters of the text.
+
+A list of prompts will do as well, {batches}. It also opens with `AutoModelForCausalLM` and `AutoTokenizer`.
+
+Its {vocab_size} tokens are single characters: {end}these, as Python writes them:
+
+{characters}
+
+The error `Missing [UNK] token from the vocabulary` means that a prompt has another character. Leave it out, or put one
+of these in its place; `set(prompt) - set(AutoTokenizer.from_pretrained("{path}").get_vocab())` names it.
 
 ## What it learned from
 
@@ -46,17 +53,6 @@ Written at every checkpoint: what is added here is overwritten when the run goes
 """
 
 
-BATCHES = """
-For a batch of prompts it has to be told what to pad with. Any character will do, since what is padded is not looked at:
-
-```python
-writer = pipeline("text-generation", "{path}")
-writer.tokenizer.pad_token_id = {newline}
-print(writer(["{prompt}", "{longer}"], batch_size=2))
-```
-"""
-
-
 def model_card(checkpoint: Checkpoint, directory: Path) -> str:
     """The model card of a checkpoint in that run directory, in Markdown."""
     origin, model = checkpoint.origin, checkpoint.model
@@ -64,9 +60,13 @@ def model_card(checkpoint: Checkpoint, directory: Path) -> str:
     lines = origin.documents == "lines"
     first = next((sample for sample in model.samples if sample), "")
     path, prompt = quoted(directory.as_posix()), quoted(first[:2])
-    newline, longer = origin.vocabulary.index(BOUNDARY), quoted(first[: min(4, config.n_positions)])
+    end = closing(origin.vocabulary, origin.documents)
     return CARD.format(
-        batches="" if lines else BATCHES.format(path=path, prompt=prompt, longer=longer, newline=newline),
+        batches="but without `batch_size=`: this model has no character to fill up the shorter ones with"
+        if end is None
+        else "with `batch_size=` several at a time",
+        end="U+0003, which stands for the end of the text, and " if end == END else "",
+        characters=block(repr(characters_of(origin.vocabulary, origin.documents))),
         title=f"A model of {inline(origin.data)}",
         parameters=parameter_count(config),
         shape=f"Layers: {config.n_layer}, heads: {config.n_head}, numbers a position: {config.n_embd}, "

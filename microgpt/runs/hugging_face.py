@@ -8,9 +8,13 @@ the tokenizer (tokenizer.json: a token is a character), how to use it (tokenizer
 (generation_config.json). All are plain JSON, and all are made from a checkpoint, which stays the truth.
 
 Where lines are documents the newline is a special token: it is put before every prompt, and writing ends at the next
-one. In prose it is a character like others. There is no special token in prose, not even to pad with: whatever
-transformers takes for padding, it leaves out of all that it decodes, and prose needs all of its characters. A batch of
-prompts can be padded nevertheless, as the model's README.md shows.
+one. In prose it is a character like others, and the special token is END, the end of the text. Writing ends there, and
+shorter prompts of a batch are filled up with it from the left, so that all end where writing begins. It has to be one
+that no text needs, for transformers leaves what it pads with out of all that it decodes. Runs of prose that were begun
+before there was END have no special token: they take one prompt at a time.
+
+An unknown character is an error, "Missing [UNK] token from the vocabulary"; the words are those of the library
+`tokenizers`, and no file can change them. The model's README.md says what they mean and what to do.
 """
 
 import os
@@ -37,7 +41,7 @@ from microgpt.runs.checkpoint import (
     serialized,
 )
 from microgpt.runs.files import read_bytes, read_json, replace, to_json, write_file
-from microgpt.text import BOUNDARY
+from microgpt.text import BOUNDARY, closing
 
 MODEL, CARD = "model.safetensors", "README.md"
 
@@ -55,9 +59,15 @@ REQUIRED: dict[str, tuple[Any, ...]] = {
 BUFFERS = re.compile(r"h\.\d+\.attn\.(masked_)?bias")  # the causal mask, which older files hold among the parameters
 
 
+def begin_and_end(origin: Origin) -> tuple[int, int | None]:
+    """The numbers of the newline, before which nothing is read, and of the character at which writing ends, if any."""
+    end = closing(origin.vocabulary, origin.documents)
+    return origin.vocabulary.index(BOUNDARY), None if end is None else origin.vocabulary.index(end)
+
+
 def config_json(origin: Origin) -> dict[str, Any]:
     """The shape of the model in GPT-2's words."""
-    newline = origin.vocabulary.index(BOUNDARY)
+    newline, end = begin_and_end(origin)
     return {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
@@ -69,13 +79,13 @@ def config_json(origin: Origin) -> dict[str, Any]:
         "attn_pdrop": 0.0,
         "tie_word_embeddings": True,
         "bos_token_id": newline,
-        "eos_token_id": newline if origin.documents == "lines" else None,
+        "eos_token_id": end,
     }
 
 
 def tokenizer_json(origin: Origin) -> dict[str, Any]:
     """A tokenizer of the library `tokenizers` whose tokens are the characters: nothing is normalised or left out."""
-    newline = origin.vocabulary.index(BOUNDARY)
+    newline, end = begin_and_end(origin)
     lines = origin.documents == "lines"
     special = {"special": True, "normalized": False, "single_word": False, "lstrip": False, "rstrip": False}
     begins = {"SpecialToken": {"id": BOUNDARY, "type_id": 0}}
@@ -84,7 +94,7 @@ def tokenizer_json(origin: Origin) -> dict[str, Any]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": newline, "content": BOUNDARY, **special}] if lines else [],
+        "added_tokens": [] if end is None else [{"id": end, "content": origin.vocabulary[end], **special}],
         "normalizer": None,
         "pre_tokenizer": PRE_TOKENIZER,
         "post_processor": {
@@ -110,26 +120,28 @@ PRE_TOKENIZER = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "
 
 def tokenizer_config_json(origin: Origin) -> dict[str, Any]:
     """How transformers is to use the tokenizer."""
-    special = {"bos_token": BOUNDARY, "eos_token": BOUNDARY, "pad_token": BOUNDARY}
+    end = closing(origin.vocabulary, origin.documents)
+    begin = {"bos_token": BOUNDARY} if origin.documents == "lines" else {}
+    special = {} if end is None else {**begin, "eos_token": end, "pad_token": end, "padding_side": "left"}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": origin.config.n_positions,
         "clean_up_tokenization_spaces": False,
-        **(special if origin.documents == "lines" else {}),
+        **special,
     }
 
 
 def generation_config_json(origin: Origin) -> dict[str, Any]:
-    """How to write with the model: draw from its own probabilities, to the newline or to the end of the context."""
-    newline = origin.vocabulary.index(BOUNDARY)
+    """How to write with the model: draw from its own probabilities, to its end or to that of the context."""
+    newline, end = begin_and_end(origin)
     return {
         "do_sample": True,
         "temperature": 1.0,
         "top_k": 0,
         "max_length": origin.config.n_positions + 1,  # the last character needs no position of its own
         "bos_token_id": newline,
-        "eos_token_id": newline if origin.documents == "lines" else None,
-        "pad_token_id": newline,
+        "eos_token_id": end,
+        "pad_token_id": newline if end is None else end,
     }
 
 

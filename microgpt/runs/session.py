@@ -83,7 +83,7 @@ class Session:
             some = corpus.training[0][: start.config.n_positions + 1]
             say(compare_engines(self.loss, start.parameters, some, settings.engine, self.processes.exact))
         self.directory = self.directory_of_run()
-        pairs = bigram_probabilities(corpus.training, len(corpus.vocabulary))
+        pairs = bigram_probabilities(corpus.training, len(corpus.characters))
         self.baseline = bigram_loss(pairs, corpus.part)
         say(telling.of_losses(start.config, self.baseline))
         self.run = Run(

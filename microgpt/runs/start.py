@@ -27,7 +27,7 @@ from microgpt.runs.checkpoint import Checkpoint, Origin
 from microgpt.runs.directory import kept_text, load_run, newest_run, resume_run
 from microgpt.runs.hugging_face import MODEL, state_of_model
 from microgpt.runs.telling import say
-from microgpt.text import BOUNDARY, Corpus, decode_text, kind_of_documents, make_corpus, read_text
+from microgpt.text import BOUNDARY, Corpus, characters_of, decode_text, kind_of_documents, make_corpus, read_text
 from microgpt.training import OptimizerState
 from microgpt.version import __version__
 
@@ -240,8 +240,9 @@ def text_again(data: str | None, checkpoint: Checkpoint, directory: Path, defaul
     text = read_data(path)
     found = hashlib.sha256(text.encode()).hexdigest()
     if found != origin.data_sha256:
-        unknown = "".join(sorted(set(text) - set(origin.vocabulary)))
-        lacking = "".join(sorted(set(origin.vocabulary) - set(text) - {BOUNDARY}))
+        known = characters_of(origin.vocabulary, origin.documents)
+        unknown = "".join(sorted(set(text) - set(known)))
+        lacking = "".join(sorted(set(known) - set(text) - {BOUNDARY}))
         differences = [f"its SHA-256 is {found[:12]}..., not {origin.data_sha256[:12]}..."]
         differences += [f"it has the characters {unknown!r:.80}, which the run has never seen"] if unknown else []
         differences += [f"it lacks the characters {lacking!r:.80}"] if lacking else []

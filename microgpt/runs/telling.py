@@ -16,7 +16,7 @@ from microgpt.command_line import nobody_reads, shown
 from microgpt.gpt import GPTConfig
 from microgpt.parameters import parameter_count
 from microgpt.runs.checkpoint import Checkpoint, Validated
-from microgpt.text import Corpus, predictions
+from microgpt.text import END, Corpus, closing, predictions
 
 LONGEST_SAMPLE = 40  # characters of what the model writes, on a line with others
 RISE = 0.01  # nats per character by which validation has to be worse than at its best to be worth a word
@@ -53,9 +53,10 @@ def of_model(config: GPTConfig, corpus: Corpus, settings: Any, suited: Any) -> s
     """What is to learn, and the settings that were chosen for it."""
     kind = "lines" if corpus.documents == "lines" else "prose"
     chosen = " ".join(option_of(name, getattr(settings, name)) for name in suited)
+    end = " and one for the end" if closing(corpus.vocabulary, corpus.documents) == END else ""
     return (
         f"a model with {parameter_count(config):,} parameters, the numbers that it learns, for "
-        f"{config.vocab_size} different characters; settings for {kind}: {chosen}"
+        f"{len(corpus.characters)} different characters{end}; settings for {kind}: {chosen}"
     )
 
 

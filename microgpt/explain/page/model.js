@@ -3,7 +3,7 @@
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const P = content.parameters;
-const { lines, vocabulary, totals } = content;
+const { lines, vocabulary, totals, closing } = content;  // closing: the token at which writing ends, if there is one
 const idOf = new Map(vocabulary.map((character, id) => [character, id]));
 const weightsEnd = P + totals.length;  // behind the parameters stand the weights of the predictions
 const strips = content.strips.map(([key, position, start, count]) => ({ key: content.keys[key][0], name: content.keys[key][1], position, start, count }));
@@ -117,7 +117,7 @@ function encoded(text) {  // a text as tokens; what the model cannot read is ref
   const characters = [...text];
   for (const character of characters) {
     if (lines && character === "\n") refuse("this model knows single lines: there is a newline in the text");
-    if (!idOf.has(character)) refuse(`the model has never seen the character ‘${show(character)}’: in what it learned from, there was none`);
+    if (!idOf.has(character) || (!lines && idOf.get(character) === closing)) refuse(`the model has never seen the character ‘${show(character)}’: in what it learned from, there was none`);
   }
   if (characters.length > most()) refuse(`${characters.length} characters are too many: there is room for ${most()}`);
   if (characters.length < least) refuse(least === 1 ? "there is nothing to read: type a character" : "there is too little to read: type two characters");
@@ -376,8 +376,8 @@ function written({ temperature = 1, topK = null, seed = 0, length = lines ? tota
   program.constants.forEach((x, i) => { draft[program.constantNodes[i]] = x; });
   for (const [node, change] of model.changes) draft[node] = change.to;
   for (const part of model.off) if (parts.get(part).how === "zero") for (const strip of parts.get(part).strips) for (let i = 0; i < strip.count; i++) draft[members[strip.start + i]] = 0;
-  const random = generator(seed), end = idOf.get("\n"), room = totals.length, found = [];
-  let window = [end], read = 0;
+  const random = generator(seed), room = totals.length, found = [];
+  let window = [idOf.get("\n")], read = 0;
   while (found.length < length) {
     if (window.length > room) {  // past the context: the later half is read again, from position 0
       if (lines) break;
@@ -394,13 +394,13 @@ function written({ temperature = 1, topK = null, seed = 0, length = lines ? tota
     one.token = drawn(one.chances, one.random);
     found.push(one);
     window.push(one.token);
-    if (lines && one.token === end) break;
+    if (one.token === closing) break;
   }
   chooseOperands(model.tokens);
   return found;
 }
 
-const textWritten = (found) => textOf(found.map((one) => one.token)).replace(lines ? /\n$/ : /^$/, "");
+const textWritten = (found) => textOf(found.map((one) => one.token).filter((token) => token !== closing));
 
 function checkedWriting(options = {}) {
   if (options === null || typeof options !== "object" || Array.isArray(options)) throw new TypeError(`how to write is ${describe(options)}: expected something like {temperature: 0.8, topK: 5, seed: 3}`);

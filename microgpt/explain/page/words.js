@@ -1,6 +1,6 @@
 // Characters, numbers and names in words.
 
-const NAMED = { "\n": "newline", " ": "space", "\t": "tab", "\u00a0": "no-break space", "\u200d": "joiner" };
+const NAMED = { "\n": "newline", "\u0003": "end", " ": "space", "\t": "tab", "\u00a0": "no-break space", "\u200d": "joiner" };
 
 function show(character) {  // a character that one can see, whatever it is
   if (NAMED[character]) return NAMED[character] === "newline" ? "⏎" : NAMED[character] === "space" ? "␣" : NAMED[character];

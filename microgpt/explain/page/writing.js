@@ -24,7 +24,7 @@ function moment() {
   const likeliest = one.chances.indexOf(Math.max(...one.chances));
   const start = one.chances.slice(0, one.token).reduce((a, b) => a + b, 0), end = start + one.chances[one.token];
   const order = one.logits.map((_, id) => id).sort((a, b) => one.chances[b] - one.chances[a] || a - b).filter((id) => one.chances[id] > 0);
-  const upTo = found.slice(0, chosen).map(({ token }) => token), whole = found.slice(0, shown).map(({ token }) => token).filter((id) => !lines || vocabulary[id] !== "\n");
+  const upTo = found.slice(0, chosen).map(({ token }) => token), whole = found.slice(0, shown).map(({ token }) => token).filter((id) => id !== closing);
   const why = one.token === likeliest ? "This time it is the likeliest." : `The likeliest would have been ${quoted(likeliest)} with ${percent(one.chances[likeliest])}; it is taken about so often, and not more.`;
   return h("div", {},
     h("h3", {}, "What it wrote"), h("p", { id: "written", class: "writes", "data-text": textWritten(found) }, characters),

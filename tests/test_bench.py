@@ -40,6 +40,15 @@ def test_the_engines_learn_the_same(tiny):
     assert compiled[-1] < compiled[0] - 0.05
 
 
+@pytest.fixture
+def recursion_limit():
+    """Put it back: a test elsewhere that recurses without end would go too deep for the stack."""
+    limit = sys.getrecursionlimit()
+    yield
+    sys.setrecursionlimit(limit)
+
+
+@pytest.mark.usefixtures("recursion_limit")
 def test_the_textbook_learns_the_same(tiny):
     ours = losses(bench.microgpt_step(MODEL, 1, "compiled", 1))
     assert losses(bench.textbook_step(MODEL)) == pytest.approx(ours, abs=1e-4)

@@ -260,17 +260,35 @@ def test_the_book_has_no_word_of_the_explanation():
 # The compiler
 
 
-def test_the_instructions_know_the_strips_that_they_compute(explanation):
+def test_the_instructions_know_the_strips_that_are_their_results(explanation):
     by_key = {key: one for one in explanation.instructions for key in one["keys"]}
     assert by_key["logits"]["operation"] == "product"
     assert by_key["h.1.head.1.query"] is by_key["h.1.head.0.value"]
     assert by_key["h.0.head.0.exp"]["operation"] == "exp"
     assert by_key["h.0.ln_1.scale"]["of"].endswith("** -0.5")
-    everything = {strip.key for strip in explanation.strips}
-    melted = everything - set(by_key)  # into the sums that they are terms of
+    named = {key for one in explanation.instructions for key in one["keys"] + one["way"]}
+    melted = {strip.key for strip in explanation.strips} - named  # into the sums that they are terms of
     assert all(
-        key.split(".")[-1] in ("attention", "mlp", "mean", "variance", "place", "inside", "tanh") for key in melted
+        key.split(".")[-1] in ("attention", "mlp", "mean", "variance", "place", "inside", "tanh", "input")
+        for key in melted
     )
+
+
+def test_no_instruction_is_credited_with_what_it_only_uses_or_passes_through(explanation):
+    positions = len(explanation.tokens) - 1
+    sizes = Counter()
+    for strip in explanation.strips:
+        if strip.position < positions:
+            sizes[strip.key] += len(strip.scalars)
+    credited = [key for one in explanation.instructions for key in one["keys"]]
+    assert len(credited) == len(set(credited))
+    for one in explanation.instructions:
+        assert not set(one["keys"]) & set(one["way"])
+        for key in set(one["keys"]) - {"loss"}:
+            assert sizes[key] <= one["rows"], key
+    on_the_way = {key: [one["operation"] for one in explanation.instructions if key in one["way"]] for key in sizes}
+    assert {"largest", "exp"} <= set(on_the_way["h.0.head.0.score"])
+    assert "h.0.head.0.score" not in credited
 
 
 # What cannot be explained

@@ -79,16 +79,21 @@ def described(program: Program) -> list[Line]:
     return lines
 
 
-def instruction_of_rows(program: Program) -> dict[int, int]:
-    """For each row of the record the instruction that computes it (the first, if several do)."""
+def instructions_of_rows(program: Program) -> tuple[dict[int, int], dict[int, list[int]]]:
+    """For each row of the record the instruction whose result it is; for each row that is no result, because others
+    compute it on their way wherever they need it, all of these."""
     nests = program.nests
-    number = {nest.instruction: i for i, nest in reversed(list(enumerate(nests.forward)))}
-    return {
-        row: min(number[root] for root in nests.roots[i] if root in number)
-        for i, instruction in enumerate(program.groups.instructions)
-        if any(root in number for root in nests.roots[i])
-        for row in instruction.rows
-    }
+    number = {nest.instruction: i for i, nest in enumerate(nests.forward)}
+    results: dict[int, int] = {}
+    on_the_way: dict[int, list[int]] = {}
+    for i, instruction in enumerate(program.groups.instructions):
+        within = sorted(number[root] for root in nests.roots[i] if root in number)
+        for row in instruction.rows:
+            if i in number and nests.roots[i] == {i}:
+                results[row] = number[i]
+            elif within:
+                on_the_way[row] = within
+    return results, on_the_way
 
 
 def source_of(program: Program, nest: Nest) -> tuple[str, int]:

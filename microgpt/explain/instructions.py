@@ -1,11 +1,11 @@
-"""What the compiler makes of a text: its array instructions, each with the strips that it computes."""
+"""What the compiler makes of a text: its array instructions, each with the strips that are its results."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from microgpt.compiler.listing import described, instruction_of_rows, program_with_sources
+from microgpt.compiler.listing import described, instructions_of_rows, program_with_sources
 from microgpt.explain.observe import observed
 from microgpt.explain.strips import WATCHED, strips
 from microgpt.parameters import Arrays
@@ -14,17 +14,26 @@ from microgpt.parameters import Arrays
 def instructions(
     loss: Callable[..., Any], parameters: Arrays, tokens: list[int], weights: list[float]
 ) -> list[dict[str, Any]]:
-    """The instructions for a text, as the listing describes them; `keys` are those of the strips they compute."""
+    """The instructions for a text, as the listing describes them.
+
+    `keys` are those of the strips that are its results; `way` of those that its loop computes on the way to them and
+    keeps nowhere, so that other loops may compute them, too. What an instruction only reads is in neither.
+    """
     with observed(WATCHED) as calls:
         program = program_with_sources(loss, parameters, np.array([tokens]), np.array([weights]))
-    made_by = instruction_of_rows(program)
+    results, on_the_way = instructions_of_rows(program)
     found: list[dict[str, Any]] = [
         {"operation": line.operation, "rows": line.rows, "of": line.operands, "place": line.place, "code": line.code}
-        | {"keys": []}
+        | {"keys": [], "way": []}
         for line in described(program)
     ]
     for strip in strips(calls[0]):
-        for i in {made_by[scalar.node] for scalar in strip.scalars if getattr(scalar, "node", None) in made_by}:
-            if strip.key not in found[i]["keys"]:
-                found[i]["keys"].append(strip.key)
+        if strip.key.endswith(".input"):  # another name for numbers that have one already
+            continue
+        for row in {getattr(scalar, "node", -1) for scalar in strip.scalars}:
+            made_by = [results[row]] if row in results else []
+            for kind, numbers in (("keys", made_by), ("way", on_the_way.get(row, []))):
+                for i in numbers:
+                    if strip.key not in found[i][kind]:
+                        found[i][kind].append(strip.key)
     return found

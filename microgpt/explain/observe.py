@@ -39,6 +39,8 @@ def observed(functions: Iterable[Callable[..., Any]]) -> Iterator[list[Call]]:
     open_calls: list[Call] = []
 
     def profiler(frame: FrameType, event: str, result: Any) -> None:
+        if event not in ("call", "return"):  # of a function written in C, of which there are many more
+            return
         name = watched.get(place_of(frame.f_code))
         if name is None:
             return
@@ -46,7 +48,7 @@ def observed(functions: Iterable[Callable[..., Any]]) -> Iterator[list[Call]]:
             call = Call(name)
             (open_calls[-1].inner if open_calls else outermost).append(call)
             open_calls.append(call)
-        elif event == "return":
+        else:
             call = open_calls.pop()
             call.variables, call.result = dict(frame.f_locals), result
 

@@ -201,23 +201,22 @@ function atoms() {
     p(`All of this is ${total.toLocaleString("en")} operations on ${P.toLocaleString("en")} parameters, and of five kinds only. Nothing else has a derivative here; softmax, layer norm and attention are made of them. The page itself computes them, with an engine of fifty lines, each time a number changes.`),
     bars(counts.map(([name, size]) => ({ name: `${name}  ${OPERATION_NAMES[name]}`, size, text: size.toLocaleString("en") }))),
     h("h3", {}, "What the compiler makes of them"),
-    p(`Training does not go through them one by one. The compiler runs the same functions once, on scalars without a value, and finds which operations are alike: they become ${content.instructions.length} instructions on arrays, ${content.instructions.filter((one) => one.operation === "product").length} of them matrix products. A row of this table is one loop over all its numbers, at all positions at once; beside it stand the first eight at this position. (It was made for the text with which the page opened.)`),
+    p(`Training does not go through them one by one. The compiler runs the same functions once, on scalars without a value, and finds which operations are alike: they become ${content.instructions.length} instructions on arrays, ${content.instructions.filter((one) => one.operation === "product").length} of them matrix products. A row of this table is one loop over all its numbers, at all positions at once; beside it stand the first eight of its results at this position. What a loop computes only on the way to its results is not kept: every loop that needs it computes it anew. (It was made for the text with which the page opened.)`),
     h("div", { class: "scroll" }, h("table", { class: "instructions" },
       h("thead", {}, h("tr", {}, ["", "instruction", "what it computes here", "its source line"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, content.instructions.map((one, i) => h("tr", {},
         h("td", { class: "number" }, String(i)),
         h("td", {}, h("strong", {}, one.operation), ` of ${one.rows.toLocaleString("en")}`, h("br"), one.of),
-        h("td", {}, computed(one.keys)),
+        h("td", {}, computed(one)),
         h("td", {}, h("code", {}, one.code), h("br"), h("span", { class: "note" }, one.place))))))));
 }
 
-function computed(keys) {
-  const key = keys.find((one) => here(one).length);
-  if (!key && keys.includes("loss")) return strip("the loss of the whole text", [model.result]);
-  if (!key) return h("span", { class: "note" }, "a step on the way");
-  const { name } = stripAt.get(`${key} ${state.position}`);
-  const words = name.replace(", number {number}", "").replace(" {number}", "").replace(/ (at|after|from|to|of) \{\w+\}/g, "");
-  return strip(words + (keys.length > 1 ? `, and ${keys.length - 1} more like it` : ""), here(key).slice(0, 8));
+function computed({ keys, way }) {  // the first results of an instruction, and what its loop passes through on the way to them
+  const [key] = keys.filter((one) => here(one).length), [passed] = way.filter((one) => here(one).length);
+  const called = (key, more) => stripAt.get(`${key} ${state.position}`).name.replace(", number {number}", "").replace(" {number}", "").replace(/ (at|after|from|to|of) \{\w+\}/g, "") + (more > 1 ? `, and ${more - 1} more like it` : "");
+  return [
+    key ? strip(called(key, keys.length), here(key).slice(0, 8)) : keys.includes("loss") ? strip("the loss of the whole text", [model.result]) : h("span", { class: "note" }, "a step that has no name on this page"),
+    passed ? h("div", { class: "note" }, `on the way, kept nowhere: ${called(passed, way.length)}`) : null];
 }
 
 function theRun() {

@@ -37,7 +37,7 @@ class Watched:
 
     def __init__(self, browser, path, **options):
         self.path = path
-        self.page = browser.new_page(viewport={"width": 1300, "height": 900}, **options)
+        self.page = browser.new_page(**{"viewport": {"width": 1300, "height": 900}} | options)
         self.troubles, self.requests = [], []
         self.page.on("console", lambda message: self.troubles.append(message.text))
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))

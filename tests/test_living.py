@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import shutil
 import time
 from functools import partial
@@ -15,6 +16,7 @@ from test_scripts import NAMES, call
 from microgpt import gpt
 from microgpt.adam import scheduled_learning_rate
 from microgpt.engine import value_and_grad
+from microgpt.explain.page import explain, to_html
 from microgpt.parameters import flatten, views
 from microgpt.runs.directory import load_run
 from microgpt.runs.snapshots import read_snapshots
@@ -154,7 +156,26 @@ def test_prose_reads_as_it_stands(browser, tmp_path):
     assert "\u0003" not in opened.ask("document.body.innerText")
     with pytest.raises(Exception, match="never seen the character ‘end’"):
         opened.ask("microgpt.read('a bee\\u0003')")
+    assert opened.find("#fewer-positions").count() == 0  # the page holds all that the model has
     assert opened.troubles == []
+    opened.page.close()
+
+
+def test_a_page_with_fewer_positions_than_the_model_says_so_and_why(browser, trained, tmp_path, monkeypatch):
+    run = load_run(trained / "runs" / "names")
+    whole = explain(run, "anna").program.totals
+    monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", whole[6] + 1)
+    path = tmp_path / "few.html"
+    path.write_text(to_html(explain(run, "anna")), encoding="utf-8")
+    opened = Watched(browser, path)
+    words = opened.find("#fewer-positions").inner_text()
+    assert f"7 of {run.config.n_positions}" in words
+    assert f"can hold {whole[6] + 1:,} parameters and operations together" in words
+    assert "at most 6 characters" in words
+    each = int(re.search(r"about ([\d,]+) operations", words)[1].replace(",", ""))
+    assert each == pytest.approx((whole[6] - whole[0]) / 6, rel=0.15)
+    assert "7 positions at a time" in opened.find("#training").inner_text()
+    assert "at most 7 positions" in opened.find("#writing").inner_text()
     opened.page.close()
 
 
@@ -366,6 +387,26 @@ def test_it_learns_from_the_data_from_random_parameters(page):
     assert "log 9 = 2.20: blind guessing" in words
 
 
+def test_while_it_plays_only_what_is_on_screen_is_drawn_and_all_of_it_when_it_pauses(page):
+    page.find("#training").scroll_into_view_if_needed()
+    page.find("#mode-data").check()
+    page.page.evaluate("""() => {
+        window.seen = [];
+        const cell = document.querySelector('#block-1-mlp .cell');
+        new MutationObserver(() => seen.push(trainer.playing)).observe(cell, {characterData: true, subtree: true});
+    }""")
+    page.find("#play").click()
+    until(page, "trainer.losses.length >= 30")
+    assert page.page.evaluate("seen") == []
+    page.page.locator("#play").click()
+    until(page, "document.body.dataset.settled === 'yes'")
+    assert page.ask("seen")[-1] is False
+    shown, value = page.ask(
+        "(c => [c.number, microgpt.value(Number(c.dataset.target))])(document.querySelector('#block-1-mlp .cell'))"
+    )
+    assert shown == value
+
+
 def test_the_rule_beside_it_is_what_was_done_to_a_parameter(page):
     page.ask("inside.open(20)")
     before = page.ask("microgpt.value(20)")
@@ -416,6 +457,18 @@ def test_the_last_stage_says_what_the_model_says_and_the_votes_sum_to_the_logit(
         assert float(votes.get_attribute("data-sum")) == pytest.approx(
             float(votes.get_attribute("data-logit")), rel=1e-9
         )
+
+
+def test_every_vote_says_whether_it_pushes_up_or_down(page):
+    rows = [row.split("\n") for row in page.find("#votes .row").all_inner_texts()]
+    sizes = {name: float(text.split()[1].replace("−", "-")) for name, text in rows}
+    for name, text in rows:
+        assert text.startswith("▲ +" if sizes[name] > 0 else "▼ −"), text
+    assert page.find("#votes .fill.more").count() == sum(size > 0 for size in sizes.values())
+    words = page.find("#strongest-votes").inner_text()
+    up, down = max(sizes, key=sizes.get), min(sizes, key=sizes.get)
+    assert f"push up: {up}, ▲ +" in words
+    assert f"push down: {down}, ▼ −" in words
 
 
 def test_the_first_stage_is_a_model_without_blocks(page):
@@ -479,9 +532,9 @@ def test_the_tour_has_ten_stops_works_the_page_and_ends_at_seven_questions(page)
         page.find("#guide-next").click()
     assert len(seen) == 10
     assert not page.find("#guide").is_visible()
-    assert page.find("#questions details").count() == 7
+    assert page.find("#questions li details").count() == 7
     for i in range(7):
-        page.find("#questions summary").nth(i).click()
+        page.find("#questions li summary").nth(i).click()
         page.find("#questions .tells").nth(i).click()
         assert page.title()
     page.find("#questions .tells").nth(3).evaluate("e => e.click()")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 from browsing import Watched, browser, page, skipped, trained
@@ -24,10 +25,100 @@ def test_every_section_is_there_with_words_and_source(page):
     for name in ("reading", "embedding", "block-0", "block-1", "logits", "backward-pass", "training"):
         assert page.find(f"#{name} p").count() >= 1
         assert page.find(f"#{name} pre").count() >= 1
-    assert "def softmax(" in page.find("#block-1").inner_text()
+    assert "def softmax(" in page.find("#block-1").evaluate("e => e.textContent")
     assert page.find("#atoms .instructions tbody tr").count() > 60
     assert page.find("#run svg.curve circle").count() >= 5
     assert page.find("#run .samples li").count() == 5
+
+
+def test_code_is_folded_until_it_is_asked_for_by_mouse_or_keyboard(page):
+    code = page.find("#block-1 pre").filter(has_text="def softmax(")
+    assert not code.is_visible()
+    summary = page.find("#block-1 summary").filter(has_text="Softmax")
+    summary.focus()
+    page.page.keyboard.press("Enter")
+    assert code.is_visible()
+    page.find(".positions button").nth(3).click()  # the section is made anew
+    assert page.find("#block-1 pre").filter(has_text="def softmax(").is_visible()
+    assert page.find("pre").filter(visible=True).count() == 2  # a page has it in each block
+    page.find("#block-1 summary").filter(has_text="Softmax").click()
+    assert not page.find("#block-1 pre").filter(has_text="def softmax(").is_visible()
+
+
+def test_the_contents_lead_to_every_section(page):
+    page.find("#sections").evaluate("e => { e.open = true; }")
+    links = page.find("#sections a")
+    assert links.all_inner_texts() == page.find("main > section > h2").all_inner_texts()
+    for i in (links.count() - 1, 0, 5):
+        links.nth(i).focus()
+        page.page.keyboard.press("Enter")
+        assert page.ask("document.activeElement.id") == links.nth(i).get_attribute("href")[1:]
+
+
+def test_on_a_phone_the_contents_and_the_panel_leave_room(browser, trained):
+    page = Watched(browser, trained / "anna.html", viewport={"width": 390, "height": 844})
+    assert not page.find("#sections ul").is_visible()
+    page.find("#sections summary").click()
+    assert page.find("#sections ul").bounding_box()["height"] < 844 / 2
+    page.find("#sections summary").click()
+    cell = page.find("#embedding .cell").nth(20)
+    cell.scroll_into_view_if_needed()
+    cell.click()
+    free = page.find("#panel").bounding_box()["y"] - page.find(".bar").bounding_box()["height"]
+    assert free > 844 * 0.4
+    where = cell.bounding_box()
+    assert where["y"] + where["height"] < page.find("#panel").bounding_box()["y"]
+    page.find("#smaller").click()
+    assert page.find("#panel").bounding_box()["y"] > 844 * 0.8
+    assert page.find("#value").is_visible()
+    page.ask("inside.open(inside.nodesAt('h.1.mlp', 2)[1])")
+    assert page.find("#panel").bounding_box()["y"] > 844 * 0.8  # it stays small
+    page.find("#close").click()
+    assert not page.find("#panel").is_visible()
+    page.page.close()
+
+
+def decimals(text):
+    """How a number is written: how many digits after the point, and whether as a power of ten."""
+    return len(text.partition(".")[2]), "e" in text
+
+
+def test_the_numbers_of_a_strip_are_all_written_in_one_way(page):
+    shown = """[...document.querySelectorAll('main .cells, main .triangle')].map(e => ({
+        cells: [...e.querySelectorAll('.cell')].map(c => [c.lastChild.data, c.number]),
+        words: (e.closest('.strip') ?? e).querySelector('.caption, caption').innerText}))"""
+    exponents = {sign: i for i, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
+    units = 0
+    for action in ("0", "document.getElementById('backward').click()", "microgpt.step(0.0001)", "microgpt.go(0)"):
+        page.ask(action)
+        for strip in page.ask(shown):
+            texts = [text for text, _ in strip["cells"]]
+            assert len({decimals(text) for text in texts}) == 1, texts
+            power = 0
+            if "units of 10" in strip["words"]:
+                units += 1
+                found = strip["words"].split("units of 10")[1].split()[0]
+                power = (-1 if "⁻" in found else 1) * int("".join(str(exponents[c]) for c in found if c in exponents))
+            for text, number in strip["cells"]:
+                half = 0.51 * 10 ** (power - decimals(text)[0])
+                assert float(text.replace("−", "-")) * 10**power == pytest.approx(number, abs=half)
+    assert units > 0
+
+
+def test_the_strongest_of_a_strip_has_its_sign_and_its_place(page):
+    strips = page.ask(
+        """[...document.querySelectorAll('main .strip')].map(e => ({words: e.querySelector('.caption').innerText,
+            numbers: [...e.querySelectorAll('.cell')].map(c => c.number)})).filter(s => s.numbers.length > 1)"""
+    )
+    signs = set()
+    for strip in strips:
+        sign, place = re.search(r"strongest ([+−])[\d.]+, (number \d+|‘.*’)", strip["words"]).groups()
+        strongest = max(strip["numbers"], key=abs)
+        assert sign == ("+" if strongest > 0 else "−")
+        if place.startswith("number"):
+            assert strip["numbers"][int(place.split()[1])] == strongest
+        signs.add(sign)
+    assert signs == {"+", "−"}
 
 
 def test_the_first_table_tells_the_text_and_the_losses(page):
@@ -268,6 +359,39 @@ def test_the_backward_section_tells_who_is_to_blame(page):
     most = gradients.index(max(gradients))
     assert f"depends most on position {most} " in page.find("#backward-pass").inner_text()
     assert page.find("#backward-pass .bars").first.locator(".row").count() == 28
+
+
+def test_gradients_of_a_position_are_those_of_the_sum_and_those_of_a_character_add_up(page):
+    """What the page says of wpe and wte, found in the numbers."""
+    page.find("#backward").click()
+    assert "used once, in this sum" in page.find("#embedding").inner_text()
+    assert "twice where the text reads ‘n’" in page.find("#embedding").inner_text()
+    place, token, total = page.ask(
+        "['place', 'token', 'embedded'].map(key => inside.nodesAt(key, 2).map(n => inside.gradients[n]))"
+    )
+    assert place == pytest.approx(total, rel=1e-12)
+    other = page.ask("inside.nodesAt('embedded', 3).map(n => inside.gradients[n])")  # the other n
+    head = page.ask(
+        """inside.nodesAt('token', 2).map((row, i) => [0, 1, 2, 3, 4].reduce((sum, p) => sum
+            + inside.gradients[inside.nodesAt('logits', p)[inside.model.tokens[2]]]
+            * inside.data[inside.nodesAt('ln_f', p)[i]], 0))"""
+    )
+    assert token == pytest.approx([a + b + c for a, b, c in zip(total, other, head, strict=True)], rel=1e-9, abs=1e-12)
+    assert token != pytest.approx(total, rel=0.01)
+    page.ask("inside.open(inside.nodesAt('place', 2)[0])")
+    assert "used once in a text" in page.find("#panel").inner_text()
+    page.ask("inside.open(inside.nodesAt('token', 2)[0])")
+    assert "here twice" in page.find("#panel").inner_text()
+
+
+def test_the_shift_of_softmax_is_explained_and_shown(page):
+    text = page.find("#block-0-attention").inner_text()
+    assert "subtracts the largest score" in text
+    assert "changes no share" in text
+    shown = page.ask("inside.nodesAt('h.0.head.0.exp').map(n => inside.data[n])")
+    assert max(shown) == 1
+    caption = "e to the power of (score − largest score)"
+    assert page.find("#block-0-head .strip").filter(has_text=caption).locator(".cell").count() == 3
 
 
 # Whatever is in the text, wherever it is read

@@ -188,6 +188,7 @@ def to_html(explanation: Explanation) -> str:
         "arrays": [[name, array.dtype.name, len(array)] for name, array in arrays.items()],
         "tokens": explanation.tokens,
         "totals": program.totals,
+        "limit": LARGEST_PROGRAM,
         "times": list(snapshots),
         "vocabulary": list(run.vocabulary),
         "lines": run.documents == "lines",

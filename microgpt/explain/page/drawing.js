@@ -8,13 +8,14 @@ function drawing() {
   const [picture, paint] = river();
   paint();
   painters.push(paint);
-  return section("whole", "The whole of it",
-    p("From left to right: a character and its position become numbers, the residual stream. It flows on, and each part reads from it and adds to it: the heads look back at other positions, the MLP thinks. At the end stand the chances of what comes next. All of it lives: it is drawn from the numbers at ", live(() => h("strong", {}, place(state.position))), ". A click leads to a part."),
+  return section("whole",
+    p(`From left to right: a character and its position become a list of ${content.config.n_embd} numbers, called the residual stream. It flows on, and each part reads from it and adds to it: the heads look back at earlier positions (this is attention), the MLP works on what they brought. At the end stand the chances of what comes next. All of it lives: it is drawn from the numbers at `, live(() => h("strong", {}, place(state.position))), ". A click leads to a part."),
+    p("In the bar that stays on top, you choose the text and the position. Its switch “gradients” shows in place of each number how much the loss (how wrong the model was, section 1) would grow with it; “pin” keeps all numbers as they are now, and then “compare” shows by how much each has changed since."),
     h("div", { class: "scroll" }, picture));
 }
 
 function river() {
-  const layers = [...Array(content.config.n_layer).keys()], heads = [...Array(content.config.n_head).keys()];
+  const heads = [...Array(content.config.n_head).keys()];
   const paints = [], parts = [];
   const strip = (key, x, y, width, height, upright, after = null) => {  // numbers as coloured cells
     const nodes = here(key).filter((_, i, all) => i % Math.ceil(all.length / MOST_CELLS) === 0), n = nodes.length || 1;

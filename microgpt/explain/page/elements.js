@@ -2,7 +2,7 @@
 
 const state = {
   position: 2, wanted: 2, backward: false, compare: false, heads: new Map(), temperature: 1,
-  trail: [], opener: null, binary: false, closed: new Set(),
+  trail: [], opener: null, binary: false, small: false, unfolded: new Set(),
 };
 
 function h(tag, attributes = {}, ...children) {
@@ -98,12 +98,13 @@ function labelCells(cells = unlabelled) {
   }
 }
 
-function paintCell(element, target, value, strongest) {
+function paintCell(element, target, value, strongest, way) {
   const moved = hasMoved(target);
   const strength = strongest ? Math.min(1, Math.abs(value) / strongest).toFixed(3) : 0;
-  if (Object.is(element.number, value) && element.strength === strength && element.moved === moved) return;
+  const text = inThatWay(value, way);
+  if (Object.is(element.number, value) && element.strength === strength && element.moved === moved && element.lastChild.data === text) return;
   Object.assign(element, { number: value, strength, moved });
-  element.lastChild.data = short(value);
+  element.lastChild.data = text;
   unlabelled.add(element);
   const open = element.classList.contains("open") ? " open" : "";
   element.className = `cell ${value > 0 ? "plus" : value < 0 ? "minus" : ""}${moved ? " moved" : ""}${open}`;
@@ -115,9 +116,9 @@ function cellsThatFollow(targets, options, strongestOf = null) {  // cells, and 
   const then = options.then ?? targets;
   const paint = () => {
     const values = targets.map((target, i) => valueOf(target, then[i]));
-    const strongest = strongestOf?.() ?? values.reduce((most, value) => Math.max(most, Math.abs(value) || 0), 0);
-    cells.forEach((element, i) => paintCell(element, targets[i], values[i], strongest));
-    return strongest;
+    const strongest = strongestOf?.() ?? largestSize(values), way = wayToWrite(strongest);
+    cells.forEach((element, i) => paintCell(element, targets[i], values[i], Math.abs(strongest), way));
+    return { strongest, way, at: values.indexOf(strongest) };
   };
   return [cells, paint];
 }
@@ -128,7 +129,9 @@ function strip(caption, targets, options = {}) {
   const words = h("span"), strength = h("span");
   const group = h("div", { class: `cells ${options.narrow ? "narrow" : ""}`, role: "group" }, cells);
   const paint = () => {
-    strength.textContent = `strongest ${short(paintCells())}`;
+    const { strongest, way, at } = paintCells();
+    strength.textContent = targets.length < 2 || !strongest ? unitOf(way) && `in units of${unitOf(way).replace(" ·", "")}`
+      : `strongest ${strongest > 0 ? "+" : ""}${inThatWay(strongest, way)}, ${options.tops ? `‘${options.tops[at]}’` : `number ${at}`}${unitOf(way) ? `; all in units of${unitOf(way).replace(" ·", "")}` : ""}`;
     const says = modeWords(caption);
     if (words.textContent === says) return;
     words.textContent = says;
@@ -153,21 +156,31 @@ function opener(target, text) {
 
 const percent = (chance, digits = 1) => `${(100 * chance).toFixed(digits)} %`;
 
-function bars(rows) {
-  const largest = Math.max(...rows.map((row) => Math.abs(row.size)));
+const push = (size, way) => `${size > 0 ? "▲ +" : size < 0 ? "▼ " : ""}${inThatWay(size, way)}${unitOf(way)}`;
+
+function bars(rows, { pushes = false } = {}) {  // lengths, or what pushes something up or down
+  const strongest = largestSize(rows.map((row) => row.size)), largest = Math.abs(strongest), way = wayToWrite(strongest);
   return h("div", { class: "bars" }, rows.map((row) => h("div", { class: "row" }, h("span", {}, row.name),
-    h("span", { class: "track" }, h("span", { class: `fill ${row.size < 0 ? "less" : ""}`, style: { display: "block", width: `${largest ? (100 * Math.abs(row.size)) / largest : 0}%` } })),
-    h("span", {}, row.text ?? short(row.size)))));
+    h("span", { class: "track" }, h("span", { class: `fill ${!pushes ? "" : row.size < 0 ? "less" : "more"}`, style: { display: "block", width: `${largest ? (100 * Math.abs(row.size)) / largest : 0}%` } })),
+    h("span", {}, row.text ?? (pushes ? push(row.size, way) : inThatWay(row.size, way) + unitOf(way))))));
 }
 
 function source(name, summary = "The lines that compute it") {
   const { code, place: where } = content.sources[name];
-  const remember = (event) => (event.target.open ? state.closed.delete(name) : state.closed.add(name));
-  return h("details", { class: "source", open: state.closed.has(name) ? null : "", ontoggle: remember }, h("summary", {}, summary), h("pre", {}, h("span", { class: "place" }, where), code));
+  const remember = (event) => (event.target.open ? state.unfolded.add(name) : state.unfolded.delete(name));
+  return h("details", { class: "source", open: state.unfolded.has(name) ? "" : null, ontoggle: remember }, h("summary", {}, `${summary} (${where})`), h("pre", {}, code));
 }
 
-function section(id, title, ...children) {
-  return h("section", { id, "aria-labelledby": `${id}-title` }, h("h2", { id: `${id}-title` }, title), children);
+const layers = [...Array(content.config.n_layer).keys()];
+const TITLES = new Map([
+  ["whole", "The whole of it"], ["reading", "1. What it reads, and what it has to say"], ["embedding", "2. From a character to numbers"],
+  ...layers.map((layer) => [`block-${layer}`, `${layers.length > 1 ? `3.${layer + 1}` : "3."} Block ${layer}: read from the past, then think`]),
+  ["logits", "4. What comes next"], ["stages", "5. What each stage knew"], ["backward-pass", "6. Backward: who is to blame"],
+  ["what-if", "7. What if"], ["writing", "8. Let it write"], ["training", "9. Train it"], ["time", "10. Through time"],
+  ["atoms", "11. The atoms"], ["run", "12. The run that made it"], ["questions", "13. Seven questions"]]);
+
+function section(id, ...children) {
+  return h("section", { id, "aria-labelledby": `${id}-title` }, h("h2", { id: `${id}-title` }, TITLES.get(id)), children);
 }
 
 function slider(words, attributes, oninput, show = (value) => String(value)) {  // a labelled range with its value beside it

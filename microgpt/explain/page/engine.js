@@ -12,31 +12,33 @@ let kind, left, right;     // what made each node
 let data, gradient;        // its number, and the derivative of the loss to it
 let items;                 // the nodes among which the largest is found: from items[left[node]], right[node] of them
 
+// Names of their own make these loops two to three times as fast: the browser then knows that no array is exchanged
+// under way. Most nodes are sums and products, so these are asked for first.
+
 function forward(from, to, numbers = data) {  // compute the nodes from `from` up to, but not with, `to`
+  const kinds = kind, lefts = left, rights = right;
   for (let node = from; node < to; node++) {
-    switch (kind[node]) {
-      case ADD: numbers[node] = numbers[left[node]] + numbers[right[node]]; break;
-      case MUL: numbers[node] = numbers[left[node]] * numbers[right[node]]; break;
-      case POW: numbers[node] = numbers[left[node]] ** numbers[right[node]]; break;
-      case LOG: numbers[node] = Math.log(numbers[left[node]]); break;
-      case EXP: numbers[node] = Math.min(Math.exp(numbers[left[node]]), LARGEST_FLOAT); break;
-      case LARGEST: numbers[node] = largestOf(node, numbers); break;
-    }
+    const k = kinds[node];
+    if (k === MUL) numbers[node] = numbers[lefts[node]] * numbers[rights[node]];
+    else if (k === ADD) numbers[node] = numbers[lefts[node]] + numbers[rights[node]];
+    else if (k === POW) numbers[node] = numbers[lefts[node]] ** numbers[rights[node]];
+    else if (k === LOG) numbers[node] = Math.log(numbers[lefts[node]]);
+    else if (k === EXP) numbers[node] = Math.min(Math.exp(numbers[lefts[node]]), LARGEST_FLOAT);
+    else if (k === LARGEST) numbers[node] = largestOf(node, numbers);
   }
 }
 
 function backward(result, from) {  // add the derivative of `result` to the gradient of every node; those from `from` on are 0 before
-  gradient.fill(0, from, result);
-  gradient[result] = 1;
+  const kinds = kind, lefts = left, rights = right, numbers = data, gradients = gradient;
+  gradients.fill(0, from, result);
+  gradients[result] = 1;
   for (let node = result; node >= from; node--) {
-    const arrived = gradient[node], a = left[node], b = right[node];
-    switch (kind[node]) {
-      case ADD: gradient[a] += arrived; gradient[b] += arrived; break;
-      case MUL: gradient[a] += arrived * data[b]; gradient[b] += arrived * data[a]; break;
-      case POW: gradient[a] += arrived * data[b] * data[a] ** (data[b] - 1); break;
-      case LOG: gradient[a] += arrived / data[a]; break;
-      case EXP: gradient[a] += arrived * data[node]; break;
-    }
+    const k = kinds[node], arrived = gradients[node], a = lefts[node], b = rights[node];
+    if (k === MUL) { gradients[a] += arrived * numbers[b]; gradients[b] += arrived * numbers[a]; }
+    else if (k === ADD) { gradients[a] += arrived; gradients[b] += arrived; }
+    else if (k === POW) gradients[a] += arrived * numbers[b] * numbers[a] ** (numbers[b] - 1);
+    else if (k === LOG) gradients[a] += arrived / numbers[a];
+    else if (k === EXP) gradients[a] += arrived * numbers[node];
   }
 }
 
@@ -83,10 +85,11 @@ function operandsOf(node) {  // those through which a gradient flows: the expone
 const [BETA1, BETA2, EPSILON] = [0.9, 0.999, 1e-8];
 
 function adam(parameters, gradients, m, v, step, learningRate, weightDecay) {
+  const [mShare, vShare] = [1 - BETA1 ** step, 1 - BETA2 ** step];
   for (let i = 0; i < parameters.length; i++) {
     m[i] = BETA1 * m[i] + (1 - BETA1) * gradients[i];
     v[i] = BETA2 * v[i] + (1 - BETA2) * gradients[i] ** 2;
-    const mHat = m[i] / (1 - BETA1 ** step), vHat = v[i] / (1 - BETA2 ** step);
+    const mHat = m[i] / mShare, vHat = v[i] / vShare;
     parameters[i] -= learningRate * (mHat / (Math.sqrt(vHat) + EPSILON) + weightDecay[i] * parameters[i]);
   }
 }
@@ -95,7 +98,8 @@ function adam(parameters, gradients, m, v, step, learningRate, weightDecay) {
 // (the lowest bytes of all first), as the difference to the one before, operands to the one before of the same kind.
 
 async function unpacked(text, layout) {
-  const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const characters = atob(text), packed = new Uint8Array(characters.length);
+  for (let i = 0; i < packed.length; i++) packed[i] = characters.charCodeAt(i);
   const bytes = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
   const arrays = {};
   let at = 0;

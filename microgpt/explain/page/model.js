@@ -77,7 +77,12 @@ function nameNodes(n) {
 
 function countUses(n) {
   useCount = new Int32Array(n); firstUser = new Int32Array(n);
-  for (let node = weightsEnd; node < n; node++) for (const operand of operandsOf(node)) if (!useCount[operand]++) firstUser[operand] = node;
+  const count = (operand, user) => { if (!useCount[operand]++) firstUser[operand] = user; };
+  for (let node = weightsEnd; node < n; node++) {  // as operandsOf has it, but without a list for each node
+    const k = kind[node];
+    if (k > CONSTANT && k !== LARGEST) count(left[node], node);
+    if (k === ADD || k === MUL) count(right[node], node);
+  }
 }
 
 function usesOf(node) {
@@ -267,14 +272,17 @@ function trainOnText(learningRate) {
   sweep();
 }
 
-function trainOnTexts(texts, learningRate) {  // one step on a batch, every character counting the same; gives its loss
+function trainOnTexts(texts, learningRate) {
+  try { return stepOnTexts(texts, learningRate); } finally { backTo(model.tokens); }
+}
+
+function stepOnTexts(texts, learningRate) {  // one step on a batch, every character counting the same; gives its loss. The arrays then show the batch
   checkedRate(learningRate);
   const characters = texts.reduce((sum, tokens) => sum + tokens.length - 1, 0);
   let loss = 0;
   gradient.fill(0, 0, P);
   for (const tokens of texts) loss += lossOf(tokens, 1 / characters, true);
-  const tokensShown = model.tokens;
-  try { update(learningRate); } finally { backTo(tokensShown); }
+  update(learningRate);
   return loss;
 }
 

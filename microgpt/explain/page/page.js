@@ -5,7 +5,7 @@ const made = new Map();  // of a section, or a unit of one: {make, element, pain
 function makers() {
   return [
     ["whole", drawing], ["reading", reading], ["embedding", embedding],
-    ...[...Array(content.config.n_layer).keys()].flatMap((layer) => blockUnits(layer).map(([name, make]) => [`block-${layer}-${name}`, () => h("div", { id: `block-${layer}-${name}`, class: "unit" }, make()), layer])),
+    ...layers.flatMap((layer) => blockUnits(layer).map(([name, make]) => [`block-${layer}-${name}`, () => h("div", { id: `block-${layer}-${name}`, class: "unit" }, make()), layer])),
     ["logits", logits], ["stages", stages], ["backward-pass", backwardPass], ["what-if", whatIf], ["writing", writing], ["training", training],
     ["time", time], ["atoms", atoms], ["run", theRun], ["questions", questions]];
 }
@@ -17,7 +17,7 @@ function build() {  // what is on screen at once; of the rest for now only the p
     made.set(id, { make, element, paint: [], old: "make" });
     if (layer === undefined) { main.append(element); continue; }
     if (!blocks.has(layer)) {
-      blocks.set(layer, section(`block-${layer}`, `${content.config.n_layer > 1 ? `3.${layer + 1}` : "3."} Block ${layer}: read from the past, then think`));
+      blocks.set(layer, section(`block-${layer}`));
       main.append(blocks.get(layer));
     }
     blocks.get(layer).append(element);
@@ -26,9 +26,9 @@ function build() {  // what is on screen at once; of the rest for now only the p
 }
 
 function listContents() {
-  const contents = document.getElementById("contents");
-  contents.replaceChildren(...[...document.querySelectorAll("#main > section")].map((one) => h("option", { value: one.id }, one.querySelector("h2").textContent)));
-  whereOneIs();
+  document.getElementById("contents").replaceChildren(...[...TITLES].map(([id, title]) => h("option", { value: id }, title)));
+  document.querySelector("#sections ul").replaceChildren(...[...TITLES].map(([id, title]) => h("li", {}, h("a", { href: `#${id}`, onclick: (event) => { event.preventDefault(); goToSection(id); } }, title))));
+  document.getElementById("sections").open = matchMedia("(min-width: 60rem)").matches;
 }
 
 function renderUnit(id) {
@@ -61,14 +61,13 @@ function settle(which = () => true) {  // bring the sections up to date, those f
   markOpen();
   const rest = [...made.values()].some((one) => one.old);
   document.body.dataset.settled = rest || unlabelled.size ? "no" : "yes";
-  if ((rest || unlabelled.size) && !later) later = setTimeout(() => { later = 0; settleOne(); }, 30);
+  if ((rest || unlabelled.size) && !later && !trainer.playing) later = setTimeout(() => { later = 0; settleOne(); }, 30);
 }
 
 function settleOne() {  // one of the sections that are not on screen, then the next; at last the labels of their numbers
   const one = [...made.values()].find(({ old }) => old);
   if (one) return settle((element) => element === one.element || onScreen(element));
   labelCells();
-  if (!document.getElementById("contents").length) listContents();
   document.body.dataset.settled = "yes";
 }
 
@@ -270,7 +269,7 @@ function lead() {
   const total = operationCounts().reduce((sum, [, count]) => sum + count, 0), { text } = model;
   document.getElementById("what").replaceChildren("“", h("bdi", {}, [...text].map((one) => (show(one).length > 2 ? `⟨${show(one)}⟩` : show(one))).join("")), "”");
   document.title = `Every number of “${text}”`;
-  document.getElementById("lead").textContent = `This is one text going through one small GPT-2: ${total.toLocaleString("en")} additions, multiplications, powers, logarithms and exponentials forward, as many steps backward, each of them here, and all of them alive. Type another text, change a number, train it, and watch every number follow. Open any of them to see what made it, and what that was made of, down to the parameters that were learned.`;
+  document.getElementById("lead").textContent = `This is one text going through a small language model, a GPT-2: a network that reads a text and says how likely each character is to come next. It takes ${total.toLocaleString("en")} additions, multiplications, powers, logarithms and exponentials forward, and as many steps backward to find who is to blame for a wrong guess; each of them is here, and all of them are alive. Type another text, change a number, train it, and watch every number follow. Open any of them to see what made it, and what that was made of, down to the parameters that were learned.`;
 }
 
 // For the console, and for tests. All of it is synchronous; what is refused raises an error and changes nothing.
@@ -296,9 +295,11 @@ const ready = loadModel().then(() => {
   state.position = state.wanted = Math.min(2, model.last);
   hint();
   lead();
+  listContents();
   build();
   bar();
   listen();
+  whereOneIs();
   document.body.dataset.ready = "yes";
 });
 

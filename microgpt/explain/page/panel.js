@@ -13,6 +13,7 @@ function open(target, { fromTrail = false, quietly = false } = {}) {  // quietly
   if (!fromTrail) state.trail.push(target);
   const panel = document.getElementById("panel");
   panel.classList.add("opened");
+  panel.classList.toggle("small", state.small);
   const [made, followers] = collected(() => panelOf(target));
   panelPainters = followers;
   panel.replaceChildren(...made);
@@ -25,6 +26,15 @@ function open(target, { fromTrail = false, quietly = false } = {}) {  // quietly
     if (hidden > 0) window.scrollBy(0, hidden);
   }
   markOpen();
+}
+
+function resize() {  // on a phone, where the panel lies over what it is about
+  state.small = !state.small;
+  const smaller = document.getElementById("smaller"), panel = document.getElementById("panel");
+  smaller.textContent = state.small ? "larger" : "smaller";
+  smaller.setAttribute("aria-expanded", String(!state.small));
+  panel.classList.toggle("small", state.small);
+  panel.scrollTop = 0;
 }
 
 function close() {
@@ -65,7 +75,9 @@ function panelOf(target) {
   return [
     h("div", { class: "tools" },
       h("button", { type: "button", id: "back", onclick: back, disabled: state.trail.length < 2 ? "" : null }, "← back"),
-      h("button", { type: "button", id: "close", onclick: close }, "close")),
+      h("span", {},
+        h("button", { type: "button", id: "smaller", "aria-expanded": String(!state.small), onclick: resize }, state.small ? "larger" : "smaller"), " ",
+        h("button", { type: "button", id: "close", onclick: close }, "close"))),
     trail.length > 1 ? h("ol", { class: "trail", "aria-label": "How you came here" }, trail) : null,
     h("h2", { tabindex: -1, id: "opened" }, titleOf(target)),
     live(() => h("dl", {},
@@ -79,11 +91,11 @@ function panelOf(target) {
 function madeOf(target, node) {
   if (isPart(target)) return sumPanel(partTerms(target), node, "This is part of the sum that attention adds: the products of this head's numbers.", target);
   switch (kind[node]) {
-    case PARAMETER: return [p("A parameter: learned, not computed. Here the way down ends. Training moves it against its gradient."), lastStepOf(node)];
+    case PARAMETER: return [p("A parameter: learned, not computed. Here the way down ends. Training moves it against its gradient."), whereUsed(node), lastStepOf(node)];
     case CONSTANT: return [p(model.changes.has(node) ? "You set it: what it would be made of no longer counts, and no gradient flows further down."
       : program.kind[node] === CONSTANT ? "A constant: it was written in the source, or given as the weight of a prediction. Its gradient counts the sums and products that use it."
       : "It is switched off: 0, whatever it would be made of.")];
-    case LARGEST: return [p(`A choice: the largest of ${right[node]} numbers, which softmax subtracts so that no exponential overflows. It changes nothing in the result, so no gradient flows through it.`),
+    case LARGEST: return [p(`A choice: the largest of ${right[node]} numbers, which softmax subtracts from all of them: then the greatest exponent is 0, and no exponential is too large for a computer's number. It divides all exponentials by the same number, which cancels in their shares; as it changes nothing in the result, no gradient flows through it.`),
       h("div", { class: "formula" }, "the largest of ", Array.from(items.subarray(left[node], left[node] + Math.min(right[node], 30)), (item) => [number(item), " "]), "= ", h("strong", { id: "recomputed", "data-exact": recompute(node) }, precise(recompute(node))))];
     case ADD: {
       const terms = termsOf(node);
@@ -95,6 +107,14 @@ function madeOf(target, node) {
     case LOG: return operandTable(node, "log");
     default: return operandTable(node, "exp");
   }
+}
+
+function whereUsed(node) {  // of an embedding: how often, for that is why its gradient is, or is not, that of one sum
+  const entry = parameterEntry(node), [row] = entry.index, reads = model.tokens.slice(0, model.last + 1).filter((one) => one === row).length;
+  if (entry.name === "wpe.weight") return p(row > model.last ? `This text ends before position ${row}: the row is not used, and its gradient is 0.`
+    : `The row of a position is used once in a text, in the sum with the row of the character. A sum passes on what arrives unchanged: so this gradient is that of the sum.`);
+  if (entry.name === "wte.weight") return p(`The row of a character is used wherever the text reads it (here ${reads ? times(reads) : "nowhere"}), and once more at each of the ${model.last + 1} positions, where the same row makes the logit of ${quoted(row)}. What all these uses send back adds up.`);
+  return null;
 }
 
 const number = (node) => {

@@ -7,12 +7,13 @@ function reading() {
       h("th", { scope: "row" }, h("button", { class: "link", type: "button", onclick: () => choose(position) }, `${position}`)),
       h("td", { class: "char" }, char(model.tokens[position])), h("td", { class: "number" }, String(model.tokens[position])),
       h("td", { class: "char" }, char(next)), h("td", { class: "number" }, percent(chances(position)[next])),
-      h("td", { class: "number" }, opener(loss, short(data[loss]))));
+      h("td", { class: "number" }, opener(loss, inThatWay(data[loss], LOSS))));
   });
-  return section("reading", "1. What it reads, and what it has to say",
-    p("To the model a character is an integer, its place in the vocabulary. At every position it reads the character there, looks back at those before, and says how likely each character is to come next. ",
+  return section("reading",
+    p("To the model a character is an integer (its id), its place in the vocabulary, the list of all characters it knows. At every position it reads the character there, looks back at those before, and says how likely each character is to come next. ",
       lines ? "The newline ⏎ is where a line begins and ends. " : "", "Type another text at the top of the page: every number follows."),
-    p("The loss of a position is how surprised it is at the character that really comes: −log of the chance it gave to it (the natural logarithm; the unit is called a nat). The mean of them, ",
+    fewerPositions(),
+    p("The loss of a position is how surprised it is at the character that really comes: −log of the chance it gave to it (the natural logarithm; the unit is called a nat). The surer the model was of it, the nearer is the loss to 0. The mean of the losses, ",
       live(() => h("span", {}, opener(model.result, precise(data[model.result])))), ", is what training makes small. Choose a position here or above; all that follows is about it."),
     source("loss"),
     h("div", { class: "scroll" }, h("table", {},
@@ -20,15 +21,32 @@ function reading() {
       live(() => h("tbody", {}, rows())))));
 }
 
+function fewerPositions() {  // than the model has: why, and what follows from it
+  const held = totals.length, has = content.config.n_positions;
+  if (held === has) return null;
+  const each = Math.round((totals[held - 1] + 1 - weightsEnd) / held / 1000) * 1000;
+  return h("p", { id: "fewer-positions" }, `This page shows fewer positions than the model has: ${held} of ${has}. In a model of this size every position takes about ${each.toLocaleString("en")} operations, and a page can hold ${content.limit.toLocaleString("en")} parameters and operations together. So a text here has at most ${most()} characters, and where the page trains the model or lets it write, it uses ${held} positions, too.`);
+}
+
 function embedding() {
-  return section("embedding", "2. From a character to numbers",
-    p(`The model has learned ${content.config.n_embd} numbers for every character and as many for every position. It picks the two rows and adds them: from here on, this is what it knows about ${place(state.position)}.`),
-    p("The sum is called the residual stream, because everything that follows only adds to it. Orange is above zero, blue below, and the stronger the colour the larger the number; every number can be opened."),
+  return section("embedding",
+    p(`The model has learned ${content.config.n_embd} numbers for every character, a row of a table called wte (word token embeddings), and as many for every position, a row of wpe (word position embeddings). It picks the two rows and adds them, number by number: from here on, this is what it knows about ${place(state.position)}.`),
+    p("The sum is called the residual stream, because everything that follows only adds to it. Orange is above zero, blue below, and the stronger the colour the farther from zero; the “strongest” of a row is the number farthest from zero. Every number can be opened."),
     source("embedding"),
+    state.backward ? p(sharedGradients()) : null,
     stripNamed(`the row of ${quoted(model.tokens[state.position])} in wte`, "token"),
     stripNamed(`the row of position ${state.position} in wpe`, "place"),
     stripNamed("their sum: the residual stream", "embedded"));
 }
+
+function sharedGradients() {  // why two of the three strips are the same
+  const token = model.tokens[state.position], reads = model.tokens.slice(0, model.last + 1).filter((one) => one === token).length;
+  return [
+    model.off.has(`position.${state.position}`) ? "" : `These are gradients now, and those of the row in wpe equal those of the sum: the row of position ${state.position} is used once, in this sum, and a sum passes what arrives at it on to both its terms, unchanged. `,
+    `Those of the row in wte do not, for the row of ${quoted(token)} is used more often: ${times(reads)} where the text reads ${quoted(token)}, and once more at each of the ${model.last + 1} positions, where the same table makes the logits (section 4). Its gradients from all these uses add up.`];
+}
+
+const times = (count) => count === 1 ? "once" : count === 2 ? "twice" : `${count} times`;
 
 // A block is long, so it is made in units, each of which follows by itself.
 
@@ -40,12 +58,13 @@ function blockUnits(layer) {  // [what it is, how to make it]
     p("A block does two things, and adds the result of each to the residual stream. Attention lets this position read from itself and from those before it. The MLP then works on what was read, at this position alone."),
     source("block"),
     h("h3", {}, "Layer norm before attention"),
-    p("The numbers are brought to mean 0 and variance 1, so that no layer has to cope with streams that grow; then each gets a learned gain and bias."),
+    p("The numbers are brought to mean 0 and variance 1, so that no part has to cope with streams that grow; then each is multiplied by a number that was learned, its gain, and another is added, its bias. Parts read the stream only through such a layer norm; the stream itself stays as it is."),
     source("layer_norm"),
     stripNamed("before", before), stripNamed("after", `${key}.ln_1`)
   ]], ["attention", () => [
     h("h3", {}, "Attention, head by head"),
-    p(`${heads === 1 ? "The head has" : `Each of the ${heads} heads has`} its own ${width} numbers for what it asks (the query), what each position offers (its key), and what it hands over if asked (its value). How well a key fits the query is their dot product, the score; softmax turns scores into shares that sum to 1.`),
+    p(`${heads === 1 ? "The head has" : `Each of the ${heads} heads has`} its own ${width} numbers for what it asks (the query), what each position offers (its key), and what it hands over if asked (its value). All are weighted sums of the numbers after layer norm, with learned weights. How well a key fits the query is their dot product (number times number, added up), divided by √${width}: the score. Softmax turns the scores into shares that are positive and sum to 1: e to the power of each score, divided by the sum of all of them.`),
+    p("Before that, softmax subtracts the largest score from all scores. This changes no share: e to the power of (score − largest) is e to the power of the score, divided by the same number for all, which cancels. But it keeps the exponentials in range: e to the power of 1,000 is more than a computer's number can hold; after the shift the greatest exponent is 0, and the greatest exponential 1."),
     source("query", "The lines that make queries, keys and values"), source("attention", "The lines that use them"), source("softmax", "Softmax"),
     h("h4", {}, `Who reads from whom: a row is the position that reads, a column the one it reads from`),
     h("div", { class: "scroll" }, h("div", { class: "triangles" }, all.map((i) => triangle(layer, i))))
@@ -54,7 +73,7 @@ function blockUnits(layer) {  // [what it is, how to make it]
     const part = (head) => adds.map((node, i) => ({ node, from: head * width, to: (head + 1) * width, name: `block ${layer}, what head ${head} adds at ${place(state.position)}, number ${i}` }));
     return [
       h("h3", {}, "What each head adds"),
-      p("One matrix carries what all heads have read back into the residual stream. Its sums can be taken apart: so much of each comes from each head, the rest is the bias."),
+      p("What the heads have read, side by side, is turned into what is added to the residual stream: each number of it is a weighted sum of all that was read (the weights are a learned table, a matrix), plus a bias. The sums can be taken apart: so much of each comes from each head, the rest is the bias. Orange pushes the number of the stream up, blue down."),
       source("heads"),
       all.map((i) => strip(`from head ${i}`, part(i))),
       stripNamed("all heads and the bias: what attention adds", `${key}.attention`),
@@ -62,7 +81,7 @@ function blockUnits(layer) {  // [what it is, how to make it]
     ];
   }], ["mlp", () => [
     h("h3", {}, "The MLP"),
-    p(`After another layer norm, ${4 * content.config.n_embd} hidden units each look for one pattern. Gelu lets those through that found theirs and all but stops the others; what the units have to say is added to the stream.`),
+    p(`MLP stands for multilayer perceptron, the oldest kind of neural network. After another layer norm, ${4 * content.config.n_embd} hidden units each look for one pattern: each is a weighted sum of all ${content.config.n_embd} numbers, plus a bias. Gelu, a function, lets those through that found theirs (above 0) and all but stops the others; weighted sums of what is left are added to the stream.`),
     source("mlp"), source("gelu", "Gelu"),
     stripNamed("after layer norm", `${key}.ln_2`),
     stripNamed("hidden units before gelu", `${key}.hidden`), stripNamed("hidden units after gelu", `${key}.gelu`),
@@ -82,7 +101,8 @@ function oneHead(layer, chosen, width) {
     h("h4", {}, "keys of the positions it can see"),
     positions.map((from) => strip(place(from), nodesAt(`${head}.key`, from), { narrow: true })),
     stripNamed("scores: query · key / √" + width, `${head}.score`, { narrow: true, tops }),
-    stripNamed("attention: the softmax of the scores", `${head}.attention`, { narrow: true, tops }),
+    stripNamed("e to the power of (score − largest score)", `${head}.exp`, { narrow: true, tops }),
+    stripNamed("attention: each of these divided by their sum; the softmax of the scores", `${head}.attention`, { narrow: true, tops }),
     h("h4", {}, "values of the positions it can see"),
     positions.map((from) => strip(place(from), nodesAt(`${head}.value`, from), { narrow: true })),
     stripNamed("what the head reads: the mean of these values, weighted by attention", `${head}.read`, { narrow: true })
@@ -94,7 +114,7 @@ function growing(layer) {
   for (let i = 0; i <= layer; i++) stages.push([`+ attention of block ${i}`, `h.${i}.middle`], [`+ MLP of block ${i}`, `h.${i}.end`]);
   const length = (key) => Math.sqrt(here(key).reduce((sum, node) => sum + numberOf(node, now) ** 2, 0));
   return [
-    p(state.backward ? "How long the gradient is at each stage, as a vector:" : "How long it is, as a vector, after each addition:"),
+    p(`How long ${state.backward ? "the gradient of the stream is at each stage" : "the stream is after each addition"}. (The length of a vector, a list of numbers, is the root of the sum of their squares.)`),
     live(() => bars(stages.map(([name, key]) => ({ name, size: length(key) })))),
     stripNamed("the stream after this block", `h.${layer}.end`)];
 }
@@ -104,15 +124,17 @@ function triangle(layer, head) {
   const rows = tokens.map((token, from) => nodesAt(`h.${layer}.head.${head}.attention`, from));
   const made = rows.map((nodes) => cellsThatFollow(nodes, {}, () => strongest));
   let strongest = 1;
+  const unit = h("span");
   const paint = () => {
-    strongest = state.backward || state.compare ? rows.flat().reduce((most, node) => Math.max(most, Math.abs(valueOf(node)) || 0), 0) : 1;
+    strongest = state.backward || state.compare ? largestSize(rows.flat().map((node) => valueOf(node))) : 1;
+    unit.textContent = unitOf(wayToWrite(strongest)).replace(" ·", ", in units of");
     made.forEach(([, paintRow]) => paintRow());
   };
   paint();
   painters.push(paint);
   made[0][0][0].tabIndex = 0;
   return h("table", { class: "triangle" },
-    h("caption", {}, `head ${head}`),
+    h("caption", {}, `head ${head}`, unit),
     h("thead", {}, h("tr", {}, h("td", {}), tokens.map((token) => h("th", { scope: "col", class: "char" }, char(token))))),
     h("tbody", { role: "group", "aria-label": `block ${layer}, head ${head}, attention from row to column` }, made.map(([cells], from) =>
       h("tr", { class: from === state.position ? "chosen" : null }, h("th", { scope: "row", class: "char" }, char(tokens[from])),
@@ -146,9 +168,9 @@ function logits() {
   };
   paint();
   painters.push(paint);
-  return section("logits", "4. What comes next",
-    p("After a last layer norm, the stream is compared with the embedding of every character: the dot product of the two is that character's logit. Softmax turns logits into chances."),
-    p("Sampling can divide the logits by a temperature first: below 1 the likely becomes likelier, above 1 all become more alike. The loss is taken at temperature 1."),
+  return section("logits",
+    p("After a last layer norm, the stream is compared with the embedding of every character, its row in wte: the dot product of the two is that character's logit. Softmax turns logits into chances, as it turned scores into shares; here, too, the largest is subtracted first, and so it is in the loss."),
+    p("To write, one can divide the logits by a temperature first: below 1 the likely becomes likelier, above 1 all become more alike. The loss is taken at temperature 1."),
     source("logits"), source("cross_entropy", "The loss"),
     stripNamed("after the final layer norm", "ln_f"),
     strip("logits", nodes, { tops: vocabulary.map((_, i) => char(i)) }),
@@ -172,18 +194,19 @@ function tensorRows(numbers) {  // how long each tensor is, as a vector
 function backwardPass() {
   const inputs = () => model.tokens.slice(0, model.last + 1).map((token, position) => ({ name: `${position} ${quoted(token)}`, size: lengthOf(nodesAt("embedded", position), gradient) }));
   const most = () => inputs().reduce((a, b) => (b.size > a.size ? b : a)).name;
-  return section("backward-pass", "6. Backward: who is to blame",
+  return section("backward-pass",
     p("The gradient of a number says how much the loss would grow if that number grew a little. It begins as 1 at the loss and flows back: every operation passes to its operands what reached it, times its own derivative to them."),
     p("The switch shows gradients in all strips in place of values. ", button(state.backward ? "Show values again" : "Show gradients", toggleBackward)),
     source("backward", "The whole of it, from value.py"),
     h("h3", {}, "How large the gradient is in each part of the network"),
-    p("The length of each tensor's gradient, as a vector. Where it is almost nothing, the loss does not notice that part; where it is huge, a small change there changes everything."),
+    p("The parameters lie in tables, called tensors, under the names that GPT-2 gave them: wte and wpe for characters and positions; h.0 is block 0, and in it ln_1 and ln_2 the layer norms, attn.c_attn what makes queries, keys and values, attn.c_proj what makes of the heads what attention adds, mlp.c_fc what makes the hidden units, mlp.c_proj what the MLP adds; ln_f is the final layer norm. These are the lengths of their gradients, as vectors. Where it is almost nothing, the loss does not notice that part; where it is huge, a small change there changes everything."),
     live(() => bars(tensorRows(gradient))),
+    p("The row of a position in wpe is used once in a text, where it is added to that of a character, so its gradient is that of the sum. The row of a character in wte is used wherever the text reads that character, and once more at each position, where it makes that character's logit: what these uses send back adds up."),
     h("h3", {}, "Which characters the loss depends on most"),
     live(() => p(`The length of the gradient at the embedding of each position. Here the loss of the whole text depends most on position ${most()}: it reads that character itself, and all later positions may look back at it.`)),
     live(() => bars(inputs())),
     h("h3", {}, "What training does with it"),
-    p("Adam moves every parameter against its gradient, in units of the gradient's usual size; weight decay pulls it a little towards 0. ", h("a", { href: "#training" }, "Train it"), " shows it at work."),
+    p("Adam, the rule by which the model learns, moves every parameter against its gradient, in units of the gradient's usual size; weight decay pulls it a little towards 0. ", h("a", { href: "#training" }, "Train it"), " shows it at work."),
     source("adam"));
 }
 
@@ -197,7 +220,7 @@ function operationCounts() {  // of the text that is read
 
 function atoms() {
   const counts = operationCounts(), total = counts.reduce((a, [, size]) => a + size, 0);
-  return section("atoms", "11. The atoms",
+  return section("atoms",
     p(`All of this is ${total.toLocaleString("en")} operations on ${P.toLocaleString("en")} parameters, and of five kinds only. Nothing else has a derivative here; softmax, layer norm and attention are made of them. The page itself computes them, with an engine of fifty lines, each time a number changes.`),
     bars(counts.map(([name, size]) => ({ name: `${name}  ${OPERATION_NAMES[name]}`, size, text: size.toLocaleString("en") }))),
     h("h3", {}, "What the compiler makes of them"),
@@ -219,14 +242,21 @@ function computed({ keys, way }) {  // the first results of an instruction, and 
     passed ? h("div", { class: "note" }, `on the way, kept nowhere: ${called(passed, way.length)}`) : null];
 }
 
+const SETTINGS = {
+  documents: "how the data is read: lines that stand for themselves, or one stream of prose", steps: "how often the parameters were moved", batch_size: "texts in a step",
+  pool_size: "batches drawn together and dealt out by length", n_layer: "blocks", n_head: "heads in a block", n_embd: "numbers in the residual stream",
+  block_size: "positions that it can look back over, itself included", learning_rate: "how far a step goes, at most", warmup: "steps until it goes so far",
+  weight_decay: "how much every weight is pulled towards 0", grad_clip: "how long a gradient may be; a longer one is shortened", seed: "of all that is random", engine: "what computed it",
+};
+
 function theRun() {
   const run = content.run;
   const facts = Object.entries(run.settings).filter(([, value]) => value !== null && value !== false);
-  return section("run", "12. The run that made it",
+  return section("run",
     p(`The model is ${run.name}`, run.data ? `, trained on ${run.data}` : "", run.step === undefined ? ". It was saved by another program, which left no record of the training." : `: the parameters after step ${run.step.toLocaleString("en")}, with a validation loss of ${run.loss.toFixed(4)} nats per character on text held out from training.`),
     run.curve.length > 1 ? curve(run.curve) : null,
     run.samples.length ? [h("h3", {}, "What it wrote then"), h("ul", { class: "samples" }, run.samples.map((text) => h("li", { dir: "auto" }, text || "(nothing)")))] : null,
-    facts.length ? [h("h3", {}, "Settings"), h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, facts.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, String(value)))))))] : null);
+    facts.length ? [h("h3", {}, "Settings"), h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, facts.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, String(value)), h("td", { class: "note" }, SETTINGS[name] ?? ""))))))] : null);
 }
 
 function curve(rows) {

@@ -6,8 +6,8 @@ const parametersAt = (time) => time < content.times.length ? program.snapshots.s
 
 function time() {
   const end = content.times.length;
-  if (!end) return section("time", "10. Through time", p("This run has kept no snapshots of its parameters on the way, so there is only its end to see. ", h("a", { href: "#training" }, "Train it"), " from random parameters to watch a model become one."));
-  return section("time", "10. Through time",
+  if (!end) return section("time", p("This run has kept no snapshots of its parameters on the way, so there is only its end to see. ", h("a", { href: "#training" }, "Train it"), " from random parameters to watch a model become one."));
+  return section("time",
     p(`While it was trained, the run kept its parameters at ${end} steps: many at the beginning, where most happens, fewer later. Move the slider, and the whole page is the model as it was then: every number, the attention, the chances, what it writes.`),
     timeSlider(),
     live(() => h("p", { id: "then", "data-loss": data[model.result] }, `After step ${stepOf(model.time).toLocaleString("en")} the loss of “${model.text}” is `, h("strong", {}, precise(data[model.result])), `; blind guessing would be log ${vocabulary.length} = ${Math.log(vocabulary.length).toFixed(3)}. It writes:`)),
@@ -113,8 +113,8 @@ function contributions(target) {  // what each part adds to the logit of a chara
 }
 
 function stages() {
-  return section("stages", "5. What each stage knew",
-    p("The residual stream is compared with the embeddings only at the end. But one can ask earlier: if the model ended here, what would it say comes next? (This is called the logit lens.) So one sees where a prediction comes from."),
+  return section("stages",
+    p("The residual stream is compared with the embeddings only at the end. But one can ask earlier: if the model ended here, with nothing but the final layer norm and the comparison, what would it say comes next? (This is called the logit lens.) So one sees where a prediction comes from. At first the stream holds little more than the embedding of the character just read, which is alike to itself before all others: so the first row often guesses that the same character comes again."),
     live(() => lensTable()),
     h("h3", {}, "Who voted for what comes"),
     live(() => votes()));
@@ -130,14 +130,20 @@ function lensTable() {
       const best = found.map((_, id) => id).sort((a, b) => found[b] - found[a]).slice(0, 5);
       return h("tr", { "data-stage": key, "data-chances": JSON.stringify(found) }, h("th", { scope: "row" }, name),
         h("td", {}, best.map((id) => h("span", { class: `guess ${id === next ? "true" : ""}` }, h("span", { class: "char" }, char(id)), ` ${Math.round(100 * found[id])} %`))),
-        h("td", { class: "number" }, percent(found[next])), h("td", { class: "number" }, short(-Math.log(found[next]))));
+        h("td", { class: "number" }, percent(found[next])), h("td", { class: "number" }, inThatWay(-Math.log(found[next]), LOSS)));
     }))));
+}
+
+function strongestPushes(rows) {
+  const [up, down] = [1, -1].map((sign) => rows.reduce((best, row) => (sign * row[1] > Math.max(0, sign * (best?.[1] ?? 0)) ? row : best), null)), way = wayToWrite(largestSize(rows.map(([, size]) => size)));
+  return `The strongest push up: ${up ? `${up[0]}, ${push(up[1], way)}` : "none"}. The strongest push down: ${down ? `${down[0]}, ${push(down[1], way)}` : "none"}.`;
 }
 
 function votes() {
   const next = model.tokens[state.position + 1], node = here("logits")[next], rows = contributions(next), sum = rows.reduce((total, [, x]) => total + x, 0);
   if (!(Math.abs(sum - data[node]) < 1e-6 * (1 + Math.abs(data[node])))) return p(h("span", { class: "note" }, "The logits of this model are no sum of what its parts add: its residual stream, or its layer norm, is built in another way, or a number in it was changed."));
   return h("div", { id: "votes", "data-sum": sum, "data-logit": data[node] },
-    p(`So much each part added to the logit of ${quoted(next)}, which comes next (blue), or took from it (orange). The parts meet in the final layer norm, which is taken with the mean and scale that it has here; so they sum exactly to the logit, `, opener(node, precise(data[node])), "."),
-    bars(rows.map(([name, size]) => ({ name, size, text: signed(size) }))));
+    p(`So much each part pushed the logit of ${quoted(next)}, which comes next, up (▲, orange) or down (▼, blue). The parts meet in the final layer norm, which is taken with the mean and scale that it has here; so they sum exactly to the logit, `, opener(node, precise(data[node])), "."),
+    h("p", { id: "strongest-votes" }, strongestPushes(rows)),
+    bars(rows.map(([name, size]) => ({ name, size })), { pushes: true }));
 }

@@ -45,8 +45,13 @@ function startTour(at = 0) {
       button("← back", () => startTour(stop - 1), { disabled: stop === 0 ? "" : null }),
       button(end ? "To the questions" : "next →", () => end ? (endTour(), goToSection("questions")) : startTour(stop + 1), { id: "guide-next" }),
       button("end the tour", endTour)));
-  document.getElementById("guide-words").focus({ preventScroll: true });
   document.body.classList.add("touring");
+  const covered = box.getBoundingClientRect().bottom + 12;
+  if (covered < innerHeight * 0.7) {  // on a phone the words stand above what they are about
+    window.scrollBy({ top: target.getBoundingClientRect().top - covered, behavior: "instant" });
+    settle(onScreen);
+  }
+  document.getElementById("guide-words").focus({ preventScroll: true });
 }
 
 function endTour() {
@@ -56,11 +61,10 @@ function endTour() {
 
 // Questions. The answer is a number of the page, opened.
 
-const parameterOfFirstProduct = () => here("h.0.head.0.query")[0];
 const firstOf = (wanted, from) => { for (let node = from; node >= weightsEnd; node--) if (kind[node] === wanted) return node; return model.result; };
 
 const QUESTIONS = [
-  ["What does a Value keep besides its number?", "What it was made of, and the derivative to each of these: so a gradient can find its way back. Open a number: under “Made of” stand its operands, each with its local derivative.", () => here("logits")[0]],
+  ["What does a Value, a number in the Python code (value.py), keep besides its number?", "What it was made of, and the derivative to each of these: so a gradient can find its way back. Open a number: under “Made of” stand its operands, each with its local derivative.", () => here("logits")[0]],
   ["What does + pass back to its two operands?", "What arrived, to both, unchanged: if either grows a little, so does the sum. This is a sum; compare its gradient with what flows to its terms.", () => here("embedded")[0]],
   ["What does × pass back to a factor?", "What arrived, times the other factor. This is a product: the gradient that flows to each side is the other side times what arrived.", () => firstOf(MUL, here("h.0.mlp")[0])],
   ["Why does backward begin with 1?", "Because the loss grows exactly as fast as itself. This is the loss; its gradient is 1, and all others follow from it.", () => model.result],
@@ -70,13 +74,13 @@ const QUESTIONS = [
 ];
 
 function questions() {
-  return section("questions", "13. Seven questions",
+  return section("questions",
     p("Answer first, for yourself; then look."),
     h("ol", { class: "questions" }, QUESTIONS.map(([question, answer, node], i) => h("li", {}, h("details", {}, h("summary", {}, question), p(answer),
       button("Open the number that tells", (event) => { state.opener = event.target; state.trail = []; open(node()); }, { class: "more tells", "data-question": i, "aria-label": `Open the number that tells: ${question}` }))))),
     h("h3", {}, "From the console"),
-    p("All of it can be done by a program, too: open the console of your browser, and type"),
-    h("pre", {}, CALLS().map(([call, words]) => `${call.padEnd(34)}// ${words}`).join("\n")));
+    p("All of it can be done by a program, too, in the console of your browser."),
+    h("details", { class: "source" }, h("summary", {}, "What one can type there"), h("pre", {}, CALLS().map(([call, words]) => `${call.padEnd(36)}// ${words}`).join("\n"))));
 }
 
 const CALLS = () => [

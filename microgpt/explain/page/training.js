@@ -7,8 +7,9 @@ const kinds = lines ? "lines" : "pieces";
 
 function training() {
   const canLearnFromData = texts.length > 0;
-  return section("training", "9. Train it",
-    p("One step: forward through the text, backward to every gradient, then Adam moves every parameter a little against its gradient. Do it once and watch the numbers; then again; then let it run."),
+  return section("training",
+    p("One step: forward through the text, backward to every gradient, then Adam (the rule below) moves every parameter a little against its gradient. Do it once and watch the numbers; then again; then let it run. While it plays, what is on the screen follows; the rest of the page when it pauses."),
+    totals.length < content.config.n_positions ? p(h("span", { class: "note" }, `It trains on ${totals.length} positions at a time, as many as this page holds (section 1 says why); the run had ${content.config.n_positions}.`)) : null,
     h("fieldset", {}, h("legend", {}, "What it learns from"),
       mode("text", "this text: it learns it by heart. Its loss goes towards 0, and all else is forgotten; that is called overfitting"),
       canLearnFromData ? mode("data", `${texts.length} ${kinds} out of its data, ${trainer.batch} a step: what helps on all of them is what they have in common. So few give a noisy gradient, so the steps are smaller than those of the run`)
@@ -18,6 +19,7 @@ function training() {
       button(trainer.playing ? "pause" : "play", togglePlaying, { id: "play" }),
       button("from random parameters", () => { stopPlaying(); startAtRandom(); follow(); }, { id: "random" }),
       button("back to the trained model", () => { stopPlaying(); trainer.losses = []; trainer.heldOut = []; act(putAllBack); }, { id: "trained" })),
+    p(h("span", { class: "note" }, "The learning rate is how far a step goes: Adam moves a parameter by about so much. “From random parameters” forgets all that was learned; “back to the trained model” undoes all that was done here.")),
     slider("learning rate", { id: "rate", min: -4, max: -1, step: 0.1, value: Math.log10(trainer.rate) }, (value) => { trainer.rate = 10 ** value; }, (value) => (10 ** value).toPrecision(2)),
     live(() => curveNow()),
     live(() => lastStep()));
@@ -61,17 +63,19 @@ function takeSteps(count, until = Infinity) {  // so many, or until the time is 
       if (!trainer.losses.length) trainer.heldOut = trainer.mode === "data" && heldOut.length ? [[0, lossOfTexts(heldOut.slice(0, 40))]] : [];
       const loss = trainer.mode === "text" ? data[model.result] : null;
       if (trainer.mode === "text") trainOnText(trainer.rate);
-      trainer.losses.push(loss ?? trainOnTexts(nextBatch(), trainer.rate));
+      trainer.losses.push(loss ?? stepOnTexts(nextBatch(), trainer.rate));
       if (trainer.mode === "data" && heldOut.length && trainer.losses.length % 100 === 0) trainer.heldOut.push([trainer.losses.length, lossOfTexts(heldOut.slice(0, 40))]);
     }
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     stopPlaying();
     words.textContent = error.message;
+  } finally {
+    if (trainer.mode === "data") backTo(model.tokens);  // once, after all the steps
   }
 }
 
-const [WORK, SHOW_EVERY] = [24, 160];  // milliseconds: of training without a pause, and between two pictures of it
+const [WORK, SHOW_EVERY] = [40, 160];  // milliseconds: of training without a pause, and between two pictures of it
 
 function togglePlaying() {
   if (trainer.playing) { stopPlaying(); follow(); return; }
@@ -81,7 +85,7 @@ function togglePlaying() {
   const turn = () => {
     if (!trainer.playing) return;
     takeSteps(Infinity, performance.now() + WORK);
-    if (performance.now() - shown > SHOW_EVERY) { follow(); shown = performance.now(); }
+    if (!trainer.playing || performance.now() - shown > SHOW_EVERY) { follow(); shown = performance.now(); }
     setTimeout(turn);
   };
   turn();
@@ -117,10 +121,11 @@ function curveNow() {
   const levels = [{ y: Math.log(vocabulary.length), words: `log ${vocabulary.length} = ${Math.log(vocabulary.length).toFixed(2)}: blind guessing` }];
   if (pairs) levels.push({ y: pairs, words: `${pairs.toFixed(2)}: counting pairs` });
   const validation = trainer.heldOut[trainer.heldOut.length - 1];
-  const words = `The loss of each step (blue) over ${n.toLocaleString("en")} step${n === 1 ? "" : "s"}, now ${last.toFixed(3)}; the thick line is its running mean${validation ? `; on ${Math.min(40, heldOut.length)} held-out ${kinds} (orange) ${validation[1].toFixed(3)}` : ""}.`;
+  const words = `The loss of each step (blue) over ${n.toLocaleString("en")} step${n === 1 ? "" : "s"}, now ${last.toFixed(3)}; the thick line is its running mean${validation ? `; on ${Math.min(40, heldOut.length)} ${kinds} that it never learns from (orange) ${validation[1].toFixed(3)}` : ""}.`;
+  const guesses = `The dashed line${pairs ? "s are what one can have without a network: the same chance for every character, and chances from a table of how often one character follows another in the data" : " is what one has without a network: the same chance for every character"}.`;
   return h("figure", { style: { margin: "0" } },
     chart(words, [{ points, color: "rgb(var(--minus))", width: 1, opacity: 0.4 }, { points: runningMean(points), color: "rgb(var(--minus))", width: 2.5 }, { points: trainer.heldOut, color: "rgb(var(--plus))", width: 2.5, dots: trainer.heldOut.length < 30 }], { levels, end: Math.max(1, n - 1), height: 220 }),
-    h("figcaption", { class: "note", id: "curve-words", "data-steps": n, "data-loss": last, "data-held-out": validation?.[1] }, words),
+    h("figcaption", { class: "note", id: "curve-words", "data-steps": n, "data-loss": last, "data-held-out": validation?.[1] }, `${words} ${guesses}`),
     h("h3", {}, "What it writes now"), fiveSamples());
 }
 

@@ -45,11 +45,11 @@ function verdict(promised, came) {
 }
 
 function whatIf() {
-  return section("what-if", "7. What if",
-    p("Open any number and move its slider: a parameter, or a result on the way, which then stays what you set it to. All that depends on it follows, and is underlined. Or switch a part off:"),
+  return section("what-if",
+    p("Open any number and move its slider: a parameter, or a result on the way, which then stays what you set it to. All that depends on it follows, and is underlined. Beside it stands what its gradient promised, the gradient times the change, and what really came. Or switch a part off:"),
     live(() => h("div", { class: "heads", role: "group", "aria-label": "Parts to switch off" }, [...parts].sort(([, a], [, b]) => (a.how === "without") - (b.how === "without")).filter(([, { strips: [first], how }]) => how !== "without" || first.position <= model.last).map(([name, { words }]) =>
       button(words, () => act(() => switchPart(name, !model.off.has(name))), { "aria-pressed": String(model.off.has(name)), "data-part": name })))),
-    p(h("span", { class: "note" }, "A head or an MLP that is off adds 0 at every position; a layer norm passes on what it gets; a position without its embedding does not know where it is. Here, too, gradient times change is what is promised.")),
+    p(h("span", { class: "note" }, "A head or an MLP that is off adds 0 at every position; a layer norm passes on what it gets; a position without its embedding does not know where it is. Here, too, gradient times change, of all numbers that were put elsewhere, is what is promised.")),
     live(() => changesNow()));
 }
 

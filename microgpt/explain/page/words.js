@@ -12,13 +12,25 @@ const char = (id) => show(content.vocabulary[id]);
 const quoted = (id) => `‘${NAMED[content.vocabulary[id]] ?? char(id)}’`;
 const place = (position) => `position ${position} ${quoted(model.tokens[position])}`;
 
-function short(x) {  // for a cell
-  if (!Number.isFinite(x)) return Number.isNaN(x) ? "–" : x > 0 ? "∞" : "−∞";
-  if (x === 0) return "0";
-  const size = Math.abs(x);
-  const text = size >= 9999.5 || size < 0.00095 ? size.toExponential(0) : size >= 100 ? size.toFixed(0) : size >= 10 ? size.toFixed(1) : size < 0.00995 ? size.toFixed(3).slice(1) : size.toFixed(2);
-  return (x < 0 ? "−" : "") + text.replace("e-", "e−").replace("e+", "e");
+// Numbers that stand side by side are written in one way: with as many digits after the point as the largest of them
+// needs, and if that is tiny or huge, all in units of the same power of ten.
+
+function wayToWrite(largest) {
+  const size = Math.abs(largest);
+  if (!(size > 0 && size < Infinity)) return { power: 0, digits: 0 };
+  const power = size >= 9999.5 || size < 0.00995 ? Math.floor(Math.log10(size)) : 0, scaled = size / 10 ** power;
+  return { power, digits: scaled >= 99.95 ? 0 : scaled >= 9.995 ? 1 : scaled >= 0.9995 ? 2 : 3 };
 }
+
+function inThatWay(x, { power, digits }) {
+  if (!Number.isFinite(x)) return Number.isNaN(x) ? "–" : x > 0 ? "∞" : "−∞";
+  const text = Math.abs(power ? x / 10 ** power : x).toFixed(digits);
+  return (x < 0 && Number(text) ? "−" : "") + text;
+}
+
+const unitOf = ({ power }) => power ? ` · 10${[...String(power)].map((c) => c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]).join("")}` : "";
+const largestSize = (numbers) => numbers.reduce((most, x) => Math.abs(x) > Math.abs(most) && Number.isFinite(x) ? x : most, 0);  // with its sign
+const LOSS = { power: 0, digits: 3 };
 
 function precise(x) {  // for the panel
   if (!Number.isFinite(x)) return Number.isNaN(x) ? "not a number" : x > 0 ? "infinite" : "minus infinite";
@@ -27,18 +39,18 @@ function precise(x) {  // for the panel
   return (x < 0 ? "−" : "") + text.replace("e-", "e−").replace("e+", "e");
 }
 
-function parameterName(node) {
+function parameterEntry(node) {  // which entry of which tensor it is
   let start = 0;
   for (const [name, shape] of content.tensors) {
-    const size = shape.reduce((a, b) => a * b, 1);
-    if (node < start + size) {
-      const entry = node - start;
-      const index = shape.length === 1 ? [entry] : [Math.floor(entry / shape[1]), entry % shape[1]];
-      const of = name === "wte.weight" ? `, for ${quoted(index[0])}` : name === "wpe.weight" ? `, for position ${index[0]}` : "";
-      return `parameter ${name}[${index.join(", ")}]${of}`;
-    }
+    const size = shape.reduce((a, b) => a * b, 1), entry = node - start;
+    if (entry < size) return { name, index: shape.length === 1 ? [entry] : [Math.floor(entry / shape[1]), entry % shape[1]] };
     start += size;
   }
+}
+
+function parameterName(node) {
+  const { name, index } = parameterEntry(node);
+  return `parameter ${name}[${index.join(", ")}]${name === "wte.weight" ? `, for ${quoted(index[0])}` : name === "wpe.weight" ? `, for position ${index[0]}` : ""}`;
 }
 
 const KIND_WORDS = { [MUL]: "a product in", [POW]: "a power in", [LOG]: "a logarithm in", [EXP]: "an exponential in", [LARGEST]: "the largest of the numbers in" };

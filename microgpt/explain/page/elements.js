@@ -174,7 +174,7 @@ function source(name, summary = "The lines that compute it") {
 const layers = [...Array(content.config.n_layer).keys()];
 const TITLES = new Map([
   ["whole", "The whole of it"], ["reading", "1. What it reads, and what it has to say"], ["embedding", "2. From a character to numbers"],
-  ...layers.map((layer) => [`block-${layer}`, `${layers.length > 1 ? `3.${layer + 1}` : "3."} Block ${layer}: read from the past, then think`]),
+  ...layers.map((layer) => [`block-${layer}`, `${layers.length > 1 ? `3.${layer + 1}` : "3."} Block ${layer}${layer ? "" : ": read from the past, then think"}`]),
   ["logits", "4. What comes next"], ["stages", "5. What each stage knew"], ["backward-pass", "6. Backward: who is to blame"],
   ["what-if", "7. What if"], ["writing", "8. Let it write"], ["training", "9. Train it"], ["time", "10. Through time"],
   ["atoms", "11. The atoms"], ["run", "12. The run that made it"], ["questions", "13. Seven questions"]]);
@@ -203,7 +203,7 @@ function chart(words, series, { levels = [], end = null, height = 260 } = {}) { 
     series.map(({ points, color, width: thick, dots, opacity = 1 }) => [
       points.length ? svg("path", { d: "M" + points.map(([step, loss]) => `${x(step).toFixed(1)} ${y(loss).toFixed(1)}`).join("L"), fill: "none", stroke: color, "stroke-width": thick, opacity }) : null,
       dots ? points.map(([step, loss]) => svg("circle", { cx: x(step), cy: y(loss), r: 4, fill: color })) : null]),
-    levels.map((level) => label(level.words, width - 12, y(level.y) - 4, "end")),
+    levels.map((level) => label(level.words, width - 12, y(level.y) + (y(level.y) < 20 ? 16 : -4), "end")),
     label(high.toFixed(2), edge - 6, 18, "end"), label(low.toFixed(2), edge - 6, height - edge + 4, "end"),
     label("0", edge, height - 22, "middle"), label(`${most} steps`, width - 10, height - 22, "end"));
 }

@@ -152,6 +152,7 @@ function operandTable(node, sign, expandable = false) {
       h("dl", {}, h("dt", {}, "value"), h("dd", {}, precise(data[operand])),
         h("dt", {}, "local derivative"), h("dd", {}, precise(derivative(node, side))),
         h("dt", {}, "gradient that flows there"), h("dd", {}, precise(derivative(node, side) * gradient[node]))))),
+    p(h("span", { class: "note" }, "The local derivative is how much the result grows with this operand, all else the same. Times the gradient of the result it is what flows to the operand: the chain rule.")),
     expandable ? h("button", { type: "button", class: "more", id: "binary", onclick: () => { state.binary = false; open(state.trail[state.trail.length - 1], { fromTrail: true }); } }, "as one sum") : null];
 }
 

@@ -10,7 +10,7 @@ function time() {
   return section("time",
     p(`While it was trained, the run kept its parameters at ${end} steps: many at the beginning, where most happens, fewer later. Move the slider, and the whole page is the model as it was then: every number, the attention, the chances, what it writes.`),
     timeSlider(),
-    live(() => h("p", { id: "then", "data-loss": data[model.result] }, `After step ${stepOf(model.time).toLocaleString("en")} the loss of “${model.text}” is `, h("strong", {}, precise(data[model.result])), `; blind guessing would be log ${vocabulary.length} = ${Math.log(vocabulary.length).toFixed(3)}. It writes:`)),
+    live(() => h("p", { id: "then", "data-loss": data[model.result] }, `After step ${stepOf(model.time).toLocaleString("en")}${model.trained ? ` and ${model.trained.toLocaleString("en")} more on this page` : ""} the loss of “${model.text}” is `, h("strong", {}, precise(data[model.result])), `; blind guessing would be log ${vocabulary.length} = ${Math.log(vocabulary.length).toFixed(3)}. It writes:`)),
     live(() => fiveSamples()),
     h("h3", {}, "How the characters found their places"),
     p(`Each character is a row of ${content.config.n_embd} numbers. This map shows them in the two directions in which the rows of the trained model differ most (its two principal components). The thin lines are the ways they took from their random beginnings. Characters that do the same in a text, such as vowels, tend to end up near each other.`),
@@ -114,7 +114,7 @@ function contributions(target) {  // what each part adds to the logit of a chara
 
 function stages() {
   return section("stages",
-    p("The residual stream is compared with the embeddings only at the end. But one can ask earlier: if the model ended here, with nothing but the final layer norm and the comparison, what would it say comes next? (This is called the logit lens.) So one sees where a prediction comes from. At first the stream holds little more than the embedding of the character just read, which is alike to itself before all others: so the first row often guesses that the same character comes again."),
+    p("The residual stream is compared with the embeddings only at the end. But one can ask earlier: if the model ended here, with nothing but the final layer norm and the comparison, what would it say comes next? (This is called the logit lens.) So one sees where a prediction comes from. At first the stream holds little more than the embedding of the character just read, which is more like itself than like any other: so the first row often guesses that the same character comes again."),
     live(() => lensTable()),
     h("h3", {}, "Who voted for what comes"),
     live(() => votes()));

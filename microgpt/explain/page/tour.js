@@ -31,6 +31,8 @@ function startTour(at = 0) {
   stopPlaying();
   const [where, action, words] = STOPS[stop];
   const box = document.getElementById("guide");
+  state.opener = null;
+  close();  // what an earlier stop has opened
   action();
   settle();
   const target = document.querySelector(/^#/.test(where) ? where : `#${where}`) ?? document.getElementById("whole");

@@ -57,6 +57,7 @@ const KIND_WORDS = { [MUL]: "a product in", [POW]: "a power in", [LOG]: "a logar
 
 function nameOf(node) {
   const made = program.kind[node];
+  if (node === model.result) return "the loss of the whole text";
   if (made === PARAMETER) return parameterName(node);
   if (made === CONSTANT) return node < weightsEnd ? `the weight of the prediction at position ${node - P}` : `the constant ${precise(data[node])}`;
   if (stripOf[node] >= 0) return nameIn(strips[stripOf[node]], placeOf[node]);

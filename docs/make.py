@@ -18,7 +18,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDTH, HEIGHT = 1180, 700  # of the film
-COLORS = 160
+COLORS = 128
 
 
 def make_page() -> None:
@@ -99,8 +99,8 @@ def scenes(page: Any) -> Iterator[int]:
     page.locator("#random").click()
     page.evaluate("scrollBy(0, 200)")
     yield 900
-    for _ in range(24):  # train
-        page.evaluate("takeSteps(50); follow()")
+    for _ in range(18):  # train
+        page.evaluate("takeSteps(70); follow()")
         yield 160
     yield 1500
     page.evaluate("document.getElementById('time').scrollIntoView(); scrollBy(0, 120)")

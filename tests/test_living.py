@@ -156,6 +156,7 @@ def test_prose_reads_as_it_stands(browser, tmp_path):
     assert "\u0003" not in opened.ask("document.body.innerText")
     with pytest.raises(Exception, match="never seen the character ‘end’"):
         opened.ask("microgpt.read('a bee\\u0003')")
+    assert "‘end’, is no character: it stands for the end of a text" in opened.find("#reading").inner_text()
     assert opened.find("#fewer-positions").count() == 0  # the page holds all that the model has
     assert opened.troubles == []
     opened.page.close()

@@ -11,7 +11,7 @@ function reading() {
   });
   return section("reading",
     p("To the model a character is an integer (its id), its place in the vocabulary, the list of all characters it knows. At every position it reads the character there, looks back at those before, and says how likely each character is to come next. ",
-      lines ? "The newline ⏎ is where a line begins and ends. " : "", "Type another text at the top of the page: every number follows."),
+      lines ? "The newline ⏎ is where a line begins and ends. " : closing !== null ? "The last entry of the vocabulary, ‘end’, is no character: it stands for the end of a text. " : "", "Type another text at the top of the page: every number follows."),
     fewerPositions(),
     p("The loss of a position is how surprised it is at the character that really comes: −log of the chance it gave to it (the natural logarithm; the unit is called a nat). The surer the model was of it, the nearer is the loss to 0. The mean of the losses, ",
       live(() => h("span", {}, opener(model.result, precise(data[model.result])))), ", is what training makes small. Choose a position here or above; all that follows is about it."),

@@ -53,6 +53,20 @@ def test_a_text_can_come_from_standard_input(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
+def test_a_file_of_that_name_is_a_file(tmp_path):
+    (tmp_path / "-").write_text(NAMES)
+    again = ["--init-from", "runs/-", "--data", "./-", *TINY]
+    for options in (["--data", "./-", *TINY], ["--resume", "--steps", "3"], again):
+        result = subprocess.run(
+            command("train.py", *options), cwd=tmp_path, env=environment(), input="", capture_output=True,
+            encoding="utf-8", check=False,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+    assert load_run(tmp_path / "runs" / "-").text == NAMES
+    (tmp_path / "-").write_text(NAMES + "more\n")
+    assert_refused(call("train.py", "--resume", "runs/-", "--steps", "4", cwd=tmp_path), "./- is not the text")
+
+
 @pytest.mark.parametrize(("content", "expected"), [(b"", "is empty"), (b"\xff\xfe", "not UTF-8")])
 def test_a_bad_text_from_standard_input_is_refused(tmp_path, content, expected):
     result = subprocess.run(

@@ -226,10 +226,11 @@ def batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Endless batches of shuffled sequences as (tokens, weights): all sequences are drawn before any is drawn again.
 
-    Sequences are drawn for `pool_size` batches at once and dealt out by length, so that little is wasted on padding;
-    these batches then come in random order. See `padded` for the arrays. Each pool has random numbers of its own, so
-    the batches after the first `drawn_before` can be had without drawing those.
+    Sequences are drawn for `pool_size` batches at once, or for one epoch if that is less, and dealt out by length, so
+    that little is wasted on padding; these batches then come in random order. See `padded` for the arrays. Each pool
+    has random numbers of its own, so the batches after the first `drawn_before` can be had without drawing those.
     """
+    pool_size = min(pool_size, -(-len(sequences) // batch_size))
     first, skipped = divmod(drawn_before, pool_size)
     size, shuffled = pool_size * batch_size, partial(_shuffled, len(sequences), seed)
     tokens, weights = padded(sequences, dtype)
@@ -276,9 +277,10 @@ def in_turn(order: Callable[[int], np.ndarray], n: int, size: int, start: int) -
     epoch, before = divmod(start, n)
     rest = order(epoch)[before:]
     while True:
-        while len(rest) < size:
-            epoch += 1
-            rest = np.concatenate([rest, order(epoch)])
+        if len(rest) < size:
+            more = -(-(size - len(rest)) // n)
+            rest = np.concatenate([rest, *(order(epoch + i) for i in range(1, more + 1))])
+            epoch += more
         yield rest[:size]
         rest = rest[size:]
 

@@ -115,9 +115,13 @@ def test_closed_streams_are_no_traceback(data, script, closed):
     assert "Traceback" not in result.stderr
 
 
-def test_a_model_too_large_for_the_machine_is_one_line(data):
-    options = ["--n-embd", "100000000", "--n-head", "1", "--skip-check"]
-    assert_refused(call("train.py", "--data", "names.txt", *options, cwd=data), "not enough memory", code=1)
+def test_memory_that_runs_out_underway_is_one_line(tmp_path):
+    code = "import numpy; from microgpt.command_line import run_script; run_script(lambda: numpy.ones(2**57))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True,
+        encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert_refused(result, "not enough memory: ", code=1)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes close differently on Windows")

@@ -26,6 +26,7 @@ from microgpt.runs.alone import Alone
 from microgpt.runs.checkpoint import Checkpoint, Origin
 from microgpt.runs.directory import kept_text, load_run, newest_run, resume_run
 from microgpt.runs.hugging_face import MODEL, state_of_model
+from microgpt.runs.memory import check_memory
 from microgpt.runs.telling import say
 from microgpt.text import BOUNDARY, Corpus, characters_of, decode_text, kind_of_documents, make_corpus, read_text
 from microgpt.training import OptimizerState
@@ -150,6 +151,7 @@ def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: 
     settings = settings_for(documents, given)
     corpus = make_corpus(text, settings.block_size, settings.seed, documents)
     config = GPTConfig(len(corpus.vocabulary), settings.block_size, settings.n_embd, settings.n_layer, settings.n_head)
+    check_memory(config, corpus, settings.batch_size)
     return Start(settings, text, corpus, config, initial_parameters(config, settings.seed))
 
 
@@ -175,6 +177,7 @@ def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: st
         documents = kind_of_documents(text, c.n_positions)
     settings = settings_for(documents, {"documents": documents} | given | shape)
     corpus = make_corpus(text, c.n_positions, settings.seed, documents, run.vocabulary)
+    check_memory(c, corpus, settings.batch_size)
     return Start(settings, text, corpus, c, run.parameters)
 
 
@@ -202,6 +205,7 @@ def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_
         raise SystemExit(0)
     text = text_again(given.get("data"), checkpoint, directory, default_data)
     corpus = make_corpus(text, origin.config.n_positions, settings.seed, origin.documents, origin.vocabulary)
+    check_memory(origin.config, corpus, settings.batch_size)
     parameters = checkpoint.named(checkpoint.parameters)
     return Start(settings, text, corpus, origin.config, parameters, directory, checkpoint, rows, lock)
 

@@ -30,6 +30,7 @@ END = "\x03"  # U+0003, which ASCII calls "end of text"
 # (train.py, mean of seeds 0 to 4) with pools of 1 (no sorting), 2, 4, 8 and 16: 1.926, 1.927, 1.935, 1.938, 1.940.
 POOL = 2
 EMPTY_LINES = 0.05  # of all lines; a text with so many is prose, however short its lines are
+SHORT = 100  # characters of a text that an error can show
 PART = 20_000  # characters of the held-out text that are enough for a look at how training goes
 
 
@@ -98,13 +99,19 @@ def check_no_end(text: str) -> None:
 
 
 def encode(text: str, vocabulary: str) -> list[int]:
-    """The integer of each character. Raises InputError, naming it, for one that the vocabulary does not have."""
+    """The integer of each character. Raises InputError, naming it, for one that the vocabulary does not have.
+
+    If the text would do with other small and capital letters, the error says so.
+    """
     ids = _ids(vocabulary)
     try:
         return [ids[character] for character in text]
     except KeyError as error:
         known = vocabulary.replace(BOUNDARY, "")
-        raise InputError(f"the model has never seen the character {error}; it knows {known!r}") from None
+        respelled = "".join(character if character in ids else character.swapcase() for character in text)
+        fits = len(text) <= SHORT and all(character in ids for character in respelled)
+        remedy = f"; {respelled.strip(BOUNDARY)!r} would do" if fits else ""
+        raise InputError(f"the model has never seen the character {error}; it knows {known!r}{remedy}") from None
 
 
 @lru_cache(maxsize=8)

@@ -28,11 +28,13 @@ class Settings:
 
 def main() -> int:
     settings = parse(Settings, "Write a page on which every number of a prediction opens, down to its atoms.")
+    if settings.out is not None:
+        check_place(Path(settings.out))
     run = load_run(settings.run or newest_run())
     text, what = (settings.text, "") if settings.text is not None else some_text(run)
     explanation = explain(run, text)
     page = to_html(explanation).encode()
-    out = Path(settings.out) if settings.out else run.directory / "explain.html"
+    out = Path(settings.out) if settings.out is not None else run.directory / "explain.html"
     try:
         write_file(out, page)
     except OSError as error:
@@ -42,6 +44,14 @@ def main() -> int:
     if settings.open and not webbrowser.open(out.resolve().as_uri()):
         print(f"no browser could be started here; the page is {shlex.quote(str(out.resolve()))}")
     return 0
+
+
+def check_place(out: Path) -> None:
+    """Raise InputError where no page can be written, before there is one."""
+    if out.is_dir():
+        raise InputError(f"--out is {out}, a directory: give the name of a file, such as {out / 'explain.html'}")
+    if not out.parent.is_dir():
+        raise InputError(f"cannot write the page {out}: there is no directory {out.parent}; make it, or give another")
 
 
 def some_text(run: Run) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 Read value.py, functions.py, gpt.py and adam.py, in this order: they are the whole of it.
 """
 
+import microgpt.interrupted  # noqa: F401  # before all else, because it takes a moment to import the rest
 from microgpt.engine import evaluate, value_and_grad
 from microgpt.explain.draw import draw
 from microgpt.runs.directory import Run, load_run

@@ -41,8 +41,13 @@ def checked_parameters(params: Any, name: str = "params") -> Any:
 
 def checked_arguments(arguments: tuple[Any, ...]) -> list[np.ndarray]:
     """The arguments as integer or float arrays with one common batch axis. Raises TypeError or InputError if not."""
-    arrays = [np.asarray(argument) for argument in arguments]
-    for i, array in enumerate(arrays):
+    arrays = []
+    for i, argument in enumerate(arguments):
+        try:
+            array = np.asarray(argument)
+        except ValueError:
+            raise InputError(f"argument {i + 1} after params is no array: it has lists of different lengths") from None
+        arrays.append(array)
         if array.dtype.kind not in "iuf":
             raise TypeError(f"argument {i + 1} after params has dtype {array.dtype}: expected integers or floats")
         if array.ndim == 0 or len(array) == 0 or len(array) != len(arrays[0]):
@@ -67,13 +72,45 @@ def checked_result(result: Any) -> float:
     return float(result)
 
 
-def stacked(results: list[Any]) -> Any:
+def check_form(result: Any, scalar: type) -> None:
+    """Raise TypeError, naming it, for what is neither a scalar of this type nor lists of them, in tuples and dicts."""
+    if isinstance(result, (dict, tuple)):
+        for entry in result.values() if isinstance(result, dict) else result:
+            check_form(entry, scalar)
+    else:
+        shape_of(result, scalar)
+
+
+def shape_of(result: Any, scalar: type, found_in: str = "") -> tuple[int, ...]:
+    """The shape of nested lists of scalars. Raises TypeError if they hold anything else, or are not of one length."""
+    if isinstance(result, scalar):
+        return ()
+    if not isinstance(result, (list, tuple)):
+        kind = type(result).__name__
+        raise TypeError(f"the function returned a {kind}{found_in}: expected a scalar, or lists of scalars")
+    shapes = {shape_of(entry, scalar, " in a list") for entry in result}
+    if len(shapes) > 1:
+        raise TypeError(
+            "the function returned a list of items of different shapes: expected lists of one length, or a tuple"
+        )
+    return (len(result), *next(iter(shapes), ()))
+
+
+def precision(params: Any) -> np.dtype[Any]:
+    """What all parameters can be in without loss: float32, or float64 if one of them or none is there."""
+    dtypes: list[Any] = []
+    map_arrays(lambda array: dtypes.append(array.dtype), params)
+    return np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
+
+
+def stacked(results: list[Any], dtype: Any) -> Any:
     """The results of all examples as arrays with the batch as first axis, in the form of one result."""
     if isinstance(results[0], dict):
-        return {key: stacked([result[key] for result in results]) for key in results[0]}
+        return {key: stacked([result[key] for result in results], dtype) for key in results[0]}
     if isinstance(results[0], tuple):
-        return tuple(stacked(list(entries)) for entries in zip(*results, strict=True))
-    return np.array(results)
+        return tuple(stacked(list(entries), dtype) for entries in zip(*results, strict=True))
+    with np.errstate(over="ignore"):  # in float32
+        return np.array(results, dtype)
 
 
 def argument_names(function: Callable[..., Any], count: int) -> list[str]:

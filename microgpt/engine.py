@@ -11,11 +11,21 @@ batch: the function sees one row of it, as (nested lists of) plain integers or f
 """
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from microgpt.arguments import checked_parameters, checked_result, map_arrays, map_numbers, rows, stacked
+from microgpt.arguments import (
+    check_form,
+    checked_parameters,
+    checked_result,
+    map_arrays,
+    map_numbers,
+    precision,
+    rows,
+    stacked,
+)
 from microgpt.collector import collector_paused
 from microgpt.training import adam_in_chunks
 from microgpt.value import Value
@@ -33,7 +43,10 @@ def value_and_grad(
     """Turn the loss of one example into a function of (params, *arrays) that returns (mean loss, gradients).
 
     The mean is over the batch. The gradients are arrays in the nesting, shapes and dtypes of the parameters.
-    Raises TypeError or InputError (a ValueError), naming the argument, for arrays that do not fit the above.
+    Raises TypeError or InputError (a ValueError), naming the argument, for arrays that do not fit the above, and
+    IndexError for an integer beyond the list that it chooses from. `items[-1]` is the last, as in all of Python; but an
+    integer of an example that is negative is refused. (Not in `items[i]` by the engine "scalar", which leaves that to
+    Python; when the others read it they do not know i yet.)
 
     The engine "scalar" calls the loss on Values, example by example: to be understood. The engine "compiled" records
     it once for each shape of example and runs it as array instructions, on `threads` threads (None: one a core): to
@@ -78,15 +91,21 @@ def evaluate(
     """Turn a function of one example into a function of (params, *arrays) that returns its results as arrays.
 
     It takes the same arguments as `value_and_grad`. Where the function returns a scalar the result is an array
-    [batch], where it returns (nested) lists of scalars, an array [batch, ...]; tuples and dicts keep their form.
+    [batch], where it returns (nested) lists of scalars, an array [batch, ...]; tuples and dicts keep their form. The
+    arrays are of floats, as precise as the parameters, also where it returns integers or comparisons. Raises TypeError,
+    naming it, for any other result: a dict within a list, lists of different lengths, an array of numpy.
     """
     check_engine(engine)
     if engine != "scalar":
         return compiled_function(function, engine, threads, device, torch_compile).evaluate()
 
     def results(params: Any, *arguments: Any) -> Any:
-        numbers = map_arrays(lambda array: array.tolist(), checked_parameters(params))
-        return stacked([function(numbers, *example) for example in rows(arguments)])
+        arrays = checked_parameters(params)
+        numbers = map_arrays(lambda array: array.tolist(), arrays)
+        found = [function(numbers, *example) for example in rows(arguments)]
+        for result in found:
+            check_form(result, Real)
+        return stacked(found, precision(arrays))
 
     return results
 

@@ -30,6 +30,7 @@ END = "\x03"  # U+0003, which ASCII calls "end of text"
 # (train.py, mean of seeds 0 to 4) with pools of 1 (no sorting), 2, 4, 8 and 16: 1.926, 1.927, 1.935, 1.938, 1.940.
 POOL = 2
 EMPTY_LINES = 0.05  # of all lines; a text with so many is prose, however short its lines are
+SHORT = 100  # characters of a text that an error can show
 PART = 20_000  # characters of the held-out text that are enough for a look at how training goes
 
 
@@ -98,13 +99,19 @@ def check_no_end(text: str) -> None:
 
 
 def encode(text: str, vocabulary: str) -> list[int]:
-    """The integer of each character. Raises InputError, naming it, for one that the vocabulary does not have."""
+    """The integer of each character. Raises InputError, naming it, for one that the vocabulary does not have.
+
+    If the text would do with other small and capital letters, the error says so.
+    """
     ids = _ids(vocabulary)
     try:
         return [ids[character] for character in text]
     except KeyError as error:
         known = vocabulary.replace(BOUNDARY, "")
-        raise InputError(f"the model has never seen the character {error}; it knows {known!r}") from None
+        respelled = "".join(character if character in ids else character.swapcase() for character in text)
+        fits = len(text) <= SHORT and all(character in ids for character in respelled)
+        remedy = f"; {respelled.strip(BOUNDARY)!r} would do" if fits else ""
+        raise InputError(f"the model has never seen the character {error}; it knows {known!r}{remedy}") from None
 
 
 @lru_cache(maxsize=8)
@@ -226,10 +233,11 @@ def batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Endless batches of shuffled sequences as (tokens, weights): all sequences are drawn before any is drawn again.
 
-    Sequences are drawn for `pool_size` batches at once and dealt out by length, so that little is wasted on padding;
-    these batches then come in random order. See `padded` for the arrays. Each pool has random numbers of its own, so
-    the batches after the first `drawn_before` can be had without drawing those.
+    Sequences are drawn for `pool_size` batches at once, or for one epoch if that is less, and dealt out by length, so
+    that little is wasted on padding; these batches then come in random order. See `padded` for the arrays. Each pool
+    has random numbers of its own, so the batches after the first `drawn_before` can be had without drawing those.
     """
+    pool_size = min(pool_size, -(-len(sequences) // batch_size))
     first, skipped = divmod(drawn_before, pool_size)
     size, shuffled = pool_size * batch_size, partial(_shuffled, len(sequences), seed)
     tokens, weights = padded(sequences, dtype)
@@ -276,9 +284,10 @@ def in_turn(order: Callable[[int], np.ndarray], n: int, size: int, start: int) -
     epoch, before = divmod(start, n)
     rest = order(epoch)[before:]
     while True:
-        while len(rest) < size:
-            epoch += 1
-            rest = np.concatenate([rest, order(epoch)])
+        if len(rest) < size:
+            more = -(-(size - len(rest)) // n)
+            rest = np.concatenate([rest, *(order(epoch + i) for i in range(1, more + 1))])
+            epoch += more
         yield rest[:size]
         rest = rest[size:]
 

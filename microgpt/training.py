@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite, sqrt
+from traceback import extract_tb
 from typing import Any
 
 import numpy as np
 
 from microgpt.adam import adam, scheduled_learning_rate
-from microgpt.errors import DivergenceError, InputError
+from microgpt.errors import DivergenceError
 from microgpt.parameters import Arrays, as_vector, flatten, views
 from microgpt.text import padded
+from microgpt.value import __file__ as value_file
 
 CHUNK = 8192  # parameters that Adam takes at a time, so that its dozen passes over them stay in the cache
 
@@ -86,7 +88,7 @@ def train(
     The arrays in `parameters` become views of one flat vector, which every step changes in place, as it does `state`
     (by default that of an optimizer before its first step): to go on later, keep both and give them again. Raises
     DivergenceError, with the parameters as they were before the step, if the loss or the gradient is not finite or
-    the engine refuses to compute it.
+    some number on the way to it has no logarithm or power. What else the loss raises comes through as it is.
     """
     shapes = {name: array.shape for name, array in parameters.items()}
     vector = flatten(parameters)
@@ -143,11 +145,14 @@ def mean_loss(
 
 @contextmanager
 def divergence_named(where: str, what: str = "training diverged") -> Iterator[None]:
-    """Turn what an engine raises at numbers that went astray (a logarithm of 0, an overflow) into a DivergenceError."""
+    """Turn what numbers that went astray raise into a DivergenceError: an overflow, or the logarithm of 0 in value.py.
+
+    Any other ValueError is a fault of the function or of its arguments, and stays as it is.
+    """
     try:
         with np.errstate(all="ignore"):  # what is not finite is looked for, and named, by the callers
             yield
-    except InputError:
-        raise
     except (ValueError, ArithmeticError) as error:
-        raise DivergenceError(f"{what} {where}: {error}") from error
+        if isinstance(error, ArithmeticError) or extract_tb(error.__traceback__)[-1].filename == value_file:
+            raise DivergenceError(f"{what} {where}: {error}") from error
+        raise

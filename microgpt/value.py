@@ -209,8 +209,12 @@ def pick(items: Sequence[Any], index: int) -> Any:
 
 
 def largest(items: Sequence[Any]) -> Any:
-    """The greatest of some scalars, as a constant: no gradient flows through it (PyTorch's `detach`)."""
+    """The greatest of some scalars, as a constant: no gradient flows through it (PyTorch's `detach`).
+
+    It is NaN, not a number, if one of them is.
+    """
     for item in items:
         if hasattr(item, "largest"):  # a scalar that is being recorded
             return item.largest(items)
-    return max(item.data if isinstance(item, Value) else item for item in items)
+    numbers = [item.data if isinstance(item, Value) else item for item in items]
+    return math.nan if any(map(math.isnan, numbers)) else max(numbers)  # max alone would depend on their order

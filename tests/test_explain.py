@@ -8,6 +8,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -481,6 +482,9 @@ def test_the_page_may_lie_elsewhere_and_be_about_any_text(trained, tmp_path):
         (["--text", "añn"], "'ñ'"),
         (["--run", "nowhere"], "nowhere"),
         (["--out", "nowhere/page.html"], "cannot write the page nowhere/page.html"),
+        (["--out", ".", "--run", "nowhere"], "--out is ., a directory: give the name of a file, such as explain.html"),
+        (["--out", Path().absolute().anchor], "a directory: give the name of a file"),
+        (["--out", ""], "a directory: give the name of a file"),
     ],
 )
 def test_the_command_refuses_in_one_line(trained, options, expected):

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -53,6 +54,20 @@ def test_a_text_can_come_from_standard_input(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
+def test_a_file_of_that_name_is_a_file(tmp_path):
+    (tmp_path / "-").write_text(NAMES)
+    again = ["--init-from", "runs/-", "--data", "./-", *TINY]
+    for options in (["--data", "./-", *TINY], ["--resume", "--steps", "3"], again):
+        result = subprocess.run(
+            command("train.py", *options), cwd=tmp_path, env=environment(), input="", capture_output=True,
+            encoding="utf-8", check=False,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+    assert load_run(tmp_path / "runs" / "-").text == NAMES
+    (tmp_path / "-").write_text(NAMES + "more\n")
+    assert_refused(call("train.py", "--resume", "runs/-", "--steps", "4", cwd=tmp_path), "./- is not the text")
+
+
 @pytest.mark.parametrize(("content", "expected"), [(b"", "is empty"), (b"\xff\xfe", "not UTF-8")])
 def test_a_bad_text_from_standard_input_is_refused(tmp_path, content, expected):
     result = subprocess.run(
@@ -101,9 +116,37 @@ def test_closed_streams_are_no_traceback(data, script, closed):
     assert "Traceback" not in result.stderr
 
 
-def test_a_model_too_large_for_the_machine_is_one_line(data):
-    options = ["--n-embd", "100000000", "--n-head", "1", "--skip-check"]
-    assert_refused(call("train.py", "--data", "names.txt", *options, cwd=data), "not enough memory", code=1)
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no Ctrl-C to send on Windows")
+@pytest.mark.parametrize("script", ["train.py", "sample.py", "explain.py"])
+def test_ctrl_c_while_a_script_imports_is_one_line(tmp_path, script):
+    (tmp_path / "numpy.py").write_text("import time; print('importing', flush=True); time.sleep(60)")
+    with subprocess.Popen(
+        command(script), cwd=tmp_path, env=environment() | {"PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, encoding="utf-8",
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "error: interrupted\n"
+    assert process.returncode == 130
+
+
+def test_a_program_that_imports_the_package_keeps_its_own_ctrl_c(tmp_path):
+    code = "import signal; import microgpt; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    (tmp_path / "train.py").write_text(code)
+    for program in (["-c", code], [tmp_path / "train.py"]):
+        printed = subprocess.check_output(
+            [sys.executable, *program], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, encoding="utf-8"
+        )
+        assert printed == "True\n"
+
+
+def test_memory_that_runs_out_underway_is_one_line(tmp_path):
+    code = "import numpy; from microgpt.command_line import run_script; run_script(lambda: numpy.ones(2**57))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True,
+        encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert_refused(result, "not enough memory: ", code=1)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes close differently on Windows")

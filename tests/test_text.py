@@ -145,6 +145,25 @@ def test_an_unknown_character_is_named_and_the_known_ones_are_shown():
         encode("abxc", "\nabc")
 
 
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("Anna", "'anna'"),
+        ("aNnA", "'anna'"),
+        ("\nANNA\n", "'anna'"),
+        ("q", "'Q'"),
+        ("AnnaX", None),
+        ("x", None),
+        ("İ", None),
+        ("a" * 100 + "A", None),
+    ],
+)
+def test_other_letters_are_offered_where_all_of_them_are_known(text, remedy):
+    with pytest.raises(InputError, match=r"it knows 'Qan'(; '\w+' would do)?$") as error:
+        encode(text, "\nQan")
+    assert (f"; {remedy} would do" in str(error.value)) if remedy else ("would do" not in str(error.value))
+
+
 # Documents
 
 

@@ -11,10 +11,12 @@ from helpers import TINY, as_lists, random_parameters
 import microgpt.engine
 from microgpt.adam import adam, scheduled_learning_rate
 from microgpt.errors import DivergenceError, InputError
+from microgpt.functions import dot
 from microgpt.gpt import loss
 from microgpt.parameters import flatten, initial_parameters, views
 from microgpt.text import batches, padded
 from microgpt.training import Schedule, mean_loss, train
+from microgpt.value import Value, log
 
 value_and_grad = partial(microgpt.engine.value_and_grad, engine="scalar")
 evaluate = partial(microgpt.engine.evaluate, engine="scalar")
@@ -124,7 +126,11 @@ def test_only_matrices_decay():
 
 
 def refuse(params):
-    raise ValueError("log(0.0): a logarithm needs a positive number")
+    return log(0.0), gradient(1.0)
+
+
+def power(params):
+    return Value(1e200) ** 2, gradient(1.0)
 
 
 def overflow(params):
@@ -136,7 +142,8 @@ FAILURES = {
     "the loss is infinite": lambda params: (inf, gradient(1.0)),
     "a gradient is nan": lambda params: (1.0, gradient(nan)),
     "a gradient is infinite": lambda params: (1.0, gradient(inf)),
-    "the engine refuses": refuse,
+    "a number without a logarithm": refuse,
+    "a number without a power": power,
     "the engine overflows": overflow,
 }
 
@@ -165,6 +172,18 @@ def test_divergence_tells_what_the_engine_said():
 def test_a_fault_of_the_input_is_no_divergence():
     with pytest.raises(InputError, match="batch"):
         next(train(value_and_grad(lambda p, x, y: 0.0), start(), [(np.ones(2), np.ones(3))], Schedule(5, 0.1, 0)))
+
+
+def broken(params, x):
+    raise ValueError("the loss cannot take this")
+
+
+@pytest.mark.parametrize("function", [broken, lambda p, x: dot([x], [x, x]), lambda p, x: x * int("one")])
+@pytest.mark.parametrize("engine", ["scalar", "compiled"])
+def test_a_fault_of_the_loss_comes_through_as_it_is(function, engine):
+    with pytest.raises(ValueError, match=r"cannot take this|zip\(\)|'one'") as found:
+        next(train(value_and_grad(function, engine=engine), start(), [(np.ones(1),)], Schedule(5, 0.1, 0)))
+    assert type(found.value) is ValueError
 
 
 def test_a_validation_loss_that_is_not_finite_is_divergence():

@@ -465,3 +465,11 @@ def test_no_gradient_flows_through_largest():
 def test_largest_takes_values_and_floats_together():
     assert largest([Value(1.0), 5.0, Value(3.0)]) == 5.0
     assert largest([1.0, Value(5.0), 3.0]) == 5.0
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_the_largest_is_no_number_wherever_one_is_none(place):
+    numbers = [3.0, 1.0, 2.0]
+    numbers[place] = math.nan
+    assert math.isnan(largest(numbers))
+    assert math.isnan(largest(to_values(numbers)))

@@ -67,11 +67,7 @@ class Compiled:
             given = self.given = Parameters(params)
         arrays = checked_arguments(arguments)
         program = self.program(params, given.structure, arrays)
-        batch = len(arrays[0]) if arrays else 1
-        integers = examples_in_rows([a for a in arrays if a.dtype.kind != "f"], INTEGER, batch)
-        floats = examples_in_rows([a for a in arrays if a.dtype.kind == "f"], given.dtype, batch)
-        if integers.size:
-            check_integers(integers, program)
+        batch, integers, floats = examples(program, arrays, given.dtype)
         if with_gradient and program.form != 0:
             raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
         results, gradient = program.run(given.vector(), integers, floats, batch, self.threads, with_gradient)
@@ -184,24 +180,42 @@ def collect(params: Any, leaves: list[np.ndarray]) -> Any:
     return leaves[-1].shape
 
 
+def examples(program: Program, arrays: list[np.ndarray], dtype: Any) -> tuple[int, np.ndarray, np.ndarray]:
+    """How many examples there are, and the integers and the floats of each. Raises IndexError: see check_integers."""
+    batch = len(arrays[0]) if arrays else 1
+    choosing = [array for array in arrays if array.dtype.kind != "f"]
+    integers = examples_in_rows(choosing, INTEGER, batch)
+    floats = examples_in_rows([array for array in arrays if array.dtype.kind == "f"], dtype, batch)
+    if integers.size:
+        check_integers(integers, program, choosing)
+    if program.returned:
+        floats = np.concatenate([floats, examples_in_rows(choosing, dtype, batch)[:, program.returned]], 1)
+    return batch, integers, floats
+
+
 def examples_in_rows(arrays: list[np.ndarray], dtype: Any, batch: int) -> np.ndarray:
     """All numbers of each example as a row: [batch, numbers of an example]."""
     rows = [array.reshape(batch, -1) for array in arrays]
     if not rows:
         return np.zeros((batch, 0), dtype)
-    return np.ascontiguousarray(rows[0] if len(rows) == 1 else np.concatenate(rows, 1), dtype)
+    whole = rows[0] if len(rows) == 1 else np.concatenate(rows, 1, dtype=dtype, casting="unsafe")
+    return np.ascontiguousarray(whole, dtype)
 
 
-def check_integers(integers: np.ndarray, program: Program) -> None:
-    """Raise an IndexError, naming the integer, the example and the bound, for one that picks beyond a list."""
+def check_integers(integers: np.ndarray, program: Program, given: list[np.ndarray]) -> None:
+    """Raise an IndexError, naming the integer, the example and the bound, for one that picks beyond a list.
+
+    Those of the examples in rows may have been too large for them, and be others now: so the arrays that were `given`.
+    """
     limits = program.bounds
     if integers.min() < 0 or (integers >= limits).any():
         wrong = ((integers < 0) & (limits != np.iinfo(np.int64).max)) | (integers >= limits)
         if not wrong.any():  # a negative integer that nothing picks by
             return
         example, place = np.argwhere(wrong)[0]
+        found = examples_in_rows(given, object, len(integers))[example, place]
         raise IndexError(
-            f"{program.integers[place]} is {integers[example, place]} in row {example} of the batch: "
+            f"{program.integers[place]} is {found} in row {example} of the batch: "
             f"expected 0 to {program.bounds[place] - 1}, the length of what it picks from"
         )
 

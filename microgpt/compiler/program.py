@@ -45,6 +45,7 @@ class Program:
             record = record_function(function, shapes, arguments, with_sources)
             self.form = record.form
             self.integers = record.names
+            self.returned = record.returned
             self.sources = record.sources
             self.operations = record.operations()
             self.bounds = bounds(record)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from microgpt.arguments import check_form
 from microgpt.compiler import loops
 from microgpt.compiler.record import (
     INPUT,
@@ -61,7 +62,9 @@ def record_function(
             floats += prod(shape)
     with loops.recording(record):
         result = loops.call(function, params, *example)
+        record.floats = floats
         record.form = form_of(result, record)
+        check_form(record.form, int)
     return record
 
 
@@ -73,8 +76,12 @@ def form_of(result: Any, record: Record) -> Any:
         return tuple(form_of(entry, record) for entry in result)
     if isinstance(result, list):
         return [form_of(entry, record) for entry in result]
+    if isinstance(result, RecordedInteger):
+        record.returned.append(result.place)
+        result = record.add(INPUT, record.floats + len(record.returned) - 1, 0)
     if not isinstance(result, (RecordedScalar, Real)):
-        raise RecordingError(f"the function returned a {type(result).__name__}: expected a scalar, or lists of scalars")
+        kind = "generator" if isinstance(result, loops.Lazy) else type(result).__name__
+        raise RecordingError(f"the function returned a {kind}: expected a scalar, or lists of scalars")
     scalar = record.scalar(result)
     record.outputs.append((scalar.node, scalar.index))
     return len(record.outputs) - 1

@@ -128,7 +128,7 @@ def check_finite(run: Run, loss: Callable[..., Any], tokens: list[int], weights:
     with divergence_named("in this model", "numbers are not finite"):
         found = loss(numbers, tokens, weights)
         if not isfinite(found):
-            raise ValueError(f"the loss is {found}")
+            raise ArithmeticError(f"the loss is {found}")
 
 
 def loss_of(run: Run, tokens: list[int]) -> tuple[Callable[..., Any], list[float]]:

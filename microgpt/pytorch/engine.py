@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.arguments import checked_arguments
-from microgpt.compiler.front import INTEGER, Compiled, Parameters, check_integers, examples_in_rows
+from microgpt.compiler.front import Compiled, Parameters, examples
 from microgpt.compiler.program import Program
 from microgpt.errors import InputError
 from microgpt.pytorch.code import code_of
@@ -91,11 +91,7 @@ class OnTorch(Compiled):
         program = self.program(params, given.structure, arrays)
         if with_gradient and program.form != 0:
             raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
-        batch = len(arrays[0]) if arrays else 1
-        integers = examples_in_rows([a for a in arrays if a.dtype.kind != "f"], INTEGER, batch)
-        floats = examples_in_rows([a for a in arrays if a.dtype.kind == "f"], given.dtype, batch)
-        if integers.size:
-            check_integers(integers, program)
+        batch, integers, floats = examples(program, arrays, given.dtype)
         run, constants = self.code(program, [leaf.shape for leaf in given.leaves], p.dtype, with_gradient)
         share = torch.full((batch,), 1 / (whole_batch or batch), dtype=p.dtype, device=self.device)
         with torch.no_grad():

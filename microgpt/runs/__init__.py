@@ -7,6 +7,7 @@ recorder.py      a run written down while it goes
 metrics.py       what every step found, a row for each
 start.py         where training begins: at random numbers, at another model, or at a checkpoint
 alone.py         one process that trains, where there could be several
+memory.py        whether there is memory enough to train a model
 checkpoint.py    the state of a run in one file, the truth that all others are made from
 files.py         files that are whole or not there, and the lock that keeps a second run out
 hugging_face.py  the directory as a Hugging Face model, and such a model as a run

@@ -26,6 +26,7 @@ from microgpt.runs.alone import Alone
 from microgpt.runs.checkpoint import Checkpoint, Origin
 from microgpt.runs.directory import kept_text, load_run, newest_run, resume_run
 from microgpt.runs.hugging_face import MODEL, state_of_model
+from microgpt.runs.memory import check_memory
 from microgpt.runs.telling import say
 from microgpt.text import BOUNDARY, Corpus, characters_of, decode_text, kind_of_documents, make_corpus, read_text
 from microgpt.training import OptimizerState
@@ -109,7 +110,7 @@ def found_by_one(given: dict[str, Any], kind: type, suited: Suited, names: Path)
     if "resume" in given:
         return from_checkpoint(kind, given, directory_to_resume(given), names)
     begin_with = from_model if "init_from" in given else from_scratch
-    return begin_with(partial(settings_for, kind, suited), given, Path(given.get("data", names)))
+    return begin_with(partial(settings_for, kind, suited), given, given.get("data", names))
 
 
 def settings_for(kind: type, suited: Suited, documents: str, given: dict[str, Any]) -> Any:
@@ -138,7 +139,7 @@ def processes_for(given: dict[str, Any]) -> Any:
     return join(given.get("device"))
 
 
-def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: Path) -> Start:
+def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: str | Path) -> Start:
     """Random parameters, for the text of `data`.
 
     `settings_for(documents, given)` makes the settings that suit such documents from those that the user gave.
@@ -150,10 +151,11 @@ def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: 
     settings = settings_for(documents, given)
     corpus = make_corpus(text, settings.block_size, settings.seed, documents)
     config = GPTConfig(len(corpus.vocabulary), settings.block_size, settings.n_embd, settings.n_layer, settings.n_head)
+    check_memory(config, corpus, settings.batch_size)
     return Start(settings, text, corpus, config, initial_parameters(config, settings.seed))
 
 
-def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: Path) -> Start:
+def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: str | Path) -> Start:
     """The parameters, the shape, the vocabulary and the kind of documents of another model: see `from_scratch`.
 
     Raises InputError if the user asks for another shape, or if the text of `data` has a character that the model does
@@ -175,6 +177,7 @@ def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: Pa
         documents = kind_of_documents(text, c.n_positions)
     settings = settings_for(documents, {"documents": documents} | given | shape)
     corpus = make_corpus(text, c.n_positions, settings.seed, documents, run.vocabulary)
+    check_memory(c, corpus, settings.batch_size)
     return Start(settings, text, corpus, c, run.parameters)
 
 
@@ -202,6 +205,7 @@ def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_
         raise SystemExit(0)
     text = text_again(given.get("data"), checkpoint, directory, default_data)
     corpus = make_corpus(text, origin.config.n_positions, settings.seed, origin.documents, origin.vocabulary)
+    check_memory(origin.config, corpus, settings.batch_size)
     parameters = checkpoint.named(checkpoint.parameters)
     return Start(settings, text, corpus, origin.config, parameters, directory, checkpoint, rows, lock)
 
@@ -214,9 +218,9 @@ def refuse_others(given: Mapping[str, Any], fixed: Mapping[str, Any], whose: str
             raise InputError(f"{flag} is {given[name]}, but {whose} {value}: leave it out, or begin a run of its own")
 
 
-def read_data(data: Path) -> str:
-    """The text of a file or, for -, of standard input."""
-    if str(data) != STANDARD_INPUT:
+def read_data(data: str | Path) -> str:
+    """The text of a file or, for -, of standard input; ./- and the Path of that name are a file."""
+    if data != STANDARD_INPUT:
         return read_text(data)
     if sys.stdin is None:
         raise InputError("--data is -, but standard input is closed: give a file, or pipe a text in")
@@ -231,13 +235,13 @@ def text_again(data: str | None, checkpoint: Checkpoint, directory: Path, defaul
     Raises InputError if the file has another text by now, and says what is different.
     """
     origin = checkpoint.origin
-    path = Path(data or origin.settings.get("data") or default_data)
+    source = data or origin.settings.get("data") or default_data
     copy = kept_text(directory, origin.data_sha256)
-    if data is None and (str(path) == STANDARD_INPUT or not path.is_file()):
+    if data is None and (source == STANDARD_INPUT or not Path(source).is_file()):
         if copy is None:
             raise InputError(f"{directory} learned from {origin.data}, which is not there now: say where, with --data")
         return copy
-    text = read_data(path)
+    text = read_data(source)
     found = hashlib.sha256(text.encode()).hexdigest()
     if found != origin.data_sha256:
         known = characters_of(origin.vocabulary, origin.documents)
@@ -247,5 +251,5 @@ def text_again(data: str | None, checkpoint: Checkpoint, directory: Path, defaul
         differences += [f"it has the characters {unknown!r:.80}, which the run has never seen"] if unknown else []
         differences += [f"it lacks the characters {lacking!r:.80}"] if lacking else []
         remedy = f"; to go on with the copy, add --data {directory / 'text.txt'}" if copy is not None else ""
-        raise InputError(f"{path} is not the text that {directory} learned from: {'; '.join(differences)}{remedy}")
+        raise InputError(f"{source} is not the text that {directory} learned from: {'; '.join(differences)}{remedy}")
     return text

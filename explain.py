@@ -5,19 +5,16 @@ import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
-from microgpt.command_line import option, parse, run_script
+from microgpt.command_line import Options, option, parse, run_script
 from microgpt.errors import InputError
-from microgpt.explain.page import beginning_that_fits, explain, shortest, to_html
-from microgpt.runs.directory import Run, load_run, newest_run
-from microgpt.runs.files import write_file
-from microgpt.sampling import sample
-from microgpt.text import characters_of, decode, make_corpus
-
-SHORT = 8  # characters of a text that nobody chose
+from microgpt.explain.page import explain, to_html
+from microgpt.explain.some_text import some_text
+from microgpt.runs.directory import load_run, newest_run
+from microgpt.runs.files import check_place, write_file
 
 
 @dataclass
-class Settings:
+class Settings(Options):
     run: str | None = option(
         None, "a run directory, or a character-level GPT-2 saved by transformers (default: the newest in runs/)"
     )
@@ -29,7 +26,7 @@ class Settings:
 def main() -> int:
     settings = parse(Settings, "Write a page on which every number of a prediction opens, down to its atoms.")
     if settings.out is not None:
-        check_place(Path(settings.out))
+        check_place(Path(settings.out), "explain.html")
     run = load_run(settings.run or newest_run())
     text, what = (settings.text, "") if settings.text is not None else some_text(run)
     explanation = explain(run, text)
@@ -44,39 +41,6 @@ def main() -> int:
     if settings.open and not webbrowser.open(out.resolve().as_uri()):
         print(f"no browser could be started here; the page is {shlex.quote(str(out.resolve()))}")
     return 0
-
-
-def check_place(out: Path) -> None:
-    """Raise InputError where no page can be written, before there is one."""
-    if out.is_dir():
-        raise InputError(f"--out is {out}, a directory: give the name of a file, such as {out / 'explain.html'}")
-    if not out.parent.is_dir():
-        raise InputError(f"cannot write the page {out}: there is no directory {out.parent}; make it, or give another")
-
-
-def some_text(run: Run) -> tuple[str, str]:
-    """A held-out name of a usual length, or as much of some prose as a page can hold and, in brackets, what it is."""
-    checkpoint, lines = run.checkpoint, run.documents == "lines"
-    if checkpoint is None or run.text is None:
-        room = min(SHORT, run.config.n_positions - lines)
-        text, what = sample(run, max_new_tokens=SHORT).strip("\n")[:room], "it wrote that"
-        if len(text) < shortest(run):
-            text, what = 2 * characters_of(run.vocabulary, run.documents)[-1], "it wrote nothing"
-    else:
-        seed = checkpoint.origin.settings.get("seed", 0)
-        corpus = make_corpus(run.text, run.config.n_positions, seed, run.documents, run.vocabulary)
-        texts = [decode(sequence, run.vocabulary) for sequence in corpus.validation]
-        if lines:
-            names = [text.strip("\n") for text in texts]
-            return next((name for name in names if 4 <= len(name) <= SHORT), names[0]), ""
-        held_out = texts[0] + "".join(text[1:] for text in texts[1:9])
-        line = held_out.partition("\n")[2].lstrip("\n") or held_out
-        room = min(SHORT, run.config.n_positions + 1)
-        text, what = line[:room], "from the text that was held out"
-    if lines:
-        return text[:room], ""
-    fitting = beginning_that_fits(run, text)
-    return fitting, f" ({what}{', as much as a page of this model can hold' if fitting != text else ''})"
 
 
 if __name__ == "__main__":

@@ -49,6 +49,14 @@ def write_file(path: Path, content: bytes) -> None:
         raise
 
 
+def check_place(out: Path, usual: str) -> None:
+    """Raise InputError where no file of the name that --out gave can be written; `usual` is one that could be."""
+    if out.is_dir():
+        raise InputError(f"--out is {out}, a directory: give the name of a file, such as {out / usual}")
+    if not out.parent.is_dir():
+        raise InputError(f"cannot write the page {out}: there is no directory {out.parent}; make it, or give another")
+
+
 def sync(descriptor: int) -> None:
     """Wait until the disk has what was written. On macOS fsync leaves it in the drive's own cache: ask for more."""
     if sys.platform == "darwin":

@@ -56,9 +56,9 @@ def value_and_grad(
     The engine "torch" runs the same instructions on PyTorch, on the `device` "cpu", "cuda" or "mps" (None: a GPU if
     there is one), as they stand or, with `torch_compile`, compiled once more by PyTorch, which takes minutes.
     """
-    check_engine(engine)
+    _check_engine(engine)
     if engine != "scalar":
-        return compiled_function(loss, engine, threads, device, torch_compile).value_and_grad()
+        return _compiled_function(loss, engine, threads, device, torch_compile).value_and_grad()
 
     def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
         examples = rows(arguments)
@@ -95,9 +95,9 @@ def evaluate(
     arrays are of floats, as precise as the parameters, also where it returns integers or comparisons. Raises TypeError,
     naming it, for any other result: a dict within a list, lists of different lengths, an array of numpy.
     """
-    check_engine(engine)
+    _check_engine(engine)
     if engine != "scalar":
-        return compiled_function(function, engine, threads, device, torch_compile).evaluate()
+        return _compiled_function(function, engine, threads, device, torch_compile).evaluate()
 
     def results(params: Any, *arguments: Any) -> Any:
         arrays = checked_parameters(params)
@@ -110,7 +110,7 @@ def evaluate(
     return results
 
 
-def compiled_function(
+def _compiled_function(
     function: Callable[..., Any], engine: str, threads: int | None, device: str | None, torch_compile: bool
 ) -> Any:
     """What records a function and runs it as array instructions, on our own kernels or on PyTorch."""
@@ -125,7 +125,7 @@ def compiled_function(
 
 def adam_update(engine: str = "compiled") -> Callable[..., None]:
     """Adam on flat vectors, in place, as `train` takes it: with numpy, or compiled like everything else."""
-    check_engine(engine)
+    _check_engine(engine)
     if engine == "compiled":
         from microgpt.compiler.update import compiled_adam
 
@@ -133,7 +133,7 @@ def adam_update(engine: str = "compiled") -> Callable[..., None]:
     return adam_in_chunks
 
 
-def check_engine(engine: str) -> None:
+def _check_engine(engine: str) -> None:
     """Raise ValueError unless there is such an engine."""
     if engine not in ENGINES:
         raise ValueError(f"there is no engine {engine!r}: expected one of {', '.join(ENGINES)}")

@@ -47,7 +47,7 @@ def probabilities(logits: Vector, choice: Choice) -> list[float]:  # [vocab_size
     return softmax(scaled)
 
 
-def finite(logits: Vector) -> Vector:
+def _finite(logits: Vector) -> Vector:
     """The logits. Raises DivergenceError if one of them is not a finite number."""
     if not all(map(isfinite, logits)):
         raise DivergenceError("this model's logits are not finite numbers: its parameters are too large")
@@ -82,11 +82,11 @@ def generate(
         while read < len(window):
             logits = gpt(params, config, window[read], read, cache)  # [vocab_size]
             read += 1
-        window.append(choose(probabilities(finite(logits), choice), rng))
+        window.append(choose(probabilities(_finite(logits), choice), rng))
         yield window[-1], -cross_entropy(logits, window[-1])
 
 
-def generate_together(
+def _generate_together(
     parameters: Arrays, config: GPTConfig, tokens: list[int], rngs: list[np.random.Generator], choice: Choice
 ) -> Iterator[list[tuple[int, float]]]:
     """What `generate` gives, of several texts at once in compiled code: a list with one entry for each of the rngs."""
@@ -99,7 +99,7 @@ def generate_together(
             reader.forget()
         while reader.position < len(windows[0]):
             logits = reader.read([window[reader.position] for window in windows])
-        chosen = [choose(probabilities(finite(of_one), choice), rng) for of_one, rng in zip(logits, rngs, strict=True)]
+        chosen = [choose(probabilities(_finite(of_one), choice), rng) for of_one, rng in zip(logits, rngs, strict=True)]
         for window, token in zip(windows, chosen, strict=True):
             window.append(token)
         yield [(token, -cross_entropy(of_one, token)) for token, of_one in zip(chosen, logits, strict=True)]
@@ -134,7 +134,7 @@ def sample_many(
     for first in range(0, count, TOGETHER):
         writing = list(range(first, min(first + TOGETHER, count)))
         rngs = [np.random.default_rng([seed, index]) for index in writing]
-        chosen = generate_together(run.parameters, run.config, tokens, rngs, choice or Choice())
+        chosen = _generate_together(run.parameters, run.config, tokens, rngs, choice or Choice())
         for _, chosen_now in zip(range(limit), chosen, strict=False):
             for i in list(writing):
                 token, log_probability = chosen_now[i - first]
@@ -173,7 +173,7 @@ def stream(
     rng, choice = np.random.default_rng([seed, index]), choice or Choice()
     params = {name: array.tolist() for name, array in run.parameters.items()}
     chosen = (
-        (row[0] for row in generate_together(run.parameters, run.config, tokens, [rng], choice))
+        (row[0] for row in _generate_together(run.parameters, run.config, tokens, [rng], choice))
         if compiled
         else generate(params, run.config, tokens, rng, choice)
     )

@@ -243,7 +243,7 @@ def batches(
     tokens, weights = padded(sequences, dtype)
     predicts = (weights > 0).astype(dtype)  # [sequences, t]: 1, or 0 where there is padding
     lengths = predicts.sum(axis=1, dtype=np.int64)  # in predictions
-    for pool, drawn in zip(count(first), in_turn(shuffled, len(sequences), size, first * size), strict=False):
+    for pool, drawn in zip(count(first), _in_turn(shuffled, len(sequences), size, first * size), strict=False):
         by_length = drawn[lengths[drawn].argsort(kind="stable")]
         increasing = lengths[by_length]
         for i in np.random.default_rng([seed, 1, pool]).permutation(pool_size)[skipped if pool == first else 0 :]:
@@ -275,11 +275,11 @@ def windows(
         rng = np.random.default_rng([seed, 0, epoch])
         return rng.permutation(n) * n_positions + rng.integers(n_positions)
 
-    for drawn in in_turn(places, n, batch_size, drawn_before * batch_size):
+    for drawn in _in_turn(places, n, batch_size, drawn_before * batch_size):
         yield from_every_place[drawn], weights
 
 
-def in_turn(order: Callable[[int], np.ndarray], n: int, size: int, start: int) -> Iterator[np.ndarray]:
+def _in_turn(order: Callable[[int], np.ndarray], n: int, size: int, start: int) -> Iterator[np.ndarray]:
     """From the endless list order(0), order(1), ..., each of length n: `size` entries at a time, from `start` on."""
     epoch, before = divmod(start, n)
     rest = order(epoch)[before:]

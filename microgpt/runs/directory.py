@@ -57,9 +57,9 @@ def create_run_directory(wanted: str | Path) -> tuple[Path, FileLock | None]:
             wanted.parent.mkdir(parents=True, exist_ok=True)
             if not os.path.lexists(directory):
                 directory.mkdir(exist_ok=True)
-            if is_empty(directory):
+            if _is_empty(directory):
                 held = lock(directory)
-                if is_empty(directory):  # still, now that nobody else writes to it
+                if _is_empty(directory):  # still, now that nobody else writes to it
                     return directory, held
                 if held:
                     held.release()
@@ -71,7 +71,7 @@ def create_run_directory(wanted: str | Path) -> tuple[Path, FileLock | None]:
         directory = wanted.with_name(f"{wanted.name}-{n}")
 
 
-def is_empty(directory: Path) -> bool:
+def _is_empty(directory: Path) -> bool:
     """Whether this is a directory with nothing in it."""
     return directory.is_dir() and not any(path.name != LOCK for path in directory.iterdir())
 

@@ -8,7 +8,6 @@ by compiled code (next_step.py).
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
 
 import numpy as np
 
@@ -26,10 +25,19 @@ MUCH = 10_000_000  # parameters to go through: from so many on, compiled code is
 
 @dataclass(frozen=True)
 class Choice:
-    """How the next character is chosen from its probabilities."""
+    """How the next character is chosen from its probabilities. Raises InputError for what makes no sense.
 
-    temperature: float = 1.0  # below 1 more careful, above 1 more daring; 0 always takes the likeliest
+    Below 1 the temperature makes it more careful, above 1 more daring, and with 0 it always takes the likeliest.
+    """
+
+    temperature: float = 1.0
     top_k: int | None = None  # choose among so many of the likeliest only
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:
+            raise InputError(f"the temperature is {self.temperature}: expected 0 or a positive number")
+        if self.top_k is not None and self.top_k < 1:
+            raise InputError(f"top_k is {self.top_k}: expected a positive integer, or None to choose among all")
 
 
 def probabilities(logits: Vector, choice: Choice) -> list[float]:  # [vocab_size] -> [vocab_size]
@@ -110,9 +118,20 @@ def worth_compiling(config: GPTConfig, characters: int) -> bool:
     return parameter_count(config) * characters >= MUCH
 
 
-def sample(run: Run, prompt: str = "", **options: Any) -> str:
-    """One new document, the prompt included: see `stream` for the options and the errors."""
-    return prompt + "".join(text for text, _ in stream(run, prompt, **options))
+def sample(
+    run: Run,
+    prompt: str = "",
+    seed: int = 0,
+    index: int = 0,
+    choice: Choice | None = None,
+    max_new_tokens: int | None = None,
+    compiled: bool = False,
+) -> str:
+    """One new document, the prompt included: see `stream` for the arguments and the errors.
+
+    The same run, prompt, seed, index and choice give the same text: `sample(run, seed=7, index=i)` for i = 0, 1, ... .
+    """
+    return prompt + "".join(text for text, _ in stream(run, prompt, seed, index, choice, max_new_tokens, compiled))
 
 
 def sample_many(

@@ -64,9 +64,12 @@ def decode_text(data: bytes, name: str) -> str:
 
 
 def vocabulary_of(text: str, documents: str = "lines") -> str:
-    """All characters of the text, each once: newline first, then the others in the order of Unicode; of prose END too.
+    r"""All characters of the text, each once: newline first, then the others in the order of Unicode; of prose END too.
 
     In prose END cannot stand (see `make_corpus`): there it is not one of the others.
+
+    >>> vocabulary_of("banana"), vocabulary_of("banana", "stream")
+    ('\nabn', '\nabn\x03')
     """
     vocabulary = BOUNDARY + "".join(sorted(set(text) - {BOUNDARY}))
     return vocabulary if documents == "lines" else vocabulary.replace(END, "") + END
@@ -99,9 +102,12 @@ def check_no_end(text: str) -> None:
 
 
 def encode(text: str, vocabulary: str) -> list[int]:
-    """The integer of each character. Raises InputError, naming it, for one that the vocabulary does not have.
+    r"""The integer of each character. Raises InputError, naming it, for one that the vocabulary does not have.
 
     If the text would do with other small and capital letters, the error says so.
+
+    >>> encode("ban", "\nabn")
+    [2, 1, 3]
     """
     ids = _ids(vocabulary)
     try:
@@ -126,7 +132,10 @@ def decode(ids: list[int], vocabulary: str) -> str:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text made ready: its vocabulary, what its documents are, and the sequences to train on and to validate on."""
+    """A text made ready: its vocabulary, what its documents are, and the sequences to train on and to validate on.
+
+    A sequence is a list of integers, the places of its characters in the vocabulary.
+    """
 
     vocabulary: str
     documents: str  # "lines" or "stream"
@@ -148,7 +157,13 @@ class Corpus:
         return sorted(self.training, key=len)[len(self.training) // 2][: n_positions + 1]
 
     def batches(
-        self, n_positions: int, batch_size: int, seed: int, dtype: Any, pool_size: int = POOL, drawn_before: int = 0
+        self,
+        n_positions: int,
+        batch_size: int,
+        seed: int,
+        dtype: Any = np.float32,
+        pool_size: int = POOL,
+        drawn_before: int = 0,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Endless batches to train on: see the functions `batches`, for lines, and `windows`, for a stream."""
         if self.documents == "lines":
@@ -173,11 +188,11 @@ def make_corpus(
 ) -> Corpus:
     """Cut a text into sequences, and hold a tenth of it out.
 
-    `documents` is "lines", "stream" or, to let the text decide, "auto"; the vocabulary is that of the text, or a given
-    one that has all its characters. Of lines a tenth of the distinct ones is held out, chosen by the seed: equal lines
-    are never on both sides. Of a stream it is the last tenth, in one piece, as the field does it. Raises InputError
-    for a text in which there is nothing to learn or nothing to hold out, a line too long, an unknown character, or in
-    prose END.
+    `n_positions` is the longest context: the sequences have one character more at most. `documents` is "lines",
+    "stream" or, to let the text decide, "auto"; the vocabulary is that of the text, or a given one that has all its
+    characters. Of lines a tenth of the distinct ones is held out, chosen by the seed: equal lines are never on both
+    sides. Of a stream it is the last tenth, in one piece, as the field does it. Raises InputError for a text in which
+    there is nothing to learn or nothing to hold out, a line too long, an unknown character, or in prose END.
     """
     documents = kind_of_documents(text, n_positions) if documents == "auto" else documents
     vocabulary = vocabulary or vocabulary_of(text, documents)
@@ -293,10 +308,17 @@ def _in_turn(order: Callable[[int], np.ndarray], n: int, size: int, start: int) 
 
 
 def padded(sequences: list[list[int]], dtype: Any = np.float32) -> tuple[np.ndarray, np.ndarray]:
-    """Some sequences as arrays: tokens [batch, t + 1], integers, and weights [batch, t], for t predictions at most.
+    r"""Some sequences as arrays: tokens [batch, t + 1], integers, and weights [batch, t], for t predictions at most.
 
     Shorter sequences are filled up with predictions of weight 0. All others weigh the same, and so much that the
     mean over the batch of the weighted sums is the mean over all predicted characters.
+
+    >>> tokens, weights = padded([[0, 2, 1, 0], [0, 1, 0]])
+    >>> print(tokens, weights, sep="\n")
+    [[0 2 1 0]
+     [0 1 0 0]]
+    [[0.4 0.4 0.4]
+     [0.4 0.4 0. ]]
     """
     lengths = np.array([len(sequence) for sequence in sequences])
     places = np.arange(lengths.max())

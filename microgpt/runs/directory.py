@@ -32,7 +32,11 @@ LARGEST_TEXT_COPY = 10_000_000  # bytes
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model and what it was trained on: the contents of a run directory."""
+    """A trained model and what it was trained on: the contents of a run directory.
+
+    For a GPT that you trained yourself, make one by hand to let it write: no file is read, and the directory need not
+    be there.
+    """
 
     directory: Path
     config: GPTConfig

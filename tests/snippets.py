@@ -1,5 +1,6 @@
 """Documents whose snippets run: each block of Python has what it prints in the block below it."""
 
+import codeop
 import contextlib
 import io
 import re
@@ -30,3 +31,13 @@ def assert_prints_what_it_shows(document):
             [float(number) for number in re.findall(NUMBER, text)] for text in (printed.getvalue(), shown)
         )
         assert found == pytest.approx(expected, rel=0.01, abs=1e-3)
+
+
+def assert_can_be_typed(code):
+    """Type a snippet line by line: Python never waits for an empty line that is not there."""
+    typed = []
+    for line in [*code.splitlines(), ""]:
+        typed.append(line)
+        if codeop.compile_command("\n".join(typed)) is not None:  # a SyntaxError where Python expected an empty line
+            typed = []
+    assert not typed

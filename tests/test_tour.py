@@ -1,11 +1,10 @@
 """docs/tour.md is true: its snippets run, one after the other, and print what stands under them."""
 
-import codeop
 import re
 from pathlib import Path
 
 import pytest
-from snippets import assert_prints_what_it_shows, snippets_of
+from snippets import assert_can_be_typed, assert_prints_what_it_shows, snippets_of
 
 ROOT = Path(__file__).parents[1]
 TOUR = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
@@ -26,12 +25,7 @@ def test_every_snippet_prints_what_stands_under_it(monkeypatch):
 
 @pytest.mark.parametrize("code", [code for code, _ in snippets_of(TOUR)])
 def test_a_snippet_can_be_typed_line_by_line(code):
-    typed = []
-    for line in [*code.splitlines(), ""]:
-        typed.append(line)
-        if codeop.compile_command("\n".join(typed)) is not None:  # a SyntaxError where Python expected an empty line
-            typed = []
-    assert not typed
+    assert_can_be_typed(code)
 
 
 def test_the_files_that_it_points_at_are_there():

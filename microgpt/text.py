@@ -90,7 +90,7 @@ def characters_of(vocabulary: str, documents: str) -> str:
     return vocabulary if documents == "lines" else vocabulary.removesuffix(END)
 
 
-def check_no_end(text: str) -> None:
+def _check_no_end(text: str) -> None:
     """Raise InputError, saying where, if END stands in a text."""
     place = text.find(END)
     if place >= 0:
@@ -197,7 +197,7 @@ def make_corpus(
     documents = kind_of_documents(text, n_positions) if documents == "auto" else documents
     vocabulary = vocabulary or vocabulary_of(text, documents)
     if closing(vocabulary, documents) == END:
-        check_no_end(text)
+        _check_no_end(text)
     characters = characters_of(vocabulary, documents)
     if len(characters) < 3:
         raise InputError(f"the text has only one distinct character, {characters[-1]!r}: there is nothing to learn")

@@ -15,16 +15,28 @@ from typing import Any
 
 import numpy as np
 
-from microgpt import evaluate, pick, value_and_grad
+from microgpt import (
+    Choice,
+    GPTConfig,
+    Schedule,
+    adam_update,
+    batches,
+    decode,
+    evaluate,
+    initial_parameters,
+    make_corpus,
+    mean_loss,
+    pick,
+    read_text,
+    train,
+    value_and_grad,
+)
 from microgpt.bigram import bigram_loss, bigram_probabilities
 from microgpt.command_line import option, parse, require, run_script
-from microgpt.engine import adam_update
 from microgpt.functions import attention, cross_entropy, linear, tanh
-from microgpt.gpt import GPTConfig, add, empty_cache, gpt, named
-from microgpt.parameters import Arrays, initial_parameters
-from microgpt.sampling import Choice, choose, probabilities
-from microgpt.text import batches, decode, make_corpus, read_text
-from microgpt.training import Schedule, mean_loss, train
+from microgpt.gpt import add, empty_cache, gpt, named
+from microgpt.parameters import Arrays
+from microgpt.sampling import choose, probabilities
 
 NAMES = Path(__file__).parents[1] / "data" / "names.txt"
 N_EMBD, HIDDEN, POSITIONS, HEADS = 32, 64, 16, 4

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from microgpt import evaluate, exp, log, value_and_grad
+from microgpt import Schedule, evaluate, exp, log, train, value_and_grad
 from microgpt.command_line import option, parse, require, run_script
 from microgpt.functions import linear, tanh
 from microgpt.parameters import Arrays
-from microgpt.training import Schedule, train
 
 HIDDEN = 16
 

@@ -13,11 +13,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 
+from microgpt import (
+    GPTConfig,
+    OptimizerState,
+    Schedule,
+    adam_update,
+    initial_parameters,
+    loss,
+    parameter_count,
+    train,
+    value_and_grad,
+)
 from microgpt.command_line import option, parse, require, run_script
-from microgpt.engine import adam_update, value_and_grad
-from microgpt.gpt import GPTConfig, loss
-from microgpt.parameters import flatten, initial_parameters, parameter_count
-from microgpt.training import OptimizerState, Schedule, train
+from microgpt.parameters import flatten
 
 CHARACTERS = 65  # as in data/shakespeare.txt
 WAYS = ("compiled", "torch", "torch-compile", "scalar")

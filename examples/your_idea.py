@@ -18,14 +18,23 @@ from typing import Any
 
 import numpy as np
 
-from microgpt import evaluate, exp, pick, value_and_grad
+from microgpt import (
+    Schedule,
+    adam_update,
+    batches,
+    evaluate,
+    exp,
+    make_corpus,
+    mean_loss,
+    pick,
+    read_text,
+    train,
+    value_and_grad,
+)
 from microgpt.command_line import option, parse, require, run_script
-from microgpt.engine import adam_update
 from microgpt.functions import attention, cross_entropy, dot, gelu, layer_norm, linear
 from microgpt.gpt import add
 from microgpt.parameters import Arrays
-from microgpt.text import batches, make_corpus, read_text
-from microgpt.training import Schedule, mean_loss, train
 
 NAMES = Path(__file__).parents[1] / "data" / "names.txt"
 N_EMBD, HEADS, POSITIONS = 32, 4, 16

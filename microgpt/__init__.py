@@ -1,27 +1,66 @@
 """A GPT-2 whose every number comes from five scalar operations: `+`, `*`, `**`, `log` and `exp`.
 
-Read value.py, functions.py, gpt.py and adam.py, in this order: they are the whole of it.
+Read value.py, functions.py, gpt.py and adam.py, in this order: they are the whole of it. To use it, import what you
+need from here; docs/library.md shows how, with examples that run:
+
+to calculate   Value, exp, log, largest, pick, and draw to see what came of it
+engines        value_and_grad, evaluate
+to train       train, Schedule, Update, OptimizerState, adam_update, mean_loss
+the GPT        GPTConfig, initial_parameters, parameter_count, loss
+texts          read_text, vocabulary_of, encode, decode, make_corpus, Corpus, batches, padded
+trained ones   load_run, Run, sample, sample_many, stream, Choice
+errors         InputError, DivergenceError
+
+The parts of a network stand where they are explained: `from microgpt.functions import attention`, `from microgpt.gpt
+import gpt`, `from microgpt.adam import adam`. (`microgpt.gpt` and `microgpt.adam` are these modules.)
 """
 
 import microgpt.interrupted  # noqa: F401  # before all else, because it takes a moment to import the rest
-from microgpt.engine import evaluate, value_and_grad
+from microgpt.engine import adam_update, evaluate, value_and_grad
+from microgpt.errors import DivergenceError, InputError
 from microgpt.explain.draw import draw
+from microgpt.gpt import GPTConfig, loss
+from microgpt.parameters import initial_parameters, parameter_count
 from microgpt.runs.directory import Run, load_run
-from microgpt.sampling import Choice, sample
+from microgpt.sampling import Choice, sample, sample_many, stream
+from microgpt.text import Corpus, batches, decode, encode, make_corpus, padded, read_text, vocabulary_of
+from microgpt.training import OptimizerState, Schedule, Update, mean_loss, train
 from microgpt.value import Value, exp, largest, log, pick
 from microgpt.version import __version__ as __version__
 
 __all__ = [
     "Choice",
+    "Corpus",
+    "DivergenceError",
+    "GPTConfig",
+    "InputError",
+    "OptimizerState",
     "Run",
+    "Schedule",
+    "Update",
     "Value",
+    "adam_update",
+    "batches",
+    "decode",
     "draw",
+    "encode",
     "evaluate",
     "exp",
+    "initial_parameters",
     "largest",
     "load_run",
     "log",
+    "loss",
+    "make_corpus",
+    "mean_loss",
+    "padded",
+    "parameter_count",
     "pick",
+    "read_text",
     "sample",
+    "sample_many",
+    "stream",
+    "train",
     "value_and_grad",
+    "vocabulary_of",
 ]

@@ -14,7 +14,7 @@ A GPT-2 whose every number comes from five scalar operations. The commands are i
   python explain.py   open every number of a prediction, on a page
   python bench.py     measure how fast it is
 
-each with --help. To use it from Python: from microgpt import Value, value_and_grad, load_run, sample
+each with --help. To use it from Python, see docs/library.md: from microgpt import value_and_grad, train, load_run, ...
 """
 
 

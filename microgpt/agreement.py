@@ -48,7 +48,7 @@ def compare_engines(
     count = one if length == 1 else operations(length)
     batch = padded([sequence[: length + 1]], np.float64)
     if count > MANY_OPERATIONS:
-        return compare_slopes(loss, exact, batch, compiled, count, engine)
+        return _compare_slopes(loss, exact, batch, compiled, count, engine)
     with divergence_named("in this model", "numbers are not finite"):
         (found_loss, found), (true_loss, true) = compiled(exact, *batch), scalar(exact, *batch)
     loss_error = abs(found_loss - true_loss) / max(1.0, abs(true_loss))
@@ -60,10 +60,10 @@ def compare_engines(
     report = f"loss {loss_error:.0e}, gradients {errors[worst]:.0e} at most apart on {count:,} operations in float64"
     if not loss_error <= LOSS_TOLERANCE or not errors[worst] <= GRADIENT_TOLERANCE:
         raise DisagreementError(f"the engines do not agree, most of all in {worst}: {report}; use --engine scalar")
-    return agreed(engine, count, max(loss_error, errors[worst]), "loss and gradients")
+    return _agreed(engine, count, max(loss_error, errors[worst]), "loss and gradients")
 
 
-def agreed(engine: str, count: int, error: float, what: str) -> str:
+def _agreed(engine: str, count: int, error: float, what: str) -> str:
     """That the engines agree, and how well."""
     digits = min(15, int(-log10(max(error, 1e-16))))
     return (
@@ -72,7 +72,7 @@ def agreed(engine: str, count: int, error: float, what: str) -> str:
     )
 
 
-def compare_slopes(
+def _compare_slopes(
     loss: Callable[..., Any], exact: Arrays, batch: Any, compiled: Callable[..., Any], count: int, engine: str
 ) -> str:
     """Compare the losses, and the slope along a random direction with a difference quotient of the scalar engine."""
@@ -92,4 +92,4 @@ def compare_slopes(
     report = f"loss {loss_error:.0e}, slope {slope_error:.0e} apart on {count:,} operations in float64"
     if not loss_error <= LOSS_TOLERANCE or not slope_error <= SLOPE_TOLERANCE:
         raise DisagreementError(f"the engines do not agree: {report}; use --engine scalar")
-    return agreed(engine, count, max(loss_error, slope_error), "loss and slope")
+    return _agreed(engine, count, max(loss_error, slope_error), "loss and slope")

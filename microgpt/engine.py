@@ -1,10 +1,10 @@
 """From a function of scalars, for one example, to arrays, for a batch: `value_and_grad` and `evaluate`.
 
-    def loss(params, x, y):                      # plain Python on scalars, for one example
-        return (params["w"] * x + params["b"] - y) ** 2
-
-    step = value_and_grad(loss)
-    mean_loss, gradients = step({"w": np.array(0.5), "b": np.array(0.0)}, np.array([1.0, 2.0]), np.array([3.0, 5.0]))
+>>> def loss(params, x, y):  # plain Python on scalars, for one example
+...     return (params["w"] * x + params["b"] - y) ** 2
+>>> step = value_and_grad(loss)
+>>> step({"w": np.array(0.5), "b": np.array(0.0)}, np.array([1.0, 2.0]), np.array([3.0, 5.0]))
+(11.125, {'w': array(-10.5), 'b': array(-6.5)})
 
 `params` is any nesting of dicts and lists of float arrays. Each other argument is an array whose first axis is the
 batch: the function sees one row of it, as (nested lists of) plain integers or floats.
@@ -42,23 +42,27 @@ def value_and_grad(
 ) -> Callable[..., tuple[float, Any]]:
     """Turn the loss of one example into a function of (params, *arrays) that returns (mean loss, gradients).
 
-    The mean is over the batch. The gradients are arrays in the nesting, shapes and dtypes of the parameters.
-    Raises TypeError or InputError (a ValueError), naming the argument, for arrays that do not fit the above, and
-    IndexError for an integer beyond the list that it chooses from. `items[-1]` is the last, as in all of Python; but an
-    integer of an example that is negative is refused. (Not in `items[i]` by the engine "scalar", which leaves that to
-    Python; when the others read it they do not know i yet.)
+    The mean is over the batch. The gradients are arrays in the nesting, shapes and dtypes of the parameters, which are
+    of float32 or float64. Raises TypeError or InputError (a ValueError), naming the argument, for arrays that do not
+    fit the above; TypeError if the loss is no single scalar, or does with a number what none of the five operations
+    does; and IndexError for an integer beyond the list that it chooses from. `items[-1]` is the last, as in all of
+    Python; but an integer of an example that is negative is refused. (Not in `items[i]` by the engine "scalar", which
+    leaves that to Python; when the others read it they do not know i yet.)
 
-    The engine "scalar" calls the loss on Values, example by example: to be understood. The engine "compiled" records
-    it once for each shape of example and runs it as array instructions, on `threads` threads (None: one a core): to
-    be fast. The results do not depend on the number of threads. What a recorded function reads besides its arguments
-    (a global, a closed-over setting, a random number) stays as it was when it was recorded, as long as it lives.
+    The engine "scalar" calls the loss on Values, example by example, in double precision: to be understood. The engine
+    "compiled" records it once for each shape of example and runs it as array instructions, in the precision of the
+    parameters, on `threads` threads (None: one a core): to be fast. The results do not depend on the number of threads.
+    What a recorded function reads besides its arguments (a global, a closed-over setting, a random number) stays as it
+    was when it was recorded, as long as it lives. Where "scalar" raises ValueError, for the logarithm of a number that
+    is not positive or a power that is not finite, the others give numbers that are not finite.
 
     The engine "torch" runs the same instructions on PyTorch, on the `device` "cpu", "cuda" or "mps" (None: a GPU if
-    there is one), as they stand or, with `torch_compile`, compiled once more by PyTorch, which takes minutes.
+    there is one), as they stand or, with `torch_compile`, compiled once more by PyTorch, which takes minutes. Raises
+    InputError if there is no PyTorch or no such device.
     """
-    check_engine(engine)
+    _check_engine(engine)
     if engine != "scalar":
-        return compiled_function(loss, engine, threads, device, torch_compile).value_and_grad()
+        return _compiled_function(loss, engine, threads, device, torch_compile).value_and_grad()
 
     def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
         examples = rows(arguments)
@@ -90,14 +94,22 @@ def evaluate(
 ) -> Callable[..., Any]:
     """Turn a function of one example into a function of (params, *arrays) that returns its results as arrays.
 
-    It takes the same arguments as `value_and_grad`. Where the function returns a scalar the result is an array
-    [batch], where it returns (nested) lists of scalars, an array [batch, ...]; tuples and dicts keep their form. The
-    arrays are of floats, as precise as the parameters, also where it returns integers or comparisons. Raises TypeError,
-    naming it, for any other result: a dict within a list, lists of different lengths, an array of numpy.
+    It takes the same arguments as `value_and_grad`, and raises the same errors. Where the function returns a scalar the
+    result is an array [batch], where it returns (nested) lists of scalars, an array [batch, ...]; tuples and dicts keep
+    their form. The arrays are of floats, as precise as the parameters, also where it returns integers or comparisons.
+    Raises TypeError, naming it, for any other result: a dict within a list, lists of different lengths, an array of
+    numpy.
+
+    >>> def line(params, x):
+    ...     return params["w"] * x, [x, x**2]
+    >>> evaluate(line)({"w": np.array(2.0)}, np.array([1.0, 2.0, 3.0]))
+    (array([2., 4., 6.]), array([[1., 1.],
+           [2., 4.],
+           [3., 9.]]))
     """
-    check_engine(engine)
+    _check_engine(engine)
     if engine != "scalar":
-        return compiled_function(function, engine, threads, device, torch_compile).evaluate()
+        return _compiled_function(function, engine, threads, device, torch_compile).evaluate()
 
     def results(params: Any, *arguments: Any) -> Any:
         arrays = checked_parameters(params)
@@ -110,7 +122,7 @@ def evaluate(
     return results
 
 
-def compiled_function(
+def _compiled_function(
     function: Callable[..., Any], engine: str, threads: int | None, device: str | None, torch_compile: bool
 ) -> Any:
     """What records a function and runs it as array instructions, on our own kernels or on PyTorch."""
@@ -124,8 +136,12 @@ def compiled_function(
 
 
 def adam_update(engine: str = "compiled") -> Callable[..., None]:
-    """Adam on flat vectors, in place, as `train` takes it: with numpy, or compiled like everything else."""
-    check_engine(engine)
+    """Adam as an update rule for `train`, on flat vectors, in place: with numpy, or compiled like everything else.
+
+    `train(..., update=adam_update())` takes the same steps as without, in less time. Raises ValueError unless there is
+    such an engine.
+    """
+    _check_engine(engine)
     if engine == "compiled":
         from microgpt.compiler.update import compiled_adam
 
@@ -133,7 +149,7 @@ def adam_update(engine: str = "compiled") -> Callable[..., None]:
     return adam_in_chunks
 
 
-def check_engine(engine: str) -> None:
+def _check_engine(engine: str) -> None:
     """Raise ValueError unless there is such an engine."""
     if engine not in ENGINES:
         raise ValueError(f"there is no engine {engine!r}: expected one of {', '.join(ENGINES)}")

@@ -67,7 +67,7 @@ def next_step(
 
 
 @lru_cache(maxsize=8)
-def compiled_step(config: GPTConfig) -> Callable[..., Any]:
+def _compiled_step(config: GPTConfig) -> Callable[..., Any]:
     """`next_step` on arrays, for one text in each row of a batch."""
     return evaluate(partial(next_step, config=config))
 
@@ -79,7 +79,7 @@ class Reader:
         """Begin to read that many texts at once."""
         shapes = {name: array.shape for name, array in parameters.items()}
         self.parameters = views(flatten(parameters).astype(np.float64), shapes)
-        self.step = compiled_step(config)
+        self.step = _compiled_step(config)
         memory = (rows, config.n_layer, config.n_positions, config.n_embd)
         self.keys, self.values = np.zeros(memory), np.zeros(memory)
         self.unseen = np.full((rows, config.n_positions), UNSEEN)

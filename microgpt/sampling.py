@@ -8,7 +8,6 @@ by compiled code (next_step.py).
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
 
 import numpy as np
 
@@ -26,10 +25,19 @@ MUCH = 10_000_000  # parameters to go through: from so many on, compiled code is
 
 @dataclass(frozen=True)
 class Choice:
-    """How the next character is chosen from its probabilities."""
+    """How the next character is chosen from its probabilities. Raises InputError for what makes no sense.
 
-    temperature: float = 1.0  # below 1 more careful, above 1 more daring; 0 always takes the likeliest
+    Below 1 the temperature makes it more careful, above 1 more daring, and with 0 it always takes the likeliest.
+    """
+
+    temperature: float = 1.0
     top_k: int | None = None  # choose among so many of the likeliest only
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:
+            raise InputError(f"the temperature is {self.temperature}: expected 0 or a positive number")
+        if self.top_k is not None and self.top_k < 1:
+            raise InputError(f"top_k is {self.top_k}: expected a positive integer, or None to choose among all")
 
 
 def probabilities(logits: Vector, choice: Choice) -> list[float]:  # [vocab_size] -> [vocab_size]
@@ -47,7 +55,7 @@ def probabilities(logits: Vector, choice: Choice) -> list[float]:  # [vocab_size
     return softmax(scaled)
 
 
-def finite(logits: Vector) -> Vector:
+def _finite(logits: Vector) -> Vector:
     """The logits. Raises DivergenceError if one of them is not a finite number."""
     if not all(map(isfinite, logits)):
         raise DivergenceError("this model's logits are not finite numbers: its parameters are too large")
@@ -82,11 +90,11 @@ def generate(
         while read < len(window):
             logits = gpt(params, config, window[read], read, cache)  # [vocab_size]
             read += 1
-        window.append(choose(probabilities(finite(logits), choice), rng))
+        window.append(choose(probabilities(_finite(logits), choice), rng))
         yield window[-1], -cross_entropy(logits, window[-1])
 
 
-def generate_together(
+def _generate_together(
     parameters: Arrays, config: GPTConfig, tokens: list[int], rngs: list[np.random.Generator], choice: Choice
 ) -> Iterator[list[tuple[int, float]]]:
     """What `generate` gives, of several texts at once in compiled code: a list with one entry for each of the rngs."""
@@ -99,7 +107,7 @@ def generate_together(
             reader.forget()
         while reader.position < len(windows[0]):
             logits = reader.read([window[reader.position] for window in windows])
-        chosen = [choose(probabilities(finite(of_one), choice), rng) for of_one, rng in zip(logits, rngs, strict=True)]
+        chosen = [choose(probabilities(_finite(of_one), choice), rng) for of_one, rng in zip(logits, rngs, strict=True)]
         for window, token in zip(windows, chosen, strict=True):
             window.append(token)
         yield [(token, -cross_entropy(of_one, token)) for token, of_one in zip(chosen, logits, strict=True)]
@@ -110,9 +118,20 @@ def worth_compiling(config: GPTConfig, characters: int) -> bool:
     return parameter_count(config) * characters >= MUCH
 
 
-def sample(run: Run, prompt: str = "", **options: Any) -> str:
-    """One new document, the prompt included: see `stream` for the options and the errors."""
-    return prompt + "".join(text for text, _ in stream(run, prompt, **options))
+def sample(
+    run: Run,
+    prompt: str = "",
+    seed: int = 0,
+    index: int = 0,
+    choice: Choice | None = None,
+    max_new_tokens: int | None = None,
+    compiled: bool = False,
+) -> str:
+    """One new document, the prompt included: see `stream` for the arguments and the errors.
+
+    The same run, prompt, seed, index and choice give the same text: `sample(run, seed=7, index=i)` for i = 0, 1, ... .
+    """
+    return prompt + "".join(text for text, _ in stream(run, prompt, seed, index, choice, max_new_tokens, compiled))
 
 
 def sample_many(
@@ -134,7 +153,7 @@ def sample_many(
     for first in range(0, count, TOGETHER):
         writing = list(range(first, min(first + TOGETHER, count)))
         rngs = [np.random.default_rng([seed, index]) for index in writing]
-        chosen = generate_together(run.parameters, run.config, tokens, rngs, choice or Choice())
+        chosen = _generate_together(run.parameters, run.config, tokens, rngs, choice or Choice())
         for _, chosen_now in zip(range(limit), chosen, strict=False):
             for i in list(writing):
                 token, log_probability = chosen_now[i - first]
@@ -173,7 +192,7 @@ def stream(
     rng, choice = np.random.default_rng([seed, index]), choice or Choice()
     params = {name: array.tolist() for name, array in run.parameters.items()}
     chosen = (
-        (row[0] for row in generate_together(run.parameters, run.config, tokens, [rng], choice))
+        (row[0] for row in _generate_together(run.parameters, run.config, tokens, [rng], choice))
         if compiled
         else generate(params, run.config, tokens, rng, choice)
     )

@@ -64,9 +64,12 @@ def decode_text(data: bytes, name: str) -> str:
 
 
 def vocabulary_of(text: str, documents: str = "lines") -> str:
-    """All characters of the text, each once: newline first, then the others in the order of Unicode; of prose END too.
+    r"""All characters of the text, each once: newline first, then the others in the order of Unicode; of prose END too.
 
     In prose END cannot stand (see `make_corpus`): there it is not one of the others.
+
+    >>> vocabulary_of("banana"), vocabulary_of("banana", "stream")
+    ('\nabn', '\nabn\x03')
     """
     vocabulary = BOUNDARY + "".join(sorted(set(text) - {BOUNDARY}))
     return vocabulary if documents == "lines" else vocabulary.replace(END, "") + END
@@ -87,7 +90,7 @@ def characters_of(vocabulary: str, documents: str) -> str:
     return vocabulary if documents == "lines" else vocabulary.removesuffix(END)
 
 
-def check_no_end(text: str) -> None:
+def _check_no_end(text: str) -> None:
     """Raise InputError, saying where, if END stands in a text."""
     place = text.find(END)
     if place >= 0:
@@ -99,9 +102,12 @@ def check_no_end(text: str) -> None:
 
 
 def encode(text: str, vocabulary: str) -> list[int]:
-    """The integer of each character. Raises InputError, naming it, for one that the vocabulary does not have.
+    r"""The integer of each character. Raises InputError, naming it, for one that the vocabulary does not have.
 
     If the text would do with other small and capital letters, the error says so.
+
+    >>> encode("ban", "\nabn")
+    [2, 1, 3]
     """
     ids = _ids(vocabulary)
     try:
@@ -126,7 +132,10 @@ def decode(ids: list[int], vocabulary: str) -> str:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text made ready: its vocabulary, what its documents are, and the sequences to train on and to validate on."""
+    """A text made ready: its vocabulary, what its documents are, and the sequences to train on and to validate on.
+
+    A sequence is a list of integers, the places of its characters in the vocabulary.
+    """
 
     vocabulary: str
     documents: str  # "lines" or "stream"
@@ -148,7 +157,13 @@ class Corpus:
         return sorted(self.training, key=len)[len(self.training) // 2][: n_positions + 1]
 
     def batches(
-        self, n_positions: int, batch_size: int, seed: int, dtype: Any, pool_size: int = POOL, drawn_before: int = 0
+        self,
+        n_positions: int,
+        batch_size: int,
+        seed: int,
+        dtype: Any = np.float32,
+        pool_size: int = POOL,
+        drawn_before: int = 0,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Endless batches to train on: see the functions `batches`, for lines, and `windows`, for a stream."""
         if self.documents == "lines":
@@ -173,16 +188,16 @@ def make_corpus(
 ) -> Corpus:
     """Cut a text into sequences, and hold a tenth of it out.
 
-    `documents` is "lines", "stream" or, to let the text decide, "auto"; the vocabulary is that of the text, or a given
-    one that has all its characters. Of lines a tenth of the distinct ones is held out, chosen by the seed: equal lines
-    are never on both sides. Of a stream it is the last tenth, in one piece, as the field does it. Raises InputError
-    for a text in which there is nothing to learn or nothing to hold out, a line too long, an unknown character, or in
-    prose END.
+    `n_positions` is the longest context: the sequences have one character more at most. `documents` is "lines",
+    "stream" or, to let the text decide, "auto"; the vocabulary is that of the text, or a given one that has all its
+    characters. Of lines a tenth of the distinct ones is held out, chosen by the seed: equal lines are never on both
+    sides. Of a stream it is the last tenth, in one piece, as the field does it. Raises InputError for a text in which
+    there is nothing to learn or nothing to hold out, a line too long, an unknown character, or in prose END.
     """
     documents = kind_of_documents(text, n_positions) if documents == "auto" else documents
     vocabulary = vocabulary or vocabulary_of(text, documents)
     if closing(vocabulary, documents) == END:
-        check_no_end(text)
+        _check_no_end(text)
     characters = characters_of(vocabulary, documents)
     if len(characters) < 3:
         raise InputError(f"the text has only one distinct character, {characters[-1]!r}: there is nothing to learn")
@@ -243,7 +258,7 @@ def batches(
     tokens, weights = padded(sequences, dtype)
     predicts = (weights > 0).astype(dtype)  # [sequences, t]: 1, or 0 where there is padding
     lengths = predicts.sum(axis=1, dtype=np.int64)  # in predictions
-    for pool, drawn in zip(count(first), in_turn(shuffled, len(sequences), size, first * size), strict=False):
+    for pool, drawn in zip(count(first), _in_turn(shuffled, len(sequences), size, first * size), strict=False):
         by_length = drawn[lengths[drawn].argsort(kind="stable")]
         increasing = lengths[by_length]
         for i in np.random.default_rng([seed, 1, pool]).permutation(pool_size)[skipped if pool == first else 0 :]:
@@ -275,11 +290,11 @@ def windows(
         rng = np.random.default_rng([seed, 0, epoch])
         return rng.permutation(n) * n_positions + rng.integers(n_positions)
 
-    for drawn in in_turn(places, n, batch_size, drawn_before * batch_size):
+    for drawn in _in_turn(places, n, batch_size, drawn_before * batch_size):
         yield from_every_place[drawn], weights
 
 
-def in_turn(order: Callable[[int], np.ndarray], n: int, size: int, start: int) -> Iterator[np.ndarray]:
+def _in_turn(order: Callable[[int], np.ndarray], n: int, size: int, start: int) -> Iterator[np.ndarray]:
     """From the endless list order(0), order(1), ..., each of length n: `size` entries at a time, from `start` on."""
     epoch, before = divmod(start, n)
     rest = order(epoch)[before:]
@@ -293,10 +308,17 @@ def in_turn(order: Callable[[int], np.ndarray], n: int, size: int, start: int) -
 
 
 def padded(sequences: list[list[int]], dtype: Any = np.float32) -> tuple[np.ndarray, np.ndarray]:
-    """Some sequences as arrays: tokens [batch, t + 1], integers, and weights [batch, t], for t predictions at most.
+    r"""Some sequences as arrays: tokens [batch, t + 1], integers, and weights [batch, t], for t predictions at most.
 
     Shorter sequences are filled up with predictions of weight 0. All others weigh the same, and so much that the
     mean over the batch of the weighted sums is the mean over all predicted characters.
+
+    >>> tokens, weights = padded([[0, 2, 1, 0], [0, 1, 0]])
+    >>> print(tokens, weights, sep="\n")
+    [[0 2 1 0]
+     [0 1 0 0]]
+    [[0.4 0.4 0.4]
+     [0.4 0.4 0. ]]
     """
     lengths = np.array([len(sequence) for sequence in sequences])
     places = np.arange(lengths.max())

@@ -2,8 +2,13 @@
 
 `train` is a generator: each turn takes one step and tells about it; whoever runs it looks, prints, saves, or stops.
 
-    for update in train(step, parameters, batches, settings):
-        print(update.step, update.loss)
+>>> def step(parameters, wanted):  # the loss and its gradients: made by an engine or, as here, by hand
+...     error = parameters["w"] - wanted
+...     return float((error**2).mean()), {"w": 2 * error / error.size}
+>>> parameters, batches = {"w": np.zeros(2)}, ((np.array([3.0, -1.0]),) for _ in range(200))
+>>> losses = [update.loss for update in train(step, parameters, batches, Schedule(200, learning_rate=0.1, warmup=10))]
+>>> losses[0], round(losses[-1], 3), parameters["w"].round(2)
+(5.0, 0.0, array([ 3., -1.]))
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +31,10 @@ CHUNK = 8192  # parameters that Adam takes at a time, so that its dozen passes o
 
 @dataclass(frozen=True)
 class Schedule:
-    """How to descend: everything about the steps but the gradient."""
+    """How to descend: everything about the steps but the gradient.
+
+    The learning rate climbs in a straight line for `warmup` steps, then falls in one, towards 0 after the last step.
+    """
 
     steps: int
     learning_rate: float  # at its highest
@@ -47,7 +55,10 @@ class Update:
 
 @dataclass
 class OptimizerState:
-    """What the optimizer remembers from step to step."""
+    """What the optimizer remembers from step to step; before the first: OptimizerState(0, np.zeros(n), np.zeros(n)).
+
+    There n is the number of all parameters. `train` changes it in place.
+    """
 
     step: int  # taken so far
     m: np.ndarray  # Adam's moments of all parameters, as flat vectors
@@ -82,13 +93,21 @@ def train(
 ) -> Iterator[Update]:
     """Take the schedule's steps, one batch each, and yield after each step.
 
-    `value_and_grad(parameters, *batch)` gives the loss and its gradients (which cost no copy if they are `views` of one
-    vector, in the order of the parameters); `update(vector, gradient, m, v, step, learning_rate, weight_decay)` changes
-    the first and the two moments in place: Adam, or a rule of your own.
-    The arrays in `parameters` become views of one flat vector, which every step changes in place, as it does `state`
-    (by default that of an optimizer before its first step): to go on later, keep both and give them again. Raises
-    DivergenceError, with the parameters as they were before the step, if the loss or the gradient is not finite or
-    some number on the way to it has no logarithm or power. What else the loss raises comes through as it is.
+    Args:
+        value_and_grad: of (parameters, *batch), gives the loss and its gradients (which cost no copy if they are
+            `views` of one vector, in the order of the parameters).
+        parameters: arrays by name, all of one dtype. They become views of one flat vector, which every step changes
+            in place.
+        batches: a tuple of arrays for each step. Where they end before the schedule does, so does training.
+        schedule: how many steps, how large, and what else shapes them.
+        update: called as update(vector, gradient, m, v, step, learning_rate, weight_decay), changes the first and the
+            two moments in place. All are flat vectors but the step, which counts from 1, and the learning rate; the
+            gradient is clipped, the weight decay that of each parameter. Adam, or a rule of your own.
+        state: what the optimizer remembers, changed in place; None for one before its first step. To go on later,
+            keep it with the parameters and give both again.
+
+    Raises DivergenceError, with the parameters as they were before the step, if the loss or the gradient is not finite
+    or some number on the way to it has no logarithm or power. What else the loss raises comes through as it is.
     """
     shapes = {name: array.shape for name, array in parameters.items()}
     vector = flatten(parameters)
@@ -129,6 +148,7 @@ def mean_loss(
     """The loss over all characters of the sequences, each counting the same: nats per character.
 
     `evaluated_loss(parameters, tokens, weights)` gives the weighted sum of each row, as `evaluate(loss)` does.
+    The sequences are lists of integers, such as `Corpus.validation`; `batch_size` of them are evaluated at a time.
     Raises DivergenceError, naming the step after which it was asked for, if it is not finite.
     """
     total = 0.0

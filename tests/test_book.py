@@ -56,7 +56,7 @@ def test_nothing_is_imported_behind_the_readers_back(file):
     assert not names & {"__import__", "importlib", "eval", "exec"}
 
 
-@pytest.mark.parametrize("heavy", ["torch", "llvmlite", "transformers"])
+@pytest.mark.parametrize("heavy", ["torch", "llvmlite", "transformers", "matplotlib"])
 def test_importing_the_package_loads_no_framework(heavy):
     code = f"import sys, microgpt; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -95,6 +95,19 @@ def test_top_k_of_equal_logits_keeps_just_so_many():
     assert sum(chance > 0 for chance in probabilities([1.0] * 5, Choice(top_k=2))) == 2
 
 
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({"temperature": -0.5}, "the temperature is -0.5: expected 0 or a positive number"),
+        ({"temperature": float("nan")}, "the temperature is nan"),
+        ({"top_k": 0}, "top_k is 0: expected a positive integer, or None"),
+    ],
+)
+def test_a_choice_without_sense_is_refused(choice, said):
+    with pytest.raises(InputError, match=said):
+        Choice(**choice)
+
+
 @given(
     st.lists(st.floats(-1e5, 1e5), min_size=1, max_size=9),
     st.one_of(st.just(0.0), st.floats(1e-3, 1e3)),

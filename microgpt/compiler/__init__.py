@@ -1,5 +1,8 @@
 """The compiler: functions of scalars, recorded once, run as array instructions on whole batches.
 
+Nothing here is for users: they come in by `microgpt.value_and_grad` and `microgpt.evaluate`. To see what became of a
+function, there is `listing`.
+
 recording.py    run the function once and write down every operation
 record.py       what is written down, and the scalars that do it
 loops.py        read its loops as axes while it runs

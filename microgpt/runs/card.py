@@ -59,15 +59,15 @@ def model_card(checkpoint: Checkpoint, directory: Path) -> str:
     config = origin.config
     lines = origin.documents == "lines"
     first = next((sample for sample in model.samples if sample), "")
-    path, prompt = quoted(directory.as_posix()), quoted(first[:2])
+    path, prompt = _quoted(directory.as_posix()), _quoted(first[:2])
     end = closing(origin.vocabulary, origin.documents)
     return CARD.format(
         batches="but without `batch_size=`: this model has no character to fill up the shorter ones with"
         if end is None
         else "with `batch_size=` several at a time",
         end="U+0003, which stands for the end of the text, and " if end == END else "",
-        characters=block(repr(characters_of(origin.vocabulary, origin.documents))),
-        title=f"A model of {inline(origin.data)}",
+        characters=_block(repr(characters_of(origin.vocabulary, origin.documents))),
+        title=f"A model of {_inline(origin.data)}",
         parameters=parameter_count(config),
         shape=f"Layers: {config.n_layer}, heads: {config.n_head}, numbers a position: {config.n_embd}, "
         f"positions: {config.n_positions}",
@@ -75,7 +75,7 @@ def model_card(checkpoint: Checkpoint, directory: Path) -> str:
         path=path,
         prompt=prompt,
         vocab_size=config.vocab_size,
-        data=inline(origin.data),
+        data=_inline(origin.data),
         data_sha256=f"`{origin.data_sha256}`",
         documents="Every line is a document: it begins and ends with a newline."
         if lines
@@ -88,18 +88,18 @@ def model_card(checkpoint: Checkpoint, directory: Path) -> str:
         on_all=""
         if model.loss_on_all is None
         else f" Both are of a part of that text; on all of it, the loss is {model.loss_on_all:.4f}.",
-        started=inline(origin.started),
-        samples=block(("\n" if lines else f"\n{'-' * 40}\n").join(model.samples)),
-        settings=block("\n".join(f"{name}: {value}" for name, value in origin.settings.items())),
+        started=_inline(origin.started),
+        samples=_block(("\n" if lines else f"\n{'-' * 40}\n").join(model.samples)),
+        settings=_block("\n".join(f"{name}: {value}" for name, value in origin.settings.items())),
     )
 
 
-def quoted(text: str) -> str:
+def _quoted(text: str) -> str:
     """Some text for between double quotes in Python."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
-def inline(text: str) -> str:
+def _inline(text: str) -> str:
     """Some text as inline code, whatever is in it."""
     text = " ".join(text.split())
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
@@ -107,7 +107,7 @@ def inline(text: str) -> str:
     return f"{fence}{space}{text}{space}{fence}"
 
 
-def block(text: str) -> str:
+def _block(text: str) -> str:
     """Some text as a block of code, whatever is in it."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}text\n{text}\n{fence}"

@@ -94,10 +94,10 @@ def checkpoints(directory: Path) -> list[Path]:
         paths = [path for path in (directory / "checkpoints").iterdir() if re.fullmatch(NAME, path.name)]
     except OSError:
         return []
-    return sorted(paths, key=step_of, reverse=True)
+    return sorted(paths, key=_step_of, reverse=True)
 
 
-def step_of(path: Path) -> int:
+def _step_of(path: Path) -> int:
     """The step in the name of a checkpoint."""
     return int(path.name.split("-")[1].split(".")[0])
 
@@ -147,22 +147,22 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         if not found:
             break
         try:
-            return read_checkpoint(found[0])
+            return _read_checkpoint(found[0])
         except InputError as error:
             if os.path.lexists(found[0]):
-                raise InputError(f"{error}{remedy(found[1:])}") from None
+                raise InputError(f"{error}{_remedy(found[1:])}") from None
     raise InputError(f"{directory} has no checkpoint: training has not come so far, or they were deleted")
 
 
-def remedy(older: list[Path]) -> str:
+def _remedy(older: list[Path]) -> str:
     """What to do about a damaged checkpoint, if there is an older one that is good."""
     for path in older:
         with suppress(InputError):
-            return f"; {path} is good: delete the damaged one to go on from step {read_checkpoint(path).step}"
+            return f"; {path} is good: delete the damaged one to go on from step {_read_checkpoint(path).step}"
     return ""
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def _read_checkpoint(path: Path) -> Checkpoint:
     """One checkpoint, with all of it checked. Raises InputError, naming the file and what is wrong with it."""
     with opened(path) as file:
         metadata = file.metadata() or {}
@@ -174,7 +174,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         entry = Entries(path, state)
         if entry("format", int) != FORMAT:
             raise InputError(f"{path}: has format {state['format']}, this version of microgpt reads format {FORMAT}")
-        origin = read_origin(entry)
+        origin = _read_origin(entry)
         if set(file.keys()) != set(VECTORS):
             raise InputError(f"{path} is damaged: it has the tensors {sorted(file.keys())!r:.200}, expected {VECTORS}")
         dtype = {"float32": np.float32, "float64": np.float64}.get(entry("dtype", str))
@@ -192,8 +192,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             if not np.isfinite(vectors[name]).all():
                 raise InputError(f"{path}: {name} holds numbers that are not finite")
     step = entry("step", int)
-    if step != step_of(path):
-        raise InputError(f"{path}: step is {step}, but its name says {step_of(path)}")
+    if step != _step_of(path):
+        raise InputError(f"{path}: step is {step}, but its name says {_step_of(path)}")
     if entry("batches_drawn", int) != step:  # one a step
         raise InputError(f"{path}: batches_drawn is {state['batches_drawn']}, expected {step}")
     best, unplanned = Entries(path, entry("best", dict)), entry("unplanned", dict, type(None))
@@ -211,16 +211,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
             best.strings("samples"),
             best("loss_on_all", float, type(None)),
         ),
-        None if unplanned is None else read_unplanned(Entries(path, unplanned), step, vectors["parameters"]),
+        None if unplanned is None else _read_unplanned(Entries(path, unplanned), step, vectors["parameters"]),
     )
 
 
-def read_unplanned(entry: "Entries", step: int, parameters: np.ndarray) -> Validated:
+def _read_unplanned(entry: "Entries", step: int, parameters: np.ndarray) -> Validated:
     """The validation of a checkpoint's own parameters."""
     return Validated(step, entry("loss", float), parameters, entry.strings("samples"))
 
 
-def read_origin(entry: "Entries") -> Origin:
+def _read_origin(entry: "Entries") -> Origin:
     """The part of a checkpoint's description that never changes. Raises InputError where it makes no sense."""
     shape = Entries(entry.path, entry("config", dict))
     config = GPTConfig(**{field.name: shape(field.name, int) for field in fields(GPTConfig)})

@@ -32,7 +32,11 @@ LARGEST_TEXT_COPY = 10_000_000  # bytes
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model and what it was trained on: the contents of a run directory."""
+    """A trained model and what it was trained on: the contents of a run directory.
+
+    For a GPT that you trained yourself, make one by hand to let it write: no file is read, and the directory need not
+    be there.
+    """
 
     directory: Path
     config: GPTConfig
@@ -57,9 +61,9 @@ def create_run_directory(wanted: str | Path) -> tuple[Path, FileLock | None]:
             wanted.parent.mkdir(parents=True, exist_ok=True)
             if not os.path.lexists(directory):
                 directory.mkdir(exist_ok=True)
-            if is_empty(directory):
+            if _is_empty(directory):
                 held = lock(directory)
-                if is_empty(directory):  # still, now that nobody else writes to it
+                if _is_empty(directory):  # still, now that nobody else writes to it
                     return directory, held
                 if held:
                     held.release()
@@ -71,7 +75,7 @@ def create_run_directory(wanted: str | Path) -> tuple[Path, FileLock | None]:
         directory = wanted.with_name(f"{wanted.name}-{n}")
 
 
-def is_empty(directory: Path) -> bool:
+def _is_empty(directory: Path) -> bool:
     """Whether this is a directory with nothing in it."""
     return directory.is_dir() and not any(path.name != LOCK for path in directory.iterdir())
 

@@ -40,7 +40,7 @@ def write_file(path: Path, content: bytes) -> None:
             file.flush()
             sync(file.fileno())
         replace(temporary, path)
-        sync_directory(path.parent)
+        _sync_directory(path.parent)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
@@ -68,7 +68,7 @@ def sync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def sync_directory(directory: Path) -> None:
+def _sync_directory(directory: Path) -> None:
     """Wait until the disk knows the names in a directory. Windows has no such call and orders renames itself."""
     if sys.platform == "win32":
         return

@@ -59,15 +59,15 @@ REQUIRED: dict[str, tuple[Any, ...]] = {
 BUFFERS = re.compile(r"h\.\d+\.attn\.(masked_)?bias")  # the causal mask, which older files hold among the parameters
 
 
-def begin_and_end(origin: Origin) -> tuple[int, int | None]:
+def _begin_and_end(origin: Origin) -> tuple[int, int | None]:
     """The numbers of the newline, before which nothing is read, and of the character at which writing ends, if any."""
     end = closing(origin.vocabulary, origin.documents)
     return origin.vocabulary.index(BOUNDARY), None if end is None else origin.vocabulary.index(end)
 
 
-def config_json(origin: Origin) -> dict[str, Any]:
+def _config_json(origin: Origin) -> dict[str, Any]:
     """The shape of the model in GPT-2's words."""
-    newline, end = begin_and_end(origin)
+    newline, end = _begin_and_end(origin)
     return {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
@@ -83,9 +83,9 @@ def config_json(origin: Origin) -> dict[str, Any]:
     }
 
 
-def tokenizer_json(origin: Origin) -> dict[str, Any]:
+def _tokenizer_json(origin: Origin) -> dict[str, Any]:
     """A tokenizer of the library `tokenizers` whose tokens are the characters: nothing is normalised or left out."""
-    newline, end = begin_and_end(origin)
+    newline, end = _begin_and_end(origin)
     lines = origin.documents == "lines"
     special = {"special": True, "normalized": False, "single_word": False, "lstrip": False, "rstrip": False}
     begins = {"SpecialToken": {"id": BOUNDARY, "type_id": 0}}
@@ -118,7 +118,7 @@ def tokenizer_json(origin: Origin) -> dict[str, Any]:
 PRE_TOKENIZER = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated", "invert": False}
 
 
-def tokenizer_config_json(origin: Origin) -> dict[str, Any]:
+def _tokenizer_config_json(origin: Origin) -> dict[str, Any]:
     """How transformers is to use the tokenizer."""
     end = closing(origin.vocabulary, origin.documents)
     begin = {"bos_token": BOUNDARY} if origin.documents == "lines" else {}
@@ -131,9 +131,9 @@ def tokenizer_config_json(origin: Origin) -> dict[str, Any]:
     }
 
 
-def generation_config_json(origin: Origin) -> dict[str, Any]:
+def _generation_config_json(origin: Origin) -> dict[str, Any]:
     """How to write with the model: draw from its own probabilities, to its end or to that of the context."""
-    newline, end = begin_and_end(origin)
+    newline, end = _begin_and_end(origin)
     return {
         "do_sample": True,
         "temperature": 1.0,
@@ -145,13 +145,13 @@ def generation_config_json(origin: Origin) -> dict[str, Any]:
     }
 
 
-def json_files(origin: Origin) -> dict[str, bytes]:
+def _json_files(origin: Origin) -> dict[str, bytes]:
     """The JSON files of a model by their names."""
     return {
-        "config.json": to_json(config_json(origin)),
-        "tokenizer.json": to_json(tokenizer_json(origin)),
-        "tokenizer_config.json": to_json(tokenizer_config_json(origin)),
-        "generation_config.json": to_json(generation_config_json(origin)),
+        "config.json": to_json(_config_json(origin)),
+        "tokenizer.json": to_json(_tokenizer_json(origin)),
+        "tokenizer_config.json": to_json(_tokenizer_config_json(origin)),
+        "generation_config.json": to_json(_generation_config_json(origin)),
     }
 
 
@@ -160,8 +160,8 @@ def write_model(directory: Path, checkpoint: Checkpoint) -> None:
 
     A model.safetensors that is not one of ours, or not any more, is kept under another name.
     """
-    for name, content in json_files(checkpoint.origin).items():
-        if not holds(directory / name, content):
+    for name, content in _json_files(checkpoint.origin).items():
+        if not _holds(directory / name, content):
             write_file(directory / name, content)
     tensors = checkpoint.named(checkpoint.model.parameters)
     metadata = {"format": "pt", "sha256": checksum(tensors)}  # by the first, transformers knows how to read it
@@ -196,7 +196,7 @@ def restore_model(directory: Path, checkpoint: Checkpoint) -> list[str]:
 
 def wrong_files(directory: Path, checkpoint: Checkpoint) -> list[str]:
     """The names of the model files that do not match the checkpoint."""
-    wrong = [name for name, content in json_files(checkpoint.origin).items() if not holds(directory / name, content)]
+    wrong = [name for name, content in _json_files(checkpoint.origin).items() if not _holds(directory / name, content)]
     wrong += [] if state_of_model(directory, checkpoint) == "matches" else [MODEL]
     return wrong + ([] if (directory / CARD).is_file() else [CARD])
 
@@ -222,7 +222,7 @@ def state_of_model(directory: Path, checkpoint: Checkpoint) -> str:
     return "matches" if ours == checksum(checkpoint.named(checkpoint.model.parameters)) else "stale"
 
 
-def holds(path: Path, content: bytes) -> bool:
+def _holds(path: Path, content: bytes) -> bool:
     """Whether a file has just this content."""
     try:
         return read_bytes(path, len(content)) == content
@@ -236,12 +236,12 @@ def read_model(directory: Path) -> tuple[GPTConfig, str, str, Arrays]:
     It may have been saved by `transformers`, as long as it is a character-level GPT-2 with a tokenizer such as ours.
     Raises InputError, in one line that names the file and what is wrong, for anything else.
     """
-    config = read_config(directory / "config.json")
-    vocabulary, documents = read_tokenizer(directory / "tokenizer.json", config.vocab_size)
-    return config, vocabulary, documents, read_tensors(directory / MODEL, config)
+    config = _read_config(directory / "config.json")
+    vocabulary, documents = _read_tokenizer(directory / "tokenizer.json", config.vocab_size)
+    return config, vocabulary, documents, _read_tensors(directory / MODEL, config)
 
 
-def read_config(path: Path) -> GPTConfig:
+def _read_config(path: Path) -> GPTConfig:
     """The shape of the model from a config.json. Raises InputError if it is none that this GPT can have."""
     content = read_json(path)
     for key, accepted in REQUIRED.items():
@@ -257,7 +257,7 @@ def read_config(path: Path) -> GPTConfig:
     return config
 
 
-def read_tokenizer(path: Path, vocab_size: int) -> tuple[str, str]:
+def _read_tokenizer(path: Path, vocab_size: int) -> tuple[str, str]:
     """The vocabulary and the kind of documents from a tokenizer.json. Raises InputError if a token is no character."""
     if not path.exists():
         raise InputError(f"{path} is missing: save the tokenizer beside the model, tokenizer.save_pretrained(...)")
@@ -280,10 +280,10 @@ def read_tokenizer(path: Path, vocab_size: int) -> tuple[str, str]:
         raise InputError(f"{path}: the numbers of the {len(tokens)} tokens are not 0 to {len(tokens) - 1}, each once")
     vocabulary = "".join(sorted(tokens, key=lambda token: tokens[token]))
     check_vocabulary(vocabulary, vocab_size, path)
-    return vocabulary, "lines" if begins_with_newline(content.get("post_processor")) else "stream"
+    return vocabulary, "lines" if _begins_with_newline(content.get("post_processor")) else "stream"
 
 
-def begins_with_newline(post_processor: Any) -> bool:
+def _begins_with_newline(post_processor: Any) -> bool:
     """Whether a tokenizer puts a newline before every text."""
     template = post_processor.get("single") if isinstance(post_processor, dict) else None
     begins = template[0] if isinstance(template, list) and template else None
@@ -291,7 +291,7 @@ def begins_with_newline(post_processor: Any) -> bool:
     return isinstance(first, dict) and first.get("id") == BOUNDARY
 
 
-def read_tensors(path: Path, config: GPTConfig) -> Arrays:
+def _read_tensors(path: Path, config: GPTConfig) -> Arrays:
     """The parameters from a model.safetensors by GPT-2's names, with or without the prefix of GPT2LMHeadModel.
 
     Raises InputError unless they are just those of such a model, in single or double precision, and finite.

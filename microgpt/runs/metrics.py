@@ -20,10 +20,10 @@ def read_metrics(directory: Path, step: int) -> list[list[str]]:
         if path.exists() and not path.is_file():
             raise InputError(f"{path} is not a file")
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            lines = csv.reader(takewhile(is_line, iter(partial(file.readline, LONGEST_ROW), "")))
+            lines = csv.reader(takewhile(_is_line, iter(partial(file.readline, LONGEST_ROW), "")))
             good = tuple(next(lines, ())) == METRICS
             for row in lines if good else ():
-                good = is_row(row) and (not rows or int(row[0]) == int(rows[-1][0]) + 1)
+                good = _is_row(row) and (not rows or int(row[0]) == int(rows[-1][0]) + 1)
                 if not good or int(row[0]) > step:
                     break
                 rows.append(row)
@@ -36,12 +36,12 @@ def read_metrics(directory: Path, step: int) -> list[list[str]]:
     return rows
 
 
-def is_line(text: str) -> bool:
+def _is_line(text: str) -> bool:
     """Whether a line was written to its end."""
     return text.endswith("\n")
 
 
-def is_row(row: list[str]) -> bool:
+def _is_row(row: list[str]) -> bool:
     """Whether these are the cells of one step: a step, numbers or nothing, and at last the seconds."""
     try:
         numbers = [float(cell) for cell in row if cell]

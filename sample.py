@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from microgpt.command_line import COUNT, NUMBER, POSITIVE, Options, option, parse, run_script, shown
+from microgpt.runs import telling
 from microgpt.runs.directory import Run, load_run, mend, newest_run
 from microgpt.sampling import Choice, new_tokens, prompt_tokens, sample_many, stream, worth_compiling
 
@@ -40,7 +41,7 @@ class Settings(Options):
 def main() -> int:
     settings = parse(Settings, "Write new text with a model that train.py has trained.")
     run = load_run(settings.run or newest_run())
-    for note in mend(run):
+    for note in [*mend(run), *telling.of_untrained(run)]:
         print(f"note: {note}", file=sys.stderr)
     lines = run.documents == "lines"
     known = set(run.text.split("\n")) - {""} if run.text is not None and lines else set()
@@ -65,7 +66,9 @@ def main() -> int:
             print("  (in the data)" if lines and is_new is False and not quiet else "", flush=True)
         new += bool(is_new)
     if known and not quiet:
-        print(f"{new} of {settings.num_samples} are new, not in the text that the model learned from")
+        print(
+            f"{new} of {settings.num_samples} are new, not in the text that the model in {run.directory} learned from"
+        )
     return 0
 
 

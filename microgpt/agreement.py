@@ -60,16 +60,20 @@ def compare_engines(
     report = f"loss {loss_error:.0e}, gradients {errors[worst]:.0e} at most apart on {count:,} operations in float64"
     if not loss_error <= LOSS_TOLERANCE or not errors[worst] <= GRADIENT_TOLERANCE:
         raise DisagreementError(f"the engines do not agree, most of all in {worst}: {report}; use --engine scalar")
-    return _agreed(engine, count, max(loss_error, errors[worst]), "loss and gradients")
+    return _agreed(engine, count, f"loss and gradients equal to {_digits(max(loss_error, errors[worst]))} digits")
 
 
-def _agreed(engine: str, count: int, error: float, what: str) -> str:
+def _agreed(engine: str, count: int, equal: str) -> str:
     """That the engines agree, and how well."""
-    digits = min(15, int(-log10(max(error, 1e-16))))
     return (
-        f"the engine {engine} computes the same as the plain one, scalar: tried on {count:,} operations of this model, "
-        f"{what} equal to {digits} digits"
+        f"the fast engine ({engine}) computes the same as the plain one (scalar), which does one operation after the "
+        f"other: tried on {count:,} operations of this model, {equal}"
     )
+
+
+def _digits(error: float) -> int:
+    """How many digits are equal."""
+    return min(15, int(-log10(max(error, 1e-16))))
 
 
 def _compare_slopes(
@@ -92,4 +96,5 @@ def _compare_slopes(
     report = f"loss {loss_error:.0e}, slope {slope_error:.0e} apart on {count:,} operations in float64"
     if not loss_error <= LOSS_TOLERANCE or not slope_error <= SLOPE_TOLERANCE:
         raise DisagreementError(f"the engines do not agree: {report}; use --engine scalar")
-    return _agreed(engine, count, max(loss_error, slope_error), "loss and slope")
+    nudged = f"and how it changes with a small nudge to {_digits(slope_error)}"
+    return _agreed(engine, count, f"the loss equal to {_digits(loss_error)} digits, {nudged}")

@@ -220,4 +220,4 @@ def prompt_tokens(run: Run, prompt: str) -> list[int]:
     if len(text) > run.config.n_positions:
         room = run.config.n_positions - len(text) + len(prompt)
         raise InputError(f"the prompt has {len(prompt)} characters, the context has room for {room}")
-    return encode(text, characters_of(run.vocabulary, run.documents))
+    return encode(text, characters_of(run.vocabulary, run.documents), f"the model in {run.directory}")

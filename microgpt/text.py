@@ -101,7 +101,7 @@ def _check_no_end(text: str) -> None:
         )
 
 
-def encode(text: str, vocabulary: str) -> list[int]:
+def encode(text: str, vocabulary: str, whose: str = "the model") -> list[int]:
     r"""The integer of each character. Raises InputError, naming it, for one that the vocabulary does not have.
 
     If the text would do with other small and capital letters, the error says so.
@@ -117,7 +117,7 @@ def encode(text: str, vocabulary: str) -> list[int]:
         respelled = "".join(character if character in ids else character.swapcase() for character in text)
         fits = len(text) <= SHORT and all(character in ids for character in respelled)
         remedy = f"; {respelled.strip(BOUNDARY)!r} would do" if fits else ""
-        raise InputError(f"the model has never seen the character {error}; it knows {known!r}{remedy}") from None
+        raise InputError(f"{whose} has never seen the character {error}; it knows {known!r}{remedy}") from None
 
 
 @lru_cache(maxsize=8)

@@ -206,7 +206,9 @@ def test_samples_are_one_a_line_and_then_counted(trained):
     result = call("sample.py", "--num-samples", "4", cwd=trained[0])
     assert result.returncode == 0
     assert len(result.stdout.splitlines()) == 5
-    assert result.stdout.splitlines()[-1].endswith("of 4 are new, not in the text that the model learned from")
+    assert result.stdout.splitlines()[-1].endswith(
+        "of 4 are new, not in the text that the model in runs/names learned from"
+    )
     assert result.stderr == ""
 
 
@@ -541,8 +543,8 @@ def test_a_damaged_checkpoint_is_refused(copy, damage, script):
     assert_refused(call(script, option, copy, cwd=copy), path.name, f"{older.name} is good")
 
 
-def test_damage_beside_the_checkpoint_is_mended_and_said(trained, copy):
-    before = call("sample.py", "--seed", "3", "--run", trained[0] / "runs" / "names", cwd=copy)
+def test_damage_beside_the_checkpoint_is_mended_and_said(copy):
+    before = call("sample.py", "--seed", "3", "--run", copy, cwd=copy)
     (copy / "config.json").write_bytes(b"{")
     (copy / "model.safetensors").unlink()
     result = call("sample.py", "--seed", "3", "--run", copy, cwd=copy)
@@ -626,7 +628,7 @@ def compiled_run(directory, name, *options):
 
 def test_the_compiled_engine_is_checked_and_says_what_it_found(data):
     result, _ = compiled_run(data, "run")
-    assert "the engine compiled computes the same as the plain one, scalar" in result.stdout
+    assert "the fast engine (compiled) computes the same as the plain one (scalar)" in result.stdout
     assert re.search(
         r"operations on single numbers became \d+ instructions on arrays, 7 of them matrix products", result.stdout
     )

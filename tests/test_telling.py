@@ -44,6 +44,23 @@ def test_learning_by_heart_is_told_underway_and_at_the_end(tmp_path):
     assert f"kept as it was at step {kept.step}, where it was best: the {300 - kept.step} steps after" in result.stdout
 
 
+def test_a_short_text_is_looked_at_early_so_that_the_best_is_not_missed(tmp_path):
+    (tmp_path / "fox.txt").write_text(FOX)
+    options = "--n-embd 16 --n-head 2 --n-layer 1 --block-size 8 --steps 200 --skip-check --data fox.txt"
+    out = call("train.py", *options.split(), cwd=tmp_path).stdout
+    looks = [int(line.split()[1]) for line in out.splitlines() if line.startswith("step ")]
+    assert looks == [0, 1, 2, 4, 10, 20, 40, 80, 120, 160, 200]
+
+
+def test_a_model_that_was_best_before_its_first_step_is_called_untrained(tmp_path):
+    (tmp_path / "names.txt").write_text(NAMES)
+    result = call("train.py", "--data", "names.txt", *TINY, "--warmup", 0, "--learning-rate", 100, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert load_checkpoint(tmp_path / "runs" / "names").model.step == 0
+    assert "the model before its first step, which writes noise" in result.stdout
+    assert "it writes noise" in call("sample.py", cwd=tmp_path).stderr
+
+
 def test_a_text_too_short_for_the_model_is_told_at_the_beginning(tmp_path):
     (tmp_path / "fox.txt").write_text(FOX)
     options = ["--n-embd", "16", "--n-head", "2", "--n-layer", "1", "--block-size", "8", "--steps", "1", "--skip-check"]

@@ -58,7 +58,7 @@ class Machine:
                     compiled = self.compile(name, shape, emitters(shape))
                     self.save(name, compiled)
                     if time.monotonic() - start > PATIENCE and sys.stderr is not None:
-                        self.tell(f"compiling {len(missing)} kernels for this machine, once: {i + 1}")
+                        self.tell(f"compiling {len(missing)} pieces of code for this machine, once: {i + 1}")
                 self.engine.add_object_file(binding.ObjectFileRef.from_data(compiled))
             if self.told:
                 self.tell("")

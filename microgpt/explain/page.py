@@ -149,7 +149,8 @@ def tokens_of(run: Run, text: str) -> list[int]:
     least, most = shortest(run), room(run, run.config.n_positions)
     if not least <= len(text) <= most:
         raise InputError(f"the text has {len(text)} characters: expected {least} to {most}, the context of this model")
-    return encode(BOUNDARY + text + BOUNDARY if lines else text, characters_of(run.vocabulary, run.documents))
+    known = characters_of(run.vocabulary, run.documents)
+    return encode(BOUNDARY + text + BOUNDARY if lines else text, known, f"the model in {run.directory}")
 
 
 def to_html(explanation: Explanation) -> str:

@@ -54,7 +54,11 @@ class Session:
         self.start, self.loss, self.suited = start, loss, suited
         self.settings, self.corpus, self.state = start.settings, start.corpus, start.state
         self.processes = start.processes
-        self.interval = self.settings.eval_interval or max(1, self.settings.steps // 5)
+        steps = self.settings.steps
+        self.interval = self.settings.eval_interval or max(1, steps // 5)
+        # What learns by heart is soon at its best: then there are early looks, too.
+        soon = telling.is_little(start.config, start.corpus) and self.settings.eval_interval is None
+        self.early = {max(1, steps // part) for part in (200, 100, 50, 20, 10)} if soon else set()
         self.evaluated_loss = evaluate(loss, self.settings.engine, self.settings.threads, self.processes.device)
         self.directory: Path | None = None
         self.open = ExitStack()
@@ -140,7 +144,8 @@ class Session:
     def note(self, update: Update) -> None:
         """Write a step down; now and then look at what the model has learned, and save a checkpoint."""
         if self.processes.first:
-            planned = update.step == self.settings.steps or update.step % self.interval == 0
+            step = update.step
+            planned = step == self.settings.steps or step % self.interval == 0 or step in self.early
             self.losses.append(update.loss)
             if self.recorder.wants_parameters(update.step):
                 self.processes.fetch()
@@ -204,6 +209,6 @@ class Session:
         try:
             draw_losses(directory, read_metrics(directory, self.state.step), self.baseline)
         except ImportError:
-            say("no picture of the losses without matplotlib: pip install -e '.[plot]'")
+            say("if you want a picture of the losses, too: pip install -e '.[plot]'")
         except (OSError, InputError) as error:
             say(f"no picture of the losses: {error}")

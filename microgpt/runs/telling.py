@@ -16,6 +16,7 @@ from microgpt.command_line import nobody_reads, shown
 from microgpt.gpt import GPTConfig
 from microgpt.parameters import parameter_count
 from microgpt.runs.checkpoint import Checkpoint, Validated
+from microgpt.runs.directory import Run
 from microgpt.text import END, Corpus, closing, predictions
 
 LONGEST_SAMPLE = 40  # characters of what the model writes, on a line with others
@@ -60,10 +61,15 @@ def of_model(config: GPTConfig, corpus: Corpus, settings: Any, suited: Any) -> s
     )
 
 
+def is_little(config: GPTConfig, corpus: Corpus) -> bool:
+    """Whether a text has fewer characters to learn from than the model has parameters to do it with."""
+    return predictions(corpus.training) < parameter_count(config)
+
+
 def of_little_text(config: GPTConfig, corpus: Corpus) -> str:
     """Whether the text is too short for what the model could learn, and what to do about it."""
     characters, parameters = predictions(corpus.training), parameter_count(config)
-    if characters >= parameters:
+    if not is_little(config, corpus):
         return ""
     return (
         f"note: {characters:,} characters are little to learn from for {parameters:,} parameters, which can learn them "
@@ -75,9 +81,10 @@ def of_little_text(config: GPTConfig, corpus: Corpus) -> str:
 def of_losses(config: GPTConfig, baseline: float) -> str:
     """What the numbers that follow mean."""
     return (
-        "validation loss: how surprised the model is by each character of what was kept aside, -log of the chance that "
-        f"it gave it; guessing blindly among {config.vocab_size} is {log(config.vocab_size):.2f}, "
-        f"counting which follows which {baseline:.2f}"
+        "validation loss: how surprised the model is by each character of what was kept aside, minus the natural "
+        f"logarithm of the chance that it gave it; lower is better. Guessing blindly among {config.vocab_size} is "
+        f"{log(config.vocab_size):.2f} (a model that has learned nothing yet is a little worse), counting which "
+        f"follows which {baseline:.2f}. After it stands what the model writes then, five times"
     )
 
 
@@ -110,10 +117,11 @@ def of_overfitting(best: Validated, found: Validated, training: list[float]) -> 
     """Whether validation has risen since its best while training fell (its mean losses before and since)."""
     if len(training) < 2 or found.loss < best.loss + RISE or training[-1] >= training[-2]:
         return ""
+    fewer = f"fewer steps: --steps {best.step}" if best.step else "a look in time: --steps 100 --eval-interval 10"
     return (
         f"note: on what it has not seen it was better at step {best.step}, and on what it learns from it still gets "
         "better: it begins to learn by heart. The best is what is kept. More text would help, a smaller model, or "
-        f"fewer steps: --steps {best.step}"
+        f"{fewer}"
     )
 
 
@@ -126,7 +134,11 @@ def of_end(kept: Checkpoint, seconds: float, interrupted: bool, directory: Path)
         f"validation loss {kept.initial_loss:.4f} -> {model.loss:.4f}{on_all}; the model is in {directory}"
     ]
     further = kept.step - model.step
-    if further:
+    if further and not model.step:
+        lines.append(
+            "what is kept is the model before its first step, which writes noise: no later look found it better"
+        )
+    elif further:
         worse = "did not make it better on what it has not seen"
         lines.append(f"kept as it was at step {model.step}, where it was best: the {further} steps after that {worse}")
     if interrupted:
@@ -135,6 +147,13 @@ def of_end(kept: Checkpoint, seconds: float, interrupted: bool, directory: Path)
         lines.append(f"to write with it: python sample.py --run {quoted}")
         lines.append(f"to look inside:   python explain.py --run {quoted} --open")
     return lines
+
+
+def of_untrained(run: Run) -> list[str]:
+    """Whether a run has kept a model that has not learned anything."""
+    if run.checkpoint is None or run.checkpoint.model.step:
+        return []
+    return [f"the model in {run.directory} is as it was before its first step of training: it writes noise"]
 
 
 def of_going_on(directory: Path) -> str:

@@ -2,9 +2,10 @@
 
 Machines and their moods differ, so what counts are ratios. Each way to take a step runs in a process of its own, and
 the processes take turns, again and again: while one works, the others sleep. So all meet the same machine, and none
-is disturbed by the threads of another. PyTorch and JAX take part if they are installed.
+is disturbed by the threads of another. PyTorch and JAX take part if they are installed, C written by hand
+(examples/by_hand.c) if there is a compiler for it.
 
-    table      a training step of many shapes: microgpt, its engine torch, PyTorch, JAX, and the limit of this processor
+    table      a training step of many shapes: microgpt, its engine torch, PyTorch, JAX, C, and this processor's limit
     scalar     the compiled engine beside the scalar one and the form that textbooks give it
     loop       what train.py's loop adds to its steps
     first-run  train.py with no kernels on the disk, and with them
@@ -18,6 +19,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +64,7 @@ MODELS = {
     "64x4x64": (64, 4, 64),
     "128x4x64": (128, 4, 64),
 }
+C_OPTIONS = ("-O3", "-march=native", "-ffast-math")
 REST = 0.05  # seconds after which the threads of a library that is done have stopped looking for more
 BATCH = 64  # samples a step, where nothing else is said
 TINY, PROSE, LARGE = "16x1x8", "64x4x64", "128x4x64"
@@ -105,6 +108,7 @@ class Settings:
     torch: str = option("yes", "also measure PyTorch, if it is installed", ("yes", "no"))
     torch_compile: str = option("no", "also measure torch.compile, which takes a minute a model", ("yes", "no"))
     jax: str = option("yes", "also measure JAX, if it is installed", ("yes", "no"))
+    c: str = option("yes", "also measure C written by hand, if there is a compiler: CC, cc, gcc, clang", ("yes", "no"))
     json: str | None = option(None, "a file to write all measurements to")
 
 
@@ -426,6 +430,51 @@ def jax_step(model: str, batch_size: int) -> Step:
     return step
 
 
+# C.
+
+
+def c_compiler() -> str | None:
+    """The program that compiles C here, if there is one: the one that the environment names, or a usual one."""
+    named = os.environ.get("CC")
+    return next(filter(None, map(shutil.which, [named] if named else ["cc", "gcc", "clang"])), None)
+
+
+def compiled_c(source: Path) -> ctypes.CDLL:
+    """The functions of a file of C, compiled for this processor with all that a compiler can do for it.
+
+    The option for fast mathematics stands only where it compiles: where it links, it would change what this whole
+    process does with the smallest numbers.
+    """
+    compiler = c_compiler()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        code, library = Path(directory, "code.o"), Path(directory, "library.so")
+        for options in (
+            ["-std=c11", *C_OPTIONS, "-fPIC", "-c", str(source), "-o", str(code)],
+            ["-shared", str(code), "-o", str(library), "-lm"],
+        ):
+            subprocess.run([compiler, *options], check=True)
+        return ctypes.CDLL(str(library))
+
+
+def c_step(model: str, batch_size: int) -> Step:
+    config = model_config(model)
+    functions = compiled_c(HERE / "examples" / "by_hand.c")
+    functions.gpt_new.restype, functions.gpt_step.restype = ctypes.c_void_p, ctypes.c_float
+    parameters = flatten(initial_parameters(config, 0))
+    tokens, weights = made_up_names(model, batch_size)
+    sizes = (config.vocab_size, config.n_positions, config.n_embd, config.n_layer, config.n_head)
+    gpt = ctypes.c_void_p(functions.gpt_new(address(parameters), *sizes, *weights.shape))
+
+    def step(parameters: np.ndarray = parameters) -> float:  # which must live as long as the step
+        return functions.gpt_step(gpt, address(tokens), address(weights), ctypes.c_float(LEARNING_RATE))
+
+    return step
+
+
+def address(array: np.ndarray) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
 # The engine as it is usually written.
 
 
@@ -541,9 +590,9 @@ def textbook_step(model: str) -> Step:
 
 
 def table(settings: Settings) -> dict[str, Any]:
-    """A training step, forward, backward and Adam, float32, of all programs in turn, row by row."""
+    """A training step, forward, backward and Adam, float32, of all programs in turn, row by row; C on one thread."""
     rows = [row for row in ROWS if row.model in settings.models.split(",")]
-    programs = [*programs_of(rows[0], settings), "the limit"] if rows else []
+    programs = [*dict.fromkeys(name for row in rows for name in programs_of(row, settings)), "the limit"]
     print("(in brackets: times as fast as PyTorch eager)")
     print(f"{'':30}{'':12}" + "".join(f"{name:>20}" for name in programs))
     found = {}
@@ -582,6 +631,8 @@ def programs_of(row: Row, settings: Settings) -> dict[str, Way]:
             ways["torch.compile"] = Way(torch_step, *shape, threads, True, threads=threads)
     if settings.jax == "yes" and find_spec("jax"):
         ways["JAX"] = Way(jax_step, *shape, threads=threads)
+    if settings.c == "yes" and c_compiler() and threads == 1:  # it is written for one thread
+        ways["C by hand"] = Way(c_step, *shape)
     return ways
 
 
@@ -590,6 +641,8 @@ def has_torch(settings: Settings) -> bool:
 
 
 def cell(row: Row, measured: dict[str, list[float]], name: str) -> str:
+    if name not in measured:
+        return "-"
     value = three_digits(row.shown(median(measured[name])))
     if "PyTorch eager" not in measured:
         return value
@@ -787,13 +840,21 @@ SECTIONS: dict[str, Callable[[Settings], dict[str, Any]]] = {
 def this_machine() -> dict[str, Any]:
     """What the numbers depend on."""
     packages = [name for name in ("numpy", "llvmlite", "torch", "jax") if find_spec(name)]
+    compiler = c_compiler()
     return {
         "processor": processor(),
         "cores": CORES,
         "system": platform.platform(),
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
+        **({"C": first_line([compiler, "--version"])} if compiler else {}),
     }
+
+
+def first_line(command: list[str]) -> str:
+    """The first of the lines that a command prints."""
+    printed = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False).stdout
+    return next(iter(printed.splitlines()), "unknown")
 
 
 def processor() -> str:
@@ -806,7 +867,7 @@ def processor() -> str:
 
 
 def main() -> int:
-    settings = parse(Settings, "Measure microgpt, PyTorch and JAX side by side.")
+    settings = parse(Settings, "Measure microgpt, PyTorch, JAX and C side by side.")
     require("repeats", settings.repeats, settings.repeats >= 1, "a positive integer")
     for name, known in (("sections", SECTIONS), ("models", MODELS)):
         chosen = getattr(settings, name)

@@ -73,6 +73,20 @@ def test_jax_learns_the_same(tiny):
     assert losses(bench.jax_step(MODEL, BATCH)) == pytest.approx(ours, abs=1e-4)
 
 
+@pytest.mark.skipif(bench.c_compiler() is None, reason="there is no C compiler")
+@pytest.mark.parametrize(("model", "batch_size"), [(MODEL, BATCH), ("16x1x8", 17)])  # all widths, more than one chunk
+def test_c_by_hand_learns_the_same(tiny, model, batch_size):
+    ours = losses(bench.microgpt_step(model, batch_size, "compiled", 1))
+    assert losses(bench.c_step(model, batch_size)) == pytest.approx(ours, abs=1e-4)
+
+
+def test_a_compiler_that_the_environment_names_is_the_one(monkeypatch):
+    monkeypatch.setenv("CC", sys.executable)
+    assert bench.c_compiler() == sys.executable
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert bench.c_compiler() is None
+
+
 def test_the_limit_counts_the_products_of_the_model(monkeypatch):
     """Each sum of products counts its terms, but those of the variances in layer norm, which are none of matrices."""
     counted = []
@@ -141,7 +155,8 @@ def test_a_row_of_the_table_is_printed_and_kept(tmp_path):
     assert list(found["table"]) == [str(row) for row in rows]
     for row in rows:
         assert str(row) in ran.stdout
-        assert set(found["table"][str(row)]["seconds_a_step"]) == {"microgpt", "the limit"}
+        c = {"C by hand"} if row.threads == 1 and bench.c_compiler() else set()
+        assert set(found["table"][str(row)]["seconds_a_step"]) == {"microgpt", "the limit"} | c
 
 
 @pytest.mark.parametrize(

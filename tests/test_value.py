@@ -8,12 +8,13 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-import torch
 from helpers import assert_close, assert_like_torch, data_of, double, gradients_of, to_values
 from hypothesis import given
 from hypothesis import strategies as st
 
 from microgpt.value import Value, exp, largest, log, pick
+
+torch = pytest.importorskip("torch")
 
 # A value
 

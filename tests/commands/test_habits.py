@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from running import NAMES, TINY, assert_refused, call, command, environment
 from safetensors.numpy import load_file, save_file
-from test_scripts import NAMES, TINY, assert_refused, call, command, environment
 
 import microgpt
 from microgpt.bigram import bigram_loss, bigram_probabilities

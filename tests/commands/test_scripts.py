@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from running import LONG, NAMES, PROSE, ROOT, TINY, assert_refused, call, command, environment
 from safetensors.numpy import load_file, save_file
 
 from microgpt import evaluate
@@ -26,10 +27,6 @@ from microgpt.sampling import stream
 from microgpt.text import END, make_corpus, predictions
 from microgpt.training import mean_loss
 
-ROOT = Path(__file__).parents[1]
-NAMES = "".join(f"{first}{second}{last}\n" for first in "abc" for second in "eio" for last in ("n", "nna", "l"))
-PROSE = "the quick brown fox jumps over the lazy dog and then it sleeps under the tree; " * 3 + "the end\n"
-TINY = ["--n-embd", "4", "--n-head", "2", "--steps", "2", "--batch-size", "2", "--engine", "scalar"]
 FILES = [
     ".lock",
     "README.md",
@@ -43,38 +40,6 @@ FILES = [
     "tokenizer.json",
     "tokenizer_config.json",
 ]
-
-
-def command(script, *options):
-    return [sys.executable, str(ROOT / script), *map(str, options)]
-
-
-def environment(pictures=False):
-    """The environment of a script; matplotlib is hidden from it if it is to draw no pictures, which saves time."""
-    quick = {} if pictures else {"PYTHONPATH": str(Path(__file__).with_name("without_matplotlib"))}
-    return os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"} | quick
-
-
-def call(script, *options, cwd, pictures=False):
-    """Run a script to its end."""
-    return subprocess.run(
-        command(script, *options),
-        cwd=cwd,
-        env=environment(pictures),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
-
-
-def assert_refused(result, *expected, code=2):
-    """The script ended with this code and one line on standard error, which says all that is expected."""
-    assert result.returncode == code
-    assert len(result.stderr.splitlines()) == 1
-    assert "error: " in result.stderr
-    for text in expected:
-        assert text in result.stderr
 
 
 @pytest.fixture
@@ -324,9 +289,6 @@ def test_the_kind_of_documents_decides_what_suits(script, data):
     (data / "names.txt").write_text(NAMES * 9)
     start = from_scratch(suiting(script), {"documents": "stream", "block_size": 8}, data / "names.txt")
     assert (start.corpus.documents, start.settings.n_layer) == ("stream", script.SUITED["n_layer"][1])
-
-
-LONG = "".join(f"{i} and {i * i} are numbers,\nand that is all.\n\n" for i in range(8000))
 
 
 @pytest.fixture(scope="module")

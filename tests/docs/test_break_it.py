@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "break-it.md").read_text(encoding="utf-8")
 INTRODUCTION, *EXERCISES = DOCUMENT.split("\n## ")
 TITLES = [exercise.split("\n")[0] for exercise in EXERCISES]

@@ -8,7 +8,7 @@ import pytest
 
 from microgpt.explain.page import PARTS, SCRIPTS
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "live.html").read_text(encoding="utf-8")
 
 

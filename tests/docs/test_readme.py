@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *(f"docs/{name}.md" for name in ("code", "speed", "runs", "ladder"))]
 TEXT = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 ALL_SNIPPETS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

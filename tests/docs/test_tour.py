@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from snippets import assert_can_be_typed, assert_prints_what_it_shows, snippets_of
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TOUR = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ from microgpt.parameters import initial_parameters
 from microgpt.text import batches, make_corpus, read_text
 from microgpt.training import Schedule, mean_loss, train
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import ladder  # noqa: E402

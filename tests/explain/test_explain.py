@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import as_lists, make_run
-from test_scripts import NAMES, PROSE, TINY, assert_refused, call
+from running import NAMES, PROSE, TINY, assert_refused, call
 
 from microgpt import functions, gpt
 from microgpt.arguments import map_arrays, map_numbers

@@ -10,8 +10,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-from browsing import Watched, browser, page, skipped, trained
-from test_scripts import NAMES, call
+from browsing import Watched
+from running import NAMES, call
 
 from microgpt import gpt
 from microgpt.adam import scheduled_learning_rate
@@ -23,9 +23,6 @@ from microgpt.runs.snapshots import read_snapshots
 from microgpt.sampling import Choice, probabilities
 from microgpt.text import encode, padded
 from microgpt.training import Schedule, train
-
-__all__ = ["browser", "page", "trained"]  # fixtures
-pytestmark = skipped
 
 
 @pytest.fixture

@@ -5,15 +5,12 @@ import math
 import re
 
 import pytest
-from browsing import Watched, browser, page, skipped, trained
+from browsing import Watched
 from helpers import make_run
 
 from microgpt.explain.page import explain, to_html
 from microgpt.gpt import GPTConfig, empty_cache, gpt
 from microgpt.runs.directory import load_run
-
-__all__ = ["browser", "page", "trained"]  # fixtures
-pytestmark = skipped
 
 # It opens
 

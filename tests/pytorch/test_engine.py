@@ -7,29 +7,35 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import test_compiler_loops as loops
-import test_compiler_truth as truth
-import torch
 from helpers import assert_equal_engines
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_compiler_truth import I3, PROGRAMS, UNDEFINED, X3, M, W, X, gpt_case
+from programs import I3, INSTRUCTION, PROGRAMS, RESULTS, UNDEFINED, X3, M, W, X, gpt_case, run_instructions
+from written_loops import (
+    ARGUMENTS,
+    CARRYING,
+    COMPREHENSIONS,
+    DECISIONS,
+    ELEMENTS,
+    INDICES,
+    RAGGED,
+    RAGGED_X,
+    SEVERAL_LISTS,
+    loops_of,
+)
 
 from microgpt.engine import evaluate, value_and_grad
 from microgpt.errors import InputError
 from microgpt.functions import dot, softmax, tanh
 from microgpt.parameters import flatten
-from microgpt.pytorch import engine as on_torch
 from microgpt.value import exp, log, pick
+
+torch = pytest.importorskip("torch")
+from microgpt.pytorch import engine as on_torch  # noqa: E402
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
 same = partial(assert_equal_engines, engine="torch", device="cpu")
-
-
-def functions_of(test):
-    """Those with which a test of test_compiler_loops.py is run."""
-    return pytest.mark.parametrize("function", test.pytestmark[0].args[1], ids=lambda function: function.__name__)
 
 
 # The GPT
@@ -81,39 +87,39 @@ def test_functions_of_every_kind(name, device):
     assert_equal_engines(function, params, *arguments, engine="torch", device=device)
 
 
-@functions_of(loops.test_comprehensions)
+@loops_of(*COMPREHENSIONS)
 def test_comprehensions(function):
-    same(function, loops.PARAMS, loops.X, loops.GRID, loops.TOKENS)
+    same(function, *ARGUMENTS)
 
 
-@functions_of(loops.test_several_lists_at_once)
+@loops_of(*SEVERAL_LISTS)
 def test_several_lists_at_once(function):
-    same(function, loops.PARAMS, loops.X, loops.GRID, loops.TOKENS)
+    same(function, *ARGUMENTS)
 
 
-@functions_of(loops.test_indices)
+@loops_of(*INDICES)
 def test_indices(function):
-    same(function, loops.PARAMS, loops.X, loops.GRID, loops.TOKENS)
+    same(function, *ARGUMENTS)
 
 
-@functions_of(loops.test_decisions)
+@loops_of(*DECISIONS)
 def test_decisions(function):
-    same(function, loops.PARAMS, loops.X, loops.GRID, loops.TOKENS)
+    same(function, *ARGUMENTS)
 
 
-@functions_of(loops.test_elements)
+@loops_of(*ELEMENTS)
 def test_elements(function):
-    same(function, loops.PARAMS, loops.X, loops.GRID, loops.TOKENS)
+    same(function, *ARGUMENTS)
 
 
-@functions_of(loops.test_loops_that_carry_something)
+@loops_of(*CARRYING)
 def test_loops_that_carry_something(function):
-    same(function, loops.PARAMS, loops.X, loops.GRID, loops.TOKENS)
+    same(function, *ARGUMENTS)
 
 
-@functions_of(loops.test_what_a_ragged_loop_leaves_out_may_be_undefined)
+@loops_of(*RAGGED)
 def test_what_a_ragged_loop_leaves_out_may_be_undefined(function):
-    same(function, np.array(0.5), np.cumsum(loops.X**2 + 0.1, axis=1))
+    same(function, np.array(0.5), RAGGED_X)
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3, 4, -1, -2, -3, -0.5, 0.5, 0.3, -1.7])
@@ -157,7 +163,7 @@ def test_picks_among_what_was_computed_from_an_integer_each():
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(truth.INSTRUCTION, min_size=1, max_size=25),
+    st.lists(INSTRUCTION, min_size=1, max_size=25),
     st.sampled_from([1, 2, 7, 9, 17, 40]),
     st.integers(0, 2**32 - 1),
 )
@@ -166,12 +172,12 @@ def test_random_programs(instructions, batch, seed):
     params = {"matrix": rng.uniform(-1.5, 1.5, (4, 3)), "vector": rng.uniform(-1.5, 1.5, 3)}
 
     def function(params, floats, integers):
-        return sum(truth.run_instructions(instructions, params, floats, integers)[-12:])
+        return sum(run_instructions(instructions, params, floats, integers)[-12:])
 
     same(function, params, rng.uniform(-1.5, 1.5, (batch, 3)), rng.integers(0, 4, (batch, 2)))
 
 
-@pytest.mark.parametrize("name", truth.RESULTS)
+@pytest.mark.parametrize("name", RESULTS)
 def test_evaluate_gives_the_same_in_the_same_form(name):
     def check(found, expected):
         assert type(found) is type(expected)
@@ -185,7 +191,7 @@ def test_evaluate_gives_the_same_in_the_same_form(name):
             assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
             np.testing.assert_allclose(found, expected, rtol=1e-14)
 
-    function = truth.RESULTS[name]
+    function = RESULTS[name]
     check(evaluate(function, "torch", device="cpu")(W, X3), evaluate(function, "scalar")(W, X3))
 
 

@@ -11,52 +11,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from running import ROOT
 
 from microgpt.engine import value_and_grad
 from microgpt.errors import DivergenceError
-from microgpt.gpt import GPTConfig, loss
+from microgpt.gpt import loss
 from microgpt.parameters import flatten, initial_parameters
-from microgpt.pytorch.training import DeviceTraining, Processes
 from microgpt.runs.directory import load_run
 from microgpt.runs.metrics import read_metrics
 from microgpt.training import OptimizerState, Schedule, train
 
-ROOT = Path(__file__).parent.parent
-CONFIG = GPTConfig(5, 6, 8, 1, 2)
+torch = pytest.importorskip("torch")
+import learning  # noqa: E402
+from learning import CONFIG, learned_on_torch, some_batches  # noqa: E402
+
+from microgpt.pytorch.training import DeviceTraining, Processes  # noqa: E402
+
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 SMALL = ["--n-embd", "8", "--n-head", "2", "--block-size", "8", "--eval-interval", "100", "--seed", "1", "--skip-check"]
-FIFTY_STEPS = """
-import sys
-import numpy as np
-from test_torch_training import learned_on_torch
-from microgpt.pytorch.training import join
-
-processes = join("cpu")
-losses, vector = learned_on_torch(processes)
-if processes.first:
-    np.savez(sys.argv[1], losses=losses, vector=vector)
-processes.leave()
-"""
-
-
-def some_batches():
-    rng = np.random.default_rng(0)
-    return [(rng.integers(0, 5, (6, 5)), rng.uniform(0.1, 0.4, (6, 4))) for _ in range(50)]
-
-
-def learned_on_torch(processes, torch_compile=False, steps=50):
-    """The losses of some steps in float64 and the parameters after them."""
-    parameters = initial_parameters(CONFIG, 0, np.float64)
-    zeros = np.zeros_like(flatten(parameters))
-    state = OptimizerState(0, zeros, zeros.copy())
-    schedule = Schedule(50, 0.01, 5, weight_decay=0.1, grad_clip=0.5)
-    training = DeviceTraining(
-        partial(loss, config=CONFIG), parameters, some_batches()[:steps], schedule, state, processes, torch_compile
-    )
-    losses = [update.loss for update in training]
-    training.fetch()
-    return losses, flatten(parameters)
 
 
 def learned_by_the_compiled_engine(steps=50):
@@ -73,7 +45,7 @@ def assert_learned_the_same(found, expected, tolerance):
 
 def torchrun(count, *command, **options):
     """Start some processes as torchrun does; each may use one thread."""
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), *command],
         cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
@@ -135,10 +107,9 @@ def test_a_step_copies_nothing_but_the_batch_and_its_numbers():
 
 
 def test_two_processes_learn_what_one_learns(tmp_path):
-    (tmp_path / "fifty.py").write_text(FIFTY_STEPS)
     found = []
     for count in (1, 2):
-        code, _, errors = run_together(count, str(tmp_path / "fifty.py"), str(tmp_path / f"{count}.npz"))
+        code, _, errors = run_together(count, learning.__file__, str(tmp_path / f"{count}.npz"))
         assert code == 0, errors
         with np.load(tmp_path / f"{count}.npz") as arrays:
             found.append((arrays["losses"], arrays["vector"]))

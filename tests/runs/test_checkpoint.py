@@ -7,7 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import TINY, any_json, loads_or_is_refused, make_checkpoint, quickly
+from helpers import (
+    TINY,
+    any_json,
+    assert_same_checkpoint,
+    assert_same_validated,
+    loads_or_is_refused,
+    make_checkpoint,
+    quickly,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -15,7 +23,7 @@ from safetensors.numpy import load_file, save_file
 
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
-from microgpt.runs.checkpoint import Checkpoint, Validated, checkpoints, checksum, load_checkpoint, save_checkpoint
+from microgpt.runs.checkpoint import Validated, checkpoints, checksum, load_checkpoint, save_checkpoint
 
 SMALLEST = GPTConfig(vocab_size=2, n_positions=1, n_embd=1, n_layer=1, n_head=1)
 
@@ -24,23 +32,6 @@ def saved(directory, **options):
     """A checkpoint in a run directory: the file, and what it holds."""
     checkpoint = make_checkpoint(**options)
     return save_checkpoint(directory, checkpoint), checkpoint
-
-
-def assert_same(a: Checkpoint, b: Checkpoint) -> None:
-    """All of it, to the bit."""
-    for vector in ("parameters", "adam_m", "adam_v"):
-        ours, theirs = getattr(a, vector), getattr(b, vector)
-        assert (ours.dtype, ours.tobytes()) == (theirs.dtype, theirs.tobytes())
-    assert (a.origin, a.step, a.initial_loss) == (b.origin, b.step, b.initial_loss)
-    assert_same_validated(a.best, b.best)
-    assert (a.unplanned is None) == (b.unplanned is None)
-    if a.unplanned is not None:
-        assert_same_validated(a.unplanned, b.unplanned)
-
-
-def assert_same_validated(a: Validated, b: Validated) -> None:
-    assert (a.step, a.loss, a.samples, a.loss_on_all) == (b.step, b.loss, b.samples, b.loss_on_all)
-    assert a.parameters.tobytes() == b.parameters.tobytes()
 
 
 def refusal(directory) -> str:
@@ -74,7 +65,7 @@ def save_forged(path, described, vectors, sums):
 @pytest.mark.parametrize("documents", ["lines", "stream"])
 def test_a_checkpoint_comes_back_to_the_bit(tmp_path, dtype, documents):
     _, checkpoint = saved(tmp_path, dtype=dtype, documents=documents)
-    assert_same(load_checkpoint(tmp_path), checkpoint)
+    assert_same_checkpoint(load_checkpoint(tmp_path), checkpoint)
 
 
 def test_unusual_characters_come_back(tmp_path):
@@ -92,14 +83,14 @@ def test_the_loss_on_all_that_is_held_out_comes_back(tmp_path):
     checkpoint = make_checkpoint()
     checkpoint = replace(checkpoint, best=replace(checkpoint.best, loss_on_all=1 / 3))
     save_checkpoint(tmp_path, checkpoint)
-    assert_same(load_checkpoint(tmp_path), checkpoint)
+    assert_same_checkpoint(load_checkpoint(tmp_path), checkpoint)
 
 
 def test_a_checkpoint_from_before_there_was_a_loss_on_all_can_be_read(tmp_path):
     path, checkpoint = saved(tmp_path)
     best = {"step": checkpoint.best.step, "loss": checkpoint.best.loss, "samples": checkpoint.best.samples}
     forge(path, state={"best": best})
-    assert_same(load_checkpoint(tmp_path), checkpoint)
+    assert_same_checkpoint(load_checkpoint(tmp_path), checkpoint)
 
 
 @pytest.mark.parametrize(("loss", "chosen"), [(1.0, "unplanned"), (2.0, "best")])
@@ -108,7 +99,7 @@ def test_the_model_of_a_stopped_run_is_the_better_of_its_best_and_its_last(tmp_p
     checkpoint = replace(checkpoint, unplanned=Validated(7, loss, checkpoint.parameters, ["b"]))
     save_checkpoint(tmp_path, checkpoint)
     loaded = load_checkpoint(tmp_path)
-    assert_same(loaded, checkpoint)
+    assert_same_checkpoint(loaded, checkpoint)
     assert_same_validated(loaded.model, getattr(checkpoint, chosen))
 
 
@@ -134,7 +125,7 @@ def test_a_state_that_is_saved_twice_is_there_once(tmp_path):
 def test_a_file_that_was_not_finished_counts_for_nothing(tmp_path):
     path, checkpoint = saved(tmp_path)
     (path.parent / ".step-000009.safetensors.tmp").write_bytes(path.read_bytes()[:100])
-    assert_same(load_checkpoint(tmp_path), checkpoint)
+    assert_same_checkpoint(load_checkpoint(tmp_path), checkpoint)
 
 
 def test_no_checkpoint_is_an_error(tmp_path):
@@ -155,7 +146,7 @@ def test_every_byte_that_changes_is_noticed_or_changes_nothing(tmp_path):
                 loaded = load_checkpoint(tmp_path)
             except InputError:
                 continue
-            assert_same(loaded, checkpoint)
+            assert_same_checkpoint(loaded, checkpoint)
             harmless += 1
     assert harmless < 20  # in the blanks at the end of the header
 

@@ -13,34 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import make_checkpoint
-from test_checkpoint import assert_same
+import saving
+from helpers import assert_same_checkpoint
+from running import ROOT
+from saving import STATES, assert_one_of_the_states, save
 
-from microgpt.runs.checkpoint import checkpoints, load_checkpoint, save_checkpoint
-from microgpt.runs.directory import load_run
-from microgpt.runs.hugging_face import restore_model, write_model
+from microgpt.runs.checkpoint import checkpoints, load_checkpoint
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 NOT_REACHED = 5
-STATES = {step: make_checkpoint(seed=step, step=step) for step in range(1, 9)}
-
-
-def save(directory, step):
-    save_checkpoint(directory, STATES[step])
-    write_model(directory, STATES[step])
-
-
-def assert_one_of_the_states(directory, at_least):
-    """The directory holds a whole state, not older than one that was saved, and its model files can be made whole."""
-    loaded = load_checkpoint(directory)
-    assert loaded.step >= at_least
-    assert_same(loaded, STATES[loaded.step])
-    restore_model(directory, loaded)
-    assert restore_model(directory, loaded) == []
-    best = loaded.named(loaded.best.parameters)
-    for path in (directory, directory / "model.safetensors"):
-        parameters = load_run(path).parameters
-        assert all(parameters[name].tobytes() == best[name].tobytes() for name in best)
 
 
 def in_a_fork(function, *arguments):
@@ -141,47 +122,14 @@ def test_the_first_checkpoint_is_there_or_not(tmp_path):
         directory = directory_made(tmp_path / str(number))
         in_a_fork(saving_stopped, directory, number, lambda: os._exit(9))
         if checkpoints(directory):
-            assert_same(load_checkpoint(directory), STATES[3])
-
-
-KILLED = """
-import os, random, signal, sys, time
-from pathlib import Path
-sys.path[:0] = [sys.argv[1]]
-from test_crash import STATES, assert_one_of_the_states, save
-
-directory, rounds = Path(sys.argv[2]), int(sys.argv[3])
-save(directory, 1)
-start = time.perf_counter()
-for step in (1, 2):
-    save(directory, step)
-once = (time.perf_counter() - start) / 2
-random.seed(0)
-reached = set()
-for _ in range(rounds):
-    child = os.fork()
-    if child == 0:
-        while True:
-            for step in STATES:
-                save(directory, step)
-                for path in directory.glob("checkpoints/*"):  # begin again from the first state
-                    if step == max(STATES):
-                        path.unlink()
-                        save(directory, 1)
-    time.sleep(random.uniform(0, 12 * once))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    assert_one_of_the_states(directory, at_least=1)
-    from microgpt.runs.checkpoint import load_checkpoint
-    reached.add(load_checkpoint(directory).step)
-print(len(reached))
-"""
+            assert_same_checkpoint(load_checkpoint(directory), STATES[3])
 
 
 def test_killed_at_200_random_moments_it_loads_each_time(tmp_path):
     result = subprocess.run(
-        [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path), "200"],
+        [sys.executable, saving.__file__, str(tmp_path), "200"],
         capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         text=True,
         timeout=200,
         check=False,
@@ -236,5 +184,5 @@ def test_the_state_in_a_damaged_directory_is_never_another(tmp_path):
         except ValueError:
             assert path.parent.name == "checkpoints"
         else:
-            assert_same(loaded, STATES[1])
+            assert_same_checkpoint(loaded, STATES[1])
         path.write_bytes(whole[path])

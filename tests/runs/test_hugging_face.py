@@ -8,14 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from helpers import TINY, any_json, as_lists, assert_close, loads_or_is_refused, make_checkpoint, make_run, quickly
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
-from safetensors.torch import save_file as save_torch_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
-from transformers.utils import logging
 
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig, empty_cache, gpt
@@ -24,6 +20,12 @@ from microgpt.runs.directory import load_run
 from microgpt.runs.hugging_face import read_model, restore_model, write_model
 from microgpt.sampling import Choice, probabilities, sample
 from microgpt.text import END
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+from safetensors.torch import save_file as save_torch_file  # noqa: E402
+from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline  # noqa: E402
+from transformers.utils import logging  # noqa: E402
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 logging.set_verbosity_error()

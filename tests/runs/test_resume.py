@@ -8,8 +8,8 @@ import time
 
 import numpy as np
 import pytest
+from running import LONG, NAMES, PROSE, assert_refused, call, command, environment
 from safetensors.numpy import load_file, save_file
-from test_scripts import LONG, NAMES, PROSE, assert_refused, call, command, environment
 
 from microgpt.runs.checkpoint import checkpoints, load_checkpoint
 from microgpt.runs.directory import load_run

@@ -7,7 +7,7 @@ import pytest
 from helpers import quickly
 from hypothesis import given
 from hypothesis import strategies as st
-from test_scripts import NAMES, TINY, call
+from running import NAMES, TINY, call
 
 from microgpt.errors import InputError
 from microgpt.parameters import flatten, initial_parameters, parameter_count

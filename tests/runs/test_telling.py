@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_scripts import NAMES, TINY, call, command, environment
+from running import NAMES, TINY, call, command, environment
 
 from microgpt.command_line import shown
 from microgpt.runs import telling

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from microgpt.arguments import map_arrays
 from microgpt.engine import value_and_grad
@@ -48,8 +47,9 @@ def gradients_of(values: Any) -> Any:
     return nested(lambda v: v.grad, values)
 
 
-def double(numbers: Any) -> torch.Tensor:
+def double(numbers: Any) -> Any:
     """A PyTorch leaf in double precision."""
+    torch = pytest.importorskip("torch")
     return torch.tensor(numbers, dtype=torch.float64, requires_grad=True)
 
 
@@ -63,7 +63,7 @@ def assert_like_torch(ours: Any, theirs: Any, *inputs: Any) -> None:
     assert_close(data_of(our_result), their_result.detach())
     if isinstance(our_result, list):
         our_result = sum(i * y for i, y in enumerate(our_result, 1))
-        their_result = their_result @ torch.arange(1.0, len(their_result) + 1, dtype=torch.float64)
+        their_result = their_result @ double(list(range(1, len(their_result) + 1)))
     our_result.backward()
     their_result.backward()
     for value, tensor in zip(values, tensors, strict=True):
@@ -105,10 +105,11 @@ def as_lists(parameters: Arrays) -> dict[str, Any]:
     return {name: array.tolist() for name, array in parameters.items()}
 
 
-def hugging_face_model(config: GPTConfig, parameters: Arrays | None = None) -> GPT2LMHeadModel:
+def hugging_face_model(config: GPTConfig, parameters: Arrays | None = None) -> Any:
     """The GPT-2 of transformers in double precision, of the same shape and with the same parameters."""
-    model = GPT2LMHeadModel(
-        GPT2Config(
+    torch, transformers = (pytest.importorskip(name) for name in ("torch", "transformers"))
+    model = transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(
             vocab_size=config.vocab_size,
             n_positions=config.n_positions,
             n_embd=config.n_embd,
@@ -150,6 +151,23 @@ def make_checkpoint(
     vectors = [flatten(random_parameters(config, seed + i)).astype(dtype) for i in range(4)]
     best = Validated(step - step % 2, 1.5 + seed, vectors[0], ["ab", "ba"])
     return Checkpoint(origin, step, vectors[1], vectors[2], vectors[3], 2.5, best)
+
+
+def assert_same_checkpoint(a: Checkpoint, b: Checkpoint) -> None:
+    """All of it, to the bit."""
+    for vector in ("parameters", "adam_m", "adam_v"):
+        ours, theirs = getattr(a, vector), getattr(b, vector)
+        assert (ours.dtype, ours.tobytes()) == (theirs.dtype, theirs.tobytes())
+    assert (a.origin, a.step, a.initial_loss) == (b.origin, b.step, b.initial_loss)
+    assert_same_validated(a.best, b.best)
+    assert (a.unplanned is None) == (b.unplanned is None)
+    if a.unplanned is not None:
+        assert_same_validated(a.unplanned, b.unplanned)
+
+
+def assert_same_validated(a: Validated, b: Validated) -> None:
+    assert (a.step, a.loss, a.samples, a.loss_on_all) == (b.step, b.loss, b.samples, b.loss_on_all)
+    assert a.parameters.tobytes() == b.parameters.tobytes()
 
 
 def make_run(

@@ -1,35 +1,10 @@
-"""What the tests of the page share: a browser, a trained model, and its page, watched."""
+"""A page that is open in a browser, and watched."""
 
 import shutil
 
-import pytest
-from test_scripts import NAMES, call
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 NAMES_OF_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next((path for path in map(shutil.which, NAMES_OF_BROWSERS) if path), None)
-skipped = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=BROWSER, args=QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A directory with a small trained run and a page about `anna`."""
-    directory = tmp_path_factory.mktemp("page")
-    (directory / "names.txt").write_text(NAMES)
-    options = ["--n-embd", "8", "--n-head", "2", "--n-layer", "2", "--steps", "40", "--warmup", "4", "--skip-check"]
-    assert call("train.py", "--data", "names.txt", *options, cwd=directory).returncode == 0
-    result = call("explain.py", "--text", "anna", "--out", "anna.html", cwd=directory)
-    assert result.returncode == 0, result.stderr
-    return directory
 
 
 class Watched:
@@ -60,13 +35,3 @@ class Watched:
 
     def title(self):
         return self.find("#opened").inner_text()
-
-
-@pytest.fixture
-def page(browser, trained):
-    """The page about `anna`; whatever a test does with it, nothing may go wrong or out to the network."""
-    watched = Watched(browser, trained / "anna.html")
-    yield watched
-    assert watched.troubles == []
-    assert watched.requests == [watched.path.resolve().as_uri()]
-    watched.page.close()

@@ -7,6 +7,8 @@ from helpers import TINY, as_lists, assert_close, gradients_of, hugging_face_mod
 from microgpt.gpt import GPTConfig, empty_cache, gpt, loss
 
 torch = pytest.importorskip("torch")
+
+pytestmark = pytest.mark.slow
 functional = torch.nn.functional
 
 CONFIGS = [

@@ -276,6 +276,7 @@ def test_two_results_add_to_the_gradient_of_a_shared_leaf():
     assert a.grad == 8.0
 
 
+@pytest.mark.slow
 def test_a_million_operations_in_a_row_are_differentiated_and_freed():
     before = sys.getallocatedblocks()
     x = Value(1.0)

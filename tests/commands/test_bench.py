@@ -15,6 +15,8 @@ from microgpt.functions import dot  # noqa: E402
 from microgpt.gpt import GPTConfig, loss  # noqa: E402
 from microgpt.parameters import initial_parameters  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 MODEL, BATCH = "4x2x5", 3
 
 

@@ -23,6 +23,8 @@ from microgpt.runs.metrics import read_metrics
 from microgpt.runs.picture import smooth
 from microgpt.text import make_corpus
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(microgpt.__file__).parents[1]
 
 
@@ -152,7 +154,7 @@ def test_memory_that_runs_out_underway_is_one_line(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes close differently on Windows")
 def test_training_into_a_closed_pipe_is_no_error(data):
     with subprocess.Popen(
-        command("train.py", "--data", "names.txt", *TINY, "--steps", "400", "--eval-interval", "1"),
+        command("train.py", "--data", "names.txt", *TINY, "--steps", "40", "--eval-interval", "1"),
         cwd=data,
         env=environment(),
         stdout=subprocess.PIPE,

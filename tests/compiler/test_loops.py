@@ -1181,7 +1181,7 @@ def test_what_cannot_be_recorded_in_a_loop_is_refused_at_its_line(function):
     params = PARAMS | {"c": PARAMS["c"][:2]}
     with pytest.raises(TypeError) as caught:
         value_and_grad(function)(params, inputs)
-    assert f"test_compiler_loops.py:{line_of(RECORDING_ERRORS[function])}" in str(caught.value)
+    assert f"test_loops.py:{line_of(RECORDING_ERRORS[function])}" in str(caught.value)
 
 
 def test_an_integer_used_as_a_number_in_a_loop_is_refused_at_its_line():
@@ -1191,7 +1191,7 @@ def test_an_integer_used_as_a_number_in_a_loop_is_refused_at_its_line():
     with pytest.raises(TypeError) as caught:
         value_and_grad(loss)(PARAMS, TOKENS)
     assert "the integer tokens[0] was used as a number" in str(caught.value)
-    assert f"test_compiler_loops.py:{line_of('(token + 7)')}" in str(caught.value)
+    assert f"test_loops.py:{line_of('(token + 7)')}" in str(caught.value)
 
 
 def test_an_integer_out_of_range_in_a_loop_is_named():
@@ -1257,18 +1257,21 @@ def test_random_loops(tmp_path, seed):
     assert_same(Writer(Random(seed)), seed, 2, tmp_path)
 
 
+@pytest.mark.slow
 @generated
 @given(seeds)
 def test_random_loops_without_source(seed):
     assert_same(Writer(Random(seed)), seed, 2, None)
 
 
+@pytest.mark.slow
 @generated
 @given(seeds, st.booleans())
 def test_random_loops_with_side_effects(tmp_path, seed, has_source):
     assert_same(Writer(Random(seed), effects=True), seed, 1, tmp_path if has_source else None)
 
 
+@pytest.mark.slow
 @generated
 @given(seeds, st.booleans())
 def test_random_loops_that_may_fail(tmp_path, seed, effects):

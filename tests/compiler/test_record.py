@@ -52,7 +52,7 @@ NO_VALUE = {
 def test_what_needs_a_value_is_refused_at_its_line(name):
     function, expected = NO_VALUE[name]
     message = error_of(function, X)
-    assert f"test_compiler_record.py:{function.__code__.co_firstlineno}" in message
+    assert f"test_record.py:{function.__code__.co_firstlineno}" in message
     assert all(words in message for words in expected)
 
 
@@ -65,7 +65,7 @@ def test_the_line_is_that_of_the_use_and_not_of_the_function():
             return y
         return -y
 
-    assert f"test_compiler_record.py:{here + 4}" in error_of(loss, X)
+    assert f"test_record.py:{here + 4}" in error_of(loss, X)
 
 
 INTEGER_USES = {
@@ -89,7 +89,7 @@ def test_an_integer_of_an_example_can_only_choose(name):
     function = INTEGER_USES[name]
     message = error_of(function, I2)
     assert message.startswith("the integer i was used as a number at ")
-    assert f"test_compiler_record.py:{function.__code__.co_firstlineno}" in message
+    assert f"test_record.py:{function.__code__.co_firstlineno}" in message
     assert "pick(items, index)" in message
     assert "pass it as a float" in message
 
@@ -328,7 +328,7 @@ def test_a_record_knows_the_line_of_every_operation():
     found = record(loss, with_sources=True)
     assert len(found.sources) == len(found)
     for source, line in zip(found.sources[-2:], (first + 1, first + 2), strict=True):
-        assert "test_compiler_record.py" in str(source)
+        assert "test_record.py" in str(source)
         assert str(line) in str(source)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "break-it.md").read_text(encoding="utf-8")
 INTRODUCTION, *EXERCISES = DOCUMENT.split("\n## ")

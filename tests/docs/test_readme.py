@@ -23,6 +23,7 @@ def test_a_snippet_prints_what_its_last_comment_says(snippet):
     assert len(expected) == 3
 
 
+@pytest.mark.slow
 def test_the_snippets_about_a_run_work_on_one(tmp_path):
     subprocess.run([sys.executable, ROOT / "train.py", "--steps", "20"], cwd=tmp_path, check=True, capture_output=True)
     snippets = [code for code in ALL_SNIPPETS if "runs/names" in code]

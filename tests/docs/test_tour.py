@@ -18,6 +18,7 @@ def test_there_are_as_many_steps_as_it_says_each_with_a_snippet():
         assert "```python\n" in step, step.splitlines()[0]
 
 
+@pytest.mark.slow
 def test_every_snippet_prints_what_stands_under_it(monkeypatch):
     monkeypatch.chdir(ROOT)
     assert_prints_what_it_shows(TOUR)

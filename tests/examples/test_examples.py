@@ -26,6 +26,8 @@ import ladder  # noqa: E402
 import moons  # noqa: E402
 import your_idea  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def run(name, *options, cwd):
     result = subprocess.run(
@@ -111,8 +113,8 @@ def test_the_moons_are_two_half_circles():
 
 
 def test_the_moons_print_and_draw(tmp_path):
-    printed = run("moons.py", cwd=tmp_path)
-    assert float(re.search(r"accuracy on 1,000 other points: ([\d.]+) %", printed)[1]) > 98
+    printed = run("moons.py", "--steps", 20, cwd=tmp_path)
+    assert float(re.search(r"accuracy on 1,000 other points: ([\d.]+) %", printed)[1]) > 70
     assert "times faster" in printed
     assert (tmp_path / "moons.svg").exists()
 

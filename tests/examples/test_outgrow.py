@@ -11,6 +11,8 @@ from microgpt.runs.directory import load_run
 
 transformers = pytest.importorskip("transformers")
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

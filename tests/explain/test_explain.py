@@ -318,6 +318,7 @@ def test_prose_is_explained_without_newlines_around_it(tmp_path):
             explain(run, text)
 
 
+@pytest.mark.slow
 def test_a_text_that_takes_too_many_operations_is_told_what_fits_and_others_can_be_read(run, monkeypatch):
     operations = explain(run, "abc").operations
     monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", int(1.3 * operations))
@@ -329,6 +330,7 @@ def test_a_text_that_takes_too_many_operations_is_told_what_fits_and_others_can_
         explain(run, "a")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("documents", ["lines", "stream"])
 def test_the_beginning_that_fits_is_the_longest_that_does(tmp_path, monkeypatch, documents):
     run = make_run(tmp_path, documents, CONFIG)
@@ -391,6 +393,7 @@ def test_the_end_of_prose_cannot_be_explained(tmp_path):
         explain(run, "ab\x03")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("documents", ["lines", "stream"])
 def test_the_texts_to_train_on_in_the_page_are_of_the_data_and_fit(tmp_path, monkeypatch, documents):
     text = "abcd\nab\nba\nbcd\na\ndcb\ncab\n" * 3
@@ -455,6 +458,7 @@ def test_the_command_writes_a_page_about_a_held_out_name_of_the_newest_run(train
     assert [row[0] for row in content["run"]["curve"]] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_of_prose_it_takes_a_text_that_fits_and_says_so(tmp_path):
     (tmp_path / "fox.txt").write_text(PROSE)
     options = [*TINY, "--block-size", "8", "--out", "run"]

@@ -24,6 +24,8 @@ from microgpt.sampling import Choice, probabilities
 from microgpt.text import encode, padded
 from microgpt.training import Schedule, train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(trained):

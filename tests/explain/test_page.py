@@ -12,6 +12,8 @@ from microgpt.explain.page import explain, to_html
 from microgpt.gpt import GPTConfig, empty_cache, gpt
 from microgpt.runs.directory import load_run
 
+pytestmark = pytest.mark.slow
+
 # It opens
 
 

@@ -70,6 +70,7 @@ def test_float32_is_close_to_float64(device):
     assert np.linalg.norm(single - double) / np.linalg.norm(double) <= 1e-4
 
 
+@pytest.mark.slow
 def test_what_pytorch_compiles_computes_the_same():
     function, params, *batch = gpt_case(3, 2, n_embd=4)
     assert_equal_engines(function, params, *batch, engine="torch", device="cpu", torch_compile=True)
@@ -161,6 +162,7 @@ def test_picks_among_what_was_computed_from_an_integer_each():
     same(lambda p, i: sum(dot(p[0], pick(p, i)) for _ in range(2)), M, I3)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(INSTRUCTION, min_size=1, max_size=25),

@@ -1,21 +1,21 @@
 """Training with the engine "torch": on a device, and in several processes that share every batch."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from functools import partial
+from functools import cache
 from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 import pytest
-from running import ROOT
+from running import ROOT, assert_refused, call
 
 from microgpt.engine import value_and_grad
 from microgpt.errors import DivergenceError
-from microgpt.gpt import loss
 from microgpt.parameters import flatten, initial_parameters
 from microgpt.runs.directory import load_run
 from microgpt.runs.metrics import read_metrics
@@ -23,18 +23,21 @@ from microgpt.training import OptimizerState, Schedule, train
 
 torch = pytest.importorskip("torch")
 import learning  # noqa: E402
-from learning import CONFIG, learned_on_torch, some_batches  # noqa: E402
+from learning import CONFIG, GPT, learned_on_torch, pairs, some_batches  # noqa: E402
 
 from microgpt.pytorch.training import DeviceTraining, Processes  # noqa: E402
+
+pytestmark = pytest.mark.slow
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 SMALL = ["--n-embd", "8", "--n-head", "2", "--block-size", "8", "--eval-interval", "100", "--seed", "1", "--skip-check"]
 
 
-def learned_by_the_compiled_engine(steps=50):
+@cache
+def learned_by_the_compiled_engine(steps=50, function=GPT):
     parameters = initial_parameters(CONFIG, 0, np.float64)
     schedule = Schedule(50, 0.01, 5, weight_decay=0.1, grad_clip=0.5)
-    updates = train(value_and_grad(partial(loss, config=CONFIG)), parameters, iter(some_batches()[:steps]), schedule)
+    updates = train(value_and_grad(function), parameters, iter(some_batches()[:steps]), schedule)
     return [update.loss for update in updates], flatten(parameters)
 
 
@@ -67,8 +70,8 @@ def test_a_device_learns_what_the_compiled_engine_learns(device):
 
 
 def test_adam_compiled_by_pytorch_learns_the_same():
-    compiled = learned_on_torch(Processes(device="cpu"), torch_compile=True, steps=5)
-    assert_learned_the_same(compiled, learned_by_the_compiled_engine(5), 1e-9)
+    compiled = learned_on_torch(Processes(device="cpu"), torch_compile=True, steps=5, function=pairs)
+    assert_learned_the_same(compiled, learned_by_the_compiled_engine(5, pairs), 1e-9)
 
 
 def test_training_that_diverges_leaves_the_parameters_as_they_were():
@@ -76,9 +79,7 @@ def test_training_that_diverges_leaves_the_parameters_as_they_were():
     before = flatten(parameters)
     batch = (np.zeros((2, 3), np.int64), np.full((2, 2), np.nan, np.float32))
     state = OptimizerState(0, np.zeros_like(before), np.zeros_like(before))
-    training = DeviceTraining(
-        partial(loss, config=CONFIG), parameters, repeat(batch), Schedule(3, 0.1, 0), state, Processes(device="cpu")
-    )
+    training = DeviceTraining(GPT, parameters, repeat(batch), Schedule(3, 0.1, 0), state, Processes(device="cpu"))
     with pytest.raises(DivergenceError, match="training diverged at step 1: the loss is nan"):
         next(iter(training))
     training.fetch()
@@ -91,7 +92,7 @@ def test_a_step_copies_nothing_but_the_batch_and_its_numbers():
     zeros = np.zeros_like(flatten(parameters))
     state = OptimizerState(0, zeros, zeros.copy())
     training = DeviceTraining(
-        partial(loss, config=CONFIG), parameters, repeat(some_batches()[0]), Schedule(9, 0.1, 0), state,
+        GPT, parameters, repeat(some_batches()[0]), Schedule(9, 0.1, 0), state,
         Processes(device="cuda"),
     )  # fmt: skip
     steps = iter(training)
@@ -107,32 +108,29 @@ def test_a_step_copies_nothing_but_the_batch_and_its_numbers():
 
 
 def test_two_processes_learn_what_one_learns(tmp_path):
-    found = []
-    for count in (1, 2):
-        code, _, errors = run_together(count, learning.__file__, str(tmp_path / f"{count}.npz"))
-        assert code == 0, errors
-        with np.load(tmp_path / f"{count}.npz") as arrays:
-            found.append((arrays["losses"], arrays["vector"]))
-    assert len(found[0][0]) == 50
-    assert_learned_the_same(found[1], found[0], 1e-6)
-    assert_learned_the_same(found[0], learned_by_the_compiled_engine(), 1e-6)
+    code, _, errors = run_together(2, learning.__file__, str(tmp_path / "learned.npz"))
+    assert code == 0, errors
+    with np.load(tmp_path / "learned.npz") as arrays:
+        found = arrays["losses"], arrays["vector"]
+    assert len(found[0]) == 50
+    assert_learned_the_same(found, learned_by_the_compiled_engine(), 1e-6)
 
 
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
-    runs = {}
-    for name, (before, after) in {"alone": (1, 1), "shared": (2, 3)}.items():
-        run = str(tmp_path / name)
-        options = ["--engine", "torch", "--device", "cpu", "--batch-size", "12", "--out", run, *SMALL]
-        code, out, errors = run_together(before, "train.py", *options, "--steps", "6")
-        assert code == 0, errors
-        assert out.count("writing to") == 1
-        assert f"PyTorch {torch.__version__} on cpu{', 2 processes' if before == 2 else ''}\n" in out
-        code, out, errors = run_together(after, "train.py", "--resume", run, "--steps", "9")
-        assert code == 0, errors
-        assert out.count("going on with") == 1
-        runs[name] = np.array([float(row[1]) for row in read_metrics(Path(run), 9)[1:]])
-    assert len(runs["alone"]) == 9
-    np.testing.assert_allclose(runs["shared"], runs["alone"], rtol=1e-4)
+    options = ["--engine", "torch", "--device", "cpu", "--batch-size", "12", "--out", "alone", *SMALL]
+    begun = call("train.py", *options, "--steps", "6", cwd=tmp_path)
+    assert f"PyTorch {torch.__version__} on cpu\n" in begun.stdout, begun.stderr
+    shutil.copytree(tmp_path / "alone", tmp_path / "shared")
+    assert call("train.py", "--resume", "alone", "--steps", "9", cwd=tmp_path).returncode == 0
+    code, out, errors = run_together(2, "train.py", "--resume", str(tmp_path / "shared"), "--steps", "9")
+    assert code == 0, errors
+    assert out.count("going on with") == 1
+    assert f"PyTorch {torch.__version__} on cpu, 2 processes\n" in out
+    alone, shared = (
+        np.array([float(row[1]) for row in read_metrics(tmp_path / name, 9)[1:]]) for name in ("alone", "shared")
+    )
+    assert len(alone) == 9
+    np.testing.assert_allclose(shared, alone, rtol=1e-4)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["alone", "shared"]
 
 
@@ -147,10 +145,10 @@ def test_a_batch_that_does_not_divide_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_only_the_engine_torch_trains_in_several_processes(tmp_path):
-    code, _, errors = run_together(2, "train.py", "--out", str(tmp_path / "run"), *SMALL)
-    assert code != 0
-    assert "error: torchrun started 2 processes, which only --engine torch lets train together\n" in errors
+def test_only_the_engine_torch_trains_in_several_processes(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun tells each of them
+    refused = call("train.py", "--out", tmp_path / "run", *SMALL, cwd=tmp_path)
+    assert_refused(refused, "torchrun started 2 processes, which only --engine torch lets train together")
 
 
 def test_an_error_at_the_beginning_is_told_once(tmp_path):
@@ -192,9 +190,9 @@ def test_if_one_dies_the_others_end_and_the_run_can_be_resumed(tmp_path, victim)
     assert len(lines) == 1
     assert "another of the processes ended at step" in lines[0]
     step = load_run(run).checkpoint.step
-    code, out, errors = run_together(1, "train.py", "--resume", str(run), "--steps", str(step + 2))
-    assert code == 0, errors
-    assert f"going on with {run} after step {step}" in out
+    resumed = call("train.py", "--resume", run, "--steps", step + 2, cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"going on with {run} after step {step}" in resumed.stdout
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the processes are found in /proc")

@@ -135,6 +135,7 @@ def test_no_checkpoint_is_an_error(tmp_path):
 # Damage
 
 
+@pytest.mark.slow
 def test_every_byte_that_changes_is_noticed_or_changes_nothing(tmp_path):
     path, checkpoint = saved(tmp_path, config=SMALLEST)
     content = path.read_bytes()
@@ -151,6 +152,7 @@ def test_every_byte_that_changes_is_noticed_or_changes_nothing(tmp_path):
     assert harmless < 20  # in the blanks at the end of the header
 
 
+@pytest.mark.slow
 def test_every_length_of_a_cut_file_is_refused(tmp_path):
     path, _ = saved(tmp_path)
     content = path.read_bytes()
@@ -282,6 +284,7 @@ def test_a_description_that_makes_no_sense_is_named(tmp_path, state, expected):
     assert expected in refusal(tmp_path)
 
 
+@pytest.mark.slow
 @quickly
 @given(key=st.sampled_from(["step", "config", "best", "unplanned", "settings", "vocabulary", "origin"]), value=any_json)
 def test_any_description_loads_or_is_refused(tmp_path, key, value):

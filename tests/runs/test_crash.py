@@ -20,7 +20,7 @@ from saving import STATES, assert_one_of_the_states, save
 
 from microgpt.runs.checkpoint import checkpoints, load_checkpoint
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 NOT_REACHED = 5
 
 
@@ -125,9 +125,9 @@ def test_the_first_checkpoint_is_there_or_not(tmp_path):
             assert_same_checkpoint(load_checkpoint(directory), STATES[3])
 
 
-def test_killed_at_200_random_moments_it_loads_each_time(tmp_path):
+def test_killed_at_60_random_moments_it_loads_each_time(tmp_path):
     result = subprocess.run(
-        [sys.executable, saving.__file__, str(tmp_path), "200"],
+        [sys.executable, saving.__file__, str(tmp_path), "60"],
         capture_output=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         text=True,

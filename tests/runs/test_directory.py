@@ -396,6 +396,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
 @pytest.mark.parametrize("with_checkpoint", [True, False])
 @pytest.mark.parametrize(("name", "content"), HOSTILE.values(), ids=HOSTILE.keys())

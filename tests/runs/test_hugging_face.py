@@ -27,6 +27,8 @@ from safetensors.torch import save_file as save_torch_file  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 logging.set_verbosity_error()
 logging.disable_progress_bar()

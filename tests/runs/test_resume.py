@@ -16,6 +16,8 @@ from microgpt.runs.directory import load_run
 from microgpt.runs.metrics import read_metrics
 from microgpt.text import END, batches
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ["--data", "names.txt", "--n-embd", "4", "--n-head", "2", "--batch-size", "3", "--skip-check"]
 SCALAR = [*OPTIONS, "--engine", "scalar", "--batch-size", "2"]
 

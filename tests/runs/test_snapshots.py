@@ -67,6 +67,7 @@ def test_snapshots_of_another_model_are_refused(tmp_path):
         read_snapshots(tmp_path, SIZE + 1)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_beginning_and_a_resumed_one_the_same_as_one_that_was_never_stopped(tmp_path):
     (tmp_path / "names.txt").write_text(NAMES)
     options = [*TINY, "--warmup", "1", "--learning-rate", "0.01"]
@@ -85,6 +86,7 @@ def test_a_run_keeps_its_beginning_and_a_resumed_one_the_same_as_one_that_was_ne
     assert all((resumed[step] == found[step]).all() for step in found)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_stops_neither_sampling_nor_what_was_learned(tmp_path):
     (tmp_path / "names.txt").write_text(NAMES)
     assert call("train.py", "--data", "names.txt", *TINY, cwd=tmp_path).returncode == 0

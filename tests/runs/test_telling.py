@@ -33,6 +33,7 @@ def test_what_is_no_overfitting_is_not_told(loss, training):
     assert telling.of_overfitting(looked_at(40, 2.0), looked_at(60, loss), training) == ""
 
 
+@pytest.mark.slow
 def test_learning_by_heart_is_told_underway_and_at_the_end(tmp_path):
     (tmp_path / "names.txt").write_text("".join(f"{a}{b}{a}\n" for a in "abcdefg" for b in "hijk"))
     options = "--documents lines --steps 300 --eval-interval 50 --n-embd 32 --batch-size 8 --warmup 5 --weight-decay 0"
@@ -44,6 +45,7 @@ def test_learning_by_heart_is_told_underway_and_at_the_end(tmp_path):
     assert f"kept as it was at step {kept.step}, where it was best: the {300 - kept.step} steps after" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_text_too_short_for_the_model_is_told_at_the_beginning(tmp_path):
     (tmp_path / "fox.txt").write_text(FOX)
     options = ["--n-embd", "16", "--n-head", "2", "--n-layer", "1", "--block-size", "8", "--steps", "1", "--skip-check"]
@@ -53,6 +55,7 @@ def test_a_text_too_short_for_the_model_is_told_at_the_beginning(tmp_path):
     assert "little to learn from" not in call("train.py", "--data", "fox.txt", *options, cwd=tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_who_stops_reading_does_not_stop_training(tmp_path):
     """As in `python train.py | head -2`."""
     (tmp_path / "names.txt").write_text(NAMES)
@@ -87,6 +90,7 @@ def test_control_characters_are_written_out():
     assert shown("a\x1b[31mb\x9bc\x07\n\té") == "a\\u001b[31mb\\u009bc\\u0007\n\té"
 
 
+@pytest.mark.slow
 def test_a_text_cannot_steer_the_terminal_and_quiet_output_is_exact(tmp_path):
     (tmp_path / "names.txt").write_text("".join(f"{a}\x1b{b}\n" for a in "ab" for b in "abcde"))
     result = call("train.py", "--data", "names.txt", *TINY, cwd=tmp_path)

@@ -56,7 +56,7 @@ def kill_at_random_moments(directory, rounds):
         child = os.fork()
         if child == 0:
             save_on_and_on(directory)
-        time.sleep(random.uniform(0, 12 * once))
+        time.sleep(random.uniform(0, 8 * once))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         reached.add(assert_one_of_the_states(directory, at_least=1))

@@ -314,7 +314,9 @@ def test_a_row_that_was_cut_is_left_out_after_the_checkpoint_and_refused_before(
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\n" * 10**7, b"\0" * 10**7, b"\xff\xfe", b"a,b\n1,2\n", b'step,"\n' * 3, b"," * 10**7]
+    "content",
+    [b"", b"\n" * 10**7, b"\0" * 10**7, b"\xff\xfe", b"a,b\n1,2\n", b'step,"\n' * 3, b"," * 10**7],
+    ids=["empty", "newlines", "zeros", "no UTF-8", "other columns", "an open quote", "commas"],
 )
 def test_metrics_that_are_none_are_refused(recorded, content):
     (recorded / "metrics.csv").write_bytes(content)

@@ -15,7 +15,7 @@ from snippets import assert_can_be_typed, assert_prints_what_it_shows, snippets_
 
 import microgpt
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
 OFFERED = [getattr(microgpt, name) for name in microgpt.__all__]
 

@@ -8,8 +8,8 @@ from itertools import islice
 import numpy as np
 import pytest
 from helpers import TINY, make_run
-from test_scripts import NAMES, assert_refused, call
-from test_scripts import TINY as OPTIONS
+from running import NAMES, assert_refused, call
+from running import TINY as OPTIONS
 
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig

@@ -149,11 +149,6 @@ def test_the_parameters_with_the_lowest_validation_loss_are_kept(data):
     assert all(saved[name].tobytes() == run.parameters[name].tobytes() for name in run.parameters)
 
 
-def test_the_run_directory_can_be_chosen(data):
-    call("train.py", "--data", "names.txt", "--out", "here", *TINY, cwd=data)
-    assert load_run(data / "here").config.n_embd == 4
-
-
 def test_the_size_of_the_model_can_be_chosen(data):
     call("train.py", "--data", "names.txt", *TINY, "--n-layer", "2", "--block-size", "9", cwd=data)
     config = load_run(data / "runs" / "names").config
@@ -473,7 +468,7 @@ def test_an_impossible_choice_is_named(trained, option, value):
 def test_a_prompt_with_an_unknown_character_is_refused(trained):
     result = call("sample.py", "--prompt", "añn", cwd=trained[0])
     assert_refused(result, "'ñ'", "'abceilno'")
-    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
 
 
 def test_a_prompt_too_long_is_refused(trained):
@@ -628,12 +623,6 @@ def test_divergence_of_compiled_code_stops_the_run(data):
     assert "diverged after step 1" in result.stderr
     assert "Warning" not in result.stderr
     load_run(data / "run")
-
-
-def test_a_refused_prompt_leaves_nothing_on_standard_output(trained):
-    result = call("sample.py", "--prompt", "ñ", cwd=trained[0])
-    assert_refused(result, "'ñ'")
-    assert result.stdout == ""
 
 
 def test_a_directory_without_a_name_of_its_own_gets_a_free_one(data):

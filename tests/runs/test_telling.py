@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -56,6 +57,7 @@ def test_a_text_too_short_for_the_model_is_told_at_the_beginning(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes close differently on Windows")
 def test_who_stops_reading_does_not_stop_training(tmp_path):
     """As in `python train.py | head -2`."""
     (tmp_path / "names.txt").write_text(NAMES)
@@ -70,7 +72,7 @@ def test_who_stops_reading_does_not_stop_training(tmp_path):
         process.stdout.close()
         errors = process.stderr.read()
         assert process.wait() == 0, errors
-    assert b"Traceback" not in errors
+    assert errors == b""
     assert load_checkpoint(tmp_path / "runs" / "names").step == 30
 
 

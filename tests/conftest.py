@@ -1,4 +1,4 @@
-"""Settings of the tests; being here, it also lets them import from helpers.py."""
+"""How thorough the tests with generated examples are."""
 
 from hypothesis import settings
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 from helpers import assert_close
 
 from microgpt.adam import adam, scheduled_learning_rate
+
+torch = pytest.importorskip("torch")
 
 
 def gradients(steps=20, n=6):

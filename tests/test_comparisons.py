@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 
 from microgpt.engine import evaluate, value_and_grad
 from microgpt.functions import cross_entropy, dot, linear
 from microgpt.value import exp, pick
+
+torch = pytest.importorskip("torch")
 
 ENGINES = ["scalar", "compiled"]
 both_engines = pytest.mark.parametrize("engine", ENGINES)

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from helpers import assert_close, assert_like_torch, data_of, to_values
-from torch.nn import functional
 
 from microgpt.functions import attention, cross_entropy, dot, gelu, layer_norm, linear, softmax, tanh
+
+torch = pytest.importorskip("torch")
+functional = torch.nn.functional
 
 
 def random(*shape, seed=0):

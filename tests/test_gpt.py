@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-import torch
 from helpers import TINY, as_lists, assert_close, gradients_of, hugging_face_model, random_parameters, to_values
-from torch.nn import functional
 
 from microgpt.gpt import GPTConfig, empty_cache, gpt, loss
+
+torch = pytest.importorskip("torch")
+
+pytestmark = pytest.mark.slow
+functional = torch.nn.functional
 
 CONFIGS = [
     GPTConfig(vocab_size=3, n_positions=1, n_embd=2, n_layer=1, n_head=1),

@@ -8,12 +8,13 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-import torch
 from helpers import assert_close, assert_like_torch, data_of, double, gradients_of, to_values
 from hypothesis import given
 from hypothesis import strategies as st
 
 from microgpt.value import Value, exp, largest, log, pick
+
+torch = pytest.importorskip("torch")
 
 # A value
 
@@ -275,6 +276,7 @@ def test_two_results_add_to_the_gradient_of_a_shared_leaf():
     assert a.grad == 8.0
 
 
+@pytest.mark.slow
 def test_a_million_operations_in_a_row_are_differentiated_and_freed():
     before = sys.getallocatedblocks()
     x = Value(1.0)

@@ -1,0 +1,35 @@
+"""The page and the film in docs/ are those of this version, and small."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from microgpt.explain.page import PARTS, SCRIPTS
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "live.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, "page.css"])
+def test_the_page_in_docs_has_the_script_and_the_style_as_they_are(name):
+    assert (PARTS / name).read_text(encoding="utf-8") in PAGE, "python docs/make.py makes it anew"
+
+
+def test_it_is_the_page_of_the_model_that_train_makes_by_default():
+    content = json.loads(re.search(r'<script type="application/json" id="content">(.*?)</script>', PAGE, re.DOTALL)[1])
+    assert content["config"] == {"vocab_size": 27, "n_positions": 16, "n_embd": 32, "n_layer": 1, "n_head": 4}
+    assert content["run"]["step"] > 1000
+    assert len(content["times"]) >= 15
+    assert len(content["training"]["texts"]) >= 300
+
+
+def test_page_and_film_are_small_and_the_page_names_no_place_of_the_machine_that_made_it():
+    assert len(PAGE) <= 3_000_000
+    assert (DOCS / "live.gif").stat().st_size <= 3_000_000
+    assert "/tmp/" not in PAGE.split('id="numbers"')[0]
+
+
+def test_every_part_of_the_page_is_put_into_it():
+    assert {path.name for path in PARTS.iterdir()} == {*SCRIPTS, "page.css", "page.html"}

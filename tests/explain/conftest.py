@@ -1,0 +1,38 @@
+"""What the tests of the page share: a browser, a trained model, and its page, watched."""
+
+import pytest
+from browsing import BROWSER, QUIET, Watched
+from running import NAMES, call
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    if BROWSER is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=BROWSER, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A directory with a small trained run and a page about `anna`."""
+    directory = tmp_path_factory.mktemp("page")
+    (directory / "names.txt").write_text(NAMES)
+    options = ["--n-embd", "8", "--n-head", "2", "--n-layer", "2", "--steps", "40", "--warmup", "4", "--skip-check"]
+    assert call("train.py", "--data", "names.txt", *options, cwd=directory).returncode == 0
+    result = call("explain.py", "--text", "anna", "--out", "anna.html", cwd=directory)
+    assert result.returncode == 0, result.stderr
+    return directory
+
+
+@pytest.fixture
+def page(browser, trained):
+    """The page about `anna`; whatever a test does with it, nothing may go wrong or out to the network."""
+    watched = Watched(browser, trained / "anna.html")
+    yield watched
+    assert watched.troubles == []
+    assert watched.requests == [watched.path.resolve().as_uri()]
+    watched.page.close()

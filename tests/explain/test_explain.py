@@ -1,0 +1,495 @@
+"""What goes into the explanation: the engine's own numbers, under names that nobody wrote into the book."""
+
+import base64
+import gzip
+import inspect
+import json
+import math
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import as_lists, make_run
+from running import NAMES, PROSE, TINY, assert_refused, call
+
+from microgpt import functions, gpt
+from microgpt.arguments import map_arrays, map_numbers
+from microgpt.errors import InputError
+from microgpt.explain import program as program_module
+from microgpt.explain.observe import observed
+from microgpt.explain.page import beginning_that_fits, differences, explain, planes, sources, to_html
+from microgpt.explain.program import (
+    ADD,
+    CONSTANT,
+    EXP,
+    ITEM,
+    LARGEST,
+    LEFT,
+    LOG,
+    MEMBER,
+    MUL,
+    PARAMETER,
+    POW,
+    RIGHT,
+    TooLongError,
+    record,
+)
+from microgpt.explain.strips import WATCHED, strips
+from microgpt.gpt import GPTConfig, empty_cache
+from microgpt.parameters import flatten
+from microgpt.text import encode
+from microgpt.value import Value, exp, largest, log, pick
+
+CONFIG = GPTConfig(vocab_size=5, n_positions=6, n_embd=4, n_layer=2, n_head=2)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("run"), config=CONFIG)
+
+
+@pytest.fixture(scope="module")
+def explanation(run):
+    return explain(run, "abc")
+
+
+def strip_of(explanation, key, position):
+    (found,) = [strip for strip in explanation.strips if (strip.key, strip.position) == (key, position)]
+    return found
+
+
+def flat(nested):
+    return [entry for part in nested for entry in flat(part)] if isinstance(nested, list) else [nested]
+
+
+# Observing
+
+
+def outer(x):
+    doubled = [2 * entry for entry in x]
+    return inner(doubled) + inner(x)
+
+
+def inner(y):
+    total = sum(y)
+    return total
+
+
+def test_watched_functions_tell_their_variables_results_and_inner_calls():
+    with observed([outer, inner]) as calls:
+        assert outer([1, 2]) == 9
+    (call,) = calls
+    assert (call.function, call.result) == ("outer", 9)
+    assert call.variables == {"x": [1, 2], "doubled": [2, 4]}
+    assert [(one.function, one.variables["total"], one.inner) for one in call.inner] == [
+        ("inner", 6, []),
+        ("inner", 3, []),
+    ]
+
+
+def test_nothing_is_watched_afterwards():
+    with observed([inner]) as calls:
+        pass
+    inner([1])
+    assert calls == []
+
+
+def test_watching_ends_where_a_function_fails():
+    with observed([inner]) as calls, pytest.raises(TypeError):
+        inner([1, "a"])
+    assert len(calls) == 1
+    inner([1])
+    assert len(calls) == 1
+
+
+# The program
+
+
+def small_loss(params, tokens, weights):
+    total = 0
+    for position, weight in enumerate(weights):
+        x = pick(params["table"], tokens[position])  # [2]
+        shifted = [x_i - largest(x) for x_i in x]
+        total += weight * (log(x[0] * x[1] + exp(x[0]) * 2) + (x[1] + 2) ** 3 / 2 - pick(shifted, tokens[position + 1]))
+    return total
+
+
+SHAPES = {"table": (2, 2)}
+TABLE = [[0.5, 2.0], [1.5, 0.25]]
+
+
+def run_program(program, parameters, tokens):
+    """What the engine in the page does: choose the operands, then go through the operations."""
+    left, right, items, tables = list(program.left), list(program.right), list(program.items), list(program.tables)
+    for where, node, token, table in program.choices:
+        if token < len(tokens) and where != MEMBER:
+            {LEFT: left, RIGHT: right, ITEM: items}[where][node] = tables[table][tokens[token]]
+    data = [0.0] * len(program.kind)
+    data[: len(parameters)] = parameters
+    positions = len(tokens) - 1
+    data[len(parameters) : len(parameters) + positions] = [1 / positions] * positions
+    for number, node in program.constants.items():
+        data[node] = number
+    for node in range(program.totals[positions - 1] + 1):
+        a, b = data[left[node]], data[right[node]]
+        match program.kind[node]:
+            case program_module.ADD:
+                data[node] = a + b
+            case program_module.MUL:
+                data[node] = a * b
+            case program_module.POW:
+                data[node] = a**b
+            case program_module.LOG:
+                data[node] = math.log(a)
+            case program_module.EXP:
+                data[node] = math.exp(a)
+            case program_module.LARGEST:
+                data[node] = max(data[item] for item in items[left[node] : left[node] + right[node]])
+    return data[program.totals[positions - 1]]
+
+
+@pytest.mark.parametrize("tokens", [[0, 1], [1, 1], [1, 0, 1], [0, 1, 1, 0]])
+def test_one_program_computes_the_loss_of_any_text_that_fits(tokens):
+    program, _ = record(small_loss, SHAPES, 3, 10_000)
+    positions = len(tokens) - 1
+    expected = small_loss({"table": TABLE}, tokens, [1 / positions] * positions)
+    assert run_program(program, flat(TABLE), tokens) == pytest.approx(expected, rel=1e-15)
+
+
+def test_the_program_of_a_model_computes_its_loss(run, explanation):
+    parameters = flatten(run.parameters).astype(np.float64).tolist()
+    for text in ("a", "bca", "aabbc"):
+        tokens = encode(f"\n{text}\n", run.vocabulary)
+        weights = [1 / (len(tokens) - 1)] * (len(tokens) - 1)
+        expected = gpt.loss(as_lists(run.parameters), tokens, weights, CONFIG)
+        assert run_program(explanation.program, parameters, tokens) == pytest.approx(expected, rel=1e-13)
+
+
+def test_it_counts_the_operations_that_values_take(run, explanation):
+    params = map_arrays(lambda array: map_numbers(Value, array.tolist()), run.parameters)
+    tokens = explanation.tokens
+    result = gpt.loss(params, tokens, [1 / 4] * 4, CONFIG)
+    seen, stack = set(), [result]
+    while stack:
+        value = stack.pop()
+        if value not in seen:
+            seen.add(value)
+            stack += value.inputs
+    made = Counter(value.operation.split()[0] for value in seen if value.inputs)
+    assert explanation.program.operations(4) == dict(made)
+    assert explanation.operations == made.total()
+
+
+def test_operands_come_before_what_is_made_of_them(explanation):
+    program = explanation.program
+    for node, kind in enumerate(program.kind):
+        if kind in (ADD, MUL, POW, LOG, EXP):
+            assert max(program.left[node], program.right[node]) < node
+        elif kind == LARGEST:
+            assert max(program.items[program.left[node] : program.left[node] + program.right[node]]) < node
+    for where, node, _, table in program.choices:
+        assert where == ITEM or max(list(program.tables)[table]) < node
+
+
+def test_the_weights_stand_behind_the_parameters_and_equal_constants_are_one_node():
+    program, _ = record(small_loss, SHAPES, 3, 10_000)
+    assert program.kind[:7] == [PARAMETER] * 4 + [CONSTANT] * 3
+    assert sorted(program.constants) == [-1.0, 0.0, 2.0, 3.0]
+
+
+def test_a_program_that_is_too_long_says_how_many_positions_were_complete():
+    whole, _ = record(small_loss, SHAPES, 3, 10_000)
+    with pytest.raises(TooLongError) as caught:
+        record(small_loss, SHAPES, 3, whole.totals[1] + 8)
+    assert caught.value.positions == 2
+
+
+# Names
+
+
+def test_the_strips_hold_what_the_model_computes(run):
+    params = map_arrays(lambda array: map_numbers(Value, array.tolist()), run.parameters)
+    tokens = encode("\nabc\n", run.vocabulary)
+    with observed(WATCHED) as calls:
+        total = gpt.loss(params, tokens, [0.25] * 4, CONFIG)
+    found = {(strip.key, strip.position): [scalar.data for scalar in strip.scalars] for strip in strips(calls[0])}
+    cache, numbers = empty_cache(CONFIG), as_lists(run.parameters)
+    for position, token in enumerate(tokens[:-1]):
+        logits = gpt.gpt(numbers, CONFIG, token, position, cache)
+        assert found["logits", position] == logits
+        assert found["surprise", position] == [functions.cross_entropy(logits, tokens[position + 1])]
+        for layer in range(2):
+            for part, memory in (("key", cache[layer].keys), ("value", cache[layer].values)):
+                heads = [found[f"h.{layer}.head.{h}.{part}", position] for h in range(2)]
+                assert flat(heads) == memory[position]
+            for head in range(2):
+                assert sum(found[f"h.{layer}.head.{head}.attention", position]) == pytest.approx(1.0)
+    assert found["loss", 3] == [total.data]
+
+
+def test_attention_reads_from_all_positions_so_far(explanation):
+    for layer in range(2):
+        for head in range(2):
+            for position in range(6):
+                shares = strip_of(explanation, f"h.{layer}.head.{head}.attention", position).scalars
+                assert len(shares) == position + 1
+
+
+def test_names_say_block_head_and_what(explanation):
+    name = strip_of(explanation, "h.1.head.0.attention", 2).name
+    assert name == "block 1, head 0, attention from {here} to {there}"
+
+
+def test_all_strips_are_in_the_program_and_no_name_is_given_twice(explanation):
+    seen = set()
+    for strip in explanation.strips:
+        assert strip.scalars
+        assert (strip.key, strip.position) not in seen
+        seen.add((strip.key, strip.position))
+        assert all(0 <= scalar.node < len(explanation.program.kind) for scalar in strip.scalars)
+
+
+def test_the_book_has_no_word_of_the_explanation():
+    for module in (gpt, functions):
+        assert "explain" not in inspect.getsource(module)
+    assert all(function.__module__ in ("microgpt.gpt", "microgpt.functions") for function in WATCHED)
+
+
+# The compiler
+
+
+def test_the_instructions_know_the_strips_that_are_their_results(explanation):
+    by_key = {key: one for one in explanation.instructions for key in one["keys"]}
+    assert by_key["logits"]["operation"] == "product"
+    assert by_key["h.1.head.1.query"] is by_key["h.1.head.0.value"]
+    assert by_key["h.0.head.0.exp"]["operation"] == "exp"
+    assert by_key["h.0.ln_1.scale"]["of"].endswith("** -0.5")
+    named = {key for one in explanation.instructions for key in one["keys"] + one["way"]}
+    melted = {strip.key for strip in explanation.strips} - named  # into the sums that they are terms of
+    assert all(
+        key.split(".")[-1] in ("attention", "mlp", "mean", "variance", "place", "inside", "tanh", "input")
+        for key in melted
+    )
+
+
+def test_no_instruction_is_credited_with_what_it_only_uses_or_passes_through(explanation):
+    positions = len(explanation.tokens) - 1
+    sizes = Counter()
+    for strip in explanation.strips:
+        if strip.position < positions:
+            sizes[strip.key] += len(strip.scalars)
+    credited = [key for one in explanation.instructions for key in one["keys"]]
+    assert len(credited) == len(set(credited))
+    for one in explanation.instructions:
+        assert not set(one["keys"]) & set(one["way"])
+        for key in set(one["keys"]) - {"loss"}:
+            assert sizes[key] <= one["rows"], key
+    on_the_way = {key: [one["operation"] for one in explanation.instructions if key in one["way"]] for key in sizes}
+    assert {"largest", "exp"} <= set(on_the_way["h.0.head.0.score"])
+    assert "h.0.head.0.score" not in credited
+
+
+# What cannot be explained
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "the text has 0 characters: expected 1 to 5"),
+        ("abcabc", "the text has 6 characters: expected 1 to 5"),
+        ("abx", "never seen the character 'x'"),
+        ("a\nb", "newline"),
+    ],
+)
+def test_a_text_that_the_model_cannot_read_is_refused(run, text, expected):
+    with pytest.raises(InputError) as caught:
+        explain(run, text)
+    assert expected in str(caught.value)
+
+
+def test_prose_is_explained_without_newlines_around_it(tmp_path):
+    run = make_run(tmp_path, "stream", CONFIG)
+    assert explain(run, "ab\nc").tokens == [1, 2, 0, 3]
+    for text in ("a", "abcdabc" + "d"):
+        with pytest.raises(InputError, match="expected 2 to 7"):
+            explain(run, text)
+
+
+@pytest.mark.slow
+def test_a_text_that_takes_too_many_operations_is_told_what_fits_and_others_can_be_read(run, monkeypatch):
+    operations = explain(run, "abc").operations
+    monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", int(1.3 * operations))
+    with pytest.raises(InputError, match=r"has 5 characters, which take more operations.*at most [34] characters"):
+        explain(run, "abcda")
+    assert explain(run, "abc").operations == operations
+    monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", 1000)
+    with pytest.raises(InputError, match="more operations for a single character than the 1,000"):
+        explain(run, "a")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("documents", ["lines", "stream"])
+def test_the_beginning_that_fits_is_the_longest_that_does(tmp_path, monkeypatch, documents):
+    run = make_run(tmp_path, documents, CONFIG)
+    ends = [node + 1 for node in explain(run, "abc").program.totals]  # where a text of 1, 2, ... predictions ends
+    fewer = 1 if documents == "lines" else -1  # characters than predictions
+    for limit, longest in ((ends[-1], 5), (ends[3] - 1, 3 - fewer), (ends[2], 3 - fewer), (ends[2] - 1, 2 - fewer)):
+        monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", limit)
+        assert beginning_that_fits(run, "abcda") == "abcda"[:longest]
+        assert explain(run, "abcda"[:longest]).tokens
+        if longest < 5:
+            with pytest.raises(InputError, match=f"give a --text of at most {longest} characters"):
+                explain(run, "abcda")
+    monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", ends[0] - 1)
+    for refused in (beginning_that_fits, explain):
+        with pytest.raises(InputError, match="more operations for a single character"):
+            refused(run, "abcda")
+
+
+# The file
+
+
+def parts(page):
+    """The JSON of a page, and the bytes of its arrays."""
+    content = json.loads(re.search(r'<script type="application/json" id="content">(.*?)</script>', page, re.DOTALL)[1])
+    packed = re.search(r'<script type="text/plain" id="numbers">(.*?)</script>', page, re.DOTALL)[1]
+    return content, gzip.decompress(base64.b64decode(packed))
+
+
+def test_the_page_has_the_parameters_to_the_last_bit_and_all_that_it_lists(run, explanation):
+    content, numbers = parts(to_html(explanation))
+    (name, dtype, count), *_ = content["arrays"]
+    assert (name, dtype) == ("parameters", "float32")
+    assert (np.frombuffer(numbers, np.float32, count) == flatten(run.parameters)).all()
+    assert len(numbers) == sum(np.dtype(dtype).itemsize * count for _, dtype, count in content["arrays"])
+
+
+def test_integers_come_back_from_their_differences():
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(-1, 10**6, 1000)
+    read = np.frombuffer(planes(differences(numbers)), np.uint8).reshape(4, -1).T.copy().view("<i4").ravel()
+    assert (np.cumsum(read) == numbers).all()
+
+
+def test_the_page_is_the_same_for_the_same_text(run):
+    assert to_html(explain(run, "ab")) == to_html(explain(run, "ab"))
+
+
+@pytest.mark.parametrize(
+    ("documents", "vocabulary", "closing"),
+    [("lines", "\nabcd", 0), ("lines", "\nabc\x03", 0), ("stream", "\nabc\x03", 4), ("stream", "\nabcd", None)],
+)
+def test_the_page_knows_which_character_ends_what_it_writes(tmp_path, documents, vocabulary, closing):
+    run = make_run(tmp_path, documents, CONFIG, vocabulary=vocabulary)
+    assert parts(to_html(explain(run, "ab")))[0]["closing"] == closing
+
+
+def test_the_end_of_prose_cannot_be_explained(tmp_path):
+    run = make_run(tmp_path, "stream", CONFIG, vocabulary="\nabc\x03")
+    with pytest.raises(InputError, match="never seen the character"):
+        explain(run, "ab\x03")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("documents", ["lines", "stream"])
+def test_the_texts_to_train_on_in_the_page_are_of_the_data_and_fit(tmp_path, monkeypatch, documents):
+    text = "abcd\nab\nba\nbcd\na\ndcb\ncab\n" * 3
+    run = replace(make_run(tmp_path, documents, CONFIG), text=text)
+    ends = [node + 1 for node in explain(run, "ab").program.totals]
+    for positions in (6, 3):  # as many as the model has, and as many as a page can hold
+        monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", ends[positions - 1])
+        content, _ = parts(to_html(explain(run, "ab")))
+        assert len(content["totals"]) == positions
+        assert len(content["training"]["texts"]) >= 3
+        for tokens in content["training"]["texts"] + content["training"]["heldOut"]:
+            assert len(tokens) <= positions + 1
+            assert "".join(run.vocabulary[token] for token in tokens) in f"\n{text}"
+
+
+HOSTILE = "</script><script>alert(1)</script><!--\u2028\"'&`${x}"
+
+
+def test_no_text_can_leave_its_place_in_the_page(run, explanation):
+    vocabulary = "\n<>/!"
+    checkpoint = run.checkpoint
+    settings = {"data": HOSTILE, HOSTILE: 1}
+    origin = replace(checkpoint.origin, data=HOSTILE, settings=settings)
+    best = replace(checkpoint.best, samples=[HOSTILE, "{{script}}"])
+    hostile = replace(run, vocabulary=vocabulary, checkpoint=replace(checkpoint, origin=origin, best=best))
+    page = to_html(replace(explanation, run=hostile))
+    content, _ = parts(page)
+    assert content["run"]["data"] == HOSTILE
+    assert content["run"]["samples"] == [HOSTILE, "{{script}}"]
+    assert page.count("<script") == 3
+    assert "alert(1)</script" not in page
+
+
+def test_the_sources_are_lines_of_the_book():
+    for name, source in sources().items():
+        file, line = source["place"].split(":")
+        module = {"gpt.py": gpt, "functions.py": functions}.get(file)
+        if module is not None:
+            lines = inspect.getsource(module).splitlines()
+            assert lines[int(line) - 1].strip() == source["code"].splitlines()[0].strip(), name
+        assert '"""' not in source["code"]
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("trained")
+    (directory / "names.txt").write_text(NAMES)
+    assert call("train.py", "--data", "names.txt", *TINY, cwd=directory).returncode == 0
+    return directory
+
+
+def test_the_command_writes_a_page_about_a_held_out_name_of_the_newest_run(trained):
+    result = call("explain.py", cwd=trained)
+    assert result.returncode == 0, result.stderr
+    name = re.match(r"'(\w+)' took [\d,]+ operations", result.stdout)[1]
+    assert name in NAMES.splitlines()
+    content, _ = parts((trained / "runs" / "names" / "explain.html").read_text(encoding="utf-8"))
+    assert "".join(content["vocabulary"][token] for token in content["tokens"]) == f"\n{name}\n"
+    assert [row[0] for row in content["run"]["curve"]] == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_of_prose_it_takes_a_text_that_fits_and_says_so(tmp_path):
+    (tmp_path / "fox.txt").write_text(PROSE)
+    options = [*TINY, "--block-size", "8", "--out", "run"]
+    assert call("train.py", "--data", "fox.txt", *options, cwd=tmp_path).returncode == 0
+    result = call("explain.py", "--run", "run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    text, what = re.match(r"'(.+)' (\(.*\)) took [\d,]+ operations", result.stdout).groups()
+    assert text in PROSE[-24:]
+    assert what == "(from the text that was held out)"
+
+
+def test_the_page_may_lie_elsewhere_and_be_about_any_text(trained, tmp_path):
+    result = call(
+        "explain.py", "--run", trained / "runs" / "names", "--text", "ceo", "--out", "page.html", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "page.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--text", ""], "has 0 characters"),
+        (["--text", "a" * 16], "has 16 characters: expected 1 to 15"),
+        (["--text", "añn"], "'ñ'"),
+        (["--run", "nowhere"], "nowhere"),
+        (["--out", "nowhere/page.html"], "cannot write the page nowhere/page.html"),
+        (["--out", ".", "--run", "nowhere"], "--out is ., a directory: give the name of a file, such as explain.html"),
+        (["--out", Path().absolute().anchor], "a directory: give the name of a file"),
+        (["--out", ""], "a directory: give the name of a file"),
+    ],
+)
+def test_the_command_refuses_in_one_line(trained, options, expected):
+    assert_refused(call("explain.py", *options, cwd=trained), expected)

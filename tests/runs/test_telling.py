@@ -1,0 +1,125 @@
+"""What training says is true, said in time, and harms nobody's terminal."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from running import NAMES, TINY, call, command, environment
+
+from microgpt.command_line import shown
+from microgpt.runs import telling
+from microgpt.runs.checkpoint import Validated, load_checkpoint
+
+FOX = "the quick brown fox jumps over the lazy dog\n" * 12
+
+
+def looked_at(step, loss):
+    return Validated(step, loss, np.zeros(1), [])
+
+
+def test_a_rise_of_the_validation_loss_while_training_falls_is_told():
+    note = telling.of_overfitting(looked_at(40, 2.0), looked_at(60, 2.3), [2.5, 2.1, 1.7])
+    assert "better at step 40" in note
+    assert "--steps 40" in note
+
+
+@pytest.mark.parametrize(
+    ("loss", "training"), [(1.9, [2.5, 1.7]), (2.001, [2.5, 1.7]), (2.3, [1.7, 1.8]), (2.3, [1.7])]
+)
+def test_what_is_no_overfitting_is_not_told(loss, training):
+    assert telling.of_overfitting(looked_at(40, 2.0), looked_at(60, loss), training) == ""
+
+
+@pytest.mark.slow
+def test_learning_by_heart_is_told_underway_and_at_the_end(tmp_path):
+    (tmp_path / "names.txt").write_text("".join(f"{a}{b}{a}\n" for a in "abcdefg" for b in "hijk"))
+    options = "--documents lines --steps 300 --eval-interval 50 --n-embd 32 --batch-size 8 --warmup 5 --weight-decay 0"
+    result = call("train.py", "--data", "names.txt", "--skip-check", "--seed", "1", *options.split(), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    kept = load_checkpoint(tmp_path / "runs" / "names").model
+    assert kept.step < 300
+    assert result.stdout.count("it begins to learn by heart") == 1
+    assert f"kept as it was at step {kept.step}, where it was best: the {300 - kept.step} steps after" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_short_text_is_looked_at_early_so_that_the_best_is_not_missed(tmp_path):
+    (tmp_path / "fox.txt").write_text(FOX)
+    options = "--n-embd 16 --n-head 2 --n-layer 1 --block-size 8 --steps 200 --skip-check --data fox.txt"
+    out = call("train.py", *options.split(), cwd=tmp_path).stdout
+    looks = [int(line.split()[1]) for line in out.splitlines() if line.startswith("step ")]
+    assert looks == [0, 1, 2, 4, 10, 20, 40, 80, 120, 160, 200]
+
+
+@pytest.mark.slow
+def test_a_model_that_was_best_before_its_first_step_is_called_untrained(tmp_path):
+    (tmp_path / "names.txt").write_text(NAMES)
+    result = call("train.py", "--data", "names.txt", *TINY, "--warmup", 0, "--learning-rate", 100, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert load_checkpoint(tmp_path / "runs" / "names").model.step == 0
+    assert "the model before its first step, which writes noise" in result.stdout
+    assert "it writes noise" in call("sample.py", cwd=tmp_path).stderr
+
+
+@pytest.mark.slow
+def test_a_text_too_short_for_the_model_is_told_at_the_beginning(tmp_path):
+    (tmp_path / "fox.txt").write_text(FOX)
+    options = ["--n-embd", "16", "--n-head", "2", "--n-layer", "1", "--block-size", "8", "--steps", "1", "--skip-check"]
+    first = call("train.py", "--data", "fox.txt", *options, cwd=tmp_path).stdout
+    assert re.search(r"47\d characters are little to learn from for [34],\d{3} parameters", first)
+    options[1] = "2"
+    assert "little to learn from" not in call("train.py", "--data", "fox.txt", *options, cwd=tmp_path).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes close differently on Windows")
+def test_who_stops_reading_does_not_stop_training(tmp_path):
+    """As in `python train.py | head -2`."""
+    (tmp_path / "names.txt").write_text(NAMES)
+    with subprocess.Popen(
+        command("train.py", "--data", "names.txt", *TINY, "--steps", "30", "--eval-interval", "1"),
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert process.wait() == 0, errors
+    assert errors == b""
+    assert load_checkpoint(tmp_path / "runs" / "names").step == 30
+
+
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        ({"learning_rate": 0.01, "weight_decay": 1e300}, "--weight-decay lower than 1e+300"),
+        ({"learning_rate": 50.0, "weight_decay": 0.3}, "--learning-rate lower than 50"),
+        ({"learning_rate": 0.5, "weight_decay": 0.3}, "--learning-rate lower than 0.5"),
+    ],
+)
+def test_what_is_too_large_is_what_is_to_be_lowered(settings, remedy):
+    assert remedy in telling.remedy_of(SimpleNamespace(**settings))
+
+
+def test_control_characters_are_written_out():
+    assert shown("a\x1b[31mb\x9bc\x07\n\té") == "a\\u001b[31mb\\u009bc\\u0007\n\té"
+
+
+@pytest.mark.slow
+def test_a_text_cannot_steer_the_terminal_and_quiet_output_is_exact(tmp_path):
+    (tmp_path / "names.txt").write_text("".join(f"{a}\x1b{b}\n" for a in "ab" for b in "abcde"))
+    result = call("train.py", "--data", "names.txt", *TINY, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "\x1b" not in result.stdout
+    written = call("sample.py", "--num-samples", "30", cwd=tmp_path).stdout
+    assert "\x1b" not in written
+    assert "\\u001b" in written
+    exact = call("sample.py", "--num-samples", "30", "--quiet", cwd=tmp_path).stdout
+    assert exact.count("\x1b") == written.count("\\u001b")
+    assert Path(tmp_path, "runs", "names").is_dir()

@@ -1,0 +1,48 @@
+"""Fifty steps with the engine "torch", in this process or in several that torchrun starts."""
+
+import sys
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from microgpt.functions import cross_entropy
+from microgpt.gpt import GPTConfig, loss
+from microgpt.parameters import flatten, initial_parameters
+from microgpt.pytorch.training import DeviceTraining, join
+from microgpt.training import OptimizerState, Schedule
+
+CONFIG = GPTConfig(5, 6, 8, 1, 2)
+GPT = partial(loss, config=CONFIG)
+
+
+def pairs(params, tokens, weights):
+    """A loss that PyTorch compiles sooner than a GPT's: every character knows what comes after it."""
+    return sum(
+        w * cross_entropy(params["wte.weight"][a], b) for w, (a, b) in zip(weights, pairwise(tokens), strict=True)
+    )
+
+
+def some_batches():
+    rng = np.random.default_rng(0)
+    return [(rng.integers(0, 5, (6, 5)), rng.uniform(0.1, 0.4, (6, 4))) for _ in range(50)]
+
+
+def learned_on_torch(processes, torch_compile=False, steps=50, function=GPT):
+    """The losses of some steps in float64 and the parameters after them."""
+    parameters = initial_parameters(CONFIG, 0, np.float64)
+    zeros = np.zeros_like(flatten(parameters))
+    state = OptimizerState(0, zeros, zeros.copy())
+    schedule = Schedule(50, 0.01, 5, weight_decay=0.1, grad_clip=0.5)
+    training = DeviceTraining(function, parameters, some_batches()[:steps], schedule, state, processes, torch_compile)
+    losses = [update.loss for update in training]
+    training.fetch()
+    return losses, flatten(parameters)
+
+
+if __name__ == "__main__":
+    processes = join("cpu")
+    losses, vector = learned_on_torch(processes)
+    if processes.first:
+        np.savez(sys.argv[1], losses=losses, vector=vector)
+    processes.leave()

@@ -23,10 +23,14 @@ def adam(
 ) -> tuple[Number, Number, Number]:
     """One step of Adam (Kingma and Ba 2015, algorithm 1): the new parameter, m and v. The first step is number 1.
 
-    Two moments, because they answer two questions: m, which way most of the last gradients point, and v, how large
-    they usually are. A parameter moves against m in units of the root of v, so every one by about the learning rate.
-    The weight decay is decoupled from the gradient: it shrinks the parameter itself and never enters m or v (AdamW:
-    Loshchilov and Hutter 2019, algorithm 2).
+    Two moments, running means of the gradient and of its square, because they answer two questions: m, which way most
+    of the last gradients point, and v, how large they usually are. A parameter moves against m in units of the root of
+    v, so every one by about the learning rate. Epsilon keeps the division from 0; a gradient far smaller than it
+    hardly moves anything.
+
+    The weight decay pulls a weight a little towards 0 in each step, so that none grows large unless the data insist. It
+    is decoupled from the gradient: it shrinks the parameter itself and never enters m or v (AdamW: Loshchilov and
+    Hutter 2019, algorithm 2).
     """
     m = beta1 * m + (1 - beta1) * gradient  # the running mean of the gradient
     v = beta2 * v + (1 - beta2) * gradient**2  # the running mean of its square

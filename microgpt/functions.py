@@ -14,7 +14,7 @@ from microgpt.value import exp, largest, log, pick
 
 Scalar: TypeAlias = Any  # a Value, a float, or anything else that knows the five operations
 Vector: TypeAlias = list[Scalar]
-Matrix: TypeAlias = list[Vector]
+Matrix: TypeAlias = list[Vector]  # a table of numbers: its rows
 
 
 def dot(a: Sequence[Scalar], b: Sequence[Scalar]) -> Scalar:  # [n], [n] -> scalar
@@ -64,7 +64,8 @@ def attention(query: Vector, keys: Matrix, values: Matrix) -> Vector:  # [d], [t
 
 
 def cross_entropy(logits: Vector, target: int) -> Scalar:  # [n], integer -> scalar
-    """The surprise, in nats, at seeing `target`: -log(softmax(logits)[target])."""
+    """The surprise at seeing `target`: -log(softmax(logits)[target]). It is in nats, natural units, because
+    the logarithm is the natural one."""
     shift = largest(logits)
     shifted = [logit - shift for logit in logits]
     return log(sum(exp(s) for s in shifted)) - pick(shifted, target)

@@ -1,9 +1,9 @@
 """GPT-2 (Radford et al. 2019), position by position.
 
 Read after functions.py. Parameters are GPT-2's own: a flat dict from its names to nested lists in its
-layout, so a line of code reads like the checkpoint. The model sees one character at a time; what later
-positions need of earlier ones, their keys and values, is kept in a cache. No position can look ahead,
-because what lies ahead has not been computed yet. Training and sampling are this one function.
+layout, so a line of code reads like the checkpoint, the file of a trained model. The model sees one character at a
+time; what later positions need of earlier ones, their keys and values, is kept in a cache. No position can look
+ahead, because what lies ahead has not been computed yet. Training and sampling are this one function.
 
 GPT-2's names are short for: wte, word token embedding; wpe, word position embedding; h, the hidden layers; ln, layer
 norm, and ln_f the final one; attn, attention; mlp, multi-layer perceptron; fc, fully connected; proj, projection.

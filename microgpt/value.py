@@ -129,8 +129,8 @@ class Value:
         the derivative to that input. It may pass on only what is complete, so everything that was made of
         it must have had its turn before: we go through the graph in reverse topological order.
 
-        Called again, it does what PyTorch does with a retained graph (one that is kept, where by default it is thrown
-        away after one way back): leaves accumulate, all between starts afresh.
+        Called again, it adds to the gradients of leaves, and all between starts afresh. (For those who know PyTorch:
+        as there with a retained graph.)
         """
         order: list[Value] = []  # topological: a value stands after all that it was made of
         seen: set[Value] = set()
@@ -209,9 +209,9 @@ def pick(items: Sequence[Any], index: int) -> Any:
 
 
 def largest(items: Sequence[Any]) -> Any:
-    """The greatest of some scalars, as a constant: no gradient flows through it (PyTorch's `detach`).
+    """The greatest of some scalars, as a constant: no gradient flows through it.
 
-    It is NaN, not a number, if one of them is.
+    (For those who know PyTorch: it is detached.) It is NaN, not a number, if one of them is.
     """
     for item in items:
         if hasattr(item, "largest"):  # a scalar that is being recorded

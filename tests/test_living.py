@@ -374,6 +374,32 @@ def test_it_learns_a_text_by_heart(page):
     assert "trained" not in page.find("#now").inner_text()
 
 
+def test_one_step_tells_the_loss_before_and_after_it_and_the_bar_agrees(page):
+    before = page.find("#now strong").inner_text()
+    page.find("#one-step").click()
+    after = page.find("#now strong").inner_text()
+    assert before != after
+    words = page.find("#curve-words").inner_text()
+    assert f"over 1 step: {before} before the last step, {after} after it." in words
+    curve = page.find("#training svg.curve")
+    assert curve.locator("text").all_text_contents()[-1] == "1 step"
+    assert curve.locator("path").get_attribute("d").count("L") == 1  # from before to after
+    page.find("#one-step").click()
+    assert f"over 2 steps: {after} before" in page.find("#curve-words").inner_text()
+    page.find("#now button").click()  # put back: nothing was trained
+    assert "No step was taken yet" in page.find("#training").inner_text()
+
+
+def test_a_single_step_on_the_data_is_a_dot(page):
+    page.find("#mode-data").check()
+    page.ask("inside.content.training.heldOut.length = 0")
+    page.find("#one-step").click()
+    assert "over 1 step," in page.find("#curve-words").inner_text()
+    assert page.find("#training svg.curve circle").count() >= 1
+    page.find("#one-step").click()
+    assert page.find("#training svg.curve circle").count() == 0
+
+
 def test_it_learns_from_the_data_from_random_parameters(page):
     page.find("#mode-data").check()
     page.find("#random").click()

@@ -290,6 +290,14 @@ def test_a_changed_number_changes_exactly_what_depends_on_it(page):
     assert len(moved) > 0.9 * len(depends)  # a change may vanish in rounding
 
 
+def test_the_results_that_moved_are_counted_among_the_operations_that_the_page_begins_with(page):
+    total = re.search(r"It takes ([\d,]+) additions", page.find("#lead").inner_text())[1]
+    page.ask("microgpt.set(inside.nodesAt('embedded', 2)[0], 3)")
+    moved = re.search(r"([\d,]+) of the ([\d,]+) results", page.find("#what-if").inner_text())
+    assert moved[2] == total
+    assert 0 < int(moved[1].replace(",", "")) < int(total.replace(",", ""))
+
+
 def test_what_is_promised_and_what_comes_agree_to_second_order(page):
     for node in page.ask("[5, 300, inside.nodesAt('h.1.mlp', 1)[2], inside.nodesAt('embedded', 0)[0]]"):
         errors = []

@@ -203,6 +203,7 @@ def test_every_key_that_is_typed_moves_all_numbers(page, run):
         ("a" * 16, "16 characters are too many: there is room for 15"),
         ("ann😀", "‘😀’"),
         ("<b>", "‘<’"),
+        ("Anna", "‘anna’ would do"),
     ],
 )
 def test_a_text_that_cannot_be_read_is_refused_with_a_word_and_changes_nothing(page, text, word):
@@ -214,6 +215,13 @@ def test_a_text_that_cannot_be_read_is_refused_with_a_word_and_changes_nothing(p
     assert page.find("#what").inner_text() == "“anna”"
     page.find("#text").fill("be")
     assert page.find("#refused").inner_text() == ""
+
+
+def test_other_letters_are_proposed_only_where_they_would_do(page):
+    for text in ("Annq", "A" * 16):
+        page.find("#text").fill(text)
+        assert "never seen" in page.find("#refused").inner_text()
+        assert "would do" not in page.find("#refused").inner_text()
 
 
 def test_a_number_is_open_while_one_types_and_follows(page):

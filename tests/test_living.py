@@ -563,6 +563,59 @@ def test_every_part_of_the_drawing_leads_to_its_section(page):
         assert page.find(f".part.current[data-section='{section}']").count() >= 1
 
 
+def test_the_drawing_says_what_its_green_bar_is(page):
+    legend = page.find("#whole .part[data-section=logits] text").last
+    assert legend.text_content() == "what really comes"
+    assert page.find("#whole rect.chance.true").count() == 2  # the bar and the legend
+    page.ask("microgpt.set(inside.nodesAt('logits')[inside.model.tokens[inside.state.position + 1]], -50)")
+    assert legend.text_content() == "what really comes: 0 %"  # it is not among the five that are drawn
+
+
+SUBJECTS = {  # what a stop of the tour speaks of
+    1: ["#whole .scroll"],
+    2: ["#reading table"],
+    3: ["#embedding .strip:last-child", "#panel .formula"],
+    4: ["#block-0-attention .triangle >> nth=0", "#panel .formula"],
+    5: ["#block-0-mlp .cell.open"],
+    6: ["#stages .lens tbody tr >> nth=0"],
+    7: ["#gradient"],
+    8: ["#panel .outcome dl"],
+    9: ["#training svg.curve", "#curve-words"],
+    10: ["#time-slider", "#then"],
+}
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_the_card_of_the_tour_covers_nothing_of_what_it_speaks_of(browser, trained, width, height):
+    page = Watched(browser, trained / "anna.html", viewport={"width": width, "height": height})
+    page.find("#tour").click()
+    for stop, subjects in SUBJECTS.items():
+        covers = [page.find(".bar"), page.find("#guide")]
+        for subject in map(page.find, subjects):
+            box = subject.bounding_box()
+            inside = subject.evaluate("e => Boolean(e.closest('#panel'))")
+            frame = page.find("#panel").bounding_box() if inside else {"y": 0, "height": height}
+            assert frame["y"] - 1 <= box["y"], (stop, subject)
+            assert box["y"] + box["height"] <= frame["y"] + frame["height"] + 1, (stop, subject)
+            over = [] if inside or not page.find("#panel.opened").count() else [page.find("#panel")]
+            for cover in (one.bounding_box() for one in [*covers, *over]):
+                beside = cover["x"] + cover["width"] <= box["x"] or box["x"] + box["width"] <= cover["x"]
+                apart = cover["y"] + cover["height"] <= box["y"] or box["y"] + box["height"] <= cover["y"]
+                assert beside or apart, (stop, subject)
+        page.find("#guide-next").click()
+    page.page.close()
+
+
+def test_the_share_that_the_tour_opens_has_an_exponential_that_shows_something(page):
+    page.find("#tour").click()
+    for _ in range(3):
+        page.find("#guide-next").click()
+    assert "attention from" in page.title()
+    factors = page.find("#panel .formula .cell").all_inner_texts()
+    assert len(factors) == 2
+    assert "1" not in factors
+
+
 def test_the_tour_has_ten_stops_works_the_page_and_ends_at_seven_questions(page):
     page.find("#tour").click()
     seen = set()
@@ -573,6 +626,8 @@ def test_the_tour_has_ten_stops_works_the_page_and_ends_at_seven_questions(page)
             assert page.ask("inside.model.changes.size") == 1
         if stop == 9:
             assert page.ask("inside.model.trained") == 20
+            assert "over 20 steps: " in page.find("#curve-words").inner_text()
+            assert page.find("#training svg.curve text").all_text_contents()[-1] == "20 steps"
         page.find("#guide-next").click()
     assert len(seen) == 10
     assert not page.find("#guide").is_visible()

@@ -202,6 +202,7 @@ def test_every_key_that_is_typed_moves_all_numbers(page, run):
         ("a" * 16, "16 characters are too many: there is room for 15"),
         ("ann😀", "‘😀’"),
         ("<b>", "‘<’"),
+        ("Anna", "‘anna’ would do"),
     ],
 )
 def test_a_text_that_cannot_be_read_is_refused_with_a_word_and_changes_nothing(page, text, word):
@@ -213,6 +214,13 @@ def test_a_text_that_cannot_be_read_is_refused_with_a_word_and_changes_nothing(p
     assert page.find("#what").inner_text() == "“anna”"
     page.find("#text").fill("be")
     assert page.find("#refused").inner_text() == ""
+
+
+def test_other_letters_are_proposed_only_where_they_would_do(page):
+    for text in ("Annq", "A" * 16):
+        page.find("#text").fill(text)
+        assert "never seen" in page.find("#refused").inner_text()
+        assert "would do" not in page.find("#refused").inner_text()
 
 
 def test_a_number_is_open_while_one_types_and_follows(page):
@@ -287,6 +295,14 @@ def test_a_changed_number_changes_exactly_what_depends_on_it(page):
     )
     assert set(moved) <= set(depends)
     assert len(moved) > 0.9 * len(depends)  # a change may vanish in rounding
+
+
+def test_the_results_that_moved_are_counted_among_the_operations_that_the_page_begins_with(page):
+    total = re.search(r"It takes ([\d,]+) additions", page.find("#lead").inner_text())[1]
+    page.ask("microgpt.set(inside.nodesAt('embedded', 2)[0], 3)")
+    moved = re.search(r"([\d,]+) of the ([\d,]+) results", page.find("#what-if").inner_text())
+    assert moved[2] == total
+    assert 0 < int(moved[1].replace(",", "")) < int(total.replace(",", ""))
 
 
 def test_what_is_promised_and_what_comes_agree_to_second_order(page):
@@ -371,6 +387,32 @@ def test_it_learns_a_text_by_heart(page):
     page.find("#trained").click()
     assert page.find("#now").inner_text().startswith("loss")
     assert "trained" not in page.find("#now").inner_text()
+
+
+def test_one_step_tells_the_loss_before_and_after_it_and_the_bar_agrees(page):
+    before = page.find("#now strong").inner_text()
+    page.find("#one-step").click()
+    after = page.find("#now strong").inner_text()
+    assert before != after
+    words = page.find("#curve-words").inner_text()
+    assert f"over 1 step: {before} before the last step, {after} after it." in words
+    curve = page.find("#training svg.curve")
+    assert curve.locator("text").all_text_contents()[-1] == "1 step"
+    assert curve.locator("path").get_attribute("d").count("L") == 1  # from before to after
+    page.find("#one-step").click()
+    assert f"over 2 steps: {after} before" in page.find("#curve-words").inner_text()
+    page.find("#now button").click()  # put back: nothing was trained
+    assert "No step was taken yet" in page.find("#training").inner_text()
+
+
+def test_a_single_step_on_the_data_is_a_dot(page):
+    page.find("#mode-data").check()
+    page.ask("inside.content.training.heldOut.length = 0")
+    page.find("#one-step").click()
+    assert "over 1 step," in page.find("#curve-words").inner_text()
+    assert page.find("#training svg.curve circle").count() >= 1
+    page.find("#one-step").click()
+    assert page.find("#training svg.curve circle").count() == 0
 
 
 def test_it_learns_from_the_data_from_random_parameters(page):
@@ -520,6 +562,59 @@ def test_every_part_of_the_drawing_leads_to_its_section(page):
         assert page.find(f".part.current[data-section='{section}']").count() >= 1
 
 
+def test_the_drawing_says_what_its_green_bar_is(page):
+    legend = page.find("#whole .part[data-section=logits] text").last
+    assert legend.text_content() == "what really comes"
+    assert page.find("#whole rect.chance.true").count() == 2  # the bar and the legend
+    page.ask("microgpt.set(inside.nodesAt('logits')[inside.model.tokens[inside.state.position + 1]], -50)")
+    assert legend.text_content() == "what really comes: 0 %"  # it is not among the five that are drawn
+
+
+SUBJECTS = {  # what a stop of the tour speaks of
+    1: ["#whole .scroll"],
+    2: ["#reading table"],
+    3: ["#embedding .strip:last-child", "#panel .formula"],
+    4: ["#block-0-attention .triangle >> nth=0", "#panel .formula"],
+    5: ["#block-0-mlp .cell.open"],
+    6: ["#stages .lens tbody tr >> nth=0"],
+    7: ["#gradient"],
+    8: ["#panel .outcome dl"],
+    9: ["#training svg.curve", "#curve-words"],
+    10: ["#time-slider", "#then"],
+}
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_the_card_of_the_tour_covers_nothing_of_what_it_speaks_of(browser, trained, width, height):
+    page = Watched(browser, trained / "anna.html", viewport={"width": width, "height": height})
+    page.find("#tour").click()
+    for stop, subjects in SUBJECTS.items():
+        covers = [page.find(".bar"), page.find("#guide")]
+        for subject in map(page.find, subjects):
+            box = subject.bounding_box()
+            inside = subject.evaluate("e => Boolean(e.closest('#panel'))")
+            frame = page.find("#panel").bounding_box() if inside else {"y": 0, "height": height}
+            assert frame["y"] - 1 <= box["y"], (stop, subject)
+            assert box["y"] + box["height"] <= frame["y"] + frame["height"] + 1, (stop, subject)
+            over = [] if inside or not page.find("#panel.opened").count() else [page.find("#panel")]
+            for cover in (one.bounding_box() for one in [*covers, *over]):
+                beside = cover["x"] + cover["width"] <= box["x"] or box["x"] + box["width"] <= cover["x"]
+                apart = cover["y"] + cover["height"] <= box["y"] or box["y"] + box["height"] <= cover["y"]
+                assert beside or apart, (stop, subject)
+        page.find("#guide-next").click()
+    page.page.close()
+
+
+def test_the_share_that_the_tour_opens_has_an_exponential_that_shows_something(page):
+    page.find("#tour").click()
+    for _ in range(3):
+        page.find("#guide-next").click()
+    assert "attention from" in page.title()
+    factors = page.find("#panel .formula .cell").all_inner_texts()
+    assert len(factors) == 2
+    assert "1" not in factors
+
+
 def test_the_tour_has_ten_stops_works_the_page_and_ends_at_seven_questions(page):
     page.find("#tour").click()
     seen = set()
@@ -530,6 +625,8 @@ def test_the_tour_has_ten_stops_works_the_page_and_ends_at_seven_questions(page)
             assert page.ask("inside.model.changes.size") == 1
         if stop == 9:
             assert page.ask("inside.model.trained") == 20
+            assert "over 20 steps: " in page.find("#curve-words").inner_text()
+            assert page.find("#training svg.curve text").all_text_contents()[-1] == "20 steps"
         page.find("#guide-next").click()
     assert len(seen) == 10
     assert not page.find("#guide").is_visible()

@@ -10,7 +10,7 @@ function drawing() {
   painters.push(paint);
   return section("whole",
     p(`From left to right: a character and its position become a list of ${content.config.n_embd} numbers, called the residual stream. It flows on, and each part reads from it and adds to it: the heads look back at earlier positions (this is attention), the MLP works on what they brought. At the end stand the chances of what comes next. All of it lives: it is drawn from the numbers at `, live(() => h("strong", {}, place(state.position))), ". A click leads to a part."),
-    p("In the bar that stays on top, you choose the text and the position. Its switch “gradients” shows in place of each number how much the loss (how wrong the model was, section 1) would grow with it; “pin” keeps all numbers as they are now, and then “compare” shows by how much each has changed since."),
+    p("In the bar that stays on top, you choose the text and the position. “Gradients” shows in place of each number how much the loss (how wrong the model was, section 1) would grow with it; “pin” keeps all numbers as they are now, and then “compare” shows by how much each has changed since."),
     h("div", { class: "scroll" }, picture));
 }
 
@@ -67,17 +67,19 @@ function river() {
     stage(`${key}.end`, `block-${layer}-mlp`);
   }
   const best = [...Array(5).keys()].map((i) => ({ name: label("", x + 62, RIVER - 40 + i * 22, "end"), bar: svg("rect", { x: x + 70, y: RIVER - 52 + i * 22, height: 15, rx: 2, class: "chance" }), words: label("", x + 76, RIVER - 40 + i * 22, "start") }));
-  drawn.push(part("logits", "the chances of what comes next", box(x + 4, RIVER - 84, 170, 158), label("what comes next", x + 89, RIVER - 66), best.map(({ name, bar, words }) => [bar, name, words])));
+  const legend = svg("rect", { x: x + 14, y: RIVER + 57, width: 10, height: 10, rx: 2, class: "chance true" }), legendWords = label("", x + 30, RIVER + 66, "start");
+  drawn.push(part("logits", "the chances of what comes next", box(x + 4, RIVER - 84, 170, 158), label("what comes next", x + 89, RIVER - 66), best.map(({ name, bar, words }) => [bar, name, words]), legend, legendWords));
   paints.push(() => {
-    const found = chances(state.position), order = found.map((_, id) => id).sort((a, b) => found[b] - found[a]).slice(0, 5);
+    const found = chances(state.position), next = model.tokens[state.position + 1], order = found.map((_, id) => id).sort((a, b) => found[b] - found[a]).slice(0, 5);
     best.forEach(({ name, bar, words }, i) => {
       const id = order[i], share = found[id] ?? 0;
       name.textContent = id === undefined ? "" : char(id);
       bar.setAttribute("width", Math.max(1, 90 * share).toFixed(1));
-      bar.setAttribute("class", `chance ${id === model.tokens[state.position + 1] ? "true" : ""}`);
+      bar.setAttribute("class", `chance ${id === next ? "true" : ""}`);
       words.textContent = id === undefined ? "" : percent(share, 0);
       words.setAttribute("x", x + 76 + 90 * (share > 0.55 ? 0 : share));
     });
+    legendWords.textContent = `what really comes${order.includes(next) ? "" : `: ${percent(found[next], 0)}`}`;
   });
   paints.push(() => {
     const banks = stages.map(([at, key]) => [at + 7, widthOf(key) / 2]), smooth = (points) => points.map(([px, py], i) => i ? `C ${(points[i - 1][0] + px) / 2} ${points[i - 1][1]}, ${(points[i - 1][0] + px) / 2} ${py}, ${px} ${py}` : "").join(" ");
@@ -87,15 +89,11 @@ function river() {
   const longest = () => Math.max(...stages.map(([, key]) => streamLength(key)), 1e-9);
   const widthOf = (key) => 10 + (DEPTH - 10) * (streamLength(key) / longest() || 0);
   const width = x + 194;
-  const picture = svg("svg", { class: "river", style: `max-width: ${width}px; min-width: ${Math.min(width, 736) + (width - 736) * (content.config.n_layer > 1 ? 0.8 : 0)}px`, viewBox: `0 0 ${width} 292`, role: "group", "aria-label": "The model as a drawing" }, svg("g", { id: "river" }, drawn));
-  return [picture, () => { paints.forEach((paint) => paint()); showThumb(width); }];
+  const picture = svg("svg", { class: "river", style: `max-width: ${width}px; min-width: ${Math.min(width, 736) + (width - 736) * (content.config.n_layer > 1 ? 0.8 : 0)}px`, viewBox: `0 0 ${width} 292`, role: "group", "aria-label": "The model as a drawing" }, drawn);
+  return [picture, () => paints.forEach((paint) => paint())];
 }
 
 const streamLength = (key) => Math.sqrt(here(key).reduce((sum, node) => sum + (numberOf(node, now) || 0) ** 2, 0));
-
-function showThumb(width) {  // the drawing, small, in the bar: to see where one is
-  document.getElementById("thumb").setAttribute("viewBox", `0 0 ${width} 292`);
-}
 
 function goToSection(id) {
   const target = document.getElementById(id);
@@ -110,5 +108,4 @@ function whereOneIs() {  // mark the part of the drawing, and the entry of the c
   document.querySelectorAll(".part").forEach((one) => one.classList.toggle("current", one.dataset.section === id || one.dataset.section === home));
   const contents = document.getElementById("contents");
   if (contents.value !== home) contents.value = home;
-  document.body.classList.toggle("scrolled", (made.get("whole")?.element.getBoundingClientRect().bottom ?? 0) < 60);
 }

@@ -202,8 +202,8 @@ function chart(words, series, { levels = [], end = null, height = 260 } = {}) { 
     levels.map((level) => svg("line", { x1: edge, x2: width - 10, y1: y(level.y), y2: y(level.y), class: "level" })),
     series.map(({ points, color, width: thick, dots, opacity = 1 }) => [
       points.length ? svg("path", { d: "M" + points.map(([step, loss]) => `${x(step).toFixed(1)} ${y(loss).toFixed(1)}`).join("L"), fill: "none", stroke: color, "stroke-width": thick, opacity }) : null,
-      dots ? points.map(([step, loss]) => svg("circle", { cx: x(step), cy: y(loss), r: 4, fill: color })) : null]),
+      dots || points.length === 1 ? points.map(([step, loss]) => svg("circle", { cx: x(step), cy: y(loss), r: 4, fill: color })) : null]),
     levels.map((level) => label(level.words, width - 12, y(level.y) + (y(level.y) < 20 ? 16 : -4), "end")),
     label(high.toFixed(2), edge - 6, 18, "end"), label(low.toFixed(2), edge - 6, height - edge + 4, "end"),
-    label("0", edge, height - 22, "middle"), label(`${most} steps`, width - 10, height - 22, "end"));
+    label("0", edge, height - 22, "middle"), label(countedSteps(most), width - 10, height - 22, "end"));
 }

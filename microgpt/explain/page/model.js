@@ -120,14 +120,20 @@ const least = lines ? 1 : 2;
 function encoded(text) {  // a text as tokens; what the model cannot read is refused with a word
   if (typeof text !== "string") throw new TypeError(`a text is needed, but this is ${describe(text)}`);
   const characters = [...text];
-  for (const character of characters) {
-    if (lines && character === "\n") refuse("this model knows single lines: there is a newline in the text");
-    if (!idOf.has(character) || (!lines && idOf.get(character) === closing)) refuse(`the model has never seen the character ‘${show(character)}’: in what it learned from, there was none`);
-  }
+  if (lines && characters.includes("\n")) refuse("this model knows single lines: there is a newline in the text");
+  const known = (character) => idOf.has(character) && (lines || idOf.get(character) !== closing);
+  const unknown = characters.find((character) => !known(character));
+  if (unknown !== undefined) refuse(`the model has never seen the character ‘${show(unknown)}’: in what it learned from, there was none${otherSpelling(characters, known)}`);
   if (characters.length > most()) refuse(`${characters.length} characters are too many: there is room for ${most()}`);
   if (characters.length < least) refuse(least === 1 ? "there is nothing to read: type a character" : "there is too little to read: type two characters");
   const tokens = characters.map((character) => idOf.get(character));
   return lines ? [idOf.get("\n"), ...tokens, idOf.get("\n")] : tokens;
+}
+
+function otherSpelling(characters, known) {  // the text with other small and capital letters, if that would do
+  const swapped = (character) => character === character.toLowerCase() ? character.toUpperCase() : character.toLowerCase();
+  const respelled = characters.map((character) => known(character) ? character : swapped(character));
+  return respelled.every(known) && characters.length >= least && characters.length <= most() ? `; ‘${respelled.join("")}’ would do` : "";
 }
 
 function readTokens(tokens) {

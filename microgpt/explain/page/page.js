@@ -140,15 +140,14 @@ function bar() {
 function whatIsDifferent() {  // from the model as it was trained
   const words = [];
   if (model.time < content.times.length) words.push(`after step ${content.times[model.time].toLocaleString("en")}`);
-  if (model.trained) words.push(`trained here for ${model.trained.toLocaleString("en")} step${model.trained === 1 ? "" : "s"}`);
+  if (model.trained) words.push(`trained here for ${countedSteps(model.trained)}`);
   if (model.changes.size) words.push(`${model.changes.size} changed`);
   if (model.off.size) words.push(`${model.off.size} off`);
   return words.length ? [h("span", { class: "note" }, ` · ${words.join(", ")} `), button("put back", () => act(putAllBack))] : [];
 }
 
 function putAllBack() {
-  stopPlaying();
-  goTo(content.times.length);
+  leapTo(content.times.length);
 }
 
 const focusPosition = () => document.querySelector(".positions [aria-checked=true]").focus({ preventScroll: true });
@@ -284,9 +283,9 @@ window.microgpt = {
   value: (node) => data[checkedNode(node)],
   gradient: (node) => gradient[checkedNode(node)],
   set(node, x) { setNumber(node, x); follow(); },
-  reset() { goTo(content.times.length); follow(); },
+  reset() { putAllBack(); follow(); },
   step(learningRate) { trainOnText(learningRate); follow(); },
-  go(time) { goTo(time); follow(); },
+  go(time) { leapTo(time); follow(); },
   write(options) { const how = checkedWriting(options); return textWritten(written(how)); },
   switchOff(part, off = true) { switchPart(part, Boolean(off)); follow(); },
 };

@@ -196,7 +196,7 @@ function backwardPass() {
   const most = () => inputs().reduce((a, b) => (b.size > a.size ? b : a)).name;
   return section("backward-pass",
     p("The gradient of a number says how much the loss would grow if that number grew a little. It begins as 1 at the loss and flows back: every operation passes to its operands what reached it, times its own derivative to them."),
-    p("The switch shows gradients in all strips in place of values. ", button(state.backward ? "Show values again" : "Show gradients", toggleBackward)),
+    p("“Gradients”, in the bar that stays on top and here, shows gradients in all strips in place of values. ", button(state.backward ? "Show values again" : "Show gradients", toggleBackward)),
     source("backward", "The whole of it, from value.py"),
     h("h3", {}, "How large the gradient is in each part of the network"),
     p("The parameters lie in tables, called tensors, under the names that GPT-2 gave them: wte and wpe for characters and positions; h.0 is block 0, and in it ln_1 and ln_2 the layer norms, attn.c_attn what makes queries, keys and values, attn.c_proj what makes of the heads what attention adds, mlp.c_fc what makes the hidden units, mlp.c_proj what the MLP adds; ln_f is the final layer norm. These are the lengths of their gradients, as vectors. Where it is almost nothing, the loss does not notice that part; where it is huge, a small change there changes everything."),
@@ -206,7 +206,7 @@ function backwardPass() {
     live(() => p(`The length of the gradient at the embedding of each position. Here the loss of the whole text depends most on position ${most()}: it reads that character itself, and all later positions may look back at it.`)),
     live(() => bars(inputs())),
     h("h3", {}, "What training does with it"),
-    p("Adam, the rule by which the model learns, moves every parameter against its gradient, in units of the gradient's usual size; weight decay pulls it a little towards 0. ", h("a", { href: "#training" }, "Train it"), " shows it at work."),
+    p("Adam, the rule by which the model learns, moves every parameter against its gradient, in units of the gradient's usual size; weight decay pulls each weight a little towards 0, so that none grows large unless the data insist. ", h("a", { href: "#training" }, "Train it"), " shows it at work."),
     source("adam"));
 }
 
@@ -246,7 +246,7 @@ const SETTINGS = {
   documents: "how the data is read: lines that stand for themselves, or one stream of prose", steps: "how often the parameters were moved", batch_size: "texts in a step",
   pool_size: "batches drawn together and dealt out by length", n_layer: "blocks", n_head: "heads in a block", n_embd: "numbers in the residual stream",
   block_size: "positions that it can look back over, itself included", learning_rate: "how far a step goes, at most", warmup: "steps until it goes so far",
-  weight_decay: "how much every weight is pulled towards 0", grad_clip: "how long a gradient may be; a longer one is shortened", seed: "of all that is random", engine: "what computed it",
+  weight_decay: "how much every weight is pulled towards 0, so that none grows large unless the data insist", grad_clip: "how long a gradient may be; a longer one is shortened", seed: "of all that is random", engine: "what computed it",
 };
 
 function theRun() {

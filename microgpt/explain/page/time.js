@@ -21,7 +21,7 @@ function timeSlider() {
   const end = content.times.length;
   const output = h("output", { for: "time-slider" });
   const input = h("input", { type: "range", id: "time-slider", min: 0, max: end, step: 1, value: model.time, "aria-label": "step of the training",
-    oninput: (event) => { stopPlaying(); trainer.losses = []; act(() => goTo(Number(event.target.value))); } });
+    oninput: (event) => { act(() => leapTo(Number(event.target.value))); } });
   const paint = () => { input.value = model.time; output.textContent = `step ${stepOf(model.time).toLocaleString("en")}`; input.setAttribute("aria-valuetext", output.textContent); };
   paint();
   painters.push(paint);

@@ -11,17 +11,23 @@ const readable = (text) => { try { encoded(text); return true; } catch { return 
 const readExample = () => { const text = [example(), model.text].find(readable); if (text !== model.text) act(() => readTokens(encoded(text)), true); };
 const openHere = (key, i = 0) => { state.trail = []; open(here(key)[i], { quietly: true }); };
 
-const STOPS = [  // where, what to do there, what to say
-  ["whole", () => { act(putAllBack); readExample(); choose(Math.min(2, model.last)); }, "This is a whole language model. It reads a text from the left and says, at each position, what may come next. Everything in it is a number, and every number on this page is really computed, here, just now."],
-  ["reading", () => {}, "Characters become integers; at each position the model gives every character a chance. How surprised it is at what really comes is the loss. Type another text into the box above, at any time: everything follows each key."],
-  ["embedding", () => openHere("embedded", 0), "Each character is a row of numbers that was learned, and so is each position. They are added: the residual stream. In the panel stands one of these numbers, opened: it is a sum, and you can open what it is the sum of."],
-  ["#block-0-attention h4", () => openHere("h.0.head.0.attention", 0), "Attention: this position asks, all before it answer. The triangles show who reads from whom. The opened number is one of these shares: an exponential, times 1 over the sum of all."],
-  ["block-0-mlp", () => openHere("h.0.gelu", 0), "The MLP thinks about what was read. Each hidden unit looks for a pattern; gelu lets those through that found it."],
-  ["stages", () => {}, "Where does a prediction come from? Here is what the model would have said after each stage, and how much each part voted for the character that comes."],
-  ["backward-pass", () => { state.trail = []; open(model.result, { quietly: true }); }, "Backward: the loss has gradient 1, and from there every number gets its own: by how much the loss would grow if that number grew a little. Nothing but five derivatives and a sum is needed."],
-  ["what-if", () => { openHere("embedded", 0); act(() => setNumber(here("embedded")[0], data[here("embedded")[0]] + 0.5)); }, "What if a number were another? We have just added 0.5 to the first number of the stream. Below stands what its gradient had promised, and what came. Move its slider in the panel: for small changes both agree, for large ones not."],
-  ["training", () => { act(putAllBack); act(() => { startAtRandom(); trainer.mode = "text"; takeSteps(20); }); }, "Learning is this, many times: a gradient for every parameter, and a small step against it. We began with random parameters and took 20 steps on this one text; look how the loss fell. Press play, or let it learn from names out of its data."],
-  ["time", () => { act(putAllBack); }, "This is how the real training went. Move the slider from the end to the beginning: the whole page is the model as it was then. Now you have seen all of it. Below are seven questions; each has a number that answers it."],
+function openShare() {  // of the second largest exponential: the largest is 1, and 1 times something shows little
+  const exponentials = here("h.0.head.0.exp").map((node) => data[node]);
+  const order = exponentials.map((_, i) => i).sort((a, b) => exponentials[b] - exponentials[a]);
+  openHere("h.0.head.0.attention", order[1] ?? 0);
+}
+
+const STOPS = [  // where, what it speaks of (it must be seen), what to do there, what to say
+  ["whole", ".river", () => { act(putAllBack); readExample(); choose(Math.min(2, model.last)); }, "This is a whole language model. It reads a text from the left and says, at each position, what may come next. Everything in it is a number, and every number on this page is really computed, here, just now."],
+  ["reading", "#reading table", () => {}, "Characters become integers; at each position the model gives every character a chance. How surprised it is at what really comes is the loss. Type another text into the box above, at any time: everything follows each key."],
+  ["embedding", "#embedding .strip:last-child, #panel .formula", () => openHere("embedded", 0), "Each character is a row of numbers that was learned, and so is each position. They are added: the residual stream. In the panel stands one of these numbers, opened: it is a sum, and you can open what it is the sum of."],
+  ["block-0-attention h4", "#block-0-attention .triangles, #panel .formula", openShare, "Attention: this position asks, all before it answer. The triangles show who reads from whom. The opened number is one of these shares: an exponential, times 1 over the sum of all."],
+  ["block-0-mlp", "#block-0-mlp .open", () => openHere("h.0.gelu", 0), "The MLP thinks about what was read. Each hidden unit looks for a pattern; gelu lets those through that found it."],
+  ["stages", ".lens, #votes", () => {}, "Where does a prediction come from? Here is what the model would have said after each stage, and how much each part voted for the character that comes."],
+  ["backward-pass", "#gradient", () => { state.trail = []; open(model.result, { quietly: true }); }, "Backward: the loss has gradient 1, and from there every number gets its own: by how much the loss would grow if that number grew a little. Nothing but five derivatives and a sum is needed."],
+  ["what-if", "#what-if .outcome, #panel .outcome", () => { openHere("embedded", 0); act(() => setNumber(here("embedded")[0], data[here("embedded")[0]] + 0.5)); }, "What if a number were another? We have just added 0.5 to the first number of the stream. In the panel stands what its gradient had promised, and what came. Move its slider there: for small changes both agree, for large ones not."],
+  ["training", "#training figure", () => { act(putAllBack); act(() => { startAtRandom(); trainer.mode = "text"; takeSteps(20); }); }, "Learning is this, many times: a gradient for every parameter, and a small step against it. We began with random parameters and took 20 steps on this one text; look how the loss fell. Press play, or let it learn from names out of its data."],
+  ["time", "#time-slider, #then", () => { act(putAllBack); }, "This is how the real training went. Move the slider from the end to the beginning: the whole page is the model as it was then. Now you have seen all of it. Below are seven questions; each has a number that answers it."],
 ];
 
 let stop = 0;
@@ -29,15 +35,12 @@ let stop = 0;
 function startTour(at = 0) {
   stop = at;
   stopPlaying();
-  const [where, action, words] = STOPS[stop];
+  const [where, subject, action, words] = STOPS[stop];
   const box = document.getElementById("guide");
   state.opener = null;
   close();  // what an earlier stop has opened
   action();
   settle();
-  const target = document.querySelector(/^#/.test(where) ? where : `#${where}`) ?? document.getElementById("whole");
-  target.scrollIntoView({ behavior: "instant" });
-  settle(onScreen);
   const end = stop === STOPS.length - 1;
   box.hidden = false;
   box.replaceChildren(
@@ -48,12 +51,35 @@ function startTour(at = 0) {
       button(end ? "To the questions" : "next →", () => end ? (endTour(), goToSection("questions")) : startTour(stop + 1), { id: "guide-next" }),
       button("end the tour", endTour)));
   document.body.classList.add("touring");
-  const covered = box.getBoundingClientRect().bottom + 12;
-  if (covered < innerHeight * 0.7) {  // on a phone the words stand above what they are about
-    window.scrollBy({ top: target.getBoundingClientRect().top - covered, behavior: "instant" });
-    settle(onScreen);
-  }
+  document.body.style.setProperty("--guide", `${box.offsetHeight}px`);
+  scrollToSubject(document.querySelector(`#${where}`), [...document.querySelectorAll(subject)]);
   document.getElementById("guide-words").focus({ preventScroll: true });
+}
+
+function scrollToSubject(target, subject) {  // the target to the top of what is free; and further, where the subject would end below it
+  const panel = document.getElementById("panel"), inPanel = subject.filter((one) => panel.contains(one)), inText = subject.filter((one) => !panel.contains(one));
+  panel.scrollTop += beyond(inPanel, panel.getBoundingClientRect());
+  const free = freeRoom();
+  window.scrollBy({ top: target.getBoundingClientRect().top - free.top, behavior: "instant" });
+  window.scrollBy({ top: beyond(inText, free), behavior: "instant" });
+  settle(onScreen);
+}
+
+function beyond(elements, { top, bottom }) {  // how far they end below the bottom, but no further than they begin below the top
+  if (!elements.length) return 0;
+  const boxes = elements.map((one) => one.getBoundingClientRect());
+  return Math.max(0, Math.min(Math.max(...boxes.map((box) => box.bottom)) - bottom, Math.min(...boxes.map((box) => box.top)) - top));
+}
+
+function freeRoom() {  // from where to where the sections are seen: under the bar, and above or below what lies over them
+  const gap = 12, bar = document.querySelector(".bar").offsetHeight, { left: start, right: end } = document.getElementById("main").getBoundingClientRect();
+  const room = { top: bar + gap, bottom: innerHeight - gap };
+  for (const id of ["guide", "panel"]) {
+    const box = document.getElementById(id).getBoundingClientRect();
+    if (!box.height || box.left >= end || box.right <= start) continue;
+    if (box.top < innerHeight / 3) room.top = Math.max(room.top, box.bottom + gap); else room.bottom = Math.min(room.bottom, box.top - gap);
+  }
+  return room;
 }
 
 function endTour() {

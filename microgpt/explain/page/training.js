@@ -1,7 +1,7 @@
 // Train it: steps of Adam in the page, on the text that is read or on texts out of the data.
 
 const RATES = { text: content.training.learning_rate, data: 0.4 * content.training.learning_rate };  // the fewer texts a step has, the noisier is its gradient
-const trainer = { mode: "text", rate: RATES.text, batch: 4, playing: false, losses: [], heldOut: [], drawn: 0, chosen: null, slowest: 0 };
+const trainer = { mode: "text", rate: RATES.text, batch: 4, playing: false, steps: 0, losses: [], heldOut: [], last: null, drawn: 0 };  // losses and heldOut: [steps taken, loss]; last: the loss before and after the last step on the text
 const { texts, heldOut } = content.training;
 const kinds = lines ? "lines" : "pieces";
 
@@ -18,7 +18,7 @@ function training() {
       button("one step", () => { stopPlaying(); takeSteps(1); follow(); }, { id: "one-step" }),
       button(trainer.playing ? "pause" : "play", togglePlaying, { id: "play" }),
       button("from random parameters", () => { stopPlaying(); startAtRandom(); follow(); }, { id: "random" }),
-      button("back to the trained model", () => { stopPlaying(); trainer.losses = []; trainer.heldOut = []; act(putAllBack); }, { id: "trained" })),
+      button("back to the trained model", () => { act(putAllBack); }, { id: "trained" })),
     p(h("span", { class: "note" }, "The learning rate is how far a step goes: Adam moves a parameter by about so much. “From random parameters” forgets all that was learned; “back to the trained model” undoes all that was done here.")),
     slider("learning rate", { id: "rate", min: -4, max: -1, step: 0.1, value: Math.log10(trainer.rate) }, (value) => { trainer.rate = 10 ** value; }, (value) => (10 ** value).toPrecision(2)),
     live(() => curveNow()),
@@ -30,13 +30,24 @@ function mode(name, words) {
 }
 
 function learnFrom(name) {
-  Object.assign(trainer, { mode: name, losses: [], heldOut: [], rate: RATES[name] });
+  Object.assign(trainer, { mode: name, rate: RATES[name] });
+  beginCurve();
   renderUnit("training");
 }
 
+function beginCurve() {
+  Object.assign(trainer, { steps: 0, losses: [], heldOut: [], last: null });
+}
+
+function leapTo(time) {  // to other parameters, from which another curve begins
+  goTo(time);
+  stopPlaying();
+  beginCurve();
+}
+
 function startAtRandom() {
-  trainer.losses = []; trainer.heldOut = []; trainer.drawn = 0;
-  if (content.times.length && content.times[0] === 0) { model.time = 0; goTo(0); } else putParameters(randomParameters(1));
+  trainer.drawn = 0;
+  if (content.times.length && content.times[0] === 0) leapTo(0); else { putParameters(randomParameters(1)); beginCurve(); }
 }
 
 function nextBatch() {  // all texts are drawn, in a random order, before any is drawn again
@@ -60,11 +71,7 @@ function takeSteps(count, until = Infinity) {  // so many, or until the time is 
   words.textContent = "";
   try {
     for (let i = 0; i < count && performance.now() < until; i++) {
-      if (!trainer.losses.length) trainer.heldOut = trainer.mode === "data" && heldOut.length ? [[0, lossOfTexts(heldOut.slice(0, 40))]] : [];
-      const loss = trainer.mode === "text" ? data[model.result] : null;
-      if (trainer.mode === "text") trainOnText(trainer.rate);
-      trainer.losses.push(loss ?? stepOnTexts(nextBatch(), trainer.rate));
-      if (trainer.mode === "data" && heldOut.length && trainer.losses.length % 100 === 0) trainer.heldOut.push([trainer.losses.length, lossOfTexts(heldOut.slice(0, 40))]);
+      if (trainer.mode === "text") stepOnText(); else stepOnData();
     }
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
@@ -73,6 +80,23 @@ function takeSteps(count, until = Infinity) {  // so many, or until the time is 
   } finally {
     if (trainer.mode === "data") backTo(model.tokens);  // once, after all the steps
   }
+}
+
+function stepOnText() {  // the curve has the loss before the first step, and after each
+  const before = data[model.result];
+  trainOnText(trainer.rate);
+  const after = data[model.result];
+  trainer.last = { before, after };
+  if (!trainer.steps++) trainer.losses.push([0, before]);
+  if (Number.isFinite(after)) trainer.losses.push([trainer.steps, after]);
+}
+
+function stepOnData() {  // the curve has the loss of each batch before the step on it: it is never asked again
+  const measure = () => { if (heldOut.length && trainer.steps % 100 === 0) trainer.heldOut.push([trainer.steps, lossOfTexts(heldOut.slice(0, 40))]); };
+  if (!trainer.steps) { trainer.heldOut = []; measure(); }
+  trainer.losses.push([trainer.steps, stepOnTexts(nextBatch(), trainer.rate)]);
+  trainer.steps++;
+  measure();
 }
 
 const [WORK, SHOW_EVERY] = [40, 160];  // milliseconds: of training without a pause, and between two pictures of it
@@ -104,7 +128,7 @@ function paintPlay() {
 function thinned(points, most = 400) {  // means of neighbours, so that the curve stays light
   const every = Math.ceil(points.length / most);
   const found = [];
-  for (let i = 0; i < points.length; i += every) { const some = points.slice(i, i + every); found.push([i, some.reduce((a, b) => a + b, 0) / some.length]); }
+  for (let i = 0; i < points.length; i += every) { const some = points.slice(i, i + every); found.push([some[0][0], some.reduce((sum, [, y]) => sum + y, 0) / some.length]); }
   return found;
 }
 
@@ -115,17 +139,19 @@ function runningMean(points) {  // of a twentieth of them
 }
 
 function curveNow() {
-  if (!trainer.losses.length) return h("p", { class: "note" }, "No step was taken yet.");
-  const points = thinned(trainer.losses), last = points[points.length - 1][1], n = trainer.losses.length;
+  if (!trainer.steps) return h("p", { class: "note" }, "No step was taken yet.");
+  const points = thinned(trainer.losses), n = trainer.steps, onText = trainer.mode === "text";
   const pairs = content.training.pairs;
   const levels = [{ y: Math.log(vocabulary.length), words: `log ${vocabulary.length} = ${Math.log(vocabulary.length).toFixed(2)}: blind guessing` }];
   if (pairs) levels.push({ y: pairs, words: `${pairs.toFixed(2)}: counting pairs` });
   const validation = trainer.heldOut[trainer.heldOut.length - 1];
-  const words = `The loss of each step (blue) over ${n.toLocaleString("en")} step${n === 1 ? "" : "s"}, now ${last.toFixed(3)}; the thick line is its running mean${validation ? `; on ${Math.min(40, heldOut.length)} ${kinds} that it never learns from (orange) ${validation[1].toFixed(3)}` : ""}.`;
+  const thin = { points, color: "rgb(var(--minus))", width: 1, opacity: 0.4 }, thick = { points: onText ? points : runningMean(points), color: "rgb(var(--minus))", width: 2.5 };
+  const words = onText ? `The loss of the text over ${countedSteps(n)}: ${precise(trainer.last.before)} before the last step, ${precise(trainer.last.after)} after it.`
+    : `The loss of each step (blue) over ${countedSteps(n)}, on the ${kinds} that it learns from, before it learns from them: ${trainer.losses[n - 1][1].toFixed(3)} at the last; the thick line is its running mean${validation ? `; on ${Math.min(40, heldOut.length)} ${kinds} that it never learns from (orange) ${validation[1].toFixed(3)}` : ""}.`;
   const guesses = `The dashed line${pairs ? "s are what one can have without a network: the same chance for every character, and chances from a table of how often one character follows another in the data" : " is what one has without a network: the same chance for every character"}.`;
   return h("figure", { style: { margin: "0" } },
-    chart(words, [{ points, color: "rgb(var(--minus))", width: 1, opacity: 0.4 }, { points: runningMean(points), color: "rgb(var(--minus))", width: 2.5 }, { points: trainer.heldOut, color: "rgb(var(--plus))", width: 2.5, dots: trainer.heldOut.length < 30 }], { levels, end: Math.max(1, n - 1), height: 220 }),
-    h("figcaption", { class: "note", id: "curve-words", "data-steps": n, "data-loss": last, "data-held-out": validation?.[1] }, `${words} ${guesses}`),
+    chart(words, [...(onText ? [] : [thin]), thick, { points: trainer.heldOut, color: "rgb(var(--plus))", width: 2.5, dots: trainer.heldOut.length < 30 }], { levels, end: n, height: 220 }),
+    h("figcaption", { class: "note", id: "curve-words", "data-steps": n, "data-held-out": validation?.[1] }, `${words} ${guesses}`),
     h("h3", {}, "What it writes now"), fiveSamples());
 }
 

@@ -70,9 +70,13 @@ function whatWasSwitched(what) {
 }
 
 function moved() {
-  let count = 0;
-  for (let node = weightsEnd; node <= model.result; node++) if (data[node] !== model.before.data[node]) count++;
-  return `${count.toLocaleString("en")} of ${(model.result + 1 - weightsEnd).toLocaleString("en")} numbers are not what they were; they are underlined everywhere on the page.`;
+  let count = 0, all = 0;
+  for (let node = weightsEnd; node <= model.result; node++) {
+    if (program.kind[node] < ADD || program.kind[node] > EXP) continue;
+    all++;
+    if (data[node] !== model.before.data[node]) count++;
+  }
+  return `${count.toLocaleString("en")} of the ${all.toLocaleString("en")} results (one of each operation) are not what they were; they are underlined everywhere on the page.`;
 }
 
 function beforeAndAfter() {  // of the chance of what really comes, at each position

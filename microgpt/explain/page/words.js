@@ -30,6 +30,7 @@ function inThatWay(x, { power, digits }) {
 
 const unitOf = ({ power }) => power ? ` · 10${[...String(power)].map((c) => c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]).join("")}` : "";
 const largestSize = (numbers) => numbers.reduce((most, x) => Math.abs(x) > Math.abs(most) && Number.isFinite(x) ? x : most, 0);  // with its sign
+const countedSteps = (count) => `${count.toLocaleString("en")} step${count === 1 ? "" : "s"}`;
 const LOSS = { power: 0, digits: 3 };
 
 function precise(x) {  // for the panel

@@ -92,6 +92,7 @@ class Nests:
         self.choose_what_is_kept()
         self.known: dict[Any, Expression] = {}
         self.make_forward()
+        self.roots = self.roots_of_instructions()
         self.make_backward()
 
     # Forward
@@ -108,13 +109,13 @@ class Nests:
     def choose_what_is_kept(self) -> None:
         """Which arrays lie in memory; the others are computed where they are needed."""
         g = self.groups
-        readers: dict[int, list[tuple[int, Access]]] = {}
+        readers = self.readers = dict[int, list[tuple[int, Access]]]()  # of each array the instructions that read it
         for i, instruction in enumerate(g.instructions):
             for operand in instruction.operands:
                 for array in self.arrays_read(operand):
                     readers.setdefault(array, []).append((i, operand))
         self.kept = [True] * len(g.arrays)
-        roots = self.roots = dict[int, set[int]]()  # the instructions in whose expression each one is computed
+        roots: dict[int, set[int]] = {}  # as they would be if no expression were too large
         results = {bisect_right(self.starts, start) - 1 for space, start in g.outputs if space == CELLS}
         position = {array.start: i for i, array in enumerate(g.arrays)}
         for i in range(len(g.instructions) - 1, -1, -1):
@@ -233,6 +234,16 @@ class Nests:
                 self.forward.append(replace(nest, target=zero, expression=whole * 0.0, add=True, reduction="sum"))
                 watched.append(target)
         self.watches = bool(watched)
+
+    def roots_of_instructions(self) -> dict[int, set[int]]:
+        """Of each instruction those in whose expressions it is computed; itself if its result lies in memory."""
+        position = {array.start: i for i, array in enumerate(self.groups.arrays)}
+        roots: dict[int, set[int]] = {}
+        for i in range(len(self.groups.instructions) - 1, -1, -1):  # readers come after what they read
+            array = position[self.groups.instructions[i].array.start]
+            readers = [reader for reader, _ in self.readers.get(array, [])]
+            roots[i] = {i} if self.kept[array] else {root for reader in readers for root in roots[reader]}
+        return roots
 
     def regions(self) -> list[Region]:
         """All cells that something may be stored in, array by array."""

@@ -78,7 +78,7 @@ class Array:
     start: int
     lengths: tuple[int, ...]
     strides: tuple[int, ...]
-    ragged: bool = False
+    masked: bool = False  # cells beyond the bounds of its axes are never written, and stay zero
 
     @property
     def size(self) -> int:
@@ -446,14 +446,14 @@ class Groups:
         """Which array a cell belongs to; -1 for the inputs."""
         return bisect_right(self.starts, cell) - 1
 
-    def new_array(self, lengths: tuple[int, ...], order: tuple[int, ...], ragged: bool = False) -> Array:
+    def new_array(self, lengths: tuple[int, ...], order: tuple[int, ...], masked: bool = False) -> Array:
         """Room for a result with axes of these lengths; in `order` they lie in the cells, the outermost first."""
         strides = [0] * len(lengths)
         step = 1
         for axis in reversed(order):
             strides[axis] = step
             step *= lengths[axis]
-        array = Array(self.size, lengths, tuple(strides), ragged)
+        array = Array(self.size, lengths, tuple(strides), masked)
         self.size += step
         self.arrays.append(array)
         self.starts.append(array.start)

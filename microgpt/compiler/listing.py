@@ -106,7 +106,7 @@ def source_of(program: Program, nest: Nest) -> tuple[str, int]:
 
 def product_of(program: Program, nest: Nest) -> Any:
     """The matrix product that a nest is; None if it is none."""
-    step = product_step(nest, 4, False, lambda load: 0, program.nests.is_ragged)
+    step = product_step(nest, 4, False, lambda load: 0, program.nests.is_masked)
     return None if step is None else step
 
 

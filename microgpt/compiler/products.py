@@ -39,10 +39,10 @@ class ProductShape:
     double: bool
 
 
-def product_step(nest: Nest, lanes: int, double: bool, place: Any, ragged: Any) -> Step | None:
+def product_step(nest: Nest, lanes: int, double: bool, place: Any, is_masked: Any) -> Step | None:
     """The kernel of a nest that is a matrix product, with its arguments; None if it is none.
 
-    `place` is where a load begins in memory; `ragged` tells whether what is beyond the bound of a load is zero.
+    `place` is where a load begins in memory; `is_masked` tells whether what is beyond the bound of a load is zero.
     """
     factor, (a, b) = two_factors(nest)
     if a is None or b is None or nest.reduction != "sum":
@@ -50,11 +50,11 @@ def product_step(nest: Nest, lanes: int, double: bool, place: Any, ragged: Any) 
     if any(load.table is not None or load.chooser is not None for load in (nest.target, a, b)):
         return None
     left, right = (b, a) if a.space != "p" and b.space == "p" else (a, b)
-    return product_of_loads(nest, factor, left, right, lanes, double, place, ragged)
+    return product_of_loads(nest, factor, left, right, lanes, double, place, is_masked)
 
 
 def product_of_loads(
-    nest: Nest, factor: float, a: Load, b: Load, lanes: int, double: bool, place: Any, ragged: Any
+    nest: Nest, factor: float, a: Load, b: Load, lanes: int, double: bool, place: Any, is_masked: Any
 ) -> Step | None:
     """The kernel of a nest that sums a · b, with its arguments; None if it is no matrix product."""
     target = nest.target
@@ -132,7 +132,7 @@ def product_of_loads(
                 a, b, i, j = b, a, j, i
                 starts = [starts[0], starts[2], starts[1]]
                 bound = bound.removesuffix(" of J")
-            if bound != "square" and not ragged(a):
+            if bound != "square" and not is_masked(a):
                 return None
         outer, numbers = outer_of([i, j, k])
         shape = ProductShape("each", len(outer), bound, nest.add, factor, width, double)

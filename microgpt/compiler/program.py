@@ -48,7 +48,7 @@ class Program:
             self.returned = record.returned
             self.sources = record.sources
             self.operations = record.operations()
-            self.bounds = bounds(record)
+            self.integer_limits = integer_limits(record)
             self.groups = Groups(record)
             self.nests = Nests(self.groups)
         self.memories: dict[bool, Memory] = {}
@@ -125,7 +125,7 @@ class Plan:
             return (memory(load.start) if load.space == CELLS else load.start) * lowering.scale(load.space)
 
         def step_of(nest: Any, checked: bool) -> Any:
-            found = product_step(nest, lanes, double, place, nests.is_ragged)
+            found = product_step(nest, lanes, double, place, nests.is_masked)
             return lowering.step(nest, checked) if found is None else found
 
         steps = [step_of(nest, i < len(nests.forward)) for i, nest in enumerate(everything)]
@@ -216,7 +216,7 @@ class Storage:
             if len(self.cells) < cells:
                 self.cells = aligned(cells, plan.dtype)
             else:
-                for start, size in plan.memory.alone:
+                for start, size in plan.memory.masked:
                     self.cells[start * plan.lanes : (start + size) * plan.lanes] = 0
             if len(self.integers) < integers:
                 self.integers = np.zeros(integers, np.int64)
@@ -252,7 +252,7 @@ def lanes_for(batch: int, size: int) -> int:
     return 32 if 32 * size <= CACHE else 16
 
 
-def bounds(record: Record) -> np.ndarray:
+def integer_limits(record: Record) -> np.ndarray:
     """For each integer of an example how many candidates the shortest list has that it picks from."""
     limits = np.full(len(record.names), np.iinfo(np.int64).max)
     for place, count in record.picks:

@@ -8,8 +8,7 @@ bound are zero from the beginning, and nothing writes there.
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from microgpt.compiler.expressions import Load, loads_of
-from microgpt.compiler.groups import CELLS
+from microgpt.compiler.expressions import CELLS, Load, loads_of
 from microgpt.compiler.nests import Nest, Region
 
 

@@ -16,6 +16,10 @@ from typing import Any
 import numpy as np
 
 from microgpt.compiler.expressions import (
+    CELLS,
+    CONSTANTS,
+    GRADIENTS,
+    PARAMETERS,
     Expression,
     Load,
     Table,
@@ -26,9 +30,8 @@ from microgpt.compiler.expressions import (
     nodes_of,
     rebuilt,
 )
-from microgpt.compiler.groups import CELLS, CONSTANTS, PARAMETERS, Access, Array, Bound, Groups, Instruction
+from microgpt.compiler.groups import Access, Array, Bound, Groups, Instruction
 
-GRADIENTS = "g"  # where the gradients of parameters lie
 ELEMENTWISE = ("terms", "pow", "log", "exp", "less", "less or equal")
 LARGEST_EXPRESSION = 60  # nodes
 SMALL = 4000  # cells; a program of so few is over before a kernel of its own has been compiled

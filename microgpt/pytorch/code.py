@@ -18,12 +18,21 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.compiler.expressions import Expression, Load, loads_of, nodes_of
-from microgpt.compiler.groups import CELLS, CONSTANTS, PARAMETERS, Array
-from microgpt.compiler.nests import GRADIENTS, Nest
+from microgpt.compiler.expressions import (
+    CELLS,
+    CONSTANTS,
+    GRADIENTS,
+    INTEGERS,
+    PARAMETERS,
+    Expression,
+    Load,
+    loads_of,
+    nodes_of,
+)
+from microgpt.compiler.groups import Array
+from microgpt.compiler.nests import Nest
 
 BATCH = -1  # the axis of a nest that is the batch
-INTEGERS = "i"
 LARGE = 1e38  # what is larger than a float32 can hold
 
 

@@ -3,9 +3,14 @@
 Nothing here is for users: they come in by `microgpt.value_and_grad` and `microgpt.evaluate`. To see what became of a
 function, there is `listing`.
 
-recording.py    run the function once and write down every operation
 record.py       what is written down, and the scalars that do it
-loops.py        read its loops as axes while it runs
+current.py      the record that is being written now
+lists.py        lists of which one item stands for all
+rolling.py      how plain lists become such lists
+stand_ins.py    what reads its loops as axes while it runs
+rewriting.py    how these get into its code
+calls.py        how one function that is being recorded calls another
+recording.py    run the function once and write down every operation
 groups.py       families of scalars that are alike become one array instruction
 expressions.py  what an instruction computes, and its derivatives, by the rules of value.py
 nests.py        instructions become loop nests, forward and backward; what is cheap is not stored

@@ -17,14 +17,15 @@ from typing import Any
 
 from llvmlite import ir
 
-from microgpt.compiler.expressions import Expression, nodes_of
+from microgpt.compiler.expressions import CELLS, CONSTANTS, GRADIENTS, INTEGERS, PARAMETERS, Expression, nodes_of
+from microgpt.value import LARGEST_EXPONENT, LARGEST_FLOAT
 
 I64, I32, I8 = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 FAST = ("contract", "nsz")
-DOUBLE_MAX = 1.7976931348623157e308
 
 # The pointers that every kernel gets: cells, parameters, their gradients, constants, integers, tables and arguments.
-SPACES = ("x", "p", "g", "c", "i", "t", "a")
+TABLES, ARGUMENTS = "t", "a"
+SPACES = (CELLS, PARAMETERS, GRADIENTS, CONSTANTS, INTEGERS, TABLES, ARGUMENTS)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class LeafShape:
 class LoopShape:
     """A loop: over an axis, over the vectors, with a bound by the index of another loop."""
 
-    axis: int  # -1: the vectors
+    axis: int  # -1: the vectors; 0: the first axis, along which tables are read; 1: any other
     summed: bool = False
     below: int = -1  # its index stays below constant + step * that of this loop
     above: int = -1  # this loop's index stays below constant + step * that of this one
@@ -171,7 +172,7 @@ class Builder:
     def exp(self, x: Any) -> Any:
         """e ** x, at most a very large finite number."""
         if self.double:
-            limit, greatest = self.number(709.782712893384, x), self.number(DOUBLE_MAX, x)
+            limit, greatest = self.number(LARGEST_EXPONENT, x), self.number(LARGEST_FLOAT, x)
             return self.select(self.b.fcmp_ordered(">", x, limit), greatest, self.call("exp", x))
         b = self.b
         high, low = self.number(88.3, x), self.number(-86.6, x)  # 2 ** 127 and 2 ** -125 are floats
@@ -280,7 +281,7 @@ def emit_nest(module: ir.Module, name: str, shape: NestShape) -> None:
     def argument() -> Any:
         nonlocal taken
         taken += 1
-        return b.load(b.gep(pointer["a"], [build.integer(taken - 1)]))
+        return b.load(b.gep(pointer[ARGUMENTS], [build.integer(taken - 1)]))
 
     lengths: list[Any] = []
     limits: dict[int, tuple[Any, Any]] = {}
@@ -303,7 +304,7 @@ def emit_nest(module: ir.Module, name: str, shape: NestShape) -> None:
     def depth_of_leaf(leaf: LeafShape) -> int:
         """The innermost loop along which a load moves."""
         depth = max(leaf.loops, default=-1)
-        if leaf.space in ("x", "i") or leaf.chosen is not None:
+        if leaf.space in (CELLS, INTEGERS) or leaf.chosen is not None:
             depth = max(depth, vector_level)
         return max(depth, depth_of_leaf(leaf.chosen)) if leaf.chosen is not None else depth
 
@@ -321,20 +322,20 @@ def emit_nest(module: ir.Module, name: str, shape: NestShape) -> None:
         where = leaf["start"]
         for i, stride in leaf["strides"].items():
             if leaf["shape"].table and shape.loops[i].axis == 0:
-                entry = b.load(b.gep(pointer["t"], [b.add(stride, indices[i])]))
+                entry = b.load(b.gep(pointer[TABLES], [b.add(stride, indices[i])]))
                 where = b.add(where, entry)
             else:
                 where = b.add(where, b.mul(stride, indices[i]))
-        return b.add(where, indices[vector_level]) if leaf["shape"].space in ("x", "i") else where
+        return b.add(where, indices[vector_level]) if leaf["shape"].space in (CELLS, INTEGERS) else where
 
     def chosen_offsets(leaf: dict[str, Any]) -> list[Any]:
         """The offset of each lane of a leaf that integers choose."""
         first, chooser = offset(leaf), offset(leaf["chosen"])
         found = []
         for lane in range(shape.width):
-            integer = b.load(b.gep(pointer["i"], [b.add(chooser, build.integer(lane))]))
+            integer = b.load(b.gep(pointer[INTEGERS], [b.add(chooser, build.integer(lane))]))
             where = b.add(first, b.mul(integer, leaf["step"]))
-            found.append(b.add(where, build.integer(lane)) if leaf["shape"].space == "x" else where)
+            found.append(b.add(where, build.integer(lane)) if leaf["shape"].space == CELLS else where)
         return found
 
     def load(leaf: dict[str, Any]) -> Any:
@@ -345,7 +346,7 @@ def emit_nest(module: ir.Module, name: str, shape: NestShape) -> None:
                 number = build.load(base, where, build.scalar)
                 result = number if shape.width == 1 else b.insert_element(result, number, ir.Constant(I32, lane))
             return result
-        return build.load(base, offset(leaf), build.vector if leaf["shape"].space == "x" else build.scalar)
+        return build.load(base, offset(leaf), build.vector if leaf["shape"].space == CELLS else build.scalar)
 
     def compute(level: int) -> None:
         """All that does not change in the loops further in."""
@@ -361,7 +362,7 @@ def emit_nest(module: ir.Module, name: str, shape: NestShape) -> None:
 
     summed = [i for i, loop in enumerate(shape.loops) if loop.summed]
     first_summed = min(summed, default=len(shape.loops))
-    to_gradient = shape.target.space == "g" and shape.target.chosen is None
+    to_gradient = shape.target.space == GRADIENTS and shape.target.chosen is None
 
     def put(result: Any) -> None:
         """Store a result, or add it."""
@@ -414,7 +415,7 @@ def emit_nest(module: ir.Module, name: str, shape: NestShape) -> None:
             constant, step = limits[level]
             rest = b.sub(indices[loop.above], constant)  # constant + step * index > that of the bounded loop
             if loop.rising:
-                least = b.add(b.sdiv(b.add(rest, step), step), build.integer(0))
+                least = b.sdiv(b.add(rest, step), step)
                 first = b.select(b.icmp_signed("<", rest, build.integer(0)), build.integer(0), least)
             else:
                 down = b.sub(build.integer(0), step)
@@ -452,7 +453,7 @@ def apply(build: Builder, operation: str, what: Any, arguments: list[Any], check
 
 # What the driver is told, each a 64-bit integer: pointers, counts, and places in the storage of a block.
 FRAME = (
-    "code", "steps", "x", "p", "g", "c", "i", "t", "lanes", "batch", "first_block", "end_block",
+    "code", "steps", *SPACES[:-1], "block_size", "batch", "first_block", "end_block",
     "inputs", "input_count", "integers", "integer_count", "seed", "poison", "outputs", "output_count", "results",
     "width", "fill",
 )  # fmt: skip
@@ -475,13 +476,12 @@ def emit_driver(module: ir.Module, name: str, double: bool) -> None:
         field: b.load(b.gep(function.args[0], [build.integer(i)])) for i, field in enumerate(FRAME)
     }  # fmt: skip
     pointer = {
-        space: b.inttoptr(frame[space], number if space in "xpgc" else index)
-        for space in ("x", "p", "g", "c", "i", "t")
+        space: b.inttoptr(frame[space], index if space in (INTEGERS, TABLES) else number) for space in SPACES[:-1]
     }
     code, outputs = b.inttoptr(frame["code"], index), b.inttoptr(frame["outputs"], index)
     inputs, integers = b.inttoptr(frame["inputs"], number), b.inttoptr(frame["integers"], index)
     results = b.inttoptr(frame["results"], number)
-    lanes, last = frame["lanes"], b.sub(frame["batch"], build.integer(1))
+    block_size, last = frame["block_size"], b.sub(frame["batch"], build.integer(1))
     share = b.fdiv(build.number(1.0), b.sitofp(frame["batch"], build.scalar))
 
     def each(count: Any, body: Callable[[Any], None], first: Any = None) -> None:
@@ -492,7 +492,7 @@ def emit_driver(module: ir.Module, name: str, double: bool) -> None:
         build.loop(build.integer(0) if first is None else first, count, 1, [], inside)
 
     def block(number_of_block: Any) -> None:
-        begin = b.mul(number_of_block, lanes)
+        begin = b.mul(number_of_block, block_size)
 
         def example(lane: Any) -> None:
             wanted = b.add(begin, lane)
@@ -501,8 +501,8 @@ def emit_driver(module: ir.Module, name: str, double: bool) -> None:
             filled = b.or_(real, b.icmp_signed("!=", frame["fill"], build.integer(0)))
             floats = b.select(filled, frame["input_count"], build.integer(0))
             for source, count, copied, target, size in (
-                (inputs, frame["input_count"], floats, pointer["x"], build.size),
-                (integers, frame["integer_count"], frame["integer_count"], pointer["i"], 8),
+                (inputs, frame["input_count"], floats, pointer[CELLS], build.size),
+                (integers, frame["integer_count"], frame["integer_count"], pointer[INTEGERS], 8),
             ):
                 start = b.mul(row, count)
 
@@ -510,14 +510,14 @@ def emit_driver(module: ir.Module, name: str, double: bool) -> None:
                     i: Any, source: Any = source, target: Any = target, start: Any = start, size: int = size
                 ) -> None:
                     value = b.load(b.gep(source, [b.add(start, i)]), align=size)
-                    b.store(value, b.gep(target, [b.add(b.mul(i, lanes), lane)]), align=size)
+                    b.store(value, b.gep(target, [b.add(b.mul(i, block_size), lane)]), align=size)
 
                 each(copied, copy)
             seed = b.select(real, share, build.number(0.0))
-            build.store(seed, pointer["x"], b.add(frame["seed"], lane))
-            build.store(build.number(0.0), pointer["x"], b.add(frame["poison"], lane))
+            build.store(seed, pointer[CELLS], b.add(frame["seed"], lane))
+            build.store(build.number(0.0), pointer[CELLS], b.add(frame["poison"], lane))
 
-        each(lanes, example)
+        each(block_size, example)
 
         def step(i: Any) -> None:
             entry = b.mul(i, build.integer(2))
@@ -535,14 +535,14 @@ def emit_driver(module: ir.Module, name: str, double: bool) -> None:
 
             def lane_of(lane: Any) -> None:
                 at = b.add(target, lane)
-                for space, from_space in ((IN_CELLS, "x"), (IN_PARAMETERS, "p"), (IN_CONSTANTS, "c")):
+                for space, from_space in ((IN_CELLS, CELLS), (IN_PARAMETERS, PARAMETERS), (IN_CONSTANTS, CONSTANTS)):
                     with b.if_then(b.icmp_signed("==", where, build.integer(space))):
-                        cell = b.add(place, lane) if from_space == "x" else place
+                        cell = b.add(place, lane) if from_space == CELLS else place
                         value = build.load(pointer[from_space], cell, build.scalar)
-                        poison = build.load(pointer["x"], b.add(frame["poison"], lane), build.scalar)
+                        poison = build.load(pointer[CELLS], b.add(frame["poison"], lane), build.scalar)
                         build.store(b.fadd(value, poison), results, at)
 
-            each(lanes, lane_of)
+            each(block_size, lane_of)
 
         each(frame["output_count"], output)
 

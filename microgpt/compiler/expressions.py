@@ -13,6 +13,10 @@ import numpy as np
 
 from microgpt.value import Value
 
+# Where a number lies: in the cells of the examples, among the parameters, their gradients, the constants, or (an
+# integer that chooses) among the integers of the examples.
+CELLS, PARAMETERS, GRADIENTS, CONSTANTS, INTEGERS = "x", "p", "g", "c", "i"
+
 
 @dataclass(frozen=True)
 class Load:
@@ -46,7 +50,11 @@ class Table:
 
 
 class Expression:
-    """A node of an expression. Equal ones may be different objects; `key` tells."""
+    """A node of an expression.
+
+    Nodes whose arguments are the same objects are equal if their keys are. `rebuilt` makes one object of all that are
+    equal, from the leaves up (hash-consing).
+    """
 
     __slots__ = ("arguments", "key", "operation", "what")
 

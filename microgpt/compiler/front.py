@@ -207,7 +207,7 @@ def check_integers(integers: np.ndarray, program: Program, given: list[np.ndarra
 
     Those of the examples in rows may have been too large for them, and be others now: so the arrays that were `given`.
     """
-    limits = program.bounds
+    limits = program.integer_limits
     if integers.min() < 0 or (integers >= limits).any():
         wrong = ((integers < 0) & (limits != np.iinfo(np.int64).max)) | (integers >= limits)
         if not wrong.any():  # a negative integer that nothing picks by
@@ -216,7 +216,7 @@ def check_integers(integers: np.ndarray, program: Program, given: list[np.ndarra
         found = examples_in_rows(given, object, len(integers))[example, place]
         raise IndexError(
             f"{program.integers[place]} is {found} in row {example} of the batch: "
-            f"expected 0 to {program.bounds[place] - 1}, the length of what it picks from"
+            f"expected 0 to {program.integer_limits[place] - 1}, the length of what it picks from"
         )
 
 

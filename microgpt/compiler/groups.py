@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from microgpt.compiler.expressions import CELLS, CONSTANTS, INTEGERS, PARAMETERS
 from microgpt.compiler.record import (
     ADD,
     CONSTANT,
@@ -48,7 +49,8 @@ from microgpt.compiler.record import (
     Record,
 )
 
-CELLS, PARAMETERS, CONSTANTS = "x", "p", "c"  # where an operand lies: in cells, among the parameters or the constants
+LENGTH = "length"  # in the place of a space: a column of the lengths of a growing axis
+GRID_AXES = 3  # of a grid of members at most; those of a deeper one are given by a table
 FEW_TERMS = 4  # a sum of more scalars than these is a sum over an axis
 
 
@@ -78,7 +80,7 @@ class Array:
     start: int
     lengths: tuple[int, ...]
     strides: tuple[int, ...]
-    ragged: bool = False
+    masked: bool = False  # cells beyond the bounds of its axes are never written, and stay zero
 
     @property
     def size(self) -> int:
@@ -94,12 +96,11 @@ class Instruction:
     """
 
     operation: str
-    lengths: tuple[int, ...]  # of its axes; the last `closed` of them are gone in the result
+    lengths: tuple[int, ...]  # of its axes; the one that a sum, a largest or a pick is over comes last
     bounds: tuple[Bound | None, ...]
     result: Access
     operands: list[Access]
     array: Array
-    closed: int = 0
     terms: tuple[tuple[float, int], ...] = ()  # of "terms": a coefficient and how many operands are multiplied
     exponent: float = 0.0
     integer: Access | None = None  # of "pick": the places of the choosing integers
@@ -113,11 +114,11 @@ class Node:
     """A row of the record on its way into an instruction."""
 
     row: int
-    kind: int
+    kind: int  # as in the record; ADD is a sum of products, so it stands for MUL, too
     operands: tuple[int, ...]
     axes: tuple[Axis, ...]
     closed: Axis | None
-    detail: Any
+    detail: Any  # of ADD its terms, as in `Instruction`; of POW the exponent; of PICK the place of the integer
     level: int = 0
 
 
@@ -446,14 +447,14 @@ class Groups:
         """Which array a cell belongs to; -1 for the inputs."""
         return bisect_right(self.starts, cell) - 1
 
-    def new_array(self, lengths: tuple[int, ...], order: tuple[int, ...], ragged: bool = False) -> Array:
+    def new_array(self, lengths: tuple[int, ...], order: tuple[int, ...], masked: bool = False) -> Array:
         """Room for a result with axes of these lengths; in `order` they lie in the cells, the outermost first."""
         strides = [0] * len(lengths)
         step = 1
         for axis in reversed(order):
             strides[axis] = step
             step *= lengths[axis]
-        array = Array(self.size, lengths, tuple(strides), ragged)
+        array = Array(self.size, lengths, tuple(strides), masked)
         self.size += step
         self.arrays.append(array)
         self.starts.append(array.start)
@@ -484,10 +485,10 @@ class Groups:
         spaces = [place.space for place in members[0][1]]
         if first.kind == PICK:
             places = [[constant_of(node.detail)] for node, _ in members]
-            columns, spaces = np.concatenate([columns, np.array(places, np.int64)], 1), [*spaces, "i"]
+            columns, spaces = np.concatenate([columns, np.array(places, np.int64)], 1), [*spaces, INTEGERS]
         growing = [i for i, axis in enumerate(axes) if axis.grows]
         lengths_of = np.array([[own[i].n for i in growing] for own in all_axes], np.int64).reshape(len(members), -1)
-        order = member_order(np.concatenate([columns, lengths_of], 1), [*spaces, *["n"] * len(growing)])
+        order = member_order(np.concatenate([columns, lengths_of], 1), [*spaces, *[LENGTH] * len(growing)])
         members = [members[i] for i in order]
         columns, lengths_of = columns[order], lengths_of[order]
         together = np.concatenate([columns, lengths_of], 1)
@@ -545,7 +546,7 @@ class Groups:
         result = Access(CELLS, array.start, array.strides + (0,) * closed)
         instruction = Instruction(
             "terms" if first.kind == ADD else KINDS[first.kind], tuple(lengths), tuple(bounds), result, operands, array,
-            closed, rows=[self.origins.get(node.row, node.row) for node, _ in members],
+            rows=[self.origins.get(node.row, node.row) for node, _ in members],
         )  # fmt: skip
         if first.kind == ADD:
             instruction.terms = first.detail
@@ -554,7 +555,7 @@ class Groups:
         elif first.kind == PICK:
             integer_strides = tuple(coefficient_of(first.detail, axis) for axis in first.axes)
             instruction.integer = Access(
-                "i", int(columns[0, -1]), (*steps[:, len(spaces) - 1].tolist(), *integer_strides, 0),
+                INTEGERS, int(columns[0, -1]), (*steps[:, len(spaces) - 1].tolist(), *integer_strides, 0),
                 columns[:, -1] if table else None,
             )  # fmt: skip
             instruction.choices = (lengths[-1], operands[0].strides[-1])
@@ -604,7 +605,7 @@ def member_order(columns: np.ndarray, spaces: list[str]) -> np.ndarray:
     keys = []
     for i, space in enumerate(spaces):
         distinct = len(np.unique(columns[:, i]))
-        rank = {PARAMETERS: 0, CONSTANTS: 0, CELLS: 1, "i": 2, "n": 3}[space]
+        rank = {PARAMETERS: 0, CONSTANTS: 0, CELLS: 1, INTEGERS: 2, LENGTH: 3}[space]
         keys.append((rank, distinct, i))
     order = [columns[:, i] for _, _, i in sorted(keys)]
     return np.lexsort(order[::-1]) if order else np.arange(len(columns))
@@ -622,7 +623,7 @@ def grid_of(columns: np.ndarray) -> tuple[list[int], np.ndarray] | None:
         step = rest[1] - rest[0]
         alike = (np.diff(rest, axis=0) == step).all(axis=1)
         run = len(rest) if alike.all() else int(np.argmin(alike)) + 1
-        if len(rest) % run or len(counts) == 3:
+        if len(rest) % run or len(counts) == GRID_AXES:
             return None
         blocks = rest.reshape(-1, run, rest.shape[1])
         if (blocks != blocks[:, :1] + np.arange(run)[None, :, None] * step).any():

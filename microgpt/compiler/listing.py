@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from microgpt.arguments import argument_names, checked_arguments, checked_parameters, map_arrays
-from microgpt.compiler.expressions import Expression, loads_of, nodes_of
+from microgpt.compiler.expressions import CELLS, CONSTANTS, PARAMETERS, Expression, loads_of, nodes_of
 from microgpt.compiler.nests import Nest
 from microgpt.compiler.products import product_step
 from microgpt.compiler.program import Program
@@ -106,8 +106,7 @@ def source_of(program: Program, nest: Nest) -> tuple[str, int]:
 
 def product_of(program: Program, nest: Nest) -> Any:
     """The matrix product that a nest is; None if it is none."""
-    step = product_step(nest, 4, False, lambda load: 0, program.nests.is_ragged)
-    return None if step is None else step
+    return product_step(nest, 4, False, lambda load: 0, program.nests.is_masked)
 
 
 def operation_of(program: Program, nest: Nest) -> tuple[str, str]:
@@ -135,7 +134,7 @@ def operation_of(program: Program, nest: Nest) -> tuple[str, str]:
 
 def formula(expression: Expression) -> str:
     """An expression with x for numbers that were computed and p for parameters; of a long one only how long it is."""
-    names = {"x": "x", "p": "p", "c": "constant"}
+    names = {CELLS: "x", PARAMETERS: "p", CONSTANTS: "constant"}
 
     def text(node: Expression) -> str:
         if node.operation == "load":

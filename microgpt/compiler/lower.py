@@ -1,4 +1,4 @@
-"""Step 4 of the compiler: which kernel runs each loop nest, and with which arguments.
+"""Begin of step 5 of the compiler: which kernel runs each loop nest, and with which arguments.
 
 The shape of a nest says which kernel it needs; the arguments are its lengths, strides and starts. Only these depend on
 the size of the model.
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.compiler.emit import LeafShape, LoopShape, NestShape, structure_of
-from microgpt.compiler.expressions import Expression, Load, loads_of, nodes_of
+from microgpt.compiler.expressions import CELLS, CONSTANTS, GRADIENTS, INTEGERS, Expression, Load, loads_of, nodes_of
 from microgpt.compiler.nests import Nest
 
 USUAL = (-2.0, -1.0, 0.0, 1.0, 2.0)  # constants that are part of a kernel
@@ -28,8 +28,8 @@ class Step:
 class Lowering:
     """Turns nests into steps, for blocks of so many examples."""
 
-    def __init__(self, lanes: int, double: bool, moved: Any, constants: list[float]):
-        self.lanes = lanes
+    def __init__(self, block_size: int, double: bool, moved: Any, constants: list[float]):
+        self.block_size = block_size
         self.double = double
         self.moved = moved  # from a cell among all to where it lies in memory
         self.constants = list(constants)
@@ -39,7 +39,7 @@ class Lowering:
         self.table_size = 0
 
     def scale(self, space: str) -> int:
-        return self.lanes if space in ("x", "i") else 1
+        return self.block_size if space in (CELLS, INTEGERS) else 1
 
     def table(self, load: Load) -> int:
         """Where the starts of a load begin among all tables."""
@@ -47,7 +47,7 @@ class Lowering:
         key = (load.space, load.table)
         if key not in self.table_at:
             starts = load.table.starts
-            if load.space == "x":
+            if load.space == CELLS:
                 starts = np.array([self.moved(int(s)) for s in starts])
             self.table_at[key] = self.table_size
             self.tables.append(starts * self.scale(load.space))
@@ -59,7 +59,7 @@ class Lowering:
         if number not in self.constant_at:
             self.constant_at[number] = len(self.constants)
             self.constants.append(number)
-        return Load("c", self.constant_at[number], (0,) * axes)
+        return Load(CONSTANTS, self.constant_at[number], (0,) * axes)
 
     def with_loaded_constants(self, nest: Nest) -> Expression:
         """The expression of a nest, with loads in the place of constants that may differ from model to model."""
@@ -88,16 +88,17 @@ class Lowering:
             summed.discard(0)
             kept = [0, *kept]
         inside = [i for i in axes if i in summed]
-        to_gradient = nest.target.space == "g"
-        order = [*kept, *inside, -1] if to_gradient and nest.target.chooser is None else [*kept, -1, *inside]
+        to_gradient = sums_examples(nest.target)
+        order = [*kept, *inside, -1] if to_gradient else [*kept, -1, *inside]
+        side_by_side = self.block_size * (nest.lengths[merged] if merged >= 0 else 1)
+        width = next(w for w in WIDTHS if side_by_side % w == 0 and w <= (16 if self.double else 32))
         level = {axis: i for i, axis in enumerate(order)}
         loops = []
         arguments: list[int] = []
         for axis in order:
             if axis < 0:
-                summing = to_gradient and nest.target.chooser is None
-                loops.append(LoopShape(-1, summing))
-                arguments.append(self.lanes * (nest.lengths[merged] if merged >= 0 else 1))
+                loops.append(LoopShape(-1, to_gradient))
+                arguments.append(side_by_side)
                 continue
             below = above = -1
             rising = True
@@ -116,8 +117,6 @@ class Lowering:
                 arguments += [limits.constant, limits.step]
                 rising = limits.step > 0
             loops.append(LoopShape(0 if axis == 0 else 1, axis in summed, below, above, rising))
-        total = arguments[next(i for i, loop in enumerate(loops) if loop.axis < 0) + self.limits_before(loops)]
-        width = next(w for w in WIDTHS if total % w == 0 and w <= (16 if self.double else 32))
 
         def leaf(load: Load) -> LeafShape:
             moving = []
@@ -125,7 +124,7 @@ class Lowering:
             if load.table is not None:
                 arguments.append(0)
             else:
-                arguments.append((self.moved(start) if load.space == "x" else start) * self.scale(load.space))
+                arguments.append((self.moved(start) if load.space == CELLS else start) * self.scale(load.space))
             for i, axis in enumerate(order):
                 if axis < 0:
                     continue
@@ -150,19 +149,14 @@ class Lowering:
         )  # fmt: skip
         return Step(shape, arguments)
 
-    @staticmethod
-    def limits_before(loops: list[LoopShape]) -> int:
-        found = 0
-        for loop in loops:
-            if loop.axis < 0:
-                break
-            found += 2 * (loop.below >= 0 or loop.above >= 0)
-        return found
+
+def sums_examples(target: Load) -> bool:
+    """Whether a result is the sum over the examples of a block; where integers choose, each adds its own."""
+    return target.space == GRADIENTS and target.chooser is None
 
 
 def merged_axis(nest: Nest, loads: list[Load]) -> int:
     """The longest axis that lies beside the examples in all that is read and written; -1 if none does."""
-    to_gradient = nest.target.space == "g"
     bounded = {i for i, bound in enumerate(nest.bounds) if bound is not None}
     bounded |= {bound.of for bound in nest.bounds if bound is not None}
 
@@ -171,13 +165,13 @@ def merged_axis(nest: Nest, loads: list[Load]) -> int:
             return False
         if load.chooser is not None and not lies_beside(load.chooser, axis):
             return False
-        return load.strides[axis] == (1 if load.space in ("x", "i") else 0)
+        return load.strides[axis] == (1 if load.space in (CELLS, INTEGERS) else 0)
 
     found = -1
     for axis, length in enumerate(nest.lengths):
         if length == 1 or axis in bounded or not all(lies_beside(load, axis) for load in loads):
             continue
-        if to_gradient and nest.target.chooser is None and nest.target.strides[axis] != 0:
+        if sums_examples(nest.target) and nest.target.strides[axis] != 0:
             continue
         if found < 0 or length > nest.lengths[found]:
             found = axis

@@ -1,6 +1,7 @@
 """Kernels as machine code: compiled when they are first needed, and kept on disk from one process to the next.
 
-A kernel is known by what it is: its shape, the code that emits it, this processor, and the version of LLVM.
+A kernel is known by what it is: its shape, the code that emits it (and value.py, which says where exp ends), this
+processor, and the version of LLVM.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ import llvmlite
 from llvmlite import binding, ir
 
 from microgpt.compiler.threads import Lock
+from microgpt.value import __file__ as value_file
 
 LOCK = Lock()
 PATIENCE = 1.5  # seconds of compiling after which one is told of it
@@ -34,7 +36,10 @@ class Machine:
         )
         self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), self.target)
         self.addresses: dict[Any, int] = {}
-        sources = [Path(__file__).with_name(name) for name in ("emit.py", "products.py", "machine.py")]
+        sources = [
+            Path(value_file),
+            *(Path(__file__).with_name(name) for name in ("emit.py", "products.py", "machine.py")),
+        ]
         text = "".join(source.read_text(encoding="utf-8") for source in sources)
         self.salt = f"{text}|{self.cpu}|{self.features}|{llvmlite.__version__}|{sys.platform}"
         self.directory = cache_directory()

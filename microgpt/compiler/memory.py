@@ -8,8 +8,7 @@ bound are zero from the beginning, and nothing writes there.
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from microgpt.compiler.expressions import Load, loads_of
-from microgpt.compiler.groups import CELLS
+from microgpt.compiler.expressions import CELLS, Load, loads_of
 from microgpt.compiler.nests import Nest, Region
 
 
@@ -30,7 +29,7 @@ class Memory:
             i = self.region_at(cell)
             first[i], last[i] = -1, len(nests)
         for i, region in enumerate(regions):
-            if region.alone and last[i] >= 0:
+            if region.masked and last[i] >= 0:
                 first[i], last[i] = -1, len(nests)
         ends: dict[int, list[int]] = {}
         for i in range(len(regions)):
@@ -58,7 +57,7 @@ class Memory:
                 start, self.size = self.size, self.size + size
             place[i] = start
             self.offsets[i] = start - regions[i].start
-        self.alone = [(place[i], regions[i].size) for i in range(len(regions)) if regions[i].alone and last[i] >= 0]
+        self.masked = [(place[i], regions[i].size) for i in range(len(regions)) if regions[i].masked and last[i] >= 0]
 
     def region_at(self, cell: int) -> int:
         return bisect_right(self.starts, cell) - 1

@@ -1,4 +1,4 @@
-"""Step 3 of the compiler: instructions become loop nests, forward and backward.
+"""Steps 3 and 4 of the compiler: instructions become loop nests, forward and backward.
 
 What is cheap is not kept: the instructions of a chain such as gelu, each of which makes as many numbers as the next,
 become one expression, computed where it is needed while all in between stays in registers. What remains are the
@@ -16,6 +16,10 @@ from typing import Any
 import numpy as np
 
 from microgpt.compiler.expressions import (
+    CELLS,
+    CONSTANTS,
+    GRADIENTS,
+    PARAMETERS,
     Expression,
     Load,
     Table,
@@ -26,9 +30,8 @@ from microgpt.compiler.expressions import (
     nodes_of,
     rebuilt,
 )
-from microgpt.compiler.groups import CELLS, CONSTANTS, PARAMETERS, Access, Array, Bound, Groups, Instruction
+from microgpt.compiler.groups import Access, Array, Bound, Groups, Instruction
 
-GRADIENTS = "g"  # where the gradients of parameters lie
 ELEMENTWISE = ("terms", "pow", "log", "exp", "less", "less or equal")
 LARGEST_EXPRESSION = 60  # nodes
 SMALL = 4000  # cells; a program of so few is over before a kernel of its own has been compiled
@@ -63,7 +66,7 @@ class Region:
 
     start: int
     size: int
-    alone: bool = False  # shares its place with none
+    masked: bool = False  # some of its cells are never written and stay zero: it shares its place with none
 
 
 def load_of(access: Access, chooser: Load | None = None, step: int = 0) -> Load:
@@ -81,17 +84,17 @@ class Nests:
 
     def __post_init__(self) -> None:
         g = self.groups
-        self.starts = [array.start for array in g.arrays]
+        self.made = [g.array_at(instruction.array.start) for instruction in g.instructions]  # the array that each makes
         self.makers: dict[int, list[int]] = {}  # of each array the instructions that make it
-        of_array = {array.start: i for i, array in enumerate(g.arrays)}
-        for i, instruction in enumerate(g.instructions):
-            self.makers.setdefault(of_array[instruction.array.start], []).append(i)
+        for i, array in enumerate(self.made):
+            self.makers.setdefault(array, []).append(i)
         self.seed = g.size  # the cell of the gradient of the result
         self.poison = g.size + 1  # the cell of what must be a number for the result to be one
         self.size = g.size + 2
         self.choose_what_is_kept()
         self.known: dict[Any, Expression] = {}
         self.make_forward()
+        self.roots = self.roots_of_instructions()
         self.make_backward()
 
     # Forward
@@ -101,25 +104,22 @@ class Nests:
         if access.space != CELLS:
             return []
         if access.table is None:
-            found = bisect_right(self.starts, access.start) - 1
-            return [found] if access.start >= self.groups.inputs else []
-        return sorted({bisect_right(self.starts, int(s)) - 1 for s in access.table if s >= self.groups.inputs})
+            return [self.groups.array_at(access.start)] if access.start >= self.groups.inputs else []
+        return sorted({self.groups.array_at(int(s)) for s in access.table if s >= self.groups.inputs})
 
     def choose_what_is_kept(self) -> None:
         """Which arrays lie in memory; the others are computed where they are needed."""
         g = self.groups
-        readers: dict[int, list[tuple[int, Access]]] = {}
+        readers = self.readers = dict[int, list[tuple[int, Access]]]()  # of each array the instructions that read it
         for i, instruction in enumerate(g.instructions):
             for operand in instruction.operands:
                 for array in self.arrays_read(operand):
                     readers.setdefault(array, []).append((i, operand))
         self.kept = [True] * len(g.arrays)
-        roots = self.roots = dict[int, set[int]]()  # the instructions in whose expression each one is computed
-        results = {bisect_right(self.starts, start) - 1 for space, start in g.outputs if space == CELLS}
-        position = {array.start: i for i, array in enumerate(g.arrays)}
+        roots: dict[int, set[int]] = {}  # as they would be if no expression were too large
+        results = {g.array_at(start) for space, start in g.outputs if space == CELLS}
         for i in range(len(g.instructions) - 1, -1, -1):
-            instruction = g.instructions[i]
-            array = position[instruction.array.start]
+            instruction, array = g.instructions[i], self.made[i]
             if len(self.makers[array]) > 1:
                 roots[i] = {i}
                 continue
@@ -129,8 +129,7 @@ class Nests:
                 whole = whole and all(g.instructions[reader].operation == "sum" for reader, _ in readers.get(array, []))
             for reader, access in readers.get(array, []):
                 other = g.instructions[reader]
-                kept = self.kept[position[other.array.start]]
-                within |= {reader} if kept else roots[reader]
+                within |= roots[reader]
                 whole = whole and self.may_be_inlined(instruction, other, access)
             if whole and within and not self.worth_keeping(instruction, len(within)):
                 self.kept[array] = False
@@ -173,7 +172,7 @@ class Nests:
         }
         return len(full) > 1
 
-    def array_of(self, access: Access) -> int:
+    def inlined_array(self, access: Access) -> int:
         """The array that is computed where it is needed, and that an operand reads; -1 if it lies in memory."""
         found = self.arrays_read(access)
         return found[0] if len(found) == 1 and not self.kept[found[0]] else -1
@@ -182,7 +181,7 @@ class Nests:
         """What an instruction computes, of what lies in memory."""
         arguments = []
         for operand in instruction.operands:
-            array = self.array_of(operand)
+            array = self.inlined_array(operand)
             if array < 0:
                 arguments.append(self.loaded(instruction, operand))
                 continue
@@ -212,11 +211,10 @@ class Nests:
 
     def make_forward(self) -> None:
         g = self.groups
-        position = {array.start: i for i, array in enumerate(g.arrays)}
         self.expressions: dict[int, Expression] = {}
         watched: list[Load] = []
         for i, instruction in enumerate(g.instructions):
-            array = position[instruction.array.start]
+            array = self.made[i]
             expression = self.expression_of(instruction)
             if not self.kept[array]:
                 if len(nodes_of(expression)) <= LARGEST_EXPRESSION:
@@ -229,25 +227,33 @@ class Nests:
             self.forward.append(nest)
             if instruction.watched:
                 whole = Expression("load", (), Load(CELLS, target.start, target.strides, table=target.table))
-                zero = Load(CELLS, self.poison, (0,) * len(target.strides))
-                self.forward.append(replace(nest, target=zero, expression=whole * 0.0, add=True, reduction="sum"))
+                poison = Load(CELLS, self.poison, (0,) * len(target.strides))
+                finite = whole * 0.0  # 0 if it is, else NaN, and so is then all that it is added to
+                self.forward.append(replace(nest, target=poison, expression=finite, add=True, reduction="sum"))
                 watched.append(target)
         self.watches = bool(watched)
+
+    def roots_of_instructions(self) -> dict[int, set[int]]:
+        """Of each instruction those in whose expressions it is computed; itself if its result lies in memory."""
+        roots: dict[int, set[int]] = {}
+        for i in range(len(self.made) - 1, -1, -1):  # readers come after what they read
+            readers = [reader for reader, _ in self.readers.get(self.made[i], [])]
+            roots[i] = {i} if self.kept[self.made[i]] else {root for reader in readers for root in roots[reader]}
+        return roots
 
     def regions(self) -> list[Region]:
         """All cells that something may be stored in, array by array."""
         g = self.groups
         found = [Region(0, g.inputs), Region(self.seed, 1), Region(self.poison, 1)]
-        found += [Region(a.start, a.size, a.ragged) for a, kept in zip(g.arrays, self.kept, strict=True) if kept]
+        found += [Region(a.start, a.size, a.masked) for a, kept in zip(g.arrays, self.kept, strict=True) if kept]
         for start, array in zip(self.gradient_starts, self.gradient_arrays, strict=True):
-            found.append(Region(start, g.arrays[array].size, g.arrays[array].ragged))
+            found.append(Region(start, g.arrays[array].size, g.arrays[array].masked))
         return [region for region in found + [Region(start, size) for start, size in self.waste] if region.size]
 
     # Backward
 
     def make_backward(self) -> None:
         g = self.groups
-        self.position = {array.start: i for i, array in enumerate(g.arrays)}
         self.needs = self.what_needs_gradients()
         self.gradient_at: dict[int, tuple[int, tuple[int, ...]]] = {}  # of each array
         self.waiting: dict[Any, list[Nest]] = {}  # gradients of parameters, by their expressions
@@ -261,7 +267,7 @@ class Nests:
         for nest in reversed(self.forward):
             if nest.target.start == self.poison and nest.target.space == CELLS:
                 continue
-            array = self.array_at(nest.target)
+            array = self.array_written(nest.target)
             if array not in self.needs or self.makers[array][-1] != nest.instruction:
                 if array in self.needs and array in self.gradient_at:
                     self.pass_on(nest, array)
@@ -289,17 +295,17 @@ class Nests:
         for key in now:
             self.backward += self.waiting.pop(key)
 
-    def is_ragged(self, load: Load) -> bool:
+    def is_masked(self, load: Load) -> bool:
         """Whether a load is of an array whose cells beyond its bounds are never written, and so are zero."""
         if load.start < self.groups.size:
             found = self.arrays_of(load)
-            return len(found) == 1 and self.groups.arrays[found[0]].ragged
+            return len(found) == 1 and self.groups.arrays[found[0]].masked
         place = bisect_right(self.gradient_starts, load.start) - 1
-        return place >= 0 and self.groups.arrays[self.gradient_arrays[place]].ragged
+        return place >= 0 and self.groups.arrays[self.gradient_arrays[place]].masked
 
-    def array_at(self, load: Load) -> int:
+    def array_written(self, load: Load) -> int:
         start = load.start if load.table is None else int(load.table.starts[0])
-        return bisect_right(self.starts, start) - 1
+        return self.groups.array_at(start)
 
     def what_needs_gradients(self) -> set[int]:
         """The arrays in memory that depend on a parameter."""
@@ -309,7 +315,7 @@ class Nests:
                 continue
             for load in differentiable(nest.expression):
                 if load.space == PARAMETERS or any(a in needs for a in self.arrays_of(load)):
-                    needs.add(self.array_at(nest.target))
+                    needs.add(self.array_written(nest.target))
         return needs
 
     def arrays_of(self, load: Load) -> list[int]:
@@ -335,7 +341,8 @@ class Nests:
         for nest in self.given[array]:
             expression = self.in_order(nest, shape)
             (rest if expression is None else whole).append((nest, expression))  # type: ignore[arg-type]
-        instruction = self.groups.instructions[self.makers[array][-1]]
+        last_maker = self.makers[array][-1]
+        instruction = self.groups.instructions[last_maker]
         none = (None,) * len(shape.lengths)
         bounds = none if instruction.operation == "copy" else instruction.bounds[: len(shape.lengths)]
         if len(whole) == 1 and not rest and whole[0][1].operation == "load":
@@ -366,10 +373,8 @@ class Nests:
             )
         stores, additions = ([], [nest for nest, _ in rest]) if whole else parted([nest for nest, _ in rest], shape)
         if not whole and not stores:
-            none = (None,) * len(shape.lengths)
-            instruction_number = self.makers[array][-1]
             self.backward.append(
-                Nest(shape.lengths, none, target, constant(0.0), instruction=instruction_number, backward=True)
+                Nest(shape.lengths, none, target, constant(0.0), instruction=last_maker, backward=True)
             )
         for nest in (*stores, *additions):
             if nest.target.table is not None:
@@ -414,7 +419,7 @@ class Nests:
             return None
         if any(load.table is not None or (load.chooser and load.chooser.table) for load in loads_of(nest.expression)):
             return None
-        instruction = self.groups.instructions[self.makers[self.position[shape.start]][-1]]
+        instruction = self.groups.instructions[self.makers[self.groups.array_at(shape.start)][-1]]
         for axis, bound in enumerate(instruction.bounds[: len(shape.lengths)]):
             own = nest.bounds[back[axis]] if back[axis] >= 0 else None
             if (bound is None) != (own is None):

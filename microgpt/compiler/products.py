@@ -14,8 +14,8 @@ from typing import Any
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features, get_process_triple
 
-from microgpt.compiler.emit import Builder, minimum, new_function
-from microgpt.compiler.expressions import Load
+from microgpt.compiler.emit import ARGUMENTS, Builder, minimum, new_function
+from microgpt.compiler.expressions import CELLS, GRADIENTS, PARAMETERS, Load
 from microgpt.compiler.lower import Step, merged_axis
 from microgpt.compiler.nests import Nest
 
@@ -32,33 +32,33 @@ class ProductShape:
 
     kind: str  # "map", "weights" or "each"
     outer: int  # loops around it
-    bound: str  # of "each": "", "square" (I and J), "end" or "start" (K and I), "end of J" or "start of J"
+    bound: str  # of "each": "", "square" (I stays below a limit by J), "end" (K by I) or "start" (I by K)
     add: bool
     factor: float
     width: int
     double: bool
 
 
-def product_step(nest: Nest, lanes: int, double: bool, place: Any, ragged: Any) -> Step | None:
+def product_step(nest: Nest, block_size: int, double: bool, place: Any, is_masked: Any) -> Step | None:
     """The kernel of a nest that is a matrix product, with its arguments; None if it is none.
 
-    `place` is where a load begins in memory; `ragged` tells whether what is beyond the bound of a load is zero.
+    `place` is where a load begins in memory; `is_masked` tells whether what is beyond the bound of a load is zero.
     """
     factor, (a, b) = two_factors(nest)
     if a is None or b is None or nest.reduction != "sum":
         return None
     if any(load.table is not None or load.chooser is not None for load in (nest.target, a, b)):
         return None
-    left, right = (b, a) if a.space != "p" and b.space == "p" else (a, b)
-    return product_of_loads(nest, factor, left, right, lanes, double, place, ragged)
+    left, right = (b, a) if a.space != PARAMETERS and b.space == PARAMETERS else (a, b)
+    return product_of_loads(nest, factor, left, right, block_size, double, place, is_masked)
 
 
 def product_of_loads(
-    nest: Nest, factor: float, a: Load, b: Load, lanes: int, double: bool, place: Any, ragged: Any
+    nest: Nest, factor: float, a: Load, b: Load, block_size: int, double: bool, place: Any, is_masked: Any
 ) -> Step | None:
     """The kernel of a nest that sums a · b, with its arguments; None if it is no matrix product."""
     target = nest.target
-    if b.space != "x" or a.space not in ("p", "x") or target.space not in ("x", "g"):
+    if b.space != CELLS or a.space not in (PARAMETERS, CELLS) or target.space not in (CELLS, GRADIENTS):
         return None
     merged = merged_axis(nest, [target, a, b])
     axes = [i for i, n in enumerate(nest.lengths) if n > 1 and i != merged]
@@ -70,9 +70,9 @@ def product_of_loads(
     columns = [i for i in axes if moves(i) == (True, False, True)]
     inner = [i for i in axes if moves(i) == (False, True, True)]
     bounded = {i for i, bound in enumerate(nest.bounds) if bound is not None and nest.lengths[i] > 1}
-    count = lanes * (nest.lengths[merged] if merged >= 0 else 1)
+    count = block_size * (nest.lengths[merged] if merged >= 0 else 1)
     width = next(w for w in (16, 8, 4, 2, 1) if count % w == 0 and w * (8 if double else 4) <= max(VECTOR_BYTES, 8))
-    scale = {"x": lanes, "p": 1, "g": 1}
+    scale = {CELLS: block_size, PARAMETERS: 1, GRADIENTS: 1}
 
     def stride(load: Load, axis: int) -> int:
         return load.strides[axis] * scale[load.space]
@@ -85,7 +85,7 @@ def product_of_loads(
         return outer, numbers
 
     starts = [place(target), place(a), place(b)]
-    if a.space == "p" and target.space == "x":
+    if a.space == PARAMETERS and target.space == CELLS:
         if not rows or not inner or bounded or any(not target.strides[i] for i in axes if i not in inner):
             return None
         i, k = max(rows, key=lambda r: nest.lengths[r]), max(inner, key=lambda r: nest.lengths[r])
@@ -96,7 +96,7 @@ def product_of_loads(
         sizes = [count, nest.lengths[i], nest.lengths[k]]
         strides = [stride(target, i), stride(a, i), stride(a, k), stride(b, k)]
         return Step(shape, [*sizes, *starts, *strides, *numbers])
-    if a.space == "x" and target.space == "g":
+    if a.space == CELLS and target.space == GRADIENTS:
         if not rows or not columns or bounded:
             return None
         i, j = max(rows, key=lambda r: nest.lengths[r]), max(columns, key=lambda r: nest.lengths[r])
@@ -105,7 +105,7 @@ def product_of_loads(
         sizes = [count, nest.lengths[i], nest.lengths[j]]
         strides = [stride(target, i), stride(target, j), stride(a, i), stride(b, j)]
         return Step(shape, [*sizes, *starts, *strides, *numbers])
-    if a.space == "x" and target.space == "x":
+    if a.space == CELLS and target.space == CELLS:
         if not rows or not columns or len(inner) != 1 or merged >= 0 or len(bounded) > 1:
             return None
         k = inner[0]
@@ -132,7 +132,7 @@ def product_of_loads(
                 a, b, i, j = b, a, j, i
                 starts = [starts[0], starts[2], starts[1]]
                 bound = bound.removesuffix(" of J")
-            if bound != "square" and not ragged(a):
+            if bound != "square" and not is_masked(a):
                 return None
         outer, numbers = outer_of([i, j, k])
         shape = ProductShape("each", len(outer), bound, nest.add, factor, width, double)
@@ -170,7 +170,7 @@ class Kernel:
         b = self.b
         found = []
         for _ in range(count):
-            found.append(b.load(b.gep(self.pointer["a"], [self.build.integer(self.taken)])))
+            found.append(b.load(b.gep(self.pointer[ARGUMENTS], [self.build.integer(self.taken)])))
             self.taken += 1
         return found
 
@@ -235,7 +235,7 @@ def emit_map(module: ir.Module, name: str, shape: ProductShape) -> None:
     count, rows, terms, *rest = k.take(3 + 3 + 4)
     starts, (target_row, a_row, a_term, b_term) = rest[:3], rest[3:]
     b, build, width = k.b, k.build, shape.width
-    x, p = k.pointer["x"], k.pointer["p"]
+    x, p = k.pointer[CELLS], k.pointer[PARAMETERS]
 
     def body(at: list[Any]) -> None:
         target, weights, cells = at
@@ -276,7 +276,7 @@ def emit_weights(module: ir.Module, name: str, shape: ProductShape) -> None:
     count, rows, columns, *rest = k.take(3 + 3 + 4)
     starts, (target_row, target_column, a_row, b_row) = rest[:3], rest[3:]
     b, build, width = k.b, k.build, shape.width
-    x, g = k.pointer["x"], k.pointer["g"]
+    x, g = k.pointer[CELLS], k.pointer[GRADIENTS]
 
     def body(at: list[Any]) -> None:
         target, left, right = at
@@ -314,7 +314,7 @@ def emit_each(module: ir.Module, name: str, shape: ProductShape) -> None:
     count, rows, columns, terms, *rest = k.take(4 + 3 + 6 + 2)
     starts, (target_row, target_column, a_row, a_term, b_column, b_term, constant, step) = rest[:3], rest[3:]
     b, build, width = k.b, k.build, shape.width
-    x = k.pointer["x"]
+    x = k.pointer[CELLS]
 
     def limit(index: Any) -> Any:
         return k.plus(constant, step, index)
@@ -331,9 +331,9 @@ def emit_each(module: ir.Module, name: str, shape: ProductShape) -> None:
                 least = b.sdiv(b.add(beyond, step), step)
                 first = b.select(b.icmp_signed("<", beyond, k.integer(0)), k.integer(0), least)
 
-            def vector(lane: Any) -> None:
-                a_at = [b.add(k.plus(left, a_row, b.add(i, k.integer(r))), lane) for r in range(height)]
-                b_at = [b.add(k.plus(right, b_column, b.add(j, k.integer(c))), lane) for c in range(across)]
+            def vector(offset: Any) -> None:
+                a_at = [b.add(k.plus(left, a_row, b.add(i, k.integer(r))), offset) for r in range(height)]
+                b_at = [b.add(k.plus(right, b_column, b.add(j, k.integer(c))), offset) for c in range(across)]
 
                 def term(index: Any, sums: list[Any]) -> list[Any]:
                     a_by, b_by = b.mul(a_term, index), b.mul(b_term, index)
@@ -350,7 +350,7 @@ def emit_each(module: ir.Module, name: str, shape: ProductShape) -> None:
                     row = b.add(i, k.integer(r))
                     for c in range(across):
                         column = b.add(j, k.integer(c))
-                        where = b.add(k.plus(k.plus(target, target_row, row), target_column, column), lane)
+                        where = b.add(k.plus(k.plus(target, target_row, row), target_column, column), offset)
                         if shape.bound == "square":
                             with b.if_then(b.icmp_signed("<", row, limit(column))):
                                 k.put(sums[r * across + c], x, where)

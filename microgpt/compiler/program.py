@@ -13,7 +13,8 @@ import numpy as np
 
 from microgpt.collector import collector_paused
 from microgpt.compiler import emit
-from microgpt.compiler.groups import CELLS, CONSTANTS, PARAMETERS, Groups
+from microgpt.compiler.expressions import CELLS, CONSTANTS, GRADIENTS, INTEGERS, PARAMETERS
+from microgpt.compiler.groups import Groups
 from microgpt.compiler.lower import Lowering
 from microgpt.compiler.machine import machine
 from microgpt.compiler.memory import Memory
@@ -48,7 +49,7 @@ class Program:
             self.returned = record.returned
             self.sources = record.sources
             self.operations = record.operations()
-            self.bounds = bounds(record)
+            self.integer_limits = integer_limits(record)
             self.groups = Groups(record)
             self.nests = Nests(self.groups)
         self.memories: dict[bool, Memory] = {}
@@ -67,10 +68,10 @@ class Program:
             self.memories[with_gradient] = Memory(nests.regions(), everything, self.always_there())
         return self.memories[with_gradient]
 
-    def plan(self, lanes: int, dtype: Any, with_gradient: bool) -> "Plan":
-        key = (lanes, dtype, with_gradient)
+    def plan(self, block_size: int, dtype: Any, with_gradient: bool) -> "Plan":
+        key = (block_size, dtype, with_gradient)
         if key not in self.plans:
-            self.plans[key] = Plan(self, lanes, dtype, with_gradient)
+            self.plans[key] = Plan(self, block_size, dtype, with_gradient)
         return self.plans[key]
 
     def run(
@@ -84,14 +85,14 @@ class Program:
         Returns:
             The results [outputs, batch] and, if wanted, the gradient of the mean of the first one, flat as p.
         """
-        lanes = lanes_for(batch, self.memory(with_gradient).size * p.itemsize)
-        blocks = -(-batch // lanes)
+        block_size = block_size_for(batch, self.memory(with_gradient).size * p.itemsize)
+        blocks = -(-batch // block_size)
         parts = min(blocks, PARTS)
-        results = np.empty((len(self.groups.outputs), blocks * lanes), p.dtype)
+        results = np.empty((len(self.groups.outputs), blocks * block_size), p.dtype)
         size = len(p) if with_gradient else 0
         gradients = [np.zeros(size, p.dtype) for _ in range(parts)]
         with LOCK:
-            plan = self.plan(lanes, p.dtype, with_gradient)
+            plan = self.plan(block_size, p.dtype, with_gradient)
             borders = [part * blocks // parts for part in range(parts + 1)]
 
             def run_part(part: int, slot: int) -> None:
@@ -110,22 +111,22 @@ class Program:
 class Plan:
     """A program for blocks of one size, in one precision."""
 
-    def __init__(self, program: Program, lanes: int, dtype: Any, with_gradient: bool):
+    def __init__(self, program: Program, block_size: int, dtype: Any, with_gradient: bool):
         self.program = program
-        self.lanes = lanes
+        self.block_size = block_size
         self.dtype = np.dtype(dtype)
         self.team = Team()
         double = self.dtype == np.float64
         nests = program.nests
         everything = nests.forward + (nests.backward if with_gradient else [])
         self.memory = memory = program.memory(with_gradient)
-        lowering = Lowering(lanes, double, memory, program.groups.constants)
+        lowering = Lowering(block_size, double, memory, program.groups.constants)
 
         def place(load: Any) -> int:
             return (memory(load.start) if load.space == CELLS else load.start) * lowering.scale(load.space)
 
         def step_of(nest: Any, checked: bool) -> Any:
-            found = product_step(nest, lanes, double, place, nests.is_ragged)
+            found = product_step(nest, block_size, double, place, nests.is_masked)
             return lowering.step(nest, checked) if found is None else found
 
         steps = [step_of(nest, i < len(nests.forward)) for i, nest in enumerate(everything)]
@@ -145,17 +146,17 @@ class Plan:
         spaces = {CELLS: emit.IN_CELLS, PARAMETERS: emit.IN_PARAMETERS, CONSTANTS: emit.IN_CONSTANTS}
         self.outputs = np.array(
             [
-                (spaces[space], memory(cell) * lanes if space == CELLS else cell)
+                (spaces[space], memory(cell) * block_size if space == CELLS else cell)
                 for space, cell in program.groups.outputs
             ],
             np.int64,
         ).reshape(-1, 2)
         self.driver = driver(double)
         known = {
-            "code": self.code.ctypes.data, "steps": len(steps), "c": self.constants.ctypes.data,
-            "t": self.tables.ctypes.data, "lanes": lanes, "input_count": program.groups.inputs,
-            "integer_count": len(program.integers), "seed": memory(nests.seed) * lanes,
-            "poison": memory(nests.poison) * lanes, "outputs": self.outputs.ctypes.data,
+            "code": self.code.ctypes.data, "steps": len(steps), CONSTANTS: self.constants.ctypes.data,
+            emit.TABLES: self.tables.ctypes.data, "block_size": block_size, "input_count": program.groups.inputs,
+            "integer_count": len(program.integers), "seed": memory(nests.seed) * block_size,
+            "poison": memory(nests.poison) * block_size, "outputs": self.outputs.ctypes.data,
             "output_count": len(self.outputs), "fill": int(with_gradient),
         }  # fmt: skip
         self.frame = [known.get(field, 0) for field in emit.FRAME]
@@ -180,8 +181,8 @@ class Plan:
         while len(self.frames) <= slot:  # each thread has one of its own
             self.frames.append((ctypes.c_int64 * len(self.frame))(*self.frame))
         frame, at = self.frames[slot], self.places
-        frame[at["x"]], frame[at["i"]] = x, i
-        frame[at["p"]], frame[at["g"]] = address(p), address(gradient)
+        frame[at[CELLS]], frame[at[INTEGERS]] = x, i
+        frame[at[PARAMETERS]], frame[at[GRADIENTS]] = address(p), address(gradient)
         frame[at["inputs"]], frame[at["integers"]] = address(floats), address(integers)
         frame[at["batch"]], frame[at["first_block"]], frame[at["end_block"]] = batch, first_block, end_block
         frame[at["results"]], frame[at["width"]] = address(results), results.shape[1]
@@ -212,12 +213,12 @@ class Storage:
     def for_plan(self, plan: Plan) -> tuple[int, int]:
         """The addresses of cells and integers, made ready for a plan: what it never writes is zero."""
         if self.owner is not plan:
-            cells, integers = plan.memory.size * plan.lanes, len(plan.program.integers) * plan.lanes
+            cells, integers = plan.memory.size * plan.block_size, len(plan.program.integers) * plan.block_size
             if len(self.cells) < cells:
                 self.cells = aligned(cells, plan.dtype)
             else:
-                for start, size in plan.memory.alone:
-                    self.cells[start * plan.lanes : (start + size) * plan.lanes] = 0
+                for start, size in plan.memory.masked:
+                    self.cells[start * plan.block_size : (start + size) * plan.block_size] = 0
             if len(self.integers) < integers:
                 self.integers = np.zeros(integers, np.int64)
             self.owner = plan
@@ -241,18 +242,18 @@ def driver(double: bool) -> Any:
     return ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_int64))(m.addresses[shape])
 
 
-def lanes_for(batch: int, size: int) -> int:
+def block_size_for(batch: int, size: int) -> int:
     """How many examples go side by side, of so many bytes each.
 
     So many that few places stay empty, that two threads have something to do, and that a block fits into the cache.
     """
-    for most, lanes in ((1, 1), (4, 4), (8, 8), (12, 12), (16, 8), (32, 16)):
+    for most, block_size in ((1, 1), (4, 4), (8, 8), (12, 12), (16, 8), (32, 16)):
         if batch <= most:
-            return lanes
+            return block_size
     return 32 if 32 * size <= CACHE else 16
 
 
-def bounds(record: Record) -> np.ndarray:
+def integer_limits(record: Record) -> np.ndarray:
     """For each integer of an example how many candidates the shortest list has that it picks from."""
     limits = np.full(len(record.names), np.iinfo(np.int64).max)
     for place, count in record.picks:

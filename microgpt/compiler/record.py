@@ -13,9 +13,9 @@ mul 0 1
 constant 1.0
 add 2 3
 
-A row may stand for many scalars at once. Where loops.py reads a loop over a list as one line about all its elements,
-the element carries an *axis*, an index that has no value yet, and so does all that is made of it: such a row is a
-*family* of scalars, one for each value of its axes. `sum` closes an axis again.
+A row may stand for many scalars at once. Where stand_ins.py reads a loop over a list as one line about all its
+elements, the element carries an *axis*, an index that has no value yet, and so does all that is made of it: such a row
+is a *family* of scalars, one for each value of its axes. `sum` closes an axis again.
 
 >>> record = record_function(lambda p, x: sum([w * x for w in p]), (1000,), [("x", "float", ())])
 >>> for row in record.rows():
@@ -167,7 +167,7 @@ class Record:
     row; a list's items are `lists[right]`. Of a sum or a largest, `left` is the row whose axis `closed[row]` is gone;
     of a pick, too, and `integers[right]` is the place of what chooses along that axis.
 
-    How lists of scalars, and of rows of them, become an axis is not written here, but in what it gets (loops.py).
+    How lists of scalars, and of rows of them, become an axis is not written here, but in what it gets (rolling.py).
     """
 
     def __init__(self, with_sources: bool, as_axis: Callable[..., Any], as_rows: Callable[..., Any]) -> None:
@@ -556,7 +556,8 @@ class RecordedInteger:
     __hash__ = None  # type: ignore[assignment]
 
 
-ENGINE_FILES = {__file__, value_file, str(Path(__file__).with_name("loops.py"))}
+READERS = ("current.py", "lists.py", "rolling.py", "stand_ins.py", "rewriting.py", "calls.py")  # of loops
+ENGINE_FILES = {__file__, value_file, *(str(Path(__file__).with_name(name)) for name in READERS)}
 
 
 def calling_place() -> tuple[str, int]:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from microgpt.arguments import check_form
-from microgpt.compiler import loops
+from microgpt.compiler import current
+from microgpt.compiler.calls import call
+from microgpt.compiler.lists import Lazy, nested
 from microgpt.compiler.record import (
     INPUT,
     PARAMETER,
@@ -22,6 +24,7 @@ from microgpt.compiler.record import (
     RecordingError,
     Shapes,
 )  # fmt: skip
+from microgpt.compiler.rolling import as_rows, known_list
 
 
 def record_function(
@@ -35,12 +38,12 @@ def record_function(
         arguments: name, "int" or "float", and shape of each argument of one example.
         with_sources: whether to note the line of the function behind each operation, which takes twice the time.
     """
-    record = Record(with_sources, loops.known_list, loops.as_rows)
+    record = Record(with_sources, known_list, as_rows)
     count = 0
 
     def leaf(kind: int, shape: tuple[int, ...], start: int) -> Any:
         axes = tuple(Axis(n) for n in shape)
-        return loops.nested(record.add_family(kind, start, 0, axes), axes, record)
+        return nested(record.add_family(kind, start, 0, axes), axes, record)
 
     def parameters(shape: tuple[int, ...]) -> Any:
         nonlocal count
@@ -56,12 +59,12 @@ def record_function(
             axes = tuple(Axis(n) for n in shape)
             steps = [prod(shape[i + 1 :]) for i in range(len(shape))]
             place: IndexLike = Index(start, tuple(zip(axes, steps, strict=True))) if axes else start
-            example.append(loops.nested(RecordedInteger(record, place), axes, record))
+            example.append(nested(RecordedInteger(record, place), axes, record))
         else:
             example.append(leaf(INPUT, shape, floats))
             floats += prod(shape)
-    with loops.recording(record):
-        result = loops.call(function, params, *example)
+    with current.recording(record):
+        result = call(function, params, *example)
         record.floats = floats
         record.form = form_of(result, record)
         check_form(record.form, int)
@@ -80,7 +83,7 @@ def form_of(result: Any, record: Record) -> Any:
         record.returned.append(result.place)
         result = record.add(INPUT, record.floats + len(record.returned) - 1, 0)
     if not isinstance(result, (RecordedScalar, Real)):
-        kind = "generator" if isinstance(result, loops.Lazy) else type(result).__name__
+        kind = "generator" if isinstance(result, Lazy) else type(result).__name__
         raise RecordingError(f"the function returned a {kind}: expected a scalar, or lists of scalars")
     scalar = record.scalar(result)
     record.outputs.append((scalar.node, scalar.index))

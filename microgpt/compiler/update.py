@@ -13,7 +13,7 @@ import numpy as np
 
 from microgpt.adam import adam
 from microgpt.compiler.emit import LeafShape, LoopShape, NestShape, emit_nest, function_type, structure_of
-from microgpt.compiler.expressions import Expression, Load, loads_of, rebuilt
+from microgpt.compiler.expressions import CELLS, CONSTANTS, Expression, Load, loads_of, rebuilt
 from microgpt.compiler.lower import WIDTHS
 from microgpt.compiler.machine import machine
 
@@ -28,7 +28,7 @@ class Recorded:
 
     def number(self, function: Any) -> Expression:
         self.of_step.append(function)
-        return Expression("load", (), Load("c", len(self.of_step) - 1, ()))
+        return Expression("load", (), Load(CONSTANTS, len(self.of_step) - 1, ()))
 
 
 class Step:
@@ -48,7 +48,7 @@ def kernels(double: bool) -> tuple[list[Any], Recorded]:
     A kernel is a function and what it reads: (space, place).
     """
     recorded = Recorded()
-    leaves = {name: Expression("load", (), Load("x", i, ())) for i, name in enumerate(VECTORS)}
+    leaves = {name: Expression("load", (), Load(CELLS, i, ())) for i, name in enumerate(VECTORS)}
     rate = recorded.number(lambda _, learning_rate: learning_rate)
     results = adam(
         leaves["parameter"], leaves["gradient"], leaves["m"], leaves["v"], Step(recorded), rate,  # type: ignore[arg-type]
@@ -63,7 +63,7 @@ def kernels(double: bool) -> tuple[list[Any], Recorded]:
         leaf_shapes = tuple(LeafShape(load.space, ()) for load in loads)
         for width in (WIDTHS[1], 1):
             shapes.append(
-                (NestShape((LoopShape(-1),), leaf_shapes, LeafShape("x", ()), structure_of(expression, numbers),
+                (NestShape((LoopShape(-1),), leaf_shapes, LeafShape(CELLS, ()), structure_of(expression, numbers),
                            False, "sum", False, width, double), [(load.space, load.start) for load in loads])
             )  # fmt: skip
     m = machine()
@@ -108,9 +108,9 @@ class Prepared:
             pieces = (*of_vectors, 0, whole), (*of_numbers, whole, len(parameter) - whole)
             for function, loads, first, count in pieces:
                 if count:
-                    reads = [place if space == "c" else starts[place] + first for space, place in loads]
+                    reads = [place if space == CONSTANTS else starts[place] + first for space, place in loads]
                     arguments = (ctypes.c_int64 * (len(reads) + 2))(count, starts[result] + first, *reads)
-                    gradient = [i + 2 for i, load in enumerate(loads) if load == ("x", VECTORS.index("gradient"))]
+                    gradient = [i + 2 for i, load in enumerate(loads) if load == (CELLS, VECTORS.index("gradient"))]
                     self.calls.append((function, arguments, gradient, first))
 
     def start(self, vector: np.ndarray) -> int:

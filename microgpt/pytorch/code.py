@@ -18,12 +18,21 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.compiler.expressions import Expression, Load, loads_of, nodes_of
-from microgpt.compiler.groups import CELLS, CONSTANTS, PARAMETERS, Array
-from microgpt.compiler.nests import GRADIENTS, Nest
+from microgpt.compiler.expressions import (
+    CELLS,
+    CONSTANTS,
+    GRADIENTS,
+    INTEGERS,
+    PARAMETERS,
+    Expression,
+    Load,
+    loads_of,
+    nodes_of,
+)
+from microgpt.compiler.groups import Array
+from microgpt.compiler.nests import Nest
 
 BATCH = -1  # the axis of a nest that is the batch
-INTEGERS = "i"
 LARGE = 1e38  # what is larger than a float32 can hold
 
 
@@ -153,11 +162,11 @@ class Writer:
             self.known[text] = Tensor(name, has)
         return self.known[text]
 
-    def forget(self, start: int, name: str) -> None:
-        """What was made of an array no longer holds."""
-        self.known = {
-            key: t for key, t in self.known.items() if start not in self.read.get(t.name, ()) and t.name != name
-        }
+    def forget(self, store: Store) -> None:
+        """What was made of an array no longer holds. Of what has no batch, gradients of parameters, nothing is made."""
+        if store.batched:
+            start = store.array.start
+            self.known = {key: t for key, t in self.known.items() if start not in self.read.get(t.name, ())}
 
     def constant(self, array: np.ndarray) -> str:
         key = str((array.dtype, array.shape)).encode() + array.tobytes()
@@ -624,7 +633,7 @@ class Writer:
                 self.put(store.name, f"{old}.clone()", *self.key(store))
             self.prepare(store)
             store.own = True
-            self.forget(store.array.start if store.batched else -1, "")
+            self.forget(store)
             place = part_text(store, layout)[0]
             self.lines.append(("", f"{place}.{'add_' if nest.add else 'copy_'}({text})"))
         store.made = True
@@ -632,7 +641,7 @@ class Writer:
     def rename(self, store: Store) -> None:
         """Give an array a new variable: what was made of the old one no longer holds."""
         if store.name in self.read:
-            self.forget(store.array.start if store.batched else -1, "")
+            self.forget(store)
             stem, _, version = store.name.partition("_")
             store.name = f"{stem}_{int(version or 1) + 1}"
 
@@ -682,7 +691,6 @@ class Writer:
             store = next(s for s in stores if s.name != "waste")
         else:
             store = self.scattered
-        last = cells.shape
         if target.chooser is not None:  # the cell of every choice, then the one that is chosen
             cells = cells[..., None] + target.step * np.arange(target.choices)
         inside = (cells >= store.array.start) & (cells < store.array.start + store.array.size)
@@ -693,7 +701,6 @@ class Writer:
             place = f"{table}.expand({shape}, -1).gather(-1, {index.name}.unsqueeze(-1).expand({shape}, 1)).squeeze(-1)"
         else:
             place = f"{table}.expand({shape})"
-        assert len(last) == len(lengths)
         flat = "batch, -1" if batched else "-1"
         size = f"batch, {store.array.size + 1}" if batched else str(store.array.size + 1)
         if value.number is not None:
@@ -787,11 +794,10 @@ class Writer:
             poison = self.stores[CELLS][bisect_right(self.starts[CELLS], self.nests.poison) - 1]
             self.prepare(poison)
             result += f" + {poison.name}"
+        self.put("results", result)
         if not self.with_gradient:
-            self.put("results", result)
             self.lines.append(("", "return results, None"))
             return
-        self.put("results", result)
         pieces = []
         for store in self.stores[GRADIENTS]:
             self.prepare(store)

@@ -1,0 +1,167 @@
+"""How a function calls another one while it is recorded: what is called is rewritten first, and so all the way down.
+
+Python's own functions have stand-ins or are known to change nothing; of those that are neither, nobody knows what they
+do, so a loop that calls one is run as a loop. Functions without a source run as they are, loop by loop.
+"""
+
+import builtins
+import functools
+from collections.abc import Callable
+from types import CellType, CodeType, FunctionType, MethodType
+from typing import Any
+
+from microgpt import value
+from microgpt.compiler import current
+from microgpt.compiler.current import give_up
+from microgpt.compiler.lists import Lazy, RecordedList
+from microgpt.compiler.record import Record, RecordedInteger, RecordedScalar
+from microgpt.compiler.rewriting import HELPER, rewritten_code
+from microgpt.compiler.rolling import as_list
+from microgpt.compiler.stand_ins import (
+    attribute,
+    backwards,
+    changes,
+    changes_in_place,
+    enumerated,
+    generated,
+    iterated,
+    listed,
+    mapped,
+    same,
+    subscript,
+    total,
+    tupled,
+    unpacked,
+    zipped,
+)
+
+
+def zipped_rows(function: Any, rows: Any, **options: Any) -> Any:
+    """zip(*rows), a matrix transposed; or another function of rows."""
+    if current.RECORD is None or function is not zip or type(rows) not in (RecordedList, list, tuple, Lazy):
+        return call(function, *rows, **options)
+    record = current.RECORD
+    source = as_list(rows, record)
+    if source is None or options not in ({}, {"strict": True}, {"strict": False}):
+        return zipped(*iter(rows), **options)
+    inner = source.item
+    if type(inner) is not RecordedList or inner.changed is not None:
+        return zipped(*iter(source), **options)
+    if type(rows) is Lazy:
+        rows.all()
+    columns = RecordedList(record, inner.axis, RecordedList(record, source.axis, inner.item))
+    return Lazy(lambda: (tuple(iter(column)) for column in columns), lambda: columns)
+
+
+def applied(function: Any, *lists: Any) -> Any:
+    """map(function, *lists)"""
+    if len(lists) != 1:
+        return map(functools.partial(call, function), *lists)
+    return generated(functools.partial(call, function), lists[0], ("map", id(function)))
+
+
+STAND_INS: dict[Any, Callable[..., Any]] = {
+    sum: total, zip: zipped, enumerate: enumerated, reversed: backwards, list: listed, tuple: tupled, map: applied,
+}  # fmt: skip
+PURE = {
+    len, range, min, max, abs, int, float, bool, str, repr, isinstance, issubclass, type, dict, set, frozenset, sorted,
+    filter, any, all, hasattr, getattr, round, divmod, pow, slice, callable, format, ord, chr, complex, hash, id,
+    value.exp, value.log, value.pick, value.largest, value.number,
+}  # fmt: skip
+PURE_METHODS = {"index", "count", "copy", "keys", "values", "items", "get", "join", "format", "startswith", "endswith",
+                "split", "strip", "lower", "upper", "read_at", "pick", "exp", "log", "largest"}  # fmt: skip
+
+
+def call(function: Any, *arguments: Any, **options: Any) -> Any:
+    """function(*arguments, **options), which is rewritten first if it is one of Python and has a source."""
+    record = current.RECORD
+    if record is None:
+        return function(*arguments, **options)
+    kind = type(function)
+    if kind is FunctionType:
+        if function in PURE:
+            return function(*arguments, **options)
+        return rewritten(function, record)(*arguments, **options)
+    if kind is MethodType:
+        if type(function.__func__) is FunctionType and type(function.__self__) not in (RecordedScalar, RecordedInteger):
+            return changing_or(function, record)(function.__self__, *arguments, **options)
+        if record.depth and not is_pure(function):
+            give_up()
+        return function(*arguments, **options)
+    if kind is functools.partial:
+        return call(function.func, *function.args, *arguments, **{**function.keywords, **options})
+    try:
+        stand_in = STAND_INS.get(function)
+    except TypeError:
+        stand_in = None
+    if stand_in is not None:
+        return stand_in(*arguments, **options)
+    method = getattr(type(function), "__call__", None) if not isinstance(function, type) else None  # noqa: B004
+    if isinstance(method, FunctionType):
+        return rewritten(method, record)(function, *arguments, **options)
+    if record.depth and not is_pure(function):
+        give_up()
+    return function(*arguments, **options)
+
+
+def changing_or(method: MethodType, record: Record) -> Any:
+    """A method of Python's, rewritten; those of a recorded list change it or not, as they are."""
+    if type(method.__self__) is RecordedList:
+        return method.__func__
+    return rewritten(method.__func__, record)  # type: ignore[arg-type]
+
+
+def is_pure(function: Any) -> bool:
+    """Whether a function that is not Python's is known to change nothing."""
+    try:
+        if function in PURE:
+            return True
+    except TypeError:
+        return False
+    if isinstance(function, type):
+        return issubclass(function, BaseException)
+    owner = getattr(function, "__self__", None)
+    if getattr(function, "__module__", None) in ("math", "_operator"):
+        return True
+    return owner is not None and owner is not builtins and getattr(function, "__name__", "") in PURE_METHODS
+
+
+HELPERS: dict[str, Any] = {
+    HELPER + function.__name__: function
+    for function in (
+        mapped, generated, call, subscript, attribute, zipped_rows, iterated, unpacked, changes,
+        changes_in_place, same, slice,
+    )
+}  # fmt: skip
+REWRITTEN: dict[CodeType, CodeType | None] = {}  # None: there is no source
+DONE: set[CodeType] = set()  # what has been rewritten is not rewritten again
+
+
+def rewritten(function: FunctionType, record: Record) -> Callable[..., Any]:
+    """A function with the helpers in it. One without a source stays as it is, and is no part of an axis."""
+    code = function.__code__
+    if code in DONE:
+        return function
+    if code not in REWRITTEN:
+        REWRITTEN[code] = rewritten_code(function, HELPERS)
+        note_done(REWRITTEN[code])
+    replacement = REWRITTEN[code]
+    if replacement is None:
+        if record.depth:
+            give_up()
+        return function
+    # The helpers are given as variables from around the function: its module, whose globals it shares, stays as it is.
+    cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+    closure = tuple(cells[name] if name in cells else CellType(HELPERS[name]) for name in replacement.co_freevars)
+    same_function = FunctionType(replacement, function.__globals__, function.__name__, function.__defaults__, closure)
+    same_function.__kwdefaults__ = function.__kwdefaults__
+    return same_function
+
+
+def note_done(code: CodeType | None) -> None:
+    """Remember a code, and that of the functions within it, as rewritten."""
+    if code is not None:
+        DONE.add(code)
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                note_done(constant)

@@ -1,0 +1,186 @@
+"""How plain lists become lists with an axis: their items must be alike.
+
+Scalars that lie one step apart in a family, as those of a row do, are one piece of it at an index; others, such as what
+a loop has gathered, become a family of their own, a LIST in the record. Lists of lists roll up from within.
+"""
+
+import math
+from itertools import pairwise
+from typing import Any
+
+from microgpt.compiler.lists import Lazy, RecordedList
+from microgpt.compiler.record import (
+    LIST,
+    Axis,
+    Index,
+    NotAnAxis,
+    Record,
+    RecordedInteger,
+    RecordedScalar,
+    RecordingError,
+    at,
+    new,
+    union,
+)
+
+
+def as_list(items: Any, record: Record) -> RecordedList | None:
+    """A list as one with an axis; None if its items are not alike."""
+    kind = type(items)
+    if kind is RecordedList:
+        if items.changed is not None:
+            return rolled(items.changed, record)
+        return rolled(list(iter(items)), record) if items.gave_lists() else items
+    if kind is Lazy:  # not used up by being looked at
+        return as_list(items._all(), record) if items.fresh() and not items.runs_code else None
+    if kind is range:
+        if len(items) == 0:
+            return None
+        axis = Axis(len(items))
+        return RecordedList(record, axis, at(axis) * items.step + items.start)
+    if kind is list or kind is tuple:
+        return rolled(items, record)
+    return None
+
+
+def known_list(items: Any, record: Record) -> RecordedList:
+    """A list as one with an axis. Raises NotAnAxis if it cannot be."""
+    found = as_list(items, record)
+    if found is None:
+        raise NotAnAxis
+    return found
+
+
+def as_rows(items: Any, record: Record) -> RecordedList:
+    """What an integer is to choose from: scalars, or rows of the same length. Raises RecordingError if it is not."""
+    found = items if type(items) is RecordedList and items.changed is None else None
+    if found is None:
+        entries = list(iter(items))
+        if not entries:
+            raise RecordingError("pick needs something to choose from, found an empty list")
+        if any(isinstance(entry, (list, tuple)) for entry in entries):
+            if len({len(entry) for entry in entries}) != 1:
+                raise RecordingError("pick needs rows of the same length to choose from")
+            entries = [as_rows(entry, record) for entry in entries]
+        else:
+            entries = [record.scalar(entry) for entry in entries]
+        found = rolled(entries, record)
+    if found is None:
+        raise RecordingError("pick needs scalars, or rows of scalars, to choose from")
+    item = found.item
+    while type(item) is RecordedList and item.changed is None:
+        item = item.item
+    if type(item) is not RecordedScalar:
+        return as_rows([list(iter(row)) if isinstance(row, (list, tuple)) else row for row in found], record)
+    return found
+
+
+def rolled(items: Any, record: Record) -> RecordedList | None:
+    """A plain list as one with an axis, if its items are alike: scalars, lists of the same length, equal numbers."""
+    if not items:
+        return None
+    key = tuple(map(id, items))
+    seen = record.seen_lists.get(key)
+    if seen is not None:
+        return seen[1]
+    found = roll(items, record)
+    if type(items[0]) is not list:  # which may change
+        record.seen_lists[key] = len(record), found, list(items)  # while they are kept, no others have their identities
+    return found
+
+
+def roll(items: Any, record: Record) -> RecordedList | None:
+    """As `rolled`, without a look at what has been rolled before: what makes items alike depends on their kind."""
+    kinds = set(map(type, items))
+    if len(kinds) > 1 and not kinds <= {RecordedList, list, tuple}:
+        return None
+    kind = type(items[0])
+    if kind is RecordedScalar:
+        return roll_scalars(items, record)
+    if kind in (RecordedList, list, tuple):
+        if len({len(item) for item in items}) != 1 or not len(items[0]):
+            return None
+        inner = [as_list(item, record) for item in items]
+        axis = Axis(len(items[0]), any(one is not None and one.axis.grows for one in inner))
+        together = None
+        if None not in inner:
+            together = rolled([one.at(at(axis)) for one in inner if one is not None], record)
+        if together is None:
+            return None
+        return RecordedList(record, together.axis, RecordedList(record, axis, together.item))
+    if kind is RecordedInteger:
+        places = [item.place for item in items]
+        step = places[1] - places[0] if len(places) > 1 else 0
+        if any(type(place) is not int for place in places) or any(b - a != step for a, b in pairwise(places)):
+            return None
+        axis = Axis(len(items))
+        return RecordedList(record, axis, RecordedInteger(record, at(axis) * step + places[0]))
+    if kind in (int, float, str, bool, type(None)) and all(item == items[0] for item in items):
+        return RecordedList(record, Axis(len(items)), items[0])
+    if kind is float and all(map(math.isfinite, items)):
+        return roll_scalars([record.scalar(item) for item in items], record)
+    return None
+
+
+def roll_scalars(items: list[RecordedScalar], record: Record) -> RecordedList:
+    """Scalars as a list with an axis. Neighbours in a family that stay neighbours are one piece of it."""
+    pieces: list[list[RecordedScalar]] = []
+    steps: list[tuple[int, int] | None] = []  # in which index neighbours differ, and by how much
+    for item in items:
+        if pieces:
+            step = difference(pieces[-1][-1], item)
+            if step is not None and (steps[-1] is None or steps[-1] == step):
+                pieces[-1].append(item)
+                steps[-1] = step
+                continue
+        pieces.append([item])
+        steps.append(None)
+    axis = Axis(len(items), grows=all(len(piece) == 1 for piece in pieces))
+    parts = [
+        piece_of(piece, step, axis if len(pieces) == 1 else None) for piece, step in zip(pieces, steps, strict=True)
+    ]
+    if len(pieces) == 1 and steps[0] is not None:
+        axis.grows = False
+        return RecordedList(record, axis, parts[0][0])
+    axes: tuple[Axis, ...] = (axis,)
+    items_of_list = []
+    for (part, own), piece in zip(parts, pieces, strict=True):
+        items_of_list.append((record.row_of(part), own, len(piece)))
+        axes = union(axes, tuple(a for a in part.free if a is not own))
+    record.lists.append(items_of_list)
+    return RecordedList(record, axis, record.add_family(LIST, 0, len(record.lists) - 1, axes))
+
+
+def piece_of(
+    piece: list[RecordedScalar], step: tuple[int, int] | None, axis: Axis | None
+) -> tuple[RecordedScalar, Axis | None]:
+    """Some neighbours as one scalar with an axis; a single one as it is."""
+    first = piece[0]
+    if step is None:
+        return first, None
+    place, by = step
+    axis = axis or Axis(len(piece))
+    scalar = new(RecordedScalar)
+    scalar.record, scalar.row, scalar.node = first.record, -1, first.node
+    scalar.index = (*first.index[:place], at(axis) * by + first.index[place], *first.index[place + 1 :])
+    scalar.free = union(first.free, (axis,))
+    return scalar, axis
+
+
+def difference(a: RecordedScalar, b: RecordedScalar) -> tuple[int, int] | None:
+    """Which one of its indices differs from a to b, both in the same family, and by how much."""
+    if a.node != b.node or not a.index:
+        return None
+    found = None
+    for place, (i, j) in enumerate(zip(a.index, b.index, strict=True)):
+        if i is j:
+            continue
+        if type(i) is Index or type(j) is Index:
+            if type(i) is Index and type(j) is Index and i.constant == j.constant and i.terms == j.terms:
+                continue
+            return None
+        if i != j:
+            if found is not None:
+                return None
+            found = place, j - i
+    return found

@@ -55,6 +55,12 @@ def test_the_files_that_they_name_are_there():
         assert (ROOT / name).exists(), name
 
 
+def test_the_files_that_contributing_names_are_there():
+    paths = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("**/*.*") if ".venv" not in path.parts]
+    for name in re.findall(r"`([\w/]+\.(?:py|js|md))`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+        assert any(f"/{path}".endswith(f"/{name}") for path in paths), name
+
+
 @pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md")]), ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):

@@ -34,7 +34,7 @@ def adam(
     """
     m = beta1 * m + (1 - beta1) * gradient  # the running mean of the gradient
     v = beta2 * v + (1 - beta2) * gradient**2  # the running mean of its square
-    m_hat = m / (1 - beta1**step)  # both began at 0; this takes that bias out
+    m_hat = m / (1 - beta1**step)  # both began at 0 and are too small at first: undo it
     v_hat = v / (1 - beta2**step)
     parameter = parameter - learning_rate * (m_hat / (v_hat**0.5 + epsilon) + weight_decay * parameter)
     return parameter, m, v

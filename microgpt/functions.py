@@ -68,4 +68,4 @@ def cross_entropy(logits: Vector, target: int) -> Scalar:  # [n], integer -> sca
     the logarithm is the natural one."""
     shift = largest(logits)
     shifted = [logit - shift for logit in logits]
-    return log(sum(exp(s) for s in shifted)) - pick(shifted, target)
+    return log(sum(exp(s) for s in shifted)) - pick(shifted, target)  # -log(exp(s) / sum) is log(sum) - s

@@ -232,7 +232,8 @@ def _parts_of_stream(text: str, n_positions: int) -> tuple[list[str], list[str]]
         remedy = f"use --block-size {held_out - 1} or less, or" if held_out > 1 else "use"
         raise InputError(
             f"the text has {len(stream) - 2:,} characters, and the tenth of it that is held out is no longer than the "
-            f"context, {n_positions}: {remedy} a text of at least {10 * (n_positions + 1):,} characters"
+            f"context, {n_positions}, which is how many the model can look back on: {remedy} a text of at least "
+            f"{10 * (n_positions + 1):,} characters"
         )
     training, held = stream[:-held_out], stream[-held_out:]
     return [training], [held[i : i + n_positions + 1] for i in range(0, len(held) - 1, n_positions)]

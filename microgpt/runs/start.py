@@ -27,7 +27,7 @@ from microgpt.runs.checkpoint import Checkpoint, Origin
 from microgpt.runs.directory import kept_text, load_run, newest_run, resume_run
 from microgpt.runs.hugging_face import MODEL, state_of_model
 from microgpt.runs.memory import check_memory
-from microgpt.runs.telling import say
+from microgpt.runs.telling import of_kind, say
 from microgpt.text import BOUNDARY, Corpus, characters_of, decode_text, kind_of_documents, make_corpus, read_text
 from microgpt.training import OptimizerState
 from microgpt.version import __version__
@@ -55,6 +55,7 @@ class Start:
     rows: list[list[str]] = field(default_factory=list)  # of metrics.csv so far
     lock: FileLock | None = None
     processes: Any = field(default_factory=Alone)  # that train together
+    why: str = ""  # it is prose, where that may surprise
 
     def __post_init__(self) -> None:
         nothing = np.zeros_like(flatten(self.parameters))
@@ -145,14 +146,19 @@ def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: 
     `settings_for(documents, given)` makes the settings that suit such documents from those that the user gave.
     """
     text = read_data(data)
-    documents = given.get("documents", "auto")
+    documents, why = given.get("documents", "auto"), ""
     if documents == "auto":
-        documents = kind_of_documents(text, given.get("block_size", settings_for("lines", {}).block_size))
+        room = given.get("block_size", settings_for("lines", {}).block_size)
+        documents = kind_of_documents(text, room)
+        why = of_kind(text, room - 1) if documents == "stream" else ""
     settings = settings_for(documents, given)
-    corpus = make_corpus(text, settings.block_size, settings.seed, documents)
+    try:
+        corpus = make_corpus(text, settings.block_size, settings.seed, documents)
+    except InputError as error:
+        raise InputError(f"{error}; {why}" if why else f"{error}") from None
     config = GPTConfig(len(corpus.vocabulary), settings.block_size, settings.n_embd, settings.n_layer, settings.n_head)
     check_memory(config, corpus, settings.batch_size)
-    return Start(settings, text, corpus, config, initial_parameters(config, settings.seed))
+    return Start(settings, text, corpus, config, initial_parameters(config, settings.seed), why=why)
 
 
 def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: str | Path) -> Start:

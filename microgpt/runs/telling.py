@@ -17,7 +17,7 @@ from microgpt.gpt import GPTConfig
 from microgpt.parameters import parameter_count
 from microgpt.runs.checkpoint import Checkpoint, Validated
 from microgpt.runs.directory import Run
-from microgpt.text import END, Corpus, closing, predictions
+from microgpt.text import BOUNDARY, END, Corpus, closing, predictions
 
 LONGEST_SAMPLE = 40  # characters of what the model writes, on a line with others
 RISE = 0.01  # nats per character by which validation has to be worse than at its best to be worth a word
@@ -37,6 +37,20 @@ def say(*lines: str) -> None:
 def option_of(name: str, value: Any = None) -> str:
     """A setting as an option of the command line."""
     return "--" + name.replace("_", "-") + ("" if value is None else f" {value}")
+
+
+def of_kind(text: str, longest: int) -> str:
+    """Why a text is prose though nearly all of its lines are short: those longer than `longest`, and what to do."""
+    lines = [(number, len(line)) for number, line in enumerate(text.split(BOUNDARY), start=1) if line]
+    long = [(number, length) for number, length in lines if length > longest]
+    if not long or len(long) > len(lines) // 10:
+        return ""
+    number, length = long[0]
+    needed = max(length for _, length in long) + 1
+    return (
+        f"it is taken for prose, because line {number} has {length} characters and lines may have {longest}: "
+        f"to learn it line by line, add --documents lines --block-size {needed}"
+    )
 
 
 def of_text(corpus: Corpus, data: str) -> str:

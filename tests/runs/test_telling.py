@@ -46,6 +46,15 @@ def test_learning_by_heart_is_told_underway_and_at_the_end(tmp_path):
     assert f"kept as it was at step {kept.step}, where it was best: the {300 - kept.step} steps after" in result.stdout
 
 
+def test_one_long_line_among_short_ones_is_named_where_it_makes_prose_of_them():
+    streets = "".join(f"{a}{b} street\n" for a in "abcdefgh" for b in "ijklmnop")
+    note = telling.of_kind(streets + "a very long name of a street\n" + streets, 15)
+    assert "line 65 has 28 characters and lines may have 15" in note
+    assert "--documents lines --block-size 29" in note
+    assert telling.of_kind(streets, 15) == ""
+    assert telling.of_kind(FOX, 15) == ""  # which is prose to anybody
+
+
 @pytest.mark.slow
 def test_a_short_text_is_looked_at_early_so_that_the_best_is_not_missed(tmp_path):
     (tmp_path / "fox.txt").write_text(FOX)

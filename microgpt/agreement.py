@@ -63,7 +63,11 @@ def compare_engines(
     report = f"loss {loss_error:.0e}, gradients {errors[worst]:.0e} at most apart on {count:,} operations in float64"
     if not loss_error <= LOSS_TOLERANCE or not errors[worst] <= GRADIENT_TOLERANCE:
         raise DisagreementError(f"the engines do not agree, most of all in {worst}: {report}{FAULT}")
-    return _agreed(engine, count, f"loss and gradients equal to {_digits(max(loss_error, errors[worst]))} digits")
+    return _agreed(
+        engine,
+        count,
+        f"results and derivatives (loss and gradients) equal to {_digits(max(loss_error, errors[worst]))} digits",
+    )
 
 
 def _agreed(engine: str, count: int, equal: str) -> str:

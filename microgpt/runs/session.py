@@ -42,7 +42,7 @@ SAMPLES, LENGTH = 5, 60  # texts that the model writes at each look, and their c
 
 
 class Session:
-    """See above.
+    """Opens a run directory, writes down every step of training, looks now and then at the model, and ends well.
 
     Args:
         start: where training begins, with the settings.
@@ -57,11 +57,11 @@ class Session:
         steps = self.settings.steps
         self.interval = self.settings.eval_interval or max(1, steps // 5)
         # What learns by heart is soon at its best: then there are early looks, too.
-        soon = telling.is_little(start.config, start.corpus) and self.settings.eval_interval is None
-        self.early = {max(1, steps // part) for part in (200, 100, 50, 20, 10)} if soon else set()
+        little_text = telling.is_little(start.config, start.corpus) and self.settings.eval_interval is None
+        self.early = {max(1, steps // part) for part in (200, 100, 50, 20, 10)} if little_text else set()
         self.evaluated_loss = evaluate(loss, self.settings.engine, self.settings.threads, self.processes.device)
         self.directory: Path | None = None
-        self.open = ExitStack()
+        self.closing = ExitStack()  # what is to be closed at the end
         self.stopping = self.interrupted = False
         self.losses: list[float] = []  # of the steps since the last look
         self.means: list[float] = []  # of the training losses between looks
@@ -69,11 +69,11 @@ class Session:
 
     def __enter__(self) -> "Session":
         try:
-            self.ctrl_c = self.open.enter_context(interruption())
+            self.ctrl_c = self.closing.enter_context(interruption())
             if self.processes.first:
                 self.begin()
         except BaseException as error:
-            self.open.close()
+            self.closing.close()
             self.explain(error)
             raise
         return self
@@ -95,10 +95,10 @@ class Session:
             self.directory, start.config, corpus.vocabulary, corpus.documents, start.parameters, start.text,
             start.checkpoint,
         )  # fmt: skip
-        self.bar = self.open.enter_context(
+        self.bar = self.closing.enter_context(
             tqdm(total=settings.steps, initial=self.state.step, unit="step", dynamic_ncols=True, disable=None)
         )
-        self.recorder = self.open.enter_context(Recorder(self.run, start.origin, self.state, start.rows))
+        self.recorder = self.closing.enter_context(Recorder(self.run, start.origin, self.state, start.rows))
         if self.recorder.best is None:
             self.recorder.record(None, self.look())
             self.recorder.save()
@@ -176,7 +176,7 @@ class Session:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
-            with self.open:
+            with self.closing:
                 if error is None:
                     self.finish()
         except Exception as ours:

@@ -93,7 +93,6 @@ def main() -> int:
     start = begin(Settings, SUITED, NAMES)
     s, corpus, config, parameters, state = start.settings, start.corpus, start.config, start.parameters, start.state
     gpt_loss = partial(loss, config=config)  # of one sequence: how surprised the model is by its characters
-    loss_and_gradients: Any = value_and_grad(gpt_loss, s.engine, s.threads)
     if s.listing:
         example = padded([corpus.usual(config.n_positions)])
         print(value_and_grad(gpt_loss).compiled.listing(parameters, *example))
@@ -105,6 +104,7 @@ def main() -> int:
     if s.engine == "torch":  # where everything stays on PyTorch's device
         updates = start.processes.training(gpt_loss, parameters, batches, schedule, state, s.torch_compile)
     else:
+        loss_and_gradients = value_and_grad(gpt_loss, s.engine, s.threads)
         updates = train(loss_and_gradients, parameters, batches, schedule, adam_update(s.engine), state)
 
     # The loop. A session writes each step down, and looks now and then at what the model has learned, and writes.

@@ -15,9 +15,7 @@ OPERATIONS = 100_000  # about how many the scalar engine is asked to do
 MANY_OPERATIONS = 300_000  # more than these take too long on Values
 LOSS_TOLERANCE, GRADIENT_TOLERANCE, TINY = 1e-12, 1e-10, 1e-12
 NUDGE, SLOPE_TOLERANCE = 5e-4, 1e-6  # of a difference quotient: the length of its step, over all parameters
-
-
-FAULT = "; this is a fault of the program, not of your text: --engine scalar is right, and slow"
+FAULT = "; this is a fault of the program, not of your text: --engine scalar defines what is right, and is slow"
 
 
 class DisagreementError(ArithmeticError):

@@ -128,8 +128,8 @@ def of_look(found: Validated) -> str:
 
 
 def of_overfitting(best: Validated, found: Validated, training: list[float]) -> str:
-    """Whether validation has risen since its best while training fell (its mean losses before and since)."""
-    if len(training) < 2 or found.loss < best.loss + RISE or training[-1] >= training[-2]:
+    """Whether validation has risen since its best while training (its mean losses between looks) fell below that."""
+    if len(training) < 2 or found.loss < best.loss + RISE or training[-1] >= min(training[-2], best.loss):
         return ""
     fewer = f"fewer steps: --steps {best.step}" if best.step else "a look in time: --steps 100 --eval-interval 10"
     return (

@@ -28,7 +28,7 @@ def test_a_rise_of_the_validation_loss_while_training_falls_is_told():
 
 
 @pytest.mark.parametrize(
-    ("loss", "training"), [(1.9, [2.5, 1.7]), (2.001, [2.5, 1.7]), (2.3, [1.7, 1.8]), (2.3, [1.7])]
+    ("loss", "training"), [(1.9, [2.5, 1.7]), (2.001, [2.5, 1.7]), (2.3, [1.7, 1.8]), (2.3, [2.5, 2.1]), (2.3, [1.7])]
 )
 def test_what_is_no_overfitting_is_not_told(loss, training):
     assert telling.of_overfitting(looked_at(40, 2.0), looked_at(60, loss), training) == ""

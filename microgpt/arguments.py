@@ -113,6 +113,48 @@ def stacked(results: list[Any], dtype: Any) -> Any:
         return np.array(results, dtype)
 
 
+def address(array: np.ndarray) -> int:
+    """Where the numbers of an array begin in memory."""
+    return int(array.__array_interface__["data"][0])
+
+
+def checked_address(
+    name: str, array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any], written: bool = False
+) -> int:
+    """The address of an array for machine code, which can check nothing itself.
+
+    Raises InputError, naming the array, unless it has this shape and dtype, is contiguous and aligned, and can be
+    written to if it is `written`.
+    """
+    flags = array.flags
+    if array.shape != shape or array.dtype != dtype:
+        raise InputError(f"{name} has shape {array.shape} and dtype {array.dtype}: expected {shape} and {dtype}")
+    if not (flags.c_contiguous and flags.aligned):
+        raise InputError(f"{name} is not contiguous and aligned in memory: give a copy, np.array({name})")
+    if written and not flags.writeable:
+        raise InputError(f"{name} is read-only, but is to be changed in place: give a copy, np.array({name})")
+    return address(array)
+
+
+def one_vector(arrays: list[np.ndarray]) -> np.ndarray | None:
+    """The flat vector of which these arrays are views, one after the other; None if there is none."""
+    base = arrays[0].base if arrays else None
+    if not isinstance(base, np.ndarray) or base.ndim != 1 or not (base.flags.c_contiguous and base.flags.aligned):
+        return None
+    start = place = address(arrays[0])
+    for array in arrays:
+        if (
+            array.base is not base
+            or array.dtype != base.dtype
+            or not array.flags.c_contiguous
+            or address(array) != place
+        ):
+            return None
+        place += array.nbytes
+    first, end = ((at - address(base)) // base.itemsize for at in (start, place))
+    return base if end - first == base.size else base[first:end]
+
+
 def argument_names(function: Callable[..., Any], count: int) -> list[str]:
     """What the function calls its arguments after the parameters."""
     try:

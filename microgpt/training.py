@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.adam import adam, scheduled_learning_rate
-from microgpt.errors import DivergenceError
+from microgpt.errors import DivergenceError, InputError
 from microgpt.parameters import Arrays, as_vector, flatten, views
 from microgpt.text import padded
 from microgpt.value import __file__ as value_file
@@ -106,18 +106,25 @@ def train(
         state: what the optimizer remembers, changed in place; None for one before its first step. To go on later,
             keep it with the parameters and give both again.
 
+    Raises InputError for parameters that are not arrays, and for a state or a gradient that does not fit them.
     Raises DivergenceError, with the parameters as they were before the step, if the loss or the gradient is not finite
     or some number on the way to it has no logarithm or power. What else the loss raises comes through as it is.
     """
+    for name, array in parameters.items():
+        if not isinstance(array, np.ndarray):
+            raise InputError(
+                f"parameters[{name!r}] is of type {type(array).__name__}: expected arrays by name, no nesting"
+            )
     shapes = {name: array.shape for name, array in parameters.items()}
     vector = flatten(parameters)
     decay = decay_of(vector, shapes, schedule)
     parameters.update(views(vector, shapes))
     state = state or OptimizerState(0, np.zeros_like(vector), np.zeros_like(vector))
+    check_state(state, vector)
     for step, batch in zip(range(state.step + 1, schedule.steps + 1), batches, strict=False):
         with divergence_named(f"at step {step}"):
             loss, gradients = value_and_grad(parameters, *batch)
-        gradient = as_vector(gradients)
+        gradient = as_vector(in_order(gradients, shapes))
         norm = sqrt(np.einsum("i,i->", gradient, gradient))
         if not isfinite(loss) or not isfinite(norm):
             raise DivergenceError(f"training diverged at step {step}: the loss is {loss}, the gradient's norm {norm}")
@@ -127,6 +134,33 @@ def train(
         update(vector, gradient, state.m, state.v, step, rate, decay)
         state.step = step
         yield Update(step, loss, rate, norm)
+
+
+def check_state(state: OptimizerState, vector: np.ndarray) -> None:
+    """Raise InputError, naming what is wrong, unless the state is one of as many parameters, in the same dtype."""
+    if state.step < 0:
+        raise InputError(f"state.step is {state.step}: expected the number of steps taken so far, at least 0")
+    for name, moment in (("m", state.m), ("v", state.v)):
+        if not isinstance(moment, np.ndarray) or moment.shape != vector.shape or moment.dtype != vector.dtype:
+            found = f"of shape {np.shape(moment)} and dtype {np.asarray(moment).dtype}"
+            raise InputError(
+                f"state.{name} is {found}, but the parameters are {vector.size} numbers of dtype {vector.dtype}: "
+                "a state belongs to the parameters that it was trained with; begin anew with state=None"
+            )
+    if np.shares_memory(state.m, state.v):
+        raise InputError("state.m and state.v share memory: give each an array of its own, such as m=zeros.copy()")
+
+
+def in_order(gradients: Any, shapes: dict[str, tuple[int, ...]]) -> Arrays:
+    """The gradients in the order of the parameters. Raises InputError unless each parameter has one of its shape."""
+    found = {name: np.shape(gradient) for name, gradient in gradients.items()}
+    if found != shapes:
+        wrong = next(name for name in [*shapes, *found] if found.get(name) != shapes.get(name))
+        raise InputError(
+            f"the gradient of {wrong!r} has shape {found.get(wrong, 'none')}: "
+            f"expected {shapes.get(wrong, 'none, there is no such parameter')}"
+        )
+    return {name: np.asarray(gradients[name]) for name in shapes}
 
 
 def decay_of(vector: np.ndarray, shapes: dict[str, tuple[int, ...]], schedule: Schedule) -> np.ndarray:

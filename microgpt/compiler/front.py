@@ -4,12 +4,13 @@ import operator
 import os
 import warnings
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from microgpt.arguments import argument_names, checked_arguments, checked_parameters, map_arrays
+from microgpt.arguments import argument_names, checked_arguments, checked_parameters, map_arrays, one_vector
 from microgpt.compiler.listing import listing, summary
 from microgpt.compiler.program import Program
 
@@ -29,8 +30,8 @@ class Compiled:
     """
 
     def __init__(self, function: Callable[..., Any], threads: int | None, kept: int = 4 * MANY_PROGRAMS):
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads is {threads}: expected a positive integer, or None for one a core")
+        if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
+            raise ValueError(f"threads is {threads!r}: expected a positive integer, or None for one a core")
         self.function = function
         self.threads = threads or os.cpu_count() or 1
         self.programs = programs_of(function)
@@ -114,8 +115,9 @@ class Parameters:
             checked_parameters(params)  # names it, if one is not of floats
             dtype = np.result_type(*[leaf.dtype for leaf in self.leaves])
         self.dtype = dtype
-        self.whole = self.one_vector()
+        self.whole = one_vector(self.leaves)
         ends = np.cumsum([leaf.size for leaf in self.leaves]).tolist()
+        self.shapes = [leaf.shape for leaf in self.leaves]
         self.parts = [(slice(end - leaf.size, end), leaf.shape) for leaf, end in zip(self.leaves, ends, strict=True)]
         self.flat = self.names is not None and all(
             type(params[name]) is np.ndarray and params[name].dtype == dtype for name in self.names
@@ -126,25 +128,8 @@ class Parameters:
         return (
             self.flat and type(params) is dict and len(params) == len(self.leaves)
             and all(map(operator.is_, params.values(), self.leaves)) and list(params) == self.names
+            and [leaf.shape for leaf in self.leaves] == self.shapes
         )  # fmt: skip
-
-    def one_vector(self) -> np.ndarray | None:
-        """The vector of which all parameters are views, one after the other; None if there is none."""
-        base = self.leaves[0].base if self.leaves else None
-        if (
-            not isinstance(base, np.ndarray)
-            or base.ndim != 1
-            or not base.flags.c_contiguous
-            or base.dtype != self.dtype
-        ):
-            return None
-        place = self.leaves[0].__array_interface__["data"][0]
-        start = (place - base.__array_interface__["data"][0]) // base.itemsize
-        for leaf in self.leaves:
-            if leaf.base is not base or not leaf.flags.c_contiguous or leaf.__array_interface__["data"][0] != place:
-                return None
-            place += leaf.nbytes
-        return base[start : start + sum(leaf.size for leaf in self.leaves)]
 
     def vector(self) -> np.ndarray:
         if self.whole is not None:
@@ -199,7 +184,7 @@ def examples_in_rows(arrays: list[np.ndarray], dtype: Any, batch: int) -> np.nda
     if not rows:
         return np.zeros((batch, 0), dtype)
     whole = rows[0] if len(rows) == 1 else np.concatenate(rows, 1, dtype=dtype, casting="unsafe")
-    return np.ascontiguousarray(whole, dtype)
+    return np.require(whole, dtype, ("C", "A"))  # contiguous and aligned, as machine code reads it
 
 
 def check_integers(integers: np.ndarray, program: Program, given: list[np.ndarray]) -> None:

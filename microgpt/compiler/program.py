@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from microgpt.arguments import address, checked_address
 from microgpt.collector import collector_paused
 from microgpt.compiler import emit
 from microgpt.compiler.expressions import CELLS, CONSTANTS, GRADIENTS, INTEGERS, PARAMETERS
@@ -46,6 +47,7 @@ class Program:
             record = record_function(function, shapes, arguments, with_sources)
             self.form = record.form
             self.integers = record.names
+            self.parameters = record.parameters
             self.returned = record.returned
             self.sources = record.sources
             self.operations = record.operations()
@@ -88,6 +90,9 @@ class Program:
         block_size = block_size_for(batch, self.memory(with_gradient).size * p.itemsize)
         blocks = -(-batch // block_size)
         parts = min(blocks, PARTS)
+        checked_address("the vector of parameters", p, (self.parameters,), p.dtype)
+        checked_address("the array of integers", integers, (batch, len(self.integers)), np.dtype(np.int64))
+        checked_address("the array of floats", floats, (batch, self.groups.inputs), p.dtype)
         results = np.empty((len(self.groups.outputs), blocks * block_size), p.dtype)
         size = len(p) if with_gradient else 0
         gradients = [np.zeros(size, p.dtype) for _ in range(parts)]
@@ -187,10 +192,6 @@ class Plan:
         frame[at["batch"]], frame[at["first_block"]], frame[at["end_block"]] = batch, first_block, end_block
         frame[at["results"]], frame[at["width"]] = address(results), results.shape[1]
         self.driver(frame)
-
-
-def address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
 
 
 class Storage:

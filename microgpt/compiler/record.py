@@ -185,6 +185,7 @@ class Record:
         self.picks: list[tuple[IndexLike, int]] = []  # which integer picks, and from how many
         self.outputs: list[tuple[int, tuple[int, ...]]] = []  # the rows of what the function returned, with their axes
         self.form: Any = None  # how the outputs are nested
+        self.parameters = 0  # how many numbers there are in all of them
         self.floats = 0  # of an example, as it is given
         self.returned: list[IndexLike] = []  # the places of integers that come back, as floats after all others
         # the file and the line of the function behind each row

@@ -51,6 +51,7 @@ def record_function(
         return leaf(PARAMETER, shape, start)
 
     params = map_shapes(parameters, shapes)
+    record.parameters = count
     example, floats = [], 0
     for name, kind, shape in arguments:
         if kind == "int":

@@ -7,15 +7,18 @@ computes of them becomes three kernels: the new parameter, the new m and the new
 import ctypes
 import operator
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from microgpt.adam import adam
+from microgpt.arguments import address, checked_address
 from microgpt.compiler.emit import LeafShape, LoopShape, NestShape, emit_nest, function_type, structure_of
 from microgpt.compiler.expressions import CELLS, CONSTANTS, Expression, Load, loads_of, rebuilt
 from microgpt.compiler.lower import WIDTHS
 from microgpt.compiler.machine import machine
+from microgpt.errors import InputError
 
 VECTORS = ("parameter", "gradient", "m", "v", "weight_decay")
 
@@ -83,11 +86,15 @@ def compiled_adam(
     learning_rate: float,
     weight_decay: np.ndarray,
 ) -> None:
-    """One step of Adam on flat vectors, in place: the same as `microgpt.training.adam_in_chunks`."""
+    """One step of Adam on flat vectors, in place: the same as `microgpt.training.adam_in_chunks`.
+
+    Raises InputError, naming it, for a vector that is not as long as the parameters, or of another dtype.
+    """
     global LAST
-    if LAST is None or not LAST.serves(parameter, m, v, weight_decay):
-        LAST = Prepared(parameter, m, v, weight_decay)
-    LAST.run(gradient, step, learning_rate)
+    prepared = LAST
+    if prepared is None or not prepared.serves(parameter, m, v, weight_decay):
+        prepared = LAST = Prepared(parameter, m, v, weight_decay)
+    prepared.run(gradient, step, learning_rate)
 
 
 class Prepared:
@@ -95,9 +102,13 @@ class Prepared:
 
     def __init__(self, parameter: np.ndarray, m: np.ndarray, v: np.ndarray, weight_decay: np.ndarray):
         self.vectors = (parameter, m, v, weight_decay)
-        self.dtype, self.itemsize = parameter.dtype, parameter.itemsize
-        if not all(vector.dtype == self.dtype and vector.flags.c_contiguous for vector in self.vectors):
-            raise TypeError("the vectors of Adam must be contiguous, and of one dtype")
+        self.dtype, self.shape = parameter.dtype, (parameter.size,)
+        if self.dtype not in (np.float32, np.float64):
+            raise InputError(f"parameter has dtype {self.dtype}: expected float32 or float64")
+        for name, vector in zip(("parameter", "m", "v", "weight_decay"), self.vectors, strict=True):
+            checked_address(name, vector, self.shape, self.dtype, written=name != "weight_decay")
+        if any(np.may_share_memory(*pair) for pair in combinations(self.vectors, 2)):
+            raise InputError("parameter, m, v and weight_decay of Adam share memory: give each an array of its own")
         functions, self.recorded = kernels(self.dtype == np.float64)
         self.made_of = functions
         at = dict(zip(("parameter", "m", "v", "weight_decay"), map(self.start, self.vectors), strict=True))
@@ -115,19 +126,25 @@ class Prepared:
 
     def start(self, vector: np.ndarray) -> int:
         """Where a vector begins, in elements."""
-        return int(vector.__array_interface__["data"][0]) // self.itemsize
+        return address(vector) // self.dtype.itemsize
 
     def serves(self, *vectors: np.ndarray) -> bool:
         """Whether these are the same vectors, and the rule is the same."""
-        return all(map(operator.is_, vectors, self.vectors)) and kernels(self.dtype == np.float64)[0] is self.made_of
+        return (
+            all(map(operator.is_, vectors, self.vectors))
+            and all([vector.shape == self.shape for vector in vectors])
+            and kernels(self.dtype == np.float64)[0] is self.made_of
+        )
 
     def run(self, gradient: np.ndarray, step: int, learning_rate: float) -> None:
-        if gradient.dtype != self.dtype or not gradient.flags.c_contiguous:
-            gradient = np.ascontiguousarray(gradient, self.dtype)
+        gradient = np.require(gradient, self.dtype, ("C", "A"))
+        if any([np.may_share_memory(gradient, vector) for vector in self.vectors]):
+            gradient = gradient.copy()  # what is written must not change it
+        start = checked_address("gradient", gradient, self.shape, self.dtype) // self.dtype.itemsize
         numbers = [function(step, learning_rate) for function in self.recorded.of_step]
         with np.errstate(all="ignore"):  # what is not finite shows in the next loss
             constants = np.array(numbers).astype(self.dtype)
-        where, start = constants.__array_interface__["data"][0], self.start(gradient)
+        where = address(constants)
         for function, arguments, places, first in self.calls:
             for place in places:
                 arguments[place] = start + first

@@ -19,7 +19,7 @@ from microgpt.command_line import FAILED
 from microgpt.errors import DivergenceError, InputError
 from microgpt.parameters import Arrays, flatten, views
 from microgpt.pytorch.engine import OnTorch, chosen_device, torch  # which says what to do where there is none
-from microgpt.training import OptimizerState, Schedule, Update, decay_of
+from microgpt.training import OptimizerState, Schedule, Update, check_state, decay_of
 
 dist = torch.distributed
 CHUNK = 32768  # parameters that Adam takes at a time on a CPU, so that its passes over them stay in the cache
@@ -165,6 +165,7 @@ class DeviceTraining:
         shapes = {name: array.shape for name, array in parameters.items()}
         vector = flatten(parameters)
         parameters.update(views(vector, shapes))
+        check_state(state, vector)
         self.parameters, self.state = parameters, state
         self.batches, self.schedule, self.processes = batches, schedule, processes
         self.stop_wanted = self.stopping = False

@@ -11,6 +11,7 @@ from microgpt.explain.page import explain, to_html
 from microgpt.explain.some_text import some_text
 from microgpt.runs.directory import load_run, newest_run
 from microgpt.runs.files import check_place, write_file
+from microgpt.sampling import as_typed
 
 
 @dataclass
@@ -28,7 +29,7 @@ def main() -> int:
     if settings.out is not None:
         check_place(Path(settings.out), "explain.html")
     run = load_run(settings.run or newest_run())
-    text, what = (settings.text, "") if settings.text is not None else some_text(run)
+    text, what = (as_typed(settings.text, run.vocabulary), "") if settings.text is not None else some_text(run)
     explanation = explain(run, text)
     page = to_html(explanation).encode()
     out = Path(settings.out) if settings.out is not None else run.directory / "explain.html"

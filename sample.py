@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from microgpt.command_line import COUNT, NUMBER, POSITIVE, Options, option, parse, run_script, shown
 from microgpt.runs import telling
 from microgpt.runs.directory import Run, load_run, mend, newest_run
-from microgpt.sampling import Choice, new_tokens, prompt_tokens, sample_many, stream, worth_compiling
+from microgpt.sampling import Choice, as_typed, new_tokens, prompt_tokens, samples_in_turn, stream, worth_compiling
 
 MANY = 200  # from so many names on they are written many at once
+USUAL = 20  # samples
 
 
 @dataclass
@@ -18,9 +19,13 @@ class Settings(Options):
     run: str | None = option(
         None, "a run directory, or a character-level GPT-2 saved by transformers (default: the newest in runs/)"
     )
-    num_samples: int = option(20, "how many to write", must=POSITIVE)
+    num_samples: int | None = option(
+        None, f"how many to write (default: {USUAL}, or 1 where the choice leaves nothing to chance)", must=POSITIVE
+    )
     max_new_tokens: int | None = option(None, "characters to write at most (default: for prose 500)", must=POSITIVE)
-    prompt: str = option("", "how each of them begins")
+    prompt: str = option(
+        "", "how each of them begins; \\n and \\t are a newline and a tab where the model knows no backslash"
+    )
     temperature: float = option(
         1.0, "below 1 more careful, above 1 more daring; 0 always takes the likeliest", must=NUMBER
     )
@@ -48,7 +53,7 @@ def main() -> int:
     as_json, quiet = settings.format == "jsonl", settings.quiet or settings.format == "jsonl"
     for_people = sys.stdout.isatty() or not quiet  # a text must not steer someone's terminal
 
-    new = 0
+    new, different = 0, set()
     for index, parts in enumerate(texts(run, settings)):
         text, log_probability = "", 0.0
         if index and not lines and not quiet:
@@ -65,20 +70,23 @@ def main() -> int:
         else:
             print("  (in the data)" if lines and is_new is False and not quiet else "", flush=True)
         new += bool(is_new)
+        different.add(text)
     if known and not quiet:
-        print(
-            f"{new} of {settings.num_samples} are new, not in the text that the model in {run.directory} learned from"
-        )
+        count = index + 1
+        repeats = "" if len(different) == count else f"; only {len(different)} of the {count} are different"
+        print(f"{new} of {count} are new, not in the text that the model in {run.directory} learned from{repeats}")
     return 0
 
 
 def texts(run: Run, settings: Settings) -> Iterator[Iterator[tuple[str, float]]]:
     """Each text in its parts, as they are written, with their log-probabilities; the prompt is the first."""
-    count, prompt, choice = settings.num_samples, settings.prompt, Choice(settings.temperature, settings.top_k)
+    choice = Choice(settings.temperature, settings.top_k)
+    count = settings.num_samples or (1 if choice.is_certain else USUAL)
+    prompt = as_typed(settings.prompt, run.vocabulary)
     tokens = prompt_tokens(run, prompt)  # finds what is wrong with it before anything is printed
     length = new_tokens(run, tokens, settings.max_new_tokens)
     if run.documents == "lines" and count >= MANY:
-        yield from (iter([pair]) for pair in sample_many(run, count, prompt, settings.seed, choice, length))
+        yield from (iter([pair]) for pair in samples_in_turn(run, count, prompt, settings.seed, choice, length))
         return
     compiled = worth_compiling(run.config, count * (len(tokens) + length))
     for index in range(count):

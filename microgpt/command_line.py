@@ -87,7 +87,23 @@ def parse_given(settings: type[Any], description: str) -> dict[str, Any]:
             help=(meaning + default).replace("%", "%%"),
             **({} if alone is None else {"nargs": "?", "const": alone}),
         )
-    return vars(parser.parse_args())
+    return vars(parser.parse_args(values_joined(parser, sys.argv[1:])))
+
+
+def values_joined(parser: Parser, arguments: list[str]) -> list[str]:
+    """The arguments, with each text that begins with a dash joined to its option: `--prompt -an` as `--prompt=-an`.
+
+    argparse would take such a text for an option, though none has that name.
+    """
+    flags = parser._option_string_actions
+    joined: list[str] = []
+    for argument in arguments:
+        before = flags.get(joined[-1]) if joined else None
+        if before and before.type is str and argument.startswith("-") and argument.partition("=")[0] not in flags:
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def kind_of(entry: Field[Any]) -> type:

@@ -39,6 +39,11 @@ class Choice:
         if self.top_k is not None and self.top_k < 1:
             raise InputError(f"top_k is {self.top_k}: expected a positive integer, or None to choose among all")
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether every sample of a prompt is the same, because the likeliest is always taken."""
+        return self.temperature == 0 or self.top_k == 1
+
 
 def probabilities(logits: Vector, choice: Choice) -> list[float]:  # [vocab_size] -> [vocab_size]
     """The chance of each character to be the next one."""
@@ -147,16 +152,28 @@ def sample_many(
     The texts include the prompt, the log-probabilities do not (see `stream`). Every sample has random numbers of its
     own, and both ways compute in double precision: the texts are the same.
     """
+    return list(samples_in_turn(run, count, prompt, seed, choice, max_new_tokens))
+
+
+def samples_in_turn(
+    run: Run,
+    count: int,
+    prompt: str = "",
+    seed: int = 0,
+    choice: Choice | None = None,
+    max_new_tokens: int | None = None,
+) -> Iterator[tuple[str, float]]:
+    """What `sample_many` gives, in the same order: `TOGETHER` samples are written at once, and then yielded."""
     tokens = prompt_tokens(run, prompt)
     limit, end = new_tokens(run, tokens, max_new_tokens), closing(run.vocabulary, run.documents)
-    texts, log_probabilities = [prompt] * count, [0.0] * count
     for first in range(0, count, TOGETHER):
-        writing = list(range(first, min(first + TOGETHER, count)))
-        rngs = [np.random.default_rng([seed, index]) for index in writing]
+        rngs = [np.random.default_rng([seed, index]) for index in range(first, min(first + TOGETHER, count))]
+        texts, log_probabilities = [prompt] * len(rngs), [0.0] * len(rngs)
+        writing = list(range(len(rngs)))
         chosen = _generate_together(run.parameters, run.config, tokens, rngs, choice or Choice())
         for _, chosen_now in zip(range(limit), chosen, strict=False):
             for i in list(writing):
-                token, log_probability = chosen_now[i - first]
+                token, log_probability = chosen_now[i]
                 log_probabilities[i] += log_probability
                 character = run.vocabulary[token]
                 if character == end:
@@ -165,7 +182,7 @@ def sample_many(
                     texts[i] += character
             if not writing:
                 break
-    return list(zip(texts, log_probabilities, strict=True))
+        yield from zip(texts, log_probabilities, strict=True)
 
 
 def stream(
@@ -184,8 +201,8 @@ def stream(
     `index` of a seed has its own random numbers, however many are drawn. A line ends there or where the context is
     full; prose ends after `max_new_tokens` (default: 500) characters, unless its END is drawn sooner, and past the
     context the model goes on from the later half of what it has read. `compiled` code gives the same, sooner if there
-    is much to write (see `worth_compiling`). Raises InputError for a prompt with a character the model never saw, or
-    one longer than the context.
+    is much to write (see `worth_compiling`). Raises InputError for a prompt with a character the model never saw, and
+    for one that is longer than a line of the model can be.
     """
     tokens = prompt_tokens(run, prompt)
     limit, end = new_tokens(run, tokens, max_new_tokens), closing(run.vocabulary, run.documents)
@@ -213,11 +230,23 @@ def new_tokens(run: Run, tokens: list[int], wanted: int | None) -> int:
 
 
 def prompt_tokens(run: Run, prompt: str) -> list[int]:
-    """What the model reads before it writes: for lines a newline and the prompt, for prose the prompt or a newline."""
-    if run.documents == "lines" and BOUNDARY in prompt:
-        raise InputError(f"the prompt {prompt!r} has a newline in it: this model writes single lines")
-    text = BOUNDARY + prompt if run.documents == "lines" else prompt or BOUNDARY
-    if len(text) > run.config.n_positions:
-        room = run.config.n_positions - len(text) + len(prompt)
-        raise InputError(f"the prompt has {len(prompt)} characters, the context has room for {room}")
-    return encode(text, characters_of(run.vocabulary, run.documents), f"the model in {run.directory}")
+    """The tokens that the model reads before it writes: for lines a newline and the prompt, for prose the prompt.
+
+    An empty prompt of prose becomes a newline. Of a longer one than the context only the end is read.
+    """
+    known, whose = characters_of(run.vocabulary, run.documents), f"the model in {run.directory}"
+    if run.documents == "stream":
+        return encode(prompt or BOUNDARY, known, whose)[-run.config.n_positions :]
+    if BOUNDARY in prompt:
+        raise InputError(f"the prompt {prompt!r:.80} has a newline in it: this model writes single lines")
+    tokens, room = encode(BOUNDARY + prompt, known, whose), run.config.n_positions - 1
+    if len(prompt) > room:
+        raise InputError(
+            f"the prompt has {len(prompt)} characters, the context has room for {room}: give a shorter one"
+        )
+    return tokens
+
+
+def as_typed(prompt: str, known: str) -> str:
+    r"""A prompt from the command line: \n and \t are a newline and a tab, unless the model knows the backslash."""
+    return prompt if "\\" in known else prompt.replace("\\n", "\n").replace("\\t", "\t")

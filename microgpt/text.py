@@ -18,6 +18,7 @@ from functools import lru_cache, partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
+from unicodedata import category, normalize
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -104,7 +105,8 @@ def _check_no_end(text: str) -> None:
 def encode(text: str, vocabulary: str, whose: str = "the model") -> list[int]:
     r"""The integer of each character. Raises InputError, naming it, for one that the vocabulary does not have.
 
-    If the text would do with other small and capital letters, the error says so.
+    If the text would do with other small and capital letters, or with its accents composed or decomposed, the error
+    says so.
 
     >>> encode("ban", "\nabn")
     [2, 1, 3]
@@ -113,11 +115,32 @@ def encode(text: str, vocabulary: str, whose: str = "the model") -> list[int]:
     try:
         return [ids[character] for character in text]
     except KeyError as error:
-        known = vocabulary.replace(BOUNDARY, "")
-        respelled = "".join(character if character in ids else character.swapcase() for character in text)
-        fits = len(text) <= SHORT and all(character in ids for character in respelled)
-        remedy = f"; {respelled.strip(BOUNDARY)!r} would do" if fits else ""
-        raise InputError(f"{whose} has never seen the character {error}; it knows {known!r}{remedy}") from None
+        unknown, known = error.args[0], vocabulary.replace(BOUNDARY, "")
+        shown = visible(known) if len(known) <= SHORT else f"{len(known):,} others"
+        code = "" if unknown.isascii() else f" (U+{ord(unknown):04X})"
+        raise InputError(
+            f"{whose} has never seen the character {visible(unknown)}{code}; it knows {shown}{_remedy(text, ids)}"
+        ) from None
+
+
+def _remedy(text: str, ids: dict[str, int]) -> str:
+    """Another spelling of a text with an unknown character, in the characters that are known, if there is one."""
+    composed, decomposed = normalize("NFC", text), normalize("NFD", text)
+    for spelled, how in (
+        (text, ""),
+        (composed, ", with composed accents,"),
+        (decomposed, ", with decomposed accents,"),
+    ):
+        respelled = "".join(character if character in ids else character.swapcase() for character in spelled)
+        if len(text) <= SHORT and all(character in ids for character in respelled):
+            return f"; {respelled.strip(BOUNDARY)!r}{how} would do"
+    return ""
+
+
+def visible(text: str) -> str:
+    """The text in quotes, with codes for the marks and skin tones that would melt into the character before them."""
+    melts = {c for c in text if not c.isascii() and category(c) in ("Mn", "Mc", "Me", "Sk")}
+    return "".join(c.encode("unicode_escape").decode() if c in melts else c for c in repr(text))
 
 
 @lru_cache(maxsize=8)

@@ -10,6 +10,7 @@ from helpers import as_lists, assert_close, make_run, random_parameters
 from hypothesis import given
 from hypothesis import strategies as st
 
+from microgpt import sampling
 from microgpt.errors import InputError
 from microgpt.functions import softmax
 from microgpt.gpt import GPTConfig, empty_cache, gpt
@@ -19,11 +20,13 @@ from microgpt.runs.directory import Run
 from microgpt.sampling import (
     TOGETHER,
     Choice,
+    as_typed,
     choose,
     generate,
     probabilities,
     sample,
     sample_many,
+    samples_in_turn,
     stream,
     worth_compiling,
 )
@@ -240,10 +243,18 @@ def test_a_prompt_may_fill_the_context(lines, prose):
     assert sample(prose, "abcdab", max_new_tokens=1).startswith("abcdab")
 
 
-@pytest.mark.parametrize(("kind", "prompt", "room"), [("lines", "abcdab", 5), ("prose", "abcdabc", 6)])
-def test_a_prompt_too_long_is_told_the_room(request, kind, prompt, room):
-    with pytest.raises(InputError, match=f"has {len(prompt)} characters, the context has room for {room}"):
-        sample(request.getfixturevalue(kind), prompt)
+def test_a_prompt_too_long_for_a_line_is_told_the_room(lines):
+    with pytest.raises(InputError, match="has 6 characters, the context has room for 5: give a shorter one"):
+        sample(lines, "abcdab")
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_of_a_long_prompt_of_prose_the_end_is_read(prose, compiled):
+    long, read = "dab" * 20 + "abcdab", "abcdab"  # there are 6 positions
+    options = {"seed": 1, "max_new_tokens": 30, "compiled": compiled}
+    assert sample(prose, long, **options) == "dab" * 20 + sample(prose, read, **options)
+    with pytest.raises(InputError, match="'x'"):
+        sample(prose, "x" + long)
 
 
 def test_an_unknown_character_is_named_and_the_known_ones_are_shown(lines):
@@ -254,6 +265,19 @@ def test_an_unknown_character_is_named_and_the_known_ones_are_shown(lines):
 def test_prose_cannot_begin_with_its_end(ending):
     with pytest.raises(InputError, match=r"never seen the character '\\x03'; it knows 'abc'"):
         sample(ending, "a" + END)
+
+
+@pytest.mark.parametrize(
+    ("typed", "known", "meant"),
+    [
+        (r"\nROMEO:\t", "\n ROMEO", "\nROMEO:\t"),
+        (r"\nabla", "\n\\abln", r"\nabla"),  # a text with backslashes in it, such as TeX
+        ("\nab", "\nab", "\nab"),
+        (r"\q", "\nq", r"\q"),
+    ],
+)
+def test_a_newline_can_be_typed_where_the_model_knows_no_backslash(typed, known, meant):
+    assert as_typed(typed, known) == meant
 
 
 def test_a_line_cannot_begin_with_two_lines(lines):
@@ -284,6 +308,16 @@ def test_more_than_are_written_together_are_those_that_one_at_a_time_writes():
     run = Run(Path(), config, "\nabc", "lines", initial_parameters(config, 3), None)
     many = sample_many(run, TOGETHER + 3, "a")
     assert [text for text, _ in many] == [sample(run, "a", index=i) for i in range(TOGETHER + 3)]
+
+
+def test_the_first_samples_are_there_before_the_later_ones_are_written(lines, monkeypatch):
+    begun = []
+    together = sampling._generate_together
+    monkeypatch.setattr(sampling, "_generate_together", lambda *given: begun.append(len(given[3])) or together(*given))
+    written = samples_in_turn(lines, 3 * TOGETHER, seed=4)
+    first = list(islice(written, TOGETHER))
+    assert begun == [TOGETHER]
+    assert first + list(written) == sample_many(lines, 3 * TOGETHER, seed=4)
 
 
 @pytest.mark.parametrize("documents", ["lines", "stream"])

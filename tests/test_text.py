@@ -164,6 +164,37 @@ def test_other_letters_are_offered_where_all_of_them_are_known(text, remedy):
     assert (f"; {remedy} would do" in str(error.value)) if remedy else ("would do" not in str(error.value))
 
 
+@pytest.mark.parametrize(
+    ("text", "vocabulary", "remedy"),
+    [
+        ("caf\u00e9", "\nacef\u0301", "'cafe\u0301', with decomposed accents, would do"),
+        ("cafe\u0301", "\nacf\u00e9", "'caf\u00e9', with composed accents, would do"),
+        ("CAF\u00c9", "\nacef\u0301", "'cafe\u0301', with decomposed accents, would do"),
+        ("\uac00", "\n\u1100\u1161", "'\u1100\u1161', with decomposed accents, would do"),  # Korean syllables, too
+    ],
+)
+def test_accents_are_offered_as_the_model_knows_them(text, vocabulary, remedy):
+    with pytest.raises(InputError) as error:
+        encode(text, vocabulary)
+    assert str(error.value).endswith(f"; {remedy}")
+    encode(remedy.split("'")[1], vocabulary)
+
+
+def test_many_known_characters_are_counted_and_not_listed():
+    vocabulary = "\n" + "".join(chr(0x4E00 + i) for i in range(1500))
+    with pytest.raises(InputError, match=r"never seen the character '龥' \(U\+9FA5\); it knows 1,500 others$"):
+        encode("龥", vocabulary)
+
+
+def test_marks_are_shown_as_codes_and_do_not_melt_into_others():
+    with pytest.raises(InputError) as error:
+        encode("\u0308", "\nae\u0301\u0905\u093f\U0001f44d\U0001f3fd\ufe0f")
+    assert str(error.value) == (
+        r"the model has never seen the character '\u0308' (U+0308); "
+        "it knows 'ae\\u0301\u0905\\u093f\U0001f44d\\U0001f3fd\\ufe0f'"
+    )
+
+
 # Documents
 
 

@@ -186,9 +186,34 @@ def test_samples_begin_with_the_prompt(trained):
     assert all(line.startswith("ann") for line in lines[:3])
 
 
+def test_a_prompt_may_begin_with_a_dash(tmp_path):
+    (tmp_path / "dashes.txt").write_text("".join(f"-{a}{b}\n" for a in "abc" for b in "nm"))
+    assert call("train.py", "--data", "dashes.txt", *TINY, cwd=tmp_path).returncode == 0
+    for prompt in ("-an", "-", "--a"):
+        result = call("sample.py", "--prompt", prompt, "--num-samples", "2", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert all(line.startswith(prompt) for line in result.stdout.splitlines()[:2])
+    assert_refused(call("sample.py", "--prompt", "--seed", "3", cwd=tmp_path), "--prompt", "expected one argument")
+
+
+def test_a_newline_can_be_typed_in_a_prompt_of_prose(trained_prose):
+    result = call("sample.py", "--prompt", r"\nthe", "--num-samples", "1", "--quiet", cwd=trained_prose[0])
+    assert result.stdout.startswith("\nthe")
+
+
 def test_temperature_zero_always_writes_the_same(trained):
     lines = call("sample.py", "--temperature", "0", "--num-samples", "3", cwd=trained[0]).stdout.splitlines()
     assert len(set(lines[:3])) == 1
+
+
+@pytest.mark.parametrize("options", [["--temperature", "0"], ["--top-k", "1"]])
+def test_what_leaves_nothing_to_chance_is_written_once(trained, options):
+    *lines, count = call("sample.py", *options, cwd=trained[0]).stdout.splitlines()
+    assert len(lines) == 1
+    assert "of 1 are new" in count
+    *lines, count = call("sample.py", *options, "--num-samples", "5", cwd=trained[0]).stdout.splitlines()
+    assert len(lines) == 5
+    assert count.endswith("; only 1 of the 5 are different")
 
 
 def test_the_same_seed_writes_the_same(trained):

@@ -50,6 +50,7 @@ from microgpt.compiler.machine import machine
 from microgpt.engine import adam_update
 from microgpt.gpt import GPTConfig, loss
 from microgpt.parameters import Arrays, flatten, initial_parameters
+from microgpt.runs.files import check_place
 from microgpt.text import batches, make_corpus, read_text
 from microgpt.training import OptimizerState, Schedule, train
 
@@ -872,12 +873,14 @@ def main() -> int:
     for name, known in (("sections", SECTIONS), ("models", MODELS)):
         chosen = getattr(settings, name)
         require(name, chosen, all(c in known for c in chosen.split(",")), f"some of {','.join(known)}")
+    if settings.json is not None:
+        check_place("json", settings.json, "bench.json")
     found: dict[str, Any] = {"machine": this_machine()}
     print(", ".join(f"{name} {value}" for name, value in found["machine"].items()))
     for name in settings.sections.split(","):
         print(f"\n{name}: {SECTIONS[name].__doc__}")
         found[name] = SECTIONS[name](settings)
-        if settings.json:  # after each, so that little is lost
+        if settings.json is not None:  # after each, so that little is lost
             Path(settings.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return 0
 

@@ -1,6 +1,5 @@
 """Show every number of a prediction on a page of its own: python explain.py --help"""
 
-import shlex
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,20 +26,24 @@ class Settings(Options):
 def main() -> int:
     settings = parse(Settings, "Write a page on which every number of a prediction opens, down to its atoms.")
     if settings.out is not None:
-        check_place(Path(settings.out), "explain.html")
+        check_place("out", settings.out, "explain.html")
     run = load_run(settings.run or newest_run())
     text, what = (as_typed(settings.text, run.vocabulary), "") if settings.text is not None else some_text(run)
     explanation = explain(run, text)
     page = to_html(explanation).encode()
-    out = Path(settings.out) if settings.out is not None else run.directory / "explain.html"
+    out = run.directory / "explain.html" if settings.out is None else Path(settings.out)
     try:
-        write_file(out, page)
+        if settings.out is None:
+            write_file(out, page)
+        else:
+            out.write_bytes(page)
     except OSError as error:
         raise InputError(f"cannot write the page {out}: {error.strerror}; choose another place with --out") from None
-    operations = explanation.operations
-    print(f"{text!r}{what} took {operations:,} operations; to see each of them, open {out} in a browser")
-    if settings.open and not webbrowser.open(out.resolve().as_uri()):
-        print(f"no browser could be started here; the page is {shlex.quote(str(out.resolve()))}")
+    is_page = out.is_file()  # and no pipe or device
+    see = f"to see each of them, open {out} in a browser" if is_page else f"the page went to {out}"
+    print(f"{text!r}{what} took {explanation.operations:,} operations; {see}")
+    if is_page and settings.open and not webbrowser.open(out.resolve().as_uri()):
+        print(f"no browser could be started here; the page is {out.resolve()}")
     return 0
 
 

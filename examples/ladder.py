@@ -36,6 +36,8 @@ from microgpt.command_line import option, parse, require, run_script
 from microgpt.functions import attention, cross_entropy, linear, tanh
 from microgpt.gpt import add, empty_cache, gpt, named
 from microgpt.parameters import Arrays
+from microgpt.runs.files import check_place
+from microgpt.runs.picture import save_picture
 from microgpt.sampling import choose, probabilities
 
 NAMES = Path(__file__).parents[1] / "data" / "names.txt"
@@ -217,6 +219,7 @@ def main() -> int:
     for name in ("steps", "batch_size"):
         require(name, getattr(settings, name), getattr(settings, name) >= 1, "a positive integer")
     require("seed", settings.seed, settings.seed >= 0, "0 or a positive integer")
+    check_place("plot", settings.plot, "ladder.svg")
     corpus = make_corpus(read_text(NAMES), POSITIONS, settings.seed)
     vocab_size = len(corpus.vocabulary)
 
@@ -271,8 +274,7 @@ def draw(table: list[Any], path: Path) -> None:
     axes.set_xlabel("validation loss, nats per character", color="#7d7d7d")
     axes.tick_params(colors="#7d7d7d")
     axes.spines[:].set_visible(False)
-    figure.savefig(path, transparent=True)
-    print(f"drawn in {path}")
+    save_picture(figure, path, transparent=True)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from microgpt import Schedule, evaluate, exp, log, train, value_and_grad
 from microgpt.command_line import option, parse, require, run_script
 from microgpt.functions import linear, tanh
 from microgpt.parameters import Arrays
+from microgpt.runs.files import check_place
+from microgpt.runs.picture import save_picture
 
 HIDDEN = 16
 
@@ -77,6 +79,7 @@ def main() -> int:
     for name in ("steps", "batch_size"):
         require(name, getattr(settings, name), getattr(settings, name) >= 1, "a positive integer")
     require("seed", settings.seed, settings.seed >= 0, "0 or a positive integer")
+    check_place("plot", settings.plot, "moons.svg")
     parameters, losses, seconds = learn("compiled", settings)
     _, scalar_losses, scalar_seconds = learn("scalar", settings)
     apart = max(abs(a - b) for a, b in zip(losses, scalar_losses, strict=True))
@@ -115,8 +118,7 @@ def draw(losses: list[float], scores: Any, points: np.ndarray, labels: np.ndarra
         chosen = points[labels == label]
         plane.scatter(*chosen.T, s=8, color=color, marker=marker)
     plane.set_title("the line is where it cannot decide", fontsize=10)
-    figure.savefig(path)
-    print(f"drawn in {path}")
+    save_picture(figure, path)
 
 
 if __name__ == "__main__":

@@ -49,12 +49,19 @@ def write_file(path: Path, content: bytes) -> None:
         raise
 
 
-def check_place(out: Path, usual: str) -> None:
-    """Raise InputError where no file of the name that --out gave can be written; `usual` is one that could be."""
-    if out.is_dir():
-        raise InputError(f"--out is {out}, a directory: give the name of a file, such as {out / usual}")
-    if not out.parent.is_dir():
-        raise InputError(f"cannot write the page {out}: there is no directory {out.parent}; make it, or give another")
+def check_place(option: str, place: str, usual: str) -> None:
+    """Raise InputError, naming the option, where no file can be written; `usual` is a name that could be.
+
+    A program asks this before its work. Afterwards it opens the place itself, as `Path.write_bytes` does: what the
+    user names may be a link, a pipe or a device, which `write_file` would replace.
+    """
+    path = Path(place)
+    if path.is_dir():
+        raise InputError(f"--{option} is {path}, a directory: give the name of a file, such as {path / usual}")
+    if not path.parent.is_dir():
+        raise InputError(
+            f"cannot write --{option} {path}: there is no directory {path.parent}; make it, or give another"
+        )
 
 
 def sync(descriptor: int) -> None:

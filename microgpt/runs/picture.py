@@ -2,7 +2,9 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
+from microgpt.errors import InputError
 from microgpt.runs.files import write_file
 from microgpt.runs.metrics import METRICS
 
@@ -46,6 +48,21 @@ def draw_losses(directory: Path, rows: list[list[str]], baseline: float) -> Path
         figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None, "Title": "Losses of a run"})
     write_file(directory / "loss.svg", drawn.getvalue())
     return directory / "loss.svg"
+
+
+def save_picture(figure: Any, path: Path, **options: Any) -> None:
+    """Draw a matplotlib figure where the user wants it, in the format of the name's ending, and say so.
+
+    Without an ending it is SVG. The options are those of `savefig`. Raises InputError for a format that it does not
+    know.
+    """
+    drawn = io.BytesIO()
+    try:
+        figure.savefig(drawn, format=path.suffix[1:] or "svg", **options)
+    except ValueError as error:
+        raise InputError(f"cannot draw {path}: {error}") from None
+    path.write_bytes(drawn.getvalue())
+    print(f"drawn in {path}")
 
 
 def smooth(losses: tuple[float, ...], share: float = 0.02) -> list[float]:

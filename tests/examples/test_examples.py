@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from running import assert_refused, call
 
 from microgpt import evaluate, value_and_grad
 from microgpt.adam import adam
@@ -117,6 +118,23 @@ def test_the_moons_print_and_draw(tmp_path):
     assert float(re.search(r"accuracy on 1,000 other points: ([\d.]+) %", printed)[1]) > 70
     assert "times faster" in printed
     assert (tmp_path / "moons.svg").exists()
+
+
+def test_a_picture_goes_where_it_is_wanted(tmp_path):
+    (tmp_path / "served.svg").write_text("earlier")
+    (tmp_path / "link.svg").symlink_to("served.svg")
+    printed = run("moons.py", "--steps", 2, "--plot", "link.svg", cwd=tmp_path)
+    assert printed.endswith("drawn in link.svg\n")
+    assert (tmp_path / "link.svg").is_symlink()
+    assert "<svg" in (tmp_path / "served.svg").read_text()
+    run("moons.py", "--steps", 2, "--plot", "picture", cwd=tmp_path)  # under no other name
+    assert "<svg" in (tmp_path / "picture").read_text()
+
+
+@pytest.mark.parametrize(("script", "option"), [("examples/moons.py", "--plot"), ("bench.py", "--json")])
+def test_a_place_where_no_file_can_be_is_refused_before_the_work(tmp_path, script, option):
+    result = call(script, option, "nowhere/file", cwd=tmp_path, pictures=True)
+    assert_refused(result, f"cannot write {option} nowhere/file")
 
 
 # Ideas

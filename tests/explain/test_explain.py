@@ -5,7 +5,10 @@ import gzip
 import inspect
 import json
 import math
+import os
 import re
+import shutil
+import subprocess
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -478,6 +481,41 @@ def test_the_page_may_lie_elsewhere_and_be_about_any_text(trained, tmp_path):
     assert (tmp_path / "page.html").stat().st_size > 10_000
 
 
+def test_a_link_to_a_page_is_followed(trained, tmp_path):
+    (tmp_path / "served").mkdir()
+    page = tmp_path / "served" / "index.html"
+    page.write_text("earlier")
+    page.chmod(0o640)
+    (tmp_path / "link.html").symlink_to(page)
+    options = ["--run", trained / "runs" / "names", "--text", "ceo", "--out", "link.html"]
+    assert call("explain.py", *options, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "link.html").readlink() == page
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert page.stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["index.html", "link.html", "served"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_page_goes_into_a_pipe_and_leaves_it_in_place(trained, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    options = ["--run", trained / "runs" / "names", "--text", "ceo", "--out", "pipe", "--open"]
+    with (tmp_path / "read").open("wb") as read, subprocess.Popen(["cat", tmp_path / "pipe"], stdout=read):
+        result = call("explain.py", *options, cwd=tmp_path)
+    assert (tmp_path / "read").read_bytes().startswith(b"<!doctype html>")
+    assert (tmp_path / "pipe").is_fifo()
+    assert result.stdout.endswith("operations; the page went to pipe\n")
+
+
+def test_the_page_in_a_run_directory_is_not_written_through_a_link(trained, tmp_path):
+    run = shutil.copytree(trained / "runs" / "names", tmp_path / "run")
+    (tmp_path / "precious").write_text("mine")
+    (run / "explain.html").unlink(missing_ok=True)
+    (run / "explain.html").symlink_to(tmp_path / "precious")  # such as in a directory that someone else made
+    assert call("explain.py", "--run", run, "--text", "ceo", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert not (run / "explain.html").is_symlink()
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -485,7 +523,7 @@ def test_the_page_may_lie_elsewhere_and_be_about_any_text(trained, tmp_path):
         (["--text", "a" * 16], "has 16 characters: expected 1 to 15"),
         (["--text", "añn"], "'ñ'"),
         (["--run", "nowhere"], "nowhere"),
-        (["--out", "nowhere/page.html"], "cannot write the page nowhere/page.html"),
+        (["--out", "nowhere/page.html"], "cannot write --out nowhere/page.html"),
         (["--out", ".", "--run", "nowhere"], "--out is ., a directory: give the name of a file, such as explain.html"),
         (["--out", Path().absolute().anchor], "a directory: give the name of a file"),
         (["--out", ""], "a directory: give the name of a file"),

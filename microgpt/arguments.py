@@ -24,6 +24,16 @@ def map_arrays(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     return function(tree, *others)
 
 
+def in_new_lists(arrays: Any, numbers: Any) -> Any:
+    """Numbers that are nested as arrays are, in new dicts and lists: what one example changes in them no other sees."""
+    return map_arrays(lambda array, of_array: _copied(of_array, array.ndim), arrays, numbers)
+
+
+def _copied(numbers: Any, axes: int) -> Any:
+    """Lists of lists of numbers, so many axes deep, as new lists of the same numbers."""
+    return [_copied(row, axes - 1) for row in numbers] if axes > 1 else numbers.copy() if axes else numbers
+
+
 def checked_parameters(params: Any, name: str = "params") -> Any:
     """The nesting with every parameter as a float array. Raises TypeError for one that is none, naming it."""
     if isinstance(params, dict):

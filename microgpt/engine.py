@@ -12,6 +12,7 @@ batch: the function sees one row of it, as (nested lists of) plain integers or f
 
 from collections.abc import Callable
 from numbers import Real
+from operator import attrgetter, is_not
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from microgpt.arguments import (
     check_form,
     checked_parameters,
     checked_result,
+    in_new_lists,
     map_arrays,
     map_numbers,
     precision,
@@ -31,6 +33,15 @@ from microgpt.training import adam_in_chunks
 from microgpt.value import Value
 
 ENGINES = ("compiled", "scalar", "torch")
+get_grad = attrgetter("grad")
+CALLS_BACKWARD = (
+    "the loss calls backward() or sets the grad of a parameter, which would mix two gradients: return the loss alone; "
+    "for a derivative within a loss see docs/library.md, derivatives of derivatives"
+)
+CHANGES_DATA = (
+    "the loss changes the data of a parameter, which later examples would see: "
+    "calculate with params[...] and return the loss alone"
+)
 
 
 def value_and_grad(
@@ -44,10 +55,10 @@ def value_and_grad(
 
     The mean is over the batch. The gradients are arrays in the nesting, shapes and dtypes of the parameters, which are
     of float32 or float64. Raises TypeError or InputError (a ValueError), naming the argument, for arrays that do not
-    fit the above; TypeError if the loss is no single scalar, or does with a number what none of the five operations
-    does; and IndexError for an integer beyond the list that it chooses from. `items[-1]` is the last, as in all of
-    Python; but an integer of an example that is negative is refused. (Not in `items[i]` by the engine "scalar", which
-    leaves that to Python; when the others read it they do not know i yet.)
+    fit the above; TypeError if the loss is no single scalar, does with a number what none of the five operations
+    does, or calls `backward` itself; and IndexError for an integer beyond the list that it chooses from. `items[-1]`
+    is the last, as in all of Python; but an integer of an example that is negative is refused. (Not in `items[i]` by
+    the engine "scalar", which leaves that to Python; when the others read it they do not know i yet.)
 
     The engine "scalar" calls the loss on Values, example by example, in double precision: to be understood. The engine
     "compiled" records it once for each shape of example and runs it as array instructions, in the precision of the
@@ -65,20 +76,28 @@ def value_and_grad(
         return _compiled_function(loss, engine, threads, device, torch_compile).value_and_grad()
 
     def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
-        examples = rows(arguments)
-        leaves = map_arrays(lambda array: map_numbers(Value, array.tolist()), checked_parameters(params))
+        examples, arrays = rows(arguments), checked_parameters(params)
+        values = map_arrays(lambda array: map_numbers(Value, array.tolist()), arrays)
+        leaves: list[Value] = []
+        map_arrays(lambda _, of_array: map_numbers(leaves.append, of_array), arrays, values)
+        data, grads = [leaf.data for leaf in leaves], list(map(get_grad, leaves))
         total = 0.0
         with collector_paused():
             for example in examples:
-                result = loss(leaves, *example)
+                result = loss(in_new_lists(arrays, values), *example)
+                if any(map(is_not, map(get_grad, leaves), grads)):  # other objects, even if the numbers are the same
+                    raise TypeError(CALLS_BACKWARD)
                 if isinstance(result, Value):
                     result.backward()
                     result = result.data
                 total += checked_result(result)
+                grads = list(map(get_grad, leaves))
+        if any([leaf.data is not number for leaf, number in zip(leaves, data, strict=True)]):
+            raise TypeError(CHANGES_DATA)
         gradients = map_arrays(
-            lambda array, values: np.array(map_numbers(lambda v: v.grad / len(examples), values), array.dtype),
-            checked_parameters(params),
-            leaves,
+            lambda array, of_array: np.array(map_numbers(lambda v: v.grad / len(examples), of_array), array.dtype),
+            arrays,
+            values,
         )
         return total / len(examples), gradients
 
@@ -114,7 +133,7 @@ def evaluate(
     def results(params: Any, *arguments: Any) -> Any:
         arrays = checked_parameters(params)
         numbers = map_arrays(lambda array: array.tolist(), arrays)
-        found = [function(numbers, *example) for example in rows(arguments)]
+        found = [function(in_new_lists(arrays, numbers), *example) for example in rows(arguments)]
         for result in found:
             check_form(result, Real)
         return stacked(found, precision(arrays))

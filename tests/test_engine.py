@@ -125,6 +125,118 @@ def test_arguments_may_be_plain_lists():
     assert value_and_grad(squared_error)(line(), X.tolist(), Y.tolist()) == value_and_grad(squared_error)(line(), X, Y)
 
 
+# Every example begins with the parameters as they were given
+
+
+def scaled_in_place(p, x):
+    for k in range(len(p["w"])):
+        p["w"][k] = p["w"][k] * 2
+    return sum(p["w"]) * x
+
+
+def replaced_in_the_dict(p, x):
+    p["b"] = p["b"] * 3 + x
+    return p["b"]
+
+
+def changed_through_a_row(p, x):
+    row = p["m"][1]
+    row[0] += 1.0
+    return sum(row) * x
+
+
+def state_added_to_the_dict(p, x):
+    assert "h" not in p
+    p["h"] = [w * x for w in p["w"]]
+    return sum(p["h"])
+
+
+def changed_in_a_nesting(p, x):
+    p["layers"][0]["w"].append(p["b"])
+    p["layers"].pop()
+    return sum(p["layers"][0]["w"]) * x
+
+
+def changes_its_example(p, x, row):
+    row[0] = row[0] * p["b"]
+    return sum(row) * x
+
+
+IN_PLACE = {  # the loss of an example x, with the rows [1, 2], and a part of the gradient
+    scaled_in_place: (lambda x: 2 * (0.5 - 2.0) * x, "w", lambda x: [2 * x, 2 * x]),
+    replaced_in_the_dict: (lambda x: 3 * 4.0 + x, "b", lambda x: 3.0),
+    changed_through_a_row: (lambda x: 8.0 * x, "m", lambda x: [[0, 0], [x, x]]),
+    state_added_to_the_dict: (lambda x: -1.5 * x, "w", lambda x: [x, x]),
+    changed_in_a_nesting: (lambda x: 5.0 * x, "b", lambda x: x),
+    changes_its_example: (lambda x: 6.0 * x, "b", lambda x: x),
+}
+
+
+@pytest.mark.parametrize("function", IN_PLACE, ids=lambda function: function.__name__)
+def test_what_one_example_changes_in_its_lists_no_other_sees(function):
+    params = {
+        "w": np.array([0.5, -2.0]), "b": np.array(4.0), "m": np.array([[1.0, 2.0], [3.0, 4.0]]),
+        "layers": [{"w": np.array([1.0])}, {"w": np.array([2.0])}],
+    }  # fmt: skip
+    rows = [np.tile([1.0, 2.0], (3, 1))] if function is changes_its_example else []
+    loss_of, name, gradient_of = IN_PLACE[function]
+    for _ in range(2):
+        mean_loss, gradients = value_and_grad(function)(params, X, *rows)
+        assert mean_loss == pytest.approx(np.mean([loss_of(x) for x in X]))
+        assert gradients[name] == pytest.approx(np.mean([gradient_of(x) for x in X], axis=0))
+        assert evaluate(function)(params, X, *rows).tolist() == pytest.approx([loss_of(x) for x in X])
+
+
+# A gradient within a loss
+
+
+def backward_in_a_loss(p, x):
+    y = (p["w"] * x) ** 2
+    y.backward()
+    return p["w"].grad ** 2
+
+
+def backward_after_setting_the_gradient_to_zero(p, x):
+    p["w"].grad = 0.0
+    (p["w"] ** 2).backward()
+    return p["w"].grad + p["b"]
+
+
+def backward_of_the_result(p, x):
+    result = p["w"] * x
+    result.backward()
+    return result
+
+
+@pytest.mark.parametrize("w", [0.5, 0.0])
+@pytest.mark.parametrize(
+    "function", [backward_in_a_loss, backward_after_setting_the_gradient_to_zero, backward_of_the_result]
+)
+def test_a_loss_that_calls_backward_is_refused_and_told_what_to_do(function, w):
+    with pytest.raises(TypeError, match=r"calls backward\(\).*derivatives of derivatives"):
+        value_and_grad(function)({"w": np.array(w), "b": np.array(1.0)}, X)
+
+
+def test_a_derivative_of_no_parameter_is_a_constant_of_the_loss():
+    def function(p, x):
+        x = Value(x)
+        (x**3).backward()
+        return p["w"] * x.grad
+
+    mean_loss, gradients = value_and_grad(function)(line(), X)
+    assert mean_loss == pytest.approx(0.5 * np.mean(3 * X**2))
+    assert gradients["w"] == pytest.approx(np.mean(3 * X**2))
+
+
+def test_a_loss_that_changes_the_data_of_a_parameter_is_refused():
+    def function(p, x):
+        p["w"].data *= 2
+        return p["w"] * x
+
+    with pytest.raises(TypeError, match="changes the data of a parameter"):
+        value_and_grad(function)(line(), X)
+
+
 # evaluate
 
 

@@ -182,14 +182,16 @@ def mean_loss(
     """The loss over all characters of the sequences, each counting the same: nats per character.
 
     `evaluated_loss(parameters, tokens, weights)` gives the weighted sum of each row, as `evaluate(loss)` does.
-    The sequences are lists of integers, such as `Corpus.validation`; `batch_size` of them are evaluated at a time.
+    The sequences are lists of integers, such as `Corpus.validation`; `batch_size` of them are evaluated at a time,
+    padded to few different lengths.
     Raises DivergenceError, naming the step after which it was asked for, if it is not finite.
     """
     total = 0.0
     in_order = sorted(sequences, key=len)
+    most = len(in_order[-1]) - 1
     with divergence_named(f"after step {step}"):
         for start in range(0, len(in_order), batch_size):
-            tokens, weights = padded(in_order[start : start + batch_size])
+            tokens, weights = padded(in_order[start : start + batch_size], most=most)
             total += float(evaluated_loss(parameters, tokens, (weights > 0).astype(weights.dtype)).sum())
     loss = total / sum(len(sequence) - 1 for sequence in sequences)
     if not isfinite(loss):

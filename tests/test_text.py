@@ -23,6 +23,7 @@ from microgpt.text import (
     kind_of_documents,
     make_corpus,
     padded,
+    padded_length,
     predictions,
     read_text,
     vocabulary_of,
@@ -456,6 +457,30 @@ def test_padding_weighs_nothing():
     tokens, weights = padded([[1, 2], [1, 2, 3, 4]])
     assert tokens.tolist() == [[1, 2, 0, 0], [1, 2, 3, 4]]
     assert (weights != 0).tolist() == [[True, False, False], [True, True, True]]
+
+
+def test_lines_of_many_lengths_come_in_batches_of_few():
+    sequences = [[i + 1] * (21 + 7 * i % 261) for i in range(2000)]  # of 20 to 280 predictions
+    drawn = list(islice(batches(sequences, batch_size=4, seed=0, pool_size=1), 1000))
+    assert len({weights.shape for _, weights in drawn}) < 25
+    used = Counter(tuple(row) for batch in drawn[:500] for row in rows_of(batch))
+    assert used == Counter(map(tuple, sequences))
+    for tokens, weights in drawn:
+        assert tokens.shape[1] == weights.shape[1] + 1
+        assert weights.sum() == pytest.approx(4, abs=1e-5)  # the mean over all its characters
+
+
+@given(st.integers(1, 5000), st.integers(0, 5000))
+def test_a_length_is_rounded_up_by_an_eighth_at_most_and_never_beyond_the_limit(longest, more):
+    length = padded_length(longest, longest + more)
+    assert longest <= length <= min(longest + more, max(16, longest + longest // 8))
+    assert length == longest or longest > 16
+
+
+def test_lines_of_few_letters_are_padded_to_the_longest_alone():
+    corpus = make_corpus(read_text(DATA / "names.txt"), n_positions=16, seed=0)
+    for _, weights in islice(corpus.batches(16, 64, 0), 100):
+        assert weights[:, -1].any()
 
 
 @given(st.lists(st.integers(2, 12), min_size=1, max_size=8))

@@ -199,7 +199,21 @@ def test_the_mean_loss_counts_every_character_the_same():
     losses = [loss(as_lists(parameters), s, [1.0] * (len(s) - 1), TINY) for s in SEQUENCES]
     expected = sum(losses) / sum(len(s) - 1 for s in SEQUENCES)
     for batch_size in (1, 3, 64):
-        assert mean_loss(evaluate(tiny_loss), parameters, SEQUENCES, batch_size) == pytest.approx(expected, rel=1e-12)
+        assert mean_loss(evaluate(tiny_loss), parameters, SEQUENCES, 0, batch_size) == pytest.approx(
+            expected, rel=1e-12
+        )
+
+
+def test_validation_meets_few_lengths_and_none_beyond_the_longest():
+    seen = set()
+
+    def counted(params, tokens, weights):
+        seen.add(weights.shape[1])
+        return weights.sum(axis=1)
+
+    assert mean_loss(counted, start(), [[1] * n for n in range(2, 270)], batch_size=1) == pytest.approx(1, abs=1e-12)
+    assert len(seen) == 16 + 4 * 8 + 1
+    assert max(seen) == 268
 
 
 def test_a_padded_batch_gives_the_mean_over_its_characters():

@@ -29,7 +29,7 @@ class Compiled:
         kept: how many programs to keep; the one that was not used for the longest time makes room.
     """
 
-    def __init__(self, function: Callable[..., Any], threads: int | None, kept: int = 4 * MANY_PROGRAMS):
+    def __init__(self, function: Callable[..., Any], threads: int | None, kept: int = MANY_PROGRAMS):
         if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
             raise ValueError(f"threads is {threads!r}: expected a positive integer, or None for one a core")
         self.function = function

@@ -98,17 +98,24 @@ def main() -> int:
         print(value_and_grad(gpt_loss).compiled.listing(parameters, *example))
         return 0
 
+    # A session writes each step down, and looks now and then at what the model has learned, and writes.
+    session = Session(start, gpt_loss, SUITED)
+
     # A step: draw a batch, compute its loss and the gradients, and let Adam improve the parameters a little.
     schedule = Schedule(s.steps, s.learning_rate, s.warmup, s.weight_decay, s.grad_clip)
     batches = corpus.batches(config.n_positions, s.batch_size, s.seed, state.m.dtype, s.pool_size, state.step)
     if s.engine == "torch":  # where everything stays on PyTorch's device
-        updates = start.processes.training(gpt_loss, parameters, batches, schedule, state, s.torch_compile)
+        updates = start.processes.training(
+            gpt_loss, parameters, batches, schedule, state, s.torch_compile, session.observed
+        )
     else:
         loss_and_gradients = value_and_grad(gpt_loss, s.engine, s.threads)
-        updates = train(loss_and_gradients, parameters, batches, schedule, adam_update(s.engine), state)
+        updates = train(
+            loss_and_gradients, parameters, batches, schedule, adam_update(s.engine), state, session.observed
+        )
 
-    # The loop. A session writes each step down, and looks now and then at what the model has learned, and writes.
-    with Session(start, gpt_loss, SUITED) as session:
+    # The loop.
+    with session:
         for update in updates:
             if update.step == 1 and s.engine == "compiled":
                 say(loss_and_gradients.compiled.summary())

@@ -13,8 +13,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import isfinite, sqrt
+from dataclasses import dataclass, field
+from math import inf, isfinite, sqrt
 from traceback import extract_tb
 from typing import Any
 
@@ -44,6 +44,15 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class TensorUpdate:
+    """What one step did to one tensor. A norm is the root of the sum of squares of all its numbers."""
+
+    gradient_norm: float  # before clipping
+    value_norm: float  # of its values, before the step
+    update_ratio: float  # the norm of the step over that of the values; infinite if all values were 0
+
+
+@dataclass(frozen=True)
 class Update:
     """What one step found and did."""
 
@@ -51,6 +60,7 @@ class Update:
     loss: float  # of this step's batch, before the step; nats per character for a language model
     learning_rate: float
     gradient_norm: float  # of all parameters together, before clipping
+    tensors: dict[str, TensorUpdate] = field(default_factory=dict)  # by name; empty unless the step was observed
 
 
 @dataclass
@@ -90,6 +100,7 @@ def train(
     schedule: Schedule,
     update: Callable[..., None] = adam_in_chunks,
     state: OptimizerState | None = None,
+    observed: Callable[[int], bool] | None = None,
 ) -> Iterator[Update]:
     """Take the schedule's steps, one batch each, and yield after each step.
 
@@ -105,6 +116,8 @@ def train(
             gradient is clipped, the weight decay that of each parameter. Adam, or a rule of your own.
         state: what the optimizer remembers, changed in place; None for one before its first step. To go on later,
             keep it with the parameters and give both again.
+        observed: whether the Update of a step, given its number, has `tensors`; None for no step. An observed step
+            takes a little longer; what is learned is the same.
 
     Raises InputError for parameters that are not arrays, and for a state or a gradient that does not fit them.
     Raises DivergenceError, with the parameters as they were before the step, if the loss or the gradient is not finite
@@ -128,12 +141,31 @@ def train(
         norm = sqrt(np.einsum("i,i->", gradient, gradient))
         if not isfinite(loss) or not isfinite(norm):
             raise DivergenceError(f"training diverged at step {step}: the loss is {loss}, the gradient's norm {norm}")
+        before = (gradient.copy(), vector.copy()) if observed and observed(step) else None
         if schedule.grad_clip and norm > schedule.grad_clip:
             gradient = gradient * (schedule.grad_clip / norm)
         rate = scheduled_learning_rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
         update(vector, gradient, state.m, state.v, step, rate, decay)
         state.step = step
-        yield Update(step, loss, rate, norm)
+        tensors = tensor_updates(shapes, *before, vector) if before else {}
+        yield Update(step, loss, rate, norm, tensors)
+
+
+def tensor_updates(
+    shapes: dict[str, tuple[int, ...]], gradient: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> dict[str, TensorUpdate]:
+    """What a step did to each tensor, from flat vectors: the gradient, and the values before and after the step."""
+    with np.errstate(all="ignore"):
+        flat = (vector.astype(np.float64) for vector in (gradient, before, after))
+        gradients, values, new = (views(vector, shapes) for vector in flat)
+        found = {}
+        for name in shapes:
+            gradient_norm, value_norm, step_norm = (
+                float(np.linalg.norm(array)) for array in (gradients[name], values[name], new[name] - values[name])
+            )
+            ratio = step_norm / value_norm if value_norm else inf if step_norm else 0.0
+            found[name] = TensorUpdate(gradient_norm, value_norm, ratio)
+    return found
 
 
 def check_state(state: OptimizerState, vector: np.ndarray) -> None:

@@ -89,6 +89,31 @@ def test_an_update_tells_the_loss_the_rate_and_the_norm():
     assert updates[0].gradient_norm == pytest.approx(3.0 * 6**0.5, rel=1e-14)
 
 
+def test_an_observed_step_tells_what_it_did_to_each_tensor():
+    parameters = start()
+    parameters["nothing"] = np.zeros(1)
+    gradients = gradient(3.0) | {"nothing": np.ones(1)}
+    schedule = Schedule(3, 0.1, 0, grad_clip=0.5)
+    first, second, _ = train(lambda params: (1.0, gradients), parameters, NO_BATCH, schedule, observed=lambda s: s == 1)
+    assert second.tensors == {}
+    assert list(first.tensors) == ["matrix", "vector", "nothing"]
+    matrix, nothing = first.tensors["matrix"], first.tensors["nothing"]
+    assert matrix.gradient_norm == pytest.approx(6.0)  # before clipping
+    assert matrix.value_norm == pytest.approx(4.0)  # before the step
+    assert matrix.update_ratio == pytest.approx(first.learning_rate / 2.0)  # as Adam's first step is
+    assert nothing.update_ratio == inf
+
+
+def test_observing_changes_nothing_that_is_learned():
+    def trained(observed):
+        parameters = initial_parameters(TINY, seed=0)
+        drawn = batches(SEQUENCES, 2, seed=0)
+        list(train(value_and_grad(tiny_loss), parameters, drawn, Schedule(4, 0.02, 1), observed=observed))
+        return flatten(parameters).tobytes()
+
+    assert trained(None) == trained(lambda step: True)
+
+
 # Clipping and decay
 
 

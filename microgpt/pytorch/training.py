@@ -19,7 +19,7 @@ from microgpt.command_line import FAILED
 from microgpt.errors import DivergenceError, InputError
 from microgpt.parameters import Arrays, flatten, views
 from microgpt.pytorch.engine import OnTorch, chosen_device, torch  # which says what to do where there is none
-from microgpt.training import OptimizerState, Schedule, Update, check_state, decay_of
+from microgpt.training import OptimizerState, Schedule, Update, check_state, decay_of, tensor_updates
 
 dist = torch.distributed
 CHUNK = 32768  # parameters that Adam takes at a time on a CPU, so that its passes over them stay in the cache
@@ -47,10 +47,10 @@ class Processes:
 
     def training(
         self, loss: Callable[..., Any], parameters: Arrays, batches: Any, schedule: Schedule, state: OptimizerState,
-        torch_compile: bool,
+        torch_compile: bool, observed: Callable[[int], bool] | None = None,
     ) -> "DeviceTraining":  # fmt: skip
         """The steps to take, all together."""
-        self.steps = DeviceTraining(loss, parameters, batches, schedule, state, self, torch_compile)
+        self.steps = DeviceTraining(loss, parameters, batches, schedule, state, self, torch_compile, observed)
         return self.steps
 
     def fetch(self) -> None:
@@ -160,9 +160,11 @@ class DeviceTraining:
         state: OptimizerState,
         processes: Processes,
         torch_compile: bool = False,
+        observed: Callable[[int], bool] | None = None,
     ):
         self.engine = OnTorch(loss, None, processes.device, torch_compile)
-        shapes = {name: array.shape for name, array in parameters.items()}
+        self.observed = observed
+        self.shapes = shapes = {name: array.shape for name, array in parameters.items()}
         vector = flatten(parameters)
         parameters.update(views(vector, shapes))
         check_state(state, vector)
@@ -195,15 +197,17 @@ class DeviceTraining:
                 raise DivergenceError(
                     f"training diverged at step {step}: the loss is {loss}, the gradient's norm {norm}"
                 )
+            vector, m, v = self.on_device
+            before = (on_host(gradient), on_host(vector)) if self.observed and self.observed(step) else None
             if schedule.grad_clip and norm > schedule.grad_clip:
                 gradient *= schedule.grad_clip / norm
             rate = scheduled_learning_rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
-            vector, m, v = self.on_device
             with torch.no_grad():
                 self.adam(vector, gradient, m, v, *numbers(self.adam, step, rate), self.decay)
             state.step = step
             self.stopping = bool(stop)
-            yield Update(step, loss, rate, norm)
+            tensors = tensor_updates(self.shapes, *before, on_host(vector)) if before else {}
+            yield Update(step, loss, rate, norm, tensors)
             if self.stopping:
                 return
 
@@ -226,6 +230,11 @@ class DeviceTraining:
         with process_lost(f"at step {step}"):  # where all_reduce is not waited for, it fails here
             found = torch.stack([loss, torch.linalg.vector_norm(gradient), stop]).tolist()
         return gradient, found
+
+
+def on_host(tensor: torch.Tensor) -> np.ndarray:
+    """A copy of a tensor as an array, wherever it is."""
+    return np.array(tensor.cpu().numpy())
 
 
 def adam_in_place(

@@ -4,7 +4,7 @@ session.py       a run while it is trained: what is written, what is said, how i
 telling.py       the sentences that it says
 directory.py     what is in a run directory, and who reads and writes it
 recorder.py      a run written down while it goes
-metrics.py       what every step found, a row for each
+metrics.py       what every step found, and what some did to each tensor
 start.py         where training begins: at random numbers, at another model, or at a checkpoint
 alone.py         one process that trains, where there could be several
 memory.py        whether there is memory enough to train a model
@@ -13,5 +13,5 @@ files.py         files that are whole or not there, and the lock that keeps a se
 hugging_face.py  the directory as a Hugging Face model, and such a model as a run
 card.py          what it says of itself there
 snapshots.py     the parameters at a few steps, to look back at
-picture.py       the losses as a picture
+picture.py       the losses, and what the steps did to each tensor, as pictures
 """

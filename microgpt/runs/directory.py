@@ -5,9 +5,11 @@
                        the best model so far, for all programs that open Hugging Face models (hugging_face.py)
     text.txt           a copy of the text that it learned from, while it is small
     metrics.csv        what every step found
+    tensors.csv        what the steps at the looks did to each tensor
     snapshots.safetensors
                        the parameters at a few steps, to look back at (snapshots.py)
-    loss.svg           the same as a picture, if matplotlib is there
+    loss.svg, tensors.svg
+                       both files as pictures, if matplotlib is there
 
 No file is ever executed or unpickled: what is read is JSON, text, and safetensors. All that is read is checked.
 """

@@ -1,12 +1,13 @@
-"""A run as a picture: its losses over its steps."""
+"""A run as pictures: its losses over its steps, and what the steps did to each tensor."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from microgpt.errors import InputError
 from microgpt.runs.files import write_file
-from microgpt.runs.metrics import METRICS
+from microgpt.runs.metrics import METRICS, TENSORS
 
 INK, GRID = "#7d7d7d", "#7d7d7d40"  # readable on white and on black, since a page may be either
 TRAINING, MEAN, VALIDATION, BIGRAM = "#5b9bd540", "#3f8fd2", "#e07b39", "#8a63d2"
@@ -17,14 +18,11 @@ def draw_losses(directory: Path, rows: list[list[str]], baseline: float) -> Path
 
     Raises ImportError if matplotlib is not there, and OSError if the file cannot be written.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     step, training, validation = (METRICS.index(name) for name in ("step", "training_loss", "validation_loss"))
     trained = [(int(row[step]), float(row[training])) for row in rows if row[training]]
     validated = [(int(row[step]), float(row[validation])) for row in rows if row[validation]]
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "microgpt", "font.family": "sans-serif"}):
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
+
+    def draw(figure: Any) -> None:
         axes = figure.subplots()
         if trained:
             steps, losses = zip(*trained, strict=True)
@@ -38,16 +36,59 @@ def draw_losses(directory: Path, rows: list[list[str]], baseline: float) -> Path
         axes.axhline(
             baseline, color=BIGRAM, linestyle="--", label=f"validation of mere character pairs: {baseline:.3f}"
         )
-        axes.set_xlabel("step", color=INK)
-        axes.set_ylabel("loss, nats per character", color=INK)
-        axes.tick_params(colors=INK)
-        axes.grid(color=GRID)
-        axes.spines[:].set_visible(False)
+        label(axes, "loss, nats per character")
         axes.legend(frameon=False, labelcolor=INK)
+
+    return write_picture(directory / "loss.svg", "Losses of a run", 4.5, draw)
+
+
+def draw_tensors(directory: Path, rows: list[list[str]]) -> Path:
+    """Draw tensors.csv rows as tensors.svg in the run directory, a line for each tensor; return its path.
+
+    Raises ImportError if matplotlib is not there, and OSError if the file cannot be written.
+    """
+    names = list(dict.fromkeys(row[1] for row in rows))
+
+    def draw(figure: Any) -> None:
+        from matplotlib import colormaps
+
+        panels = ("gradient_norm", "length of the gradient"), ("update_ratio", "step / values, as lengths")
+        for axes, (column, meaning) in zip(figure.subplots(len(panels), sharex=True), panels, strict=True):
+            cell = TENSORS.index(column)
+            for i, name in enumerate(names):
+                cells = [(int(row[0]), float(row[cell] or 0)) for row in rows if row[1] == name]
+                steps, values = [step for step, x in cells if x > 0], [x for _, x in cells if x > 0]
+                color = colormaps["viridis"](i / len(names))
+                axes.plot(steps, values, color=color, marker=".", linewidth=1, label=name)
+            axes.set_yscale("log")
+            label(axes, meaning)
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right", frameon=False, labelcolor=INK, fontsize="x-small")
+
+    return write_picture(directory / "tensors.svg", "What the steps of a run did", max(5.0, 0.17 * len(names)), draw)
+
+
+def label(axes: Any, meaning: str) -> None:
+    """Say what the axes of a picture are."""
+    axes.set_xlabel("step", color=INK)
+    axes.set_ylabel(meaning, color=INK)
+    axes.tick_params(colors=INK)
+    axes.grid(color=GRID)
+    axes.spines[:].set_visible(False)
+
+
+def write_picture(path: Path, title: str, height: float, draw: Callable[[Any], None]) -> Path:
+    """Let a function draw on a figure, and write that to a file; return its path."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "microgpt", "font.family": "sans-serif"}):
+        figure = Figure(figsize=(8, height), layout="constrained")
+        draw(figure)
         drawn = io.BytesIO()
-        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None, "Title": "Losses of a run"})
-    write_file(directory / "loss.svg", drawn.getvalue())
-    return directory / "loss.svg"
+        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None, "Title": title})
+    write_file(path, drawn.getvalue())
+    return path
 
 
 def save_picture(figure: Any, path: Path, **options: Any) -> None:

@@ -3,7 +3,9 @@
 import csv
 import io
 import time
-from typing import Any
+from math import isfinite
+from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from microgpt.runs.checkpoint import Checkpoint, Origin, Validated, save_checkpo
 from microgpt.runs.directory import Run
 from microgpt.runs.files import sync, write_file
 from microgpt.runs.hugging_face import write_model
-from microgpt.runs.metrics import METRICS
+from microgpt.runs.metrics import METRICS, TENSORS, read_tensors
 from microgpt.runs.snapshots import is_due, read_snapshots, write_snapshots
 from microgpt.training import OptimizerState, Update
 
@@ -31,12 +33,9 @@ class Recorder:
         self.saved = self.start = time.monotonic()
         if rows:
             self.start -= float(rows[-1][METRICS.index("seconds")])
-        path = run.directory / "metrics.csv"
-        begun = io.StringIO(newline="")
-        csv.writer(begun).writerows([METRICS, *rows])
-        write_file(path, begun.getvalue().encode())
-        self.file = path.open("a", newline="", encoding="utf-8")
-        self.writer = csv.writer(self.file)
+        self.steps = begun_file(run.directory / "metrics.csv", METRICS, rows)
+        about_tensors = read_tensors(run.directory, state.step) if before else []
+        self.tensors = begun_file(run.directory / "tensors.csv", TENSORS, about_tensors)
 
     @property
     def seconds(self) -> float:
@@ -50,7 +49,7 @@ class Recorder:
     def record(self, update: Update | None, validated: Validated | None) -> None:
         """Add the row of a step (None: of the state before the first) and of a planned validation to metrics.csv.
 
-        Keep a snapshot of the parameters, if one is due.
+        Of an observed step, add the rows of its tensors to tensors.csv. Keep a snapshot of the parameters if it is due.
         """
         if self.wants_parameters(self.state.step):
             with np.errstate(over="ignore"):
@@ -61,7 +60,7 @@ class Recorder:
             self.best = validated
         if validated and self.initial_loss is None:
             self.initial_loss = validated.loss
-        self.writer.writerow(
+        csv.writer(self.steps).writerow(
             (
                 update.step if update else 0,
                 update and update.loss,
@@ -71,7 +70,13 @@ class Recorder:
                 self.seconds,
             )
         )
-        self.file.flush()  # so that it can be read while training goes on
+        self.steps.flush()  # so that it can be read while training goes on
+        if update and update.tensors:
+            csv.writer(self.tensors).writerows(
+                (update.step, name, t.gradient_norm, t.value_norm, t.update_ratio if isfinite(t.update_ratio) else "")
+                for name, t in update.tensors.items()
+            )
+            self.tensors.flush()
 
     def save(self, unplanned: Validated | None = None) -> None:
         """Save a checkpoint and the model made from it; see `Checkpoint` for `unplanned`. Raises OSError if it fails.
@@ -80,7 +85,8 @@ class Recorder:
         """
         assert self.best is not None, "the state before the first step is validated"
         assert self.initial_loss is not None
-        sync(self.file.fileno())
+        for file in (self.steps, self.tensors):
+            sync(file.fileno())
         if self.snapshots:
             write_snapshots(self.run.directory, self.snapshots)
         state, parameters = self.state, flatten(self.run.parameters)
@@ -95,4 +101,13 @@ class Recorder:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self.file.close()
+        self.steps.close()
+        self.tensors.close()
+
+
+def begun_file(path: Path, header: tuple[str, ...], rows: list[list[str]]) -> TextIO:
+    """A file of comma-separated values with these rows, open for more."""
+    begun = io.StringIO(newline="")
+    csv.writer(begun).writerows([header, *rows])
+    write_file(path, begun.getvalue().encode())
+    return path.open("a", newline="", encoding="utf-8")

@@ -29,8 +29,8 @@ from microgpt.parameters import flatten, parameter_shapes, views
 from microgpt.runs import telling
 from microgpt.runs.checkpoint import Validated, checkpoints, load_checkpoint
 from microgpt.runs.directory import Run, create_run_directory, keep_text
-from microgpt.runs.metrics import read_metrics
-from microgpt.runs.picture import draw_losses
+from microgpt.runs.metrics import METRICS, read_metrics, read_tensors
+from microgpt.runs.picture import draw_losses, draw_tensors
 from microgpt.runs.recorder import Recorder
 from microgpt.runs.start import MAY_CHANGE, STANDARD_INPUT, Start
 from microgpt.runs.telling import say
@@ -66,6 +66,10 @@ class Session:
         self.losses: list[float] = []  # of the steps since the last look
         self.means: list[float] = []  # of the training losses between looks
         self.warned = False  # that it learns by heart
+        losses = METRICS.index("training_loss")
+        self.all_losses = [float(row[losses]) for row in start.rows if row[losses]]
+        self.without_gradient: list[str] = []  # the tensors whose gradient was 0 at the last observed step
+        self.told: set[str] = set()  # what is plainly wrong, by kind
 
     def __enter__(self) -> "Session":
         try:
@@ -142,15 +146,41 @@ class Session:
             return [text for text, _ in sample_many(self.run, SAMPLES, seed=seed, max_new_tokens=LENGTH)]
         return [sample(self.run, seed=seed, index=i, max_new_tokens=LENGTH) for i in range(SAMPLES)]
 
+    def planned(self, step: int) -> bool:
+        """Whether there is a look after this step."""
+        return step == self.settings.steps or step % self.interval == 0 or step in self.early
+
+    def observed(self, step: int) -> bool:
+        """Whether it is measured what this step does to each tensor: at the looks, and at the beginning."""
+        return step <= 2 or self.planned(step)
+
+    def tell(self, update: Update) -> None:
+        """Say once, in a line, what is plainly wrong."""
+        found = {"step": "", "gradient": "", "jump": ""}
+        if update.step == 1 and not self.settings.init_from:
+            matrices = [t for name, t in update.tensors.items() if self.start.parameters[name].ndim > 1]
+            found["step"] = telling.of_step_size(update, matrices, self.settings)
+        if update.tensors:
+            zero = [name for name, tensor in update.tensors.items() if tensor.gradient_norm == 0]
+            again = [name for name in zero if name in self.without_gradient]
+            found["gradient"] = telling.of_no_gradient(again, update.step)
+            self.without_gradient = zero
+        if self.planned(update.step):
+            found["jump"] = telling.of_jump(self.all_losses, self.settings)
+        say(*(line for kind, line in found.items() if kind not in self.told))
+        self.told |= {kind for kind, line in found.items() if line}
+
     def note(self, update: Update) -> None:
         """Write a step down; now and then look at what the model has learned, and save a checkpoint."""
         if self.processes.first:
             step = update.step
-            planned = step == self.settings.steps or step % self.interval == 0 or step in self.early
+            planned = self.planned(step)
             self.losses.append(update.loss)
+            self.all_losses.append(update.loss)
             if self.recorder.wants_parameters(update.step):
                 self.processes.fetch()
             self.recorder.record(update, self.look() if planned else None)
+            self.tell(update)
             best = self.recorder.best.loss if self.recorder.best else float("nan")
             self.bar.set_postfix_str(f"loss={update.loss:.3f}, validation={best:.3f}", refresh=False)
             self.bar.update()
@@ -202,13 +232,15 @@ class Session:
             self.draw(self.directory)
             kept = load_checkpoint(self.directory)
             say(*telling.of_end(kept, self.seconds, self.interrupted, self.directory))
+            say(telling.of_blind_guessing(kept, self.settings))
         self.processes.leave()
         return INTERRUPTED if self.interrupted else 0
 
     def draw(self, directory: Path) -> None:
-        """Write loss.svg, or say what it takes."""
+        """Write loss.svg and tensors.svg, or say what it takes."""
         try:
             draw_losses(directory, read_metrics(directory, self.state.step), self.baseline)
+            draw_tensors(directory, read_tensors(directory, self.state.step))
         except ImportError:
             say("if you want a picture of the losses, too: pip install -e '.[plot]'")
         except (OSError, InputError) as error:

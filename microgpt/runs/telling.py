@@ -5,10 +5,11 @@ nothing to say; `say` prints it.
 import shlex
 import sys
 from dataclasses import asdict
-from math import log
+from math import inf, log
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from microgpt.adam import scheduled_learning_rate
@@ -18,6 +19,7 @@ from microgpt.parameters import parameter_count
 from microgpt.runs.checkpoint import Checkpoint, Validated
 from microgpt.runs.directory import Run
 from microgpt.text import BOUNDARY, END, Corpus, closing, predictions
+from microgpt.training import TensorUpdate, Update
 
 LONGEST_SAMPLE = 40  # characters of what the model writes, on a line with others
 RISE = 0.01  # nats per character by which validation has to be worse than at its best to be worth a word
@@ -180,3 +182,74 @@ def remedy_of(settings: Any) -> str:
     if settings.learning_rate <= 1 < settings.weight_decay * settings.learning_rate:  # weights change their signs
         return f"try a --weight-decay lower than {settings.weight_decay:g}, at most 1 / learning rate"
     return f"try a --learning-rate lower than {settings.learning_rate:g}"
+
+
+# What is plainly wrong with a run. tests/runs/test_faults.py tries each line on a run that has the fault, and on ten
+# that have not. The bounds are from runs on seven texts with 1/30 to 100 times the rate that suits them.
+
+USUAL_RATIO = 0.07  # of the length of a first step, at the highest rate, to the length of the values: 0.04 to 0.14
+LARGE_RATIO, SMALL_RATIO = 0.3, 0.02  # with 10 times the rate that suits it was 0.4 to 1.4, with a tenth 0.004 to 0.014
+WINDOW = 10  # steps over which a loss is averaged before it is said to have risen
+BLIND = 0.98  # of the loss of blind guessing: above that, nothing was learned
+
+
+def of_step_size(update: Update, matrices: list[TensorUpdate], settings: Any) -> str:
+    """Whether the first step, were it taken at the highest rate, is far from the usual size."""
+    ratios = sorted(tensor.update_ratio for tensor in matrices)
+    if not ratios:
+        return ""
+    ratio = ratios[len(ratios) // 2] * settings.learning_rate / update.learning_rate
+    if SMALL_RATIO <= ratio <= LARGE_RATIO or not 0 < ratio < inf:
+        return ""
+    return (
+        f"note: at --learning-rate {settings.learning_rate:g} a step moves the weights by {100 * ratio:.2g} % of their "
+        f"length, {_times(ratio / USUAL_RATIO)} what is usual in such models: if it learns badly, try "
+        f"{option_of('learning_rate', f'{settings.learning_rate * USUAL_RATIO / ratio:.1g}')}"
+    )
+
+
+def _times(factor: float) -> str:
+    """A factor in words."""
+    return f"{factor:.0f} times" if factor > 1 else f"1/{1 / factor:.0f} of"
+
+
+def of_no_gradient(names: list[str], step: int) -> str:
+    """Whether there are tensors whose gradient was 0 at two observed steps, the last of them this one."""
+    if not names:
+        return ""
+    others = f" and of {len(names) - 1} other tensors" if len(names) > 1 else ""
+    return (
+        f"note: the gradient of {names[0]}{others} is 0 at step {step}, as it was before, so nothing is learned there: "
+        "what depends on it is multiplied by 0 (weights that all begin at 0, or units that are 0 for all examples), or "
+        "never reaches the loss"
+    )
+
+
+def of_jump(losses: list[float], settings: Any) -> str:
+    """Whether the training loss has risen by more than half of all that had been learned until then."""
+    if len(losses) < 5 * WINDOW:
+        return ""
+    sums = np.cumsum([0.0, *[losses[0]] * WINDOW, *losses])  # as if it had stood still before
+    means = (sums[WINDOW:] - sums[:-WINDOW]) / WINDOW
+    lowest = np.minimum.accumulate(means)
+    rises = means[WINDOW:] - lowest[:-WINDOW]
+    highest = int(rises.argmax())
+    noise = float(np.median(np.abs(np.diff(losses))))
+    if rises[highest] <= max(0.5 * (means[0] - lowest[-1]), 3 * noise):
+        return ""
+    return (
+        f"note: the training loss jumps: its mean over {WINDOW} steps rose from {lowest[highest]:.2f} to "
+        f"{means[WINDOW + highest]:.2f} before step {highest + WINDOW}: try {option_of('learning_rate')} lower than "
+        f"{settings.learning_rate:g}"
+    )
+
+
+def of_blind_guessing(kept: Checkpoint, settings: Any) -> str:
+    """Whether a run that is past its warm-up has learned nothing at all."""
+    blind = log(kept.origin.config.vocab_size)
+    if kept.step < max(settings.warmup, WINDOW) or kept.model.loss < BLIND * blind:
+        return ""
+    return (
+        f"note: it ended no better than blind guessing, {blind:.2f}. Either the text has nothing to be learned, or the "
+        "steps are too small, too large or too few, or the gradient does not arrive: see docs/symptoms.md"
+    )

@@ -36,6 +36,7 @@ FILES = [
     "metrics.csv",
     "model.safetensors",
     "snapshots.safetensors",
+    "tensors.csv",
     "text.txt",
     "tokenizer.json",
     "tokenizer_config.json",

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import astuple
 from functools import cache
 from itertools import repeat
 from pathlib import Path
@@ -44,6 +45,27 @@ def learned_by_the_compiled_engine(steps=50, function=GPT):
 def assert_learned_the_same(found, expected, tolerance):
     np.testing.assert_allclose(found[0], expected[0], rtol=tolerance)
     np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=tolerance)
+
+
+def test_an_observed_step_tells_the_same_as_the_compiled_engine():
+    def observed(training):
+        return [update.tensors for update in training(lambda step: step in (1, 3))]
+
+    parameters, schedule = (initial_parameters(CONFIG, 0, np.float64) for _ in range(2)), Schedule(50, 0.01, 5)
+    zeros = np.zeros_like(flatten(initial_parameters(CONFIG, 0, np.float64)))
+    state = OptimizerState(0, zeros, zeros.copy())
+    few = some_batches()[:3]
+    ours = observed(lambda asked: train(value_and_grad(GPT), next(parameters), iter(few), schedule, observed=asked))
+    theirs = observed(
+        lambda asked: DeviceTraining(
+            GPT, next(parameters), few, schedule, state, Processes(device="cpu"), observed=asked
+        )
+    )
+    assert theirs[1] == {}
+    for found, expected in zip(theirs, ours, strict=True):
+        assert list(found) == list(expected)
+        for name in found:
+            np.testing.assert_allclose(astuple(found[name]), astuple(expected[name]), rtol=1e-9)
 
 
 def torchrun(count, *command, **options):

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from microgpt.runs.checkpoint import checkpoints, load_checkpoint
 from microgpt.runs.directory import load_run
-from microgpt.runs.metrics import read_metrics
+from microgpt.runs.metrics import read_metrics, read_tensors
 from microgpt.text import END, batches
 
 pytestmark = pytest.mark.slow
@@ -56,7 +56,7 @@ def stopped(data, name, signal_number, *options, after):
 
 
 def assert_same_run(data, first, second):
-    """The same bits in the weights, in all that the optimizer remembers, and in metrics.csv but for its seconds."""
+    """The same bits in the weights, in all that the optimizer remembers, and in the metrics but for the seconds."""
     a, b = (load_checkpoint(data / name) for name in (first, second))
     assert a.step == b.step
     for vector in ("parameters", "adam_m", "adam_v"):
@@ -65,6 +65,7 @@ def assert_same_run(data, first, second):
     assert a.best.parameters.tobytes() == b.best.parameters.tobytes()
     ours, theirs = (read_metrics(data / name, a.step) for name in (first, second))
     assert [row[:-1] for row in ours] == [row[:-1] for row in theirs]
+    assert read_tensors(data / first, a.step) == read_tensors(data / second, b.step) != []
     seconds = [float(row[-1]) for row in theirs]
     assert seconds == sorted(seconds)
     models = [load_file(data / name / "model.safetensors") for name in (first, second)]

@@ -263,7 +263,7 @@ def draw(table: list[Any], path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print("no picture without matplotlib: pip install -e '.[plot]'")
+        print('no picture without matplotlib: pip install -e ".[plot]"')
         return
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = figure.subplots()

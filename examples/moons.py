@@ -102,7 +102,7 @@ def draw(losses: list[float], scores: Any, points: np.ndarray, labels: np.ndarra
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print("no picture without matplotlib: pip install -e '.[plot]'")
+        print('no picture without matplotlib: pip install -e ".[plot]"')
         return
     figure = Figure(figsize=(9, 4), layout="constrained")
     curve, plane = figure.subplots(1, 2)

@@ -2,12 +2,15 @@
 
 import argparse
 import os
+import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import Field, dataclass, field, fields
 from math import inf
+from pathlib import PurePath
 from typing import Any, NoReturn, TypeVar, get_args
 from unicodedata import category
 
@@ -139,6 +142,20 @@ def nobody_reads() -> None:
 def shown(text: str) -> str:
     """A text as a terminal may have it: control characters, which could steer it, are written out, as JSON does it."""
     return "".join(c if c in "\n\t" or category(c) != "Cc" else f"\\u{ord(c):04x}" for c in text)
+
+
+def quoted(path: PurePath) -> str:
+    """A path for a command that is printed to be copied: cmd.exe, PowerShell and Unix shells all read it as it is.
+
+    It has forward slashes and, where it needs them, double quotes. What a shell changes even between those goes
+    between single quotes, which cmd.exe alone does not know.
+    """
+    text = path.as_posix()
+    if text.startswith(("-", "~")):  # no option, and nobody's home
+        text = f"./{text}"
+    if re.fullmatch(r"[\w./:+-]+", text):
+        return text
+    return f'"{text}"' if not set(text) & set('"\\$`!') else shlex.quote(text)
 
 
 def run_script(main: Callable[[], int]) -> NoReturn:

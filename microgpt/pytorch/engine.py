@@ -15,7 +15,7 @@ from microgpt.pytorch.code import code_of
 try:
     import torch
 except ImportError:
-    raise InputError("the engine 'torch' needs PyTorch: pip install -e '.[torch]'") from None
+    raise InputError("the engine 'torch' needs PyTorch: pip install -e \".[torch]\"") from None
 
 DEVICES = ("cpu", "cuda", "mps")
 

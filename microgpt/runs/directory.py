@@ -21,6 +21,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from microgpt.command_line import quoted
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.parameters import Arrays
@@ -175,7 +176,7 @@ def resume_run(directory: Path) -> tuple[Checkpoint, list[list[str]], FileLock |
         model = directory / MODEL
         raise InputError(
             f"{model} was changed by another program, and going on would replace it: "
-            f"begin with it, --init-from {model}, or delete it to go on from the checkpoint"
+            f"begin with it, --init-from {quoted(model)}, or delete it to go on from the checkpoint"
         )
     path = directory / "metrics.csv"
     rows = read_metrics(directory, checkpoint.step) if path.exists() else []

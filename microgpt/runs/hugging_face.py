@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from microgpt.command_line import quoted
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.parameters import Arrays, parameter_shapes
@@ -180,8 +181,8 @@ def restore_model(directory: Path, checkpoint: Checkpoint) -> list[str]:
     if state_of_model(directory, checkpoint) == "changed":
         return [
             f"{directory / MODEL} was changed by another program; this uses step {checkpoint.model.step} of the "
-            f"checkpoint. To use the changed one: python sample.py --run {directory / MODEL}, "
-            f"or python train.py --init-from {directory / MODEL}"
+            f"checkpoint. To use the changed one: python sample.py --run {quoted(directory / MODEL)}, "
+            f"or python train.py --init-from {quoted(directory / MODEL)}"
         ]
     wrong = wrong_files(directory, checkpoint)
     if not wrong:

@@ -242,6 +242,6 @@ class Session:
             draw_losses(directory, read_metrics(directory, self.state.step), self.baseline)
             draw_tensors(directory, read_tensors(directory, self.state.step))
         except ImportError:
-            say("if you want a picture of the losses, too: pip install -e '.[plot]'")
+            say('if you want a picture of the losses, too: pip install -e ".[plot]"')
         except (OSError, InputError) as error:
             say(f"no picture of the losses: {error}")

@@ -6,7 +6,6 @@ and a model, a text and a checkpoint) is refused with the difference named.
 
 import hashlib
 import os
-import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from microgpt.command_line import parse_given, settings_again
+from microgpt.command_line import parse_given, quoted, settings_again
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.parameters import Arrays, flatten, initial_parameters
@@ -171,7 +170,7 @@ def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: st
     if run.checkpoint is not None and state_of_model(run.directory, run.checkpoint) == "changed":
         model = run.directory / MODEL
         raise InputError(
-            f"{model} was changed by another program: begin with it, --init-from {model}, "
+            f"{model} was changed by another program: begin with it, --init-from {quoted(model)}, "
             "or delete it to begin with the checkpoint"
         )
     c = run.config
@@ -206,7 +205,7 @@ def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_
             f"give more of them to go on, such as --steps {2 * checkpoint.step}"
         )
     if settings.steps == checkpoint.step:
-        further = f"python train.py --resume {shlex.quote(str(directory))} --steps {2 * checkpoint.step}"
+        further = f"python train.py --resume {quoted(directory)} --steps {2 * checkpoint.step}"
         say(f"{directory} is complete: all of its {checkpoint.step} steps are done; to go further: {further}")
         raise SystemExit(0)
     text = text_again(given.get("data"), checkpoint, directory, default_data)
@@ -256,6 +255,6 @@ def text_again(data: str | None, checkpoint: Checkpoint, directory: Path, defaul
         differences = [f"its SHA-256 is {found[:12]}..., not {origin.data_sha256[:12]}..."]
         differences += [f"it has the characters {unknown!r:.80}, which the run has never seen"] if unknown else []
         differences += [f"it lacks the characters {lacking!r:.80}"] if lacking else []
-        remedy = f"; to go on with the copy, add --data {directory / 'text.txt'}" if copy is not None else ""
+        remedy = f"; to go on with the copy, add --data {quoted(directory / 'text.txt')}" if copy is not None else ""
         raise InputError(f"{source} is not the text that {directory} learned from: {'; '.join(differences)}{remedy}")
     return text

@@ -2,7 +2,6 @@
 nothing to say; `say` prints it.
 """
 
-import shlex
 import sys
 from dataclasses import asdict
 from math import inf, log
@@ -13,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from microgpt.adam import scheduled_learning_rate
-from microgpt.command_line import nobody_reads, shown
+from microgpt.command_line import nobody_reads, quoted, shown
 from microgpt.gpt import GPTConfig
 from microgpt.parameters import parameter_count
 from microgpt.runs.checkpoint import Checkpoint, Validated
@@ -143,7 +142,7 @@ def of_overfitting(best: Validated, found: Validated, training: list[float]) -> 
 
 def of_end(kept: Checkpoint, seconds: float, interrupted: bool, directory: Path) -> list[str]:
     """What came out, and what to do with it."""
-    model, quoted = kept.model, shlex.quote(str(directory))
+    model, run = kept.model, quoted(directory)
     on_all = "" if model.loss_on_all is None else f", {model.loss_on_all:.4f} on all that was kept aside"
     lines = [
         f"{'interrupted after' if interrupted else 'learned in'} {kept.step} steps, {seconds:.0f} s: "
@@ -160,8 +159,8 @@ def of_end(kept: Checkpoint, seconds: float, interrupted: bool, directory: Path)
     if interrupted:
         lines.append(of_going_on(directory))
     else:
-        lines.append(f"to write with it: python sample.py --run {quoted}")
-        lines.append(f"to look inside:   python explain.py --run {quoted} --open")
+        lines.append(f"to write with it: python sample.py --run {run}")
+        lines.append(f"to look inside:   python explain.py --run {run} --open")
     return lines
 
 
@@ -174,7 +173,7 @@ def of_untrained(run: Run) -> list[str]:
 
 def of_going_on(directory: Path) -> str:
     """How to go on with a run."""
-    return f"go on with: python train.py --resume {shlex.quote(str(directory))}"
+    return f"go on with: python train.py --resume {quoted(directory)}"
 
 
 def remedy_of(settings: Any) -> str:

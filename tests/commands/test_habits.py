@@ -259,7 +259,7 @@ def test_the_picture_shows_the_losses_and_the_baseline(data):
 def test_without_matplotlib_it_is_said_how_to_get_the_picture(data):
     result = call("train.py", "--data", "names.txt", *TINY, cwd=data)
     assert result.returncode == 0, result.stderr
-    assert "pip install -e '.[plot]'" in result.stdout
+    assert 'pip install -e ".[plot]"' in result.stdout
     assert not (data / "runs" / "names" / "loss.svg").exists()
     assert load_checkpoint(data / "runs" / "names").step == 2
 

@@ -256,7 +256,7 @@ def test_without_pytorch_one_line_says_what_to_install(tmp_path):
     code = "import sys; sys.modules['torch'] = None\nfrom microgpt import value_and_grad\n"
     code += "try:\n    value_and_grad(lambda p: p, 'torch')\nexcept ValueError as error:\n    print(error)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "the engine 'torch' needs PyTorch: pip install -e '.[torch]'\n"
+    assert done.stdout == "the engine 'torch' needs PyTorch: pip install -e \".[torch]\"\n"
 
 
 def test_nothing_else_imports_pytorch():

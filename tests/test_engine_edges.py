@@ -8,7 +8,8 @@ import pytest
 
 import microgpt
 from microgpt.errors import InputError
-from microgpt.value import largest, pick
+from microgpt.functions import softmax
+from microgpt.value import exp, largest, log, pick
 
 WITHOUT_TORCH = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 ENGINES = ["scalar", "compiled", pytest.param("torch", marks=WITHOUT_TORCH)]
@@ -120,6 +121,65 @@ def test_the_largest_of_constants_parameters_and_inputs_is_nan_if_one_is(evaluat
 
 def test_the_largest_of_infinities_is_no_nan(evaluate):
     assert_array(evaluate(lambda p, x: largest(x), PARAMS, np.array([[-inf, inf], [-inf, -inf]])), [inf, -inf])
+
+
+# exp, log and ** at the ends of the floats
+
+
+def ends_of(dtype):
+    """Exponents beyond both ends of a dtype, and close to them, and what else is special."""
+    limits = np.finfo(dtype)
+    points = [np.log(float(limits.max)), np.log(float(limits.tiny)), np.log(float(limits.smallest_subnormal)), 0.0]
+    near = np.concatenate([point + np.linspace(-3, 3, 301) for point in points])
+    return np.concatenate([near, [-0.0, 1e-40, -1e-40, -133, -177, -1e9, 1e9, -inf, inf, nan]]).astype(dtype)
+
+
+def assert_last_digits(found, expected, digits=2):
+    """The numbers up to some units in their last place, also where they are subnormal."""
+    with np.errstate(all="ignore"):
+        expected = expected.astype(found.dtype)
+        unit = np.nan_to_num(np.spacing(np.abs(expected)), nan=0, posinf=0)
+        assert ((np.abs(found - expected) <= digits * unit) | (found == expected) | np.isnan(expected)).all()
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_exp_falls_to_zero_and_stays_at_the_largest_float(evaluate, dtype):
+    x = ends_of(dtype)
+    with np.errstate(all="ignore"):
+        expected = np.exp(x.astype(np.longdouble))
+    expected[expected > np.finfo(dtype).max] = np.finfo(dtype).max
+    found = evaluate(lambda p, x: exp(x), {"b": PARAMS["b"].astype(dtype)}, x)
+    assert_last_digits(np.minimum(found, np.finfo(dtype).max), expected)  # what has no float32 is infinite in it
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_log_takes_every_positive_float(evaluate, dtype):
+    limits = np.finfo(dtype)
+    x = np.concatenate([np.geomspace(limits.tiny, limits.max, 300), [1, 1 + limits.eps, 1 - limits.epsneg, inf]])
+    x = np.append(x.astype(dtype), limits.smallest_subnormal * np.array([1, 2, 3, 1000], dtype))
+    found = evaluate(lambda p, x: log(x), {"b": PARAMS["b"].astype(dtype)}, x)
+    assert_last_digits(found, np.log(x.astype(np.longdouble)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("exponent", [1, 2, 3, 16, 17, -1, -2, -3, -17, 0.5, -0.5, 1.5, -1.5, 0.25, -0.25, 2.5])
+def test_a_power_without_a_gradient_is_finite_wherever_it_has_a_float(evaluate, dtype, exponent):
+    limits = np.finfo(dtype)
+    x = np.concatenate([np.geomspace(limits.tiny, limits.max, 100), [1.0, 2.0]])
+    x = np.append(x.astype(dtype), limits.smallest_subnormal * np.array([1, 3, 1000], dtype))
+    x = np.append(x, np.zeros(int(exponent > 0), dtype))
+    expected = x.astype(np.longdouble) ** exponent
+    there = expected <= float(limits.max)
+    found = evaluate(lambda p, x: x**exponent, {"b": PARAMS["b"].astype(dtype)}, x[there])
+    assert_last_digits(found, expected[there], 8)
+
+
+def test_the_surprise_at_what_is_very_unlikely_does_not_saturate_in_float32():
+    params = {"b": np.zeros(1, np.float32)}
+    x = np.array([80.0, 87.0, 95.0, 100.0], np.float32)
+    surprise = microgpt.evaluate(lambda p, x: -log(softmax([p["b"][0], x])[0]))(params, x)
+    assert surprise == pytest.approx(x, rel=1e-3)
 
 
 # Integers and comparisons as results

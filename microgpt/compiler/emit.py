@@ -20,6 +20,7 @@ from llvmlite import ir
 from microgpt.compiler.expressions import CELLS, CONSTANTS, GRADIENTS, INTEGERS, PARAMETERS, Expression, nodes_of
 from microgpt.value import LARGEST_EXPONENT, LARGEST_FLOAT
 
+LARGEST_FLOAT32 = (2 - 2**-23) * 2.0**127
 I64, I32, I8 = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 FAST = ("contract", "nsz")
 
@@ -59,7 +60,7 @@ class NestShape:
     program: tuple[Any, ...]  # the nodes of the expression: (operation, what, arguments)
     add: bool
     reduction: str
-    checked: bool
+    checked: str  # where a power is NaN: "" nowhere, "power" where it is not finite, "derivative" where either is not
     width: int
     double: bool
 
@@ -170,28 +171,34 @@ class Builder:
     # The operations
 
     def exp(self, x: Any) -> Any:
-        """e ** x, at most a very large finite number."""
+        """e ** x, at most the largest finite number."""
         if self.double:
             limit, greatest = self.number(LARGEST_EXPONENT, x), self.number(LARGEST_FLOAT, x)
             return self.select(self.b.fcmp_ordered(">", x, limit), greatest, self.call("exp", x))
         b = self.b
-        high, low = self.number(88.3, x), self.number(-86.6, x)  # 2 ** 127 and 2 ** -125 are floats
+        high, low = self.number(89.0, x), self.number(-176.06, x)  # beyond them it is above the largest, and 2 ** -254
         limited = self.select(b.fcmp_ordered(">", x, high), high, x)
         limited = self.select(b.fcmp_ordered("<", limited, low), low, limited)
-        # Added to so large a number, x / log(2) is rounded: the last bits of the sum are the whole number.
-        shift = self.number(12582912.0, x)  # 1.5 * 2 ** 23
+        # Added to so large a number, x / log(2) is rounded: the last bits of the sum are the whole number, plus 254.
+        shift = self.number(12582912.0 + 254, x)  # 1.5 * 2 ** 23
         shifted = self.fma(limited, self.number(1.4426950408889634, x), shift)
         whole = b.fsub(shifted, shift)
         r = self.fma(whole, self.number(-0.693145751953125, x), limited)
         r = self.fma(whole, self.number(-1.428606765330187e-06, x), r)
-        result = self.number(1.0 / 5040, x)
-        for coefficient in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0):
+        # e ** r is 1 + r + r ** 2 * a polynomial: that of the least error for r from -log(2) / 2 to log(2) / 2.
+        result = self.number(0.00139261761, x)
+        for coefficient in (0.00836317307, 0.0416665547, 0.16666577, 0.5, 1.0, 1.0):
             result = self.fma(result, r, self.number(coefficient, x))
-        kind = ir.VectorType(I32, x.type.count) if isinstance(x.type, ir.VectorType) else I32
-        bits = ir.Constant(kind, [23] * x.type.count if isinstance(x.type, ir.VectorType) else 23)
-        exponent = b.shl(b.bitcast(shifted, kind), bits)
-        scaled = b.bitcast(b.add(b.bitcast(result, kind), exponent), x.type)
-        return self.select(b.fcmp_unordered("uno", x, x), x, scaled)
+        # Times 2 ** whole, as two powers of 2 of half as many: each is a float, also where the result is subnormal.
+        bits = b.bitcast(shifted, ir.VectorType(I32, x.type.count) if isinstance(x.type, ir.VectorType) else I32)
+        half = b.lshr(bits, self.whole(1, bits))
+        for exponent in (half, b.sub(bits, half)):
+            result = b.fmul(result, b.bitcast(b.shl(exponent, self.whole(23, bits)), x.type))
+        greatest = self.number(LARGEST_FLOAT32, x)
+        return self.select(b.fcmp_ordered(">", result, greatest), greatest, result)
+
+    def whole(self, value: int, like: Any) -> ir.Constant:
+        return ir.Constant(like.type, [value] * like.type.count if isinstance(like.type, ir.VectorType) else value)
 
     def fma(self, x: Any, y: Any, z: Any) -> Any:
         return self.b.fadd(self.b.fmul(x, y, flags=("contract",)), z, flags=("contract",))
@@ -214,8 +221,8 @@ class Builder:
                 x = self.b.fmul(x, x)
         return result
 
-    def power(self, x: Any, k: float, checked: bool) -> Any:
-        """x ** k. If checked, NaN where the power or its derivative is not finite."""
+    def power(self, x: Any, k: float, checked: str) -> Any:
+        """x ** k, and NaN where what is `checked` is not finite: "power", or "derivative", which is both."""
         b = self.b
         if k == 0:
             return b.fadd(b.fmul(x, self.number(0.0, x)), self.number(1.0, x))
@@ -230,8 +237,10 @@ class Builder:
             y, test = self.call("pow", x, self.number(k, x)), None
         if not checked:
             return y
-        if test is None:
-            test = self.power(x, k - 1, False)
+        if checked == "power":
+            test = y
+        elif test is None:
+            test = self.power(x, k - 1, "")
         y = b.fadd(y, b.fsub(test, test))
         return y if k < 0 or test is y else b.fadd(y, b.fsub(y, y))
 
@@ -438,7 +447,7 @@ def minimum(b: ir.IRBuilder, x: Any, y: Any) -> Any:
     return b.select(b.icmp_signed("<", x, y), x, y)
 
 
-def apply(build: Builder, operation: str, what: Any, arguments: list[Any], checked: bool) -> Any:
+def apply(build: Builder, operation: str, what: Any, arguments: list[Any], checked: str) -> Any:
     """One operation on LLVM values."""
     if operation == "+":
         return build.add(*arguments)

@@ -74,7 +74,7 @@ class Lowering:
                 done[id(node)] = node
         return done[id(nest.expression)]
 
-    def step(self, nest: Nest, checked: bool) -> Step:
+    def step(self, nest: Nest, checked: str) -> Step:
         expression = self.with_loaded_constants(nest)
         loads = loads_of(expression)
         everything = [nest.target, *loads]
@@ -143,9 +143,10 @@ class Lowering:
         target = leaf(nest.target)
         leaves = tuple(leaf(load) for load in loads)
         numbers = {load: i for i, load in enumerate(loads)}
+        program = structure_of(expression, numbers)
         shape = NestShape(
-            tuple(loops), leaves, target, structure_of(expression, numbers), nest.add,
-            nest.reduction if nest.axes_summed() else "sum", checked, width, self.double,
+            tuple(loops), leaves, target, program, nest.add, nest.reduction if nest.axes_summed() else "sum",
+            checked if any(operation == "**" for operation, _, _ in program) else "", width, self.double,
         )  # fmt: skip
         return Step(shape, arguments)
 

@@ -130,11 +130,13 @@ class Plan:
         def place(load: Any) -> int:
             return (memory(load.start) if load.space == CELLS else load.start) * lowering.scale(load.space)
 
-        def step_of(nest: Any, checked: bool) -> Any:
-            found = product_step(nest, block_size, double, place, nests.is_masked)
-            return lowering.step(nest, checked) if found is None else found
+        checked = "derivative" if with_gradient else "power"
 
-        steps = [step_of(nest, i < len(nests.forward)) for i, nest in enumerate(everything)]
+        def step_of(nest: Any) -> Any:
+            found = product_step(nest, block_size, double, place, nests.is_masked)
+            return lowering.step(nest, "" if nest.backward else checked) if found is None else found
+
+        steps = [step_of(nest) for nest in everything]
         m = machine()
         m.prepare(
             [step.shape for step in steps],

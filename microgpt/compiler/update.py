@@ -67,7 +67,7 @@ def kernels(double: bool) -> tuple[list[Any], Recorded]:
         for width in (WIDTHS[1], 1):
             shapes.append(
                 (NestShape((LoopShape(-1),), leaf_shapes, LeafShape(CELLS, ()), structure_of(expression, numbers),
-                           False, "sum", False, width, double), [(load.space, load.start) for load in loads])
+                           False, "sum", "", width, double), [(load.space, load.start) for load in loads])
             )  # fmt: skip
     m = machine()
     m.prepare([shape for shape, _ in shapes], lambda shape: emit_nest)

@@ -384,12 +384,12 @@ class Writer:
         return self.power(arguments[0], x, node, has, checked)
 
     def power(self, argument: Tensor, x: str, node: Expression, has: frozenset[int], checked: bool) -> Tensor:
-        """x ** k. If checked, NaN where the power or its derivative is not finite."""
+        """x ** k. If checked, NaN where the power is not finite or, with the gradient, its derivative is not."""
         k = node.what
         y = self.variable(power_text(x, k), has)
         if not checked or k == 0 or (k < 0 and at_least_one(node.arguments[0])):
             return y
-        if k > 0 and k == int(k):
+        if (k > 0 and k == int(k)) or not self.with_gradient:  # or the derivative is of no interest
             return self.variable(f"torch.add({y.name}, {y.name}, alpha=0)", has)
         test = self.variable(power_text(x, k - 1), has)
         return self.variable(f"torch.add(torch.add({y.name}, {y.name}, alpha=0), {test.name}, alpha=0)", has)
@@ -820,7 +820,7 @@ def power_text(x: str, k: float) -> str:
     known = {
         0.0: f"torch.ones_like({x}) + {x} * 0.0", 1.0: x, 2.0: f"{x} * {x}", -1.0: f"torch.reciprocal({x})",
         -0.5: f"torch.rsqrt({x})", 0.5: f"torch.sqrt({x})", 3.0: f"{x} * {x} * {x}",
-        -2.0: f"torch.reciprocal({x} * {x})",
+        -2.0: f"torch.square(torch.reciprocal({x}))",
     }  # fmt: skip
     return known.get(float(k), f"torch.pow({x}, {k!r})")
 

@@ -47,7 +47,7 @@ class Settings(Options):
     init_from: str | None = option(None, "begin with the weights of another run, or of a model saved by transformers")
     documents: str = option(
         "auto",
-        "what a document is: each line, the whole text (prose), or lines if all fit in the context and few are empty",
+        "what a document is: each line, the whole text (prose), or lines if all are short (see docs/runs.md)",
         ("auto", "lines", "stream"),
     )
     steps: int = suited("steps", "how many times to improve the parameters")

@@ -6,12 +6,14 @@ learns how documents begin and when they are over.
 
 What the model is trained on are sequences: lists of at most n_positions + 1 integers, in which each but the first
 is to be predicted from those before it. Where every line of the text fits in one, each line is a document
-("lines": names). Otherwise the whole text is one document ("stream": prose), and the sequences are windows of it.
+("lines": names), and empty lines are left out. Otherwise the whole text is one document ("stream": prose), and the
+sequences are windows of it.
 The vocabulary of prose has one character more than the text, as its last: END, the end of the text. The sequences
 never reach it, so the model learns that it does not come; where it comes nevertheless, writing ends. Other programs
 need it to fill up texts of different lengths (runs/hugging_face.py), as they use GPT-2's <|endoftext|>.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -30,7 +32,9 @@ END = "\x03"  # U+0003, which ASCII calls "end of text"
 # Batches that are drawn together, so that each can be filled with sequences of like length. Validation loss on names
 # (train.py, mean of seeds 0 to 4) with pools of 1 (no sorting), 2, 4, 8 and 16: 1.926, 1.927, 1.935, 1.938, 1.940.
 POOL = 2
-EMPTY_LINES = 0.05  # of all lines; a text with so many is prose, however short its lines are
+FEW = 0.05  # of all lines: so many exceptions do not decide what a text is
+LONGEST, MANY = 64, 100  # characters of a line, and lines, at which `room_for_lines` makes room
+STOP = "[\u3002\uff01\uff1f]"  # the full stop, the exclamation and the question mark of Chinese and Japanese
 SHORT = 100  # characters of a text that an error can show
 PART = 20_000  # characters of the held-out text that are enough for a look at how training goes
 
@@ -200,10 +204,47 @@ def predictions(sequences: list[list[int]]) -> int:
 
 
 def kind_of_documents(text: str, n_positions: int) -> str:
-    """What the documents of a text are: "lines", if all of them fit in the context and hardly any is empty."""
-    lines = text.strip(BOUNDARY).split(BOUNDARY)
-    fit = max(map(len, lines)) < n_positions
-    return "lines" if fit and lines.count("") < EMPTY_LINES * len(lines) else "stream"
+    """What the documents of a text are: "lines", if `why_prose` finds nothing against it, or "stream"."""
+    return "stream" if why_prose(text, n_positions) else "lines"
+
+
+def why_prose(text: str, n_positions: int) -> str:
+    """Why the lines of a text cannot be its documents, in words; empty if they can.
+
+    They can if all of them fit in the context and hardly any is empty, or an empty line stands between all of them.
+    """
+    for number, line in enumerate(text.split(BOUNDARY), start=1):
+        if len(line) >= n_positions:
+            return f"line {number:,} has {len(line):,} characters and lines may have {n_positions - 1:,}"
+    blocks = [block.split(BOUNDARY) for block in re.split("\n\n+", text.strip(BOUNDARY))]
+    lines, all_lines = sum(map(len, blocks)), text.strip(BOUNDARY).count(BOUNDARY) + 1
+    empty, close = all_lines - lines, lines - len(blocks)  # close: without an empty one before it
+    if empty < FEW * all_lines or close <= FEW * lines:
+        return ""
+    return f"{empty:,} of {all_lines:,} lines are empty, and they do not stand between all others"
+
+
+def room_for_lines(text: str, n_positions: int) -> int:
+    """The context in which lines can be documents: so many positions or, if the lines clearly are documents, more.
+
+    That takes at least `MANY` different lines of at most `LONGEST` characters. Either hardly any is longer than usual;
+    or they look like names, and not like sentences or rows of a table: hardly any has a space, a comma, a semicolon or
+    a bar. Chinese and Japanese sentences have no spaces; so few lines may go on behind the end of a sentence, unless
+    most stop at one.
+    """
+    lines = text.split(BOUNDARY)
+    longest = max(map(len, lines))
+    if not n_positions <= longest <= LONGEST:
+        return n_positions
+    different = set(lines) - {""}
+
+    def share(pattern: str) -> float:
+        return sum(re.search(pattern, line) is not None for line in different) / len(different)
+
+    wrapped = share(f"{STOP}.") > FEW and share(rf"{STOP}\W*$") < 0.5
+    named = share(r"[\s,;|]") <= FEW and not wrapped
+    usual = share(f".{{{n_positions}}}") <= FEW
+    return longest + 1 if len(different) >= MANY and (named or usual) else n_positions
 
 
 def make_corpus(

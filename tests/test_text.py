@@ -1,6 +1,7 @@
 """From a text file to batches of integers: nothing is lost, nothing is on both sides, everything is used."""
 
 import hashlib
+import re
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -26,7 +27,9 @@ from microgpt.text import (
     padded_length,
     predictions,
     read_text,
+    room_for_lines,
     vocabulary_of,
+    why_prose,
     windows,
 )
 
@@ -215,6 +218,63 @@ def test_empty_lines_between_short_ones_make_the_text_a_stream(empty, kind):
 
 def test_plays_are_a_stream_however_long_the_context_is():
     assert kind_of_documents(read_text(DATA / "shakespeare.txt"), n_positions=128) == "stream"
+
+
+@pytest.mark.parametrize("gap", ["\n\n", "\n\n\n", "\r\r\n"])
+def test_empty_lines_between_all_others_are_left_out(gap):
+    text = decode_text(gap.join(names(30)).encode(), "names.txt")
+    assert kind_of_documents(text, n_positions=4) == "lines"
+    assert sorted(everything(make_corpus(text, 4, seed=0))) == sorted(f"\n{name}\n" for name in names(30))
+    close = re.sub("\n+", "\n", text, count=10)
+    assert why_prose(close, 4).endswith("lines are empty, and they do not stand between all others")
+
+
+def drawn_lines(n, length, letters):
+    """So many lines of random letters."""
+    rng = np.random.default_rng(0)
+    return ["".join(rng.choice(list(letters), length)) for _ in range(n)]
+
+
+def verses(n, *lengths):
+    """Chinese verses of several halves, each of so many characters."""
+    halves = [iter(drawn_lines(n, length, "山水风月花鸟人心云天")) for length in lengths]
+    return ["\uff0c".join(next(half) for half in halves) + "。" for _ in range(n)]
+
+
+NAME_LIKE = {
+    "DNA": drawn_lines(300, 40, "ACGT"),
+    "molecules": [line + "(=O)O" for line in drawn_lines(300, 30, "CNO1c")],
+    "Chinese verses": verses(300, 5, 5) + verses(300, 7, 7),
+    "verses of four halves": [a + b for a, b in zip(verses(300, 5, 5), verses(300, 5, 5)[::-1], strict=True)],
+    "words": [*names(200), "counterrevolutionaries"],
+    "places": [*(f"{a} {b}" for a in names(20) for b in names(20)), "rostov on the don river"],
+}
+
+
+@pytest.mark.parametrize("lines", NAME_LIKE.values(), ids=NAME_LIKE)
+def test_lines_that_look_like_names_get_the_room_that_they_need(lines):
+    text = "\n".join(lines) + "\n"
+    assert room_for_lines(text, 16) == max(map(len, lines)) + 1
+    assert kind_of_documents(text, room_for_lines(text, 16)) == "lines"
+
+
+CHINESE = "".join(verses(300, 5, 9))
+NOT_NAME_LIKE = {
+    "verse": read_text(DATA / "shakespeare.txt").replace("\n\n", "\n").split("\n")[:2000],
+    "Python": Path(text_module.__file__).read_text(encoding="utf-8").split("\n"),
+    "a table": [f"{i},2020-01-{1 + i % 28:02},{i * 37 % 101}.5" for i in range(300)],
+    "music": [f"|:{a}|{b}:|" for a, b in zip(drawn_lines(300, 8, "ABcde"), drawn_lines(300, 8, "ABcde"), strict=True)],
+    "chess": [f"1. e4 e5 2. Nf3 {move} 3. Bb5 a6" for move in drawn_lines(300, 3, "abcdefgh12345678")],
+    "Chinese prose in lines of one width": [CHINESE[i : i + 30] for i in range(0, len(CHINESE), 30)],
+    "few lines": drawn_lines(99, 40, "ACGT"),
+    "few different lines": drawn_lines(99, 40, "ACGT") * 3,
+    "long lines": drawn_lines(300, 65, "ACGT"),
+}
+
+
+@pytest.mark.parametrize("lines", NOT_NAME_LIKE.values(), ids=NOT_NAME_LIKE)
+def test_lines_of_another_kind_get_no_more_room(lines):
+    assert room_for_lines("\n".join(lines) + "\n", 16) == 16
 
 
 def test_the_kind_of_documents_can_be_chosen():

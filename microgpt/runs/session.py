@@ -85,8 +85,8 @@ class Session:
     def begin(self) -> None:
         """Say what is to come, check the engine, open the directory, and look at the model before its first step."""
         start, corpus, settings = self.start, self.corpus, self.settings
-        say(f"note: {start.why}" if start.why else "")
-        say(telling.of_text(corpus, start.data), telling.of_model(start.config, corpus, settings, self.suited))
+        say(telling.of_text(corpus, start.data), f"note: {start.why}" if start.why else "")
+        say(telling.of_model(start.config, corpus, settings, self.suited))
         say(telling.of_little_text(start.config, corpus), self.processes.described())
         if settings.engine != "scalar" and not settings.skip_check:
             some = corpus.training[0][: start.config.n_positions + 1]

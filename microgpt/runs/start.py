@@ -27,7 +27,16 @@ from microgpt.runs.directory import kept_text, load_run, newest_run, resume_run
 from microgpt.runs.hugging_face import MODEL, state_of_model
 from microgpt.runs.memory import check_memory
 from microgpt.runs.telling import of_kind, say
-from microgpt.text import BOUNDARY, Corpus, characters_of, decode_text, kind_of_documents, make_corpus, read_text
+from microgpt.text import (
+    BOUNDARY,
+    Corpus,
+    characters_of,
+    decode_text,
+    kind_of_documents,
+    make_corpus,
+    read_text,
+    room_for_lines,
+)
 from microgpt.training import OptimizerState
 from microgpt.version import __version__
 
@@ -54,7 +63,7 @@ class Start:
     rows: list[list[str]] = field(default_factory=list)  # of metrics.csv so far
     lock: FileLock | None = None
     processes: Any = field(default_factory=Alone)  # that train together
-    why: str = ""  # it is prose, where that may surprise
+    why: str = ""  # what the text was taken for, where that may surprise
 
     def __post_init__(self) -> None:
         nothing = np.zeros_like(flatten(self.parameters))
@@ -147,9 +156,10 @@ def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: 
     text = read_data(data)
     documents, why = given.get("documents", "auto"), ""
     if documents == "auto":
-        room = given.get("block_size", settings_for("lines", {}).block_size)
-        documents = kind_of_documents(text, room)
-        why = of_kind(text, room - 1) if documents == "stream" else ""
+        usual = given.get("block_size", settings_for("lines", {}).block_size)
+        room = usual if "block_size" in given else room_for_lines(text, usual)
+        documents, why = kind_of_documents(text, room), of_kind(text, usual, room)
+        given = {"block_size": room} | given if documents == "lines" else given
     settings = settings_for(documents, given)
     try:
         corpus = make_corpus(text, settings.block_size, settings.seed, documents)

@@ -17,10 +17,11 @@ from microgpt.gpt import GPTConfig
 from microgpt.parameters import parameter_count
 from microgpt.runs.checkpoint import Checkpoint, Validated
 from microgpt.runs.directory import Run
-from microgpt.text import BOUNDARY, END, Corpus, closing, predictions
+from microgpt.text import BOUNDARY, END, Corpus, closing, predictions, why_prose
 from microgpt.training import TensorUpdate, Update
 
 LONGEST_SAMPLE = 40  # characters of what the model writes, on a line with others
+LONGEST_LINE = 1000  # characters of a line that one may want to learn by itself
 RISE = 0.01  # nats per character by which validation has to be worse than at its best to be worth a word
 
 
@@ -40,18 +41,22 @@ def option_of(name: str, value: Any = None) -> str:
     return "--" + name.replace("_", "-") + ("" if value is None else f" {value}")
 
 
-def of_kind(text: str, longest: int) -> str:
-    """Why a text is prose though nearly all of its lines are short: those longer than `longest`, and what to do."""
-    lines = [(number, len(line)) for number, line in enumerate(text.split(BOUNDARY), start=1) if line]
-    long = [(number, length) for number, length in lines if length > longest]
-    if not long or len(long) > len(lines) // 10:
-        return ""
-    number, length = long[0]
-    needed = max(length for _, length in long) + 1
-    return (
-        f"it is taken for prose, because line {number} has {length} characters and lines may have {longest}: "
-        f"to learn it line by line, add --documents lines --block-size {needed}"
-    )
+def of_kind(text: str, usual: int, room: int) -> str:
+    """What a text was taken for and why, where that may surprise, and the options that choose the other kind.
+
+    Lines were given a context of `room` positions, where `usual` is the context that suits lines of unknown length.
+    """
+    lines = [line for line in text.split(BOUNDARY) if line]
+    longest, why = max(map(len, lines)), why_prose(text, room)
+    if why:
+        option = f" --block-size {longest + 1}" if longest >= room else ""
+        remedy = f": to learn it line by line, add --documents lines{option}" if longest <= LONGEST_LINE else ""
+        return f"it is taken for prose, because {why}{remedy}"
+    short = f"its {len(lines):,} lines have at most {longest} characters and do not look like sentences"
+    why = short if room > usual else ""
+    if text.strip(BOUNDARY).count(2 * BOUNDARY) >= len(lines) / 2:
+        why += f"{' and ' if why else ''}its empty lines stand between the others"
+    return f"it is learned line by line, because {why}: to learn it as prose, add --documents stream" if why else ""
 
 
 def of_text(corpus: Corpus, data: str) -> str:

@@ -46,13 +46,48 @@ def test_learning_by_heart_is_told_underway_and_at_the_end(tmp_path):
     assert f"kept as it was at step {kept.step}, where it was best: the {300 - kept.step} steps after" in result.stdout
 
 
-def test_one_long_line_among_short_ones_is_named_where_it_makes_prose_of_them():
+def test_what_a_text_is_taken_for_is_told_with_the_options_for_the_other_kind():
     streets = "".join(f"{a}{b} street\n" for a in "abcdefgh" for b in "ijklmnop")
-    note = telling.of_kind(streets + "a very long name of a street\n" + streets, 15)
-    assert "line 65 has 28 characters and lines may have 15" in note
-    assert "--documents lines --block-size 29" in note
-    assert telling.of_kind(streets, 15) == ""
-    assert telling.of_kind(FOX, 15) == ""  # which is prose to anybody
+    assert telling.of_kind(streets, 16, 16) == ""
+    assert telling.of_kind(streets + "a very long name of a street\n" + streets, 16, 16) == (
+        "it is taken for prose, because line 65 has 28 characters and lines may have 15: "
+        "to learn it line by line, add --documents lines --block-size 29"
+    )
+    assert telling.of_kind(streets + "\n" + streets, 16, 16) == ""  # one empty line is none to speak of
+    assert telling.of_kind(streets.replace("i street", "\n"), 16, 16) == (
+        "it is taken for prose, because 8 of 72 lines are empty, and they do not stand between all others: "
+        "to learn it line by line, add --documents lines"
+    )
+    assert telling.of_kind(streets.replace("\n", "\n\n"), 16, 16) == (
+        "it is learned line by line, because its empty lines stand between the others: "
+        "to learn it as prose, add --documents stream"
+    )
+    assert telling.of_kind(streets, 8, 10) == (
+        "it is learned line by line, because its 64 lines have at most 9 characters and do not look like sentences: "
+        "to learn it as prose, add --documents stream"
+    )
+    assert telling.of_kind("long " * 1000, 16, 16).endswith("line 1 has 5,000 characters and lines may have 15")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "settings", "said"),
+    [
+        ([], "settings for lines: --steps 2 ", "note: it is learned line by line, because its 120 lines"),
+        (["--documents", "stream", "--block-size", "8"], "settings for prose", ""),
+        (["--block-size", "20"], "settings for prose", "has 24 characters and lines may have 19: to learn it line by"),
+        (["--documents", "lines", "--block-size", "25"], "--block-size 25", ""),
+    ],
+)
+def test_lines_of_24_letters_are_learned_line_by_line_if_nobody_says_otherwise(tmp_path, options, settings, said):
+    lines = [a + b + "gattaca" * 3 + c for a in "acgt" for b in "acgtn" for c in "acgtnr"]
+    (tmp_path / "dna.txt").write_text("\n".join(lines) + "\n")
+    result = call("train.py", "--data", "dna.txt", *TINY, "--skip-check", *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert settings in result.stdout
+    assert said in result.stdout if said else "note: it is" not in result.stdout
+    if not options:
+        assert "--block-size 25 " in result.stdout
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ from microgpt.runs.directory import Run, load_run, mend, newest_run
 from microgpt.sampling import Choice, as_typed, new_tokens, prompt_tokens, samples_in_turn, stream, worth_compiling
 
 MANY = 200  # from so many names on they are written many at once
-USUAL = 20  # samples
 
 
 @dataclass
@@ -19,9 +18,7 @@ class Settings(Options):
     run: str | None = option(
         None, "a run directory, or a character-level GPT-2 saved by transformers (default: the newest in runs/)"
     )
-    num_samples: int | None = option(
-        None, f"how many to write (default: {USUAL}, or 1 where the choice leaves nothing to chance)", must=POSITIVE
-    )
+    num_samples: int = option(20, "how many to write", must=POSITIVE)
     max_new_tokens: int | None = option(None, "characters to write at most (default: for prose 500)", must=POSITIVE)
     prompt: str = option(
         "", "how each of them begins; \\n and \\t are a newline and a tab where the model knows no backslash"
@@ -72,16 +69,17 @@ def main() -> int:
         new += bool(is_new)
         different.add(text)
     if known and not quiet:
-        count = index + 1
-        repeats = "" if len(different) == count else f"; only {len(different)} of the {count} are different"
+        count, distinct = settings.num_samples, len(different)
+        repeats = "" if distinct == count else f"; {distinct} of the {count} are different"
+        if distinct < count and Choice(settings.temperature, settings.top_k).is_certain:
+            repeats = f"; all {count} are the same, because each takes the likeliest character every time"
         print(f"{new} of {count} are new, not in the text that the model in {run.directory} learned from{repeats}")
     return 0
 
 
 def texts(run: Run, settings: Settings) -> Iterator[Iterator[tuple[str, float]]]:
     """Each text in its parts, as they are written, with their log-probabilities; the prompt is the first."""
-    choice = Choice(settings.temperature, settings.top_k)
-    count = settings.num_samples or (1 if choice.is_certain else USUAL)
+    count, choice = settings.num_samples, Choice(settings.temperature, settings.top_k)
     prompt = as_typed(settings.prompt, run.vocabulary)
     tokens = prompt_tokens(run, prompt)  # finds what is wrong with it before anything is printed
     length = new_tokens(run, tokens, settings.max_new_tokens)

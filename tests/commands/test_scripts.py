@@ -208,13 +208,16 @@ def test_temperature_zero_always_writes_the_same(trained):
 
 
 @pytest.mark.parametrize("options", [["--temperature", "0"], ["--top-k", "1"]])
-def test_what_leaves_nothing_to_chance_is_written_once(trained, options):
-    *lines, count = call("sample.py", *options, cwd=trained[0]).stdout.splitlines()
-    assert len(lines) == 1
-    assert "of 1 are new" in count
+def test_samples_that_leave_nothing_to_chance_are_called_the_same(trained, options):
     *lines, count = call("sample.py", *options, "--num-samples", "5", cwd=trained[0]).stdout.splitlines()
-    assert len(lines) == 5
-    assert count.endswith("; only 1 of the 5 are different")
+    assert len(set(lines)) == 1
+    assert count.endswith("; all 5 are the same, because each takes the likeliest character every time")
+
+
+def test_samples_that_repeat_are_counted_once_more(short):
+    *lines, count = call("sample.py", "--num-samples", "30", cwd=short).stdout.splitlines()
+    assert len(set(lines)) < 30
+    assert count.endswith(f"; {len(set(lines))} of the 30 are different")
 
 
 def test_the_same_seed_writes_the_same(trained):

@@ -73,7 +73,7 @@ def value_and_grad(
     """
     _check_engine(engine)
     if engine != "scalar":
-        return _compiled_function(loss, engine, threads, device, torch_compile).value_and_grad()
+        return known(_compiled_function(loss, engine, threads, device, torch_compile).value_and_grad(), loss, engine)
 
     def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
         examples, arrays = rows(arguments), checked_parameters(params)
@@ -101,7 +101,7 @@ def value_and_grad(
         )
         return total / len(examples), gradients
 
-    return mean_loss_and_gradients
+    return known(mean_loss_and_gradients, loss, engine)
 
 
 def evaluate(
@@ -128,7 +128,7 @@ def evaluate(
     """
     _check_engine(engine)
     if engine != "scalar":
-        return _compiled_function(function, engine, threads, device, torch_compile).evaluate()
+        return known(_compiled_function(function, engine, threads, device, torch_compile).evaluate(), function, engine)
 
     def results(params: Any, *arguments: Any) -> Any:
         arrays = checked_parameters(params)
@@ -138,7 +138,13 @@ def evaluate(
             check_form(result, Real)
         return stacked(found, precision(arrays))
 
-    return results
+    return known(results, function, engine)
+
+
+def known(computed: Callable[..., Any], function: Callable[..., Any], engine: str) -> Any:
+    """What an engine made of a function, with the function and the engine as attributes: replay.py reads them."""
+    computed.function, computed.engine = function, engine  # type: ignore[attr-defined]
+    return computed
 
 
 def _compiled_function(

@@ -22,6 +22,7 @@ import operator
 import os
 import sys
 from collections.abc import Callable, Sequence
+from math import inf
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,12 @@ CHOICES = {"<", "<=", ">", ">=", "==", "!=", "largest", "float", "data"}  # oper
 class Trace:
     """What a function did: `steps` in the order of making, and its `result` or the `error` it raised.
 
-    `failed` is the last step where an operation raised that error. Its number is NaN.
+    `failed` is the last step where an operation raised that error. Its number is NaN. Where there are more steps than
+    `most`, the function is stopped, and `too_long` is true.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: float = inf) -> None:
+        self.most, self.too_long = most, False
         self.steps: list[Traced] = []
         self.result: Any = None
         self.error: Exception | None = None
@@ -51,6 +54,9 @@ class Trace:
         """Do one operation on the wrapped numbers, and note it."""
         step = Traced(float("nan"), self, operation=operation, inputs=inputs, apply=apply)
         step.place, step.called_from = calling_places()
+        if len(self.steps) >= self.most:
+            self.too_long = True
+            raise OverflowError(f"more than {self.most:,} operations")
         try:
             number = apply(*map(unwrapped, inputs))
             if isinstance(number, complex):
@@ -210,7 +216,9 @@ class Traced:
         return self
 
 
-def trace(function: Callable[..., Any], params: Any, example: tuple[Any, ...], scalar: Any = float) -> Trace:
+def trace(
+    function: Callable[..., Any], params: Any, example: tuple[Any, ...], scalar: Any = float, most: float = inf
+) -> Trace:
     """Run a function for one example, on wrapped numbers.
 
     Args:
@@ -218,10 +226,11 @@ def trace(function: Callable[..., Any], params: Any, example: tuple[Any, ...], s
         params: a nesting of dicts and lists of arrays or numbers. Each becomes `scalar(number)`, wrapped.
         example: one row of each argument: numbers and nested lists. Floats are wrapped; integers stay as they are.
         scalar: float, Value, or a class of scalars like it.
+        most: operations after which the function is stopped.
 
     Returns: the trace. What the function raises is its `error`.
     """
-    found = Trace()
+    found = Trace(most)
     names = argument_names(function, len(example))
     numbers = leaves(params, "params", lambda number, name: Traced(scalar(float(number)), found, name))
     rows = [leaves(row, name, lambda x, at: Traced(x, found, at)) for row, name in zip(example, names, strict=True)]

@@ -14,6 +14,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf, isfinite, sqrt
 from traceback import extract_tb
 from typing import Any
@@ -23,6 +24,7 @@ import numpy as np
 from microgpt.adam import adam, scheduled_learning_rate
 from microgpt.errors import DivergenceError, InputError
 from microgpt.parameters import Arrays, as_vector, flatten, views
+from microgpt.replay import why_not_finite
 from microgpt.text import padded
 from microgpt.value import __file__ as value_file
 
@@ -121,7 +123,8 @@ def train(
 
     Raises InputError for parameters that are not arrays, and for a state or a gradient that does not fit them.
     Raises DivergenceError, with the parameters as they were before the step, if the loss or the gradient is not finite
-    or some number on the way to it has no logarithm or power. What else the loss raises comes through as it is.
+    or some number on the way to it has no logarithm or power. It names the operation, its line and the row of the
+    batch, if `value_and_grad` is of an engine. What else the loss raises comes through as it is.
     """
     for name, array in parameters.items():
         if not isinstance(array, np.ndarray):
@@ -135,12 +138,12 @@ def train(
     state = state or OptimizerState(0, np.zeros_like(vector), np.zeros_like(vector))
     check_state(state, vector)
     for step, batch in zip(range(state.step + 1, schedule.steps + 1), batches, strict=False):
-        with divergence_named(f"at step {step}"):
+        with divergence_named(f"at step {step}", why=partial(why_not_finite, value_and_grad, parameters, batch)):
             loss, gradients = value_and_grad(parameters, *batch)
-        gradient = as_vector(in_order(gradients, shapes))
-        norm = sqrt(np.einsum("i,i->", gradient, gradient))
-        if not isfinite(loss) or not isfinite(norm):
-            raise DivergenceError(f"training diverged at step {step}: the loss is {loss}, the gradient's norm {norm}")
+            gradient = as_vector(in_order(gradients, shapes))
+            norm = sqrt(np.einsum("i,i->", gradient, gradient))
+            if not isfinite(loss) or not isfinite(norm):
+                raise ArithmeticError(f"the loss is {loss}, the gradient's norm {norm}")
         before = (gradient.copy(), vector.copy()) if observed and observed(step) else None
         if schedule.grad_clip and norm > schedule.grad_clip:
             gradient = gradient * (schedule.grad_clip / norm)
@@ -221,26 +224,28 @@ def mean_loss(
     total = 0.0
     in_order = sorted(sequences, key=len)
     most = len(in_order[-1]) - 1
-    with divergence_named(f"after step {step}"):
+    with divergence_named(f"after step {step}", why=lambda: why_not_finite(evaluated_loss, parameters, batch)):
         for start in range(0, len(in_order), batch_size):
             tokens, weights = padded(in_order[start : start + batch_size], most=most)
-            total += float(evaluated_loss(parameters, tokens, (weights > 0).astype(weights.dtype)).sum())
-    loss = total / sum(len(sequence) - 1 for sequence in sequences)
-    if not isfinite(loss):
-        raise DivergenceError(f"training diverged after step {step}: the validation loss is {loss}")
-    return loss
+            batch = tokens, (weights > 0).astype(weights.dtype)
+            total += float(evaluated_loss(parameters, *batch).sum())
+            if not isfinite(total):
+                raise ArithmeticError(f"the validation loss is {total}")
+    return total / sum(len(sequence) - 1 for sequence in sequences)
 
 
 @contextmanager
-def divergence_named(where: str, what: str = "training diverged") -> Iterator[None]:
+def divergence_named(where: str, what: str = "training diverged", why: Callable[[], str] = str) -> Iterator[None]:
     """Turn what numbers that went astray raise into a DivergenceError: an overflow, or the logarithm of 0 in value.py.
 
-    Any other ValueError is a fault of the function or of its arguments, and stays as it is.
+    What `why` then returns is added. Any other ValueError is a fault of the function or of its arguments, and stays as
+    it is.
     """
     try:
         with np.errstate(all="ignore"):  # what is not finite is looked for, and named, by the callers
             yield
     except (ValueError, ArithmeticError) as error:
         if isinstance(error, ArithmeticError) or extract_tb(error.__traceback__)[-1].filename == value_file:
-            raise DivergenceError(f"{what} {where}: {error}") from error
+            reason = why()
+            raise DivergenceError(f"{what} {where}: {error}" + (f"; {reason}" if reason else "")) from error
         raise

@@ -9,6 +9,7 @@ one process learns, up to rounding: their gradients are added up, as one vector,
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -16,10 +17,12 @@ import numpy as np
 
 from microgpt.adam import adam, scheduled_learning_rate
 from microgpt.command_line import FAILED
-from microgpt.errors import DivergenceError, InputError
+from microgpt.engine import known
+from microgpt.errors import InputError
 from microgpt.parameters import Arrays, flatten, views
 from microgpt.pytorch.engine import OnTorch, chosen_device, torch  # which says what to do where there is none
-from microgpt.training import OptimizerState, Schedule, Update, check_state, decay_of, tensor_updates
+from microgpt.replay import why_not_finite
+from microgpt.training import OptimizerState, Schedule, Update, check_state, decay_of, divergence_named, tensor_updates
 
 dist = torch.distributed
 CHUNK = 32768  # parameters that Adam takes at a time on a CPU, so that its passes over them stay in the cache
@@ -163,7 +166,7 @@ class DeviceTraining:
         observed: Callable[[int], bool] | None = None,
     ):
         self.engine = OnTorch(loss, None, processes.device, torch_compile)
-        self.observed = observed
+        self.loss, self.observed = loss, observed
         self.shapes = shapes = {name: array.shape for name, array in parameters.items()}
         vector = flatten(parameters)
         parameters.update(views(vector, shapes))
@@ -193,10 +196,9 @@ class DeviceTraining:
         schedule, state = self.schedule, self.state
         for step, batch in zip(range(state.step + 1, schedule.steps + 1), self.batches, strict=False):
             gradient, (loss, norm, stop) = self.gradient(step, batch)
-            if not isfinite(loss) or not isfinite(norm):
-                raise DivergenceError(
-                    f"training diverged at step {step}: the loss is {loss}, the gradient's norm {norm}"
-                )
+            with divergence_named(f"at step {step}", why=partial(self.why_not_finite, batch)):
+                if not isfinite(loss) or not isfinite(norm):
+                    raise ArithmeticError(f"the loss is {loss}, the gradient's norm {norm}")
             vector, m, v = self.on_device
             before = (on_host(gradient), on_host(vector)) if self.observed and self.observed(step) else None
             if schedule.grad_clip and norm > schedule.grad_clip:
@@ -210,6 +212,11 @@ class DeviceTraining:
             yield Update(step, loss, rate, norm, tensors)
             if self.stopping:
                 return
+
+    def why_not_finite(self, batch: tuple[np.ndarray, ...]) -> str:
+        """The operation that made the loss or the gradient of a batch infinite or NaN: see replay.py."""
+        self.fetch()
+        return why_not_finite(known(self.engine.value_and_grad(), self.loss, "torch"), self.parameters, batch)
 
     def gradient(self, step: int, batch: tuple[np.ndarray, ...]) -> tuple[torch.Tensor, list[float]]:
         """The gradient of the mean loss of a batch, and three numbers: that loss, its norm, and whether to stop.

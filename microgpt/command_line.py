@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import Field, dataclass, field, fields
@@ -14,6 +15,7 @@ from pathlib import PurePath
 from typing import Any, NoReturn, TypeVar, get_args
 from unicodedata import category
 
+from microgpt import interrupted
 from microgpt.errors import InputError
 
 T = TypeVar("T")
@@ -144,6 +146,14 @@ def shown(text: str) -> str:
     return "".join(c if c in "\n\t" or category(c) != "Cc" else f"\\u{ord(c):04x}" for c in text)
 
 
+def is_terminal(stream: Any) -> bool:
+    """Whether a line on this stream can be overwritten. IDLE's streams call themselves terminals, and cannot do it."""
+    try:
+        return os.isatty(stream.fileno())
+    except (AttributeError, OSError, ValueError):  # there is no file below, or it is closed
+        return False
+
+
 def quoted(path: PurePath) -> str:
     """A path for a command that is printed to be copied: cmd.exe, PowerShell and Unix shells all read it as it is.
 
@@ -160,9 +170,12 @@ def quoted(path: PurePath) -> str:
 
 def run_script(main: Callable[[], int]) -> NoReturn:
     """Run a script to its exit code; turn what can go wrong into one line on standard error."""
+    if signal.getsignal(signal.SIGINT) is interrupted.end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115  # whoever called us may have closed it
-        stream.reconfigure(errors="backslashreplace")  # a terminal may not know all letters
+        if hasattr(stream, "reconfigure"):  # those of a notebook and of IDLE have no encoding to fail in
+            stream.reconfigure(errors="backslashreplace")  # a terminal may not know all letters
         setattr(sys, name, stream)
     try:
         code = main()
@@ -194,8 +207,14 @@ class Interruption:
 
 @contextmanager
 def interruption() -> Iterator[Interruption]:
-    """Let the first Ctrl-C only set `requested`, so that the program can finish well; a second one ends it at once."""
+    """Let the first Ctrl-C only set `requested`, so that the program can finish well; a second one ends it at once.
+
+    Only the main thread may ask for this: another one, of a program that runs a script in it, is never interrupted.
+    """
     state = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield state
+        return
     requests = (signal.SIGINT, signal.SIGTERM)
 
     def handler(*_: Any) -> None:
@@ -208,4 +227,4 @@ def interruption() -> Iterator[Interruption]:
         yield state
     finally:
         for request, earlier in before.items():
-            signal.signal(request, earlier)
+            signal.signal(request, signal.SIG_DFL if earlier is None else earlier)  # None: not set from Python

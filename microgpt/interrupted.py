@@ -13,18 +13,16 @@ SCRIPTS = {Path(__file__).resolve().parents[1] / name for name in ("train.py", "
 
 
 def end(number: int, frame: FrameType | None) -> None:
-    """End the script, unless `run_script` has begun, which knows what to do about a KeyboardInterrupt.
-
-    Raised during an import, one would be taken by some for an ImportError.
-    """
-    while frame is not None:
-        if frame.f_code.co_name == "run_script":
-            raise KeyboardInterrupt
-        frame = frame.f_back
+    """End the script. A KeyboardInterrupt raised during an import would be taken by some for an ImportError."""
     print("error: interrupted", file=sys.stderr, flush=True)
     os._exit(130)
 
 
-main = Path(getattr(sys.modules["__main__"], "__file__", None) or ".").resolve()
-if main in SCRIPTS and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, end)
+def is_script() -> bool:
+    """Whether this process was started to run one of our scripts: a notebook and IDLE run them within their own."""
+    main = Path(getattr(sys.modules["__main__"], "__file__", None) or ".").resolve()
+    return main in SCRIPTS and main in (Path(argument).resolve() for argument in sys.orig_argv[1:])
+
+
+if is_script() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, end)  # until `run_script` begins, which knows what to do about a KeyboardInterrupt

@@ -10,6 +10,7 @@
 Of several processes that train together, only the first has something to write and to say.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -22,7 +23,7 @@ from tqdm import tqdm
 
 from microgpt.agreement import compare_engines
 from microgpt.bigram import bigram_loss, bigram_probabilities
-from microgpt.command_line import INTERRUPTED, interruption
+from microgpt.command_line import INTERRUPTED, interruption, is_terminal
 from microgpt.engine import evaluate
 from microgpt.errors import DivergenceError, InputError
 from microgpt.parameters import flatten, parameter_shapes, views
@@ -73,6 +74,7 @@ class Session:
 
     def __enter__(self) -> "Session":
         try:
+            self.closing.callback(self.release)
             self.ctrl_c = self.closing.enter_context(interruption())
             if self.processes.first:
                 self.begin()
@@ -99,8 +101,9 @@ class Session:
             self.directory, start.config, corpus.vocabulary, corpus.documents, start.parameters, start.text,
             start.checkpoint,
         )  # fmt: skip
+        hidden = not is_terminal(sys.stderr)
         self.bar = self.closing.enter_context(
-            tqdm(total=settings.steps, initial=self.state.step, unit="step", dynamic_ncols=True, disable=None)
+            tqdm(total=settings.steps, initial=self.state.step, unit="step", dynamic_ncols=True, disable=hidden)
         )
         self.recorder = self.closing.enter_context(Recorder(self.run, start.origin, self.state, start.rows))
         if self.recorder.best is None:
@@ -213,6 +216,11 @@ class Session:
             self.explain(ours)
             raise
         self.explain(error)
+
+    def release(self) -> None:
+        """Let other runs into the directory: in a notebook this process goes on."""
+        if self.start.lock is not None:
+            self.start.lock.release()
 
     def explain(self, error: BaseException | None) -> None:
         """Raise an error that ended training again, with what is saved and what to do."""

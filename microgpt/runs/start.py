@@ -241,7 +241,8 @@ def read_data(data: str | Path) -> str:
         raise InputError("--data is -, but standard input is closed: give a file, or pipe a text in")
     if sys.stdin.isatty():
         print("reading the text from the keyboard; Ctrl-D at the beginning of a line ends it", file=sys.stderr)
-    return decode_text(sys.stdin.buffer.read(), "standard input")
+    raw = getattr(sys.stdin, "buffer", None)  # IDLE has none
+    return decode_text(raw.read() if raw else sys.stdin.read().encode(), "standard input")
 
 
 def text_again(data: str | None, checkpoint: Checkpoint, directory: Path, default_data: Path) -> str:

@@ -144,13 +144,22 @@ def test_a_value_of_another_type_is_refused(stranger):
 
 
 def test_an_exponent_cannot_be_a_value():
-    with pytest.raises(TypeError, match="Value"):
+    with pytest.raises(TypeError, match=r"exponent .* not a Value: write exp\(y \* log\(x\)\)"):
         Value(2.0) ** Value(3.0)
 
 
 def test_an_exponent_cannot_be_a_value_for_a_plain_base():
-    with pytest.raises(TypeError, match="Value"):
+    with pytest.raises(TypeError, match=r"exponent .* not a Value: write exp\(y \* log\(x\)\)"):
         2.0 ** Value(3.0)
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh", "item"])
+def test_what_a_value_does_not_have_is_named_with_what_to_write(name):
+    with pytest.raises(
+        AttributeError, match=rf"no '{name}': tanh is in microgpt.functions, and relu is x \* \(x > 0\)"
+    ):
+        getattr(Value(2.0), name)
+    assert not hasattr(Value(2.0), name)
 
 
 # Comparisons are choices

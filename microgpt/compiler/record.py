@@ -41,8 +41,8 @@ from typing import Any
 
 import numpy as np
 
+from microgpt.value import Value, number
 from microgpt.value import __file__ as value_file
-from microgpt.value import number
 
 KINDS = (
     "constant", "parameter", "input", "view", "list", "add", "mul", "pow", "log", "exp", "less", "less or equal",
@@ -61,6 +61,27 @@ new = object.__new__
 
 class RecordingError(TypeError):
     """The function did something with a recorded number that cannot be written down as one of the five operations."""
+
+
+class NoAttributeError(RecordingError, AttributeError):
+    """The function asked a recorded scalar for what it does not have, which `hasattr` may find out."""
+
+
+ABS = "write x * (x > 0) - x * (x < 0)"
+NUMBER = "x itself serves where its number is meant, and largest(items) is the greatest of some"
+DERIVATIVE = "return the loss alone; for a derivative within a loss see docs/library.md, derivatives of derivatives"
+INSTEAD = {  # of a method of a scalar, or a function of numpy
+    "exp": "write exp(x) of microgpt", "log": "write log(x) of microgpt", "sqrt": "write x ** 0.5",
+    "tanh": "write tanh(x) of microgpt.functions", "gelu": "write gelu(x) of microgpt.functions",
+    "relu": "write x * (x > 0)", "sigmoid": "write 1 / (1 + exp(-x))", "square": "write x ** 2", "absolute": ABS,
+    "maximum": "write a + (b - a) * (b > a)", "minimum": "write a + (b - a) * (b < a)",
+    "data": NUMBER, "item": NUMBER, "grad": DERIVATIVE, "backward": DERIVATIVE,
+}  # fmt: skip
+OTHERWISE = "write it with + - * / **, exp, log and comparisons"
+REFLECTED = {
+    "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "power": "__rpow__",
+    "less": "__gt__", "less_equal": "__ge__", "greater": "__lt__", "greater_equal": "__le__",
+}  # fmt: skip
 
 
 class NotAnAxis(BaseException):
@@ -375,7 +396,6 @@ class RecordedScalar:
     """
 
     __slots__ = ("free", "index", "node", "record", "row")
-    __array_ufunc__ = None
 
     record: Record
     row: int
@@ -438,11 +458,12 @@ class RecordedScalar:
     __radd__, __rmul__ = __add__, __mul__
 
     def __pow__(self, exponent: Any) -> "RecordedScalar":
-        if not isinstance(exponent, Real):
-            raise RecordingError(f"the exponent of ** must be a plain number, found {type(exponent).__name__}")
         if type(exponent) is Index:
             raise NotAnAxis
-        self.record.constants.append(number(exponent))
+        if type(exponent) is RecordedScalar:
+            self._no_value("** with an exponent that is no plain number", "write exp(y * log(x)) for x ** y")
+        exponent = self.record.plain(exponent)
+        self.record.constants.append(exponent)
         return self.record.operation(POW, self, None, len(self.record.constants) - 1)
 
     def log(self) -> "RecordedScalar":
@@ -490,7 +511,7 @@ class RecordedScalar:
     def __bool__(self) -> bool:
         return self._no_value(
             "a test for truth (if, while, and, or, max, min, sorted)",
-            "multiply by a comparison, which is 1 or 0, as in x * (x > 0); "
+            "multiply by a comparison, which is 1 or 0, as in x * (x > 0), or in a + (b - a) * (b > a) for max(a, b); "
             "take largest(items), which has no gradient; or decide by a plain integer",
         )
 
@@ -508,16 +529,52 @@ class RecordedScalar:
         return self._no_value("a power with it as the exponent", "write exp(x * log(base))")
 
     def __float__(self) -> float:
-        return self._no_value("float() or a function of the module math", "use exp and log of microgpt")
+        return self._no_value(
+            "float() or a function of the module math",
+            "use exp and log of microgpt, x ** 0.5 for sqrt(x), tanh of microgpt.functions",
+        )
 
-    def __int__(self) -> int:
-        return self._no_value("int()", "pass integers as an integer argument of the function")
+    def _round(self, *_: Any) -> Any:
+        return self._no_value(
+            "int(), round(), // or %",
+            "compare, as in x > 0.5, which is 1 or 0; pass integers as an integer argument of the function",
+        )
+
+    __int__ = __round__ = __trunc__ = __floor__ = __ceil__ = __floordiv__ = __rfloordiv__ = _round
+    __mod__ = __rmod__ = __divmod__ = __rdivmod__ = _round
 
     def __index__(self) -> int:
         return self._no_value("an index or range()", "pass integers as an integer argument of the function")
 
+    def pick(self, items: Any) -> Any:
+        return self._no_value(
+            "pick(items, x)",
+            "pass it as an integer argument of the function, or choose by comparisons: a * (x > 0) + b * (x <= 0)",
+        )
+
     def __abs__(self) -> Any:
-        return self._no_value("abs()", "use x * (x > 0) - x * (x < 0)")
+        return self._no_value("abs()", ABS)
+
+    def __format__(self, form: str) -> str:
+        if form:
+            self._no_value(
+                f"the format {form!r}", 'return it and print what evaluate gives, or print it with engine="scalar"'
+            )
+        return repr(self)
+
+    def __getattr__(self, name: str) -> Any:
+        kind = (
+            RecordingError if hasattr(Value, name) else NoAttributeError
+        )  # where a Value has it, `hasattr` is not to deny it
+        raise kind(f".{name} of a recorded scalar at {calling_line()}: there is none; {INSTEAD.get(name, OTHERWISE)}")
+
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **_: Any) -> Any:
+        """An operator with a number of numpy on its left is ours. Numpy can do nothing else with it."""
+        name = function.__name__
+        if name in REFLECTED and len(inputs) == 2 and inputs[1] is self:
+            left = inputs[0]
+            return getattr(self, REFLECTED[name])(left.item() if np.ndim(left) == 0 else left)
+        return self._no_value(f"{name} of numpy", INSTEAD.get(name, OTHERWISE))
 
 
 class RecordedInteger:
@@ -543,18 +600,32 @@ class RecordedInteger:
             return self.record.over(PICK, item, axis, self)
         return item.with_item(self._choose(item.item, axis))
 
-    def _only_picks(self, *_: Any) -> Any:
-        place = self.place if type(self.place) is int else self.place.span()[0]
+    def _refuse(self, use: str, instead: str) -> Any:
+        name = self.record.names[self.place if type(self.place) is int else self.place.span()[0]]
         raise RecordingError(
-            f"the integer {self.record.names[place]} was used as a number at {calling_line()}: it differs from "
-            "example to example and can only choose, by pick(items, index) or params[...][index]; "
-            "pass it as a float to calculate with it"
+            f"the integer {name} was used as {use} at {calling_line()}: it differs from example to example and can "
+            f"only choose, by pick(items, index) or params[...][index]; {instead}"
         )
 
-    __index__ = __int__ = __float__ = __bool__ = __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = _only_picks
+    def _only_picks(self, *_: Any) -> Any:
+        return self._refuse("a number", "pass it as a float to calculate with it")
+
+    def __index__(self) -> int:
+        return self._refuse(
+            "a number",
+            "pass it as a float to calculate with it; and let range() and slices go over the longest there may be, "
+            "times 0 where an example has less",
+        )
+
+    def __hash__(self) -> int:
+        return self._refuse("a key of a dict or set", "put the entries into a list to pick from")
+
+    def __format__(self, form: str) -> str:
+        return self._only_picks() if form else repr(self)
+
+    __int__ = __float__ = __bool__ = __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = _only_picks
     __rsub__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = _only_picks
     __eq__ = __ne__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = _only_picks
-    __hash__ = None  # type: ignore[assignment]
 
 
 READERS = ("current.py", "lists.py", "rolling.py", "stand_ins.py", "rewriting.py", "calls.py")  # of loops

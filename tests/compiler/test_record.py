@@ -45,6 +45,30 @@ NO_VALUE = {
     "an index of a list": (lambda p, x: TABLE[x], ["index", "integer argument"]),
     "an index of parameters": (lambda p, x: p[x], ["index", "integer argument"]),
     "abs(x)": (lambda p, x: abs(x), ["abs()", "x * (x > 0) - x * (x < 0)"]),
+    "x ** w": (lambda p, x: x ** p[0], ["exponent", "exp(y * log(x)) for x ** y"]),
+    "2 ** x": (lambda p, x: 2**x, ["exponent", "exp(x * log(base))"]),
+    "a number of numpy ** x": (lambda p, x: np.float64(2) ** x, ["exponent", "exp(x * log(base))"]),
+    "math.sqrt(x)": (lambda p, x: math.sqrt(x), ["module math", "x ** 0.5"]),
+    "math.floor(x)": (lambda p, x: math.floor(x), ["x > 0.5"]),
+    "round(x)": (lambda p, x: round(x), ["round()", "x > 0.5", "integer argument"]),
+    "round(x, 2)": (lambda p, x: round(x, 2), ["round()"]),
+    "x // 2": (lambda p, x: x // 2, ["//", "x > 0.5"]),
+    "7 % x": (lambda p, x: 7 % x, ["%", "x > 0.5"]),
+    "min(x, y)": (lambda p, x: min(x, p[0]), ["min", "a + (b - a) * (b > a) for max(a, b)"]),
+    "a format": (lambda p, x: f"{x:.2f}", ["'.2f'", "evaluate", 'engine="scalar"']),
+    "pick(items, x)": (lambda p, x: pick(p, x), ["pick(items, x)", "integer argument", "a * (x > 0) + b * (x <= 0)"]),
+    "np.exp(x)": (lambda p, x: np.exp(x), ["exp of numpy", "exp(x) of microgpt"]),
+    "np.sqrt(x)": (lambda p, x: np.sqrt(x), ["sqrt of numpy", "x ** 0.5"]),
+    "np.maximum(x, 0)": (lambda p, x: np.maximum(x, 0.0), ["maximum of numpy", "a + (b - a) * (b > a)"]),
+    "np.sin(x)": (lambda p, x: np.sin(x), ["sin of numpy", "exp, log and comparisons"]),
+    "x.relu()": (lambda p, x: x.relu(), [".relu", "x * (x > 0)"]),
+    "x.tanh()": (lambda p, x: x.tanh(), [".tanh", "tanh(x) of microgpt.functions"]),
+    "x.sin()": (lambda p, x: x.sin(), [".sin", "exp, log and comparisons"]),
+    "x.data": (lambda p, x: p[0] * x.data, [".data", "x itself", "largest(items)"]),
+    "softmax as in microgpt.py": (lambda p, x: max(val.data for val in p), [".data", "largest(items)"]),
+    "getattr(x, 'data', x)": (lambda p, x: getattr(x, "data", x), [".data"]),
+    "w.grad": (lambda p, x: p[0].grad, [".grad", "derivatives of derivatives"]),
+    "x.backward()": (lambda p, x: x.backward(), [".backward", "derivatives of derivatives"]),
 }
 
 
@@ -54,6 +78,40 @@ def test_what_needs_a_value_is_refused_at_its_line(name):
     message = error_of(function, X)
     assert f"test_record.py:{function.__code__.co_firstlineno}" in message
     assert all(words in message for words in expected)
+
+
+def test_what_no_value_has_either_may_be_asked_for():
+    assert value_and_grad(lambda p, x: x * 2 if not hasattr(x, "relu") else x.relu())(W, X)[0] == 2 * X.mean()
+
+
+OF_NUMPY = {
+    "arithmetic": lambda p, x: (
+        np.float64(2) * x + np.float32(1) - np.float64(3) / (p[2] + np.int64(1)) - (np.float64(1) - x)
+    ),
+    "comparisons": lambda p, x: (
+        (np.float64(0.1) < x) * 2.0 + (np.int64(1) >= x) + (np.float64(0) > x) + (np.float64(3) <= x)
+    ),
+    "on the right": lambda p, x: (x * np.float64(2) + np.float64(1)) / np.float64(4) - np.float64(2),
+}
+
+
+@pytest.mark.parametrize("name", OF_NUMPY)
+def test_numbers_of_numpy_may_stand_on_either_side(name):
+    function = OF_NUMPY[name]
+    assert value_and_grad(function)(W, X)[0] == pytest.approx(value_and_grad(function, "scalar")(W, X)[0], rel=1e-14)
+
+
+@pytest.mark.parametrize("function", [lambda p, i: {0: p[0], 2: p[1]}[i], lambda p, i: p[0] if i in {0, 1} else p[1]])
+def test_an_integer_of_an_example_is_no_key(function):
+    message = error_of(function, I2)
+    assert message.startswith("the integer i was used as a key of a dict or set at test_record.py:")
+    assert "put the entries into a list to pick from" in message
+
+
+def test_an_integer_of_an_example_is_no_length():
+    message = error_of(lambda p, i: sum([w * 2 for w in p[:i]]), I2)
+    assert message.startswith("the integer i was used as a number at test_record.py:")
+    assert "go over the longest there may be" in message
 
 
 def test_what_cannot_be_picked_is_refused_at_its_line():
@@ -259,7 +317,7 @@ def test_a_function_is_recorded_once_for_each_shape_and_structure():
 
 
 def test_integers_and_floats_of_one_shape_are_different_programs():
-    step = value_and_grad(lambda p, x: pick(p, x) if hasattr(x, "pick") else p[0] * x)
+    step = value_and_grad(lambda p, x: p[0] * x if hasattr(x, "exp") else pick(p, x))
     assert step(W, np.array([2]))[0] == 2.0
     assert step(W, np.array([2.0]))[0] == 1.0
 

@@ -13,6 +13,7 @@ never reach it, so the model learns that it does not come; where it comes nevert
 need it to fill up texts of different lengths (runs/hugging_face.py), as they use GPT-2's <|endoftext|>.
 """
 
+import codecs
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,11 +38,19 @@ LONGEST, MANY = 64, 100  # characters of a line, and lines, at which `room_for_l
 STOP = "[\u3002\uff01\uff1f]"  # the full stop, the exclamation and the question mark of Chinese and Japanese
 SHORT = 100  # characters of a text that an error can show
 PART = 20_000  # characters of the held-out text that are enough for a look at how training goes
+# What a text in another encoding begins with. Those of UTF-32 come first: one of them begins like one of UTF-16.
+MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
 
 
 def read_text(path: str | Path) -> str:
     """The text of a UTF-8 file, with or without a byte-order mark, with every kind of line end turned into a newline.
 
+    A file of UTF-16 or UTF-32 with a byte-order mark, as Notepad and PowerShell write it, will do as well.
     Raises InputError if there is no such file, or if it is empty, binary, or in another encoding.
     """
     path = Path(path)
@@ -54,14 +63,18 @@ def read_text(path: str | Path) -> str:
 
 def decode_text(data: bytes, name: str) -> str:
     """The text of a file's bytes (see `read_text`); `name` is what the errors call it."""
-    if b"\0" in data:
-        raise InputError(f"{name} is not a text file: it holds a zero byte at offset {data.index(0)}")
+    encoding = next((name for mark, name in MARKS if data.startswith(mark)), "UTF-8")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig" if encoding == "UTF-8" else encoding)
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{name} is not UTF-8: byte {data[error.start]:#04x} at offset {error.start}; save it as UTF-8"
+            f"{name} is not {encoding}: byte {data[error.start]:#04x} at offset {error.start}; save it as UTF-8"
         ) from None
+    if "\0" in text:
+        raise InputError(
+            f"{name} is not a text file: it holds a zero byte at offset {data.index(0)}; if it is text in UTF-16 or "
+            "UTF-32, save it as UTF-8"
+        )
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise InputError(f"{name} is empty: expected some lines of text")

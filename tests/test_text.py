@@ -55,6 +55,11 @@ def test_every_kind_of_file_reads_the_same(tmp_path, data):
     assert read_text(path) == "anna\nbob\n"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_what_has_a_byte_order_mark_is_read_as_it_says(encoding):
+    assert decode_text("\ufeffaña\r\n語😀\r\n".encode(encoding), "names.txt") == "aña\n語😀\n"
+
+
 @pytest.mark.parametrize("text", ["شمس\nسمك\n", "😀🎉\n👩‍👩‍👧\n", "e\u0301a\u0308\nu\u0308\n", "日本\n語\n"])
 def test_every_script_comes_through(tmp_path, text):
     path = tmp_path / "text.txt"
@@ -69,7 +74,10 @@ def test_every_script_comes_through(tmp_path, text):
         (b"", "is empty"),
         (b" \r\n\n\t", "is empty"),
         (b"ab\0cd", "zero byte at offset 2"),
-        ("anna\n".encode("utf-16"), "zero byte"),
+        ("anna\n".encode("utf-16-le"), "zero byte at offset 1; .* UTF-16 or UTF-32, save it as UTF-8"),
+        ("\ufeffab\0".encode("utf-16-le"), "zero byte"),
+        ("\ufeffanna\n".encode("utf-16-le")[:-1], "not UTF-16: .* save it as UTF-8"),
+        ("\ufeff".encode("utf-32-be"), "is empty"),
         ("anaïs\n".encode("latin-1"), "not UTF-8: byte 0xef at offset 3"),
         (b"\x89PNG\r\n", "not UTF-8: byte 0x89 at offset 0"),
     ],

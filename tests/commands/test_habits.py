@@ -70,7 +70,7 @@ def test_a_file_of_that_name_is_a_file(tmp_path):
     assert_refused(call("train.py", "--resume", "runs/-", "--steps", "4", cwd=tmp_path), "./- is not the text")
 
 
-@pytest.mark.parametrize(("content", "expected"), [(b"", "is empty"), (b"\xff\xfe", "not UTF-8")])
+@pytest.mark.parametrize(("content", "expected"), [(b"", "is empty"), (b"ana\xefs\n", "not UTF-8")])
 def test_a_bad_text_from_standard_input_is_refused(tmp_path, content, expected):
     result = subprocess.run(
         command("train.py", "--data", "-", *TINY), cwd=tmp_path, env=environment(), input=content, capture_output=True

@@ -23,6 +23,10 @@ STAYS = (ast.Lambda, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # what
 SEES_FRAME = {  # what looks at the frame that it is called from
     "super", "locals", "globals", "vars", "dir", "eval", "exec", "__class__", "currentframe", "_getframe", "stack",
 }  # fmt: skip
+PARTS = (
+    "co_code", "co_names", "co_varnames", "co_freevars", "co_cellvars", "co_argcount", "co_posonlyargcount",
+    "co_kwonlyargcount", "co_exceptiontable",
+)  # fmt: skip
 FOREIGN = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
@@ -187,13 +191,25 @@ def rewritten_code(function: FunctionType, helpers: Iterable[str]) -> CodeType |
     for node in definitions(code.co_filename, function.__globals__).get((code.co_name, code.co_firstlineno), []):
         try:
             # Several lambdas can begin in one line, and the file may not be any more what was imported.
-            if compiled(node, code, helpers).co_code != code.co_code:
+            if not same_code(compiled(node, code, helpers), code):
                 continue
             changed = Rewriting(code.co_filename).visit(copy.deepcopy(node))
             return compiled(ast.fix_missing_locations(changed), code, helpers)
         except (SyntaxError, ValueError):
             continue
     return None
+
+
+def same_code(a: CodeType, b: CodeType) -> bool:
+    """Whether two codes do the same: the same instructions, on the same names and constants, and so all within them."""
+    if any(getattr(a, part) != getattr(b, part) for part in PARTS) or len(a.co_consts) != len(b.co_consts):
+        return False
+    return all(
+        same_code(x, y)
+        if isinstance(x, CodeType) and isinstance(y, CodeType)
+        else (type(x), repr(x)) == (type(y), repr(y))
+        for x, y in zip(a.co_consts, b.co_consts, strict=True)
+    )
 
 
 def compiled(node: Any, code: CodeType, helpers: Iterable[str]) -> CodeType:
@@ -209,10 +225,12 @@ def compiled(node: Any, code: CodeType, helpers: Iterable[str]) -> CodeType:
     around = ast.FunctionDef("around", ast.arguments([], parameters, None, [], [], None, []), body, [], None)
     if sys.version_info >= (3, 12):
         around.type_params = []
-    module = ast.fix_missing_locations(ast.Module([around], []))
+    # Python compiles a call of a function of an imported module in another way if it sees the import.
+    imports: list[ast.stmt] = [ast.Import([ast.alias(name)]) for name in imported_names(code.co_filename)]
+    module = ast.fix_missing_locations(ast.Module([*imports, around], []))
     flags = code.co_flags & 0x1FF0000  # what the file took from __future__
     outer = compile(module, code.co_filename, "exec", flags, dont_inherit=True)
-    inside = next(constant for constant in outer.co_consts if isinstance(constant, CodeType))
+    (inside,) = [constant for constant in outer.co_consts if isinstance(constant, CodeType)]
     return next(
         constant for constant in inside.co_consts if isinstance(constant, CodeType) and constant.co_name == code.co_name
     )
@@ -230,7 +248,24 @@ def without_annotations(arguments: ast.arguments) -> ast.arguments:
     )
 
 
-FILES: dict[str, tuple[list[str], dict[tuple[str, int], list[Any]]]] = {}
+FILES: dict[str, tuple[list[str], dict[tuple[str, int], list[Any]], list[str]]] = {}
+
+
+def imported_names(file: str) -> list[str]:
+    """The names that a module imports, outside of its functions."""
+    return FILES[file][2]
+
+
+def imports_of(tree: ast.Module) -> list[str]:
+    found: set[str] = set()
+    left: list[ast.AST] = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            left += ast.iter_child_nodes(node)
+    return sorted(found - {"*"})
 
 
 def definitions(file: str, module_globals: dict[str, Any]) -> dict[tuple[str, int], list[Any]]:
@@ -248,5 +283,5 @@ def definitions(file: str, module_globals: dict[str, Any]) -> dict[tuple[str, in
                 found.setdefault((node.name, first), []).append(node)
             elif isinstance(node, ast.Lambda):
                 found.setdefault(("<lambda>", node.lineno), []).append(node)
-        FILES[file] = lines, found
+        FILES[file] = lines, found, imports_of(tree)
     return FILES[file][1]

@@ -12,9 +12,9 @@ from typing import Any
 
 from microgpt import value
 from microgpt.compiler import current
-from microgpt.compiler.current import give_up
-from microgpt.compiler.lists import Lazy, RecordedList
-from microgpt.compiler.record import Record, RecordedInteger, RecordedScalar
+from microgpt.compiler.current import NotAnAxis
+from microgpt.compiler.lists import Lazy, RecordedList, is_symbolic
+from microgpt.compiler.record import Record, RecordedInteger, RecordedScalar, at
 from microgpt.compiler.rewriting import HELPER, rewritten_code
 from microgpt.compiler.rolling import as_list
 from microgpt.compiler.stand_ins import (
@@ -24,7 +24,10 @@ from microgpt.compiler.stand_ins import (
     changes_in_place,
     enumerated,
     generated,
+    generated_list,
+    is_kind,
     iterated,
+    kind_of,
     listed,
     mapped,
     same,
@@ -38,19 +41,24 @@ from microgpt.compiler.stand_ins import (
 
 def zipped_rows(function: Any, rows: Any, **options: Any) -> Any:
     """zip(*rows), a matrix transposed; or another function of rows."""
-    if current.RECORD is None or function is not zip or type(rows) not in (RecordedList, list, tuple, Lazy):
-        return call(function, *rows, **options)
     record = current.RECORD
-    source = as_list(rows, record)
-    if source is None or options not in ({}, {"strict": True}, {"strict": False}):
+    if record is None or function is not zip or type(rows) not in (RecordedList, list, tuple, Lazy):
+        return call(function, *rows, **options)
+    rows = generated_list(rows)
+    if type(rows) is not RecordedList:
+        rows = list(iter(rows))
+    if not rows or options.keys() - {"strict"}:
         return zipped(*iter(rows), **options)
-    inner = source.item
-    if type(inner) is not RecordedList or inner.changed is not None:
-        return zipped(*iter(source), **options)
-    if type(rows) is Lazy:
-        rows.all()
-    columns = RecordedList(record, inner.axis, RecordedList(record, source.axis, inner.item))
-    return Lazy(lambda: (tuple(iter(column)) for column in columns), lambda: columns)
+    strict = bool(options.get("strict"))
+
+    def everything() -> RecordedList | None:
+        source = as_list(rows, record)
+        inner: Any = None if source is None else source.at(at(source.axis))
+        if source is None or not is_symbolic(inner):
+            return None
+        return RecordedList(record, inner.axis, RecordedList(record, source.axis, inner.at(at(inner.axis))))
+
+    return Lazy(lambda: zip(*iter(rows), strict=strict), everything)
 
 
 def applied(function: Any, *lists: Any) -> Any:
@@ -62,10 +70,11 @@ def applied(function: Any, *lists: Any) -> Any:
 
 STAND_INS: dict[Any, Callable[..., Any]] = {
     sum: total, zip: zipped, enumerate: enumerated, reversed: backwards, list: listed, tuple: tupled, map: applied,
+    type: kind_of, isinstance: is_kind,
 }  # fmt: skip
 PURE = {
-    len, range, min, max, abs, int, float, bool, str, repr, isinstance, issubclass, type, dict, set, frozenset, sorted,
-    filter, any, all, hasattr, getattr, round, divmod, pow, slice, callable, format, ord, chr, complex, hash, id,
+    len, range, min, max, abs, int, float, bool, str, repr, issubclass, dict, set, frozenset, sorted,
+    filter, any, all, hasattr, getattr, round, divmod, pow, slice, callable, format, ord, chr, complex, hash,
     value.exp, value.log, value.pick, value.largest, value.number,
 }  # fmt: skip
 PURE_METHODS = {"index", "count", "copy", "keys", "values", "items", "get", "join", "format", "startswith", "endswith",
@@ -86,7 +95,7 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
         if type(function.__func__) is FunctionType and type(function.__self__) not in (RecordedScalar, RecordedInteger):
             return changing_or(function, record)(function.__self__, *arguments, **options)
         if record.depth and not is_pure(function):
-            give_up()
+            raise NotAnAxis
         return function(*arguments, **options)
     if kind is functools.partial:
         return call(function.func, *function.args, *arguments, **{**function.keywords, **options})
@@ -100,7 +109,7 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
     if isinstance(method, FunctionType):
         return rewritten(method, record)(function, *arguments, **options)
     if record.depth and not is_pure(function):
-        give_up()
+        raise NotAnAxis
     return function(*arguments, **options)
 
 
@@ -148,7 +157,7 @@ def rewritten(function: FunctionType, record: Record) -> Callable[..., Any]:
     replacement = REWRITTEN[code]
     if replacement is None:
         if record.depth:
-            give_up()
+            raise NotAnAxis
         return function
     # The helpers are given as variables from around the function: its module, whose globals it shares, stays as it is.
     cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))

@@ -10,13 +10,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from microgpt.compiler.record import NotAnAxis, Record
+RECORD: Any = None  # a Record, or None
 
-RECORD: Record | None = None
+
+class RecordingError(TypeError):
+    """The function did something with a recorded number that cannot be written down as one of the five operations.
+
+    The record remembers it: a function that catches it has taken a way that is not that of its numbers. But a function
+    may ask what a scalar has, so of an AttributeError it remembers nothing.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        if RECORD is not None and not isinstance(self, AttributeError):
+            RECORD.refusals.append(self)
+
+
+class NotAnAxis(BaseException):
+    """A loop that was being read as an axis does what only a loop can do. Not for `except Exception` to catch.
+
+    The record remembers it, for the sake of a bare `except:` or a `finally:` that returns.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        if RECORD is not None:
+            RECORD.given_up = True
 
 
 @contextmanager
-def recording(record: Record) -> Iterator[None]:
+def recording(record: Any) -> Iterator[None]:
     """Let what is done from here on be written down in a record."""
     global RECORD
     before, RECORD = RECORD, record
@@ -24,10 +47,3 @@ def recording(record: Record) -> Iterator[None]:
         yield
     finally:
         RECORD = before
-
-
-def give_up() -> Any:
-    """This cannot be done within an axis."""
-    assert RECORD is not None
-    RECORD.given_up = True  # should someone catch what is raised
-    raise NotAnAxis

@@ -1,34 +1,52 @@
 """Lists with an axis: one known item stands for all, so a list of a thousand takes no more than one of two.
 
 The function that is being recorded sees an ordinary list: it reads items, slices and goes through it, and gets the one
-item at that index. What it changes becomes a plain list of its items first. `Lazy` is the same for what is made when it
-is asked for, such as `zip`.
+item at that index. `Lazy` is the same for what is made when it is asked for, such as `zip`.
+
+Python lets a list change, and lets two names share it. Two rules keep what is known of a list true:
+
+- A list within an item belongs to one list alone. Before it changes, its owner becomes a plain list of its elements.
+- What is only looked at within an axis (a `view`) is never kept: a body that would keep one runs as a loop.
 """
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from typing import Any
 
-from microgpt.compiler.record import Axis, Index, NotAnAxis, Record, RecordedInteger, RecordedScalar, at, replaced
+from microgpt.compiler.current import NotAnAxis, RecordingError
+from microgpt.compiler.record import Axis, Index, Record, RecordedInteger, RecordedScalar, at, calling_line, replaced
 
 
 class RecordedList:
     """A list of which one item is known, that stands for all: item number i is `item` with i in place of the axis.
 
-    It is a list in every other way. What changes it makes it a plain list of its items first.
+    It is a list in every other way. Before it changes, or a list in it does, it becomes `plain`: its elements, each by
+    itself. Lists whose items are not alike are so from the beginning (`written_out`).
     """
 
-    __slots__ = ("axis", "changed", "given", "item", "made_anew", "parent", "record")
+    __slots__ = ("axis", "born", "chosen_from", "elements", "item", "made_anew", "owner", "plain", "record", "view")
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, record: Record, axis: Axis, item: Any):
+    def __init__(self, record: Record, axis: Any, item: Any, owner: "RecordedList | None" = None):
         self.record = record
         self.axis = axis
         self.item = item
-        self.given: dict[int, Any] = {}  # items that someone has, and might change
-        self.changed: list[Any] | None = None
-        self.parent: RecordedList | None = None
+        self.plain: list[Any] | None = None
+        self.elements: dict[int, Any] = {}  # those that someone has
+        self.owner = owner  # the list that this one is an element of
+        self.view = False  # a list as a body sees it: at an index, or of no elements that are objects
+        self.chosen_from: Chosen | None = None
         self.made_anew = False  # each item is an object of its own, though all may be the same scalar
+        record.lists_made += 1
+        self.born = record.lists_made
+
+    @classmethod
+    def written_out(cls, record: Record, items: list[Any], owner: "RecordedList | None" = None) -> "RecordedList":
+        """A list whose items are not alike."""
+        found = cls(record, None, None, owner)
+        found.plain = items
+        return found
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # what `isinstance` asks
@@ -38,34 +56,53 @@ class RecordedList:
         return RecordedList(self.record, self.axis, item)
 
     def at(self, index: Any) -> Any:
-        """The item at an index that may depend on axes, which is within the list."""
+        """The item at an index that may depend on axes, which is within the list, to look at."""
+        self.check()
         return read_at(self.item, self.axis, index)
 
+    def element(self, i: int) -> Any:
+        """Item number i as an object, always the same one."""
+        if i not in self.elements:
+            self.check()
+            item = read_at(self.item, self.axis, i, self)
+            if self.made_anew and item is self.item:
+                item = item.another()
+            elif type(item) is RecordedScalar and not item.free:
+                item = self.record.elements.setdefault((item.node, item.index), item)
+            self.elements[i] = item
+        return self.elements[i]
+
+    def check(self) -> None:
+        """Raise RecordingError if an integer chose this row, or one that it is in, from a list that has changed."""
+        row: RecordedList | None = self
+        while row is not None:
+            if row.chosen_from is not None:
+                row.chosen_from.check()
+            row = row.owner
+
+    def copied(self, axis: Axis, by: Any, owner: "RecordedList | None") -> "RecordedList":
+        """This list as an item of another one, with an index in place of that one's axis."""
+        if self.plain is None:
+            found = RecordedList(self.record, self.axis, read_at(self.item, axis, by), owner)
+        else:
+            found = RecordedList.written_out(self.record, [], owner)
+            found.plain = [read_at(one, axis, by, found) for one in self.plain]
+        found.view, found.made_anew, found.chosen_from = owner is None, self.made_anew, self.chosen_from
+        return found
+
     def __len__(self) -> int:
-        return self.axis.n if self.changed is None else len(self.changed)
+        return self.axis.n if self.plain is None else len(self.plain)
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, RecordedInteger):
             return key.pick(self)
-        if self.changed is not None:
-            if holds_index(key):
-                return self.record.as_axis(self.changed)[key]
-            return self.changed[key]
+        if self.plain is not None:
+            return self.record.as_axis(self.plain)[key] if holds_index(key) else self.plain[key]
         n = self.axis.n
         if type(key) is int:
             if not -n <= key < n:
                 raise IndexError(f"list index {key} is out of range for a list of {n}")
-            key %= n
-            if key not in self.given:
-                item = self.at(key)
-                if type(item) is RecordedList:
-                    item.parent = self
-                elif self.made_anew and item is self.item:
-                    item = item.another()
-                elif type(item) is RecordedScalar and not item.free:
-                    item = self.record.elements.setdefault((item.node, item.index), item)
-                self.given[key] = item
-            return self.given[key]
+            return self.element(key % n)
         if type(key) is Index:
             low, high = key.span()
             if low < 0 or high >= n:
@@ -89,12 +126,7 @@ class RecordedList:
         else:
             places = range(*key.indices(self.axis.n))
             start = 0
-        if (
-            not places
-            or self.made_anew
-            or self.gave_lists()
-            or any(type(item) is RecordedList for item in self.given.values())
-        ):
+        if not places or self.made_anew or (holds_lists(self.item) and not self.record.depth):
             return [self[start + i] for i in places]
         axis = Axis(len(places))
         return RecordedList(self.record, axis, self.at(at(axis) * places.step + (places.start + start)))
@@ -131,26 +163,31 @@ class RecordedList:
     def copy(self) -> list[Any]:
         return list(iter(self))
 
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: Any) -> list[Any]:
+        return deepcopy(list(iter(self)), memo)
+
     def index(self, *arguments: Any) -> int:
         return list(iter(self)).index(*arguments)
 
     def count(self, wanted: Any) -> int:
         return list(iter(self)).count(wanted)
 
-    def gave_lists(self) -> bool:
-        """Whether someone has an item that may have changed without our knowing."""
-        return type(self.item) is list and bool(self.given)
-
     def as_plain(self) -> list[Any]:
-        """The items as a plain list, which from now on is this list: it is about to change."""
+        """The elements as a plain list, which from now on is this list: it is about to change."""
         if self.record.depth:
             raise NotAnAxis
-        if self.changed is None:
-            items = list(iter(self))
-            self.changed = items
-        if self.parent is not None:
-            self.parent.as_plain()
-        return self.changed
+        if self.chosen_from is not None:
+            raise RecordingError(
+                f"a row that an integer of the example chose is changed at {calling_line()}, and with it the list that "
+                "it was chosen from; change a copy of it: list(row)"
+            )
+        if self.owner is not None:
+            self.owner.as_plain()
+        if self.plain is None:
+            self.plain = list(iter(self))
+        return self.plain
 
     def __iadd__(self, other: Any) -> "RecordedList":
         self.as_plain().extend(list(iter(other)))
@@ -160,6 +197,9 @@ class RecordedList:
         self.as_plain().__imul__(times)
         return self
 
+    def extend(self, items: Any) -> None:
+        self.as_plain().extend(list(iter(items)))
+
 
 def changing(name: str) -> Callable[..., Any]:
     def change(self: RecordedList, *arguments: Any, **options: Any) -> Any:
@@ -168,28 +208,65 @@ def changing(name: str) -> Callable[..., Any]:
     return change
 
 
-for method in ("append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "__setitem__", "__delitem__"):
+for method in ("append", "insert", "pop", "remove", "clear", "sort", "reverse", "__setitem__", "__delitem__"):
     setattr(RecordedList, method, changing(method))
 
 
 Sequence.register(RecordedList)  # for `match`
 
 
-def read_at(item: Any, axis: Axis, by: Any) -> Any:
-    """An item, or several in lists and tuples, with an index in place of an axis."""
+class Chosen:
+    """The list from which an integer of the example chose a row: which one, nobody knows, so none of them may change.
+
+    Of a plain list, what it held is kept, to be compared; one with an axis becomes plain before it changes.
+    """
+
+    def __init__(self, items: Any):
+        self.items = items
+        self.held = None if is_symbolic(items) else contents(items)
+
+    def check(self) -> None:
+        if type(self.items) is RecordedList:
+            self.items.check()
+        if not (is_symbolic(self.items) if self.held is None else same_contents(self.held, contents(self.items))):
+            raise RecordingError(
+                f"a row that an integer of the example chose is read at {calling_line()} after the list that it was "
+                "chosen from has changed: choose it again, or a copy of it before: list(row)"
+            )
+
+
+def is_symbolic(items: Any) -> bool:
+    return type(items) is RecordedList and items.plain is None
+
+
+def contents(items: Any) -> Any:
+    """What a list holds, and the lists in it: objects in tuples."""
+    if type(items) is RecordedList and items.plain is not None:
+        items = items.plain
+    return tuple([contents(item) for item in items]) if type(items) in (list, tuple) else items
+
+
+def same_contents(a: Any, b: Any) -> bool:
+    """Whether two contents are the same objects, and lists among them did not change."""
+    if type(a) is tuple and type(b) is tuple:
+        return len(a) == len(b) and all(map(same_contents, a, b))
+    return a is b
+
+
+def holds_lists(item: Any) -> bool:
+    """Whether an item is a list, or a tuple with one."""
+    return type(item) is RecordedList or (type(item) is tuple and any(map(holds_lists, item)))
+
+
+def read_at(item: Any, axis: Axis, by: Any, owner: RecordedList | None = None) -> Any:
+    """An item, or several in lists and tuples, with an index in place of an axis; the lists belong to an owner."""
     kind = type(item)
     if kind is RecordedScalar or kind is RecordedInteger:
         return item.read_at(axis, by)
     if kind is RecordedList:
-        if item.changed is not None:
-            return [read_at(one, axis, by) for one in item.changed]
-        found = RecordedList(item.record, item.axis, read_at(item.item, axis, by))
-        found.made_anew = item.made_anew
-        return found
+        return item.copied(axis, by, owner)
     if kind is tuple:
-        return tuple([read_at(one, axis, by) for one in item])
-    if kind is list:
-        return [read_at(one, axis, by) for one in item]
+        return tuple([read_at(one, axis, by, owner) for one in item])
     return replaced(item, axis, by)
 
 
@@ -213,11 +290,15 @@ class Lazy:
     Asked for all at once, by `sum` or a comprehension, they may be had as a list with an axis.
     """
 
-    __slots__ = ("_all", "_each", "_items", "runs_code")
+    __slots__ = ("_all", "_each", "_items", "made_of", "runs_code")
 
-    def __init__(self, each: Callable[[], Iterator[Any]], everything: Callable[[], Any], runs_code: bool = False):
+    def __init__(
+        self, each: Callable[[], Iterator[Any]], everything: Callable[[], Any], runs_code: bool = False,
+        made_of: tuple[Any, ...] = (),
+    ):  # fmt: skip
         self._each = each
         self._all = everything
+        self.made_of = made_of
         self.runs_code = runs_code  # to make the items, so not more of them than are asked for
         self._items: Iterator[Any] | None = None
 
@@ -229,15 +310,13 @@ class Lazy:
             self._items = self._each()
         return next(self._items)
 
-    def all(self) -> Any:
-        """All items, as a list with an axis if they can be had so; else itself. They are used up by that."""
-        if self._items is None:
-            everything = self._all()
-            if everything is not None:
-                self._items = iter(())
-                return everything
-        return self
+    def look(self) -> Any:
+        """All items as a list with an axis, None if they cannot be had so; for generators this runs their code."""
+        return self._all() if self._items is None else None
 
-    def fresh(self) -> bool:
-        """Whether nobody has asked for an item yet."""
-        return self._items is None
+    def use_up(self) -> None:
+        """Someone has all items."""
+        self._items = iter(())
+        for one in self.made_of:
+            if type(one) is Lazy:
+                one.use_up()

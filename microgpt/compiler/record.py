@@ -32,6 +32,7 @@ nothing can depend on one: `if x > 0` cannot be recorded, and says so. (`x > 0` 
 """
 
 import inspect
+import sysconfig
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -41,6 +42,7 @@ from typing import Any
 
 import numpy as np
 
+from microgpt.compiler.current import NotAnAxis, RecordingError
 from microgpt.value import Value, number
 from microgpt.value import __file__ as value_file
 
@@ -57,10 +59,6 @@ Shapes = Any  # what remains of params: the same nesting of dicts and lists, wit
 Argument = tuple[str, str, tuple[int, ...]]  # its name, "int" or "float", and the shape of one example
 
 new = object.__new__
-
-
-class RecordingError(TypeError):
-    """The function did something with a recorded number that cannot be written down as one of the five operations."""
 
 
 class NoAttributeError(RecordingError, AttributeError):
@@ -82,10 +80,6 @@ REFLECTED = {
     "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "power": "__rpow__",
     "less": "__gt__", "less_equal": "__ge__", "greater": "__lt__", "greater_equal": "__le__",
 }  # fmt: skip
-
-
-class NotAnAxis(BaseException):
-    """A loop that was being read as an axis does what only a loop can do. Not for `except Exception` to catch."""
 
 
 class Axis:
@@ -191,8 +185,18 @@ class Record:
     How lists of scalars, and of rows of them, become an axis is not written here, but in what it gets (rolling.py).
     """
 
-    def __init__(self, with_sources: bool, as_axis: Callable[..., Any], as_rows: Callable[..., Any]) -> None:
-        self.as_axis, self.as_rows = partial(as_axis, record=self), partial(as_rows, record=self)
+    def __init__(
+        self,
+        with_sources: bool,
+        as_axis: Callable[..., Any],
+        as_rows: Callable[..., Any],
+        as_chosen: Callable[..., Any],
+    ) -> None:
+        self.as_axis, self.as_rows, self.as_chosen = (
+            partial(as_axis, record=self),
+            partial(as_rows, record=self),
+            as_chosen,
+        )
         self.kind, self.left, self.right = array("b"), array("i"), array("i")
         self.constants: list[float] = []
         self.axes: dict[int, tuple[Axis, ...]] = {}  # of each family
@@ -216,6 +220,8 @@ class Record:
         self.times = 1  # how often the scalar engine does what is recorded now
         self.repeats: dict[int, int] = {}  # of the rows recorded within axes: how often the scalar engine does them
         self.given_up = False  # one of them cannot be
+        self.refusals: list[RecordingError] = []  # what could not be recorded, whoever caught the error
+        self.lists_made = 0
         self.loops: set[Any] = set()  # the places in the code of those that are run as loops
         self.elements: dict[Any, RecordedScalar] = {}  # single scalars of families: each is one object
         self.seen_lists: dict[Any, Any] = {}  # lists that have been read as axes, by the identities of their items
@@ -502,7 +508,7 @@ class RecordedScalar:
         return self.record.operation(LESS_EQUAL, self.record.scalar(other), self)
 
     def largest(self, items: Sequence[Any]) -> "RecordedScalar":
-        everything = self.record.as_axis([self.record.scalar(item) for item in items] if type(items) is list else items)
+        everything = self.record.as_axis(items)
         return self.record.over(LARGEST, everything.item, everything.axis)
 
     def _no_value(self, what: str, instead: str) -> Any:
@@ -576,6 +582,11 @@ class RecordedScalar:
             return getattr(self, REFLECTED[name])(left.item() if np.ndim(left) == 0 else left)
         return self._no_value(f"{name} of numpy", INSTEAD.get(name, OTHERWISE))
 
+    def __copy__(self, *_: Any) -> Any:
+        return self._no_value("a copy", "copy lists by list(row) or row[:]: a copied scalar would have no gradient")
+
+    __deepcopy__ = __copy__
+
 
 class RecordedInteger:
     """An integer of an example, of which only is known which one it is. It can choose from a list, and no more."""
@@ -593,12 +604,15 @@ class RecordedInteger:
         """The item that this integer chooses; of rows, a row of such choices."""
         rows = self.record.as_rows(items)
         self.record.picks.append((self.place, rows.axis.n))
-        return self._choose(rows.item, rows.axis)
+        return self.record.as_chosen(self._choose(rows.item, rows.axis), items)
 
     def _choose(self, item: Any, axis: Axis) -> Any:
         if isinstance(item, RecordedScalar):
             return self.record.over(PICK, item, axis, self)
         return item.with_item(self._choose(item.item, axis))
+
+    def __deepcopy__(self, _: Any) -> "RecordedInteger":
+        return self  # it never changes
 
     def _refuse(self, use: str, instead: str) -> Any:
         name = self.record.names[self.place if type(self.place) is int else self.place.span()[0]]
@@ -628,19 +642,23 @@ class RecordedInteger:
     __eq__ = __ne__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = _only_picks
 
 
+STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 READERS = ("current.py", "lists.py", "rolling.py", "stand_ins.py", "rewriting.py", "calls.py")  # of loops
 ENGINE_FILES = {__file__, value_file, *(str(Path(__file__).with_name(name)) for name in READERS)}
 
 
-def calling_place() -> tuple[str, int]:
-    """Where in the recorded function we are, as a file and a line: the innermost one outside of the engines."""
+def calling_place(also: Callable[[str], bool] = lambda file: False) -> tuple[str, int]:
+    """Where in the recorded function we are, as a file and a line: the innermost one outside of the engines.
+
+    Files of which `also` is true are left out, too.
+    """
     frame = inspect.currentframe()
-    while frame is not None and frame.f_code.co_filename in ENGINE_FILES:
+    while frame is not None and (frame.f_code.co_filename in ENGINE_FILES or also(frame.f_code.co_filename)):
         frame = frame.f_back
     return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("", 0)
 
 
 def calling_line() -> str:
-    """Where in the recorded function we are, for people."""
-    path, line = calling_place()
+    """Where in the recorded function we are, for people: not in what it calls of Python's own modules."""
+    path, line = calling_place(also=lambda file: file.startswith(STANDARD_LIBRARY))
     return f"{Path(path).name}:{line}"

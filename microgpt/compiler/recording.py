@@ -10,6 +10,7 @@ import numpy as np
 from microgpt.arguments import check_form
 from microgpt.compiler import current
 from microgpt.compiler.calls import call
+from microgpt.compiler.current import RecordingError
 from microgpt.compiler.lists import Lazy, nested
 from microgpt.compiler.record import (
     INPUT,
@@ -21,10 +22,9 @@ from microgpt.compiler.record import (
     Record,
     RecordedInteger,
     RecordedScalar,
-    RecordingError,
     Shapes,
 )  # fmt: skip
-from microgpt.compiler.rolling import as_rows, known_list
+from microgpt.compiler.rolling import as_chosen, as_rows, known_list
 
 
 def record_function(
@@ -38,7 +38,7 @@ def record_function(
         arguments: name, "int" or "float", and shape of each argument of one example.
         with_sources: whether to note the line of the function behind each operation, which takes twice the time.
     """
-    record = Record(with_sources, known_list, as_rows)
+    record = Record(with_sources, known_list, as_rows, as_chosen)
     count = 0
 
     def leaf(kind: int, shape: tuple[int, ...], start: int) -> Any:
@@ -66,6 +66,8 @@ def record_function(
             floats += prod(shape)
     with current.recording(record):
         result = call(function, params, *example)
+        if record.refusals:  # and the function has caught it
+            raise record.refusals[0]
         record.floats = floats
         record.form = form_of(result, record)
         check_form(record.form, int)

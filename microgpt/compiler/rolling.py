@@ -8,16 +8,15 @@ import math
 from itertools import pairwise
 from typing import Any
 
-from microgpt.compiler.lists import Lazy, RecordedList
+from microgpt.compiler.current import NotAnAxis, RecordingError
+from microgpt.compiler.lists import Chosen, Lazy, RecordedList, is_symbolic
 from microgpt.compiler.record import (
     LIST,
     Axis,
     Index,
-    NotAnAxis,
     Record,
     RecordedInteger,
     RecordedScalar,
-    RecordingError,
     at,
     new,
     union,
@@ -28,11 +27,10 @@ def as_list(items: Any, record: Record) -> RecordedList | None:
     """A list as one with an axis; None if its items are not alike."""
     kind = type(items)
     if kind is RecordedList:
-        if items.changed is not None:
-            return rolled(items.changed, record)
-        return rolled(list(iter(items)), record) if items.gave_lists() else items
+        items.check()
+        return items if items.plain is None else rolled(items.plain, record)
     if kind is Lazy:  # not used up by being looked at
-        return as_list(items._all(), record) if items.fresh() and not items.runs_code else None
+        return None if items.runs_code else items.look()
     if kind is range:
         if len(items) == 0:
             return None
@@ -44,35 +42,51 @@ def as_list(items: Any, record: Record) -> RecordedList | None:
 
 
 def known_list(items: Any, record: Record) -> RecordedList:
-    """A list as one with an axis. Raises NotAnAxis if it cannot be."""
+    """A list as one with an axis. Raises NotAnAxis if it cannot be, and RecordingError if it is not in a loop."""
     found = as_list(items, record)
-    if found is None:
+    if found is None and record.depth:
         raise NotAnAxis
+    if found is None:  # numbers among scalars, in `largest`
+        found = rolled([record.scalar(item) for item in items], record)
+    if found is None:
+        raise RecordingError("largest needs scalars to choose from, found an empty list")
     return found
 
 
 def as_rows(items: Any, record: Record) -> RecordedList:
     """What an integer is to choose from: scalars, or rows of the same length. Raises RecordingError if it is not."""
-    found = items if type(items) is RecordedList and items.changed is None else None
-    if found is None:
-        entries = list(iter(items))
-        if not entries:
-            raise RecordingError("pick needs something to choose from, found an empty list")
-        if any(isinstance(entry, (list, tuple)) for entry in entries):
-            if len({len(entry) for entry in entries}) != 1:
-                raise RecordingError("pick needs rows of the same length to choose from")
-            entries = [as_rows(entry, record) for entry in entries]
-        else:
-            entries = [record.scalar(entry) for entry in entries]
-        found = rolled(entries, record)
+    if type(items) not in (RecordedList, list, tuple):
+        raise RecordingError(f"pick needs a list to choose from, found a {type(items).__name__}")
+    if is_symbolic(items) and all_scalars(items):
+        items.check()
+        return items
+    entries = list(iter(items))
+    if not entries:
+        raise RecordingError("pick needs something to choose from, found an empty list")
+    if not any(isinstance(entry, (list, tuple)) for entry in entries):
+        entries = [record.scalar(entry) for entry in entries]
+    elif len({len(entry) for entry in entries}) != 1:
+        raise RecordingError("pick needs rows of the same length to choose from")
+    else:
+        entries = [as_rows(entry, record) for entry in entries]
+    found = rolled(entries, record)
     if found is None:
         raise RecordingError("pick needs scalars, or rows of scalars, to choose from")
-    item = found.item
-    while type(item) is RecordedList and item.changed is None:
-        item = item.item
-    if type(item) is not RecordedScalar:
-        return as_rows([list(iter(row)) if isinstance(row, (list, tuple)) else row for row in found], record)
     return found
+
+
+def all_scalars(items: RecordedList) -> bool:
+    """Whether a list with an axis holds scalars, or lists of them that have axes, too."""
+    return type(items.item) is RecordedScalar or (is_symbolic(items.item) and all_scalars(items.item))
+
+
+def as_chosen(chosen: Any, items: Any) -> Any:
+    """What an integer chose from a list: it remembers that it is a row of that list."""
+    if type(chosen) is RecordedList:
+        if type(items) is RecordedList and (items.view or items.owner is not None):
+            chosen.view = chosen.record.depth > 0
+        chosen.chosen_from = Chosen(items)
+    return chosen
 
 
 def rolled(items: Any, record: Record) -> RecordedList | None:
@@ -84,9 +98,14 @@ def rolled(items: Any, record: Record) -> RecordedList | None:
     if seen is not None:
         return seen[1]
     found = roll(items, record)
-    if type(items[0]) is not list:  # which may change
+    if all(map(never_changes, items)):
         record.seen_lists[key] = len(record), found, list(items)  # while they are kept, no others have their identities
     return found
+
+
+def never_changes(item: Any) -> bool:
+    """Whether an item is no list, and holds none."""
+    return all(map(never_changes, item)) if type(item) is tuple else type(item) not in (list, RecordedList)
 
 
 def roll(items: Any, record: Record) -> RecordedList | None:

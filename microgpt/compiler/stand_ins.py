@@ -15,16 +15,27 @@ a loop. docs/axes.md has it in a table.
 """
 
 from collections.abc import Callable, Iterable
+from sys import getrefcount
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from microgpt.compiler import current
-from microgpt.compiler.current import give_up
-from microgpt.compiler.lists import Lazy, RecordedList, holds_index
-from microgpt.compiler.record import SUM, Axis, Index, NotAnAxis, Record, RecordedInteger, RecordedScalar, at
+from microgpt.compiler.current import NotAnAxis, RecordingError
+from microgpt.compiler.lists import Lazy, RecordedList, holds_index, holds_lists
+from microgpt.compiler.record import (
+    SUM,
+    Axis,
+    Index,
+    Record,
+    RecordedInteger,
+    RecordedScalar,
+    at,
+    calling_line,
+)
 from microgpt.compiler.rolling import as_list, known_list
+from microgpt.value import Value
 
 KNOWN_KINDS: tuple[Any, ...] = (
     list, tuple, dict, str, range, set, frozenset, RecordedList, Lazy, zip, enumerate, reversed, map, filter,
@@ -33,36 +44,50 @@ KNOWN_KINDS: tuple[Any, ...] = (
 )  # fmt: skip
 
 
+SYMBOLIC = (RecordedScalar, RecordedInteger, Index, list, tuple, int)  # of which one may stand for many
+
+
 def mapped(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> Any:
     """[function(item) for item in items], on one item that stands for all if that can be."""
     record = current.RECORD
     if record is None:
         return [function(item) for item in items]
-    if type(items) is Lazy and items.runs_code:
-        items = items.all()
+    items = generated_list(items)
     source = as_list(items, record) if site not in record.loops else None
     if source is not None:
         found = tried(function, source, record)
         if found is not None:
             if type(items) is Lazy:
-                items.all()
+                items.use_up()
             return found
         record.loops.add(site)
     return [function(item) for item in iterated(items)]
+
+
+def generated_list(items: Any) -> Any:
+    """What a generator expression gives as a list with an axis, if that can be; anything else as it is."""
+    if type(items) is Lazy and items.runs_code:
+        found = items.look()
+        if found is not None:
+            items.use_up()
+            return found
+    return items
 
 
 def tried(function: Callable[[Any], Any], source: RecordedList, record: Record) -> RecordedList | None:
     """The list that a body makes of every item of another, or None, with nothing recorded, if it is no axis."""
     axis = Axis(source.axis.n, source.axis.grows)
     item = source.at(at(axis))
-    mark, given_up = record.mark(), record.given_up
+    mark, given_up, refusals, lists_made = record.mark(), record.given_up, len(record.refusals), record.lists_made
     slowly = record.slowly
     record.depth += 1
     record.given_up, record.slowly = False, True
     record.times *= axis.n
+    results: list[Any] = []
     try:
-        result = function(item)
-        read = not record.given_up and readable(result)
+        results.append(function(item))
+        results = kept(results, lists_made, record, set())
+        read = not record.given_up
     except NotAnAxis:
         read = False
     except Exception:  # the loop will raise it, if it is a fault of the function
@@ -72,21 +97,54 @@ def tried(function: Callable[[Any], Any], source: RecordedList, record: Record) 
         record.given_up, record.slowly = given_up, slowly
         record.times //= axis.n
     if not read:
+        del record.refusals[refusals:]
         record.take_back(mark)
         return None
+    (result,) = results
     found = RecordedList(record, axis, result)
     found.made_anew = type(result) is RecordedScalar and axis not in result.free and result.node >= mark[0]
     return found
 
 
-def readable(result: Any) -> bool:
-    """Whether a result of a body can stand for all: scalars, plain values, tuples and lists of them."""
-    kind = type(result)
-    if kind in (RecordedScalar, RecordedInteger, Index, int, float, str, bool, type(None)):
+SOLE = getrefcount([[]][0])  # references to what only a list holds
+
+
+def kept(results: Any, lists_made: int, record: Record, seen: set[int]) -> list[Any]:
+    """What a body gave, to stand for all: scalars, plain values, tuples and lists of them.
+
+    A list among them must have been made by the body, and be there once, and nowhere else: elements would share any
+    other one. So that, like all that cannot stand for all, raises NotAnAxis.
+    """
+    found: list[Any] = []
+    for i in range(len(results)):
+        kind = type(results[i])
+        if kind is tuple:
+            found.append(tuple(kept(results[i], lists_made, record, seen)))
+        elif kind is list and getrefcount(results[i]) <= SOLE:
+            found.append(RecordedList.written_out(record, kept(results[i], lists_made, record, seen)))
+        elif kind is RecordedList and is_own(results[i], lists_made) and id(results[i]) not in seen:
+            found.append(results[i])
+            seen.add(id(results[i]))
+        elif kind in (RecordedScalar, RecordedInteger, Index, int, float, str, bool, type(None)):
+            found.append(results[i])
+        else:
+            raise NotAnAxis
+    return found
+
+
+def is_own(item: Any, lists_made: int) -> bool:
+    """Whether all lists in an item were made after so many others, and are no elements of another list.
+
+    What an integer chose is as good: nobody may change it.
+    """
+    if type(item) is tuple:
+        return all(is_own(one, lists_made) for one in item)
+    if type(item) is not RecordedList:
         return True
-    if kind is RecordedList:
-        return result.changed is None and readable(result.item)
-    return kind in (tuple, list) and all(map(readable, result))
+    if item.view or item.owner is not None or item.chosen_from is not None:
+        return not item.view and item.owner is None
+    inner = [item.item] if item.plain is None else item.plain
+    return item.born > lists_made and all(is_own(one, lists_made) for one in inner)
 
 
 def generated(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> Any:
@@ -107,7 +165,7 @@ def generated(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -
 def iterated(items: Any) -> Any:
     """What a loop goes through. An iterator from elsewhere is used up by that, which an axis must not do."""
     if current.RECORD is not None and current.RECORD.depth and type(items) not in KNOWN_KINDS:
-        give_up()
+        raise NotAnAxis
     return items
 
 
@@ -125,7 +183,7 @@ def attribute(owner: Any, name: str) -> Any:
             or kind.__getattribute__ is not object.__getattribute__
             or isinstance(getattr(kind, name, None), property)
         ):
-            give_up()
+            raise NotAnAxis
     return getattr(owner, name)
 
 
@@ -145,7 +203,7 @@ def unpacked(item: Any, pattern: Any) -> list[Any]:
 def changes() -> None:
     """Something outside of the function is about to change."""
     if current.RECORD is not None and current.RECORD.depth:
-        give_up()
+        raise NotAnAxis
 
 
 def changes_in_place(target: Any) -> None:
@@ -155,14 +213,46 @@ def changes_in_place(target: Any) -> None:
         and current.RECORD.depth
         and not isinstance(target, (int, float, str, tuple, RecordedScalar))
     ):
-        give_up()
+        raise NotAnAxis
 
 
 def same(a: Any, b: Any) -> bool:
     """a is b"""
-    if current.RECORD is not None and current.RECORD.depth and a is not b and type(a) is type(b) is RecordedScalar:
-        give_up()
+    if a is not b and current.RECORD is not None:
+        if current.RECORD.depth and isinstance(a, SYMBOLIC) and isinstance(b, SYMBOLIC):
+            raise NotAnAxis
+        for kind, other in ((a, b), (b, a)):
+            if kind is RecordedScalar and isinstance(other, type):
+                return is_scalar_of(other)
     return a is b
+
+
+def kind_of(thing: Any, *more: Any) -> Any:
+    """type(thing): recorded lists and integers answer as Python's would."""
+    if more:
+        return type(thing, *more)
+    return {RecordedList: list, Index: int, RecordedInteger: int}.get(type(thing), type(thing))
+
+
+def is_kind(thing: Any, kinds: Any) -> bool:
+    """isinstance(thing, kinds), likewise."""
+    if type(thing) is not RecordedScalar:
+        return issubclass(int, kinds) if type(thing) is RecordedInteger else isinstance(thing, kinds)
+    return any([is_kind(thing, kind) if isinstance(kind, tuple) else is_scalar_of(kind) for kind in as_tuple(kinds)])
+
+
+def as_tuple(kinds: Any) -> tuple[Any, ...]:
+    return kinds if isinstance(kinds, tuple) else getattr(kinds, "__args__", (kinds,))  # of float | int
+
+
+def is_scalar_of(kind: Any) -> bool:
+    """Whether a scalar is of a kind. RecordingError where that depends on what is a Value, which nobody knows yet."""
+    if issubclass(float, kind) != issubclass(Value, kind):
+        raise RecordingError(
+            f"a recorded scalar was asked whether it is a {kind.__name__} at {calling_line()}: a scalar may be a float "
+            "or a Value, so do not let anything depend on that; ask whether it is a list, or pass a flag"
+        )
+    return issubclass(Value, kind)
 
 
 def subscript(items: Any, key: Any) -> Any:
@@ -171,15 +261,26 @@ def subscript(items: Any, key: Any) -> Any:
         if type(items) in (list, tuple) and holds_index(key):
             return known_list(items, current.RECORD)[key]
         if type(items) not in KNOWN_KINDS:
-            give_up()
+            raise NotAnAxis
     return items[key]
+
+
+def taken(items: Any) -> Any:
+    """The items of a Lazy as a list with an axis, if that can be, and if no lists are among those of a zip: a list
+    with an axis has copies of them."""
+    items = generated_list(items)
+    if type(items) is Lazy and not items.runs_code:
+        found = items.look()
+        if found is not None and not holds_lists(found.item):
+            items.use_up()
+            return found
+    return items
 
 
 def total(items: Any, start: Any = 0) -> Any:
     """sum(items, start)"""
     assert current.RECORD is not None
-    if type(items) is Lazy:
-        items = items.all()
+    items = taken(items)
     source = as_list(items, current.RECORD)
     if source is None or type(source.item) is not RecordedScalar:
         return sum(iterated(items) if type(items) is not RecordedList else iter(items), start)
@@ -189,52 +290,58 @@ def total(items: Any, start: Any = 0) -> Any:
 
 def zipped(*lists: Any, strict: bool = False) -> Any:
     """zip(*lists)"""
-    assert current.RECORD is not None
-    record = current.RECORD
-    lists = tuple(one.all() if type(one) is Lazy and not one.runs_code else one for one in lists)
-    if not lists or any(type(one) not in (RecordedList, list, tuple, range) for one in lists):
-        return zip(*lists, strict=strict)
-    sources = [as_list(one, record) for one in lists]
-    lengths = {len(one) for one in lists}
-    if None in sources or (strict and len(lengths) > 1):
+    record: Record = current.RECORD
+    if not lists or any(type(one) not in (RecordedList, list, tuple, range, Lazy) for one in lists):
         return zip(*lists, strict=strict)
 
-    def everything() -> RecordedList:
-        axis = Axis(min(lengths), any(source is not None and source.axis.grows for source in sources))
-        return RecordedList(record, axis, tuple([source.at(at(axis)) for source in sources if source is not None]))
+    def everything() -> RecordedList | None:
+        sources = [as_list(one, record) for one in lists]
+        known = [source for source in sources if source is not None]
+        lengths = {len(source) for source in known}
+        if len(known) < len(sources) or (strict and len(lengths) > 1):
+            return None
+        axis = Axis(min(lengths), any(source.axis.grows for source in known))
+        return RecordedList(record, axis, tuple([source.at(at(axis)) for source in known]))
 
-    return Lazy(lambda: zip(*lists, strict=strict), everything)
+    return Lazy(lambda: zip(*lists, strict=strict), everything, made_of=lists)
 
 
 def enumerated(items: Any, start: Any = 0) -> Any:
     """enumerate(items, start)"""
-    assert current.RECORD is not None
-    source = as_list(items, current.RECORD) if type(items) in (RecordedList, list, tuple, range) else None
-    if source is None or type(start) not in (int, Index):
+    record: Record = current.RECORD
+    if type(items) not in (RecordedList, list, tuple, range, Lazy) or type(start) not in (int, Index):
         return enumerate(items, start)
-    numbered = RecordedList(current.RECORD, source.axis, (at(source.axis) + start, source.item))
-    return Lazy(lambda: enumerate(items, start), lambda: numbered)
+
+    def everything() -> RecordedList | None:
+        source = as_list(items, record)
+        if source is None:
+            return None
+        return RecordedList(record, source.axis, (at(source.axis) + start, source.at(at(source.axis))))
+
+    return Lazy(lambda: enumerate(items, start), everything, made_of=(items,))
 
 
 def backwards(items: Any) -> Any:
     """reversed(items)"""
-    if type(items) is RecordedList and items.changed is None and len(items):
-        return Lazy(lambda: iter([items[i] for i in reversed(range(len(items)))]), lambda: items[::-1])
-    return reversed(items)
+    if type(items) is not RecordedList:
+        return reversed(items)
+    length = len(items)
+
+    def everything() -> RecordedList | None:
+        return as_list(items[::-1], items.record) if len(items) == length else None
+
+    return Lazy(lambda: iter([items[i] for i in reversed(range(length)) if i < len(items)]), everything)
 
 
 def listed(items: Any = ()) -> Any:
     """list(items)"""
-    assert current.RECORD is not None
-    if type(items) is Lazy:
-        items = items.all()
-    if type(items) is RecordedList and items.changed is None and type(items.item) is not RecordedList:
-        return items.with_item(items.item)
+    items = taken(items)
+    if type(items) is RecordedList and items.plain is None and not holds_lists(items.item):
+        return items.with_item(items.at(at(items.axis)))
     return list(iterated(items if type(items) is not RecordedList else iter(items)))
 
 
 def tupled(items: Any = ()) -> Any:
     """tuple(items)"""
-    if type(items) is Lazy:
-        items = items.all()
+    items = taken(items)
     return tuple(iterated(items) if type(items) is not RecordedList else iter(items))

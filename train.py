@@ -93,23 +93,21 @@ def main() -> int:
     start = begin(Settings, SUITED, NAMES)
     s, corpus, config, parameters, state = start.settings, start.corpus, start.config, start.parameters, start.state
     gpt_loss = partial(loss, config=config)  # of one sequence: how surprised the model is by its characters
+    loss_and_gradients: Any = value_and_grad(gpt_loss, s.engine, s.threads, start.processes.device, s.torch_compile)
     if s.listing:
         example = padded([corpus.usual(config.n_positions)])
         print(value_and_grad(gpt_loss).compiled.listing(parameters, *example))
         return 0
 
     # A session writes each step down, and looks now and then at what the model has learned, and writes.
-    session = Session(start, gpt_loss, SUITED)
+    session = Session(start, loss_and_gradients, SUITED)
 
     # A step: draw a batch, compute its loss and the gradients, and let Adam improve the parameters a little.
     schedule = Schedule(s.steps, s.learning_rate, s.warmup, s.weight_decay, s.grad_clip)
     batches = corpus.batches(config.n_positions, s.batch_size, s.seed, state.m.dtype, s.pool_size, state.step)
     if s.engine == "torch":  # where everything stays on PyTorch's device
-        updates = start.processes.training(
-            gpt_loss, parameters, batches, schedule, state, s.torch_compile, session.observed
-        )
+        updates = start.processes.training(loss_and_gradients, parameters, batches, schedule, state, session.observed)
     else:
-        loss_and_gradients = value_and_grad(gpt_loss, s.engine, s.threads)
         updates = train(
             loss_and_gradients, parameters, batches, schedule, adam_update(s.engine), state, session.observed
         )

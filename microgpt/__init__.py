@@ -9,7 +9,7 @@ to train       train, Schedule, Update, OptimizerState, adam_update, mean_loss
 the GPT        GPTConfig, initial_parameters, parameter_count, loss
 texts          read_text, vocabulary_of, encode, decode, make_corpus, Corpus, batches, padded
 trained ones   load_run, Run, sample, sample_many, stream, Choice
-errors         InputError, DivergenceError
+errors         InputError, DivergenceError, DisagreementError
 
 The parts of a network stand where they are explained: `from microgpt.functions import attention`, `from microgpt.gpt
 import gpt`, `from microgpt.adam import adam`. (`microgpt.gpt` and `microgpt.adam` are these modules.)
@@ -17,7 +17,7 @@ import gpt`, `from microgpt.adam import adam`. (`microgpt.gpt` and `microgpt.ada
 
 import microgpt.interrupted  # noqa: F401  # before all else, because it takes a moment to import the rest
 from microgpt.engine import adam_update, evaluate, value_and_grad
-from microgpt.errors import DivergenceError, InputError
+from microgpt.errors import DisagreementError, DivergenceError, InputError
 from microgpt.explain.draw import draw
 from microgpt.gpt import GPTConfig, loss
 from microgpt.parameters import initial_parameters, parameter_count
@@ -31,6 +31,7 @@ from microgpt.version import __version__ as __version__
 __all__ = [
     "Choice",
     "Corpus",
+    "DisagreementError",
     "DivergenceError",
     "GPTConfig",
     "InputError",

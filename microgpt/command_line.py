@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar, get_args
 from unicodedata import category
 
 from microgpt import interrupted
-from microgpt.errors import InputError
+from microgpt.errors import DisagreementError, InputError
 
 T = TypeVar("T")
 
@@ -184,7 +184,7 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     except BrokenPipeError:  # whoever read our output has seen enough
         nobody_reads()
         code = 0
-    except (ArithmeticError, OSError) as error:  # divergence, engines that do not agree, a full disk
+    except (ArithmeticError, DisagreementError, OSError) as error:  # divergence, engines that do not agree, a full disk
         code = complain(error, FAILED)
     except MemoryError as error:
         code = complain(f"not enough memory: {error or 'the model or the text is too large for this machine'}", FAILED)

@@ -13,6 +13,7 @@ batch: the function sees one row of it, as (nested lists of) plain integers or f
 from collections.abc import Callable
 from numbers import Real
 from operator import attrgetter, is_not
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ def value_and_grad(
     threads: int | None = None,
     device: str | None = None,
     torch_compile: bool = False,
+    verify: bool | None = None,
 ) -> Callable[..., tuple[float, Any]]:
     """Turn the loss of one example into a function of (params, *arrays) that returns (mean loss, gradients).
 
@@ -63,9 +65,14 @@ def value_and_grad(
     The engine "scalar" calls the loss on Values, example by example, in double precision: to be understood. The engine
     "compiled" records it once for each shape of example and runs it as array instructions, in the precision of the
     parameters, on `threads` threads (None: one a core): to be fast. The results do not depend on the number of threads.
-    What a recorded function reads besides its arguments (a global, a closed-over setting, a random number) stays as it
-    was when it was recorded, as long as it lives. Where "scalar" raises ValueError, for the logarithm of a number that
-    is not positive or a power that is not finite, the others give numbers that are not finite.
+    What a recorded function reads besides its arguments (a global, a closed-over setting, an attribute) stays as it was
+    when it was recorded; a new `value_and_grad` records it anew. Where "scalar" raises ValueError, for the logarithm of
+    a number that is not positive or a power that is not finite, the others give numbers that are not finite.
+
+    What was recorded is verified: the first time that a shape is met, the first example also goes through the function
+    itself, on plain numbers, and must give the same loss to 1e-9. DisagreementError, with the line, if it does not;
+    InputError if the function does not repeat its own result. `verify` says what to verify: None for functions of at
+    most two million operations an example, True for all, False for none.
 
     The engine "torch" runs the same instructions on PyTorch, on the `device` "cpu", "cuda" or "mps" (None: a GPU if
     there is one), as they stand or, with `torch_compile`, compiled once more by PyTorch, which takes minutes. Raises
@@ -73,7 +80,8 @@ def value_and_grad(
     """
     _check_engine(engine)
     if engine != "scalar":
-        return known(_compiled_function(loss, engine, threads, device, torch_compile).value_and_grad(), loss, engine)
+        compiled = _compiled_function(loss, engine, threads, device, torch_compile, verify)
+        return known(compiled.value_and_grad(), loss, engine)
 
     def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
         examples, arrays = rows(arguments), checked_parameters(params)
@@ -110,10 +118,12 @@ def evaluate(
     threads: int | None = None,
     device: str | None = None,
     torch_compile: bool = False,
+    verify: bool | None = None,
 ) -> Callable[..., Any]:
     """Turn a function of one example into a function of (params, *arrays) that returns its results as arrays.
 
-    It takes the same arguments as `value_and_grad`, and raises the same errors. Where the function returns a scalar the
+    It takes the same arguments as `value_and_grad`, and raises the same errors. Of what `value_and_grad` returned it
+    evaluates the loss, and shares what is recorded. Where the function returns a scalar the
     result is an array [batch], where it returns (nested) lists of scalars, an array [batch, ...]; tuples and dicts keep
     their form. The arrays are of floats, as precise as the parameters, also where it returns integers or comparisons.
     Raises TypeError, naming it, for any other result: a dict within a list, lists of different lengths, an array of
@@ -128,17 +138,19 @@ def evaluate(
     """
     _check_engine(engine)
     if engine != "scalar":
-        return known(_compiled_function(function, engine, threads, device, torch_compile).evaluate(), function, engine)
+        compiled = _compiled_function(function, engine, threads, device, torch_compile, verify)
+        return known(compiled.evaluate(), compiled.function, engine)
+    of_one = _loss_in(function)
 
     def results(params: Any, *arguments: Any) -> Any:
         arrays = checked_parameters(params)
         numbers = map_arrays(lambda array: array.tolist(), arrays)
-        found = [function(in_new_lists(arrays, numbers), *example) for example in rows(arguments)]
+        found = [of_one(in_new_lists(arrays, numbers), *example) for example in rows(arguments)]
         for result in found:
             check_form(result, Real)
         return stacked(found, precision(arrays))
 
-    return known(results, function, engine)
+    return known(results, of_one, engine)
 
 
 def known(computed: Callable[..., Any], function: Callable[..., Any], engine: str) -> Any:
@@ -148,16 +160,31 @@ def known(computed: Callable[..., Any], function: Callable[..., Any], engine: st
 
 
 def _compiled_function(
-    function: Callable[..., Any], engine: str, threads: int | None, device: str | None, torch_compile: bool
+    function: Callable[..., Any],
+    engine: str,
+    threads: int | None,
+    device: str | None,
+    torch_compile: bool,
+    verify: bool | None,
 ) -> Any:
     """What records a function and runs it as array instructions, on our own kernels or on PyTorch."""
+    compiled: Any
     if engine == "torch":
         from microgpt.pytorch.engine import OnTorch  # only now, because PyTorch is an extra
 
-        return OnTorch(function, threads, device, torch_compile)
-    from microgpt.compiler.front import Compiled  # only now, because this imports LLVM
+        compiled = OnTorch(_loss_in(function), threads, device, torch_compile, verify)
+    else:
+        from microgpt.compiler.front import Compiled  # only now, because this imports LLVM
 
-    return Compiled(function, threads)
+        compiled = Compiled(_loss_in(function), threads, verify)
+    if function is not compiled.function and hasattr(function, "compiled"):
+        compiled.programs = function.compiled.programs
+    return compiled
+
+
+def _loss_in(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The loss of which `value_and_grad` made a function; any other function as it is."""
+    return vars(function).get("function", function) if isinstance(function, FunctionType) else function
 
 
 def adam_update(engine: str = "compiled") -> Callable[..., None]:

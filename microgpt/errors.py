@@ -1,4 +1,4 @@
-"""The two ways in which a run can fail without a fault of the program."""
+"""The ways in which a run can fail: by what it was given, by its numbers, or by a fault of the program."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class DivergenceError(ArithmeticError):
     """Training left the finite numbers. Its text is one line that names the step and what was seen there."""
+
+
+class DisagreementError(RuntimeError):
+    """An engine computes something else than the function itself: a fault of the program."""

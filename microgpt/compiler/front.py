@@ -5,23 +5,17 @@ import os
 import warnings
 from collections.abc import Callable
 from numbers import Integral
-from pathlib import Path
-from types import TracebackType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from microgpt.arguments import argument_names, checked_arguments, checked_parameters, map_arrays, one_vector
 from microgpt.compiler.listing import listing, summary
 from microgpt.compiler.program import Program
-from microgpt.compiler.record import RecordingError
-from microgpt.compiler.recording import record_function
+from microgpt.compiler.referee import OPERATIONS, verify
 
 INTEGER = np.dtype(np.int64)
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
-PROGRAMS: WeakKeyDictionary[Callable[..., Any], dict[Any, Program]] = WeakKeyDictionary()
-OWN = tuple(str(Path(__file__).parents[1] / room) + os.sep for room in ("compiler", "pytorch"))  # where our frames are
 MANY_PROGRAMS = 100  # a caller who makes more probably has a new shape in every batch
 
 
@@ -31,15 +25,21 @@ class Compiled:
     Args:
         function: of the parameters and one example, in the five operations on scalars.
         threads: how many to use at most; None for one a core. The results do not depend on it.
+        verify: whether each program has to compute, for one example, what the function itself does on plain numbers;
+            None: if that takes two million operations at most.
         kept: how many programs to keep; the one that was not used for the longest time makes room.
     """
 
-    def __init__(self, function: Callable[..., Any], threads: int | None, kept: int = MANY_PROGRAMS):
+    def __init__(
+        self, function: Callable[..., Any], threads: int | None, verify: bool | None = None, kept: int = MANY_PROGRAMS
+    ):
         if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
             raise ValueError(f"threads is {threads!r}: expected a positive integer, or None for one a core")
         self.function = function
+        self.engine = "compiled"
         self.threads = threads or os.cpu_count() or 1
-        self.programs = programs_of(function)
+        self.programs: dict[Any, Program] = {}
+        self.verify = verify
         self.kept = kept
         self.made = 0
         self.given: Parameters | None = None
@@ -77,7 +77,25 @@ class Compiled:
         if with_gradient and program.form != 0:
             raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
         results, gradient = program.run(given.vector(), integers, floats, batch, self.threads, with_gradient)
+        if self.engine not in program.verified_on:
+            self.check(program, params, arrays, results)
         return program, results, given.like(params, gradient) if with_gradient else None
+
+    def check(self, program: Program, params: Any, arrays: list[np.ndarray], results: np.ndarray) -> None:
+        """Verify a program, for the first example of the batch of which it has given these results."""
+        if self.verify is False or (self.verify is None and program.operations > OPERATIONS):
+            program.verified_on.add(self.engine)
+            return
+        found = results[:, 0] if results.dtype == np.float64 else self.in_double(program, params, arrays)
+        example = tuple([array[0].tolist() for array in arrays])
+        if verify(self.function, params, example, program.arguments, found):
+            program.verified_on.add(self.engine)
+
+    def in_double(self, program: Program, params: Any, arrays: list[np.ndarray]) -> np.ndarray:
+        """The results of the first example in double precision, whatever that of the parameters is."""
+        parameters = Parameters(map_arrays(lambda array: np.asarray(array, np.float64), params))
+        _, integers, floats = examples(program, [array[:1] for array in arrays], parameters.dtype)
+        return program.run(parameters.vector(), integers, floats, 1, 1, False)[0][:, 0]
 
     def summary(self) -> str:
         """What the compiler made of the function, as it was run last, in a line."""
@@ -91,11 +109,7 @@ class Compiled:
         """See `microgpt.value_and_grad`."""
 
         def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
-            try:
-                _, results, gradients = self.run(params, arguments, True)
-            except Exception as error:
-                hide_own_frames(error)
-                raise
+            _, results, gradients = self.run(params, arguments, True)
             with np.errstate(all="ignore"):
                 return float(np.add.reduce(results[0], dtype=np.float64)) / results.shape[1], gradients
 
@@ -106,34 +120,10 @@ class Compiled:
         """See `microgpt.evaluate`."""
 
         def evaluated(params: Any, *arguments: Any) -> Any:
-            try:
-                program, results, _ = self.run(params, arguments, False)
-            except Exception as error:
-                hide_own_frames(error)
-                raise
+            program, results, _ = self.run(params, arguments, False)
             return in_form(results, program.form)
 
         return evaluated
-
-
-def hide_own_frames(error: BaseException) -> None:
-    """Take the engine's frames out of a traceback, all but the first, where the function that it records raised.
-
-    After the last frame of that function they stay, unless the message says all.
-    """
-    frames: list[TracebackType] = []
-    trace = error.__traceback__
-    while trace is not None:
-        frames.append(trace)
-        trace = trace.tb_next
-    codes = [frame.tb_frame.f_code for frame in frames]
-    first = codes.index(record_function.__code__) if record_function.__code__ in codes else len(codes)
-    users = [i for i in range(first, len(codes)) if not codes[i].co_filename.startswith(OWN)]
-    if users:
-        rest = [] if isinstance(error, RecordingError) else frames[users[-1] + 1 :]
-        for frame in reversed([frames[0], *[frames[i] for i in users], *rest]):
-            trace = TracebackType(trace, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-        error.__traceback__ = trace
 
 
 class Parameters:
@@ -178,14 +168,6 @@ class Parameters:
                 name: vector[part].reshape(shape) for name, (part, shape) in zip(self.names, self.parts, strict=True)
             }
         return unflatten(vector, params)
-
-
-def programs_of(function: Callable[..., Any]) -> dict[Any, Program]:
-    """The programs of a function, which `value_and_grad` and `evaluate` share."""
-    try:
-        return PROGRAMS.setdefault(function, {})
-    except TypeError:  # a function that cannot be hashed or weakly referred to
-        return {}
 
 
 def collect(params: Any, leaves: list[np.ndarray]) -> Any:

@@ -45,6 +45,8 @@ class Program:
     ):
         with LOCK, collector_paused():
             record = record_function(function, shapes, arguments, with_sources)
+            self.arguments = arguments
+            self.verified_on: set[str] = set()  # the engines on which it has computed what the function does
             self.form = record.form
             self.integers = record.names
             self.parameters = record.parameters

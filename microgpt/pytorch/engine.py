@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.arguments import checked_arguments
+from microgpt.arguments import checked_arguments, map_arrays
 from microgpt.compiler.front import Compiled, Parameters, examples
 from microgpt.compiler.program import Program
 from microgpt.errors import InputError
@@ -46,11 +46,13 @@ class OnTorch(Compiled):
         threads: int | None = None,
         device: str | None = None,
         torch_compile: bool = False,
+        verify: bool | None = None,
     ):
-        super().__init__(function, threads)
+        super().__init__(function, threads, verify)
         if threads is not None:
             torch.set_num_threads(threads)
         self.device = chosen_device(device)
+        self.engine = f"torch on {self.device}{' compiled' * torch_compile}"
         self.torch_compile = torch_compile
 
     def tensor(self, numbers: np.ndarray) -> torch.Tensor:
@@ -96,7 +98,19 @@ class OnTorch(Compiled):
         share = torch.full((batch,), 1 / (whole_batch or batch), dtype=p.dtype, device=self.device)
         with torch.no_grad():
             results, gradient = run(p, self.tensor(floats), self.tensor(integers), share, *constants)
+        if self.engine not in program.verified_on:
+            self.check(program, given.like(params, p.cpu().numpy()), arrays, results.cpu().numpy())
         return program, results, gradient
+
+    def in_double(self, program: Program, params: Any, arrays: list[np.ndarray]) -> np.ndarray:
+        """The results of the first example in double precision: on the processor where the device has none."""
+        if self.device.type == "mps":
+            return super().in_double(program, params, arrays)
+        exact = map_arrays(lambda array: np.asarray(array, np.float64), params)
+        beside = OnTorch(self.function, None, str(self.device), verify=False)
+        beside.programs = self.programs
+        found = beside.run(exact, tuple([array[:1] for array in arrays]), False)[1]
+        return found[:, 0]
 
     def parameters(self, params: Any) -> Parameters:
         if self.given is None or not self.given.are(params):

@@ -49,11 +49,14 @@ class Processes:
         return "cpu" if device.type == "mps" else str(device)
 
     def training(
-        self, loss: Callable[..., Any], parameters: Arrays, batches: Any, schedule: Schedule, state: OptimizerState,
-        torch_compile: bool, observed: Callable[[int], bool] | None = None,
+        self, step: Any, parameters: Arrays, batches: Any, schedule: Schedule, state: OptimizerState,
+        observed: Callable[[int], bool] | None = None,
     ) -> "DeviceTraining":  # fmt: skip
-        """The steps to take, all together."""
-        self.steps = DeviceTraining(loss, parameters, batches, schedule, state, self, torch_compile, observed)
+        """The steps to take, all together, with what `value_and_grad` made of a loss for PyTorch."""
+        self.steps = DeviceTraining(
+            step.function, parameters, batches, schedule, state, self, step.compiled.torch_compile, observed
+        )
+        self.steps.engine.programs = step.compiled.programs
         return self.steps
 
     def fetch(self) -> None:

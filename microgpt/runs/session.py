@@ -12,10 +12,9 @@ Of several processes that train together, only the first has something to write 
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from math import log
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +47,12 @@ class Session:
 
     Args:
         start: where training begins, with the settings.
-        loss: of one sequence, a function of (params, tokens, weights).
+        step: what `value_and_grad` made of the loss of one sequence, a function of (params, tokens, weights).
         suited: the names of the settings that were chosen for the text, to be told.
     """
 
-    def __init__(self, start: Start, loss: Callable[..., Any], suited: Iterable[str] = ()):
-        self.start, self.loss, self.suited = start, loss, suited
+    def __init__(self, start: Start, step: Any, suited: Iterable[str] = ()):
+        self.start, self.loss, self.suited = start, step.function, suited
         self.settings, self.corpus, self.state = start.settings, start.corpus, start.state
         self.processes = start.processes
         steps = self.settings.steps
@@ -61,15 +60,10 @@ class Session:
         # What learns by heart is soon at its best: then there are early looks, too.
         little_text = telling.is_little(start.config, start.corpus) and self.settings.eval_interval is None
         self.early = {max(1, steps // part) for part in (200, 100, 50, 20, 10)} if little_text else set()
-        self.evaluated_loss = evaluate(loss, self.settings.engine, self.settings.threads, self.processes.device)
+        self.evaluated_loss = evaluate(step, self.settings.engine, self.settings.threads, self.processes.device)
         self.directory: Path | None = None
         self.closing = ExitStack()  # what is to be closed at the end
         self.stopping = self.interrupted = False
-        self.given_up = False  # because it learns by heart and guesses worse than blindly what it has not seen
-        validated = [row[METRICS.index("validation_loss")] for row in start.rows]
-        before = [float(loss) for loss in validated if loss]
-        self.blind = log(start.config.vocab_size)  # the loss of blind guessing
-        self.insisted = len(before) > 1 and before[-1] > self.blind  # to go on, by who resumed the run
         self.losses: list[float] = []  # of the steps since the last look
         self.means: list[float] = []  # of the training losses between looks
         self.warned = False  # that it learns by heart
@@ -188,17 +182,12 @@ class Session:
             self.all_losses.append(update.loss)
             if self.recorder.wants_parameters(update.step):
                 self.processes.fetch()
-            before, found = self.recorder.best, self.look() if planned else None
-            self.recorder.record(update, found)
+            self.recorder.record(update, self.look() if planned else None)
             self.tell(update)
             best = self.recorder.best.loss if self.recorder.best else float("nan")
             self.bar.set_postfix_str(f"loss={update.loss:.3f}, validation={best:.3f}", refresh=False)
             self.bar.update()
-            if before and found and step < self.settings.steps and not self.insisted:
-                why = telling.of_giving_up(before, found, self.means, self.blind, self.run.directory)
-                self.given_up = bool(why)
-                say(why)
-        self.stopping = self.processes.agreed_to_stop(self.ctrl_c.requested or self.given_up)
+        self.stopping = self.processes.agreed_to_stop(self.ctrl_c.requested)
         if self.processes.first:
             if self.stopping:
                 self.recorder.save(unplanned=None if planned else self.look())
@@ -209,15 +198,14 @@ class Session:
     def finish(self) -> None:
         """Of a model whose looks were at a part of what is held out, measure it on all of that."""
         if self.processes.first:
-            done, best = self.given_up or self.state.step == self.settings.steps, self.recorder.best
+            done, best = self.state.step == self.settings.steps, self.recorder.best
             if done and best is not None and len(self.corpus.part) < len(self.corpus.validation):
                 parameters = views(best.parameters, parameter_shapes(self.start.config))
                 on_all = mean_loss(self.evaluated_loss, parameters, self.corpus.validation, best.step)
                 self.recorder.best = replace(best, loss_on_all=on_all)
                 self.recorder.save()
             self.seconds = self.recorder.seconds
-        wanted = not self.given_up if self.processes.first else self.ctrl_c.requested
-        self.interrupted = wanted and self.state.step < self.settings.steps
+        self.interrupted = self.state.step < self.settings.steps
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:

@@ -305,7 +305,7 @@ def test_a_function_is_recorded_once_for_each_shape_and_structure():
         calls.append(1)
         return sum(params["w"]) * sum(x)
 
-    step = value_and_grad(loss)
+    step = value_and_grad(loss, verify=False)
     for params in ({"w": W}, {"w": W * 2}, {"w": W.astype(np.float32)}):
         for batch in (1, 5, 100):
             step(params, np.ones((batch, 2)))
@@ -317,7 +317,7 @@ def test_a_function_is_recorded_once_for_each_shape_and_structure():
 
 
 def test_integers_and_floats_of_one_shape_are_different_programs():
-    step = value_and_grad(lambda p, x: p[0] * x if hasattr(x, "exp") else pick(p, x))
+    step = value_and_grad(lambda p, x: p[0] * x if hasattr(x, "exp") else pick(p, x), verify=False)
     assert step(W, np.array([2]))[0] == 2.0
     assert step(W, np.array([2.0]))[0] == 1.0
 

@@ -170,8 +170,8 @@ def test_one_program_serves_batches_of_all_sizes_and_types_in_any_order():
 
     rng = np.random.default_rng(0)
     params, x, i = rng.normal(size=(4, 3)), rng.normal(size=(70, 3)), rng.integers(0, 4, 70)
-    step = value_and_grad(function)
-    expected = [value_and_grad(function)(params, x[:n], i[:n]) for n in (70, 1, 33)]
+    step = value_and_grad(function, verify=False)
+    expected = [value_and_grad(function, verify=False)(params, x[:n], i[:n]) for n in (70, 1, 33)]
     for (value, gradient), n in zip(expected, (70, 1, 33), strict=True):
         step(params.astype(np.float32), x, i)
         found = step(params, x[:n], i[:n])

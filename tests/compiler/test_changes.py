@@ -1,0 +1,348 @@
+"""Lists that change in place, are shared, copied or asked what they are: every engine sees what Python sees."""
+
+import copy
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from helpers import assert_equal_engines
+from written_loops import loops_of
+
+from microgpt import evaluate, exp, largest, log, pick, value_and_grad
+from microgpt.compiler.current import RecordingError
+
+RNG = np.random.default_rng(3)
+PARAMS = {"w": RNG.uniform(0.2, 1.0, 4), "s": np.array(0.7), "m": RNG.uniform(-1.0, 1.0, (3, 4))}
+X, TOKENS = RNG.uniform(-1.0, 1.0, (2, 4)), np.array([[0, 2, 1], [2, 2, 0]])
+ARGUMENTS = PARAMS, X, TOKENS
+
+
+def product_by_index(p, x, i):
+    a, b = p["m"], [[v, 1 - v] for v in x]
+    c = [[0.0] * 2 for _ in a]
+    for row in range(3):
+        for column in range(2):
+            for k in range(4):
+                c[row][column] += a[row][k] * b[k][column]
+    return sum(c[row][0] * c[row][1] for row in range(3))
+
+
+def diagonal(p, x, i):
+    d = [[0.0 for _ in range(4)] for _ in range(4)]
+    for k in range(4):
+        d[k][k] = p["w"][k]
+    return sum([d[k][k] * x[k] for k in range(4)]) + sum(sum(row) for row in d)
+
+
+def read_between_changes(p, x, i):
+    rows = [[v * 2 for v in row] for row in p["m"]]
+    total = 0
+    for k in range(3):
+        rows[k][k] = x[k]
+        total += sum([row[k] for row in rows]) * (k + 1) + sum(sum(row) ** 2 for row in rows)
+    return total
+
+
+def keys_of_heads(p, x, i):
+    keys, total = [[] for _ in range(2)], 0
+    for t in range(3):
+        for head in range(2):
+            keys[head].append(p["m"][t][head] * x[t])
+        total += sum([sum(key) ** 2 for key in keys])
+    return total
+
+
+def triangular(p, x, i):
+    n = 3
+    a = [[sum(u * v for u, v in zip(r, s)) + (2.0 if j == k else 0.0) for k, s in enumerate(p["m"])]
+         for j, r in enumerate(p["m"])]  # fmt: skip
+    low = [[0.0] * n for _ in range(n)]
+    for j in range(n):
+        for k in range(j + 1):
+            rest = a[j][k] - sum(low[j][h] * low[k][h] for h in range(k))
+            low[j][k] = rest**0.5 if j == k else rest / low[k][k]
+    return sum(log(low[j][j]) for j in range(n)) + sum(sum(row) for row in low)
+
+
+def fast_weights(p, x, i):
+    memory, out = [[0.0] * 4 for _ in range(4)], 0
+    for row in p["m"]:
+        out += sum(sum(m * v for m, v in zip(line, row)) ** 2 for line in memory)
+        for a in range(4):
+            for b in range(4):
+                memory[a][b] = memory[a][b] * 0.9 + row[a] * x[b]
+    return out
+
+
+def scaled_rows_and_columns(p, x, i):
+    a = [[exp(v) for v in row] for row in p["m"]]
+    for _ in range(2):
+        for row in a:
+            total = sum(row)
+            for k in range(4):
+                row[k] = row[k] / total
+        for k, total in enumerate([sum(column) for column in zip(*a)]):
+            for row in a:
+                row[k] /= total
+    return a[0][0] + 2 * a[1][2] + sum(a[2])
+
+
+def pairs_of_lists(p, x, i):
+    pairs = [([v, 0.0], v * v) for v in p["w"]]
+    for k, (row, _) in enumerate(pairs):
+        row[1] = x[k]
+    return sum([row[0] * row[1] * square for row, square in pairs])
+
+
+def rows_of_two(p, x, i):
+    rows = [[a, b] for a, b in zip(p["w"], x)]
+    for _ in range(2):
+        for k in range(4):
+            rows[k][0] += 0.1 * rows[k][1] * rows[k - 1][0]
+    return sum([rows[k][0] * rows[k - 1][1] for k in range(4)])
+
+
+def one_row_many_names(p, x, i):
+    row = [v * 2 for v in x]
+    rows = [row for _ in range(3)]
+    for k in range(3):
+        rows[k][k] = p["w"][k]
+    return sum(sum(r) for r in rows) + row[0]
+
+
+def a_row_by_another_name(p, x, i):
+    rows = [[v * 2 for v in row] for row in p["m"]]
+    first, last, all_of_them = rows[0], rows[-1:], list(rows)
+    first[1] = p["s"]
+    last[0][0] = p["s"] * 3
+    return sum(sum(row) for row in rows) + sum(all_of_them[2]) + sum(rows[0])
+
+
+def shallow_copies(p, x, i):
+    rows = [[v * 2 for v in row] for row in p["m"]]
+    copies = [rows[:], [row for row in rows], list(rows), rows.copy(), copy.copy(rows), [] + rows, [*rows]]  # noqa: RUF005
+    rows[0] = [v for v in x]
+    rows[1][1] = p["s"]
+    return sum(sum(sum(row) for row in c) * (k + 1) for k, c in enumerate(copies)) + sum(rows[0])
+
+
+def slices_of_rows(p, x, i):
+    rows = [[v for v in row] for row in p["m"]]
+    tail, part = rows[1:], rows[::2]
+    tail[0][0] = x[0]
+    part[1][0] = x[1]
+    rows[0][3] = x[2]
+    return sum(sum(row) * 2 for row in tail) + sum(sum(row) for row in part) + sum([row[0] for row in rows])
+
+
+def through_zip_and_enumerate(p, x, i):
+    rows = [[v for v in row] for row in p["m"]]
+    for k, (row, v) in enumerate(zip(rows, x)):
+        row[k] = v * p["s"]
+    pairs = list(zip(rows, p["w"]))
+    pairs[0][0][3] = p["s"]
+    return sum(sum(row) * (k + 1) for k, row in enumerate(rows))
+
+
+def grown_while_read(p, x, i):
+    states = [[v for v in x]]
+    for row in p["m"]:
+        states.append([a * 0.5 + b * sum(s[k] for s in states) for k, (a, b) in enumerate(zip(states[-1], row))])
+        states[0][0] = states[-1][1]
+    return sum(sum(state) for state in states)
+
+
+def extended_by_itself(p, x, i):
+    row = [v * p["s"] for v in x]
+    row.extend(row)
+    row += row
+    return sum([v * (k + 1) for k, v in enumerate(row)])
+
+
+def a_mask_written_in_place(p, x, i):
+    scores = [a * b for a, b in zip(p["w"], x)]
+    scores[2] = -1e9
+    shift = largest(scores)
+    exps = [exp(score - shift) for score in scores]
+    return sum(e * e for e in exps) / sum(exps)
+
+
+def parameters_changed(p, x, i):
+    for k in range(4):
+        p["w"][k] = p["w"][k] * x[k]
+    p["s"] = p["s"] + 1
+    p["m"][1][2] += p["s"]
+    return sum(p["w"]) * p["s"] + sum(sum(row) for row in p["m"])
+
+
+def chosen_then_copied(p, x, i):
+    row = list(pick(p["m"], i[0]))
+    row[0] = row[0] * 5
+    return sum(row) + sum(pick(p["m"], i[0]))
+
+
+def table_changed_then_chosen(p, x, i):
+    table = [[v for v in row] for row in p["m"]]
+    before = sum(table[k][1] for k in range(3))
+    for k in range(3):
+        table[k][1] = x[k]
+    return before + sum(sum(pick(table, token)) for token in i)
+
+
+def rows_that_are_the_same(p, x, i):
+    return sum([sum(a * b for a, b in zip(r, s)) * (2 if r is s else 1) for r in p["m"] for s in p["m"]])
+
+
+def kinds_asked(p, x, i):
+    def total(tree):
+        if type(tree) is list or isinstance(tree, tuple):
+            return sum([total(branch) for branch in tree])
+        return tree * 2
+
+    whole = [1 if isinstance(token, int) and not isinstance(token, (list, dict)) else 5 for token in i]
+    count = [k if isinstance(k, int) and type(k) is int else 0 for k in range(3)]
+    return total(p["m"]) + total((x, [x])) + sum(whole) + sum(count)
+
+
+@loops_of(
+    product_by_index, diagonal, read_between_changes, keys_of_heads, triangular, fast_weights, scaled_rows_and_columns,
+    pairs_of_lists, rows_of_two, one_row_many_names, a_row_by_another_name, shallow_copies, slices_of_rows,
+    through_zip_and_enumerate, grown_while_read, extended_by_itself, a_mask_written_in_place, parameters_changed,
+    chosen_then_copied, table_changed_then_chosen, rows_that_are_the_same, kinds_asked,
+)  # fmt: skip
+def test_what_a_list_holds_is_what_python_says(function):
+    assert_equal_engines(function, *ARGUMENTS, verify=False)
+
+
+# Exceptions that a body catches
+
+
+def bare_except(p, x, i):
+    def weight(k):
+        try:
+            return p["w"][k] if k > 1 else p["s"]
+        except:  # noqa: E722
+            return x[0]
+
+    return sum([weight(k) * x[k] for k in range(4)])
+
+
+def returns_in_the_end(p, x, i):
+    def weight(k):
+        found = x[0]
+        try:
+            found = 1 / (k - 7) * p["s"]
+        finally:
+            return found  # noqa: B012
+
+    return sum([weight(k) * x[k] for k in range(4)])
+
+
+def all_is_suppressed(p, x, i):
+    def weight(k):
+        found = p["s"]
+        with suppress(BaseException):
+            found = p["w"][k + 1]
+        return found
+
+    return sum([weight(k) * x[k] for k in range(4)])
+
+
+@loops_of(bare_except, returns_in_the_end, all_is_suppressed)
+def test_no_handler_of_a_body_hides_that_it_must_run_as_a_loop(function):
+    assert_equal_engines(function, *ARGUMENTS, verify=False)
+
+
+def is_positive(v):
+    try:
+        return v if v > 0 and True else v * 2
+    except TypeError:
+        return v * 3
+
+
+REFUSED = {
+    "a refusal that is caught": (lambda p, x, i: is_positive(p["s"]), "test for truth"),
+    "a deep copy": (lambda p, x, i: sum(copy.deepcopy(p["w"])), "a copied scalar would have no gradient"),
+    "whether it is a float": (lambda p, x, i: p["s"] if isinstance(x[0], float) else p["w"][0], "is a float"),
+    "whether its type is Value": (lambda p, x, i: p["s"] if type(p["s"]) is float else 1.0 * x[0], "is a float"),
+    "largest of nothing": (lambda p, x, i: p["s"] * largest([v for v in x if False] + [x[0]][1:]), "empty"),
+}
+
+
+def chosen_row_changed(p, x, i):
+    row = pick(p["m"], i[0])
+    row[1] = x[0]
+    return sum(row)
+
+
+def chosen_row_of_a_list_that_changes(p, x, i):
+    table = [[v for v in row] for row in p["m"]]
+    row = pick(table, i[0])
+    table[1][1] = x[0]
+    return sum(row)
+
+
+def chosen_rows_of_a_plain_list(p, x, i):
+    table = [[p["s"], x[0]], [x[1], p["s"]], [x[2], x[3]]]
+    rows = [pick(table, token) for token in i]
+    table[1][1] = x[0]
+    return sum(sum(row) for row in rows)
+
+
+REFUSED["a chosen row that changes"] = (chosen_row_changed, "change a copy of it")
+REFUSED["a row of a list that has changed"] = (chosen_row_of_a_list_that_changes, "has changed")
+REFUSED["rows of a list that has changed"] = (chosen_rows_of_a_plain_list, "has changed")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_followed_is_refused_with_the_line(name):
+    function, message = REFUSED[name]
+    with pytest.raises((RecordingError, ValueError), match=message) as caught:
+        value_and_grad(function, verify=False)(*ARGUMENTS)
+    assert "test_changes.py:" in str(caught.value) or name == "largest of nothing"
+
+
+# Which function is compiled
+
+
+def test_lambdas_of_one_line_are_told_apart():
+    functions = {"exp": lambda p, x: exp(x[0]), "log": lambda p, x: log(x[0] ** 2), "two": lambda p, x: x[0] * 2.0, "three": lambda p, x: x[0] * 3.0}  # noqa: E501  # fmt: skip
+    for function in functions.values():
+        compiled, scalar = (evaluate(function, engine, verify=False)(PARAMS, X) for engine in ("compiled", "scalar"))
+        np.testing.assert_allclose(compiled, scalar, rtol=1e-12)
+
+
+def test_lambdas_that_differ_within_a_comprehension_are_told_apart():
+    both = [lambda p, x: sum([v * 2 for v in x]), lambda p, x: sum([v * 3 for v in x])]
+    first, second = (evaluate(function, verify=False)(PARAMS, X) for function in both)
+    np.testing.assert_allclose(first * 1.5, second, rtol=1e-12)
+
+
+def test_who_asks_anew_gets_the_globals_of_now():
+    class Scaled:
+        by = 2.0
+
+        def loss(self, p, x):
+            return p["s"] * self.by * factor
+
+    factor, scaled = 1.0, Scaled()
+    before = value_and_grad(scaled.loss)
+    assert before(PARAMS, X)[0] == pytest.approx(1.4)
+    factor, scaled.by = 10.0, 3.0
+    assert before(PARAMS, X)[0] == pytest.approx(1.4)  # as it was recorded
+    assert value_and_grad(scaled.loss)(PARAMS, X)[0] == pytest.approx(21.0)
+    assert evaluate(scaled.loss)(PARAMS, X)[0] == pytest.approx(21.0)
+
+
+def test_evaluate_shares_the_recording_of_a_step():
+    calls = []
+
+    def loss(p, x):
+        calls.append(1)
+        return p["s"] * sum(x)
+
+    step = value_and_grad(loss, verify=False)
+    step(PARAMS, X)
+    np.testing.assert_allclose(evaluate(step)(PARAMS, X), 0.7 * X.sum(1))
+    assert len(calls) == 1
+    np.testing.assert_allclose(evaluate(step, "scalar")(PARAMS, X), 0.7 * X.sum(1))

@@ -18,10 +18,12 @@ if it was made of few enough others.
 
 from collections.abc import Iterator
 from html import escape
+from math import inf
 
 from microgpt.value import Value
 
 MOST = 60  # Values in a picture; more of them nobody follows
+MOST_LINES = 200
 WIDTH, HEIGHT, ACROSS, DOWN = 128, 52, 40, 14  # of a box, and the space between boxes
 
 
@@ -35,23 +37,52 @@ class Drawing(str):
 
 
 def draw(result: Value, **names: Value) -> Drawing:
-    """A value and all that it was made of, as lines of text; what is used twice stands twice, with the same numbers.
+    """A value and all that it was made of, as lines of text: at most 200, then how many values are left out.
 
-    `names` are how leaves are called; one without a name is called a constant. In a notebook it is a picture, in which
-    what is used twice stands once, where there are at most 60 values.
+    A result that is used again stands there again, "as above", without what it was made of. `names` are how leaves
+    are called; one without a name is called a constant. In a notebook it is a picture, in which each value stands
+    once, where there are at most 60 values. Raises TypeError for anything but a Value.
     """
+    if not isinstance(result, Value):
+        raise TypeError(
+            f"draw was given a {type(result).__name__}: expected a Value, as a calculation with Values gives"
+        )
     of = {value: name for name, value in names.items()}
     drawing = Drawing("\n".join(lines(result, of)))
     drawing.picture = svg(result, of)
     return drawing
 
 
-def lines(value: Value, of: dict[Value, str], first: str = "", rest: str = "") -> Iterator[str]:
-    """The lines of one value; `first` stands before its own line, `rest` before those of its operands."""
-    yield f"{first}{called(value, of)} = {value.data:.4g}   gradient {value.grad:.4g}"
-    for i, operand in enumerate(value.inputs):
-        is_last = i == len(value.inputs) - 1
-        yield from lines(operand, of, rest + ("└─ " if is_last else "├─ "), rest + ("   " if is_last else "│  "))
+def lines(result: Value, of: dict[Value, str]) -> Iterator[str]:
+    """The lines of a value and of its operands; a list of what is to be written, because a graph may be deep."""
+    written: set[Value] = set()
+    stack = [(result, "", "")]  # what stands before a value's own line, and before those of its operands
+    for _ in range(MOST_LINES):
+        value, first, rest = stack.pop()
+        again = "   as above" if value in written and value.inputs else ""
+        yield f"{first}{called(value, of)} = {value.data:.4g}   gradient {value.grad:.4g}{again}"
+        written.add(value)
+        if not again:
+            last = len(value.inputs) - 1
+            for i in range(last, -1, -1):
+                own, below = ("└─ ", "   ") if i == last else ("├─ ", "│  ")
+                stack.append((value.inputs[i], rest + own, rest + below))
+        if not stack:
+            return
+    left_out = len(reached(result)) - len(written)
+    yield f"... and {left_out:,} more values" if left_out else "... and more uses of these values"
+
+
+def reached(result: Value, most: float = inf) -> set[Value]:
+    """A value and all that it was made of; where there are more than `most`, at least so many of them."""
+    found = {result}
+    stack = [result]
+    while stack and len(found) <= most:
+        for operand in stack.pop().inputs:
+            if operand not in found:
+                found.add(operand)
+                stack.append(operand)
+    return found
 
 
 def called(value: Value, of: dict[Value, str]) -> str:
@@ -90,15 +121,8 @@ def svg(result: Value, of: dict[Value, str] | None = None) -> str | None:
 
 def depths_of(result: Value) -> dict[Value, int] | None:
     """How many operations deep each value of a graph lies, leaves first; None if there are more than MOST."""
-    found: set[Value] = {result}
-    stack = [result]
-    while stack:
-        for operand in stack.pop().inputs:
-            if operand not in found:
-                found.add(operand)
-                stack.append(operand)
-        if len(found) > MOST:
-            return None
+    if len(reached(result, MOST)) > MOST:
+        return None
     depths: dict[Value, int] = {}
 
     def depth(value: Value) -> int:

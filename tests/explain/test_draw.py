@@ -2,8 +2,13 @@
 
 import xml.etree.ElementTree as ElementTree
 
+import pytest
+from helpers import TINY, random_parameters
+
 from microgpt import Value
-from microgpt.explain.draw import MOST, draw
+from microgpt.arguments import map_arrays, map_numbers
+from microgpt.explain.draw import MOST, MOST_LINES, draw
+from microgpt.gpt import loss
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -54,6 +59,45 @@ def test_a_large_graph_stays_text():
         x = x + 1
     assert x._repr_svg_() is None
     assert repr(x) == f"Value(data={MOST + 1}.0, grad=0.0, operation='+')"
+
+
+def test_what_is_used_again_stands_again_without_what_it_was_made_of():
+    a = Value(2.0)
+    b = a * 3
+    assert str(draw(b + b, a=a)).splitlines() == [
+        "+ = 12   gradient 0", "├─ * = 6   gradient 0", "│  ├─ a = 2   gradient 0", "│  └─ constant = 3   gradient 0",
+        "└─ * = 6   gradient 0   as above",
+    ]  # fmt: skip
+
+
+def test_a_graph_with_very_many_paths_is_a_short_text():
+    x = Value(1.0)
+    for _ in range(60):
+        x = x + x
+    text = str(draw(x)).splitlines()
+    assert len(text) == 121
+    assert text[0] == "+ = 1.153e+18   gradient 0"
+
+
+@pytest.mark.parametrize("count", [1_000, 100_000])
+def test_a_deep_graph_is_the_beginning_of_a_text_and_says_how_much_is_left_out(count):
+    drawing = draw(sum(Value(i) for i in range(count)))
+    text = str(drawing).splitlines()
+    assert len(text) == MOST_LINES + 1
+    assert text[-1] == f"... and {2 * count + 1 - MOST_LINES:,} more values"  # the values, their sums, and a 0
+    assert drawing._repr_svg_() is None
+
+
+def test_a_gpt_is_drawn_as_the_beginning_of_a_text():
+    params = map_arrays(lambda array: map_numbers(Value, array.tolist()), random_parameters(TINY))
+    text = str(draw(loss(params, [0, 1, 2], [1.0, 1.0], TINY))).splitlines()
+    assert len(text) == MOST_LINES + 1
+
+
+@pytest.mark.parametrize("thing", [2.0, None, [Value(1.0)]])
+def test_only_a_value_can_be_drawn(thing):
+    with pytest.raises(TypeError, match=f"given a {type(thing).__name__}: expected a Value"):
+        draw(thing)
 
 
 def test_a_leaf_is_one_box():

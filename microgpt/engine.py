@@ -30,6 +30,7 @@ from microgpt.arguments import (
     stacked,
 )
 from microgpt.collector import collector_paused
+from microgpt.errors import InputError
 from microgpt.training import adam_in_chunks
 from microgpt.value import Value
 
@@ -76,9 +77,9 @@ def value_and_grad(
 
     The engine "torch" runs the same instructions on PyTorch, on the `device` "cpu", "cuda" or "mps" (None: a GPU if
     there is one), as they stand or, with `torch_compile`, compiled once more by PyTorch, which takes minutes. Raises
-    InputError if there is no PyTorch or no such device.
+    InputError if there is no PyTorch or no such device. The other engines compute on the processor, and refuse both.
     """
-    _check_engine(engine)
+    _check_engine(engine, device, torch_compile)
     if engine != "scalar":
         compiled = _compiled_function(loss, engine, threads, device, torch_compile, verify)
         return known(compiled.value_and_grad(), loss, engine)
@@ -136,7 +137,7 @@ def evaluate(
            [2., 4.],
            [3., 9.]]))
     """
-    _check_engine(engine)
+    _check_engine(engine, device, torch_compile)
     if engine != "scalar":
         compiled = _compiled_function(function, engine, threads, device, torch_compile, verify)
         return known(compiled.evaluate(), compiled.function, engine)
@@ -201,7 +202,13 @@ def adam_update(engine: str = "compiled") -> Callable[..., None]:
     return adam_in_chunks
 
 
-def _check_engine(engine: str) -> None:
-    """Raise ValueError unless there is such an engine."""
+def _check_engine(engine: str, device: str | None = None, torch_compile: bool = False) -> None:
+    """Raise ValueError unless there is such an engine, and InputError if it has no such device or cannot do that."""
     if engine not in ENGINES:
         raise ValueError(f"there is no engine {engine!r}: expected one of {', '.join(ENGINES)}")
+    if engine != "torch" and device not in (None, "cpu"):
+        raise InputError(
+            f'device is {device!r}, but the engine {engine!r} computes on the processor: give engine="torch"'
+        )
+    if engine != "torch" and torch_compile:
+        raise InputError(f'torch_compile is for the engine "torch", and the engine is {engine!r}: give engine="torch"')

@@ -304,6 +304,16 @@ def test_an_empty_batch_is_refused(transform):
 
 
 @both
+@pytest.mark.parametrize("engine", ["scalar", "compiled"])
+def test_a_device_is_refused_by_the_engines_that_compute_on_the_processor(transform, engine):
+    with pytest.raises(InputError, match=f"device is 'cuda', but the engine '{engine}' .*give engine=\"torch\""):
+        transform(squared_error, engine=engine, device="cuda")
+    with pytest.raises(InputError, match="torch_compile"):
+        transform(squared_error, engine=engine, torch_compile=True)
+    transform(squared_error, engine=engine, device="cpu")
+
+
+@both
 def test_an_unknown_engine_is_refused(transform):
     with pytest.raises(ValueError, match=r"'steam'.*scalar"):
         transform(squared_error, engine="steam")

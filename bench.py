@@ -48,6 +48,7 @@ from microgpt import value_and_grad
 from microgpt.command_line import option, parse, require, run_script
 from microgpt.compiler.machine import machine
 from microgpt.engine import adam_update
+from microgpt.errors import counted
 from microgpt.gpt import GPTConfig, loss
 from microgpt.parameters import Arrays, flatten, initial_parameters
 from microgpt.runs.files import check_place
@@ -193,10 +194,6 @@ def measure(ways: dict[str, Way], repeats: int, shortest: float = 0.02) -> dict[
 def speed_ratio(measured: dict[str, list[float]], name: str, reference: str) -> float:
     """How many times as fast as the reference: the median over the rounds, in each of which both were measured."""
     return median(theirs / ours for ours, theirs in zip(measured[name], measured[reference], strict=True))
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 # The model and the batch that all programs get.

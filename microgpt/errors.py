@@ -11,3 +11,8 @@ class DivergenceError(ArithmeticError):
 
 class DisagreementError(RuntimeError):
     """An engine computes something else than the function itself: a fault of the program."""
+
+
+def counted(n: int, noun: str) -> str:
+    """A number of things: "1 line", "2 lines"."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")

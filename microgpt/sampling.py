@@ -11,7 +11,7 @@ from math import isfinite
 
 import numpy as np
 
-from microgpt.errors import DivergenceError, InputError
+from microgpt.errors import DivergenceError, InputError, counted
 from microgpt.functions import Vector, cross_entropy, softmax
 from microgpt.gpt import GPTConfig, Parameters, empty_cache, gpt
 from microgpt.next_step import Reader
@@ -242,7 +242,7 @@ def prompt_tokens(run: Run, prompt: str) -> list[int]:
     tokens, room = encode(BOUNDARY + prompt, known, whose), run.config.n_positions - 1
     if len(prompt) > room:
         raise InputError(
-            f"the prompt has {len(prompt)} characters, the context has room for {room}: give a shorter one"
+            f"the prompt has {counted(len(prompt), 'character')}, the context has room for {room}: give a shorter one"
         )
     return tokens
 

@@ -26,7 +26,7 @@ from unicodedata import category, normalize
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from microgpt.errors import InputError
+from microgpt.errors import InputError, counted
 
 BOUNDARY = "\n"
 END = "\x03"  # U+0003, which ASCII calls "end of text"
@@ -228,7 +228,7 @@ def why_prose(text: str, n_positions: int) -> str:
     """
     for number, line in enumerate(text.split(BOUNDARY), start=1):
         if len(line) >= n_positions:
-            return f"line {number:,} has {len(line):,} characters and lines may have {n_positions - 1:,}"
+            return f"line {number:,} has {counted(len(line), 'character')} and lines may have {n_positions - 1:,}"
     blocks = [block.split(BOUNDARY) for block in re.split("\n\n+", text.strip(BOUNDARY))]
     lines, all_lines = sum(map(len, blocks)), text.strip(BOUNDARY).count(BOUNDARY) + 1
     empty, close = all_lines - lines, lines - len(blocks)  # close: without an empty one before it
@@ -269,9 +269,13 @@ def make_corpus(
     "stream" or, to let the text decide, "auto"; the vocabulary is that of the text, or a given one that has all its
     characters. Of lines a tenth of the distinct ones is held out, chosen by the seed: equal lines are never on both
     sides. Of a stream it is the last tenth, in one piece, as the field does it. Raises InputError for a text in which
-    there is nothing to learn or nothing to hold out, a line too long, an unknown character, or in prose END.
+    there is nothing to learn or nothing to hold out, a line too long, an unknown character, or in prose END, and for
+    another kind of documents.
     """
-    documents = kind_of_documents(text, n_positions) if documents == "auto" else documents
+    if documents == "auto":
+        documents = kind_of_documents(text, n_positions)
+    if documents not in ("lines", "stream"):
+        raise InputError(f"documents is {documents!r}: expected 'lines', 'stream' or 'auto'")
     vocabulary = vocabulary or vocabulary_of(text, documents)
     if closing(vocabulary, documents) == END:
         _check_no_end(text)
@@ -289,7 +293,7 @@ def _parts_of_lines(text: str, n_positions: int, seed: int) -> tuple[list[str], 
     longest = max(lines, key=len)
     if len(longest) >= n_positions:
         raise InputError(
-            f"the line {longest[:40]!r} has {len(longest)} characters, the context has room for "
+            f"the line {longest[:40]!r} has {counted(len(longest), 'character')}, the context has room for "
             f"{n_positions - 1}: use --block-size {len(longest) + 1} or --documents stream"
         )
     texts = [BOUNDARY + line + BOUNDARY for line in lines]
@@ -308,9 +312,9 @@ def _parts_of_stream(text: str, n_positions: int) -> tuple[list[str], list[str]]
     if held_out <= n_positions:
         remedy = f"use --block-size {held_out - 1} or less, or" if held_out > 1 else "use"
         raise InputError(
-            f"the text has {len(stream) - 2:,} characters, and the tenth of it that is held out is no longer than the "
-            f"context, {n_positions}, which is how many the model can look back on: {remedy} a text of at least "
-            f"{10 * (n_positions + 1):,} characters"
+            f"the text has {counted(len(stream) - 2, 'character')}, and the tenth of it that is held out is no longer "
+            f"than the context, {n_positions}, which is how many the model can look back on: {remedy} a text of at "
+            f"least {10 * (n_positions + 1):,} characters"
         )
     training, held = stream[:-held_out], stream[-held_out:]
     return [training], [held[i : i + n_positions + 1] for i in range(0, len(held) - 1, n_positions)]

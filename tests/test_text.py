@@ -564,3 +564,9 @@ def test_tokens_are_integers_and_weights_floats(dtype):
     tokens, weights = next(batches(sequences_of(5), 2, 0, dtype))
     assert tokens.dtype.kind == "i"
     assert weights.dtype == dtype
+
+
+@pytest.mark.parametrize("documents", ["line", "prose", "Lines", ""])
+def test_another_kind_of_documents_is_named(documents):
+    with pytest.raises(InputError, match=f"documents is '{documents}': expected 'lines', 'stream' or 'auto'"):
+        make_corpus("ab\nba\nbb\n", 16, 0, documents)

@@ -22,7 +22,7 @@ import numpy as np
 from microgpt import adam, functions, gpt
 from microgpt.bigram import bigram_loss, bigram_probabilities
 from microgpt.collector import collector_paused
-from microgpt.errors import InputError
+from microgpt.errors import InputError, counted
 from microgpt.explain.instructions import instructions
 from microgpt.explain.observe import observed
 from microgpt.explain.program import KINDS, MEMBER, Picked, Program, Recorded, TooLongError, record
@@ -83,9 +83,10 @@ def explain(run: Run, text: str) -> Explanation:
     check_finite(run, loss, tokens, weights)
     positions = positions_that_fit(run)
     if len(tokens) - 1 > positions:
+        most = counted(room(run, positions), "character")
         raise InputError(
-            f"the text has {len(text)} characters, which take more operations in this model than the "
-            f"{LARGEST_PROGRAM:,} that a page can hold: give a --text of at most {room(run, positions)} characters"
+            f"the text has {counted(len(text), 'character')}, which take more operations in this model than the "
+            f"{LARGEST_PROGRAM:,} that a page can hold: give a --text of at most {most}"
         )
     with collector_paused(), observed(WATCHED) as calls:
         program, _ = record(loss, parameter_shapes(run.config), positions, LARGEST_PROGRAM)
@@ -148,7 +149,9 @@ def tokens_of(run: Run, text: str) -> list[int]:
         raise InputError(f"the text {text!r:.80} has a newline in it: this model knows single lines, give one of them")
     least, most = shortest(run), room(run, run.config.n_positions)
     if not least <= len(text) <= most:
-        raise InputError(f"the text has {len(text)} characters: expected {least} to {most}, the context of this model")
+        raise InputError(
+            f"the text has {counted(len(text), 'character')}: expected {least} to {most}, the context of this model"
+        )
     known = characters_of(run.vocabulary, run.documents)
     return encode(BOUNDARY + text + BOUNDARY if lines else text, known, f"the model in {run.directory}")
 

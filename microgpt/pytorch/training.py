@@ -22,6 +22,7 @@ from microgpt.errors import InputError
 from microgpt.parameters import Arrays, flatten, views
 from microgpt.pytorch.engine import OnTorch, chosen_device, torch  # which says what to do where there is none
 from microgpt.replay import why_not_finite
+from microgpt.runs.alone import process_count
 from microgpt.training import OptimizerState, Schedule, Update, check_state, decay_of, divergence_named, tensor_updates
 
 dist = torch.distributed
@@ -121,7 +122,7 @@ class Processes:
 
 def join(device: str | None) -> Processes:
     """Meet the other processes that torchrun started; without torchrun this is the only one."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = process_count()
     if count == 1:
         return Processes(device=device)
     chosen = chosen_device(device)

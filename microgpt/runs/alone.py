@@ -1,7 +1,22 @@
 """One process that trains by itself: what pytorch/training.py has for several that train together."""
 
+import os
 from collections.abc import Callable
 from typing import Any
+
+from microgpt.errors import InputError
+
+TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by torchrun, in the environment of each process
+
+
+def process_count() -> int:
+    """How many processes torchrun started to train together: 1 where it did not start this one."""
+    if not all(name in os.environ for name in TOLD):
+        return 1  # WORLD_SIZE alone may be left over from something else
+    count = os.environ["WORLD_SIZE"]
+    if not count.isdecimal() or int(count) < 1:
+        raise InputError(f"WORLD_SIZE is {count!r} in the environment: expected how many processes train together")
+    return int(count)
 
 
 class Alone:

@@ -73,7 +73,9 @@ def create_run_directory(wanted: str | Path) -> tuple[Path, FileLock | None]:
         except InUseError:  # another run has just begun there
             pass
         except OSError as error:
-            raise InputError(f"cannot make the run directory {wanted}: {error.strerror}") from None
+            raise InputError(
+                f"cannot make the run directory {wanted}: {error.strerror}; choose another place with --out"
+            ) from None
         n += 1
         directory = wanted.with_name(f"{wanted.name}-{n}")
 

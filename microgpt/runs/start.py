@@ -21,7 +21,7 @@ from microgpt.command_line import parse_given, quoted, settings_again
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.parameters import Arrays, flatten, initial_parameters
-from microgpt.runs.alone import Alone
+from microgpt.runs.alone import Alone, process_count
 from microgpt.runs.checkpoint import Checkpoint, Origin
 from microgpt.runs.directory import kept_text, load_run, newest_run, resume_run
 from microgpt.runs.hugging_face import MODEL, state_of_model
@@ -138,8 +138,10 @@ def directory_to_resume(given: dict[str, Any]) -> Path:
 
 def processes_for(given: dict[str, Any]) -> Any:
     """The processes that torchrun started to train together, if it did."""
-    count = os.environ.get("WORLD_SIZE", "1")
-    if count == "1":
+    count = process_count()
+    if count == 1:
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            say("note: WORLD_SIZE is set, but torchrun did not start this process, which trains alone")
         return Alone()
     if given.get("engine") != "torch" and "resume" not in given:
         raise InputError(f"torchrun started {count} processes, which only --engine torch lets train together")

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from microgpt.adam import scheduled_learning_rate
 from microgpt.command_line import nobody_reads, quoted, shown
+from microgpt.errors import counted
 from microgpt.gpt import GPTConfig
 from microgpt.parameters import parameter_count
 from microgpt.runs.checkpoint import Checkpoint, Validated
@@ -62,12 +63,14 @@ def of_kind(text: str, usual: int, room: int) -> str:
 def of_text(corpus: Corpus, data: str) -> str:
     """What there is to learn from."""
     if corpus.documents == "lines":
-        learned, kept, more = f"{len(corpus.training):,} lines of {data}", f"{len(corpus.validation):,} others", ""
+        learned, aside, more = counted(len(corpus.training), "line"), len(corpus.validation), ""
+        kept = counted(aside, "other")
     else:
-        held_out, part = predictions(corpus.validation), predictions(corpus.part)
-        learned, kept = f"{len(corpus.training[0]):,} characters of {data}", f"the last {held_out:,}"
-        more = "" if part == held_out else f" ({part:,} of them for a look in between)"
-    return f"learning from {learned}; {kept} are kept aside, to see how well it does on what it has not seen{more}"
+        aside, part = predictions(corpus.validation), predictions(corpus.part)
+        learned, kept = counted(len(corpus.training[0]), "character"), f"the last {aside:,}"
+        more = "" if part == aside else f" ({part:,} of them for a look in between)"
+    held_out = f"{kept} {'is' if aside == 1 else 'are'} kept aside"
+    return f"learning from {learned} of {data}; {held_out}, to see how well it does on what it has not seen{more}"
 
 
 def of_model(config: GPTConfig, corpus: Corpus, settings: Any, suited: Any) -> str:
@@ -76,7 +79,7 @@ def of_model(config: GPTConfig, corpus: Corpus, settings: Any, suited: Any) -> s
     chosen = " ".join(option_of(name, getattr(settings, name)) for name in suited)
     end = " and one for the end" if closing(corpus.vocabulary, corpus.documents) == END else ""
     return (
-        f"a model with {parameter_count(config):,} parameters, the numbers that it learns, for "
+        f"a model with {counted(parameter_count(config), 'parameter')}, the numbers that it learns, for "
         f"{len(corpus.characters)} different characters{end}; settings for {kind}: {chosen}"
     )
 
@@ -122,7 +125,7 @@ def of_resumption(checkpoint: Checkpoint, directory: Path, settings: Any, may_ch
             "changed: "
             + ", ".join(f"{option_of(name, before[name])} -> {value}" for name, value in changes.items())
             + f"; the learning rate goes on as if this had been planned from the beginning: {rate:.2g} at step "
-            f"{step + 1}, {end:.2g} at step {settings.steps}; a validation every {interval} steps"
+            f"{step + 1}, {end:.2g} at step {settings.steps}; a validation every {counted(interval, 'step')}"
         )
     return lines
 
@@ -150,7 +153,7 @@ def of_end(kept: Checkpoint, seconds: float, interrupted: bool, directory: Path)
     model, run = kept.model, quoted(directory)
     on_all = "" if model.loss_on_all is None else f", {model.loss_on_all:.4f} on all that was kept aside"
     lines = [
-        f"{'interrupted after' if interrupted else 'learned in'} {kept.step} steps, {seconds:.0f} s: "
+        f"{'interrupted after' if interrupted else 'learned in'} {counted(kept.step, 'step')}, {seconds:.0f} s: "
         f"validation loss {kept.initial_loss:.4f} -> {model.loss:.4f}{on_all}; the model is in {directory}"
     ]
     further = kept.step - model.step
@@ -160,7 +163,9 @@ def of_end(kept: Checkpoint, seconds: float, interrupted: bool, directory: Path)
         )
     elif further:
         worse = "did not make it better on what it has not seen"
-        lines.append(f"kept as it was at step {model.step}, where it was best: the {further} steps after that {worse}")
+        lines.append(
+            f"kept as it was at step {model.step}, where it was best: the {counted(further, 'step')} after that {worse}"
+        )
     if interrupted:
         lines.append(of_going_on(directory))
     else:

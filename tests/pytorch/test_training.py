@@ -168,9 +168,20 @@ def test_a_batch_that_does_not_divide_is_refused(tmp_path):
 
 
 def test_only_the_engine_torch_trains_in_several_processes(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun tells each of them
+    told = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in told.items():  # as torchrun tells each of them
+        monkeypatch.setenv(name, value)
     refused = call("train.py", "--out", tmp_path / "run", *SMALL, cwd=tmp_path)
     assert_refused(refused, "torchrun started 2 processes, which only --engine torch lets train together")
+
+
+@pytest.mark.parametrize("engine", ["scalar", "torch"])
+def test_what_is_left_of_torchrun_in_the_environment_changes_nothing(tmp_path, monkeypatch, engine):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    options = ["--steps", "1", "--n-embd", "8", "--skip-check", "--engine", engine]
+    result = call("train.py", "--out", tmp_path / "run", *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "note: WORLD_SIZE is set, but torchrun did not start this process, which trains alone\n" in result.stdout
 
 
 def test_an_error_at_the_beginning_is_told_once(tmp_path):

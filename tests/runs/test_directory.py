@@ -422,3 +422,8 @@ def test_no_header_of_a_checkpoint_makes_loading_take_much_memory(run):
     arguments = [sys.executable, "-c", MEASURED, run.directory]
     result = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
     assert int(result.stdout) < 256_000
+
+
+def test_where_no_directory_can_be_made_another_place_is_offered(tmp_path):
+    (tmp_path / "file").write_text("")  # as little a place for directories as one without permission
+    assert "choose another place with --out" in refusal(create_run_directory, tmp_path / "file" / "names")

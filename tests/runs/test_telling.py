@@ -13,6 +13,7 @@ from running import NAMES, TINY, call, command, environment
 from microgpt.command_line import shown
 from microgpt.runs import telling
 from microgpt.runs.checkpoint import Validated, load_checkpoint
+from microgpt.text import make_corpus
 
 FOX = "the quick brown fox jumps over the lazy dog\n" * 12
 
@@ -167,3 +168,21 @@ def test_a_text_cannot_steer_the_terminal_and_quiet_output_is_exact(tmp_path):
     exact = call("sample.py", "--num-samples", "30", "--quiet", cwd=tmp_path).stdout
     assert exact.count("\x1b") == written.count("\\u001b")
     assert Path(tmp_path, "runs", "names").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("text", "documents", "told"),
+    [
+        ("ab\nba\n", "lines", "learning from 1 line of x.txt; 1 other is kept aside, to see"),
+        ("ab\nba\nbb\n", "lines", "learning from 2 lines of x.txt; 1 other is kept aside, to see"),
+        (
+            "ab\n" * 9 + "ba\n" * 1200,
+            "lines",
+            ("9 lines of x.txt; 1,200 others are", "1,200 lines of x.txt; 9 others are"),
+        ),
+        ("ab" * 500, "stream", "learning from 902 characters of x.txt; the last 99 are kept aside, to see"),
+    ],
+)
+def test_one_is_told_as_one_and_many_as_many(text, documents, told):
+    found = telling.of_text(make_corpus(text, 8, 0, documents), "x.txt")
+    assert any(words in found for words in ([told] if isinstance(told, str) else told))

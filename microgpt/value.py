@@ -21,7 +21,7 @@ such as `x > 0` only chooses, it is a plain True or False: `x * (x > 0)` lets x 
 import math
 import sys
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 LARGEST_FLOAT = sys.float_info.max
@@ -209,10 +209,12 @@ def is_finite(x: Any) -> bool:
 def pick(items: Sequence[Any], index: int) -> Any:
     """items[index], the choice by an integer: a token's row of an embedding, a target's logit.
 
-    The index carries no gradient. A negative or too large one raises an IndexError.
+    The index carries no gradient. A negative or too large one raises an IndexError, and no integer a TypeError.
     """
     if hasattr(index, "pick"):  # an integer that is being recorded, by the compiler
         return index.pick(items)
+    if not isinstance(index, Integral):
+        raise TypeError(f"pick(items, {index}) chooses by an integer, found a {type(index).__name__}: give integers")
     if not 0 <= index < len(items):
         raise IndexError(f"index {index} is out of range: expected 0 to {len(items) - 1}")
     return items[index]

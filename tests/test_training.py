@@ -258,3 +258,10 @@ def test_batches_can_be_taken_from_a_generator():
     drawn = islice(batches(SEQUENCES, 2, seed=0), 2)
     schedule = Schedule(5, 0.01, 0)
     assert len(list(train(value_and_grad(tiny_loss), initial_parameters(TINY, seed=0), drawn, schedule))) == 2
+
+
+@pytest.mark.parametrize(("engine", "said"), [("scalar", "give integers"), ("compiled", r"give tokens\.astype\(int\)")])
+def test_tokens_that_are_floats_are_refused_and_told_what_to_give(engine, said):
+    tokens, weights = padded(SEQUENCES)
+    with pytest.raises(TypeError, match=said):
+        value_and_grad(tiny_loss, engine=engine)(random_parameters(TINY), tokens.astype(float), weights)

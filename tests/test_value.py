@@ -462,6 +462,13 @@ def test_pick_refuses_an_index_out_of_range(index):
         pick([1.0, 2.0, 3.0], index)
 
 
+@pytest.mark.parametrize("index", [1.0, np.float32(1), Value(1.0), "1"])
+def test_pick_refuses_what_is_no_integer(index):
+    with pytest.raises(TypeError, match=f"chooses by an integer, found a {type(index).__name__}: give integers"):
+        pick([1.0, 2.0, 3.0], index)
+    assert pick([1.0, 2.0, 3.0], np.int32(1)) == 2.0
+
+
 def test_largest_is_a_plain_number():
     assert largest(to_values([1.0, 3.0, 2.0])) == 3.0
     assert type(largest(to_values([1.0, 3.0, 2.0]))) is float

@@ -570,7 +570,8 @@ class RecordedScalar:
     def pick(self, items: Any) -> Any:
         return self._no_value(
             "pick(items, x)",
-            "pass it as an integer argument of the function, or choose by comparisons: a * (x > 0) + b * (x <= 0)",
+            "pass integers as an integer argument of the function (of an array of floats, such as tokens, give "
+            "tokens.astype(int)), or choose by comparisons: a * (x > 0) + b * (x <= 0)",
         )
 
     def __abs__(self) -> Any:

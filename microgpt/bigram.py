@@ -5,6 +5,8 @@ A model that has learned anything beyond pairs of characters has a lower loss th
 
 import numpy as np
 
+CHUNK = 1_000_000  # characters that are counted at a time, to save memory
+
 
 def bigram_probabilities(sequences: list[list[int]], vocab_size: int) -> np.ndarray:
     """The chance [vocab_size, vocab_size] of each character (second axis) to follow each one (first axis).
@@ -13,7 +15,9 @@ def bigram_probabilities(sequences: list[list[int]], vocab_size: int) -> np.ndar
     """
     counts = np.ones((vocab_size, vocab_size))
     for sequence in sequences:
-        np.add.at(counts, (sequence[:-1], sequence[1:]), 1)
+        for start in range(0, len(sequence) - 1, CHUNK):
+            part = sequence[start : start + CHUNK + 1]
+            np.add.at(counts, (part[:-1], part[1:]), 1)
     return counts / counts.sum(axis=1, keepdims=True)
 
 

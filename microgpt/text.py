@@ -37,6 +37,7 @@ FEW = 0.05  # of all lines: so many exceptions do not decide what a text is
 LONGEST, MANY = 64, 100  # characters of a line, and lines, at which `room_for_lines` makes room
 STOP = "[\u3002\uff01\uff1f]"  # the full stop, the exclamation and the question mark of Chinese and Japanese
 SHORT = 100  # characters of a text that an error can show
+CHUNK = 1_000_000  # characters of a long text that are encoded at a time
 PART = 20_000  # characters of the held-out text that are enough for a look at how training goes
 # What a text in another encoding begins with. Those of UTF-32 come first: one of them begins like one of UTF-16.
 MARKS = (
@@ -140,6 +141,22 @@ def encode(text: str, vocabulary: str, whose: str = "the model") -> list[int]:
         ) from None
 
 
+def _encode_long(text: str, vocabulary: str) -> np.ndarray:
+    """As `encode`, but as an array of the smallest integers that will do: a byte a character, where a list takes 8."""
+    ids = np.empty(len(text), np.min_scalar_type(len(vocabulary)))
+    codes = np.array([ord(character) for character in vocabulary])
+    places = codes.argsort()
+    increasing = codes[places]
+    for start in range(0, len(text), CHUNK):
+        part = text[start : start + CHUNK]
+        found = np.frombuffer(part.encode("utf-32-le", "surrogatepass"), "<u4")
+        at = increasing.searchsorted(found).clip(max=len(codes) - 1)
+        if (increasing[at] != found).any():
+            encode(part, vocabulary)  # which says what is unknown
+        ids[start : start + CHUNK] = places[at]
+    return ids
+
+
 def _remedy(text: str, ids: dict[str, int]) -> str:
     """Another spelling of a text with an unknown character, in the characters that are known, if there is one."""
     composed, decomposed = normalize("NFC", text), normalize("NFD", text)
@@ -174,7 +191,8 @@ def decode(ids: list[int], vocabulary: str) -> str:
 class Corpus:
     """A text made ready: its vocabulary, what its documents are, and the sequences to train on and to validate on.
 
-    A sequence is a list of integers, the places of its characters in the vocabulary.
+    A sequence is a list of integers, the places of its characters in the vocabulary. The long one of a stream, to train
+    on, is an array of integers.
     """
 
     vocabulary: str
@@ -283,8 +301,9 @@ def make_corpus(
     if len(characters) < 3:
         raise InputError(f"the text has only one distinct character, {characters[-1]!r}: there is nothing to learn")
     parts = _parts_of_lines(text, n_positions, seed) if documents == "lines" else _parts_of_stream(text, n_positions)
-    training, validation = ([encode(part, vocabulary) for part in side] for side in parts)
-    return Corpus(vocabulary, documents, training, validation)
+    encoded: Any = encode if documents == "lines" else _encode_long
+    training = [encoded(part, vocabulary) for part in parts[0]]
+    return Corpus(vocabulary, documents, training, [encode(part, vocabulary) for part in parts[1]])
 
 
 def _parts_of_lines(text: str, n_positions: int, seed: int) -> tuple[list[str], list[str]]:
@@ -365,7 +384,7 @@ def windows(
     anywhere, and yet all of the sequence is drawn before any of it is drawn again. The batches after the first
     `drawn_before` can be had without drawing those.
     """
-    from_every_place = sliding_window_view(np.array(sequence), n_positions + 1)  # a view: it takes no memory
+    from_every_place = sliding_window_view(np.asarray(sequence), n_positions + 1)  # a view: it takes no memory
     n = len(from_every_place) // n_positions
     weights = np.full((batch_size, n_positions), 1 / n_positions, dtype)
 
@@ -374,7 +393,7 @@ def windows(
         return rng.permutation(n) * n_positions + rng.integers(n_positions)
 
     for drawn in _in_turn(places, n, batch_size, drawn_before * batch_size):
-        yield from_every_place[drawn], weights
+        yield from_every_place[drawn].astype(np.int64), weights
 
 
 def _in_turn(order: Callable[[int], np.ndarray], n: int, size: int, start: int) -> Iterator[np.ndarray]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import tracemalloc
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microgpt import text as text_module
+from microgpt.bigram import bigram_probabilities
 from microgpt.errors import InputError
 from microgpt.text import (
     END,
@@ -315,7 +317,7 @@ def test_the_last_tenth_of_a_stream_is_held_out_in_one_piece(text, n_positions):
     (training,), pieces = corpus.training, corpus.validation
     assert all(2 <= len(piece) <= n_positions + 1 for piece in pieces)
     held_out = pieces[0][:1] + [token for piece in pieces for token in piece[1:]]  # each is predicted once
-    assert decode(training + held_out, corpus.vocabulary) == "\nx" + text + "y\n"
+    assert decode([*training, *held_out], corpus.vocabulary) == "\nx" + text + "y\n"
     assert len(held_out) == (len(text) + 4) // 10
 
 
@@ -570,3 +572,25 @@ def test_tokens_are_integers_and_weights_floats(dtype):
 def test_another_kind_of_documents_is_named(documents):
     with pytest.raises(InputError, match=f"documents is '{documents}': expected 'lines', 'stream' or 'auto'"):
         make_corpus("ab\nba\nbb\n", 16, 0, documents)
+
+
+def test_a_long_text_is_encoded_in_parts_and_small(monkeypatch):
+    text = ("ab cä語😀.\n" * 40).strip("\n")
+    expected = encode("\n" + text + "\n", vocabulary_of(text, "stream"))
+    monkeypatch.setattr(text_module, "CHUNK", 7)
+    corpus = make_corpus(text, 8, 0, "stream")
+    assert corpus.training[0].dtype == np.uint8
+    assert corpus.training[0].tolist() == expected[: len(corpus.training[0])]
+    with pytest.raises(InputError, match="has never seen the character '語'"):
+        make_corpus(text, 8, 0, "stream", vocabulary_of(text.replace("語", ""), "stream"))
+
+
+def test_prose_takes_a_few_bytes_a_character():
+    text = "the quick brown fox jumps over the lazy dog; " * 40_000
+    tracemalloc.start()
+    corpus = make_corpus(text, 64, 0, "stream")
+    bigram_probabilities(corpus.training, len(corpus.characters))
+    next(corpus.batches(64, 4, 0))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 30 * len(text)

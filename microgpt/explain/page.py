@@ -83,10 +83,9 @@ def explain(run: Run, text: str) -> Explanation:
     check_finite(run, loss, tokens, weights)
     positions = positions_that_fit(run)
     if len(tokens) - 1 > positions:
-        most = counted(room(run, positions), "character")
         raise InputError(
             f"the text has {counted(len(text), 'character')}, which take more operations in this model than the "
-            f"{LARGEST_PROGRAM:,} that a page can hold: give a --text of at most {most}"
+            f"{LARGEST_PROGRAM:,} that a page can hold: give a --text of at most {room(run, positions)} characters"
         )
     with collector_paused(), observed(WATCHED) as calls:
         program, _ = record(loss, parameter_shapes(run.config), positions, LARGEST_PROGRAM)
@@ -275,8 +274,8 @@ def that_fit(sequences: list[list[int]], positions: int, documents: str) -> list
 
 
 def spread(sequences: list[list[int]], wanted: int) -> list[list[int]]:
-    """So many of the sequences, at equal distances."""
-    return sequences[:: max(1, len(sequences) // wanted)][:wanted]
+    """So many of the sequences, at equal distances, as lists of Python's integers, which JSON can hold."""
+    return [list(map(int, sequence)) for sequence in sequences[:: max(1, len(sequences) // wanted)][:wanted]]
 
 
 def run_facts(run: Run) -> dict[str, Any]:

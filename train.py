@@ -68,7 +68,7 @@ class Settings(Options):
         1.0, "the largest norm of a gradient, longer ones are shortened; 0 for no limit", must=NUMBER
     )
     eval_interval: int | None = option(None, "steps between validations (default: a fifth of all steps)", must=POSITIVE)
-    skip_check: bool = option(False, "do not compare the two engines on this model before training")
+    skip_check: bool = option(False, "do not check the gradients of this model before training")
     listing: bool = option(False, "print the array instructions that the compiler makes of this model, and stop")
     seed: int = option(0, "of all that is random: the same seed gives the same run", must=COUNT)
     engine: str = option("compiled", "what computes losses and gradients: fast, to be understood, or PyTorch", ENGINES)

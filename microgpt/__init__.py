@@ -5,6 +5,7 @@ need from here; docs/library.md shows how, with examples that run:
 
 to calculate   Value, exp, log, largest, pick, and draw to see what came of it
 engines        value_and_grad, evaluate
+gradients      check, Check to see whether they are right
 to train       train, Schedule, Update, OptimizerState, adam_update, mean_loss
 the GPT        GPTConfig, initial_parameters, parameter_count, loss
 texts          read_text, vocabulary_of, encode, decode, make_corpus, Corpus, batches, padded
@@ -20,6 +21,7 @@ from microgpt.engine import adam_update, evaluate, value_and_grad
 from microgpt.errors import DisagreementError, DivergenceError, InputError
 from microgpt.explain.draw import draw
 from microgpt.gpt import GPTConfig, loss
+from microgpt.gradient_check import Check, check
 from microgpt.parameters import initial_parameters, parameter_count
 from microgpt.runs.directory import Run, load_run
 from microgpt.sampling import Choice, sample, sample_many, stream
@@ -29,6 +31,7 @@ from microgpt.value import Value, exp, largest, log, pick
 from microgpt.version import __version__ as __version__
 
 __all__ = [
+    "Check",
     "Choice",
     "Corpus",
     "DisagreementError",
@@ -42,6 +45,7 @@ __all__ = [
     "Value",
     "adam_update",
     "batches",
+    "check",
     "decode",
     "draw",
     "encode",

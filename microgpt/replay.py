@@ -19,7 +19,7 @@ import numpy as np
 
 from microgpt.arguments import precision, rows
 from microgpt.collector import collector_paused
-from microgpt.tracing import CHOICES, Traced, expression, plain, trace, unwrapped, where
+from microgpt.tracing import CHOICES, Traced, expression, plain, short, trace, unwrapped, where
 from microgpt.value import Value
 
 MANY_STEPS = 500_000  # operations of one example that are replayed; more take too much time and memory
@@ -187,7 +187,7 @@ def operands(step: Traced) -> str:
     made = []
     for operand in {id(i): i for i in step.inputs if type(i) is Traced}.values():
         how = expression(operand)
-        if how != str(plain(operand)):
+        if how != short(operand):
             made.append(f"; {short(operand)} is {how}")
     return "".join(made) + ("" if any("params" in how for how in made) else nearest_parameters(step))
 
@@ -212,12 +212,6 @@ def written(step: Traced) -> str:
         first = f"({numbers[0]})" if step.operation == "**" and numbers[0][0] == "-" else numbers[0]
         return " ".join([first, *(f"{step.operation} {number}" for number in numbers[1:])])
     return f"{step.operation}({', '.join(numbers)})"
-
-
-def short(x: Any) -> str:
-    """A number, with at most 6 digits."""
-    number = x if type(x) is int else plain(x)
-    return str(number) if len(str(number)) <= 8 else f"{number:.6g}"
 
 
 def single(x: float) -> float:

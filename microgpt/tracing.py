@@ -269,6 +269,12 @@ def plain(x: Any) -> float:
     return float(number if isinstance(number, Real) else number.data)
 
 
+def short(x: Any) -> str:
+    """A number, with at most 6 digits."""
+    number = x if type(x) is int else plain(x)
+    return str(number) if len(str(number)) <= 8 else f"{number:.6g}"
+
+
 def calling_places() -> tuple[Place | None, Place | None]:
     """The innermost line outside of the engine, and the innermost line outside of this package."""
     frame = sys._getframe(1)
@@ -303,7 +309,7 @@ INVERSES = {("+", "*"): "-", ("*", "**"): "/"}
 def written(x: Any, depth: int) -> tuple[str, int]:
     """An expression, and how strongly its outermost operator binds."""
     if type(x) is not Traced or not (x.name or (x.operation and depth)):
-        return str(x if type(x) is int else plain(x)), 4
+        return short(x), 4
     if x.name:
         return x.name, 4
     sign, operands = x.operation, list(x.inputs)

@@ -228,5 +228,5 @@ def largest(items: Sequence[Any]) -> Any:
     for item in items:
         if hasattr(item, "largest"):  # a scalar that is being recorded
             return item.largest(items)
-    numbers = [item.data if isinstance(item, Value) else item for item in items]
+    numbers = [item.data if hasattr(item, "grad") else item for item in items]  # of any class of scalars
     return math.nan if any(map(math.isnan, numbers)) else max(numbers)  # max alone would depend on their order

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from microgpt.agreement import compare_engines
 from microgpt.bigram import bigram_loss, bigram_probabilities
 from microgpt.command_line import INTERRUPTED, interruption, is_terminal
 from microgpt.engine import evaluate
 from microgpt.errors import DivergenceError, InputError
+from microgpt.gradient_check import check_model
 from microgpt.parameters import flatten, parameter_shapes, views
 from microgpt.runs import telling
 from microgpt.runs.checkpoint import Validated, checkpoints, load_checkpoint
@@ -90,9 +90,9 @@ class Session:
         say(telling.of_text(corpus, start.data), f"note: {start.why}" if start.why else "")
         say(telling.of_model(start.config, corpus, settings, self.suited))
         say(telling.of_little_text(start.config, corpus), self.processes.described())
-        if settings.engine != "scalar" and not settings.skip_check:
+        if not settings.skip_check:
             some = corpus.training[0][: start.config.n_positions + 1]
-            say(compare_engines(self.loss, start.parameters, some, settings.engine, self.processes.exact))
+            say(check_model(self.loss, start.parameters, some, settings.engine, self.processes.exact))
         self.directory = self.directory_of_run()
         pairs = bigram_probabilities(corpus.training, len(corpus.characters))
         self.baseline = bigram_loss(pairs, corpus.part)

@@ -14,10 +14,11 @@ def bigram_probabilities(sequences: list[list[int]], vocab_size: int) -> np.ndar
     Every pair counts once more than it occurs, so that nothing is impossible (Laplace's rule of succession).
     """
     counts = np.ones((vocab_size, vocab_size))
+    flat = counts.reshape(-1)
     for sequence in sequences:
         for start in range(0, len(sequence) - 1, CHUNK):
-            part = sequence[start : start + CHUNK + 1]
-            np.add.at(counts, (part[:-1], part[1:]), 1)
+            part = np.asarray(sequence[start : start + CHUNK + 1], np.int64)
+            np.add.at(flat, part[:-1] * vocab_size + part[1:], 1.0)  # quick where numbers of one type are added
     return counts / counts.sum(axis=1, keepdims=True)
 
 

@@ -145,15 +145,14 @@ def _encode_long(text: str, vocabulary: str) -> np.ndarray:
     """As `encode`, but as an array of the smallest integers that will do: a byte a character, where a list takes 8."""
     ids = np.empty(len(text), np.min_scalar_type(len(vocabulary)))
     codes = np.array([ord(character) for character in vocabulary])
-    places = codes.argsort()
-    increasing = codes[places]
+    of_code = np.full(codes.max() + 2, len(vocabulary), ids.dtype)  # the last stands for all that is higher
+    of_code[codes] = range(len(vocabulary))
     for start in range(0, len(text), CHUNK):
         part = text[start : start + CHUNK]
         found = np.frombuffer(part.encode("utf-32-le", "surrogatepass"), "<u4")
-        at = increasing.searchsorted(found).clip(max=len(codes) - 1)
-        if (increasing[at] != found).any():
+        ids[start : start + CHUNK] = of_code[found.clip(max=len(of_code) - 1)]
+        if (ids[start : start + CHUNK] == len(vocabulary)).any():
             encode(part, vocabulary)  # which says what is unknown
-        ids[start : start + CHUNK] = places[at]
     return ids
 
 

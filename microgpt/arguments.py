@@ -128,10 +128,8 @@ def address(array: np.ndarray) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def checked_address(
-    name: str, array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any], written: bool = False
-) -> int:
-    """The address of an array for machine code, which can check nothing itself.
+def check_array(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: Any, written: bool = False) -> None:
+    """Check an array whose address goes into machine code, which can check nothing itself.
 
     Raises InputError, naming the array, unless it has this shape and dtype, is contiguous and aligned, and can be
     written to if it is `written`.
@@ -143,7 +141,6 @@ def checked_address(
         raise InputError(f"{name} is not contiguous and aligned in memory: give a copy, np.array({name})")
     if written and not flags.writeable:
         raise InputError(f"{name} is read-only, but is to be changed in place: give a copy, np.array({name})")
-    return address(array)
 
 
 def one_vector(arrays: list[np.ndarray]) -> np.ndarray | None:

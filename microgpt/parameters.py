@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.arguments import one_vector
 from microgpt.gpt import GPTConfig
 
 Arrays = dict[str, np.ndarray]
@@ -65,9 +64,19 @@ def flatten(arrays: Arrays) -> np.ndarray:
 
 
 def as_vector(arrays: Arrays) -> np.ndarray:
-    """Named arrays as one flat vector: the one whose `views` they are, in its order, if there is one, else a copy."""
-    vector = one_vector(list(arrays.values()))
-    return flatten(arrays) if vector is None else vector
+    """Named arrays as one flat vector: the one that they are the `views` of, if there is one, else a copy.
+
+    That views lie in their order is not looked at, which takes long: see `one_vector`.
+    """
+    vector = next(iter(arrays.values())).base
+    if (
+        vector is None
+        or vector.ndim != 1
+        or any([array.base is not vector or not array.flags.c_contiguous for array in arrays.values()])
+        or vector.size != sum([array.size for array in arrays.values()])
+    ):
+        return flatten(arrays)
+    return vector
 
 
 def initial_parameters(config: GPTConfig, seed: int, dtype: Any = np.float32) -> Arrays:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.adam import adam, scheduled_learning_rate
+from microgpt.arguments import one_vector
 from microgpt.errors import DivergenceError, InputError
 from microgpt.parameters import Arrays, as_vector, flatten, views
 from microgpt.replay import why_not_finite
@@ -137,10 +138,14 @@ def train(
     parameters.update(views(vector, shapes))
     state = state or OptimizerState(0, np.zeros_like(vector), np.zeros_like(vector))
     check_state(state, vector)
+    in_a_row: bool | None = None  # whether the gradients are views of one vector, one after the other
     for step, batch in zip(range(state.step + 1, schedule.steps + 1), batches, strict=False):
         with divergence_named(f"at step {step}", why=partial(why_not_finite, value_and_grad, parameters, batch)):
             loss, gradients = value_and_grad(parameters, *batch)
-            gradient = as_vector(in_order(gradients, shapes))
+            gradients = in_order(gradients, shapes)
+            if in_a_row is None:  # in the first step, and so in all
+                in_a_row = one_vector(list(gradients.values())) is not None
+            gradient = as_vector(gradients) if in_a_row else flatten(gradients)
             norm = sqrt(np.einsum("i,i->", gradient, gradient))
             if not isfinite(loss) or not isfinite(norm):
                 raise ArithmeticError(f"the loss is {loss}, the gradient's norm {norm}")
@@ -192,14 +197,12 @@ def check_state(state: OptimizerState, vector: np.ndarray) -> None:
 
 def in_order(gradients: Any, shapes: dict[str, tuple[int, ...]]) -> Arrays:
     """The gradients in the order of the parameters. Raises InputError unless each parameter has one of its shape."""
-    found = {name: np.shape(gradient) for name, gradient in gradients.items()}
+    found = {name: getattr(gradient, "shape", None) for name, gradient in gradients.items()}
     if found != shapes:
         wrong = next(name for name in [*shapes, *found] if found.get(name) != shapes.get(name))
-        raise InputError(
-            f"the gradient of {wrong!r} has shape {found.get(wrong, 'none')}: "
-            f"expected {shapes.get(wrong, 'none, there is no such parameter')}"
-        )
-    return {name: np.asarray(gradients[name]) for name in shapes}
+        expected = shapes.get(wrong, "none, there is no such parameter")
+        raise InputError(f"the gradient of {wrong!r} has shape {found.get(wrong)}: expected {expected}")
+    return gradients if list(gradients) == list(shapes) else {name: gradients[name] for name in shapes}
 
 
 def decay_of(vector: np.ndarray, shapes: dict[str, tuple[int, ...]], schedule: Schedule) -> np.ndarray:

@@ -11,10 +11,9 @@ import numpy as np
 
 from microgpt.arguments import argument_names, checked_arguments, checked_parameters, map_arrays, one_vector
 from microgpt.compiler.listing import listing, summary
-from microgpt.compiler.program import Program
+from microgpt.compiler.program import INTEGER, Program
 from microgpt.compiler.referee import OPERATIONS, verify
 
-INTEGER = np.dtype(np.int64)
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 MANY_PROGRAMS = 100  # a caller who makes more probably has a new shape in every batch
 
@@ -199,7 +198,8 @@ def examples_in_rows(arrays: list[np.ndarray], dtype: Any, batch: int) -> np.nda
     if not rows:
         return np.zeros((batch, 0), dtype)
     whole = rows[0] if len(rows) == 1 else np.concatenate(rows, 1, dtype=dtype, casting="unsafe")
-    return np.require(whole, dtype, ("C", "A"))  # contiguous and aligned, as machine code reads it
+    whole = np.ascontiguousarray(whole, dtype)
+    return whole if whole.flags.aligned else whole.copy()
 
 
 def check_integers(integers: np.ndarray, program: Program, given: list[np.ndarray]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from microgpt.arguments import address, checked_address
+from microgpt.arguments import address, check_array
 from microgpt.collector import collector_paused
 from microgpt.compiler import emit
 from microgpt.compiler.expressions import CELLS, CONSTANTS, GRADIENTS, INTEGERS, PARAMETERS
@@ -25,6 +25,7 @@ from microgpt.compiler.record import Argument, Index, Record, Shapes
 from microgpt.compiler.recording import record_function
 from microgpt.compiler.threads import Lock, Team
 
+INTEGER = np.dtype(np.int64)
 CACHE = 8_000_000  # bytes; a larger block is slower by an example than half of it
 PARTS = 8  # into which the blocks of a batch are put at most, each with a gradient of its own
 LOCK = Lock()  # one program is recorded, or runs, at a time
@@ -92,9 +93,9 @@ class Program:
         block_size = block_size_for(batch, self.memory(with_gradient).size * p.itemsize)
         blocks = -(-batch // block_size)
         parts = min(blocks, PARTS)
-        checked_address("the vector of parameters", p, (self.parameters,), p.dtype)
-        checked_address("the array of integers", integers, (batch, len(self.integers)), np.dtype(np.int64))
-        checked_address("the array of floats", floats, (batch, self.groups.inputs), p.dtype)
+        check_array("the vector of parameters", p, (self.parameters,), p.dtype)
+        check_array("the array of integers", integers, (batch, len(self.integers)), INTEGER)
+        check_array("the array of floats", floats, (batch, self.groups.inputs), p.dtype)
         results = np.empty((len(self.groups.outputs), blocks * block_size), p.dtype)
         size = len(p) if with_gradient else 0
         gradients = [np.zeros(size, p.dtype) for _ in range(parts)]

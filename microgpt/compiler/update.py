@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.adam import adam
-from microgpt.arguments import address, checked_address
+from microgpt.arguments import address, check_array
 from microgpt.compiler.emit import LeafShape, LoopShape, NestShape, emit_nest, function_type, structure_of
 from microgpt.compiler.expressions import CELLS, CONSTANTS, Expression, Load, loads_of, rebuilt
 from microgpt.compiler.lower import WIDTHS
@@ -106,12 +106,13 @@ class Prepared:
         if self.dtype not in (np.float32, np.float64):
             raise InputError(f"parameter has dtype {self.dtype}: expected float32 or float64")
         for name, vector in zip(("parameter", "m", "v", "weight_decay"), self.vectors, strict=True):
-            checked_address(name, vector, self.shape, self.dtype, written=name != "weight_decay")
-        if any(np.may_share_memory(*pair) for pair in combinations(self.vectors, 2)):
+            check_array(name, vector, self.shape, self.dtype, written=name != "weight_decay")
+        self.starts = [self.start(vector) for vector in self.vectors]
+        if any(abs(a - b) < parameter.size for a, b in combinations(self.starts, 2)):
             raise InputError("parameter, m, v and weight_decay of Adam share memory: give each an array of its own")
         functions, self.recorded = kernels(self.dtype == np.float64)
         self.made_of = functions
-        at = dict(zip(("parameter", "m", "v", "weight_decay"), map(self.start, self.vectors), strict=True))
+        at = dict(zip(("parameter", "m", "v", "weight_decay"), self.starts, strict=True))
         starts = [at.get(name, 0) for name in VECTORS]
         whole = len(parameter) - len(parameter) % WIDTHS[1]
         self.calls = []  # (function, arguments, where in them the gradient begins, with which element)
@@ -137,10 +138,15 @@ class Prepared:
         )
 
     def run(self, gradient: np.ndarray, step: int, learning_rate: float) -> None:
-        gradient = np.require(gradient, self.dtype, ("C", "A"))
-        if any([np.may_share_memory(gradient, vector) for vector in self.vectors]):
+        flags = gradient.flags
+        if gradient.dtype != self.dtype or not (flags.c_contiguous and flags.aligned):
+            gradient = np.array(gradient, self.dtype, order="C")
+        if gradient.shape != self.shape:
+            raise InputError(f"gradient has shape {gradient.shape}: expected {self.shape}, as the parameters")
+        start = self.start(gradient)
+        if any([abs(start - other) < gradient.size for other in self.starts]):
             gradient = gradient.copy()  # what is written must not change it
-        start = checked_address("gradient", gradient, self.shape, self.dtype) // self.dtype.itemsize
+            start = self.start(gradient)
         numbers = [function(step, learning_rate) for function in self.recorded.of_step]
         with np.errstate(all="ignore"):  # what is not finite shows in the next loss
             constants = np.array(numbers).astype(self.dtype)

@@ -151,7 +151,7 @@ def test_train_says_that_parameters_are_not_nested():
 @pytest.mark.parametrize(
     ("gradients", "expected"),
     [
-        ({"w": np.ones(4)}, "'b' has shape none: expected \\(2,\\)"),
+        ({"w": np.ones(4)}, "'b' has shape None: expected \\(2,\\)"),
         ({"w": np.ones(3), "b": np.ones(3)}, "'w' has shape \\(3,\\): expected \\(4,\\)"),
         ({"w": np.ones(4), "b": np.ones(2), "c": np.ones(1)}, "'c'.*no such parameter"),
     ],

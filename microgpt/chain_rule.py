@@ -18,6 +18,7 @@ from microgpt.tracing import CHOICES, Trace, Traced, expression, plain, unwrappe
 MANY_STEPS = 200_000  # more operations than these take too long to be done one by one
 STEPS = (1e-4, 1e-6, 1e-2)  # of a difference quotient, times the size of the number or absolute
 TINY = 1e-9  # a gradient beside the largest
+MEASURED = 1e-5  # how exactly a slope of an operation is known
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 
 
@@ -76,8 +77,12 @@ def find_fault(found: Trace, owner: str) -> Fault | None:
             f"the gradient {apart[0].number.grad:.6g}, by the chain rule {chained[key(apart[0])]:.6g}"
         )
         return Fault("backward", text, apart[0], at_leaves)
-    matters = [
-        step for step in steps if step.operation == "largest" and abs(right[key(step)]) > TINY * largest_gradient
+    matters = [  # a shift that cancels, as in softmax, has a slope of 0 up to what was measured
+        step
+        for step in steps
+        if step.operation == "largest"
+        and any(map(has_gradient, step.inputs))
+        and abs(right[key(step)]) > MEASURED * largest_gradient
     ]
     return choice_at_fault(steps, matters, kink, at_leaves)
 
@@ -151,7 +156,7 @@ def slopes_of(step: Traced, given: list[float]) -> tuple[list[float], bool]:
             size = max(abs(left), abs(right), abs(given[place]))
             if isfinite(size):
                 measured.append((left, right, size))
-                if abs((left + right) / 2 - given[place]) <= 1e-5 * size + 1e-8:
+                if abs((left + right) / 2 - given[place]) <= MEASURED * size + 1e-8:
                     break
         else:
             if measured:

@@ -143,7 +143,13 @@ def cut(params, x):
     return params["w"][0] * max(w.data for w in params["w"]) * x
 
 
+def bent_softmax(params, x):
+    chance = softmax([x, params["w"][0] * x, 0.5])[1]
+    return relu(params["w"][1]) + chance
+
+
 WRONG = {
+    "edge beside a softmax": (bent_softmax, [0.3, 0.0], "edge", "", "return x * (x > 0)", 0.0),
     "largest": (greatest, [0.5, 2.0], "largest", 'params["w"][1]', "best = largest(products)", 4.0),
     "edge": (bent, [0.5, 0.0], "edge", "", "return sum(w * (w > 0)", 0.0),
     "random": (noisy, [0.5, 2.0], "random", "", "return scaled * random", 0.0),
@@ -157,7 +163,8 @@ WRONG = {
 def test_a_loss_without_a_right_gradient_is_found_with_its_cause(function, w, cause, parameter, line, difference):
     found = check(function, {"w": np.array(w)}, np.array([1.0, 1.0]))
     assert not found
-    assert (found.cause, found.parameter, found.line) == (cause, parameter, line_of(line)), found.report
+    assert (found.cause, found.parameter) == (cause, parameter), found.report
+    assert found.line.startswith(line_of(line))
     assert found.difference == pytest.approx(difference)
     assert found.line in found.report
 

@@ -125,9 +125,11 @@ def derivatives(step: Traced) -> list[float]:
     """The derivatives of one operation to its inputs, by the class itself; 0 to plain numbers."""
     operands = again(step)
     result = step.apply(*operands)  # type: ignore[misc]
+    begun = 1.0
     if hasattr(result, "backward"):
         result.backward()
-    return [float(o.grad) if has_gradient(i) else 0.0 for o, i in zip(operands, step.inputs, strict=True)]
+        begun = float(result.grad) or 1.0  # the gradient of the result to itself, where it is not forgotten to be 1
+    return [float(o.grad) / begun if has_gradient(i) else 0.0 for o, i in zip(operands, step.inputs, strict=True)]
 
 
 def again(step: Traced, place: int = -1, by: float = 0.0) -> list[Any]:

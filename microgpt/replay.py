@@ -19,7 +19,7 @@ import numpy as np
 
 from microgpt.arguments import precision, rows
 from microgpt.collector import collector_paused
-from microgpt.tracing import CHOICES, Traced, expression, plain, short, trace, unwrapped, where
+from microgpt.tracing import BINDING, CHOICES, Traced, expression, plain, short, trace, unwrapped, where
 from microgpt.value import Value
 
 MANY_STEPS = 500_000  # operations of one example that are replayed; more take too much time and memory
@@ -208,7 +208,7 @@ def nearest_parameters(step: Traced) -> str:
 def written(step: Traced) -> str:
     """An operation with the numbers that went in."""
     numbers = [short(i) for i in step.inputs]
-    if step.operation in ("+", "*", "**"):
+    if step.operation in BINDING and len(numbers) == 2:
         first = f"({numbers[0]})" if step.operation == "**" and numbers[0][0] == "-" else numbers[0]
         return " ".join([first, *(f"{step.operation} {number}" for number in numbers[1:])])
     return f"{step.operation}({', '.join(numbers)})"

@@ -452,6 +452,36 @@ def test_every_broken_value_is_found_and_the_operation_is_named(right, wrong):
     assert named in found.report
 
 
+NUMBERS = {
+    "power": ("power, derivative = x**k,", "power, derivative = x**k * 1.0001,", "computes -0.7 / 1.5 as"),
+    "log": ("Value(log(self.data),", "Value(log(self.data) / 0.7,", "computes log(4.24) as"),
+    "minus": ("return self + -value(other)", "return self + value(other)", "computes 0.5 - "),
+    "over": ("return self * value(other) ** -1", "return self * value(other)", "computes -0.7 / 1.5 as"),
+    "backwards minus": ("return value(other) - self", "return self - value(other)", "computes 2 - "),
+    "greater": ("return self.data > value(other)", "return self.data < value(other)", "computes 0.966667 > 0 as"),
+}
+
+
+@pytest.mark.parametrize(("right", "wrong", "text"), NUMBERS.values(), ids=NUMBERS.keys())
+def test_an_operation_that_computes_another_number_is_named(right, wrong, text):
+    assert SOURCE.count(right) == 1
+    found = check(with_all_signs, *MICRO, value=broken(right, wrong))
+    assert (found.ok, found.cause) == (False, "number")
+    assert text in found.report, found.report
+
+
+def with_all_signs(params, x, y):
+    a, b, c = params["w"]
+    h = a * x - b / c
+    return (2 - h) * (h > 0) + 3 * h + log(exp(h * 0) * 4.24) * a + 3 / (y + 1.0) + (a + 0.8) ** -1
+
+
+def test_a_backward_that_does_not_begin_with_one_is_named():
+    found = check(with_all_five, *MICRO, value=broken("self.grad += 1.0", "self.grad += 2.0"))
+    assert (found.ok, found.cause) == (False, "backward")
+    assert "gets the gradient 2, by the chain rule 1" in found.report
+
+
 def operation_broken(right):
     """The operation whose derivative a text of value.py has; None for a line of `backward`."""
     texts = {'"+"': "+", "(other.data, self.data)": "*", "x**k": "**", "1 / self.data": "log", '"exp"': "exp"}

@@ -22,6 +22,7 @@ from microgpt.collector import collector_paused
 from microgpt.tracing import BINDING, CHOICES, Traced, expression, plain, short, trace, unwrapped, where
 from microgpt.value import Value
 
+LONGEST = 80  # characters of an expression, if fewer operations make it shorter
 MANY_STEPS = 500_000  # operations of one example that are replayed; more take too much time and memory
 LARGEST_SINGLE = float(np.finfo(np.float32).max)
 
@@ -88,7 +89,12 @@ def example_not_finite(
         ours = steps_before(last)
         steps = [step for step in found.steps if id(step) in ours]
         text = of_values(steps, last, scalar, at_row) or of_gradients(steps, scalar, at_row)
-    return text or f"{begins}; replayed on scalars, it stays finite"
+        if text or not steps:
+            return text or begins
+        size = {id(step): abs(plain(step)) for step in steps}
+        largest = max((step for step in steps if step.operation != "exp"), key=lambda step: size[id(step)])
+        number = f"its largest number is {short(largest)}, {written(largest)}{place(largest, '')}"
+        return f"{begins}; replayed on scalars, one operation after the other, it stays finite, and {number}"
 
 
 def steps_before(result: Traced) -> set[int]:
@@ -186,7 +192,7 @@ def operands(step: Traced) -> str:
     """How the numbers that went in were made, and the parameters nearest to them."""
     made = []
     for operand in {id(i): i for i in step.inputs if type(i) is Traced}.values():
-        how = expression(operand)
+        how = next(how for depth in (3, 2, 1) if len(how := expression(operand, depth)) <= LONGEST or depth == 1)
         if how != short(operand):
             made.append(f"; {short(operand)} is {how}")
     return "".join(made) + ("" if any("params" in how for how in made) else nearest_parameters(step))
@@ -242,6 +248,7 @@ class Single(Value):
     def exp(self) -> "Value":
         found = super().exp()
         found.data = min(found.data, LARGEST_SINGLE)
+        found.derivatives = (found.data,)
         return as_single(found)
 
     __radd__, __rmul__ = __add__, __mul__

@@ -210,8 +210,9 @@ def of_step_size(update: Update, matrices: list[TensorUpdate], settings: Any) ->
     ratio = ratios[len(ratios) // 2] * settings.learning_rate / update.learning_rate
     if SMALL_RATIO <= ratio <= LARGE_RATIO or not 0 < ratio < inf:
         return ""
+    percent = f"{100 * ratio:.2g}" if ratio < 1 else f"{100 * ratio:.0f}"
     return (
-        f"note: at --learning-rate {settings.learning_rate:g} a step moves the weights by {100 * ratio:.2g} % of their "
+        f"note: at --learning-rate {settings.learning_rate:g} a step moves the weights by {percent} % of their "
         f"length, {_times(ratio / USUAL_RATIO)} what is usual in such models: if it learns badly, try "
         f"{option_of('learning_rate', f'{settings.learning_rate * USUAL_RATIO / ratio:.1g}')}"
     )

@@ -42,9 +42,10 @@ def checked_parameters(params: Any, name: str = "params") -> Any:
         return [checked_parameters(entry, f"{name}[{i}]") for i, entry in enumerate(params)]
     array = np.asarray(params)
     if array.dtype not in (np.float32, np.float64):
+        order = "" if array.dtype.isnative else " in the byte order of this machine"
         raise TypeError(
             f"{name} is of type {type(params).__name__} with dtype {array.dtype}: "
-            "expected an array of float32 or float64, or a dict or list of such"
+            f"expected an array of float32 or float64{order}, or a dict or list of such"
         )
     return array
 

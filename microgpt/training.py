@@ -127,6 +127,8 @@ def train(
     or some number on the way to it has no logarithm or power. It names the operation, its line and the row of the
     batch, if `value_and_grad` is of an engine. What else the loss raises comes through as it is.
     """
+    if not parameters:
+        raise InputError("there are no parameters to train: expected arrays by name")
     for name, array in parameters.items():
         if not isinstance(array, np.ndarray):
             raise InputError(

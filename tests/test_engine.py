@@ -275,6 +275,7 @@ both = pytest.mark.parametrize("transform", [value_and_grad, evaluate], ids=["va
         ({"layers": [np.ones(2), "weights"]}, r"params\['layers'\]\[1\]"),
         ({"w": None}, r"params\['w'\]"),
         (np.array([1j]), "params"),
+        ({"w": np.ones(2, ">f4")}, r"params\['w'\].*>f4: .* in the byte order of this machine"),
         ({"w": np.ones(2, np.float16)}, r"params\['w'\].*float16"),
     ],
 )

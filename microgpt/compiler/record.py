@@ -585,9 +585,7 @@ class RecordedScalar:
         return repr(self)
 
     def __getattr__(self, name: str) -> Any:
-        kind = (
-            RecordingError if hasattr(Value, name) else NoAttributeError
-        )  # where a Value has it, `hasattr` is not to deny it
+        kind = RecordingError if hasattr(Value, name) else NoAttributeError  # what a Value has, hasattr must not deny
         raise kind(f".{name} of a recorded scalar at {calling_line()}: there is none; {INSTEAD.get(name, OTHERWISE)}")
 
     def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **_: Any) -> Any:

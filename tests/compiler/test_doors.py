@@ -143,6 +143,11 @@ def test_train_refuses_a_state_before_its_first_step():
         one_step(adam_in_chunks, {"w": np.zeros(4)}, OptimizerState(-1, np.zeros(4), np.zeros(4)))
 
 
+def test_train_says_that_there_are_no_parameters():
+    with pytest.raises(InputError, match="no parameters to train"):
+        one_step(adam_update(), {}, None)
+
+
 def test_train_says_that_parameters_are_not_nested():
     with pytest.raises(InputError, match=r"parameters\['layers'\] is of type list"):
         one_step(adam_in_chunks, {"layers": [np.zeros(4)]}, None)

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import Field, dataclass, field, fields
@@ -20,6 +21,7 @@ from microgpt.errors import DisagreementError, InputError
 
 T = TypeVar("T")
 
+PATIENCE = 1.0  # seconds after Ctrl-C that something may still take which can be done again
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130  # exit codes: underway, in the call, by Ctrl-C
 
 
@@ -200,9 +202,19 @@ def complain(message: Any, code: int) -> int:
 
 
 class Interruption:
-    """Whether Ctrl-C was pressed, or the process was asked to end (SIGTERM)."""
+    """Whether and when Ctrl-C was pressed, or the process was asked to end (SIGTERM)."""
 
-    requested = False
+    since = inf  # by time.monotonic()
+
+    @property
+    def requested(self) -> bool:
+        """Whether it was."""
+        return self.since < inf
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it was so long ago that one should not go on with what can be done again."""
+        return time.monotonic() - self.since > PATIENCE
 
 
 @contextmanager
@@ -218,7 +230,7 @@ def interruption() -> Iterator[Interruption]:
     requests = (signal.SIGINT, signal.SIGTERM)
 
     def handler(*_: Any) -> None:
-        state.requested = True
+        state.since = time.monotonic()
         for request in requests:
             signal.signal(request, signal.default_int_handler)
 

@@ -15,6 +15,11 @@ METRICS = ("step", "training_loss", "validation_loss", "learning_rate", "gradien
 TENSORS = ("step", "tensor", "gradient_norm", "value_norm", "update_ratio")  # see TensorUpdate in training.py
 
 
+def lacks_look(rows: list[list[str]]) -> bool:
+    """Whether there was no validation after the last of the steps: none was planned, or Ctrl-C stopped it."""
+    return bool(rows) and rows[-1][METRICS.index("validation_loss")] == ""
+
+
 def read_metrics(directory: Path, step: int) -> list[list[str]]:
     """The rows of metrics.csv up to a step, each cell as it stands there. Raises InputError if one is missing."""
     path = directory / "metrics.csv"

@@ -56,10 +56,7 @@ class Recorder:
                 vector = flatten(self.run.parameters).astype(np.float32)
             if np.isfinite(vector).all():
                 self.snapshots[self.state.step] = vector
-        if validated and (self.best is None or validated.loss < self.best.loss):
-            self.best = validated
-        if validated and self.initial_loss is None:
-            self.initial_loss = validated.loss
+        self.compare(validated)
         csv.writer(self.steps).writerow(
             (
                 update.step if update else 0,
@@ -77,6 +74,20 @@ class Recorder:
                 for name, t in update.tensors.items()
             )
             self.tensors.flush()
+
+    def compare(self, validated: Validated | None) -> None:
+        """Keep what was validated, if it is the best so far."""
+        if validated and (self.best is None or validated.loss < self.best.loss):
+            self.best = validated
+        if validated and self.initial_loss is None:
+            self.initial_loss = validated.loss
+
+    def complete(self, rows: list[list[str]], validated: Validated) -> None:
+        """Put a planned validation into the last of the rows of metrics.csv, where Ctrl-C had stopped it."""
+        self.compare(validated)
+        rows[-1][METRICS.index("validation_loss")] = str(validated.loss)
+        self.steps.close()
+        self.steps = begun_file(self.run.directory / "metrics.csv", METRICS, rows)
 
     def save(self, unplanned: Validated | None = None) -> None:
         """Save a checkpoint and the model made from it; see `Checkpoint` for `unplanned`. Raises OSError if it fails.

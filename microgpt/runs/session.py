@@ -12,9 +12,10 @@ Of several processes that train together, only the first has something to write 
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from microgpt.bigram import bigram_loss, bigram_probabilities
-from microgpt.command_line import INTERRUPTED, interruption, is_terminal
+from microgpt.command_line import INTERRUPTED, Interruption, interruption, is_terminal
 from microgpt.engine import evaluate
 from microgpt.errors import DivergenceError, InputError
 from microgpt.gradient_check import check_model
@@ -30,7 +31,7 @@ from microgpt.parameters import flatten, parameter_shapes, views
 from microgpt.runs import telling
 from microgpt.runs.checkpoint import Validated, checkpoints, load_checkpoint
 from microgpt.runs.directory import Run, create_run_directory, keep_text
-from microgpt.runs.metrics import METRICS, read_metrics, read_tensors
+from microgpt.runs.metrics import METRICS, lacks_look, read_metrics, read_tensors
 from microgpt.runs.picture import draw_losses, draw_tensors
 from microgpt.runs.recorder import Recorder
 from microgpt.runs.start import MAY_CHANGE, STANDARD_INPUT, Start
@@ -40,6 +41,10 @@ from microgpt.training import Update, mean_loss
 
 SAVE_EVERY = 60.0  # seconds; after them a checkpoint is due even if no validation is
 SAMPLES, LENGTH = 5, 60  # texts that the model writes at each look, and their characters at most
+
+
+class StoppedError(Exception):
+    """A look at the model was stopped, because Ctrl-C was pressed."""
 
 
 class Session:
@@ -60,10 +65,13 @@ class Session:
         # What learns by heart is soon at its best: then there are early looks, too.
         little_text = telling.is_little(start.config, start.corpus) and self.settings.eval_interval is None
         self.early = {max(1, steps // part) for part in (200, 100, 50, 20, 10)} if little_text else set()
-        self.evaluated_loss = evaluate(step, self.settings.engine, self.settings.threads, self.processes.device)
+        self.ctrl_c = Interruption()
+        self.evaluated_loss = self.unless_stopped(
+            evaluate(step, self.settings.engine, self.settings.threads, self.processes.device)
+        )
         self.directory: Path | None = None
         self.closing = ExitStack()  # what is to be closed at the end
-        self.stopping = self.interrupted = False
+        self.stopping = self.interrupted = self.unlooked = False
         self.losses: list[float] = []  # of the steps since the last look
         self.means: list[float] = []  # of the training losses between looks
         self.warned = False  # that it learns by heart
@@ -93,6 +101,8 @@ class Session:
         if not settings.skip_check:
             some = corpus.training[0][: start.config.n_positions + 1]
             say(check_model(self.loss, start.parameters, some, settings.engine, self.processes.exact))
+        if self.ctrl_c.requested:
+            raise KeyboardInterrupt
         self.directory = self.directory_of_run()
         pairs = bigram_probabilities(corpus.training, len(corpus.characters))
         self.baseline = bigram_loss(pairs, corpus.part)
@@ -106,9 +116,15 @@ class Session:
             tqdm(total=settings.steps, initial=self.state.step, unit="step", dynamic_ncols=True, disable=hidden)
         )
         self.recorder = self.closing.enter_context(Recorder(self.run, start.origin, self.state, start.rows))
-        if self.recorder.best is None:
-            self.recorder.record(None, self.look())
-            self.recorder.save()
+        try:
+            if self.recorder.best is None:
+                self.recorder.record(None, self.look())
+                self.recorder.save()
+            elif lacks_look(start.rows) and self.planned(self.state.step):
+                self.recorder.complete(start.rows, self.look())
+                self.recorder.save()
+        except StoppedError:  # before its first step there is nothing to save, and later it is saved
+            raise KeyboardInterrupt from None
 
     def directory_of_run(self) -> Path:
         """The directory of the run: that which goes on, or a new one."""
@@ -125,6 +141,32 @@ class Session:
             say(f"beginning with the weights in {settings.init_from}; what Adam remembers starts afresh")
         say(f"writing to {directory}" + (f", since there is a {wanted} already" if directory != wanted else ""))
         return directory
+
+    def unless_stopped(self, evaluated: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        """The function, which now raises StoppedError soon after Ctrl-C, between rows or batches."""
+
+        @wraps(evaluated)
+        def part_by_part(parameters: Any, *batch: np.ndarray) -> np.ndarray:
+            size = 1 if self.settings.engine == "scalar" else len(batch[0])
+            found = []
+            for i in range(0, len(batch[0]), size):
+                self.go_on()
+                found.append(evaluated(parameters, *(array[i : i + size] for array in batch)))
+            return np.concatenate(found)
+
+        return part_by_part
+
+    def go_on(self) -> None:
+        """Raise StoppedError if Ctrl-C was pressed a while ago."""
+        if self.ctrl_c.overdue:
+            raise StoppedError
+
+    def look_unless_stopped(self) -> Validated | None:
+        """See `look`; None if Ctrl-C was pressed. A planned look is then made when the run goes on."""
+        try:
+            return self.look()
+        except StoppedError:
+            return None
 
     def look(self) -> Validated:
         """Measure and say how well the model does now on what it has not seen, and what it writes."""
@@ -147,7 +189,11 @@ class Session:
         seed = self.settings.seed
         if self.settings.engine == "compiled" and worth_compiling(self.run.config, SAMPLES * LENGTH):
             return [text for text, _ in sample_many(self.run, SAMPLES, seed=seed, max_new_tokens=LENGTH)]
-        return [sample(self.run, seed=seed, index=i, max_new_tokens=LENGTH) for i in range(SAMPLES)]
+        found = []
+        for i in range(SAMPLES):
+            self.go_on()
+            found.append(sample(self.run, seed=seed, index=i, max_new_tokens=LENGTH))
+        return found
 
     def planned(self, step: int) -> bool:
         """Whether there is a look after this step."""
@@ -182,7 +228,9 @@ class Session:
             self.all_losses.append(update.loss)
             if self.recorder.wants_parameters(update.step):
                 self.processes.fetch()
-            self.recorder.record(update, self.look() if planned else None)
+            found = self.look_unless_stopped() if planned else None
+            self.unlooked = planned and found is None
+            self.recorder.record(update, found)
             self.tell(update)
             best = self.recorder.best.loss if self.recorder.best else float("nan")
             self.bar.set_postfix_str(f"loss={update.loss:.3f}, validation={best:.3f}", refresh=False)
@@ -190,7 +238,7 @@ class Session:
         self.stopping = self.processes.agreed_to_stop(self.ctrl_c.requested)
         if self.processes.first:
             if self.stopping:
-                self.recorder.save(unplanned=None if planned else self.look())
+                self.recorder.save(unplanned=None if planned else self.look_unless_stopped())
             elif planned or time.monotonic() - self.recorder.saved > SAVE_EVERY:
                 self.processes.fetch()
                 self.recorder.save()
@@ -198,14 +246,23 @@ class Session:
     def finish(self) -> None:
         """Of a model whose looks were at a part of what is held out, measure it on all of that."""
         if self.processes.first:
-            done, best = self.state.step == self.settings.steps, self.recorder.best
+            done, best = self.state.step == self.settings.steps and not self.unlooked, self.recorder.best
             if done and best is not None and len(self.corpus.part) < len(self.corpus.validation):
-                parameters = views(best.parameters, parameter_shapes(self.start.config))
-                on_all = mean_loss(self.evaluated_loss, parameters, self.corpus.validation, best.step)
-                self.recorder.best = replace(best, loss_on_all=on_all)
-                self.recorder.save()
+                self.measure_on_all(best)
             self.seconds = self.recorder.seconds
-        self.interrupted = self.state.step < self.settings.steps
+        self.interrupted = self.state.step < self.settings.steps or self.unlooked
+
+    def measure_on_all(self, best: Validated) -> None:
+        """Measure the best model on all that is held out, unless Ctrl-C is pressed."""
+        say(telling.of_measuring(self.corpus))
+        parameters = views(best.parameters, parameter_shapes(self.start.config))
+        try:
+            on_all = mean_loss(self.evaluated_loss, parameters, self.corpus.validation, best.step)
+        except StoppedError:
+            say("stopped measuring; all else is saved")
+            return
+        self.recorder.best = replace(best, loss_on_all=on_all)
+        self.recorder.save()
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
@@ -242,7 +299,7 @@ class Session:
             say(*telling.of_end(kept, self.seconds, self.interrupted, self.directory))
             say(telling.of_blind_guessing(kept, self.settings))
         self.processes.leave()
-        return INTERRUPTED if self.interrupted else 0
+        return INTERRUPTED if self.interrupted or self.ctrl_c.requested else 0
 
     def draw(self, directory: Path) -> None:
         """Write loss.svg and tensors.svg, or say what it takes."""

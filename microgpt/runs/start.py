@@ -26,6 +26,7 @@ from microgpt.runs.checkpoint import Checkpoint, Origin
 from microgpt.runs.directory import kept_text, load_run, newest_run, resume_run
 from microgpt.runs.hugging_face import MODEL, state_of_model
 from microgpt.runs.memory import check_memory
+from microgpt.runs.metrics import lacks_look
 from microgpt.runs.telling import of_kind, say
 from microgpt.text import (
     BOUNDARY,
@@ -216,7 +217,7 @@ def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_
             f"--steps is {settings.steps}, but {directory} has already done {checkpoint.step}: "
             f"give more of them to go on, such as --steps {2 * checkpoint.step}"
         )
-    if settings.steps == checkpoint.step:
+    if settings.steps == checkpoint.step and not lacks_look(rows):  # the last step is always followed by one
         further = f"python train.py --resume {quoted(directory)} --steps {2 * checkpoint.step}"
         say(f"{directory} is complete: all of its {checkpoint.step} steps are done; to go further: {further}")
         raise SystemExit(0)

@@ -130,6 +130,12 @@ def of_resumption(checkpoint: Checkpoint, directory: Path, settings: Any, may_ch
     return lines
 
 
+def of_measuring(corpus: Corpus) -> str:
+    """What takes a while at the end."""
+    held_out = counted(predictions(corpus.validation), "character")
+    return f"measuring the best model on all {held_out} that were kept aside; Ctrl-C stops that, and nothing is lost"
+
+
 def of_look(found: Validated) -> str:
     """How well the model does now, and what it writes."""
     samples = "  ".join(" ".join(text.split())[:LONGEST_SAMPLE] or "(empty)" for text in found.samples)

@@ -4,11 +4,12 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
-from running import LONG, NAMES, PROSE, assert_refused, call, command, environment
+from running import LONG, NAMES, PROSE, ROOT, assert_refused, call, command, environment
 from safetensors.numpy import load_file, save_file
 
 from microgpt.runs.checkpoint import checkpoints, load_checkpoint
@@ -389,3 +390,65 @@ def test_a_shape_or_a_text_that_does_not_fit_is_refused(done, tmp_path):
     result = call("train.py", "--init-from", done, "--data", "others.txt", cwd=tmp_path)
     assert_refused(result, "never seen the character 'x'")
     assert not (tmp_path / "runs").exists()
+
+
+# Ctrl-C in the midst of a look at the model
+
+DURING_LOOK = """
+import os, runpy, signal, sys
+from microgpt import command_line
+from microgpt.runs import session
+
+def mean_loss(*arguments):
+    looks.append(None)
+    if len(looks) == {look}:
+        os.kill(os.getpid(), signal.SIGINT)
+    return measure(*arguments)
+
+looks, measure, session.mean_loss, command_line.PATIENCE = [], session.mean_loss, mean_loss, -1.0
+sys.argv = {argv!r}
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def stopped_during_look(directory, look, *options):
+    """Train, and press Ctrl-C while the model is measured for the nth time; no patience then."""
+    code = DURING_LOOK.format(look=look, argv=command("train.py", *options)[1:])
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=directory, env=environment() | {"PYTHONPATH": str(ROOT)}, capture_output=True,
+        encoding="utf-8", check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["scalar", "compiled"])
+@pytest.mark.parametrize("look", [2, 3, 4])
+def test_a_look_that_was_stopped_is_made_when_the_run_goes_on(data, engine, look):
+    options = [*OPTIONS, "--engine", engine, "--steps", "6", "--eval-interval", "2"]
+    whole, broken = f"whole-{engine}-{look}", f"broken-{engine}-{look}"
+    finished(data, whole, *options)
+    result = stopped_during_look(data, look, *options, "--out", broken)
+    assert result.returncode == 130, result.stderr
+    assert f"interrupted after {2 * (look - 1)} steps" in result.stdout
+    assert f"go on with: python train.py --resume {broken}" in result.stdout
+    assert call("train.py", "--resume", broken, cwd=data).returncode == 0
+    assert_same_run(data, whole, broken)
+    assert "is complete" in call("train.py", "--resume", broken, cwd=data).stdout
+
+
+def test_before_the_first_step_there_is_nothing_to_save(tmp_path):
+    (tmp_path / "names.txt").write_text(NAMES)
+    result = stopped_during_look(tmp_path, 1, *SCALAR)
+    assert_refused(result, "interrupted", code=130)
+    assert "step     0" not in result.stdout
+
+
+def test_measuring_at_the_end_is_told_and_can_be_stopped(tmp_path):
+    (tmp_path / "long.txt").write_text(LONG)
+    options = [*OPTIONS[2:], "--data", "long.txt", "--n-layer", "1", "--block-size", "8", "--steps", "2"]
+    result = stopped_during_look(tmp_path, 4, *options)
+    assert result.returncode == 130, result.stderr
+    assert "measuring the best model on all 38,625 characters that were kept aside" in result.stdout
+    assert "stopped measuring; all else is saved" in result.stdout
+    kept = load_checkpoint(tmp_path / "runs" / "long")
+    assert (kept.step, kept.model.loss_on_all) == (2, None)
+    assert "python sample.py --run runs/long" in result.stdout

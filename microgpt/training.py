@@ -74,7 +74,7 @@ class OptimizerState:
     """
 
     step: int  # taken so far
-    m: np.ndarray  # Adam's moments of all parameters, as flat vectors
+    m: np.ndarray  # Adam's moments of all parameters, as flat vectors in the dtype of the parameters
     v: np.ndarray
 
 

@@ -1,12 +1,15 @@
 """At the edges, too, all engines do the same: the same numbers in the same type of array, or the same error."""
 
 import importlib.util
+import traceback
 from math import inf, nan
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import microgpt
+import microgpt.compiler.program
 from microgpt.errors import InputError
 from microgpt.functions import softmax
 from microgpt.value import exp, largest, log, pick
@@ -92,6 +95,55 @@ def test_an_argument_beyond_a_list_that_it_indexes_is_refused(evaluate):
         evaluate(lambda p, i: p["b"][i], PARAMS, np.array([0, 3]))
     with pytest.raises(IndexError):
         evaluate(lambda p, i: p["b"][i], PARAMS, TOO_LARGE)
+
+
+# Tracebacks
+
+
+ITEMS = [1.0, 2.0]
+
+
+def scaled(row, k):
+    return [w * ITEMS[k] for w in row] if k else scaled(row, 3)
+
+
+def sum_of_rows(p, x):
+    return sum([sum(scaled(row, 0)) for row in p["m"]]) * x
+
+
+def sum_of_data(p, x):
+    return sum([row[0].data for row in p["m"]]) * x
+
+
+def frames_of(function, engine, transform, error):
+    """The frames of the error that a function raises, from its call to where it was raised."""
+    with pytest.raises(error) as caught:
+        transform(function, engine)(PARAMS, X)
+    return traceback.extract_tb(caught.value.__traceback__)[1:]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("transform", [microgpt.evaluate, microgpt.value_and_grad])
+def test_a_traceback_shows_the_functions_of_the_user_and_nothing_between_them(engine, transform):
+    frames = frames_of(sum_of_rows, engine, transform, IndexError)
+    first = [frame.name for frame in frames].index("sum_of_rows")
+    assert first <= 2
+    assert {frame.filename for frame in frames[first:]} == {__file__}
+    assert [frame.name for frame in frames if frame.name == "scaled"] == ["scaled"] * 2
+    assert frames[-1].lineno == scaled.__code__.co_firstlineno + 1
+
+
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_what_cannot_be_recorded_is_raised_in_the_line_where_it_stands(engine):
+    frames = frames_of(sum_of_data, engine, microgpt.value_and_grad, TypeError)
+    assert (frames[-1].filename, frames[-1].lineno) == (__file__, sum_of_data.__code__.co_firstlineno + 1)
+
+
+def test_a_fault_of_the_engine_itself_shows_all_frames(monkeypatch):
+    monkeypatch.setattr(microgpt.compiler.program, "Groups", lambda record: np.linalg.inv(np.zeros((2, 2))))
+    with pytest.raises(np.linalg.LinAlgError) as caught:
+        microgpt.evaluate(lambda p, x: x * 17)(PARAMS, X)
+    assert "program.py" in [Path(frame.filename).name for frame in traceback.extract_tb(caught.value.__traceback__)]
 
 
 # The largest of numbers of which one is none

@@ -5,6 +5,8 @@ import os
 import warnings
 from collections.abc import Callable
 from numbers import Integral
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,12 @@ import numpy as np
 from microgpt.arguments import argument_names, checked_arguments, checked_parameters, map_arrays, one_vector
 from microgpt.compiler.listing import listing, summary
 from microgpt.compiler.program import INTEGER, Program
+from microgpt.compiler.record import RecordingError
+from microgpt.compiler.recording import record_function
 from microgpt.compiler.referee import OPERATIONS, verify
 
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
+OWN = tuple(str(Path(__file__).parents[1] / room) + os.sep for room in ("compiler", "pytorch"))  # where our frames are
 MANY_PROGRAMS = 100  # a caller who makes more probably has a new shape in every batch
 
 
@@ -108,7 +113,11 @@ class Compiled:
         """See `microgpt.value_and_grad`."""
 
         def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
-            _, results, gradients = self.run(params, arguments, True)
+            try:
+                _, results, gradients = self.run(params, arguments, True)
+            except Exception as error:
+                hide_own_frames(error)
+                raise
             with np.errstate(all="ignore"):
                 return float(np.add.reduce(results[0], dtype=np.float64)) / results.shape[1], gradients
 
@@ -119,10 +128,34 @@ class Compiled:
         """See `microgpt.evaluate`."""
 
         def evaluated(params: Any, *arguments: Any) -> Any:
-            program, results, _ = self.run(params, arguments, False)
+            try:
+                program, results, _ = self.run(params, arguments, False)
+            except Exception as error:
+                hide_own_frames(error)
+                raise
             return in_form(results, program.form)
 
         return evaluated
+
+
+def hide_own_frames(error: BaseException) -> None:
+    """Take the engine's frames out of a traceback, all but the first, where the function that it records raised.
+
+    After the last frame of that function they stay, unless the message says all.
+    """
+    frames: list[TracebackType] = []
+    trace = error.__traceback__
+    while trace is not None:
+        frames.append(trace)
+        trace = trace.tb_next
+    codes = [frame.tb_frame.f_code for frame in frames]
+    first = codes.index(record_function.__code__) if record_function.__code__ in codes else len(codes)
+    users = [i for i in range(first, len(codes)) if not codes[i].co_filename.startswith(OWN)]
+    if users:
+        rest = [] if isinstance(error, RecordingError) else frames[users[-1] + 1 :]
+        for frame in reversed([frames[0], *[frames[i] for i in users], *rest]):
+            trace = TracebackType(trace, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+        error.__traceback__ = trace
 
 
 class Parameters:

@@ -7,6 +7,7 @@ operations stand in value.py and nowhere else.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -56,13 +57,14 @@ class Expression:
     equal, from the leaves up (hash-consing).
     """
 
-    __slots__ = ("arguments", "key", "operation", "what")
+    __slots__ = ("arguments", "key", "nodes", "operation", "what")
 
     def __init__(self, operation: str, arguments: "tuple[Expression, ...]" = (), what: Any = None):
         self.operation = operation  # "load", "constant", "+", "*", "**", "exp", "log", "<" or "<="
         self.arguments = arguments
         self.what = what  # the Load, the constant or the exponent
         self.key = (operation, what, *[id(argument) for argument in arguments])
+        self.nodes: tuple[Expression, ...] = ()  # itself after all that it is made of, once someone has asked
 
     def __add__(self, other: Any) -> "Expression":
         if is_number(other, 0.0):
@@ -137,20 +139,37 @@ def loads_of(expression: Expression) -> list[Load]:
     return list(found)
 
 
-def nodes_of(*expressions: Expression) -> list[Expression]:
-    """All nodes of some expressions, arguments first."""
-    order: list[Expression] = []
-    seen: set[int] = set()
-    stack = [(expression, False) for expression in reversed(expressions)]
-    while stack:
-        node, ready = stack.pop()
-        if ready:
-            order.append(node)
-        elif id(node) not in seen:
-            seen.add(id(node))
-            stack.append((node, True))
-            stack.extend((argument, False) for argument in reversed(node.arguments))
-    return order
+def nodes_of(expression: Expression) -> tuple[Expression, ...]:
+    """All nodes of an expression, arguments first."""
+    if not expression.nodes:
+        order: dict[Expression, None] = {}
+        stack = [(expression, False)]
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                order[node] = None
+            elif node.nodes:
+                order.update(dict.fromkeys(node.nodes))
+            elif node not in order:
+                stack.append((node, True))
+                stack.extend([(argument, False) for argument in reversed(node.arguments)])
+        expression.nodes = tuple(order)
+    return expression.nodes
+
+
+def shared(expression: Expression, known: dict[Any, Expression]) -> Expression:
+    """The same expression of nodes in `known`, where each has its key and itself as keys."""
+    done: dict[Expression, Expression] = {}
+    for node in nodes_of(expression):
+        if node not in known:
+            arguments = tuple([done[argument] for argument in node.arguments])
+            same = all(map(is_, arguments, node.arguments))
+            new = node if same else Expression(node.operation, arguments, node.what)
+            done[node] = found = known.setdefault(new.key, new)
+            known[found] = found
+        else:
+            done[node] = node
+    return done[expression]
 
 
 def rebuilt(expression: Expression, leaf: Callable[[Load], Expression], known: dict[Any, Expression]) -> Expression:
@@ -160,7 +179,7 @@ def rebuilt(expression: Expression, leaf: Callable[[Load], Expression], known: d
         if node.operation == "load":
             new = leaf(node.what)
         elif node.arguments:
-            new = Expression(node.operation, tuple(done[id(a)] for a in node.arguments), node.what)
+            new = Expression(node.operation, tuple([done[id(a)] for a in node.arguments]), node.what)
         else:
             new = node
         done[id(node)] = known.setdefault(new.key, new)

@@ -22,8 +22,7 @@ class Memory:
         self.offsets = [0] * len(regions)
         first, last = [len(nests)] * len(regions), [-1] * len(regions)
         for step, nest in enumerate(nests):
-            for cell in cells_of(nest):
-                i = self.region_at(cell)
+            for i in {self.region_at(cell) for cell in cells_of(nest)}:
                 first[i], last[i] = min(first[i], step), max(last[i], step)
         for cell in alive:
             i = self.region_at(cell)
@@ -31,17 +30,15 @@ class Memory:
         for i, region in enumerate(regions):
             if region.masked and last[i] >= 0:
                 first[i], last[i] = -1, len(nests)
-        ends: dict[int, list[int]] = {}
-        for i in range(len(regions)):
-            ends.setdefault(last[i], []).append(i)
+        ending = sorted((i for i in range(len(regions)) if last[i] >= 0), key=lambda i: -last[i])  # the next one last
         self.size = 0
         holes: list[tuple[int, int]] = []  # free places: start, size
         place = [0] * len(regions)
         for i in sorted((i for i in range(len(regions)) if last[i] >= 0), key=lambda i: first[i]):
-            for step in [step for step in ends if step < first[i]]:
-                for done in ends.pop(step):
-                    if last[done] >= 0 and regions[done].size:
-                        holes = with_hole(holes, place[done], regions[done].size)
+            while ending and last[ending[-1]] < first[i]:
+                done = ending.pop()
+                if regions[done].size:
+                    holes = with_hole(holes, place[done], regions[done].size)
             size = regions[i].size
             fitting = [hole for hole in holes if hole[1] >= size]
             if fitting:

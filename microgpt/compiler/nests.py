@@ -29,6 +29,7 @@ from microgpt.compiler.expressions import (
     loads_of,
     nodes_of,
     rebuilt,
+    shared,
 )
 from microgpt.compiler.groups import Access, Array, Bound, Groups, Instruction
 
@@ -188,17 +189,13 @@ class Nests:
             maker = self.groups.instructions[self.makers[array][0]]
             indices = decoded(operand, instruction.lengths, maker.array)
             assert indices is not None
-            arguments.append(
-                rebuilt(
-                    self.expressions[array],
-                    lambda load, indices=indices: Expression("load", (), moved(load, *indices)),  # type: ignore[misc]
-                    self.known,
-                )
-            )
-        return self.shared(combined(instruction, arguments))
-
-    def shared(self, expression: Expression) -> Expression:
-        return rebuilt(expression, lambda load: Expression("load", (), load), self.known)
+            there = {load: moved(load, *indices) for load in loads_of(self.expressions[array])}
+            if all([load == place for load, place in there.items()]):
+                arguments.append(self.expressions[array])
+            else:
+                leaves = {load: Expression("load", (), place) for load, place in there.items()}
+                arguments.append(rebuilt(self.expressions[array], leaves.__getitem__, self.known))
+        return shared(combined(instruction, arguments), self.known)
 
     def loaded(self, instruction: Instruction, operand: Access) -> Expression:
         if operand.space == CONSTANTS and operand.table is None and not any(operand.strides):
@@ -366,7 +363,7 @@ class Nests:
                     shape.lengths,
                     bounds,
                     target,
-                    self.shared(total),
+                    shared(total, self.known),
                     instruction=whole[0][0].instruction,
                     backward=True,
                 )
@@ -455,7 +452,12 @@ class Nests:
             if load in found:
                 self.give(
                     replace(
-                        nest, target=load, expression=self.shared(found[load]), add=True, reduction="sum", backward=True
+                        nest,
+                        target=load,
+                        expression=shared(found[load], self.known),
+                        add=True,
+                        reduction="sum",
+                        backward=True,
                     )
                 )
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from microgpt.arguments import rows
 from microgpt.chain_rule import Fault, find_fault
+from microgpt.collector import collector_paused
 from microgpt.engine import value_and_grad
 from microgpt.errors import DisagreementError, DivergenceError
 from microgpt.parameters import Arrays
@@ -150,7 +151,7 @@ def compare(
             if slope.differs:
                 return diagnosis(problem, direction)
         if small is not None:
-            fault = found_fault(problem, 0)
+            fault = found_fault(problem)
             if fault is not None:
                 return failed(fault)
     operations = ""
@@ -187,7 +188,7 @@ def differing(problem: Problem, engines: dict[str, Any], mean: float) -> Check |
     for name, (found, _) in engines.items():
         if not abs(found - mean) <= 1e-9 * max(1.0, abs(mean)):
             text = f"the loss is {mean:.12g} on plain numbers, by the engine {name} it is {found:.12g}"
-            fault = found_fault(problem, 0) if name == "scalar" else None
+            fault = found_fault(problem) if name == "scalar" else None
             return failed(fault or Fault("engine", ""), text)
     if len(engines) == 1:
         return 0.0
@@ -237,12 +238,12 @@ def diagnosis(problem: Problem, direction: np.ndarray) -> Check:
         _, gradient = alone.by_class()
         if alone.slope(direction, gradient).differs:
             break
-    fault = found_fault(alone, 0) or Fault("unknown", "no single operation was found that explains it")
+    fault = found_fault(alone) or Fault("unknown", "no single operation was found that explains it")
     if fault.cause == "edge":
         return failed(fault)
     apart = np.abs(gradient - [fault.right.get(name, 0.0) for name in alone.all_names()])
     explained = bool(fault.right) and apart.max() > GRADIENT_TOLERANCE * np.abs(gradient).max()
-    place = int((apart if explained else np.abs(direction)).argmax())
+    place = int(apart.argmax()) if explained else one_that_differs(alone, direction, gradient)
     slope = alone.slope(alone.along(place), gradient).slope
     text = (
         f"the gradient is wrong: {alone.name(place)} has {gradient[place]:.6g}, the slope of the loss is {slope:.6g}; "
@@ -251,17 +252,28 @@ def diagnosis(problem: Problem, direction: np.ndarray) -> Check:
     return failed(fault, text, alone.name(place), float(abs(gradient[place] - slope)))
 
 
-def found_fault(problem: Problem, row: int) -> Fault | None:
-    """The operation at which the gradient of one example goes wrong."""
-    found = trace(problem.function, problem.params, rows(tuple(problem.arrays))[row], problem.value)
-    if type(found.result) is not Traced:
-        return None
-    if hasattr(found.result.number, "backward"):
-        try:
-            found.result.number.backward()
-        except AttributeError:  # a function of the class's own has made Values of what is wrapped
+def one_that_differs(problem: Problem, direction: np.ndarray, gradient: np.ndarray) -> int:
+    """Of all parameters that a direction moves, one whose gradient is wrong: half of them are left out each time."""
+    moved = np.flatnonzero(direction)
+    while len(moved) > 1:
+        middle, half = len(moved) // 2, np.zeros(direction.size)
+        half[moved[:middle]] = direction[moved[:middle]]
+        moved = moved[:middle] if problem.slope(half, gradient).differs else moved[middle:]
+    return int(moved[0])
+
+
+def found_fault(problem: Problem) -> Fault | None:
+    """The operation at which the gradient of the first example goes wrong."""
+    with collector_paused():
+        found = trace(problem.function, problem.params, rows(tuple(problem.arrays))[0], problem.value)
+        if type(found.result) is not Traced:
             return None
-    return find_fault(found, owner_of(problem.value))
+        if hasattr(found.result.number, "backward"):
+            try:
+                found.result.number.backward()
+            except AttributeError:  # a function of the class's own has made Values of what is wrapped
+                return None
+        return find_fault(found, owner_of(problem.value))
 
 
 def failed(fault: Fault, text: str = "", parameter: str = "", difference: float = 0.0) -> Check:

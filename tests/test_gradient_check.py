@@ -179,6 +179,17 @@ def test_in_a_large_array_the_parameter_that_differs_most_is_named():
     assert (found.cause, found.parameter) == ("largest", 'params["w"][300]')
 
 
+def test_without_a_known_cause_a_parameter_that_is_wrong_is_found_by_halves():
+    kept = []
+
+    def forgotten(params, x):  # one parameter is taken from another call
+        kept[:] = [getattr(params["w"][40], "data", params["w"][40])]
+        return sum(w * x for w in params["w"]) + kept[0] ** 2
+
+    found = check(forgotten, {"w": np.linspace(0.5, 1.5, 100)}, np.array([1.0]), engine="scalar")
+    assert (found.ok, found.parameter) == (False, 'params["w"][40]')
+
+
 FAILS = {
     "a logarithm": (lambda p, x: log(p["w"] * x) * 2, "log(-1.0) in", FILE, "row 1", '-1.0 is params["w"] * x'),
     "a power": (lambda p, x: (p["w"] * (x + 2)) ** -1, "0.0 ** -1 in", "row 1", '0.0 is params["w"] * (x + 2)'),

@@ -93,17 +93,33 @@ def explain(run: Run, text: str) -> Explanation:
     return Explanation(run, tokens, program, named, instructions(loss, run.parameters, tokens, weights))
 
 
+def positions_recorded(config: gpt.GPTConfig, positions: int, limit: int) -> int:
+    """How many predictions, so many at most, a loss has that takes no more operations than the limit."""
+    if parameter_count(config) >= limit:
+        return 0
+    try:
+        with collector_paused():
+            record(partial(gpt.loss, config=config), parameter_shapes(config), positions, limit)
+    except TooLongError as error:
+        return error.positions
+    return positions
+
+
+def can_explain(config: gpt.GPTConfig, documents: str) -> bool:
+    """Whether a page can hold the shortest text: an answer in a moment, for the end of training."""
+    least = 2 if documents == "lines" else 1  # predictions
+    at_least = parameter_count(config) - config.n_embd * (config.vocab_size + config.n_positions)
+    if 2 * least * at_least > LARGEST_PROGRAM:  # a product and a sum for almost every parameter but the embeddings
+        return False
+    return positions_recorded(config, least, LARGEST_PROGRAM) == least
+
+
 def positions_that_fit(run: Run) -> int:
     """How many predictions the longest text has that a page can hold.
 
     Raises InputError if a page cannot hold even the shortest text.
     """
-    loss, positions = partial(gpt.loss, config=run.config), run.config.n_positions
-    try:
-        with collector_paused():
-            record(loss, parameter_shapes(run.config), positions, LARGEST_PROGRAM)
-    except TooLongError as error:
-        positions = error.positions
+    positions = positions_recorded(run.config, run.config.n_positions, LARGEST_PROGRAM)
     if room(run, positions) < shortest(run):
         raise InputError(
             f"this model takes more operations for a single character than the {LARGEST_PROGRAM:,} that a page can "
@@ -134,11 +150,6 @@ def check_finite(run: Run, loss: Callable[..., Any], tokens: list[int], weights:
 def loss_of(run: Run, tokens: list[int]) -> tuple[Callable[..., Any], list[float]]:
     """What is explained: the mean loss of the predictions in some tokens, as a function and its last argument."""
     return partial(gpt.loss, config=run.config), [1 / (len(tokens) - 1)] * (len(tokens) - 1)
-
-
-def beginning_that_fits(run: Run, text: str) -> str:
-    """As much of a text as a page can hold: all of it or a beginning. Raises InputError if there is none."""
-    return text[: room(run, positions_that_fit(run))]
 
 
 def tokens_of(run: Run, text: str) -> list[int]:

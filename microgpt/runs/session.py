@@ -26,6 +26,7 @@ from microgpt.bigram import bigram_loss, bigram_probabilities
 from microgpt.command_line import INTERRUPTED, Interruption, interruption, is_terminal
 from microgpt.engine import evaluate
 from microgpt.errors import DivergenceError, InputError
+from microgpt.explain.page import can_explain
 from microgpt.gradient_check import check_model
 from microgpt.parameters import flatten, parameter_shapes, views
 from microgpt.runs import telling
@@ -297,6 +298,8 @@ class Session:
             self.draw(self.directory)
             kept = load_checkpoint(self.directory)
             say(*telling.of_end(kept, self.seconds, self.interrupted, self.directory))
+            if not self.interrupted and can_explain(kept.origin.config, kept.origin.documents):
+                say(telling.of_looking_inside(self.directory))
             say(telling.of_blind_guessing(kept, self.settings))
         self.processes.leave()
         return INTERRUPTED if self.interrupted or self.ctrl_c.requested else 0

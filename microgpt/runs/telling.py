@@ -176,8 +176,12 @@ def of_end(kept: Checkpoint, seconds: float, interrupted: bool, directory: Path)
         lines.append(of_going_on(directory))
     else:
         lines.append(f"to write with it: python sample.py --run {run}")
-        lines.append(f"to look inside:   python explain.py --run {run} --open")
     return lines
+
+
+def of_looking_inside(directory: Path) -> str:
+    """How to see what the model computes, where a page can hold it."""
+    return f"to look inside:   python explain.py --run {quoted(directory)} --open"
 
 
 def of_untrained(run: Run) -> list[str]:

@@ -21,9 +21,19 @@ from running import NAMES, PROSE, TINY, assert_refused, call
 from microgpt import functions, gpt
 from microgpt.arguments import map_arrays, map_numbers
 from microgpt.errors import InputError
+from microgpt.explain import page as page_module
 from microgpt.explain import program as program_module
 from microgpt.explain.observe import observed
-from microgpt.explain.page import beginning_that_fits, differences, explain, planes, sources, to_html
+from microgpt.explain.page import (
+    can_explain,
+    differences,
+    explain,
+    planes,
+    positions_that_fit,
+    room,
+    sources,
+    to_html,
+)
 from microgpt.explain.program import (
     ADD,
     CONSTANT,
@@ -40,9 +50,11 @@ from microgpt.explain.program import (
     TooLongError,
     record,
 )
+from microgpt.explain.some_text import some_text
 from microgpt.explain.strips import WATCHED, strips
 from microgpt.gpt import GPTConfig, empty_cache
 from microgpt.parameters import flatten
+from microgpt.runs.directory import load_run
 from microgpt.text import encode
 from microgpt.value import Value, exp, largest, log, pick
 
@@ -341,13 +353,13 @@ def test_the_beginning_that_fits_is_the_longest_that_does(tmp_path, monkeypatch,
     fewer = 1 if documents == "lines" else -1  # characters than predictions
     for limit, longest in ((ends[-1], 5), (ends[3] - 1, 3 - fewer), (ends[2], 3 - fewer), (ends[2] - 1, 2 - fewer)):
         monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", limit)
-        assert beginning_that_fits(run, "abcda") == "abcda"[:longest]
+        assert min(5, room(run, positions_that_fit(run))) == longest
         assert explain(run, "abcda"[:longest]).tokens
         if longest < 5:
             with pytest.raises(InputError, match=f"give a --text of at most {longest} characters"):
                 explain(run, "abcda")
     monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", ends[0] - 1)
-    for refused in (beginning_that_fits, explain):
+    for refused in (lambda run, _: positions_that_fit(run), explain):
         with pytest.raises(InputError, match="more operations for a single character"):
             refused(run, "abcda")
 
@@ -531,3 +543,53 @@ def test_the_page_in_a_run_directory_is_not_written_through_a_link(trained, tmp_
 )
 def test_the_command_refuses_in_one_line(trained, options, expected):
     assert_refused(call("explain.py", *options, cwd=trained), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("documents", ["lines", "stream"])
+def test_without_a_text_one_is_chosen_that_fits(tmp_path, monkeypatch, documents):
+    (tmp_path / "text.txt").write_text("abcdefgh\nhgfedcba\nabababab\nbcbcbcbc\n" * 9)
+    options = [*TINY, "--documents", documents, "--block-size", "12", "--out", "run"]
+    assert call("train.py", "--data", "text.txt", *options, cwd=tmp_path).returncode == 0
+    run = load_run(tmp_path / "run")
+    whole = some_text(run)[0]
+    assert len(whole) == 8
+    explain(run, whole)
+    program = explain(run, whole).program  # of which there is room for three predictions, and half of the fourth
+    monkeypatch.setattr(page_module, "LARGEST_PROGRAM", (program.totals[2] + program.totals[3]) // 2)
+    fitting, what = some_text(run)
+    assert fitting == whole[: 2 if documents == "lines" else 4]
+    assert "as much as a page of this model can hold" in what
+    explain(run, fitting)
+    monkeypatch.setattr(page_module, "LARGEST_PROGRAM", 20)
+    assert not can_explain(run.config, documents)
+    with pytest.raises(InputError, match="explain a smaller one"):
+        some_text(run)
+
+
+@pytest.mark.parametrize("documents", ["lines", "stream"])
+def test_whether_a_page_can_hold_a_text_is_what_explaining_it_finds(tmp_path, monkeypatch, documents):
+    run = make_run(tmp_path, documents)
+    shortest = "ab"[: 1 if documents == "lines" else 2]
+    found = set()
+    for limit in range(200, 6000, 400):
+        monkeypatch.setattr(page_module, "LARGEST_PROGRAM", limit)
+        try:
+            explain(run, shortest)
+        except InputError:
+            fits = False
+        else:
+            fits = True
+        assert can_explain(run.config, documents) == fits
+        found.add(fits)
+    assert found == {True, False}
+
+
+@pytest.mark.slow
+def test_training_promises_no_page_that_there_cannot_be(tmp_path):
+    (tmp_path / "names.txt").write_text(NAMES)
+    large = ["--n-embd", "300", "--n-head", "2", "--steps", "1", "--batch-size", "2", "--skip-check"]
+    result = call("train.py", "--data", "names.txt", *large, "--out", "large", cwd=tmp_path)
+    assert "python sample.py --run large" in result.stdout
+    assert "explain.py" not in result.stdout
+    assert_refused(call("explain.py", "--run", "large", cwd=tmp_path), "explain a smaller one")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import wraps
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,11 @@ class Session:
         self.directory: Path | None = None
         self.closing = ExitStack()  # what is to be closed at the end
         self.stopping = self.interrupted = self.unlooked = False
+        self.given_up = False  # because it learns by heart and guesses worse than blindly what it has not seen
+        validated = [row[METRICS.index("validation_loss")] for row in start.rows]
+        before = [float(loss) for loss in validated if loss]
+        self.blind = log(start.config.vocab_size)  # the loss of blind guessing
+        self.insisted = len(before) > 1 and before[-1] > self.blind  # to go on, by who resumed the run
         self.losses: list[float] = []  # of the steps since the last look
         self.means: list[float] = []  # of the training losses between looks
         self.warned = False  # that it learns by heart
@@ -229,14 +235,18 @@ class Session:
             self.all_losses.append(update.loss)
             if self.recorder.wants_parameters(update.step):
                 self.processes.fetch()
-            found = self.look_unless_stopped() if planned else None
+            before, found = self.recorder.best, self.look_unless_stopped() if planned else None
             self.unlooked = planned and found is None
             self.recorder.record(update, found)
             self.tell(update)
             best = self.recorder.best.loss if self.recorder.best else float("nan")
             self.bar.set_postfix_str(f"loss={update.loss:.3f}, validation={best:.3f}", refresh=False)
             self.bar.update()
-        self.stopping = self.processes.agreed_to_stop(self.ctrl_c.requested)
+            if before and found and step < self.settings.steps and not self.insisted:
+                why = telling.of_giving_up(before, found, self.means, self.blind, self.run.directory)
+                self.given_up = bool(why)
+                say(why)
+        self.stopping = self.processes.agreed_to_stop(self.ctrl_c.requested or self.given_up)
         if self.processes.first:
             if self.stopping:
                 self.recorder.save(unplanned=None if planned else self.look_unless_stopped())
@@ -247,11 +257,13 @@ class Session:
     def finish(self) -> None:
         """Of a model whose looks were at a part of what is held out, measure it on all of that."""
         if self.processes.first:
-            done, best = self.state.step == self.settings.steps and not self.unlooked, self.recorder.best
+            best, complete = self.recorder.best, self.state.step == self.settings.steps and not self.unlooked
+            done = complete or self.given_up
             if done and best is not None and len(self.corpus.part) < len(self.corpus.validation):
                 self.measure_on_all(best)
             self.seconds = self.recorder.seconds
-        self.interrupted = self.state.step < self.settings.steps or self.unlooked
+        wanted = not self.given_up if self.processes.first else self.ctrl_c.requested
+        self.interrupted = self.unlooked or (wanted and self.state.step < self.settings.steps)
 
     def measure_on_all(self, best: Validated) -> None:
         """Measure the best model on all that is held out, unless Ctrl-C is pressed."""

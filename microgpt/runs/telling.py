@@ -90,14 +90,12 @@ def is_little(config: GPTConfig, corpus: Corpus) -> bool:
 
 
 def of_little_text(config: GPTConfig, corpus: Corpus) -> str:
-    """Whether the text is too short for what the model could learn, and what to do about it."""
-    characters, parameters = predictions(corpus.training), parameter_count(config)
+    """Whether there are fewer characters than parameters, and what may come of it."""
     if not is_little(config, corpus):
         return ""
     return (
-        f"note: {characters:,} characters are little to learn from for {parameters:,} parameters, which can learn them "
-        f"by heart: a text of {parameters:,} characters or more would be better, or a model with a smaller --n-embd or "
-        "--n-layer"
+        f"note: {predictions(corpus.training):,} characters are little to learn from for {parameter_count(config):,} "
+        "parameters. If they are learned by heart, you are told so, and the model is kept as it was at its best"
     )
 
 
@@ -146,11 +144,26 @@ def of_overfitting(best: Validated, found: Validated, training: list[float]) -> 
     """Whether validation has risen since its best while training (its mean losses between looks) fell below that."""
     if len(training) < 2 or found.loss < best.loss + RISE or training[-1] >= min(training[-2], best.loss):
         return ""
-    fewer = f"fewer steps: --steps {best.step}" if best.step else "a look in time: --steps 100 --eval-interval 10"
     return (
-        f"note: on what it has not seen it was better at step {best.step}, and on what it learns from it still gets "
-        "better: it begins to learn by heart. The best is what is kept. More text would help, a smaller model, or "
-        f"{fewer}"
+        f"note: on what it has not seen it was better at step {best.step} ({best.loss:.4f}, now {found.loss:.4f}), and "
+        f"on what it learns from it still gets better ({training[-2]:.4f}, now {training[-1]:.4f}): it begins to learn "
+        "by heart. The best is what is kept; more text would help"
+    )
+
+
+def of_giving_up(best: Validated, found: Validated, training: list[float], blind: float, directory: Path) -> str:
+    """Whether it is to stop: what it has not seen it guesses worse than blindly, because it learns by heart.
+
+    Either it was better at that once, or its training loss has fallen below half of what blind guessing has.
+    """
+    by_heart = bool(training) and training[-1] < best.loss and (best.loss < BLIND * blind or training[-1] < blind / 2)
+    if not by_heart or found.loss <= max(blind, best.loss):
+        return ""
+    return (
+        f"stopped at step {found.step}: on what it has not seen it is worse than blind guessing by now, "
+        f"{found.loss:.4f} against {blind:.4f}, while on what it learns from it is at {training[-1]:.4f}: it learns "
+        f"that by heart. The best model, of step {best.step}, is kept. To go on all the same: python train.py --resume "
+        f"{quoted(directory)}"
     )
 
 

@@ -24,8 +24,9 @@ def looked_at(step, loss):
 
 def test_a_rise_of_the_validation_loss_while_training_falls_is_told():
     note = telling.of_overfitting(looked_at(40, 2.0), looked_at(60, 2.3), [2.5, 2.1, 1.7])
-    assert "better at step 40" in note
-    assert "--steps 40" in note
+    assert "better at step 40 (2.0000, now 2.3000)" in note
+    assert "gets better (2.1000, now 1.7000)" in note
+    assert "--" not in note  # no option was tried, so none is recommended
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,49 @@ def test_a_rise_of_the_validation_loss_while_training_falls_is_told():
 )
 def test_what_is_no_overfitting_is_not_told(loss, training):
     assert telling.of_overfitting(looked_at(40, 2.0), looked_at(60, loss), training) == ""
+
+
+@pytest.mark.parametrize(
+    ("best", "found", "training", "gives_up"),
+    [
+        (1.9, 3.2, [1.5], True),
+        (1.9, 2.9, [1.5], False),  # better than blind guessing, which has 3.0
+        (1.9, 3.2, [2.5], False),  # a rate that is too high, perhaps, and it will come back when it falls
+        (1.9, 3.2, [], False),
+        (3.3, 3.2, [1.4], False),  # it gets better
+        (3.2, 3.3, [1.4], True),  # it never was better than blind guessing, and learns the text by heart
+        (3.2, 3.3, [2.0], False),
+    ],
+)
+def test_training_is_given_up_where_it_learns_by_heart_and_guesses_worse_than_blindly(best, found, training, gives_up):
+    said = telling.of_giving_up(looked_at(200, best), looked_at(400, found), training, 3.0, Path("runs/my text"))
+    assert bool(said) == gives_up
+    if said:
+        assert "stopped at step 400" in said
+        assert f"{found:.4f} against 3.0000" in said
+        assert said.endswith('python train.py --resume "runs/my text"')
+
+
+@pytest.mark.slow
+def test_a_run_that_is_given_up_ends_in_order_and_goes_on_if_asked(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["".join(rng.choice(list("abcdefgh"), 6)) for _ in range(40)]  # there is nothing to learn but by heart
+    (tmp_path / "letters.txt").write_text("\n".join(lines))
+    options = "--steps 400 --eval-interval 50 --n-embd 32 --batch-size 8 --warmup 5 --weight-decay 0 --skip-check"
+    result = call("train.py", "--data", "letters.txt", *options.split(), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "worse than blind guessing" in result.stdout
+    assert "to write with it: python sample.py" in result.stdout
+    run = tmp_path / "runs" / "letters"
+    stopped, kept = load_checkpoint(run).step, load_checkpoint(run).model
+    assert stopped < 400
+    assert stopped % 50 == 0
+    assert kept.step < stopped
+    assert call("sample.py", "--num-samples", "2", cwd=tmp_path).returncode == 0
+    result = call("train.py", "--resume", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "stopped at" not in result.stdout
+    assert load_checkpoint(run).step == 400
 
 
 @pytest.mark.slow

@@ -66,9 +66,7 @@ class Value:
     def __pow__(self, exponent: Any) -> "Value":
         """x ** k for a constant k: the derivative is k * x ** (k - 1). A ValueError where either is not finite."""
         if isinstance(exponent, Value):
-            raise TypeError(
-                "the exponent of ** has to be a plain number, not a Value: write exp(y * log(x)) for x ** y"
-            )
+            raise TypeError("the exponent of ** must be a plain number, not a Value: write exp(y * log(x))")
         x, k = self.data, number(exponent)
         try:
             power, derivative = x**k, k * x ** (k - 1) if k else 0.0
@@ -114,9 +112,6 @@ class Value:
 
     def __rpow__(self, base: Any) -> "Value":
         return value(base) ** self  # which is refused there
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"a Value has no {name!r}: tanh is in microgpt.functions, and relu is x * (x > 0)")
 
     # Comparisons are choices: True or False, which count as 1 or 0, with no gradient. (`==` asks for the same object.)
 

@@ -153,15 +153,6 @@ def test_an_exponent_cannot_be_a_value_for_a_plain_base():
         2.0 ** Value(3.0)
 
 
-@pytest.mark.parametrize("name", ["relu", "tanh", "item"])
-def test_what_a_value_does_not_have_is_named_with_what_to_write(name):
-    with pytest.raises(
-        AttributeError, match=rf"no '{name}': tanh is in microgpt.functions, and relu is x \* \(x > 0\)"
-    ):
-        getattr(Value(2.0), name)
-    assert not hasattr(Value(2.0), name)
-
-
 # Comparisons are choices
 
 COMPARISONS = [operator.lt, operator.le, operator.gt, operator.ge]

@@ -53,6 +53,8 @@ def main() -> int:
     new, different = 0, set()
     for index, parts in enumerate(texts(run, settings)):
         text, log_probability = "", 0.0
+        if not index and settings.run is None and not known and not quiet:  # then the last line does not say it
+            print(f"writing with the model in {run.directory}", file=sys.stderr)
         if index and not lines and not quiet:
             print("-" * 40)
         for part, its_log_probability in parts:

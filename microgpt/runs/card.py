@@ -94,6 +94,12 @@ def model_card(checkpoint: Checkpoint, directory: Path) -> str:
     )
 
 
+def path_in_card(card: str) -> str:
+    """The run directory for which a card was written. Raises ValueError if it is none of ours."""
+    found = re.search(r'^print\(pipeline\("text-generation", ("(?:[^"\\]|\\.)*")', card, re.MULTILINE)
+    return str(json.loads(found[1] if found else ""))
+
+
 def _quoted(text: str) -> str:
     """Some text for between double quotes in Python."""
     return json.dumps(text, ensure_ascii=False)[1:-1]

@@ -14,8 +14,10 @@
 No file is ever executed or unpickled: what is read is JSON, text, and safetensors. All that is read is checked.
 """
 
+import filecmp
 import hashlib
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +27,10 @@ from microgpt.command_line import quoted
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.parameters import Arrays
+from microgpt.runs.card import path_in_card
 from microgpt.runs.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from microgpt.runs.files import LOCK, InUseError, lock, read_bytes, write_file
-from microgpt.runs.hugging_face import MODEL, read_model, restore_model, state_of_model, wrong_files
+from microgpt.runs.hugging_face import CARD, MODEL, read_model, restore_model, state_of_model, wrong_files
 from microgpt.runs.metrics import read_metrics
 
 LARGEST_TEXT_COPY = 10_000_000  # bytes
@@ -109,16 +112,31 @@ def kept_text(directory: Path, data_sha256: str) -> str | None:
 def newest_run(runs: str | Path = "runs", resumable: bool = False) -> Path:
     """The run directory that was written to last; only one with a checkpoint, if it is to be resumed.
 
-    Raises InputError if there is none.
+    A copy of a run that is still there does not count until it goes on by itself, and a checkpoint with a date in the
+    future, which only a wrong clock gives, counts as the oldest. Raises InputError if there is none.
     """
-    found = []
+    found, now = [], time.time_ns()
     for directory in Path(runs).glob("*/"):
         files = checkpoints(directory)[:1] or ([] if resumable else [directory / MODEL])
-        found += [(path.stat().st_mtime_ns, directory) for path in files if path.exists()]
+        for path in files:
+            if path.exists() and not _is_copy(directory):
+                written = path.stat().st_mtime_ns
+                found.append((written <= now or path.name == MODEL, written, directory))
     if not found:
         what = "run with a checkpoint" if resumable else "trained model"
         raise InputError(f"there is no {what} in {Path(runs).absolute()}: run `python train.py` first")
-    return max(found)[1]
+    return max(found)[2]
+
+
+def _is_copy(directory: Path) -> bool:
+    """Whether a run was copied from one beside it, which its card still names, and has not gone on since."""
+    try:
+        card = (directory / CARD).read_text(encoding="utf-8", errors="replace")
+        original = directory.with_name(Path(path_in_card(card)).name)
+        ours, theirs = checkpoints(directory)[0], checkpoints(original)[0]
+        return not original.samefile(directory) and filecmp.cmp(ours, theirs, shallow=False)
+    except (OSError, ValueError, IndexError):  # there is no card, no checkpoint, or no other run
+        return False
 
 
 def load_run(path: str | Path) -> Run:

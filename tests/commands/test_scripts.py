@@ -398,6 +398,13 @@ def test_prose_with_its_end_in_it_is_refused_and_lines_with_it_are_not(tmp_path)
     assert call("train.py", "--data", "names.txt", *TINY, cwd=tmp_path).returncode == 0
 
 
+def test_which_run_writes_prose_is_said_where_nobody_chose_it(trained_prose):
+    options = ["--num-samples", "1", "--max-new-tokens", "5"]
+    assert call("sample.py", *options, cwd=trained_prose[0]).stderr == "writing with the model in runs/fox\n"
+    for silent in (["--run", "runs/fox"], ["--quiet"]):
+        assert call("sample.py", *options, *silent, cwd=trained_prose[0]).stderr == ""
+
+
 def test_samples_of_prose_are_set_apart(trained_prose):
     result = call("sample.py", "--num-samples", "3", "--max-new-tokens", "5", cwd=trained_prose[0])
     assert result.stdout.count("-" * 40) == 2

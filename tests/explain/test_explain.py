@@ -468,6 +468,7 @@ def test_the_command_writes_a_page_about_a_held_out_name_of_the_newest_run(train
     assert result.returncode == 0, result.stderr
     name = re.match(r"'(\w+)' took [\d,]+ operations", result.stdout)[1]
     assert name in NAMES.splitlines()
+    assert "operations in the model in runs/names; to see" in result.stdout
     content, _ = parts((trained / "runs" / "names" / "explain.html").read_text(encoding="utf-8"))
     assert "".join(content["vocabulary"][token] for token in content["tokens"]) == f"\n{name}\n"
     assert [row[0] for row in content["run"]["curve"]] == [0, 1, 2]
@@ -515,7 +516,7 @@ def test_a_page_goes_into_a_pipe_and_leaves_it_in_place(trained, tmp_path):
         result = call("explain.py", *options, cwd=tmp_path)
     assert (tmp_path / "read").read_bytes().startswith(b"<!doctype html>")
     assert (tmp_path / "pipe").is_fifo()
-    assert result.stdout.endswith("operations; the page went to pipe\n")
+    assert result.stdout.endswith("; the page went to pipe\n")
 
 
 def test_the_page_in_a_run_directory_is_not_written_through_a_link(trained, tmp_path):

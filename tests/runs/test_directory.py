@@ -1,6 +1,7 @@
 """A run directory: who may write to it, what loading checks, and what is made again."""
 
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -427,3 +428,26 @@ def test_no_header_of_a_checkpoint_makes_loading_take_much_memory(run):
 def test_where_no_directory_can_be_made_another_place_is_offered(tmp_path):
     (tmp_path / "file").write_text("")  # as little a place for directories as one without permission
     assert "choose another place with --out" in refusal(create_run_directory, tmp_path / "file" / "names")
+
+
+def test_a_copy_is_not_the_newest_run_until_it_goes_on(tmp_path):
+    original = make_run(tmp_path / 'our "music"').directory
+    copy = shutil.copytree(original, tmp_path / "backup", copy_function=shutil.copyfile)  # dated now, as by cp -r
+    os.utime(checkpoints(original)[0], (1000, 1000))
+    assert newest_run(tmp_path) == newest_run(tmp_path, resumable=True) == original
+    further = make_checkpoint(step=11)
+    save_checkpoint(copy, further)
+    assert newest_run(tmp_path) == copy
+    shutil.rmtree(original)
+    assert newest_run(tmp_path) == copy
+
+
+def test_a_copy_whose_original_is_gone_is_a_run_like_others(tmp_path):
+    make_run(tmp_path / "music").directory.rename(tmp_path / "backup")
+    assert newest_run(tmp_path).name == "backup"
+
+
+def test_a_date_in_the_future_is_no_sign_of_being_new(tmp_path):
+    for name, date in (("future", 9e9), ("later", 1000), ("earlier", 900)):
+        os.utime(checkpoints(make_run(tmp_path / name).directory)[0], (date, date))
+    assert newest_run(tmp_path).name == "later"

@@ -6,6 +6,7 @@ do, so a loop that calls one is run as a loop. Functions without a source run as
 
 import builtins
 import functools
+import operator
 from collections.abc import Callable
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
@@ -18,6 +19,7 @@ from microgpt.compiler.record import Record, RecordedInteger, RecordedScalar, at
 from microgpt.compiler.rewriting import HELPER, rewritten_code
 from microgpt.compiler.rolling import as_list
 from microgpt.compiler.stand_ins import (
+    added_in_place,
     attribute,
     backwards,
     changes,
@@ -70,7 +72,7 @@ def applied(function: Any, *lists: Any) -> Any:
 
 STAND_INS: dict[Any, Callable[..., Any]] = {
     sum: total, zip: zipped, enumerate: enumerated, reversed: backwards, list: listed, tuple: tupled, map: applied,
-    type: kind_of, isinstance: is_kind,
+    type: kind_of, isinstance: is_kind, operator.iadd: added_in_place,
 }  # fmt: skip
 PURE = {
     len, range, min, max, abs, int, float, bool, str, repr, issubclass, dict, set, frozenset, sorted,
@@ -130,9 +132,10 @@ def is_pure(function: Any) -> bool:
     if isinstance(function, type):
         return issubclass(function, BaseException)
     owner = getattr(function, "__self__", None)
-    if getattr(function, "__module__", None) in ("math", "_operator"):
-        return True
-    return owner is not None and owner is not builtins and getattr(function, "__name__", "") in PURE_METHODS
+    module, name = getattr(function, "__module__", None), getattr(function, "__name__", "")
+    if module == "_operator":
+        return not name.startswith(("i", "setitem", "delitem", "call"))  # such as iadd
+    return module == "math" or (owner is not None and owner is not builtins and name in PURE_METHODS)
 
 
 HELPERS: dict[str, Any] = {

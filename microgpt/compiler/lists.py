@@ -9,13 +9,21 @@ Python lets a list change, and lets two names share it. Two rules keep what is k
 - What is only looked at within an axis (a `view`) is never kept: a body that would keep one runs as a loop.
 """
 
+import dis
 import operator
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
 from microgpt.compiler.current import NotAnAxis, RecordingError
 from microgpt.compiler.record import Axis, Index, Record, RecordedInteger, RecordedScalar, at, calling_line, replaced
+
+ADD_IN_PLACE = next(
+    bytes((one.opcode, one.arg or 0))
+    for one in dis.get_instructions(compile("a += b", "", "exec"))
+    if one.argrepr == "+="
+)
 
 
 class RecordedList:
@@ -157,6 +165,11 @@ class RecordedList:
         return list(iter(self)) + (list(iter(other)) if type(other) is RecordedList else other)
 
     def __radd__(self, other: Any) -> list[Any]:
+        """other + self; and other += self, for which Python asks here, too, and which changes the other."""
+        caller = sys._getframe(1)
+        if caller.f_code.co_code[caller.f_lasti : caller.f_lasti + 2] == ADD_IN_PLACE and type(other) is list:
+            other.extend(list(iter(self)))
+            return other
         return other + list(iter(self))
 
     def __mul__(self, times: Any) -> list[Any]:
@@ -220,22 +233,23 @@ Sequence.register(RecordedList)  # for `match`
 
 
 class Chosen:
-    """The list from which an integer of the example chose a row: which one, nobody knows, so none of them may change.
+    """The rows of which an integer of the example chose one: which one, nobody knows, so none of them may change.
 
-    Of a plain list, what it held is kept, to be compared; one with an axis becomes plain before it changes.
+    Of a plain list, what each row held is kept, to be compared; one with an axis becomes plain before a row changes.
     """
 
     def __init__(self, items: Any):
         self.items = items
-        self.held = None if is_symbolic(items) else contents(items)
+        self.held = None if is_symbolic(items) else [(row, contents(row)) for row in iter(items)]
 
     def check(self) -> None:
         if type(self.items) is RecordedList:
             self.items.check()
-        if not (is_symbolic(self.items) if self.held is None else same_contents(self.held, contents(self.items))):
+        held = [(row, row) for row in self.items.elements.values()] if self.held is None else self.held
+        if not all([same_contents(before, contents(row)) for row, before in held]):
             raise RecordingError(
-                f"a row that an integer of the example chose is read at {calling_line()} after the list that it was "
-                "chosen from has changed: choose it again, or a copy of it before: list(row)"
+                f"a row that an integer of the example chose is read at {calling_line()} after one of those that it "
+                "was chosen from has changed: choose it again, or a copy of it before: list(row)"
             )
 
 

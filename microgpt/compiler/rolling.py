@@ -18,6 +18,7 @@ from microgpt.compiler.record import (
     RecordedInteger,
     RecordedScalar,
     at,
+    calling_line,
     new,
     union,
 )
@@ -56,23 +57,32 @@ def known_list(items: Any, record: Record) -> RecordedList:
 def as_rows(items: Any, record: Record) -> RecordedList:
     """What an integer is to choose from: scalars, or rows of the same length. Raises RecordingError if it is not."""
     if type(items) not in (RecordedList, list, tuple):
-        raise RecordingError(f"pick needs a list to choose from, found a {type(items).__name__}")
+        raise needed("a list", f"a {type(items).__name__}")
     if is_symbolic(items) and all_scalars(items):
         items.check()
         return items
     entries = list(iter(items))
     if not entries:
-        raise RecordingError("pick needs something to choose from, found an empty list")
-    if not any(isinstance(entry, (list, tuple)) for entry in entries):
-        entries = [record.scalar(entry) for entry in entries]
-    elif len({len(entry) for entry in entries}) != 1:
-        raise RecordingError("pick needs rows of the same length to choose from")
-    else:
-        entries = [as_rows(entry, record) for entry in entries]
+        raise needed("something", "an empty list")
+    are_rows = {isinstance(entry, (list, tuple)) for entry in entries}
+    if are_rows == {True, False}:
+        raise needed("scalars or rows, not both", "a list of both")
+    lengths = {len(entry) for entry in entries} if True in are_rows else set()
+    if len(lengths) > 1:
+        raise needed("rows of the same length", f"rows of {' and '.join(map(str, sorted(lengths)))}")
+    entries = [as_rows(entry, record) if lengths else record.scalar(entry) for entry in entries]
     found = rolled(entries, record)
     if found is None:
-        raise RecordingError("pick needs scalars, or rows of scalars, to choose from")
+        raise needed("scalars, or rows of scalars,", "rows that are not alike")
     return found
+
+
+def needed(what: str, found: str) -> RecordingError:
+    """What an integer of the example cannot choose from."""
+    return RecordingError(
+        f"pick at {calling_line()} needs {what} to choose from, found {found}: an integer of the example can only "
+        "choose among what is alike"
+    )
 
 
 def all_scalars(items: RecordedList) -> bool:

@@ -216,6 +216,13 @@ def changes_in_place(target: Any) -> None:
         raise NotAnAxis
 
 
+def added_in_place(target: Any, more: Any) -> Any:
+    """operator.iadd(target, more)"""
+    changes_in_place(target)
+    target += more
+    return target
+
+
 def same(a: Any, b: Any) -> bool:
     """a is b"""
     if a is not b and current.RECORD is not None:

@@ -1,11 +1,17 @@
 """Lists that change in place, are shared, copied or asked what they are: every engine sees what Python sees."""
 
 import copy
+import operator
 from contextlib import suppress
+from random import Random
 
 import numpy as np
 import pytest
+from changing_programs import Changer, recorded_losses, text_of
 from helpers import assert_equal_engines
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from loop_programs import PRELUDE, Outcome, difference, load, numbers, outcome, smallest
 from written_loops import loops_of
 
 from microgpt import evaluate, exp, largest, log, pick, value_and_grad
@@ -159,6 +165,35 @@ def extended_by_itself(p, x, i):
     return sum([v * (k + 1) for k, v in enumerate(row)])
 
 
+def one_list_of_two_names_grows(p, x, i):
+    row = other = [v * p["s"] for v in x if True]
+    other += x
+    row += p["w"][1:]
+    third = [0.5]
+    operator.iadd(third, row)
+    return sum([v * (k + 1) for k, v in enumerate(row)]) + len(other) * sum(third)
+
+
+def functions_of_operator_that_change(p, x, i):
+    kept, grown = [0.5, 1.0, 2.0, 3.0, 4.0], []
+    totals = [operator.setitem(kept, 0, v) or v * kept[0] + sum(operator.iadd(grown, [v])) for v in x]
+    totals += [operator.delitem(kept, 0) or v * len(kept) for v in x]
+    totals += [operator.call(kept.append, v) or sum(kept) for v in p["w"]]
+    return sum(totals) * p["s"] + sum(kept)
+
+
+def chosen_before_the_table_grows(p, x, i):
+    table = [[v * 2 for v in row] for row in p["m"]]
+    row = pick(table, i[0])
+    table.append([v for v in x])
+    table[0] = x
+    lists = [[p["s"], x[0]], [x[1], p["s"]], [x[2], x[3]]]
+    other = pick(lists, i[1])
+    lists[2] = [p["s"], p["s"]]
+    lists.append(lists.pop(0))
+    return sum(row) + sum(pick(table, i[1])) * row[1] + other[0] * other[1] + sum(pick(lists, i[1]))
+
+
 def a_mask_written_in_place(p, x, i):
     scores = [a * b for a, b in zip(p["w"], x)]
     scores[2] = -1e9
@@ -207,7 +242,8 @@ def kinds_asked(p, x, i):
 @loops_of(
     product_by_index, diagonal, read_between_changes, keys_of_heads, triangular, fast_weights, scaled_rows_and_columns,
     pairs_of_lists, rows_of_two, one_row_many_names, a_row_by_another_name, shallow_copies, slices_of_rows,
-    through_zip_and_enumerate, grown_while_read, extended_by_itself, a_mask_written_in_place, parameters_changed,
+    through_zip_and_enumerate, grown_while_read, extended_by_itself, one_list_of_two_names_grows,
+    functions_of_operator_that_change, chosen_before_the_table_grows, a_mask_written_in_place, parameters_changed,
     chosen_then_copied, table_changed_then_chosen, rows_that_are_the_same, kinds_asked,
 )  # fmt: skip
 def test_what_a_list_holds_is_what_python_says(function):
@@ -265,6 +301,8 @@ REFUSED = {
     "a deep copy": (lambda p, x, i: sum(copy.deepcopy(p["w"])), "a copied scalar would have no gradient"),
     "whether it is a float": (lambda p, x, i: p["s"] if isinstance(x[0], float) else p["w"][0], "is a float"),
     "whether its type is Value": (lambda p, x, i: p["s"] if type(p["s"]) is float else 1.0 * x[0], "is a float"),
+    "a row or a scalar": (lambda p, x, i: sum(pick([p["w"], p["s"], x], i[0])), "scalars or rows, not both"),
+    "rows of many lengths": (lambda p, x, i: sum(pick([x, x[1:], x], i[0])), "rows of the same length.* of 3 and 4"),
     "largest of nothing": (lambda p, x, i: p["s"] * largest([v for v in x if False] + [x[0]][1:]), "empty"),
 }
 
@@ -300,6 +338,58 @@ def test_what_cannot_be_followed_is_refused_with_the_line(name):
     with pytest.raises((RecordingError, ValueError), match=message) as caught:
         value_and_grad(function, verify=False)(*ARGUMENTS)
     assert "test_changes.py:" in str(caught.value) or name == "largest of nothing"
+
+
+# Generated programs
+
+
+def assert_same(seed, found_by):
+    """A program does the same on both engines; if not, the fewest of its statements that show it are shown.
+
+    What depends on an integer of the example may be refused.
+    """
+    arguments = numbers(seed, 2)
+
+    def differs(statements):
+        expected, found = found_by(text_of(statements), *arguments)
+        if isinstance(found.error, RecordingError) and "integer of the example" in str(found.error):
+            return ""
+        return difference(expected, found)
+
+    statements = Changer(Random(seed), seed).statements()
+    if differs(statements):
+        fewest = smallest(statements, differs)
+        pytest.fail(f"{differs(fewest)}\n{text_of(fewest)[len(PRELUDE) :]}")
+
+
+generated = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+seeds = st.integers(0, 2**32 - 1)
+
+
+@generated
+@given(seeds)
+def test_random_changes_are_recorded(tmp_path, seed):
+    def both(text, *arguments):
+        expected, found = outcome(text, tmp_path, "scalar", *arguments), Outcome()
+        try:
+            found.loss = float(np.mean(recorded_losses(load(text, tmp_path).loss, *arguments)))
+        except Exception as error:
+            found.error = error
+        found.gradients = expected.gradients
+        return expected, found
+
+    assert_same(seed, both)
+
+
+@pytest.mark.slow
+@generated
+@given(seeds, st.booleans())
+def test_random_changes(tmp_path, seed, has_source):
+    def both(text, *arguments):
+        where = tmp_path if has_source else None
+        return [outcome(text, where, engine, *arguments) for engine in ("scalar", "compiled")]
+
+    assert_same(seed, both)
 
 
 # Which function is compiled

@@ -111,7 +111,10 @@ def can_explain(config: gpt.GPTConfig, documents: str) -> bool:
     at_least = parameter_count(config) - config.n_embd * (config.vocab_size + config.n_positions)
     if 2 * least * at_least > LARGEST_PROGRAM:  # a product and a sum for almost every parameter but the embeddings
         return False
-    return positions_recorded(config, least, LARGEST_PROGRAM) == least
+    try:
+        return positions_recorded(config, least, LARGEST_PROGRAM) == least
+    except TypeError:  # the functions were changed, and do now what no page shows, such as a comparison
+        return False
 
 
 def positions_that_fit(run: Run) -> int:

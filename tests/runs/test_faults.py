@@ -107,6 +107,7 @@ def test_units_that_are_dead_for_all_examples_are_told(tmp_path):
     told = trained(tmp_path, "names", changed=changed)
     assert re.search(r"the gradient of h.0.ln_2.weight and of 4 other tensors is 0 at step 2", told)
     assert BLIND not in told
+    assert "explain.py" not in told  # no page shows a comparison
 
 
 @pytest.mark.slow

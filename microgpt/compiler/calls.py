@@ -4,7 +4,6 @@ Python's own functions have stand-ins or are known to change nothing; of those t
 do, so a loop that calls one is run as a loop. Functions without a source run as they are, loop by loop.
 """
 
-import builtins
 import functools
 import operator
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from microgpt.compiler.record import Record, RecordedInteger, RecordedScalar, at
 from microgpt.compiler.rewriting import HELPER, rewritten_code
 from microgpt.compiler.rolling import as_list
 from microgpt.compiler.stand_ins import (
+    KNOWN_KINDS,
     added_in_place,
     attribute,
     backwards,
@@ -31,7 +31,9 @@ from microgpt.compiler.stand_ins import (
     iterated,
     kind_of,
     listed,
+    made_of_each,
     mapped,
+    operand,
     same,
     subscript,
     total,
@@ -66,17 +68,42 @@ def zipped_rows(function: Any, rows: Any, **options: Any) -> Any:
 def applied(function: Any, *lists: Any) -> Any:
     """map(function, *lists)"""
     if len(lists) != 1:
-        return map(functools.partial(call, function), *lists)
+        return made_of_each(map(functools.partial(call, function), *map(iterated, lists)))
     return generated(functools.partial(call, function), lists[0], ("map", id(function)))
+
+
+def filtered(function: Any, items: Any) -> Lazy:
+    """filter(function, items)"""
+    return made_of_each(filter(function and functools.partial(call, function), iterated(items)))
+
+
+def got(owner: Any, name: str, *default: Any) -> Any:
+    """getattr(owner, name, default)"""
+    return attribute(owner, name) if not default or has(owner, name) else default[0]
+
+
+def has(owner: Any, name: str) -> bool:
+    """hasattr(owner, name)"""
+    try:
+        attribute(owner, name)
+    except AttributeError:
+        return False
+    return True
+
+
+def calling(decorator: Any) -> Any:
+    """A decorator, which is called as any other function is."""
+    return functools.partial(call, decorator)
 
 
 STAND_INS: dict[Any, Callable[..., Any]] = {
     sum: total, zip: zipped, enumerate: enumerated, reversed: backwards, list: listed, tuple: tupled, map: applied,
-    type: kind_of, isinstance: is_kind, operator.iadd: added_in_place,
+    type: kind_of, isinstance: is_kind, filter: filtered, getattr: got, hasattr: has,
+    operator.iadd: added_in_place,
 }  # fmt: skip
 PURE = {
     len, range, min, max, abs, int, float, bool, str, repr, issubclass, dict, set, frozenset, sorted,
-    filter, any, all, hasattr, getattr, round, divmod, pow, slice, callable, format, ord, chr, complex, hash,
+    any, all, round, divmod, pow, slice, callable, format, ord, chr, complex, hash,
     value.exp, value.log, value.pick, value.largest, value.number,
 }  # fmt: skip
 PURE_METHODS = {"index", "count", "copy", "keys", "values", "items", "get", "join", "format", "startswith", "endswith",
@@ -91,7 +118,7 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
     kind = type(function)
     if kind is FunctionType:
         if function in PURE:
-            return function(*arguments, **options)
+            return function(*map(operand, arguments), **options)
         return rewritten(function, record)(*arguments, **options)
     if kind is MethodType:
         if type(function.__func__) is FunctionType and type(function.__self__) not in (RecordedScalar, RecordedInteger):
@@ -110,8 +137,16 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
     method = getattr(type(function), "__call__", None) if not isinstance(function, type) else None  # noqa: B004
     if isinstance(method, FunctionType):
         return rewritten(method, record)(function, *arguments, **options)
-    if record.depth and not is_pure(function):
-        raise NotAnAxis
+    if arguments and type(arguments[0]) is RecordedList:
+        if getattr(function, "__objclass__", None) is list:  # list.append(x, y) is x.append(y)
+            return getattr(arguments[0], function.__name__)(*arguments[1:], **options)
+        if getattr(function, "__module__", None) == "_heapq":  # which takes nothing else for a list
+            return function(arguments[0].as_plain(), *arguments[1:], **options)
+    if record.depth:
+        if not is_pure(function):
+            raise NotAnAxis
+        arguments = tuple(map(operand, arguments))
+        options = {name: calling(one) if type(one) is FunctionType else one for name, one in options.items()}  # key
     return function(*arguments, **options)
 
 
@@ -135,14 +170,14 @@ def is_pure(function: Any) -> bool:
     module, name = getattr(function, "__module__", None), getattr(function, "__name__", "")
     if module == "_operator":
         return not name.startswith(("i", "setitem", "delitem", "call"))  # such as iadd
-    return module == "math" or (owner is not None and owner is not builtins and name in PURE_METHODS)
+    return module == "math" or (type(owner) in KNOWN_KINDS and name in PURE_METHODS)
 
 
 HELPERS: dict[str, Any] = {
     HELPER + function.__name__: function
     for function in (
         mapped, generated, call, subscript, attribute, zipped_rows, iterated, unpacked, changes,
-        changes_in_place, same, slice,
+        changes_in_place, same, slice, operand, calling,
     )
 }  # fmt: skip
 REWRITTEN: dict[CodeType, CodeType | None] = {}  # None: there is no source

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
+from microgpt.compiler import current
 from microgpt.compiler.current import NotAnAxis, RecordingError
 from microgpt.compiler.record import Axis, Index, Record, RecordedInteger, RecordedScalar, at, calling_line, replaced
 
@@ -308,7 +309,7 @@ class Lazy:
     Asked for all at once, by `sum` or a comprehension, they may be had as a list with an axis.
     """
 
-    __slots__ = ("_all", "_each", "_items", "made_of", "runs_code")
+    __slots__ = ("_all", "_each", "_items", "depth", "made_of", "runs_code")
 
     def __init__(
         self, each: Callable[[], Iterator[Any]], everything: Callable[[], Any], runs_code: bool = False,
@@ -319,17 +320,25 @@ class Lazy:
         self.made_of = made_of
         self.runs_code = runs_code  # to make the items, so not more of them than are asked for
         self._items: Iterator[Any] | None = None
+        self.depth = current.RECORD.depth  # of loops that it was made in
 
     def __iter__(self) -> "Lazy":
         return self
 
+    def check(self) -> None:
+        """Raise NotAnAxis in the body of a loop that it was made outside of: the first turn uses it up."""
+        if current.RECORD is not None and current.RECORD.depth > self.depth:
+            raise NotAnAxis
+
     def __next__(self) -> Any:
+        self.check()
         if self._items is None:
             self._items = self._each()
         return next(self._items)
 
     def look(self) -> Any:
         """All items as a list with an axis, None if they cannot be had so; for generators this runs their code."""
+        self.check()
         return self._all() if self._items is None else None
 
     def use_up(self) -> None:

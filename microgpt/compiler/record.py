@@ -152,7 +152,7 @@ class Index:
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __round__ = __trunc__ = __floor__ = __ceil__ = _needs_value
     __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _needs_value
     __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __lshift__ = __rshift__ = __invert__ = _needs_value
-    __divmod__ = __rdivmod__ = __rlshift__ = __rrshift__ = _needs_value
+    __divmod__ = __rdivmod__ = __rlshift__ = __rrshift__ = __getattr__ = _needs_value
 
 
 IndexLike = Any  # an int or an Index
@@ -577,6 +577,11 @@ class RecordedScalar:
     def __abs__(self) -> Any:
         return self._no_value("abs()", ABS)
 
+    def _logic(self, *_: Any) -> Any:
+        return self._no_value("&, |, ^ or ~", "write (a > 0) * (b > 0) for and, 1 - (a > 0) for not")
+
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = _logic
+
     def __format__(self, form: str) -> str:
         if form:
             self._no_value(
@@ -662,7 +667,15 @@ class RecordedInteger:
     def __format__(self, form: str) -> str:
         return self._only_picks() if form else repr(self)
 
+    def __getattr__(self, name: str) -> Any:
+        if not hasattr(int, name):
+            raise AttributeError(f"'int' object has no attribute {name!r}")
+        return self._only_picks()
+
     __int__ = __float__ = __bool__ = __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = _only_picks
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = __lshift__ = __rlshift__ = _only_picks
+    __rshift__ = __rrshift__ = __divmod__ = __rdivmod__ = __abs__ = __pos__ = __round__ = __rpow__ = _only_picks
+    __trunc__ = __floor__ = __ceil__ = _only_picks
     __rsub__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = _only_picks
     __eq__ = __ne__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = _only_picks
 

@@ -1,6 +1,8 @@
 """Begin of step 1: run a function on recorded numbers, with its loops read as axes, and return the record."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import prod
 from numbers import Real
 from typing import Any
@@ -64,7 +66,7 @@ def record_function(
         else:
             example.append(leaf(INPUT, shape, floats))
             floats += prod(shape)
-    with current.recording(record):
+    with current.recording(record), deeper_recursion():
         result = call(function, params, *example)
         if record.refusals:  # and the function has caught it
             raise record.refusals[0]
@@ -72,6 +74,18 @@ def record_function(
         record.form = form_of(result, record)
         check_form(record.form, int)
     return record
+
+
+@contextmanager
+def deeper_recursion() -> Iterator[None]:
+    """Let a function call itself as often as it may in Python, though each of its calls takes several of ours."""
+    limit = sys.getrecursionlimit()
+    if sys.platform != "win32":  # where the stack is too small for it
+        sys.setrecursionlimit(6 * limit)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def form_of(result: Any, record: Record) -> Any:

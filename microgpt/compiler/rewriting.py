@@ -12,7 +12,7 @@ import inspect
 import linecache
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -20,6 +20,7 @@ from microgpt import value
 
 HELPER = "_microgpt_"  # how the names of all helpers begin
 STAYS = (ast.Lambda, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # what keeps a comprehension as it is
+PLAIN = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp)  # of what these give the operands are known
 SEES_FRAME = {  # what looks at the frame that it is called from
     "super", "locals", "globals", "vars", "dir", "eval", "exec", "__class__", "currentframe", "_getframe", "stack",
 }  # fmt: skip
@@ -37,6 +38,20 @@ class Rewriting(ast.NodeTransformer):
         self.file = file
         self.outer: set[str] = set()  # names of the function that belong to others
 
+    def visit(self, node: ast.AST) -> Any:
+        """A node, rewritten; before a statement that changes what is outside of the function there is a guard."""
+        changes = isinstance(node, ast.stmt) and any(self.is_changed(part) for part in own_parts(node))
+        visited = super().visit(node)
+        guard = ast.copy_location(ast.Expr(self.through("changes", node)), node)
+        return [guard, *as_statements(visited)] if changes else visited
+
+    def is_changed(self, part: ast.AST) -> bool:
+        """Whether this is an item, an attribute or a name outside of the function, and gets something else here."""
+        if isinstance(part, (ast.Subscript, ast.Attribute, ast.Name)):
+            outside = not isinstance(part, ast.Name) or part.id in self.outer
+            return outside and not isinstance(part.ctx, ast.Load)
+        return any(getattr(part, name, None) in self.outer for name in ("name", "asname", "rest"))  # def, import, case
+
     def through(self, name: str, node: ast.AST, *arguments: ast.expr) -> ast.expr:
         return ast.copy_location(ast.Call(ast.Name(HELPER + name, ast.Load()), list(arguments), []), node)
 
@@ -49,10 +64,7 @@ class Rewriting(ast.NodeTransformer):
             or any(isinstance(inner, STAYS) for inner in ast.walk(node.elt))
             or any(isinstance(inner, ast.Name) and inner.id in SEES_FRAME for inner in ast.walk(node))
         ):  # fmt: skip
-            self.generic_visit(node)
-            for loop in node.generators:
-                loop.iter = self.through("iterated", loop.iter, loop.iter)
-            return node
+            return self.visit_loops(node)
         place: Any = (self.file, node.lineno, node.col_offset)
         site = ast.Constant(place)
         iterable, body = self.visit(loop.iter), self.visit(node.elt)
@@ -67,6 +79,19 @@ class Rewriting(ast.NodeTransformer):
             )
         return self.through(helper, node, function, iterable, site)
 
+    def visit_loops(self, node: Any) -> ast.expr:
+        """A comprehension that stays one."""
+        changes = any(map(self.is_changed, own_parts(node)))
+        self.generic_visit(node)
+        for loop in node.generators:
+            loop.iter = self.through("iterated", loop.iter, loop.iter)
+        return self.after_guard(node) if changes else node
+
+    visit_SetComp = visit_DictComp = visit_loops  # noqa: N815
+
+    def after_guard(self, node: ast.expr) -> ast.expr:
+        return ast.copy_location(ast.BoolOp(ast.Or(), [self.through("changes", node), node]), node)
+
     def visit_ListComp(self, node: ast.ListComp) -> ast.expr:
         return self.visit_comprehension_of(node, "mapped")
 
@@ -76,7 +101,7 @@ class Rewriting(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
         if name in SEES_FRAME:  # it must be called from this very frame; `changes()`, which is None, gives up an axis
-            return ast.copy_location(ast.BoolOp(ast.Or(), [self.through("changes", node), node]), node)
+            return self.after_guard(node)
         self.generic_visit(node)
         if len(node.args) == 1 and isinstance(node.args[0], ast.Starred) and isinstance(node.func, ast.Name):
             rows = self.through("zipped_rows", node, node.func, node.args[0].value)
@@ -103,9 +128,51 @@ class Rewriting(ast.NodeTransformer):
             return node
         return self.through("attribute", node, node.value, ast.Constant(node.attr))
 
+    def operands(self, node: Any, *fields: str) -> Any:
+        """A node whose operands go through a helper: those that may be anything."""
+        known = [name for name in fields if not isinstance(getattr(node, name), PLAIN)]
+        self.generic_visit(node)
+        for name in known:
+            setattr(node, name, self.through("operand", node, getattr(node, name)))
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> Any:
+        return self.operands(node, "left", "right")
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
+        return self.operands(node, "operand")
+
+    def visit_If(self, node: Any) -> Any:
+        return self.operands(node, "test")
+
+    visit_While = visit_IfExp = visit_Assert = visit_If  # noqa: N815
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> Any:
+        return self.operands(node, "value")
+
+    def visit_withitem(self, node: ast.withitem) -> Any:
+        return self.operands(node, "context_expr")
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> Any:
+        known = [isinstance(one, PLAIN) for one in node.values]
+        self.generic_visit(node)
+        node.values = [
+            one if plain else self.through("operand", one, one) for one, plain in zip(node.values, known, strict=True)
+        ]
+        return node
+
+    def visit_Dict(self, node: ast.Dict) -> Any:
+        self.generic_visit(node)
+        node.keys = [one and self.through("operand", one, one) for one in node.keys]
+        return node
+
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         self.generic_visit(node)
         right = node.comparators[0]
+        if isinstance(node.ops[0], (ast.In, ast.NotIn)):
+            node.comparators[0] = self.through("iterated", right, right)
+        elif not isinstance(node.ops[0], (ast.Is, ast.IsNot)):
+            node.left, *node.comparators = [self.through("operand", one, one) for one in (node.left, *node.comparators)]
         if len(node.ops) == 1 and isinstance(node.ops[0], (ast.Is, ast.IsNot)) and not isinstance(right, ast.Constant):
             found = self.through("same", node, node.left, right)
             return (
@@ -118,32 +185,35 @@ class Rewriting(ast.NodeTransformer):
         node.iter = self.through("iterated", node.iter, node.iter)
         return node
 
-    def visit_changes(self, node: Any, targets: list[Any]) -> Any:
-        self.generic_visit(node)
-        inner = [part for target in targets for part in ast.walk(target)]
-        if any(
-            isinstance(part, (ast.Subscript, ast.Attribute)) and not isinstance(part.ctx, ast.Load) for part in inner
-        ) or any(isinstance(part, ast.Name) and part.id in self.outer for part in inner):
-            return [ast.copy_location(ast.Expr(self.through("changes", node)), node), node]
-        return node
-
-    def visit_Assign(self, node: ast.Assign) -> Any:
-        return self.visit_changes(node, node.targets)
-
-    def visit_Delete(self, node: ast.Delete) -> Any:
-        return self.visit_changes(node, node.targets)
-
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
+        node.target = self.visit(node.target)
         if node.value is not None:
             node.value = self.visit(node.value)
         return node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
-        changed = self.visit_changes(node, [node.target])
-        if isinstance(changed, list) or not isinstance(node.target, ast.Name):
-            return changed
+        self.operands(node, "value")
+        if not isinstance(node.target, ast.Name):
+            return node
         before = self.through("changes_in_place", node, ast.Name(node.target.id, ast.Load()))
         return [ast.copy_location(ast.Expr(before), node), node]
+
+    def visit_Starred(self, node: ast.Starred) -> Any:
+        self.generic_visit(node)
+        if isinstance(node.ctx, ast.Load):
+            node.value = self.through("iterated", node.value, node.value)
+        return node
+
+    def visit_YieldFrom(self, node: ast.YieldFrom) -> Any:
+        self.generic_visit(node)
+        node.value = self.through("iterated", node.value, node.value)
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> Any:
+        self.generic_visit(node)
+        if any(isinstance(target, (ast.Tuple, ast.List)) for target in node.targets):
+            node.value = self.through("iterated", node.value, node.value)
+        return node
 
     def visit_Global(self, node: ast.Global) -> Any:
         self.outer |= set(node.names)
@@ -152,10 +222,21 @@ class Rewriting(ast.NodeTransformer):
     visit_Nonlocal = visit_Global  # type: ignore[assignment]  # noqa: N815
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
+        node.args.defaults = [self.visit(one) for one in node.args.defaults]
+        node.args.kw_defaults = [one and self.visit(one) for one in node.args.kw_defaults]
+        node.decorator_list = [self.through("calling", one, self.visit(one)) for one in node.decorator_list]
         before, self.outer = self.outer, set()
         node.body = [one for statement in node.body for one in as_statements(self.visit(statement))]
         self.outer = before
         return node
+
+
+def own_parts(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and what is in it, without the statements in it."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.stmt):
+            yield from own_parts(child)
 
 
 def as_statements(visited: Any) -> list[Any]:
@@ -222,6 +303,8 @@ def compiled(node: Any, code: CodeType, helpers: Iterable[str]) -> CodeType:
         bare = type(node)(**{**dict(ast.iter_fields(node)), "decorator_list": [], "returns": None})
         bare.args = without_annotations(bare.args)
         body = [ast.copy_location(bare, node), ast.Return(ast.Name(node.name, ast.Load()))]
+        if node.name not in code.co_freevars:  # a function of a module, which finds itself there
+            body = [ast.Global([node.name]), *body]
     around = ast.FunctionDef("around", ast.arguments([], parameters, None, [], [], None, []), body, [], None)
     if sys.version_info >= (3, 12):
         around.type_params = []

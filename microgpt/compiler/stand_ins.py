@@ -15,8 +15,9 @@ a loop. docs/axes.md has it in a table.
 """
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from sys import getrefcount
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,15 @@ from microgpt.compiler.record import (
 from microgpt.compiler.rolling import as_list, known_list
 from microgpt.value import Value
 
-KNOWN_KINDS: tuple[Any, ...] = (
-    list, tuple, dict, str, range, set, frozenset, RecordedList, Lazy, zip, enumerate, reversed, map, filter,
-    type({}.keys()), type({}.values()), type({}.items()), int, float, bool, type(None), RecordedScalar,
-    RecordedInteger, Index, np.ndarray,
-)  # fmt: skip
-
-
+KNOWN_KINDS: frozenset[Any] = frozenset((
+    list, tuple, dict, str, range, set, frozenset, RecordedList, Lazy, type({}.keys()), type({}.values()),
+    type({}.items()), int, float, bool, type(None), RecordedScalar, RecordedInteger, Index, np.ndarray,
+))  # fmt: skip
+NO_OPERATORS = {  # special methods that no operator calls, and none of Python's functions for a value
+    "__init__", "__new__", "__post_init__", "__call__", "__repr__", "__getattr__", "__getattribute__", "__setattr__",
+    "__delattr__", "__copy__", "__deepcopy__", "__replace__", "__getstate__", "__setstate__", "__getnewargs__",
+    "__reduce__", "__reduce_ex__", "__set_name__", "__init_subclass__", "__class_getitem__",
+}  # fmt: skip
 SYMBOLIC = (RecordedScalar, RecordedInteger, Index, list, tuple, int)  # of which one may stand for many
 
 
@@ -151,7 +154,7 @@ def generated(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -
     """(function(item) for item in items)"""
     if current.RECORD is None:
         return (function(item) for item in items)
-    source = iter(items) if type(items) is not RecordedList and not isinstance(items, (list, tuple, range)) else items
+    source = items if type(items) in KNOWN_KINDS else iter(iterated(items))
 
     def everything() -> Any:
         try:
@@ -171,20 +174,40 @@ def iterated(items: Any) -> Any:
 
 def attribute(owner: Any, name: str) -> Any:
     """owner.name, which may run code if the class of the owner says so."""
-    if (
-        current.RECORD is not None
-        and current.RECORD.depth
-        and type(owner) not in KNOWN_KINDS
-        and not isinstance(owner, (ModuleType, type))
-    ):
-        kind = type(owner)
-        if (
-            hasattr(kind, "__getattr__")
-            or kind.__getattribute__ is not object.__getattribute__
-            or isinstance(getattr(kind, name, None), property)
-        ):
-            raise NotAnAxis
+    if current.RECORD is not None and current.RECORD.depth and runs_code(owner, name):
+        raise NotAnAxis
     return getattr(owner, name)
+
+
+def runs_code(owner: Any, name: str) -> bool:
+    """Whether code of Python's gives this attribute: a descriptor, such as a property, or `__getattr__`."""
+    kind = type(owner)
+    if kind in KNOWN_KINDS:
+        return False
+    if kind is ModuleType:
+        return name not in vars(owner) and "__getattr__" in vars(owner)
+    classes = kind.__mro__ + (owner.__mro__ if isinstance(owner, type) else ())
+    found = [vars(one)[name] for one in classes if name in vars(one)]
+    return (
+        any(isinstance(one, property) or isinstance(getattr(type(one), "__get__", None), FunctionType) for one in found)
+        or kind.__getattribute__ not in (object.__getattribute__, type.__getattribute__)
+        or (not found and name not in getattr(owner, "__dict__", ()) and hasattr(kind, "__getattr__"))
+    )
+
+
+@cache
+def has_operators(kind: Any) -> bool:
+    """Whether objects of a kind run code of Python's in an operator, or are used up by being looked at."""
+    special = [name for name in dir(kind) if name.startswith("__") and name not in NO_OPERATORS]
+    return "__next__" in special or any(isinstance(getattr(kind, name, None), FunctionType) for name in special)
+
+
+def operand(item: Any) -> Any:
+    """What is used in an operator, or by a function of Python's own, which would run code of its class unseen."""
+    kind: Any = type(item)
+    if current.RECORD is not None and current.RECORD.depth and kind not in KNOWN_KINDS and has_operators(kind):
+        raise NotAnAxis
+    return item
 
 
 def unpacked(item: Any, pattern: Any) -> list[Any]:
@@ -243,23 +266,22 @@ def kind_of(thing: Any, *more: Any) -> Any:
 
 def is_kind(thing: Any, kinds: Any) -> bool:
     """isinstance(thing, kinds), likewise."""
-    if type(thing) is not RecordedScalar:
-        return issubclass(int, kinds) if type(thing) is RecordedInteger else isinstance(thing, kinds)
-    return any([is_kind(thing, kind) if isinstance(kind, tuple) else is_scalar_of(kind) for kind in as_tuple(kinds)])
+    if type(thing) is RecordedInteger:
+        return issubclass(int, kinds)
+    return is_scalar_of(kinds) if type(thing) is RecordedScalar else isinstance(thing, kinds)
 
 
-def as_tuple(kinds: Any) -> tuple[Any, ...]:
-    return kinds if isinstance(kinds, tuple) else getattr(kinds, "__args__", (kinds,))  # of float | int
-
-
-def is_scalar_of(kind: Any) -> bool:
+def is_scalar_of(kinds: Any) -> bool:
     """Whether a scalar is of a kind. RecordingError where that depends on what is a Value, which nobody knows yet."""
-    if issubclass(float, kind) != issubclass(Value, kind):
+    if issubclass(float, kinds) != issubclass(Value, kinds):
+        named = [
+            kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else getattr(kinds, "__args__", (kinds,)))
+        ]
         raise RecordingError(
-            f"a recorded scalar was asked whether it is a {kind.__name__} at {calling_line()}: a scalar may be a float "
-            "or a Value, so do not let anything depend on that; ask whether it is a list, or pass a flag"
+            f"a recorded scalar was asked whether it is a {' or '.join(named)} at {calling_line()}: a scalar may be a "
+            "float or a Value, so do not let anything depend on that; ask whether it is a list, or pass a flag"
         )
-    return issubclass(Value, kind)
+    return issubclass(Value, kinds)
 
 
 def subscript(items: Any, key: Any) -> Any:
@@ -269,6 +291,7 @@ def subscript(items: Any, key: Any) -> Any:
             return known_list(items, current.RECORD)[key]
         if type(items) not in KNOWN_KINDS:
             raise NotAnAxis
+        operand(key)
     return items[key]
 
 
@@ -282,6 +305,11 @@ def taken(items: Any) -> Any:
             items.use_up()
             return found
     return items
+
+
+def made_of_each(items: Iterable[Any]) -> Lazy:
+    """What an iterator gives, one by one."""
+    return Lazy(lambda: iter(items), lambda: None)
 
 
 def total(items: Any, start: Any = 0) -> Any:
@@ -299,7 +327,7 @@ def zipped(*lists: Any, strict: bool = False) -> Any:
     """zip(*lists)"""
     record: Record = current.RECORD
     if not lists or any(type(one) not in (RecordedList, list, tuple, range, Lazy) for one in lists):
-        return zip(*lists, strict=strict)
+        return made_of_each(zip(*map(iterated, lists), strict=strict))
 
     def everything() -> RecordedList | None:
         sources = [as_list(one, record) for one in lists]
@@ -317,7 +345,7 @@ def enumerated(items: Any, start: Any = 0) -> Any:
     """enumerate(items, start)"""
     record: Record = current.RECORD
     if type(items) not in (RecordedList, list, tuple, range, Lazy) or type(start) not in (int, Index):
-        return enumerate(items, start)
+        return made_of_each(enumerate(iterated(items), start))
 
     def everything() -> RecordedList | None:
         source = as_list(items, record)
@@ -331,7 +359,7 @@ def enumerated(items: Any, start: Any = 0) -> Any:
 def backwards(items: Any) -> Any:
     """reversed(items)"""
     if type(items) is not RecordedList:
-        return reversed(items)
+        return made_of_each(reversed(iterated(items)))
     length = len(items)
 
     def everything() -> RecordedList | None:

@@ -1,8 +1,11 @@
 """Lists that change in place, are shared, copied or asked what they are: every engine sees what Python sees."""
 
 import copy
+import heapq
+import itertools
 import operator
 from contextlib import suppress
+from functools import cached_property
 from random import Random
 
 import numpy as np
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from loop_programs import PRELUDE, Outcome, difference, load, numbers, outcome, smallest
 from written_loops import loops_of
 
-from microgpt import evaluate, exp, largest, log, pick, value_and_grad
+from microgpt import Value, evaluate, exp, largest, log, pick, value_and_grad
 from microgpt.compiler.current import RecordingError
 
 RNG = np.random.default_rng(3)
@@ -289,6 +292,233 @@ def test_no_handler_of_a_body_hides_that_it_must_run_as_a_loop(function):
     assert_equal_engines(function, *ARGUMENTS, verify=False)
 
 
+# Bodies that change something in a way that one does not see in them
+
+
+class Counting:
+    """What counts how often it is used, in every operator."""
+
+    def __init__(self):
+        self.n = 0
+
+    def counted(self, *_):
+        self.n += 1
+        return self.n
+
+    def looked(self, *_):
+        return self.counted() > 2
+
+    __add__ = __rsub__ = __neg__ = __matmul__ = __len__ = __enter__ = __round__ = __index__ = counted
+    __contains__ = __lt__ = __eq__ = __bool__ = looked
+    __hash__ = counted
+
+    def __exit__(self, *_):
+        return False
+
+    def __iter__(self):
+        return iter([self.counted()])
+
+    def __format__(self, _):
+        return "a" * self.counted()
+
+    def __get__(self, *_):
+        return self.counted()
+
+    def __mul__(self, v):
+        return v * self.counted()
+
+
+def entered(c, v):
+    with c as n:
+        return v * n
+
+
+def unpacks(c, v):
+    (n,) = c
+    return v * n
+
+
+OPERATORS = {
+    "+": lambda c, v: (c + v) * v, "*": lambda c, v: c * v, "-": lambda c, v: (1 - c) * v, "neg": lambda c, v: v * -c,
+    "@": lambda c, v: v * (c @ v), "in": lambda c, v: v if 3 in c else v * 2, "len": lambda c, v: v * len(c),
+    "<": lambda c, v: v if c < 3 else v * 2, "==": lambda c, v: v if c == 3 else v * 2,
+    "if": lambda c, v: v if c else v * 2,
+    "not": lambda c, v: v * (not c), "and": lambda c, v: (v if c and 3 else v * 2), "hash": lambda c, v: v * hash(c),
+    "a key": lambda c, v: v * (c.n + len({c: 1})), "an index": lambda c, v: v * [1, 2, 3, 4, 5][c],
+    "round": lambda c, v: v * round(c), "a star": lambda c, v: v * sum([*c]), "sum": lambda c, v: v * sum(c),
+    "a format": lambda c, v: v * len(f"{c}"), "with": entered, "unpacking": unpacks,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_body_that_uses_an_operator_of_a_class_runs_as_a_loop(name):
+    used = OPERATORS[name]
+
+    def loss(p, x):
+        c = Counting()
+        return sum([used(c, v * p["s"]) for v in x])
+
+    assert_equal_engines(loss, PARAMS, X, verify=False)
+
+
+ITERATORS = {
+    "iter": lambda x, w: iter([1, 2, 3]), "zip": lambda x, w: (a * b for a, b in zip(x, w)),
+    "zip of iterators": lambda x, w: (a * b for a, b in zip(iter(x), iter(w))), "map": lambda x, w: map(exp, x),
+    "map of two": lambda x, w: map(operator.mul, x, w), "enumerate": lambda x, w: (k * v for k, v in enumerate(x)),
+    "reversed": lambda x, w: reversed(x), "a generator expression": lambda x, w: (v * 2 for v in x),
+    "filter": lambda x, w: filter(lambda k: k % 2, range(6)), "of a dict": lambda x, w: iter({1: "a", 2: "b"}),
+}  # fmt: skip
+USES = {
+    "sum": lambda z, v: v * sum(z), "for": lambda z, v: v * len([1 for _ in z]), "list": lambda z, v: v * len(list(z)),
+    "a star": lambda z, v: v * len([*z]), "star arguments": lambda z, v: v * (lambda *a: len(a))(0, *z),
+    "any": lambda z, v: v * any(1 for _ in z), "a set": lambda z, v: v * len({k for k, _ in enumerate(z)}),
+    "unpacking": lambda z, v: v * taken_apart(z), "in": lambda z, v: v * (3 in (k for k, _ in enumerate(z))),
+    "enumerate": lambda z, v: v * sum(k + 1 for k, _ in enumerate(z)), "tuple": lambda z, v: v * len(tuple(z)),
+}  # fmt: skip
+
+
+def taken_apart(z):
+    _, *rest = z
+    return len(rest)
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("made", ITERATORS)
+def test_a_body_that_uses_up_what_was_made_outside_runs_as_a_loop(made, use):
+    def loss(p, x):
+        z = ITERATORS[made](x, p["w"])
+        return sum([USES[use](z, v) for v in x])
+
+    if use == "unpacking":
+        with pytest.raises(ValueError, match="not enough values"):
+            value_and_grad(loss, "scalar")(PARAMS, X)
+        with pytest.raises(ValueError, match="not enough values"):
+            value_and_grad(loss, verify=False)(PARAMS, X)
+    else:
+        assert_equal_engines(loss, PARAMS, X, verify=False)
+
+
+def changes_by_other_statements(p, x, i):
+    last, held = 0.0, [0.0]
+
+    def by_for(v):
+        nonlocal last
+        before = last
+        for last in (v, v * 2):
+            pass
+        return before
+
+    def by_walrus(v):
+        nonlocal last
+        return (last := v) * 2
+
+    def by_case(v):
+        nonlocal last
+        before = last
+        match [v]:
+            case [last]:
+                return before
+
+    def by_def(v):
+        nonlocal last
+        before = last if isinstance(last, float) else 3.0
+
+        def last():
+            return v
+
+        return before * v
+
+    def annotated(v):
+        held[0]: float = held[0] + v
+        return held[0]
+
+    def by_comprehension(v):
+        return held[0] + len([0 for held[0] in (v, v * 2)])
+
+    found = [by_for(v) * w for v, w in zip(x, p["w"])] + [by_walrus(v) for v in x] + [by_case(v) for v in x]
+    last = 1.0
+    found += [by_def(v) for v in x] + [annotated(v) for v in x] + [by_comprehension(v) for v in x]
+    return sum(found)
+
+
+def changes_by_functions(p, x, i):
+    held, count = [0.0], itertools.count(1)
+
+    def in_place(v):
+        operator.setitem(held, 0, held[0] + v)
+        return held[0] * len(operator.iadd(held, [1.0]))
+
+    def by_default(v):
+        def scaled(k=next(count)):  # noqa: B008
+            return v * k
+
+        return scaled()
+
+    def by_key(v):
+        return v * max([1, 2], key=lambda k: held.append(k) or k) * len(held)
+
+    class Cached:
+        number = Counting()
+
+        @cached_property
+        def total(self):
+            return sum(v * w for v, w in zip(x, p["w"]))
+
+    cached = Cached()
+    found = [in_place(v) for v in x] + [by_default(v) for v in x] + [by_key(v) for v in x]
+    found += [cached.total * v * (1 if k % 2 else 2) for k, v in enumerate(x)] + [cached.total]
+    return sum(found) + sum([cached.number * v for v in x]) + sum([getattr(cached, "number") * v for v in x])  # noqa: B009
+
+
+@loops_of(changes_by_other_statements, changes_by_functions)
+def test_a_body_that_changes_what_is_outside_runs_as_a_loop(function):
+    assert_equal_engines(function, *ARGUMENTS, verify=False)
+
+
+# What Python's own functions make of recorded lists, scalars and integers
+
+
+def methods_of_the_class_list(p, x, i):
+    row = [v * 2 for v in x]
+    list.append(row, p["s"])
+    rows = list(map(list.copy, p["m"]))
+    rows[0][0] = p["s"]
+    places = [k for k in range(4)]
+    heapq.heappush(places, -1)
+    return sum(row) * row[heapq.heappop(places)] + sum(map(sum, rows)) + sum(p["m"][0]) + list.__len__(row) + places[0]
+
+
+def leaves_of(tree):
+    return [tree] if isinstance(tree, (int, float, Value)) else [leaf for one in tree for leaf in leaves_of(one)]
+
+
+def a_scalar_is_a_float_or_a_value(p, x, i):
+    return sum(leaves_of([x, [p["m"], 3], p["s"]])) * (2 if isinstance(p["s"], float | Value) else 3)
+
+
+def an_index_has_what_an_integer_has(p, x, i):
+    return (
+        sum([x[k] * getattr(k, "denominator", 7) * (2 if hasattr(k, "bit_length") else 3) for k in range(4)]) * p["s"]
+    )
+
+
+def calls_itself_often(p, x, i):
+    def over(n):
+        return p["s"] if n == 0 else over(n - 1) * 0.99 + x[n % 4]
+
+    def through(n):
+        return p["s"] if n == 0 else sum(through(n - 1) * v for v in x[:1]) + x[n % 4]
+
+    return over(600) + through(250)
+
+
+@loops_of(
+    methods_of_the_class_list, a_scalar_is_a_float_or_a_value, an_index_has_what_an_integer_has, calls_itself_often
+)
+def test_functions_of_python_find_what_they_expect(function):
+    assert_equal_engines(function, *ARGUMENTS, verify=False)
+
+
 def is_positive(v):
     try:
         return v if v > 0 and True else v * 2
@@ -303,6 +533,9 @@ REFUSED = {
     "whether its type is Value": (lambda p, x, i: p["s"] if type(p["s"]) is float else 1.0 * x[0], "is a float"),
     "a row or a scalar": (lambda p, x, i: sum(pick([p["w"], p["s"], x], i[0])), "scalars or rows, not both"),
     "rows of many lengths": (lambda p, x, i: sum(pick([x, x[1:], x], i[0])), "rows of the same length.* of 3 and 4"),
+    "a choice by &": (lambda p, x, i: p["s"] * ((x[0] > 0) & (x[1] > 0)), "write .a > 0. . .b > 0. for and"),
+    "bits of an integer": (lambda p, x, i: p["w"][i[0] & 1], "differs from example to example"),
+    "an integer's attribute": (lambda p, x, i: p["s"] * i[0].bit_length(), "differs from example to example"),
     "largest of nothing": (lambda p, x, i: p["s"] * largest([v for v in x if False] + [x[0]][1:]), "empty"),
 }
 

@@ -151,7 +151,7 @@ class RecordedList:
             i += 1
 
     def __reversed__(self) -> Iterator[Any]:
-        return iter([self[i] for i in reversed(range(len(self)))])
+        return items_down_from(len(self) - 1, self)
 
     def __contains__(self, wanted: Any) -> bool:
         return wanted in list(iter(self))
@@ -217,6 +217,13 @@ class RecordedList:
 
     def extend(self, items: Any) -> None:
         self.as_plain().extend(list(iter(items)))
+
+
+def items_down_from(i: int, items: RecordedList) -> Iterator[Any]:
+    """What `reversed` goes through: each item as it is by then."""
+    while 0 <= i < len(items):
+        yield items[i]
+        i -= 1
 
 
 def changing(name: str) -> Callable[..., Any]:

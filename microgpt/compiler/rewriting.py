@@ -113,7 +113,7 @@ class Rewriting(ast.NodeTransformer):
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         self.generic_visit(node)
-        if not isinstance(node.ctx, ast.Load) or isinstance(node.slice, ast.Constant):
+        if not isinstance(node.ctx, ast.Load):
             return node
         key = node.slice
         if isinstance(key, ast.Slice):
@@ -285,11 +285,14 @@ def same_code(a: CodeType, b: CodeType) -> bool:
     """Whether two codes do the same: the same instructions, on the same names and constants, and so all within them."""
     if any(getattr(a, part) != getattr(b, part) for part in PARTS) or len(a.co_consts) != len(b.co_consts):
         return False
+    pairs = list(zip(a.co_consts, b.co_consts, strict=True))
+    if "__qualname__" in a.co_names:  # of a class: it says in which function the class stands, here another one
+        pairs = [pair for pair in pairs if pair != (a.co_qualname, b.co_qualname)]
     return all(
         same_code(x, y)
         if isinstance(x, CodeType) and isinstance(y, CodeType)
         else (type(x), repr(x)) == (type(y), repr(y))
-        for x, y in zip(a.co_consts, b.co_consts, strict=True)
+        for x, y in pairs
     )
 
 

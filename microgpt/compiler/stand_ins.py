@@ -24,7 +24,7 @@ import numpy as np
 
 from microgpt.compiler import current
 from microgpt.compiler.current import NotAnAxis, RecordingError
-from microgpt.compiler.lists import Lazy, RecordedList, holds_index, holds_lists
+from microgpt.compiler.lists import Lazy, RecordedList, holds_index, holds_lists, items_down_from
 from microgpt.compiler.record import (
     SUM,
     Axis,
@@ -333,7 +333,8 @@ def zipped(*lists: Any, strict: bool = False) -> Any:
         sources = [as_list(one, record) for one in lists]
         known = [source for source in sources if source is not None]
         lengths = {len(source) for source in known}
-        if len(known) < len(sources) or (strict and len(lengths) > 1):
+        uses_a_part = len(lengths) > 1 and any([type(one) is Lazy for one in lists])  # of an iterator
+        if len(known) < len(sources) or uses_a_part or (strict and len(lengths) > 1):
             return None
         axis = Axis(min(lengths), any(source.axis.grows for source in known))
         return RecordedList(record, axis, tuple([source.at(at(axis)) for source in known]))
@@ -365,7 +366,7 @@ def backwards(items: Any) -> Any:
     def everything() -> RecordedList | None:
         return as_list(items[::-1], items.record) if len(items) == length else None
 
-    return Lazy(lambda: iter([items[i] for i in reversed(range(length)) if i < len(items)]), everything)
+    return Lazy(lambda: items_down_from(length - 1, items), everything)
 
 
 def listed(items: Any = ()) -> Any:

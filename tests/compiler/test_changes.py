@@ -7,6 +7,7 @@ import operator
 from contextlib import suppress
 from functools import cached_property
 from random import Random
+from types import FunctionType
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from written_loops import loops_of
 
 from microgpt import Value, evaluate, exp, largest, log, pick, value_and_grad
 from microgpt.compiler.current import RecordingError
+from microgpt.compiler.recording import record_function
 
 RNG = np.random.default_rng(3)
 PARAMS = {"w": RNG.uniform(0.2, 1.0, 4), "s": np.array(0.7), "m": RNG.uniform(-1.0, 1.0, (3, 4))}
@@ -177,6 +179,26 @@ def one_list_of_two_names_grows(p, x, i):
     return sum([v * (k + 1) for k, v in enumerate(row)]) + len(other) * sum(third)
 
 
+def changed_after_reversed(p, x, i):
+    row, others = [v * p["s"] for v in x], p["m"][1]
+    backwards, rest, both = reversed(row), reversed(others), zip(reversed(x), p["w"])
+    row[1], others[2] = p["s"], x[0]
+    last = next(rest)
+    others[0] = row[1] * 3
+    x[0] = p["s"] * 4
+    total = sum([v * (k + 1) for k, v in enumerate(list(backwards))]) + last * next(rest)
+    return total + sum([v * (k + 1) for k, v in enumerate(rest)]) + sum([a * b for a, b in both])
+
+
+def zip_takes_a_part_of_an_iterator(p, x, i):
+    rest, pairs = iter([v * 2 for v in x]), enumerate(p["w"])
+    doubled = reversed([v * 2 for v in x])
+    first = sum([a * b for a, b in zip(doubled, p["w"][:2])])
+    second = sum([a * k * b for (k, a), b in zip(pairs, x[1:2])])
+    third = sum([a * b for a, b in zip(p["w"][:1], rest)])
+    return first + second + third + sum(doubled) + sum([k * a for k, a in pairs]) * 2 + sum(rest) * 3
+
+
 def functions_of_operator_that_change(p, x, i):
     kept, grown = [0.5, 1.0, 2.0, 3.0, 4.0], []
     totals = [operator.setitem(kept, 0, v) or v * kept[0] + sum(operator.iadd(grown, [v])) for v in x]
@@ -246,11 +268,14 @@ def kinds_asked(p, x, i):
     product_by_index, diagonal, read_between_changes, keys_of_heads, triangular, fast_weights, scaled_rows_and_columns,
     pairs_of_lists, rows_of_two, one_row_many_names, a_row_by_another_name, shallow_copies, slices_of_rows,
     through_zip_and_enumerate, grown_while_read, extended_by_itself, one_list_of_two_names_grows,
-    functions_of_operator_that_change, chosen_before_the_table_grows, a_mask_written_in_place, parameters_changed,
+    changed_after_reversed, zip_takes_a_part_of_an_iterator, functions_of_operator_that_change,
+    chosen_before_the_table_grows, a_mask_written_in_place, parameters_changed,
     chosen_then_copied, table_changed_then_chosen, rows_that_are_the_same, kinds_asked,
 )  # fmt: skip
-def test_what_a_list_holds_is_what_python_says(function):
-    assert_equal_engines(function, *ARGUMENTS, verify=False)
+@pytest.mark.parametrize("file", [__file__, "no file"])  # without one there is no source
+def test_what_a_list_holds_is_what_python_says(function, file):
+    without = FunctionType(function.__code__.replace(co_filename=file), globals(), function.__name__)
+    assert_equal_engines(without, *ARGUMENTS, verify=False)
 
 
 # Exceptions that a body catches
@@ -308,7 +333,7 @@ class Counting:
     def looked(self, *_):
         return self.counted() > 2
 
-    __add__ = __rsub__ = __neg__ = __matmul__ = __len__ = __enter__ = __round__ = __index__ = counted
+    __add__ = __rsub__ = __neg__ = __matmul__ = __len__ = __enter__ = __round__ = __index__ = __getitem__ = counted
     __contains__ = __lt__ = __eq__ = __bool__ = looked
     __hash__ = counted
 
@@ -344,7 +369,8 @@ OPERATORS = {
     "<": lambda c, v: v if c < 3 else v * 2, "==": lambda c, v: v if c == 3 else v * 2,
     "if": lambda c, v: v if c else v * 2,
     "not": lambda c, v: v * (not c), "and": lambda c, v: (v if c and 3 else v * 2), "hash": lambda c, v: v * hash(c),
-    "a key": lambda c, v: v * (c.n + len({c: 1})), "an index": lambda c, v: v * [1, 2, 3, 4, 5][c],
+    "a key": lambda c, v: v * (c.n + len({c: 1})), "[0]": lambda c, v: v * c[0],
+    "an index": lambda c, v: v * [1, 2, 3, 4, 5][c],
     "round": lambda c, v: v * round(c), "a star": lambda c, v: v * sum([*c]), "sum": lambda c, v: v * sum(c),
     "a format": lambda c, v: v * len(f"{c}"), "with": entered, "unpacking": unpacks,
 }  # fmt: skip
@@ -639,6 +665,16 @@ def test_lambdas_that_differ_within_a_comprehension_are_told_apart():
     both = [lambda p, x: sum([v * 2 for v in x]), lambda p, x: sum([v * 3 for v in x])]
     first, second = (evaluate(function, verify=False)(PARAMS, X) for function in both)
     np.testing.assert_allclose(first * 1.5, second, rtol=1e-12)
+
+
+def test_a_class_within_a_function_keeps_no_loop_from_being_an_axis():
+    def loss(p, x):
+        class Scaled:
+            by = p["s"]
+
+        return sum([v * Scaled.by for v in p["w"]])
+
+    assert len(record_function(loss, {"s": (), "w": (1000,)}, [("x", "float", ())])) < 20
 
 
 def test_who_asks_anew_gets_the_globals_of_now():

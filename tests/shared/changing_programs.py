@@ -606,7 +606,10 @@ class Changer(Writer):
                 self.names = {kind: names[:] for kind, names in before.items()}
                 line = indent(body, line[: -len("BODY")]).rstrip()
             lines.append(line)
-        return new, "\n".join(lines) + "\n"
+        text = "\n".join(lines) + "\n"
+        if re.search(r"\{a\b|: j for j", text):  # as a key, a float is its number, and a Value is itself
+            raise ValueError("scalars are keys")
+        return new, text
 
 
 @cache

@@ -71,8 +71,8 @@ class RecordedList:
 
     def element(self, i: int) -> Any:
         """Item number i as an object, always the same one."""
+        self.check()
         if i not in self.elements:
-            self.check()
             item = read_at(self.item, self.axis, i, self)
             if self.made_anew and item is self.item:
                 item = item.another()
@@ -83,15 +83,8 @@ class RecordedList:
 
     def check(self) -> None:
         """Raise RecordingError if an integer chose this row, or one that it is in, from a list that has changed."""
-        row: RecordedList | None = self
-        while row is not None:
-            if row.chosen_from is not None:
-                row.chosen_from.check()
-            row = row.owner
-
-    def was_chosen(self) -> bool:
-        """Whether an integer chose this row, or one that it is in."""
-        return self.chosen_from is not None or (self.owner is not None and self.owner.was_chosen())
+        if self.chosen_from is not None:
+            self.chosen_from.check()
 
     def copied(self, axis: Axis, by: Any, owner: "RecordedList | None") -> "RecordedList":
         """This list as an item of another one, with an index in place of that one's axis."""
@@ -100,7 +93,8 @@ class RecordedList:
         else:
             found = RecordedList.written_out(self.record, [], owner)
             found.plain = [read_at(one, axis, by, found) for one in self.plain]
-        found.view, found.made_anew, found.chosen_from = owner is None, self.made_anew, self.chosen_from
+        found.view, found.made_anew = owner is None, self.made_anew
+        found.chosen_from = self.chosen_from if owner is None else owner.chosen_from or self.chosen_from
         return found
 
     def __len__(self) -> int:

@@ -117,7 +117,7 @@ def is_settled(item: Any) -> bool:
     """Whether an item has not changed since it was made, and tells it if it does."""
     kind = type(item)
     if kind is RecordedList:
-        return item.plain is None and not item.was_chosen()
+        return item.plain is None and item.chosen_from is None
     return kind is not list and (kind is not tuple or all(map(is_settled, item)))
 
 

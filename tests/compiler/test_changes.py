@@ -586,7 +586,24 @@ def chosen_rows_of_a_plain_list(p, x, i):
     return sum(sum(row) for row in rows)
 
 
+def chosen_row_read_before_and_after(p, x, i):
+    table = [[v for v in row] for row in p["m"]]
+    row = pick(table, i[0])
+    before = row[1] + row[0]
+    table[1].reverse()
+    return before + row[1]
+
+
+def chosen_rows_of_rows(p, x, i):
+    tables = [[[v for v in row] for row in p["m"]] for _ in range(3)]
+    row = pick(tables, i[0])[1]
+    tables[2][1][0] = x[0]
+    return sum(row)
+
+
 REFUSED["a chosen row that changes"] = (chosen_row_changed, "change a copy of it")
+REFUSED["a row that was read before"] = (chosen_row_read_before_and_after, "has changed")
+REFUSED["a row of a chosen list of rows"] = (chosen_rows_of_rows, "has changed")
 REFUSED["a row of a list that has changed"] = (chosen_row_of_a_list_that_changes, "has changed")
 REFUSED["rows of a list that has changed"] = (chosen_rows_of_a_plain_list, "has changed")
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.arguments import argument_names, checked_arguments, checked_parameters, map_arrays, one_vector
+from microgpt.compiler import calls, stand_ins
 from microgpt.compiler.listing import listing, summary
 from microgpt.compiler.program import INTEGER, Program
 from microgpt.compiler.record import RecordingError
@@ -141,7 +142,7 @@ class Compiled:
 def hide_own_frames(error: BaseException) -> None:
     """Take the engine's frames out of a traceback, all but the first, where the function that it records raised.
 
-    After the last frame of that function they stay, unless the message says all.
+    After the last frame of that function they stay, unless the message says all, or a helper did what Python would do.
     """
     frames: list[TracebackType] = []
     trace = error.__traceback__
@@ -152,7 +153,8 @@ def hide_own_frames(error: BaseException) -> None:
     first = codes.index(record_function.__code__) if record_function.__code__ in codes else len(codes)
     users = [i for i in range(first, len(codes)) if not codes[i].co_filename.startswith(OWN)]
     if users:
-        rest = [] if isinstance(error, RecordingError) else frames[users[-1] + 1 :]
+        in_its_place = codes[-1].co_filename in (stand_ins.__file__, calls.__file__)
+        rest = [] if in_its_place or isinstance(error, RecordingError) else frames[users[-1] + 1 :]
         for frame in reversed([frames[0], *[frames[i] for i in users], *rest]):
             trace = TracebackType(trace, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
         error.__traceback__ = trace

@@ -26,6 +26,7 @@ from microgpt.compiler import current
 from microgpt.compiler.current import NotAnAxis, RecordingError
 from microgpt.compiler.lists import Lazy, RecordedList, holds_index, holds_lists, items_down_from
 from microgpt.compiler.record import (
+    PICK,
     SUM,
     Axis,
     Index,
@@ -249,12 +250,25 @@ def added_in_place(target: Any, more: Any) -> Any:
 def same(a: Any, b: Any) -> bool:
     """a is b"""
     if a is not b and current.RECORD is not None:
-        if current.RECORD.depth and isinstance(a, SYMBOLIC) and isinstance(b, SYMBOLIC):
+        symbolic = isinstance(a, SYMBOLIC) and isinstance(b, SYMBOLIC)
+        if current.RECORD.depth and symbolic:
             raise NotAnAxis
+        if symbolic and (was_chosen(a) or was_chosen(b)):
+            raise RecordingError(
+                f"{calling_line()} asks by `is` about what an integer of the example chose: which one that is differs "
+                "from example to example; choose a number by the same integer, such as pick([1.0, 0.0], i)"
+            )
         for kind, other in ((a, b), (b, a)):
             if kind is RecordedScalar and isinstance(other, type):
                 return is_scalar_of(other)
     return a is b
+
+
+def was_chosen(thing: Any) -> bool:
+    """Whether an integer of the example chose this scalar or row among others."""
+    if type(thing) is RecordedScalar:
+        return bool(thing.record.kind[thing.node] == PICK)
+    return type(thing) is RecordedList and thing.chosen_from is not None
 
 
 def kind_of(thing: Any, *more: Any) -> Any:

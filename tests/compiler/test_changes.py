@@ -562,6 +562,8 @@ REFUSED = {
     "a choice by &": (lambda p, x, i: p["s"] * ((x[0] > 0) & (x[1] > 0)), "write .a > 0. . .b > 0. for and"),
     "bits of an integer": (lambda p, x, i: p["w"][i[0] & 1], "differs from example to example"),
     "an integer's attribute": (lambda p, x, i: p["s"] * i[0].bit_length(), "differs from example to example"),
+    "is it the chosen row": (lambda p, x, i: p["s"] * (pick(p["m"], i[0]) is p["m"][0]), "asks by `is`"),
+    "is it the chosen scalar": (lambda p, x, i: p["s"] * (p["w"][0] is not pick(p["w"], i[0])), "asks by `is`"),
     "largest of nothing": (lambda p, x, i: p["s"] * largest([v for v in x if False] + [x[0]][1:]), "empty"),
 }
 

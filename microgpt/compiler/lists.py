@@ -172,6 +172,11 @@ class RecordedList:
 
     __rmul__ = __mul__
 
+    def __matmul__(self, other: Any) -> Any:
+        raise RecordingError(f"@ between lists at {calling_line()}: write sum(a_i * b_i for a_i, b_i in zip(a, b))")
+
+    __rmatmul__ = __matmul__
+
     def copy(self) -> list[Any]:
         return list(iter(self))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from microgpt.arguments import map_arrays, map_numbers
 from microgpt.collector import collector_paused
-from microgpt.compiler.record import ADD, EXP, LOG, MUL, POW, SUM, Argument
+from microgpt.compiler.record import ADD, EXP, LOG, MUL, POW, SUM, Argument, RecordedScalar, RecordingError
 from microgpt.compiler.recorded_numbers import numbers_of
 from microgpt.compiler.recording import record_function
 from microgpt.errors import DisagreementError, InputError
@@ -21,6 +21,10 @@ from microgpt.value import Value
 OPERATIONS = 2_000_000  # more than these are verified on request: they take more than half a second
 TOLERANCE = 1e-9  # of results, relative to them where they are larger than 1
 NUDGES = 3  # how often it is tried how far a result moves if each number changes in its last digit
+KEEPS = (
+    "the function uses numbers that it kept from an earlier call, in a list, an attribute or a cache outside of it: "
+    "it must not depend on earlier calls; make them anew in each call, or pass them as an argument"
+)
 SOURCES = (ADD, MUL, POW, LOG, EXP, SUM)
 
 
@@ -75,10 +79,14 @@ def results_of(function: Callable[..., Any], numbers: Any, example: tuple[Any, .
             flat = list(scalars_in(function(params, *copied(example))))
     except (ArithmeticError, ValueError):
         raise UndefinedError from None
+    except RecordingError:
+        raise InputError(KEEPS) from None
     except (TypeError, AttributeError):  # it asks for more than floats have, such as x.exp()
         if scalar is Value:
             raise
         return results_of(function, numbers, example, Value)
+    if any([type(x) is RecordedScalar for x in flat]):
+        raise InputError(KEEPS)
     if any([isinstance(x, complex) for x in flat]):
         raise UndefinedError
     return np.array([plain(x) for x in flat], np.float64)

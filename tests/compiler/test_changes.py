@@ -553,6 +553,7 @@ def is_positive(v):
 
 
 REFUSED = {
+    "a product of lists": (lambda p, x, i: p["w"] @ x, r"write sum\(a_i \* b_i"),
     "a refusal that is caught": (lambda p, x, i: is_positive(p["s"]), "test for truth"),
     "a deep copy": (lambda p, x, i: sum(copy.deepcopy(p["w"])), "a copied scalar would have no gradient"),
     "whether it is a float": (lambda p, x, i: p["s"] if isinstance(x[0], float) else p["w"][0], "is a float"),

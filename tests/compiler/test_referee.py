@@ -64,6 +64,17 @@ def test_a_function_that_does_not_repeat_itself_is_refused():
         value_and_grad(lambda p, x: p["w"][0] * random.random())(W, X)
 
 
+def test_a_function_that_keeps_numbers_of_another_call_is_refused():
+    kept = []
+
+    def first_of_all(p, x):
+        kept.append(p["w"][0] * 2)
+        return kept[0] * x[0]
+
+    with pytest.raises(InputError, match="kept from an earlier call"):
+        value_and_grad(first_of_all)(W, X)
+
+
 def test_what_has_no_value_for_this_example_is_verified_by_the_next(faulty):
     step = value_and_grad(lambda p, x: (x[0] * x[0]) ** 0.5 * (x[0] ** 0.5))
     assert not np.isfinite(step(W, np.array([[-1.0]]))[0])

@@ -303,13 +303,13 @@ class Record:
         return scalar
 
     def plain(self, x: Any) -> float:
-        """A plain number as a float. Raises RecordingError for anything else."""
+        """A plain number as a float. Raises TypeError for anything else, as a Value does."""
         if type(x) is Index:
             raise NotAnAxis
         if isinstance(x, RecordedInteger):
             x._only_picks()
         if not isinstance(x, Real):
-            raise RecordingError(
+            raise TypeError(
                 f"expected a scalar or a real number, found {type(x).__name__} {x!r:.80} at {calling_line()}"
             )
         return number(x)

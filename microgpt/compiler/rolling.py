@@ -6,6 +6,7 @@ a loop has gathered, become a family of their own, a LIST in the record. Lists o
 
 import math
 from itertools import pairwise
+from numbers import Real
 from typing import Any
 
 from microgpt.compiler.current import NotAnAxis, RecordingError
@@ -70,6 +71,9 @@ def as_rows(items: Any, record: Record) -> RecordedList:
     lengths = {len(entry) for entry in entries} if True in are_rows else set()
     if len(lengths) > 1:
         raise needed("rows of the same length", f"rows of {' and '.join(map(str, sorted(lengths)))}")
+    for entry in entries:
+        if not isinstance(entry, (list, tuple, Real, RecordedScalar, RecordedInteger)):
+            raise needed("scalars or rows", f"a {type(entry).__name__} {entry!r:.80}")
     entries = [as_rows(entry, record) if lengths else record.scalar(entry) for entry in entries]
     found = rolled(entries, record)
     if found is None:

@@ -538,8 +538,22 @@ def calls_itself_often(p, x, i):
     return over(600) + through(250)
 
 
+def asks_by_trying(p, x, i):
+    def added(a, b):
+        try:
+            return a + b
+        except TypeError:
+            return a[0] + b
+
+    return added(x, p["s"]) + sum([added([v], p["s"]) for v in x]) + added(p["s"], x[1])
+
+
 @loops_of(
-    methods_of_the_class_list, a_scalar_is_a_float_or_a_value, an_index_has_what_an_integer_has, calls_itself_often
+    asks_by_trying,
+    methods_of_the_class_list,
+    a_scalar_is_a_float_or_a_value,
+    an_index_has_what_an_integer_has,
+    calls_itself_often,
 )
 def test_functions_of_python_find_what_they_expect(function):
     assert_equal_engines(function, *ARGUMENTS, verify=False)

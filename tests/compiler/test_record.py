@@ -119,7 +119,8 @@ def test_what_cannot_be_picked_is_refused_at_its_line():
         return pick([params[0], "two", params[1]], i)
 
     message = error_of(loss, I2)
-    assert f"'two' at test_record.py:{loss.__code__.co_firstlineno + 1}" in message
+    assert f"at test_record.py:{loss.__code__.co_firstlineno + 1} " in message
+    assert "found a str 'two'" in message
 
 
 def test_the_line_is_that_of_the_use_and_not_of_the_function():

@@ -107,3 +107,18 @@ def test_every_kind_of_row_can_be_replayed(faulty):
         line = next(n for n, text in enumerate(file, 1) if text.endswith("# here too\n"))
     with pytest.raises(DisagreementError, match=f"line {line} of test_referee"):
         value_and_grad(everything)(W, X, np.array([[0, 1], [1, 2]]))
+
+
+def test_constants_of_float32_are_no_fault_of_the_compiler():
+    table = np.linspace(0, 1, 3, dtype=np.float32)
+
+    def weighted(p, x):
+        return sum(a * b for a, b in zip(table, p["w"], strict=True)) + x[0]
+
+    def rounded(p, x):
+        return sum(a * b for a, b in zip(table, x, strict=True)) * p["w"][0] / 3
+
+    params = {"w": np.array([0.1, 0.2, 0.3])}
+    assert value_and_grad(weighted)(params, X)[0] == pytest.approx(value_and_grad(weighted, "scalar")(params, X)[0])
+    with pytest.raises(InputError, match=r"float32 or float16 rounds .* write float\(c\)"):
+        value_and_grad(rounded)(params, X + 0.1)

@@ -98,6 +98,7 @@ class RecordedList:
         return found
 
     def __len__(self) -> int:
+        self.check()
         return self.axis.n if self.plain is None else len(self.plain)
 
     def __getitem__(self, key: Any) -> Any:
@@ -105,7 +106,7 @@ class RecordedList:
             return key.pick(self)
         if self.plain is not None:
             return self.record.as_axis(self.plain)[key] if holds_index(key) else self.plain[key]
-        n = self.axis.n
+        n = len(self)
         if type(key) is int:
             if not -n <= key < n:
                 raise IndexError(f"list index {key} is out of range for a list of {n}")

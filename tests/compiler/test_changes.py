@@ -611,6 +611,14 @@ def chosen_row_read_before_and_after(p, x, i):
     return before + row[1]
 
 
+def length_of_a_chosen_row(p, x, i):
+    table = [[v for v in row] for row in p["m"]]
+    row = pick(table, i[0])
+    for one in table:
+        one.append(x[0])
+    return p["s"] * len(row)
+
+
 def chosen_rows_of_rows(p, x, i):
     tables = [[[v for v in row] for row in p["m"]] for _ in range(3)]
     row = pick(tables, i[0])[1]
@@ -620,6 +628,7 @@ def chosen_rows_of_rows(p, x, i):
 
 REFUSED["a chosen row that changes"] = (chosen_row_changed, "change a copy of it")
 REFUSED["a row that was read before"] = (chosen_row_read_before_and_after, "has changed")
+REFUSED["the length of a row"] = (length_of_a_chosen_row, "has changed")
 REFUSED["a row of a chosen list of rows"] = (chosen_rows_of_rows, "has changed")
 REFUSED["a row of a list that has changed"] = (chosen_row_of_a_list_that_changes, "has changed")
 REFUSED["rows of a list that has changed"] = (chosen_rows_of_a_plain_list, "has changed")

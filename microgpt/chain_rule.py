@@ -120,10 +120,15 @@ def choice_at_fault(
 def number_by_floats(step: Traced) -> float | None:
     """What plain numbers give for an operation; None if it is the same, or if they do not have the operation."""
     try:
-        expected = step.apply(*[plain(i) if type(i) is Traced else i for i in step.inputs])  # type: ignore[misc]
+        expected = step.apply(*map(as_plain, step.inputs))  # type: ignore[misc]
+        return None if isclose(expected, plain(step), rel_tol=1e-9, abs_tol=1e-300) else expected
     except (ArithmeticError, AttributeError, TypeError, ValueError):
         return None
-    return None if isclose(expected, plain(step), rel_tol=1e-9, abs_tol=1e-300) else expected
+
+
+def as_plain(x: Any) -> Any:
+    """The float of a scalar; a plain number as it is."""
+    return plain(x) if type(x) is Traced or has_gradient(x) else x
 
 
 def derivatives(step: Traced) -> list[float]:
@@ -139,7 +144,7 @@ def derivatives(step: Traced) -> list[float]:
 
 def again(step: Traced, place: int = -1, by: float = 0.0) -> list[Any]:
     """The inputs of a step as new leaves, one of them moved."""
-    moved = [plain(i) + by * (place == at) if type(i) is Traced else i for at, i in enumerate(step.inputs)]
+    moved = [as_plain(i) + by if place == at else as_plain(i) for at, i in enumerate(step.inputs)]
     return [type(unwrapped(i))(m) if has_gradient(i) else m for i, m in zip(step.inputs, moved, strict=True)]
 
 

@@ -426,8 +426,19 @@ def only_exp(params, x, y):
     return params["w"][0].exp() + params["w"][1]
 
 
+def with_a_constant_of_the_class(params, x, y):
+    return (params["w"][0] * x + params["w"][1]).relu() + WrongRelu(1.0) * 2.0 - y
+
+
 SLIPS = {
     "relu": (WrongRelu, with_methods, "derivative", "hidden = [(w * x + 0.1).relu()", "the derivative of relu"),
+    "constant": (
+        WrongRelu,
+        with_a_constant_of_the_class,
+        "derivative",
+        "params['w'][1]).relu()".replace("'", '"'),
+        "of relu",
+    ),
     "minus": (WrongMinus, minus, "derivative", "(params['w'][1] - ".replace("'", '"'), "the derivative of -"),
     "twice": (Overwrites, used_twice, "backward", "", "backward of Overwrites"),
     "number": (WrongNumber, only_exp, "number", "return params['w'][0].exp()".replace("'", '"'), "plain numbers"),

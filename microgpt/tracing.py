@@ -21,10 +21,13 @@ The wrapped numbers are floats, Values, or what else has the operators. Where an
 import operator
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
 from math import inf
 from numbers import Real
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from microgpt import value
@@ -34,6 +37,10 @@ from microgpt.value import Value, exp, largest, log
 Place = tuple[str, int]  # a file and a line
 PACKAGE = str(Path(__file__).parent) + os.sep
 CHOICES = {"<", "<=", ">", ">=", "==", "!=", "largest", "float", "data"}  # operations that carry no gradient
+
+
+BINARY = [f"__{way}{name}__" for name in ("add", "sub", "mul", "truediv", "pow") for way in ("", "r", "i")]
+BINARY += [f"__{name}__" for name in ("lt", "le", "gt", "ge", "eq", "ne")]
 
 
 class Trace:
@@ -235,12 +242,35 @@ def trace(
     numbers = leaves(params, "params", lambda number, name: Traced(scalar(float(number)), found, name))
     rows = [leaves(row, name, lambda x, at: Traced(x, found, at)) for row, name in zip(example, names, strict=True)]
     try:
-        found.result = function(numbers, *rows)
+        with left_to_traced(scalar):
+            found.result = function(numbers, *rows)
         found.error = found.failed = None
     except Exception as error:
         found.failed = found.failed if found.error is error else None
         found.error = error
     return found
+
+
+@contextmanager
+def left_to_traced(scalar: type) -> Iterator[None]:
+    """The operators of a class refuse a Traced, so that Python asks the Traced, which notes the operation."""
+    methods = [(kind, name, vars(kind)[name]) for kind in scalar.__mro__ for name in BINARY if name in vars(kind)]
+    ours = [(kind, name, method) for kind, name, method in methods if isinstance(method, FunctionType)]
+    try:
+        for kind, name, method in ours:
+            setattr(kind, name, refusing_traced(method))
+        yield
+    finally:
+        for kind, name, method in ours:
+            setattr(kind, name, method)
+
+
+def refusing_traced(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def operator_of_class(self: Any, other: Any, *more: Any) -> Any:
+        return NotImplemented if type(other) is Traced else method(self, other, *more)
+
+    return operator_of_class
 
 
 def leaves(tree: Any, name: str, make: Callable[[float, str], Any]) -> Any:

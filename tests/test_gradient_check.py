@@ -430,6 +430,10 @@ def with_a_constant_of_the_class(params, x, y):
     return (params["w"][0] * x + params["w"][1]).relu() + WrongRelu(1.0) * 2.0 - y
 
 
+def with_a_scalar_on_the_left(params, x, y):
+    return sum((w * x for w in params["w"]), WrongRelu(0.5)).relu() - y
+
+
 SLIPS = {
     "relu": (WrongRelu, with_methods, "derivative", "hidden = [(w * x + 0.1).relu()", "the derivative of relu"),
     "constant": (
@@ -439,6 +443,7 @@ SLIPS = {
         "params['w'][1]).relu()".replace("'", '"'),
         "of relu",
     ),
+    "left": (WrongRelu, with_a_scalar_on_the_left, "derivative", "WrongRelu(0.5)).relu()", "the derivative of relu"),
     "minus": (WrongMinus, minus, "derivative", "(params['w'][1] - ".replace("'", '"'), "the derivative of -"),
     "twice": (Overwrites, used_twice, "backward", "", "backward of Overwrites"),
     "number": (WrongNumber, only_exp, "number", "return params['w'][0].exp()".replace("'", '"'), "plain numbers"),

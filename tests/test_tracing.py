@@ -145,6 +145,29 @@ def test_a_class_of_the_learner_keeps_its_own_operations():
     assert [(step.operation, plain(step)) for step in found.steps] == [("*", 6.0), ("-", 5.0), ("relu", 5.0)]
 
 
+@pytest.mark.parametrize("kind", [Own, Value])
+def test_an_operation_with_a_scalar_of_the_class_on_the_left_is_traced(kind):
+    before = dict(vars(kind))
+    found = trace(lambda params: kind(2.0) - kind(3.0) * params["w"], {"w": np.array(2.0)}, (), kind)
+    assert type(found.result.number) is kind
+    assert plain(found.result) == -4.0
+    assert found.steps[0].inputs[1].name == 'params["w"]'
+    assert vars(kind) == before
+
+
+def test_a_scalar_of_the_class_may_be_compared_and_be_the_start_of_a_sum():
+    found = trace(
+        lambda params: (Value(3.0) > params["w"][0]) * sum(params["w"], Value(1.0)), {"w": np.ones(2)}, (), Value
+    )
+    assert [(step.operation, plain(step)) for step in found.steps] == [("<", 1.0), ("+", 2.0), ("+", 3.0), ("*", 3.0)]
+
+
+def test_the_operators_of_the_class_are_its_own_again_after_an_error():
+    before = dict(vars(Value))
+    assert isinstance(trace(lambda params: params["v"], {"w": np.ones(2)}, (), Value).error, KeyError)
+    assert vars(Value) == before
+
+
 def test_what_leaves_the_graph_is_noted():
     found = trace(lambda params: params["w"] * max(params["w"].data, 0.0), {"w": np.array(2.0)}, (), Value)
     assert [step.operation for step in found.steps] == ["data", "*"]

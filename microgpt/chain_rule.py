@@ -54,10 +54,9 @@ def find_fault(found: Trace, owner: str) -> Fault | None:
         if done[step.operation, step.place] > OFTEN and all(has_gradient(i) for i in step.inputs if type(i) is Traced):
             slopes[id(step)] = given[id(step)]
             continue
-        by_floats = number_by_floats(step)
-        if by_floats is not None:
-            text = f"{owner} computes {written(step)} as {plain(step):.12g}, plain numbers as {by_floats:.12g}"
-            return Fault("number", text, step)
+        number = wrong_number(step, owner)
+        if number is not None:
+            return number
         slopes[id(step)], has_kink = slopes_of(step, given[id(step)])
         if step.operation not in CHOICES:
             kink = kink or (step if has_kink else None)
@@ -117,13 +116,20 @@ def choice_at_fault(
     return None
 
 
-def number_by_floats(step: Traced) -> float | None:
-    """What plain numbers give for an operation; None if it is the same, or if they do not have the operation."""
+def wrong_number(step: Traced, owner: str) -> Fault | None:
+    """That an operation computes another number than plain floats; None if not, or if they do not have the operation.
+
+    Args:
+        owner: as for `find_fault`.
+    """
     try:
         expected = step.apply(*map(as_plain, step.inputs))  # type: ignore[misc]
-        return None if isclose(expected, plain(step), rel_tol=1e-9, abs_tol=1e-300) else expected
+        if isclose(expected, plain(step), rel_tol=1e-9, abs_tol=1e-300):
+            return None
     except (ArithmeticError, AttributeError, TypeError, ValueError):
         return None
+    text = f"{owner} computes {written(step)} as {plain(step):.12g}, plain numbers as {expected:.12g}"
+    return Fault("number", text, step)
 
 
 def as_plain(x: Any) -> Any:

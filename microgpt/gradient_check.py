@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.arguments import rows
-from microgpt.chain_rule import Fault, find_fault
+from microgpt.chain_rule import Fault, find_fault, wrong_number
 from microgpt.collector import collector_paused
 from microgpt.engine import value_and_grad
 from microgpt.errors import DisagreementError, DivergenceError
@@ -150,10 +150,10 @@ def compare(
         for slope, direction in zip(slopes, directions, strict=True):
             if slope.differs:
                 return diagnosis(problem, direction)
-        if small is not None:
-            fault = found_fault(problem)
-            if fault is not None:
-                return failed(fault)
+        fault = found_fault(problem) if small is not None else None
+        fault = fault or (number_fault(problem) if problem.value is not Value else None)
+        if fault is not None:
+            return failed(fault)
     operations = ""
     if problem.value is Value and (engine != "scalar" or not values):
         try:
@@ -274,6 +274,17 @@ def found_fault(problem: Problem) -> Fault | None:
             except AttributeError:  # a function of the class's own has made Values of what is wrapped
                 return None
         return find_fault(found, owner_of(problem.value))
+
+
+def number_fault(problem: Problem) -> Fault | None:
+    """The first operation of a class that computes another number than plain floats, in any example."""
+    for example in rows(tuple(problem.arrays)):
+        with collector_paused():
+            steps = trace(problem.function, problem.params, example, problem.value).steps
+            wrong = next(filter(None, (wrong_number(step, owner_of(problem.value)) for step in steps)), None)
+        if wrong is not None:
+            return wrong
+    return None
 
 
 def failed(fault: Fault, text: str = "", parameter: str = "", difference: float = 0.0) -> Check:

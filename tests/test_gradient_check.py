@@ -503,6 +503,14 @@ def with_all_signs(params, x, y):
     return (2 - h) * (h > 0) + 3 * h + log(exp(h * 0) * 4.24) * a + 3 / (y + 1.0) + (a + 0.8) ** -1
 
 
+def test_a_wrong_number_is_found_in_a_loss_that_plain_floats_cannot_compute():
+    point = {"w": np.array([0.3, 0.1, 0.5])}, np.ones(2), np.ones(2)
+    kind = type("MinusIsPlus", (Micro,), {"__sub__": lambda self, other: self + other})
+    found = check(lambda params, x, y: (params["w"][0] - params["w"][2]).relu(), *point, value=kind)
+    assert (found.ok, found.cause) == (False, "number")
+    assert "MinusIsPlus computes 0.3 - 0.5 as 0.8, plain numbers as -0.2" in found.report
+
+
 def test_a_backward_that_does_not_begin_with_one_is_named():
     found = check(with_all_five, *MICRO, value=broken("self.grad += 1.0", "self.grad += 2.0"))
     assert (found.ok, found.cause) == (False, "backward")

@@ -6,7 +6,7 @@ class InputError(ValueError):
 
 
 class DivergenceError(ArithmeticError):
-    """Training left the finite numbers. Its text is one line that names the step and what was seen there."""
+    """Numbers are not finite. Its text is one line that names what was seen, and the step if training got that far."""
 
 
 class DisagreementError(RuntimeError):

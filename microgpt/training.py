@@ -228,12 +228,13 @@ def mean_loss(
     `evaluated_loss(parameters, tokens, weights)` gives the weighted sum of each row, as `evaluate(loss)` does.
     The sequences are lists of integers, such as `Corpus.validation`; `batch_size` of them are evaluated at a time,
     padded to few different lengths.
-    Raises DivergenceError, naming the step after which it was asked for, if it is not finite.
+    Raises DivergenceError if it is not finite, and names `step`, the number of steps taken, if it is not 0.
     """
     total = 0.0
     in_order = sorted(sequences, key=len)
     most = len(in_order[-1]) - 1
-    with divergence_named(f"after step {step}", why=lambda: why_not_finite(evaluated_loss, parameters, batch)):
+    where, what = (f"after step {step}", "training diverged") if step else ("in this model", "numbers are not finite")
+    with divergence_named(where, what, lambda: why_not_finite(evaluated_loss, parameters, batch)):
         for start in range(0, len(in_order), batch_size):
             tokens, weights = padded(in_order[start : start + batch_size], most=most)
             batch = tokens, (weights > 0).astype(weights.dtype)

@@ -62,6 +62,7 @@ class Session:
         self.start, self.loss, self.suited = start, step.function, suited
         self.settings, self.corpus, self.state = start.settings, start.corpus, start.state
         self.processes = start.processes
+        self.begun = self.state.step
         steps = self.settings.steps
         self.interval = self.settings.eval_interval or max(1, steps // 5)
         # What learns by heart is soon at its best: then there are early looks, too.
@@ -298,8 +299,9 @@ class Session:
             return
         saved = self.directory is not None and bool(checkpoints(self.directory))
         if isinstance(error, DivergenceError):
+            remedy = telling.remedy_of(self.settings, self.state.step - self.begun)
             kept = f"{self.directory} has the last checkpoint; " if saved else ""
-            raise DivergenceError(f"{error}; {kept}{telling.remedy_of(self.settings)}") from error
+            raise DivergenceError(f"{error}; {kept}{remedy}") from error
         if isinstance(error, OSError) and self.directory is not None:
             kept = f"all but the steps since the last checkpoint is saved; {telling.of_going_on(self.directory)}"
             raise OSError(f"{error}; {kept if saved else f'{self.directory} has no checkpoint yet'}") from error

@@ -209,8 +209,10 @@ def of_going_on(directory: Path) -> str:
     return f"go on with: python train.py --resume {quoted(directory)}"
 
 
-def remedy_of(settings: Any) -> str:
-    """What to try where training has left the finite numbers."""
+def remedy_of(settings: Any, steps: int) -> str:
+    """What to try where training has left the finite numbers after so many steps of this call."""
+    if not steps:
+        return "no step was taken yet, so another --learning-rate changes nothing: mend the operation or the parameters"
     if settings.learning_rate <= 1 < settings.weight_decay * settings.learning_rate:  # weights change their signs
         return f"try a --weight-decay lower than {settings.weight_decay:g}, at most 1 / learning rate"
     return f"try a --learning-rate lower than {settings.learning_rate:g}"

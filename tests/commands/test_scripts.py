@@ -592,6 +592,23 @@ def test_divergence_is_told_in_the_last_line(diverged):
     assert "--learning-rate lower than 1e+300" in last
 
 
+@pytest.mark.parametrize("engine", ["scalar", "compiled"])
+def test_before_the_first_step_the_learning_rate_is_not_to_blame(data, engine):
+    """Neither where the validation loss is not finite, as in float32, nor where the first gradient is not."""
+    assert call("train.py", "--data", "names.txt", *TINY, cwd=data).returncode == 0
+    file = data / "runs" / "names" / "model.safetensors"
+    tensors = load_file(file)
+    tensors["h.0.mlp.c_fc.bias"][:] = 3e38
+    tensors["h.0.mlp.c_proj.weight"][:] = 3e38
+    save_file(tensors, file, {"format": "pt"})
+    options = ["--init-from", file, *TINY, "--engine", engine, "--skip-check"]
+    result = call("train.py", "--data", "names.txt", *options, cwd=data)
+    last = result.stderr.splitlines()[-1]
+    assert result.returncode == 1
+    assert "no step was taken yet, so another --learning-rate changes nothing" in last
+    assert "lower than" not in last
+
+
 def test_divergence_leaves_the_last_good_parameters(diverged):
     run = load_run(diverged[0] / "runs" / "names")
     assert all(np.isfinite(array).all() for array in run.parameters.values())

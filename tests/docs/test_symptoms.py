@@ -114,6 +114,12 @@ def test_7_nan_at_once(project):
     (printed,) = seen(project, section(7))
     line = (project / "microgpt" / "functions.py").read_text().split("    scale = variance**-0.5")[0].count("\n") + 1
     assert f"0.0 ** -0.5 in line {line} of functions.py, row 0, is a division by 0" in printed
+    (command,), _ = runs(section(7))[0]
+    checked = call(project, command.replace(" --skip-check", ""))
+    for said in (printed, checked):
+        assert "numbers are not finite in this model: " in said
+        assert "no step was taken yet" in said
+        assert "lower than" not in said
 
 
 def test_8_nan_late(project):

@@ -193,7 +193,13 @@ def test_who_stops_reading_does_not_stop_training(tmp_path):
     ],
 )
 def test_what_is_too_large_is_what_is_to_be_lowered(settings, remedy):
-    assert remedy in telling.remedy_of(SimpleNamespace(**settings))
+    assert remedy in telling.remedy_of(SimpleNamespace(**settings), steps=1)
+
+
+def test_before_the_first_step_no_smaller_step_is_advised():
+    remedy = telling.remedy_of(SimpleNamespace(learning_rate=50.0, weight_decay=0.3), steps=0)
+    assert "no step was taken" in remedy
+    assert "lower" not in remedy
 
 
 def test_control_characters_are_written_out():

@@ -141,7 +141,7 @@ def evaluate(
     if engine != "scalar":
         compiled = _compiled_function(function, engine, threads, device, torch_compile, verify)
         return known(compiled.evaluate(), compiled.function, engine)
-    of_one = _loss_in(function)
+    of_one = loss_in(function)
 
     def results(params: Any, *arguments: Any) -> Any:
         arrays = checked_parameters(params)
@@ -173,17 +173,17 @@ def _compiled_function(
     if engine == "torch":
         from microgpt.pytorch.engine import OnTorch  # only now, because PyTorch is an extra
 
-        compiled = OnTorch(_loss_in(function), threads, device, torch_compile, verify)
+        compiled = OnTorch(loss_in(function), threads, device, torch_compile, verify)
     else:
         from microgpt.compiler.front import Compiled  # only now, because this imports LLVM
 
-        compiled = Compiled(_loss_in(function), threads, verify)
+        compiled = Compiled(loss_in(function), threads, verify)
     if function is not compiled.function and hasattr(function, "compiled"):
         compiled.programs = function.compiled.programs
     return compiled
 
 
-def _loss_in(function: Callable[..., Any]) -> Callable[..., Any]:
+def loss_in(function: Callable[..., Any]) -> Callable[..., Any]:
     """The loss of which `value_and_grad` made a function; any other function as it is."""
     return vars(function).get("function", function) if isinstance(function, FunctionType) else function
 

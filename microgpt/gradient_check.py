@@ -12,6 +12,7 @@ line 1 of ...: largest(params["w"][0], params["w"][1]) carries no gradient, and 
 ('largest', 'params["w"][0]')
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -48,10 +49,10 @@ class Check:
         ok: whether the slope of the loss and the engines agree.
         report: what was printed.
         cause: "" if all is right; else "derivative", "number", "backward", "largest", "edge", "constant", "random",
-            "not finite", "engine" or "unknown".
+            "not finite", "raises", "engine" or "unknown".
         parameter: which differs most, such as `params["w"][0]`.
         difference: by how much its gradient differs from the slope, or one engine's from the other's.
-        line: where the chain rule and the slope part, such as "line 12 of mine.py"; "" if that is not known.
+        line: where the chain rule and the slope part, or the loss fails: "line 12 of mine.py"; "" if not known.
     """
 
     ok: bool
@@ -80,7 +81,8 @@ def check(
     computed at least twice for each of these, so a few examples are enough.
 
     Args:
-        loss, params, arrays: as for `value_and_grad`. The mean over all examples is checked.
+        loss, params, arrays: as for `value_and_grad`; the function it returns may stand for the loss, too. The mean
+            over all examples is checked.
         engine: which engine to compare with "scalar"; "scalar" for none.
         device: of the engine "torch".
         value: a class of scalars of your own in place of `Value`, with data, grad, the operators, exp(), log() and
@@ -306,11 +308,13 @@ def not_finite(problem: Problem, error: Exception | None = None) -> Check:
             if not np.isfinite(numbers).all():
                 why = example_not_finite(problem.function, problem.params, example, row)
                 if not why.startswith("it begins"):  # where no operation is to blame
-                    return Check(False, why, "not finite")
+                    named = re.search(r" in (line \d+ of [^,;]+(, called from line \d+ of [^,;]+)?)", why)
+                    return Check(False, why, "not finite", line=named[1] if named else "")
     said = "the loss is not finite" if error is None else f"the loss raises {type(error).__name__}: {error}"
     places = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith(PACKAGE)] if error else []
     line = f"line {places[-1].lineno} of {Path(places[-1].filename).name}" if places else ""
-    return Check(False, f"{said}: {line}" if line else said, "not finite", line=line)
+    cause = "not finite" if error is None or isinstance(error, ArithmeticError) else "raises"
+    return Check(False, f"{said}: {line}" if line else said, cause, line=line)
 
 
 def changing(problem: Problem, mean: float) -> Check:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.arguments import checked_arguments, checked_parameters, in_new_lists, map_arrays, map_numbers, rows
-from microgpt.engine import value_and_grad
+from microgpt.engine import loss_in, value_and_grad
 from microgpt.tracing import leaves
 from microgpt.value import Value
 
@@ -42,7 +42,7 @@ class Problem:
     """A loss at one point: its parameters as one vector, its examples, and the class of scalars that is asked."""
 
     def __init__(self, function: Callable[..., Any], params: Any, arrays: Any, value: type = Value):
-        self.function, self.value = function, value
+        self.function, self.value = loss_in(function), value
         self.scalar: Any = float  # what the loss is computed on
         self.params = map_arrays(lambda array: array.astype(np.float64), checked_parameters(params))
         self.arrays = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in checked_arguments(tuple(arrays))]

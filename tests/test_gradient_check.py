@@ -27,6 +27,7 @@ from microgpt import (
     log,
     loss,
     pick,
+    value_and_grad,
 )
 from microgpt.functions import cross_entropy, linear, softmax, tanh
 from microgpt.gradient_check import check_model, small_fault
@@ -205,10 +206,25 @@ FAILS = {
 @pytest.mark.parametrize(("function", "expected"), [(f, e) for f, *e in FAILS.values()], ids=FAILS.keys())
 def test_a_loss_that_is_not_finite_or_raises_is_told_in_one_line(function, expected):
     found = check(function, {"w": np.array(0.5)}, np.array([2.0, -2.0]))
-    assert (found.ok, found.cause) == (False, "not finite")
+    raises = "the loss r" in expected[0] or "Error" in expected[0]
+    assert (found.ok, found.cause) == (False, "raises" if raises else "not finite")
     assert len(found.report.splitlines()) == 1
     for text in expected:
         assert text in found.report
+    assert found.line in found.report
+    assert found.line.endswith(f" of {FILE}") == (FILE in found.report)
+
+
+def test_the_line_of_an_operation_that_fails_in_the_package_is_named_with_its_caller():
+    found = check(lambda params, x: cross_entropy(params["w"], 0) * log(x), {"w": np.ones(2)}, np.array([-1.0]))
+    assert (found.cause, found.line) == ("not finite", line_of("cross_entropy(params['w'], 0) *".replace("'", '"')))
+
+
+def test_what_value_and_grad_made_of_a_loss_is_checked_as_the_loss():
+    problem = {"w": np.array([0.5, -1.0, 2.0])}, np.array([1.0, 2.0])
+    square = lambda params, x: sum(params["w"]) ** 2 * x  # noqa: E731
+    assert check(value_and_grad(square), *problem).report == check(square, *problem).report
+    assert check(value_and_grad(greatest, "scalar"), *problem).cause == "largest"
 
 
 # A class of one's own

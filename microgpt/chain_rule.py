@@ -101,18 +101,26 @@ def choice_at_fault(
             "by comparisons, as in a * (a >= b) + b * (b > a)"
         )
         return Fault("largest", text, step, right)
-    compared = [step for step in steps if step.operation in COMPARISONS]
-    edges = [step for step in compared if isclose(*map(plain, step.inputs), rel_tol=1e-9, abs_tol=1e-12)]
-    for step in edges if kink is None else [*edges, kink]:
-        at = " and ".join(f"{plain(i):g}" for i in step.inputs)
-        text = f"{expression(step)} is at its edge, at {at}, where the loss has no slope; move the parameters a little"
-        return Fault("edge", text, step, right)
+    edge = edge_fault(steps, right, kink)
+    if edge is not None:
+        return edge
     for step in steps:
         if step.operation in ("data", "float"):
             text = (
                 f"{step.operation} of {expression(step.inputs[0])} is a plain number, through which no gradient flows"
             )
             return Fault("constant", text, step, right)
+    return None
+
+
+def edge_fault(steps: list[Traced], right: dict[str, float], kink: Traced | None = None) -> Fault | None:
+    """A comparison of two equal numbers, or else a step whose slope is another on each side."""
+    compared = [step for step in steps if step.operation in COMPARISONS]
+    edges = [step for step in compared if isclose(*map(plain, step.inputs), rel_tol=1e-9, abs_tol=1e-12)]
+    for step in edges if kink is None else [*edges, kink]:
+        at = " and ".join(f"{plain(i):g}" for i in step.inputs)
+        text = f"{expression(step)} is at its edge, at {at}, where the loss has no slope; move the parameters a little"
+        return Fault("edge", text, step, right)
     return None
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.arguments import rows
-from microgpt.chain_rule import Fault, find_fault, wrong_number
+from microgpt.chain_rule import Fault, edge_fault, find_fault, wrong_number
 from microgpt.collector import collector_paused
 from microgpt.engine import value_and_grad
 from microgpt.errors import DisagreementError, DivergenceError
@@ -152,6 +152,10 @@ def compare(
         for slope, direction in zip(slopes, directions, strict=True):
             if slope.differs:
                 return diagnosis(problem, direction)
+            if isnan(slope.error) and problem.jumps(direction):
+                edge = jump_fault(problem)
+                if edge is not None:
+                    return failed(edge)
         fault = found_fault(problem) if small is not None else None
         fault = fault or (number_fault(problem) if problem.value is not Value else None)
         if fault is not None:
@@ -287,6 +291,14 @@ def number_fault(problem: Problem) -> Fault | None:
         if wrong is not None:
             return wrong
     return None
+
+
+def jump_fault(problem: Problem) -> Fault | None:
+    """The first comparison of two equal numbers, in any example."""
+    traces = (
+        trace(problem.function, problem.params, example, problem.scalar) for example in rows(tuple(problem.arrays))
+    )
+    return next(filter(None, (edge_fault(found.steps, {}) for found in traces)), None)
 
 
 def failed(fault: Fault, text: str = "", parameter: str = "", difference: float = 0.0) -> Check:

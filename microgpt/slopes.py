@@ -22,6 +22,8 @@ FEW = 64  # parameters, or arrays of them, that each get a slope of their own
 TOLERANCE = 1e-6  # of a slope
 STEPS = (1e-5, 1e-6, 1e-4, 1e-7, 1e-3, 1e-8, 1e-9, 1e-10, 1e-11)  # in the order of trying
 
+TINY = (1e-9, 1e-8)  # steps that tell a jump from a slope
+
 
 @dataclass(frozen=True)
 class Slope:
@@ -167,6 +169,16 @@ class Problem:
         apart, scale = abs(slope - promised), max(abs(slope), abs(promised), size)
         at_least = TOLERANCE * scale + 20 * unsure + 1e-13 * abs(self.loss(self.point)) / step
         return Slope(slope, apart / scale if apart > at_least else nan, apart > at_least)
+
+    def jumps(self, direction: np.ndarray) -> bool:
+        """Whether the loss jumps here along a direction: a tenth of a tiny step changes it as much as the whole."""
+        try:
+            near, far = (
+                abs(self.loss(self.point + h * direction) - self.loss(self.point - h * direction)) for h in TINY
+            )
+        except (ArithmeticError, ValueError):
+            return False
+        return near > max(0.5 * far, 1e-12 * abs(self.loss(self.point)))
 
 
 def number_in(result: Any) -> float:

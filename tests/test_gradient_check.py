@@ -170,6 +170,36 @@ def test_a_loss_without_a_right_gradient_is_found_with_its_cause(function, w, ca
     assert found.line in found.report
 
 
+JUMPS = {
+    "beside a slope": lambda p, x: p["w"][0] + 1.0 * (p["w"][0] > 0),
+    "alone": lambda p, x: 3.0 * (p["w"][1] >= p["w"][0]),
+    "at another number": lambda p, x: p["w"][1] * x + 0.01 * (p["w"][0] + x < x),
+    "among small numbers": lambda p, x: exp(p["w"][1]) * (1.0 + 1e-3 * (p["w"][0] > 0)),
+}
+
+
+@pytest.mark.parametrize("function", JUMPS.values(), ids=JUMPS.keys())
+@pytest.mark.parametrize("size", [2, 100])
+def test_a_loss_that_jumps_at_the_parameters_is_at_an_edge(function, size):
+    found = check(function, {"w": np.zeros(size)}, np.array([0.5, 1.0]), engine="scalar")
+    assert (found.ok, found.cause) == (False, "edge"), found.report
+    assert "is at its edge" in found.report
+    assert found.line
+
+
+SMOOTH = {
+    "constants": lambda p, x: p["w"][0] * x + (x == x) * 2.0,
+    "a jump times 0": lambda p, x: p["w"][0] ** 3 * (p["w"][0] > 0) + p["w"][1],
+    "rounding": lambda p, x: (p["w"][0] + 1e9) - 1e9 + 0.0 * (p["w"][1] > 0),
+}
+
+
+@pytest.mark.parametrize("function", SMOOTH.values(), ids=SMOOTH.keys())
+def test_a_comparison_of_equal_numbers_on_which_the_loss_does_not_depend_is_right(function):
+    found = check(function, {"w": np.zeros(2)}, np.array([0.5, 1.0]), engine="scalar")
+    assert found, found.report
+
+
 def test_the_row_that_is_wrong_is_named():
     found = check(greatest, {"w": np.array([0.5, 2.0])}, np.array([0.0, 0.0, 3.0]), engine="scalar")
     assert "row 2 of the batch" in found.report

@@ -94,6 +94,8 @@ def example_not_finite(
         size = {id(step): abs(plain(step)) for step in steps}
         largest = max((step for step in steps if step.operation != "exp"), key=lambda step: size[id(step)])
         number = f"its largest number is {short(largest)}, {written(largest)}{place(largest, '')}"
+        if in_single and size[id(largest)] > LARGEST_SINGLE / 2:
+            number += "; float32 ends at 3.4e38"
         return f"{begins}; replayed on scalars, one operation after the other, it stays finite, and {number}"
 
 

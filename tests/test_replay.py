@@ -15,7 +15,7 @@ from microgpt.errors import DivergenceError
 from microgpt.functions import cross_entropy, dot, layer_norm, softmax
 from microgpt.gpt import GPTConfig, loss
 from microgpt.parameters import initial_parameters
-from microgpt.replay import why_not_finite
+from microgpt.replay import example_not_finite, why_not_finite
 from microgpt.text import padded
 from microgpt.training import Schedule, mean_loss, train
 from microgpt.value import exp, log, pick
@@ -172,6 +172,13 @@ def test_a_long_example_is_replayed_up_to_a_limit(monkeypatch):
 
     assert why(late, {"w": 1.0}, np.array([1.0, -1.0])) == "it begins in row 1, after its first 100 operations"
     assert why(early, {"w": 1.0}, np.array([1.0])).startswith("1e+200 * 1e+200 in line")
+
+
+@pytest.mark.parametrize("in_single", [True, False])
+def test_a_number_at_the_end_of_float32_is_said_to_be_there(in_single):
+    why = example_not_finite(lambda params, x: params["w"] * x, {"w": np.array(3e38)}, (1.0,), 0, in_single)
+    assert ("float32 ends at 3.4e38" in why) == in_single
+    assert "it stays finite" in why
 
 
 def test_a_step_that_was_made_by_hand_has_no_reason():

@@ -286,5 +286,5 @@ def of_blind_guessing(kept: Checkpoint, settings: Any) -> str:
         return ""
     return (
         f"note: it ended no better than blind guessing, {blind:.2f}. Either the text has nothing to be learned, or the "
-        "steps are too small, too large or too few, or the gradient does not arrive: see docs/symptoms.md"
+        "steps are too small, too large or too few, or the gradient does not arrive or is wrong: see docs/symptoms.md"
     )

@@ -99,6 +99,7 @@ def test_weights_that_all_begin_at_0_are_told_and_so_is_that_nothing_was_learned
     assert re.search(r"the gradient of \S+ and of \d+ other tensors is 0 at step 2", told)
     assert told.count(NO_GRADIENT) == 1
     assert told.splitlines()[-1].startswith("note: it ended no better than blind guessing, 3.30")
+    assert "the gradient does not arrive or is wrong" in told.splitlines()[-1]
 
 
 @pytest.mark.slow

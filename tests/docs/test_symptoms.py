@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from math import log
 
 import pytest
@@ -68,6 +69,13 @@ def test_there_are_twelve_symptoms_that_the_table_names_and_remedies_for_all():
         assert "**Remedy:**" in section(number)
 
 
+def test_a_wrong_gradient_is_found_by_the_check(project):
+    page = (ROOT / "docs" / "break-it.md").read_text(encoding="utf-8")
+    break_it(project, page.split("\n## 1. ")[1].split("\n## 2. ")[0])
+    (said,) = re.findall(r"^error: .*(?=\.\.\.$)", INTRODUCTION, re.MULTILINE)
+    assert said in call(project, "python train.py")
+
+
 def test_the_healthy_run_is_healthy(healthy):
     first, *_, last = losses(healthy)
     assert BLIND < first < BLIND + 1
@@ -82,7 +90,11 @@ def test_1_weights_that_begin_at_0(project):
 
 
 def test_2_a_gradient_that_vanishes(project):
-    seen(project, section(2))
+    healthy = losses(call(project, runs(section(2))[0][0][0]))[-1]
+    assert healthy == pytest.approx(float(re.search(r"has (\d\.\d+) after the same 10 steps", section(2))[1]), abs=0.05)
+    shutil.rmtree(project / "runs")
+    (printed,) = seen(project, section(2))
+    assert healthy < losses(printed)[-1] - 0.1
     norms = {row["tensor"]: float(row["gradient_norm"]) for row in rows(project, "vanishes", "tensors.csv")[:53]}
     assert norms["h.0.mlp.c_fc.weight"] < 1e-6 * norms["h.3.mlp.c_proj.bias"]
     assert 0.01 < float(rows(project, "vanishes", "metrics.csv")[1]["gradient_norm"]) < 10

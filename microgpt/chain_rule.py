@@ -13,7 +13,7 @@ from math import isclose, isfinite
 from typing import Any
 
 from microgpt.replay import written
-from microgpt.tracing import CHOICES, Trace, Traced, expression, plain, unwrapped
+from microgpt.tracing import CHOICES, Trace, Traced, expression, plain, trace, unwrapped
 
 MANY_STEPS = 500_000  # more operations than these take too long to be done one by one
 OFTEN = 100  # how often the slopes of an operation on one line are measured
@@ -67,6 +67,9 @@ def find_fault(found: Trace, owner: str) -> Fault | None:
     leaves = {i.name: i for i in chain.from_iterable(step.inputs for step in steps) if type(i) is Traced and i.name}
     at_leaves = {name: right[key(leaf)] for name, leaf in leaves.items() if has_gradient(leaf)}
 
+    if wrong is not None and passes_nothing_on(type(result.number)):
+        text = f"backward of {owner} is wrong: it passes nothing on, as if the result did not begin with the gradient 1"
+        return Fault("backward", text, None, at_leaves)
     if wrong is not None:
         said, slope = (tuple_of(d[id(wrong)], wrong) for d in (given, slopes))
         which = f"the derivative of {wrong.operation} in {owner} is wrong"
@@ -154,6 +157,12 @@ def derivatives(step: Traced) -> list[float]:
         result.backward()
         begun = float(result.grad) or 1.0  # the gradient of the result to itself, where it is not forgotten to be 1
     return [float(o.grad) / begun if has_gradient(i) else 0.0 for o, i in zip(operands, step.inputs, strict=True)]
+
+
+def passes_nothing_on(scalar: Any) -> bool:
+    """Whether `backward` of a class gives all inputs of + and of * the gradient 0."""
+    steps = trace(lambda a, b: (a + b, a * b), 2.0, (scalar(3.0),), scalar).steps
+    return bool(steps) and not any(any(derivatives(step)) for step in steps)
 
 
 def again(step: Traced, place: int = -1, by: float = 0.0) -> list[Any]:

@@ -563,6 +563,19 @@ def test_a_backward_that_does_not_begin_with_one_is_named():
     assert "gets the gradient 2, by the chain rule 1" in found.report
 
 
+def only_products(params, x, y):
+    return params["w"][0] * x * y
+
+
+@pytest.mark.parametrize("passed_on", ["self.grad += 1.0", "made_of.grad += derivative * node.grad"])
+@pytest.mark.parametrize("function", ["with_all_five", "minus", "only_products"])
+def test_a_backward_that_passes_nothing_on_is_named_and_no_operation(function, passed_on):
+    found = check(globals()[function], *MICRO, value=broken(passed_on, "pass"))
+    assert (found.ok, found.cause) == (False, "backward"), found.report
+    assert "backward of Value is wrong: it passes nothing on" in found.report
+    assert "the derivative of" not in found.report
+
+
 def operation_broken(right):
     """The operation whose derivative a text of value.py has; None for a line of `backward`."""
     texts = {'"+"': "+", "(other.data, self.data)": "*", "x**k": "**", "1 / self.data": "log", '"exp"': "exp"}

@@ -27,6 +27,8 @@ from microgpt.sampling import stream
 from microgpt.text import END, make_corpus, predictions
 from microgpt.training import mean_loss
 
+pytestmark = pytest.mark.slow  # almost every test starts a process
+
 FILES = [
     ".lock",
     "README.md",
@@ -173,7 +175,6 @@ def test_samples_are_one_a_line_and_then_counted(trained):
     assert result.stderr == ""
 
 
-@pytest.mark.slow
 def test_sampling_takes_the_newest_run(data):
     for out in ("runs/first", "runs/second"):
         call("train.py", "--data", "names.txt", "--out", out, "--seed", len(out), *TINY, cwd=data)
@@ -329,7 +330,6 @@ def trained_long(tmp_path_factory):
     return directory, result, load_run(directory / "runs" / "long")
 
 
-@pytest.mark.slow
 def test_prose_is_validated_on_a_part_in_between_and_on_all_of_it_at_the_end(trained_long):
     directory, result, run = trained_long
     corpus = make_corpus(LONG, 8, 0)
@@ -346,7 +346,6 @@ def test_prose_is_validated_on_a_part_in_between_and_on_all_of_it_at_the_end(tra
     assert f"on all of it, the loss is {kept.loss_on_all:.4f}" in card
 
 
-@pytest.mark.slow
 def test_the_picture_of_prose_has_the_line_of_mere_pairs(trained_long):
     directory, _, run = trained_long
     corpus = make_corpus(LONG, 8, 0)
@@ -413,7 +412,6 @@ def test_samples_of_prose_are_set_apart(trained_prose):
 # What the user can mend: one line, exit code 2
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -436,7 +434,6 @@ def test_a_missing_data_file_is_named(tmp_path):
     assert_refused(call("train.py", "--data", "nowhere.txt", *TINY, cwd=tmp_path), "nowhere.txt")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "value"),
     [
@@ -485,7 +482,6 @@ def test_help_shows_the_options(tmp_path, script):
     assert "--seed" in result.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "value"),
     [
@@ -533,7 +529,6 @@ DAMAGE = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("script", ["sample.py", "train.py"])
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 def test_a_damaged_checkpoint_is_refused(copy, damage, script):
@@ -543,7 +538,6 @@ def test_a_damaged_checkpoint_is_refused(copy, damage, script):
     assert_refused(call(script, option, copy, cwd=copy), path.name, f"{older.name} is good")
 
 
-@pytest.mark.slow
 def test_damage_beside_the_checkpoint_is_mended_and_said(copy):
     before = call("sample.py", "--seed", "3", "--run", copy, cwd=copy)
     (copy / "config.json").write_bytes(b"{")
@@ -657,7 +651,6 @@ def test_the_check_can_be_skipped(data):
     assert "checked on" not in result.stdout
 
 
-@pytest.mark.slow
 def test_threads_do_not_change_a_run(data):
     runs = [compiled_run(data, f"run{n}", "--threads", n, "--skip-check")[1] for n in (1, 2, 3)]
     for name, array in runs[0].parameters.items():

@@ -46,6 +46,7 @@ def test_every_argument_has_a_type(function):
 # docs/library.md
 
 
+@pytest.mark.slow
 def test_every_snippet_prints_what_stands_under_it(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     shutil.copy(ROOT / "data" / "names.txt", tmp_path / "data")

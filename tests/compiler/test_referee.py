@@ -120,5 +120,9 @@ def test_constants_of_float32_are_no_fault_of_the_compiler():
 
     params = {"w": np.array([0.1, 0.2, 0.3])}
     assert value_and_grad(weighted)(params, X)[0] == pytest.approx(value_and_grad(weighted, "scalar")(params, X)[0])
-    with pytest.raises(InputError, match=r"float32 or float16 rounds .* write float\(c\)"):
-        value_and_grad(rounded)(params, X + 0.1)
+    if isinstance(table[0] * 0.1, np.float64):  # before NumPy 2 nothing is rounded
+        mean_loss = np.mean((X + 0.1) @ table.astype(float)) * 0.1 / 3
+        assert value_and_grad(rounded)(params, X + 0.1)[0] == pytest.approx(mean_loss)
+    else:
+        with pytest.raises(InputError, match=r"float32 or float16 rounds .* write float\(c\)"):
+            value_and_grad(rounded)(params, X + 0.1)

@@ -45,15 +45,15 @@ import numpy as np
 from llvmlite import ir
 
 from microgpt import value_and_grad
-from microgpt.command_line import option, parse, require, run_script
-from microgpt.compiler.machine import machine
-from microgpt.engine import adam_update
+from microgpt.commands.command_line import option, parse, require, run_script
+from microgpt.engines.compiled.llvm.machine import machine
+from microgpt.engines.engine import adam_update
 from microgpt.errors import counted
 from microgpt.gpt import GPTConfig, loss
-from microgpt.parameters import Arrays, flatten, initial_parameters
+from microgpt.learning.parameters import Arrays, flatten, initial_parameters
+from microgpt.learning.text import batches, make_corpus, read_text
+from microgpt.learning.training import OptimizerState, Schedule, train
 from microgpt.runs.files import check_place
-from microgpt.text import batches, make_corpus, read_text
-from microgpt.training import OptimizerState, Schedule, train
 
 HERE = Path(__file__).resolve().parent
 CORES = os.cpu_count() or 1
@@ -226,7 +226,7 @@ def on_torch_step(model: str, batch_size: int, threads: int, compiled: bool) -> 
     """The same with the engine torch, on the CPU."""
     import torch
 
-    from microgpt.pytorch.training import DeviceTraining, Processes
+    from microgpt.learning.on_device import DeviceTraining, Processes
 
     torch.set_num_threads(threads)
     config = model_config(model)

@@ -4,13 +4,13 @@ import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
-from microgpt.command_line import Options, option, parse, run_script
+from microgpt.commands.command_line import Options, option, parse, run_script
 from microgpt.errors import InputError
+from microgpt.explain.default_text import some_text
 from microgpt.explain.page import explain, to_html
-from microgpt.explain.some_text import some_text
+from microgpt.learning.sampling import as_typed
 from microgpt.runs.directory import load_run, newest_run
 from microgpt.runs.files import check_place, write_file
-from microgpt.sampling import as_typed
 
 
 @dataclass

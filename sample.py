@@ -5,10 +5,18 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from microgpt.command_line import COUNT, NUMBER, POSITIVE, Options, option, parse, run_script, shown
-from microgpt.runs import telling
+from microgpt.commands import messages
+from microgpt.commands.command_line import COUNT, NUMBER, POSITIVE, Options, option, parse, run_script, shown
+from microgpt.learning.sampling import (
+    Choice,
+    as_typed,
+    new_tokens,
+    prompt_tokens,
+    samples_in_turn,
+    stream,
+    worth_compiling,
+)
 from microgpt.runs.directory import Run, load_run, mend, newest_run
-from microgpt.sampling import Choice, as_typed, new_tokens, prompt_tokens, samples_in_turn, stream, worth_compiling
 
 MANY = 200  # from so many names on they are written many at once
 
@@ -43,7 +51,7 @@ class Settings(Options):
 def main() -> int:
     settings = parse(Settings, "Write new text with a model that train.py has trained.")
     run = load_run(settings.run or newest_run())
-    for note in [*mend(run), *telling.of_untrained(run)]:
+    for note in [*mend(run), *messages.of_untrained(run)]:
         print(f"note: {note}", file=sys.stderr)
     lines = run.documents == "lines"
     known = set(run.text.split("\n")) - {""} if run.text is not None and lines else set()

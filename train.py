@@ -5,14 +5,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from microgpt.command_line import COUNT, NUMBER, POSITIVE, POSITIVE_NUMBER, Options, option, require, run_script
-from microgpt.engine import ENGINES, adam_update, value_and_grad
+from microgpt.commands.command_line import (
+    COUNT,
+    NUMBER,
+    POSITIVE,
+    POSITIVE_NUMBER,
+    Options,
+    option,
+    require,
+    run_script,
+)
+from microgpt.commands.messages import option_of, say
+from microgpt.commands.session import Session
+from microgpt.commands.start import MAY_CHANGE, begin
+from microgpt.engines.engine import ENGINES, adam_update, value_and_grad
 from microgpt.gpt import loss
-from microgpt.runs.session import Session
-from microgpt.runs.start import MAY_CHANGE, begin
-from microgpt.runs.telling import option_of, say
-from microgpt.text import POOL, padded
-from microgpt.training import Schedule, train
+from microgpt.learning.text import POOL, padded
+from microgpt.learning.training import Schedule, train
 
 NAMES = Path(__file__).with_name("data") / "names.txt"
 SUITED = {  # what suits a text: lines, such as names, and prose

@@ -31,14 +31,14 @@ from microgpt import (
     train,
     value_and_grad,
 )
-from microgpt.bigram import bigram_loss, bigram_probabilities
-from microgpt.command_line import option, parse, require, run_script
+from microgpt.commands.command_line import option, parse, require, run_script
 from microgpt.functions import attention, cross_entropy, linear, tanh
 from microgpt.gpt import add, empty_cache, gpt, named
-from microgpt.parameters import Arrays
+from microgpt.learning.bigram import bigram_loss, bigram_probabilities
+from microgpt.learning.parameters import Arrays
+from microgpt.learning.sampling import choose, probabilities
 from microgpt.runs.files import check_place
-from microgpt.runs.picture import save_picture
-from microgpt.sampling import choose, probabilities
+from microgpt.runs.loss_plot import save_picture
 
 NAMES = Path(__file__).parents[1] / "data" / "names.txt"
 N_EMBD, HIDDEN, POSITIONS, HEADS = 32, 64, 16, 4

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from microgpt import Schedule, evaluate, exp, log, train, value_and_grad
-from microgpt.command_line import option, parse, require, run_script
+from microgpt.commands.command_line import option, parse, require, run_script
 from microgpt.functions import linear, tanh
-from microgpt.parameters import Arrays
+from microgpt.learning.parameters import Arrays
 from microgpt.runs.files import check_place
-from microgpt.runs.picture import save_picture
+from microgpt.runs.loss_plot import save_picture
 
 HIDDEN = 16
 

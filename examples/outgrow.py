@@ -24,8 +24,8 @@ from microgpt import (
     train,
     value_and_grad,
 )
-from microgpt.command_line import option, parse, require, run_script
-from microgpt.parameters import flatten
+from microgpt.commands.command_line import option, parse, require, run_script
+from microgpt.learning.parameters import flatten
 
 CHARACTERS = 65  # as in data/shakespeare.txt
 WAYS = ("compiled", "torch", "torch-compile", "scalar")
@@ -55,7 +55,7 @@ def updates_of(config: GPTConfig, way: str, settings: Settings):
     if way.startswith("torch"):
         import torch
 
-        from microgpt.pytorch.training import DeviceTraining, Processes
+        from microgpt.learning.on_device import DeviceTraining, Processes
 
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)

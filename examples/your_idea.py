@@ -31,10 +31,10 @@ from microgpt import (
     train,
     value_and_grad,
 )
-from microgpt.command_line import option, parse, require, run_script
+from microgpt.commands.command_line import option, parse, require, run_script
 from microgpt.functions import attention, cross_entropy, dot, gelu, layer_norm, linear
 from microgpt.gpt import add
-from microgpt.parameters import Arrays
+from microgpt.learning.parameters import Arrays
 
 NAMES = Path(__file__).parents[1] / "data" / "names.txt"
 N_EMBD, HEADS, POSITIONS = 32, 4, 16

@@ -17,16 +17,16 @@ import gpt`, `from microgpt.adam import adam`. (`microgpt.gpt` and `microgpt.ada
 """
 
 import microgpt.interrupted  # noqa: F401  # before all else, because it takes a moment to import the rest
-from microgpt.engine import adam_update, evaluate, value_and_grad
+from microgpt.engines.checking.gradient_check import Check, check
+from microgpt.engines.engine import adam_update, evaluate, value_and_grad
 from microgpt.errors import DisagreementError, DivergenceError, InputError
 from microgpt.explain.draw import draw
 from microgpt.gpt import GPTConfig, loss
-from microgpt.gradient_check import Check, check
-from microgpt.parameters import initial_parameters, parameter_count
+from microgpt.learning.parameters import initial_parameters, parameter_count
+from microgpt.learning.sampling import Choice, sample, sample_many, stream
+from microgpt.learning.text import Corpus, batches, decode, encode, make_corpus, padded, read_text, vocabulary_of
+from microgpt.learning.training import OptimizerState, Schedule, Update, mean_loss, train
 from microgpt.runs.directory import Run, load_run
-from microgpt.sampling import Choice, sample, sample_many, stream
-from microgpt.text import Corpus, batches, decode, encode, make_corpus, padded, read_text, vocabulary_of
-from microgpt.training import OptimizerState, Schedule, Update, mean_loss, train
 from microgpt.value import Value, exp, largest, log, pick
 from microgpt.version import __version__ as __version__
 

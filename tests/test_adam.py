@@ -106,7 +106,7 @@ def test_a_warmup_longer_than_the_training_only_rises():
 
 
 def test_an_edit_of_adam_reaches_the_compiled_one(monkeypatch):
-    import microgpt.compiler.update as update
+    import microgpt.engines.compiled.adam as update
 
     def other_adam(parameter, gradient, m, v, step, learning_rate, beta1=0.5, weight_decay=0.0):
         m = beta1 * m + gradient

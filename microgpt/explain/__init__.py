@@ -6,7 +6,8 @@ program.py   the loss of any text as flat arrays: what the engine in the page sw
 instructions.py
              what the compiler makes of the same
 page.py      put numbers, names, source code, style and script together into one HTML file
-some_text.py a text to explain, where nobody has chosen one
+default_text.py
+             a text to explain, where nobody has chosen one
 draw.py      the small sibling of the page: the graph of a few scalars, drawn in the terminal
 page/        what is put together: HTML, style, and the script in files that can be read one by one
 """

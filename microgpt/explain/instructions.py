@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.compiler.listing import described, instructions_of_rows, program_with_sources
+from microgpt.engines.compiled.listing import described, instructions_of_rows, program_with_sources
 from microgpt.explain.observe import observed
 from microgpt.explain.strips import WATCHED, strips
-from microgpt.parameters import Arrays
+from microgpt.learning.parameters import Arrays
 
 
 def instructions(

@@ -20,19 +20,19 @@ from typing import Any
 import numpy as np
 
 from microgpt import adam, functions, gpt
-from microgpt.bigram import bigram_loss, bigram_probabilities
-from microgpt.collector import collector_paused
+from microgpt.engines.collector import collector_paused
 from microgpt.errors import InputError, counted
 from microgpt.explain.instructions import instructions
 from microgpt.explain.observe import observed
 from microgpt.explain.program import KINDS, MEMBER, Picked, Program, Recorded, TooLongError, record
 from microgpt.explain.strips import WATCHED, Strip, strips
-from microgpt.parameters import flatten, parameter_count, parameter_shapes
+from microgpt.learning.bigram import bigram_loss, bigram_probabilities
+from microgpt.learning.parameters import flatten, parameter_count, parameter_shapes
+from microgpt.learning.text import BOUNDARY, characters_of, closing, encode, make_corpus
+from microgpt.learning.training import divergence_named
 from microgpt.runs.directory import Run
 from microgpt.runs.metrics import METRICS, read_metrics
 from microgpt.runs.snapshots import read_snapshots
-from microgpt.text import BOUNDARY, characters_of, closing, encode, make_corpus
-from microgpt.training import divergence_named
 from microgpt.value import Value
 
 PARTS = Path(__file__).parent / "page"

@@ -28,9 +28,9 @@ from safetensors.numpy import save
 
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
-from microgpt.parameters import Arrays, parameter_count, parameter_shapes, views
+from microgpt.learning.parameters import Arrays, parameter_count, parameter_shapes, views
+from microgpt.learning.text import BOUNDARY
 from microgpt.runs.files import parse_json, write_file
-from microgpt.text import BOUNDARY
 
 FORMAT = 1
 KEPT = 2  # the newest checkpoint, and the one before it in case that the disk damages the newest

@@ -23,15 +23,15 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from microgpt.command_line import quoted
+from microgpt.commands.command_line import quoted
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
-from microgpt.parameters import Arrays
-from microgpt.runs.card import path_in_card
+from microgpt.learning.parameters import Arrays
 from microgpt.runs.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from microgpt.runs.files import LOCK, InUseError, lock, read_bytes, write_file
 from microgpt.runs.hugging_face import CARD, MODEL, read_model, restore_model, state_of_model, wrong_files
 from microgpt.runs.metrics import read_metrics
+from microgpt.runs.model_card import path_in_card
 
 LARGEST_TEXT_COPY = 10_000_000  # bytes
 

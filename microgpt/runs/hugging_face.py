@@ -26,11 +26,11 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.command_line import quoted
+from microgpt.commands.command_line import quoted
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
-from microgpt.parameters import Arrays, parameter_shapes
-from microgpt.runs.card import model_card
+from microgpt.learning.parameters import Arrays, parameter_shapes
+from microgpt.learning.text import BOUNDARY, closing
 from microgpt.runs.checkpoint import (
     Checkpoint,
     Entries,
@@ -42,7 +42,7 @@ from microgpt.runs.checkpoint import (
     serialized,
 )
 from microgpt.runs.files import read_bytes, read_json, replace, to_json, write_file
-from microgpt.text import BOUNDARY, closing
+from microgpt.runs.model_card import model_card
 
 MODEL, CARD = "model.safetensors", "README.md"
 

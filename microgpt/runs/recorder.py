@@ -9,14 +9,14 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from microgpt.parameters import flatten
+from microgpt.learning.parameters import flatten
+from microgpt.learning.training import OptimizerState, Update
 from microgpt.runs.checkpoint import Checkpoint, Origin, Validated, save_checkpoint
 from microgpt.runs.directory import Run
 from microgpt.runs.files import sync, write_file
 from microgpt.runs.hugging_face import write_model
 from microgpt.runs.metrics import METRICS, TENSORS, read_tensors
 from microgpt.runs.snapshots import is_due, read_snapshots, write_snapshots
-from microgpt.training import OptimizerState, Update
 
 
 class Recorder:

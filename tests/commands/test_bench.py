@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT))
 import bench  # noqa: E402
 from microgpt.functions import dot  # noqa: E402
 from microgpt.gpt import GPTConfig, loss  # noqa: E402
-from microgpt.parameters import initial_parameters  # noqa: E402
+from microgpt.learning.parameters import initial_parameters  # noqa: E402
 
 pytestmark = pytest.mark.slow
 

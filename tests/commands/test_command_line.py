@@ -9,8 +9,8 @@ import pytest
 from running import NAMES, ROOT, TINY, environment
 
 import microgpt
-from microgpt.command_line import interruption, quoted
-from microgpt.runs.telling import of_going_on
+from microgpt.commands.command_line import interruption, quoted
+from microgpt.commands.messages import of_going_on
 
 
 @pytest.mark.parametrize(

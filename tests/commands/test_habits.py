@@ -16,12 +16,12 @@ from running import NAMES, TINY, assert_refused, call, command, environment
 from safetensors.numpy import load_file, save_file
 
 import microgpt
-from microgpt.bigram import bigram_loss, bigram_probabilities
+from microgpt.learning.bigram import bigram_loss, bigram_probabilities
+from microgpt.learning.text import make_corpus
 from microgpt.runs.checkpoint import load_checkpoint
 from microgpt.runs.directory import load_run
+from microgpt.runs.loss_plot import smooth
 from microgpt.runs.metrics import read_metrics
-from microgpt.runs.picture import smooth
-from microgpt.text import make_corpus
 
 pytestmark = pytest.mark.slow
 
@@ -143,7 +143,7 @@ def test_a_program_that_imports_the_package_keeps_its_own_ctrl_c(tmp_path):
 
 
 def test_memory_that_runs_out_underway_is_one_line(tmp_path):
-    code = "import numpy; from microgpt.command_line import run_script; run_script(lambda: numpy.ones(2**57))"
+    code = "import numpy; from microgpt.commands.command_line import run_script; run_script(lambda: numpy.ones(2**57))"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True,
         encoding="utf-8", check=False,

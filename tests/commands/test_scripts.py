@@ -18,14 +18,14 @@ from running import LONG, NAMES, PROSE, ROOT, TINY, assert_refused, call, comman
 from safetensors.numpy import load_file, save_file
 
 from microgpt import evaluate
-from microgpt.bigram import bigram_loss, bigram_probabilities
+from microgpt.commands.start import from_scratch, settings_for
 from microgpt.gpt import loss
+from microgpt.learning.bigram import bigram_loss, bigram_probabilities
+from microgpt.learning.sampling import stream
+from microgpt.learning.text import END, make_corpus, predictions
+from microgpt.learning.training import mean_loss
 from microgpt.runs.checkpoint import checkpoints
 from microgpt.runs.directory import load_run
-from microgpt.runs.start import from_scratch, settings_for
-from microgpt.sampling import stream
-from microgpt.text import END, make_corpus, predictions
-from microgpt.training import mean_loss
 
 pytestmark = pytest.mark.slow  # almost every test starts a process
 

@@ -137,7 +137,7 @@ def test_a_vanishing_gradient_shows_on_the_page_and_not_in_the_norms(project):
 from functools import partial
 import numpy as np
 from microgpt import gpt, load_run, value_and_grad
-from microgpt.text import encode
+from microgpt.learning.text import encode
 run = load_run("runs/vanishes")
 tokens = np.array([encode("\\nanna\\n", run.vocabulary)])
 step = value_and_grad(partial(gpt.loss, config=run.config), "scalar")

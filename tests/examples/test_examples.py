@@ -12,13 +12,13 @@ from running import assert_refused, call
 
 from microgpt import evaluate, value_and_grad
 from microgpt.adam import adam
-from microgpt.bigram import bigram_loss, bigram_probabilities
 from microgpt.functions import layer_norm
 from microgpt.gpt import GPTConfig
 from microgpt.gpt import loss as loss_of_gpt
-from microgpt.parameters import initial_parameters
-from microgpt.text import batches, make_corpus, read_text
-from microgpt.training import Schedule, mean_loss, train
+from microgpt.learning.bigram import bigram_loss, bigram_probabilities
+from microgpt.learning.parameters import initial_parameters
+from microgpt.learning.text import batches, make_corpus, read_text
+from microgpt.learning.training import Schedule, mean_loss, train
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))

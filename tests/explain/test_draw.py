@@ -6,7 +6,7 @@ import pytest
 from helpers import TINY, random_parameters
 
 from microgpt import Value
-from microgpt.arguments import map_arrays, map_numbers
+from microgpt.engines.trees import map_arrays, map_numbers
 from microgpt.explain.draw import MOST, MOST_LINES, draw
 from microgpt.gpt import loss
 

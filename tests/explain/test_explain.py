@@ -19,10 +19,11 @@ from helpers import as_lists, assert_close, make_run
 from running import NAMES, PROSE, TINY, assert_refused, call
 
 from microgpt import functions, gpt
-from microgpt.arguments import map_arrays, map_numbers
+from microgpt.engines.trees import map_arrays, map_numbers
 from microgpt.errors import InputError
 from microgpt.explain import page as page_module
 from microgpt.explain import program as program_module
+from microgpt.explain.default_text import some_text
 from microgpt.explain.observe import observed
 from microgpt.explain.page import (
     can_explain,
@@ -50,12 +51,11 @@ from microgpt.explain.program import (
     TooLongError,
     record,
 )
-from microgpt.explain.some_text import some_text
 from microgpt.explain.strips import WATCHED, strips
 from microgpt.gpt import GPTConfig, empty_cache
-from microgpt.parameters import flatten
+from microgpt.learning.parameters import flatten
+from microgpt.learning.text import encode
 from microgpt.runs.directory import load_run
-from microgpt.text import encode
 from microgpt.value import Value, exp, largest, log, pick
 
 CONFIG = GPTConfig(vocab_size=5, n_positions=6, n_embd=4, n_layer=2, n_head=2)

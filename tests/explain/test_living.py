@@ -15,14 +15,14 @@ from running import NAMES, call
 
 from microgpt import gpt
 from microgpt.adam import scheduled_learning_rate
-from microgpt.engine import value_and_grad
+from microgpt.engines.engine import value_and_grad
 from microgpt.explain.page import explain, to_html
-from microgpt.parameters import flatten, views
+from microgpt.learning.parameters import flatten, views
+from microgpt.learning.sampling import Choice, probabilities
+from microgpt.learning.text import encode, padded
+from microgpt.learning.training import Schedule, train
 from microgpt.runs.directory import load_run
 from microgpt.runs.snapshots import read_snapshots
-from microgpt.sampling import Choice, probabilities
-from microgpt.text import encode, padded
-from microgpt.training import Schedule, train
 
 pytestmark = pytest.mark.slow
 

@@ -15,13 +15,13 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from microgpt.errors import InputError
+from microgpt.learning.training import OptimizerState, Update
 from microgpt.runs.checkpoint import checkpoints, save_checkpoint
 from microgpt.runs.directory import Run, create_run_directory, load_run, newest_run, resume_run
 from microgpt.runs.files import lock, read_bytes, write_file
 from microgpt.runs.hugging_face import restore_model, write_model
 from microgpt.runs.metrics import read_metrics
 from microgpt.runs.recorder import Recorder
-from microgpt.training import OptimizerState, Update
 
 DERIVED = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 

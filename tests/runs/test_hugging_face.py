@@ -15,11 +15,11 @@ from safetensors.numpy import load_file, save_file
 
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig, empty_cache, gpt
+from microgpt.learning.sampling import Choice, probabilities, sample
+from microgpt.learning.text import END
 from microgpt.runs.checkpoint import checkpoints, save_checkpoint
 from microgpt.runs.directory import load_run
 from microgpt.runs.hugging_face import read_model, restore_model, write_model
-from microgpt.sampling import Choice, probabilities, sample
-from microgpt.text import END
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")

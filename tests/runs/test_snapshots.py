@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from running import NAMES, TINY, call
 
 from microgpt.errors import InputError
-from microgpt.parameters import flatten, initial_parameters, parameter_count
+from microgpt.learning.parameters import flatten, initial_parameters, parameter_count
 from microgpt.runs.directory import load_run
 from microgpt.runs.snapshots import FILE, MOST_BYTES, is_due, read_snapshots, snapshot_steps, write_snapshots
 

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from loop_programs import AFTER, BEFORE, LISTS, MATRICES, PRELUDE, Writer, load, numbers
 
-from microgpt.compiler.recorded_numbers import numbers_of
-from microgpt.compiler.recording import record_function
+from microgpt.engines.compiled.recorded_numbers import numbers_of
+from microgpt.engines.compiled.recording import record_function
 
 HELPERS = """\
 import copy

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from microgpt.arguments import map_arrays
-from microgpt.engine import value_and_grad
+from microgpt.engines.engine import value_and_grad
+from microgpt.engines.trees import map_arrays
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
-from microgpt.parameters import Arrays, flatten, parameter_shapes
+from microgpt.learning.parameters import Arrays, flatten, parameter_shapes
 from microgpt.runs.checkpoint import Checkpoint, Origin, Validated, save_checkpoint
 from microgpt.runs.directory import Run, keep_text, load_run
 from microgpt.runs.hugging_face import write_model

@@ -8,9 +8,9 @@ import numpy as np
 
 from microgpt.functions import cross_entropy
 from microgpt.gpt import GPTConfig, loss
-from microgpt.parameters import flatten, initial_parameters
-from microgpt.pytorch.training import DeviceTraining, join
-from microgpt.training import OptimizerState, Schedule
+from microgpt.learning.on_device import DeviceTraining, join
+from microgpt.learning.parameters import flatten, initial_parameters
+from microgpt.learning.training import OptimizerState, Schedule
 
 CONFIG = GPTConfig(5, 6, 8, 1, 2)
 GPT = partial(loss, config=CONFIG)

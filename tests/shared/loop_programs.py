@@ -32,7 +32,7 @@ from zlib import crc32
 import numpy as np
 from helpers import leaves
 
-from microgpt.engine import value_and_grad
+from microgpt.engines.engine import value_and_grad
 
 PRELUDE = '''\
 """A program made at random."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from microgpt.functions import cross_entropy, dot, layer_norm, linear, softmax, tanh
 from microgpt.gpt import GPTConfig, loss
-from microgpt.parameters import initial_parameters
+from microgpt.learning.parameters import initial_parameters
 from microgpt.value import exp, largest, log, pick
 
 RNG = np.random.default_rng(0)

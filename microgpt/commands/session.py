@@ -1,0 +1,329 @@
+"""A run while it is trained: what is written down, what is said, and how it ends, whatever happens.
+
+    with Session(start, loss) as session:
+        for update in train(...):
+            session.note(update)
+            if session.stopping:
+                break
+    return session.end()
+
+Of several processes that train together, only the first has something to write and to say.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import wraps
+from math import log
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from microgpt.commands import messages
+from microgpt.commands.command_line import INTERRUPTED, Interruption, interruption, is_terminal
+from microgpt.commands.messages import say
+from microgpt.commands.start import MAY_CHANGE, STANDARD_INPUT, Start
+from microgpt.engines.checking.gradient_check import check_model
+from microgpt.engines.engine import evaluate
+from microgpt.errors import DivergenceError, InputError
+from microgpt.explain.page import can_explain
+from microgpt.learning.bigram import bigram_loss, bigram_probabilities
+from microgpt.learning.parameters import flatten, parameter_shapes, views
+from microgpt.learning.sampling import sample, sample_many, worth_compiling
+from microgpt.learning.training import Update, mean_loss
+from microgpt.runs.checkpoint import Validated, checkpoints, load_checkpoint
+from microgpt.runs.directory import Run, create_run_directory, keep_text
+from microgpt.runs.loss_plot import draw_losses, draw_tensors
+from microgpt.runs.metrics import METRICS, lacks_look, read_metrics, read_tensors
+from microgpt.runs.recorder import Recorder
+
+SAVE_EVERY = 60.0  # seconds; after them a checkpoint is due even if no validation is
+SAMPLES, LENGTH = 5, 60  # texts that the model writes at each look, and their characters at most
+
+
+class StoppedError(Exception):
+    """A look at the model was stopped, because Ctrl-C was pressed."""
+
+
+class Session:
+    """Opens a run directory, writes down every step of training, looks now and then at the model, and ends well.
+
+    Args:
+        start: where training begins, with the settings.
+        step: what `value_and_grad` made of the loss of one sequence, a function of (params, tokens, weights).
+        suited: the names of the settings that were chosen for the text, to be told.
+    """
+
+    def __init__(self, start: Start, step: Any, suited: Iterable[str] = ()):
+        self.start, self.loss, self.suited = start, step.function, suited
+        self.settings, self.corpus, self.state = start.settings, start.corpus, start.state
+        self.processes = start.processes
+        self.begun = self.state.step
+        steps = self.settings.steps
+        self.interval = self.settings.eval_interval or max(1, steps // 5)
+        # What learns by heart is soon at its best: then there are early looks, too.
+        little_text = messages.is_little(start.config, start.corpus) and self.settings.eval_interval is None
+        self.early = {max(1, steps // part) for part in (200, 100, 50, 20, 10)} if little_text else set()
+        self.ctrl_c = Interruption()
+        self.evaluated_loss = self.unless_stopped(
+            evaluate(step, self.settings.engine, self.settings.threads, self.processes.device)
+        )
+        self.directory: Path | None = None
+        self.closing = ExitStack()  # what is to be closed at the end
+        self.stopping = self.interrupted = self.unlooked = False
+        self.given_up = False  # because it learns by heart and guesses worse than blindly what it has not seen
+        validated = [row[METRICS.index("validation_loss")] for row in start.rows]
+        before = [float(loss) for loss in validated if loss]
+        self.blind = log(start.config.vocab_size)  # the loss of blind guessing
+        self.insisted = len(before) > 1 and before[-1] > self.blind  # to go on, by who resumed the run
+        self.losses: list[float] = []  # of the steps since the last look
+        self.means: list[float] = []  # of the training losses between looks
+        self.warned = False  # that it learns by heart
+        losses = METRICS.index("training_loss")
+        self.all_losses = [float(row[losses]) for row in start.rows if row[losses]]
+        self.without_gradient: list[str] = []  # the tensors whose gradient was 0 at the last observed step
+        self.told: set[str] = set()  # what is plainly wrong, by kind
+
+    def __enter__(self) -> "Session":
+        try:
+            self.closing.callback(self.release)
+            self.ctrl_c = self.closing.enter_context(interruption())
+            if self.processes.first:
+                self.begin()
+        except BaseException as error:
+            self.closing.close()
+            self.explain(error)
+            raise
+        return self
+
+    def begin(self) -> None:
+        """Say what is to come, check the engine, open the directory, and look at the model before its first step."""
+        start, corpus, settings = self.start, self.corpus, self.settings
+        say(messages.of_text(corpus, start.data), f"note: {start.why}" if start.why else "")
+        say(messages.of_model(start.config, corpus, settings, self.suited))
+        say(messages.of_little_text(start.config, corpus), self.processes.described())
+        if not settings.skip_check:
+            some = corpus.training[0][: start.config.n_positions + 1]
+            say(check_model(self.loss, start.parameters, some, settings.engine, self.processes.exact))
+        if self.ctrl_c.requested:
+            raise KeyboardInterrupt
+        self.directory = self.directory_of_run()
+        pairs = bigram_probabilities(corpus.training, len(corpus.characters))
+        self.baseline = bigram_loss(pairs, corpus.part)
+        say(messages.of_losses(start.config, self.baseline))
+        self.run = Run(
+            self.directory, start.config, corpus.vocabulary, corpus.documents, start.parameters, start.text,
+            start.checkpoint,
+        )  # fmt: skip
+        hidden = not is_terminal(sys.stderr)
+        self.bar = self.closing.enter_context(
+            tqdm(total=settings.steps, initial=self.state.step, unit="step", dynamic_ncols=True, disable=hidden)
+        )
+        self.recorder = self.closing.enter_context(Recorder(self.run, start.origin, self.state, start.rows))
+        try:
+            if self.recorder.best is None:
+                self.recorder.record(None, self.look())
+                self.recorder.save()
+            elif lacks_look(start.rows) and self.planned(self.state.step):
+                self.recorder.complete(start.rows, self.look())
+                self.recorder.save()
+        except StoppedError:  # before its first step there is nothing to save, and later it is saved
+            raise KeyboardInterrupt from None
+
+    def directory_of_run(self) -> Path:
+        """The directory of the run: that which goes on, or a new one."""
+        start, settings = self.start, self.settings
+        if start.checkpoint is not None and start.directory is not None:
+            say(*messages.of_resumption(start.checkpoint, start.directory, settings, MAY_CHANGE, self.interval))
+            return start.directory
+        wanted = Path(
+            settings.out or Path("runs") / Path("stdin" if settings.data == STANDARD_INPUT else start.data).stem
+        )
+        directory, start.lock = create_run_directory(wanted)
+        keep_text(directory, start.text)
+        if settings.init_from:
+            say(f"beginning with the weights in {settings.init_from}; what Adam remembers starts afresh")
+        say(f"writing to {directory}" + (f", since there is a {wanted} already" if directory != wanted else ""))
+        return directory
+
+    def unless_stopped(self, evaluated: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        """The function, which now raises StoppedError soon after Ctrl-C, between rows or batches."""
+
+        @wraps(evaluated)
+        def part_by_part(parameters: Any, *batch: np.ndarray) -> np.ndarray:
+            size = 1 if self.settings.engine == "scalar" else len(batch[0])
+            found = []
+            for i in range(0, len(batch[0]), size):
+                self.go_on()
+                found.append(evaluated(parameters, *(array[i : i + size] for array in batch)))
+            return np.concatenate(found)
+
+        return part_by_part
+
+    def go_on(self) -> None:
+        """Raise StoppedError if Ctrl-C was pressed a while ago."""
+        if self.ctrl_c.overdue:
+            raise StoppedError
+
+    def look_unless_stopped(self) -> Validated | None:
+        """See `look`; None if Ctrl-C was pressed. A planned look is then made when the run goes on."""
+        try:
+            return self.look()
+        except StoppedError:
+            return None
+
+    def look(self) -> Validated:
+        """Measure and say how well the model does now on what it has not seen, and what it writes."""
+        self.processes.fetch()
+        parameters, step = self.start.parameters, self.state.step
+        loss = mean_loss(self.evaluated_loss, parameters, self.corpus.part, step)
+        found = Validated(step, loss, flatten(parameters), self.written())
+        say(messages.of_look(found))
+        if self.losses:
+            self.means.append(float(np.mean(self.losses)))
+            self.losses = []
+        if self.recorder.best is not None and not self.warned:
+            note = messages.of_overfitting(self.recorder.best, found, self.means)
+            self.warned = bool(note)
+            say(note)
+        return found
+
+    def written(self) -> list[str]:
+        """What the model writes now."""
+        seed = self.settings.seed
+        if self.settings.engine == "compiled" and worth_compiling(self.run.config, SAMPLES * LENGTH):
+            return [text for text, _ in sample_many(self.run, SAMPLES, seed=seed, max_new_tokens=LENGTH)]
+        found = []
+        for i in range(SAMPLES):
+            self.go_on()
+            found.append(sample(self.run, seed=seed, index=i, max_new_tokens=LENGTH))
+        return found
+
+    def planned(self, step: int) -> bool:
+        """Whether there is a look after this step."""
+        return step == self.settings.steps or step % self.interval == 0 or step in self.early
+
+    def observed(self, step: int) -> bool:
+        """Whether it is measured what this step does to each tensor: at the looks, and at the beginning."""
+        return step <= 2 or self.planned(step)
+
+    def tell(self, update: Update) -> None:
+        """Say once, in a line, what is plainly wrong."""
+        found = {"step": "", "gradient": "", "jump": ""}
+        if update.step == 1 and not self.settings.init_from:
+            matrices = [t for name, t in update.tensors.items() if self.start.parameters[name].ndim > 1]
+            found["step"] = messages.of_step_size(update, matrices, self.settings)
+        if update.tensors:
+            zero = [name for name, tensor in update.tensors.items() if tensor.gradient_norm == 0]
+            again = [name for name in zero if name in self.without_gradient]
+            found["gradient"] = messages.of_no_gradient(again, update.step)
+            self.without_gradient = zero
+        if self.planned(update.step):
+            found["jump"] = messages.of_jump(self.all_losses, self.settings)
+        say(*(line for kind, line in found.items() if kind not in self.told))
+        self.told |= {kind for kind, line in found.items() if line}
+
+    def note(self, update: Update) -> None:
+        """Write a step down; now and then look at what the model has learned, and save a checkpoint."""
+        if self.processes.first:
+            step = update.step
+            planned = self.planned(step)
+            self.losses.append(update.loss)
+            self.all_losses.append(update.loss)
+            if self.recorder.wants_parameters(update.step):
+                self.processes.fetch()
+            before, found = self.recorder.best, self.look_unless_stopped() if planned else None
+            self.unlooked = planned and found is None
+            self.recorder.record(update, found)
+            self.tell(update)
+            best = self.recorder.best.loss if self.recorder.best else float("nan")
+            self.bar.set_postfix_str(f"loss={update.loss:.3f}, validation={best:.3f}", refresh=False)
+            self.bar.update()
+            if before and found and step < self.settings.steps and not self.insisted:
+                why = messages.of_giving_up(before, found, self.means, self.blind, self.run.directory)
+                self.given_up = bool(why)
+                say(why)
+        self.stopping = self.processes.agreed_to_stop(self.ctrl_c.requested or self.given_up)
+        if self.processes.first:
+            if self.stopping:
+                self.recorder.save(unplanned=None if planned else self.look_unless_stopped())
+            elif planned or time.monotonic() - self.recorder.saved > SAVE_EVERY:
+                self.processes.fetch()
+                self.recorder.save()
+
+    def finish(self) -> None:
+        """Of a model whose looks were at a part of what is held out, measure it on all of that."""
+        if self.processes.first:
+            best, complete = self.recorder.best, self.state.step == self.settings.steps and not self.unlooked
+            done = complete or self.given_up
+            if done and best is not None and len(self.corpus.part) < len(self.corpus.validation):
+                self.measure_on_all(best)
+            self.seconds = self.recorder.seconds
+        wanted = not self.given_up if self.processes.first else self.ctrl_c.requested
+        self.interrupted = self.unlooked or (wanted and self.state.step < self.settings.steps)
+
+    def measure_on_all(self, best: Validated) -> None:
+        """Measure the best model on all that is held out, unless Ctrl-C is pressed."""
+        say(messages.of_measuring(self.corpus))
+        parameters = views(best.parameters, parameter_shapes(self.start.config))
+        try:
+            on_all = mean_loss(self.evaluated_loss, parameters, self.corpus.validation, best.step)
+        except StoppedError:
+            say("stopped measuring; all else is saved")
+            return
+        self.recorder.best = replace(best, loss_on_all=on_all)
+        self.recorder.save()
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            with self.closing:
+                if error is None:
+                    self.finish()
+        except Exception as ours:
+            self.explain(ours)
+            raise
+        self.explain(error)
+
+    def release(self) -> None:
+        """Let other runs into the directory: in a notebook this process goes on."""
+        if self.start.lock is not None:
+            self.start.lock.release()
+
+    def explain(self, error: BaseException | None) -> None:
+        """Raise an error that ended training again, with what is saved and what to do."""
+        if not self.processes.first:
+            return
+        saved = self.directory is not None and bool(checkpoints(self.directory))
+        if isinstance(error, DivergenceError):
+            remedy = messages.remedy_of(self.settings, self.state.step - self.begun)
+            kept = f"{self.directory} has the last checkpoint; " if saved else ""
+            raise DivergenceError(f"{error}; {kept}{remedy}") from error
+        if isinstance(error, OSError) and self.directory is not None:
+            kept = f"all but the steps since the last checkpoint is saved; {messages.of_going_on(self.directory)}"
+            raise OSError(f"{error}; {kept if saved else f'{self.directory} has no checkpoint yet'}") from error
+
+    def end(self) -> int:
+        """Draw the losses, say what came out, and give the exit code."""
+        if self.processes.first and self.directory is not None:
+            self.draw(self.directory)
+            kept = load_checkpoint(self.directory)
+            say(*messages.of_end(kept, self.seconds, self.interrupted, self.directory))
+            if not self.interrupted and can_explain(kept.origin.config, kept.origin.documents):
+                say(messages.of_looking_inside(self.directory))
+            say(messages.of_blind_guessing(kept, self.settings))
+        self.processes.leave()
+        return INTERRUPTED if self.interrupted or self.ctrl_c.requested else 0
+
+    def draw(self, directory: Path) -> None:
+        """Write loss.svg and tensors.svg, or say what it takes."""
+        try:
+            draw_losses(directory, read_metrics(directory, self.state.step), self.baseline)
+            draw_tensors(directory, read_tensors(directory, self.state.step))
+        except ImportError:
+            say('if you want a picture of the losses, too: pip install -e ".[plot]"')
+        except (OSError, InputError) as error:
+            say(f"no picture of the losses: {error}")

@@ -1,0 +1,274 @@
+"""Where training begins or goes on: at random parameters, at those of another model, or at a checkpoint.
+
+`begin` reads the command line of train.py and gives everything that the loop needs. What cannot go together (a shape
+and a model, a text and a checkpoint) is refused with the difference named.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from microgpt.commands.command_line import parse_given, quoted, settings_again
+from microgpt.commands.memory_check import check_memory
+from microgpt.commands.messages import of_kind, say
+from microgpt.commands.single_process import Alone, process_count
+from microgpt.errors import InputError
+from microgpt.gpt import GPTConfig
+from microgpt.learning.parameters import Arrays, flatten, initial_parameters
+from microgpt.learning.text import (
+    BOUNDARY,
+    Corpus,
+    characters_of,
+    decode_text,
+    kind_of_documents,
+    make_corpus,
+    read_text,
+    room_for_lines,
+)
+from microgpt.learning.training import OptimizerState
+from microgpt.runs.checkpoint import Checkpoint, Origin
+from microgpt.runs.directory import kept_text, load_run, newest_run, resume_run
+from microgpt.runs.hugging_face import MODEL, state_of_model
+from microgpt.runs.metrics import lacks_look
+from microgpt.version import __version__
+
+# What a resumed run may be told anew. All else would make it another run than the one that was begun.
+MAY_CHANGE = (
+    "steps", "learning_rate", "warmup", "weight_decay", "grad_clip", "eval_interval", "engine", "threads", "device",
+    "torch_compile",
+)  # fmt: skip
+STANDARD_INPUT = "-"
+Suited = Mapping[str, tuple[Any, Any]]  # settings that depend on the text: what suits lines, and what suits prose
+
+
+@dataclass
+class Start:
+    """Everything that training begins with."""
+
+    settings: Any  # the Settings of train.py
+    text: str
+    corpus: Corpus
+    config: GPTConfig
+    parameters: Arrays
+    directory: Path | None = None  # that goes on
+    checkpoint: Checkpoint | None = None  # to go on from
+    rows: list[list[str]] = field(default_factory=list)  # of metrics.csv so far
+    lock: FileLock | None = None
+    processes: Any = field(default_factory=Alone)  # that train together
+    why: str = ""  # what the text was taken for, where that may surprise
+
+    def __post_init__(self) -> None:
+        nothing = np.zeros_like(flatten(self.parameters))
+        c = self.checkpoint
+        self.state = OptimizerState(c.step, c.adam_m, c.adam_v) if c else OptimizerState(0, nothing, nothing.copy())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What other processes get of it: the lock stays with the one that holds it."""
+        return self.__dict__ | {"lock": None}
+
+    @property
+    def data(self) -> str:
+        """What the text is called."""
+        if self.checkpoint is not None:
+            return self.checkpoint.origin.data
+        return {None: "data/names.txt", STANDARD_INPUT: "standard input"}.get(self.settings.data, self.settings.data)
+
+    @property
+    def origin(self) -> Origin:
+        """What the run is, for its checkpoints."""
+        settings = {n: v for n, v in asdict(self.settings).items() if n not in ("out", "resume", "listing")}
+        began = self.checkpoint.origin.started if self.checkpoint else datetime.now(UTC).date().isoformat()
+        sha256 = hashlib.sha256(self.text.encode()).hexdigest()
+        c = self.corpus
+        return Origin(self.config, c.vocabulary, c.documents, self.data, sha256, settings, began, __version__)
+
+
+def begin(kind: type, suited: Suited, names: Path) -> Start:
+    """Everything that training begins with, from the command line.
+
+    Args:
+        kind: the dataclass of settings.
+        suited: what suits lines and what suits prose; what the command line gives comes first.
+        names: the text to learn from where none is given.
+
+    Several processes that torchrun started all get what the first of them found. Ends with exit code 0 where a run is
+    to be resumed that has no step left. Raises InputError for what is not possible.
+    """
+    given = parse_given(kind, "Train a character-level GPT on a text file.")
+    processes = processes_for(given)
+    start: Start = processes.shared(partial(found_by_one, given, kind, suited, names))
+    start.processes = processes
+    if start.settings.engine == "torch":
+        from microgpt.learning.on_device import join
+
+        start.processes = join(start.settings.device) if isinstance(processes, Alone) else processes
+        start.processes.check(start.settings)
+    return start
+
+
+def found_by_one(given: dict[str, Any], kind: type, suited: Suited, names: Path) -> Start:
+    """Where one process finds that training begins."""
+    if "resume" in given:
+        return from_checkpoint(kind, given, directory_to_resume(given), names)
+    begin_with = from_model if "init_from" in given else from_scratch
+    return begin_with(partial(settings_for, kind, suited), given, given.get("data", names))
+
+
+def settings_for(kind: type, suited: Suited, documents: str, given: dict[str, Any]) -> Any:
+    """The settings that suit this kind of documents, or in their place those that are given."""
+    return kind(**({name: pair[documents == "stream"] for name, pair in suited.items()} | given))
+
+
+def directory_to_resume(given: dict[str, Any]) -> Path:
+    """The run directory that --resume means, alone or together with --out."""
+    out, resume = given.get("out"), given["resume"]
+    directory = Path(resume if resume != "newest" else out or newest_run(resumable=True))
+    if out is not None and Path(out) != directory:
+        raise InputError(f"--out is {out}, but {directory} goes on where it is: leave --out away")
+    return directory
+
+
+def processes_for(given: dict[str, Any]) -> Any:
+    """The processes that torchrun started to train together, if it did."""
+    count = process_count()
+    if count == 1:
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            say("note: WORLD_SIZE is set, but torchrun did not start this process, which trains alone")
+        return Alone()
+    if given.get("engine") != "torch" and "resume" not in given:
+        raise InputError(f"torchrun started {count} processes, which only --engine torch lets train together")
+    from microgpt.learning.on_device import join
+
+    return join(given.get("device"))
+
+
+def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: str | Path) -> Start:
+    """Random parameters, for the text of `data`.
+
+    `settings_for(documents, given)` makes the settings that suit such documents from those that the user gave.
+    """
+    text = read_data(data)
+    documents, why = given.get("documents", "auto"), ""
+    if documents == "auto":
+        usual = given.get("block_size", settings_for("lines", {}).block_size)
+        room = usual if "block_size" in given else room_for_lines(text, usual)
+        documents, why = kind_of_documents(text, room), of_kind(text, usual, room)
+        given = {"block_size": room} | given if documents == "lines" else given
+    settings = settings_for(documents, given)
+    try:
+        corpus = make_corpus(text, settings.block_size, settings.seed, documents)
+    except InputError as error:
+        raise InputError(f"{error}; {why}" if why else f"{error}") from None
+    config = GPTConfig(len(corpus.vocabulary), settings.block_size, settings.n_embd, settings.n_layer, settings.n_head)
+    check_memory(config, corpus, settings.batch_size)
+    return Start(settings, text, corpus, config, initial_parameters(config, settings.seed), why=why)
+
+
+def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: str | Path) -> Start:
+    """The parameters, the shape, the vocabulary and the kind of documents of another model: see `from_scratch`.
+
+    Raises InputError if the user asks for another shape, or if the text of `data` has a character that the model does
+    not know.
+    """
+    run = load_run(given["init_from"])
+    if run.checkpoint is not None and state_of_model(run.directory, run.checkpoint) == "changed":
+        model = run.directory / MODEL
+        raise InputError(
+            f"{model} was changed by another program: begin with it, --init-from {quoted(model)}, "
+            "or delete it to begin with the checkpoint"
+        )
+    c = run.config
+    shape = {"n_layer": c.n_layer, "n_head": c.n_head, "n_embd": c.n_embd, "block_size": c.n_positions}
+    refuse_others(given, shape, f"the model in {given['init_from']} has")
+    text = read_data(data)
+    documents = given.get("documents", run.documents)
+    if documents == "auto":
+        documents = kind_of_documents(text, c.n_positions)
+    settings = settings_for(documents, {"documents": documents} | given | shape)
+    corpus = make_corpus(text, c.n_positions, settings.seed, documents, run.vocabulary)
+    check_memory(c, corpus, settings.batch_size)
+    return Start(settings, text, corpus, c, run.parameters)
+
+
+def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_data: Path) -> Start:
+    """Where a run stopped: its settings, with those of MAY_CHANGE that are given, its text and its state.
+
+    Ends with exit code 0 if there is nothing left to do. Raises InputError if another process writes to the directory,
+    if anything in it is damaged, or if other settings or another text are given than those of the run.
+    """
+    checkpoint, rows, lock = resume_run(directory)
+    origin = checkpoint.origin
+    fixed = {name: value for name, value in origin.settings.items() if name not in (*MAY_CHANGE, "data", "skip_check")}
+    refuse_others(given, fixed, f"{directory} was begun with")
+    settings: Any = settings_again(
+        kind, origin.settings, {n: v for n, v in given.items() if n not in fixed and n != "data"}
+    )
+    if settings.steps < checkpoint.step:
+        raise InputError(
+            f"--steps is {settings.steps}, but {directory} has already done {checkpoint.step}: "
+            f"give more of them to go on, such as --steps {2 * checkpoint.step}"
+        )
+    if settings.steps == checkpoint.step and not lacks_look(rows):  # the last step is always followed by one
+        further = f"python train.py --resume {quoted(directory)} --steps {2 * checkpoint.step}"
+        say(f"{directory} is complete: all of its {checkpoint.step} steps are done; to go further: {further}")
+        raise SystemExit(0)
+    text = text_again(given.get("data"), checkpoint, directory, default_data)
+    corpus = make_corpus(text, origin.config.n_positions, settings.seed, origin.documents, origin.vocabulary)
+    check_memory(origin.config, corpus, settings.batch_size)
+    parameters = checkpoint.named(checkpoint.parameters)
+    return Start(settings, text, corpus, origin.config, parameters, directory, checkpoint, rows, lock)
+
+
+def refuse_others(given: Mapping[str, Any], fixed: Mapping[str, Any], whose: str) -> None:
+    """Raise InputError, naming the option, if something is given that differs from what is fixed."""
+    for name, value in fixed.items():
+        if name in given and given[name] != value:
+            flag = "--" + name.replace("_", "-")
+            raise InputError(f"{flag} is {given[name]}, but {whose} {value}: leave it out, or begin a run of its own")
+
+
+def read_data(data: str | Path) -> str:
+    """The text of a file or, for -, of standard input; ./- and the Path of that name are a file."""
+    if data != STANDARD_INPUT:
+        return read_text(data)
+    if sys.stdin is None:
+        raise InputError("--data is -, but standard input is closed: give a file, or pipe a text in")
+    if sys.stdin.isatty():
+        print("reading the text from the keyboard; Ctrl-D at the beginning of a line ends it", file=sys.stderr)
+    raw = getattr(sys.stdin, "buffer", None)  # IDLE has none
+    return decode_text(raw.read() if raw else sys.stdin.read().encode(), "standard input")
+
+
+def text_again(data: str | None, checkpoint: Checkpoint, directory: Path, default_data: Path) -> str:
+    """The text that a run learned from: from the file given now, from that of its beginning, or from the copy.
+
+    Raises InputError if the file has another text by now, and says what is different.
+    """
+    origin = checkpoint.origin
+    source = data or origin.settings.get("data") or default_data
+    copy = kept_text(directory, origin.data_sha256)
+    if data is None and (source == STANDARD_INPUT or not Path(source).is_file()):
+        if copy is None:
+            raise InputError(f"{directory} learned from {origin.data}, which is not there now: say where, with --data")
+        return copy
+    text = read_data(source)
+    found = hashlib.sha256(text.encode()).hexdigest()
+    if found != origin.data_sha256:
+        known = characters_of(origin.vocabulary, origin.documents)
+        unknown = "".join(sorted(set(text) - set(known)))
+        lacking = "".join(sorted(set(known) - set(text) - {BOUNDARY}))
+        differences = [f"its SHA-256 is {found[:12]}..., not {origin.data_sha256[:12]}..."]
+        differences += [f"it has the characters {unknown!r:.80}, which the run has never seen"] if unknown else []
+        differences += [f"it lacks the characters {lacking!r:.80}"] if lacking else []
+        remedy = f"; to go on with the copy, add --data {quoted(directory / 'text.txt')}" if copy is not None else ""
+        raise InputError(f"{source} is not the text that {directory} learned from: {'; '.join(differences)}{remedy}")
+    return text

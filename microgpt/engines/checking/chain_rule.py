@@ -1,0 +1,235 @@
+"""Where a gradient goes wrong: at which operation, on which line, the chain rule and the slope of the loss part.
+
+Every operation of a trace (tracing.py) is done once more on its own: the derivatives that it gives are compared with
+its slopes, (f(x + h) - f(x - h)) / 2h. If all are right, the chain rule is applied here, without the `backward` of the
+class, and the two are compared from the result to the parameters.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from math import isclose, isfinite
+from typing import Any
+
+from microgpt.engines.checking.replay import written
+from microgpt.engines.tracing import CHOICES, Trace, Traced, expression, plain, trace, unwrapped
+
+MANY_STEPS = 500_000  # more operations than these take too long to be done one by one
+OFTEN = 100  # how often the slopes of an operation on one line are measured
+STEPS = (1e-4, 1e-6, 1e-2)  # of a difference quotient, times the size of the number or absolute
+TINY = 1e-9  # a gradient beside the largest
+MEASURED = 1e-5  # how exactly a slope of an operation is known
+COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong: its `cause` in a word, a `text` that names the operation, and its step of the trace.
+
+    `right` has the slope of the loss for each parameter that it was made of, by name.
+    """
+
+    cause: str
+    text: str
+    step: Traced | None = None
+    right: dict[str, float] = field(default_factory=dict)
+
+
+def find_fault(found: Trace, owner: str) -> Fault | None:
+    """The first thing that makes the gradient of a traced loss differ from its slope; None if nothing is found.
+
+    Args:
+        found: a trace on Values or a class like it, whose `backward` was called.
+        owner: what has the derivatives: "value.py", or the name of a class.
+    """
+    result, steps = found.result, found.steps
+    if type(result) is not Traced or len(steps) > MANY_STEPS:
+        return None
+    given, slopes, done = {}, {}, Counter[Any]()
+    wrong = kink = None
+    for step in steps:
+        given[id(step)] = derivatives(step) if step.operation not in CHOICES else [0.0] * len(step.inputs)
+        done[step.operation, step.place] += 1
+        if done[step.operation, step.place] > OFTEN and all(has_gradient(i) for i in step.inputs if type(i) is Traced):
+            slopes[id(step)] = given[id(step)]
+            continue
+        number = wrong_number(step, owner)
+        if number is not None:
+            return number
+        slopes[id(step)], has_kink = slopes_of(step, given[id(step)])
+        if step.operation not in CHOICES:
+            kink = kink or (step if has_kink else None)
+            pairs = zip(step.inputs, given[id(step)], slopes[id(step)], strict=True)
+            if not has_kink and any(has_gradient(i) and said != slope for i, said, slope in pairs):
+                wrong = wrong or step
+    right = gradients(steps, slopes, result)
+    leaves = {i.name: i for i in chain.from_iterable(step.inputs for step in steps) if type(i) is Traced and i.name}
+    at_leaves = {name: right[key(leaf)] for name, leaf in leaves.items() if has_gradient(leaf)}
+
+    if wrong is not None and passes_nothing_on(type(result.number)):
+        text = f"backward of {owner} is wrong: it passes nothing on, as if the result did not begin with the gradient 1"
+        return Fault("backward", text, None, at_leaves)
+    if wrong is not None:
+        said, slope = (tuple_of(d[id(wrong)], wrong) for d in (given, slopes))
+        which = f"the derivative of {wrong.operation} in {owner} is wrong"
+        text = f"{which}: of {written(wrong)} it is {said}, the slope is {slope}"
+        return Fault("derivative", text, wrong, at_leaves)
+    chained = gradients([step for step in steps if step.operation not in CHOICES], given, result)
+    largest_gradient = max(map(abs, right.values()))
+    apart = [x for x in (*reversed(steps), *leaves.values()) if differs(x, chained, largest_gradient)]
+    if any(x.name for x in apart):
+        text = (
+            f"backward of {owner} is wrong, the derivatives of all operations are right: {expression(apart[0])} gets "
+            f"the gradient {apart[0].number.grad:.6g}, by the chain rule {chained[key(apart[0])]:.6g}"
+        )
+        return Fault("backward", text, apart[0], at_leaves)
+    matters = [  # a shift that cancels, as in softmax, has a slope of 0 up to what was measured
+        step
+        for step in steps
+        if step.operation == "largest"
+        and any(map(has_gradient, step.inputs))
+        and abs(right[key(step)]) > MEASURED * largest_gradient
+    ]
+    return choice_at_fault(steps, matters, kink, at_leaves)
+
+
+def choice_at_fault(
+    steps: list[Traced], matters: list[Traced], kink: Traced | None, right: dict[str, float]
+) -> Fault | None:
+    """A choice, which carries no gradient, through which the loss depends on a parameter."""
+    for step in matters:
+        text = (
+            f"{expression(step, 1)} carries no gradient, and the loss depends on it; for a maximum that does, multiply "
+            "by comparisons, as in a * (a >= b) + b * (b > a)"
+        )
+        return Fault("largest", text, step, right)
+    edge = edge_fault(steps, right, kink)
+    if edge is not None:
+        return edge
+    for step in steps:
+        if step.operation in ("data", "float"):
+            text = (
+                f"{step.operation} of {expression(step.inputs[0])} is a plain number, through which no gradient flows"
+            )
+            return Fault("constant", text, step, right)
+    return None
+
+
+def edge_fault(steps: list[Traced], right: dict[str, float], kink: Traced | None = None) -> Fault | None:
+    """A comparison of two equal numbers, or else a step whose slope is another on each side."""
+    compared = [step for step in steps if step.operation in COMPARISONS]
+    edges = [step for step in compared if isclose(*map(plain, step.inputs), rel_tol=1e-9, abs_tol=1e-12)]
+    for step in edges if kink is None else [*edges, kink]:
+        at = " and ".join(f"{plain(i):g}" for i in step.inputs)
+        text = f"{expression(step)} is at its edge, at {at}, where the loss has no slope; move the parameters a little"
+        return Fault("edge", text, step, right)
+    return None
+
+
+def wrong_number(step: Traced, owner: str) -> Fault | None:
+    """That an operation computes another number than plain floats; None if not, or if they do not have the operation.
+
+    Args:
+        owner: as for `find_fault`.
+    """
+    try:
+        expected = step.apply(*map(as_plain, step.inputs))  # type: ignore[misc]
+        if isclose(expected, plain(step), rel_tol=1e-9, abs_tol=1e-300):
+            return None
+    except (ArithmeticError, AttributeError, TypeError, ValueError):
+        return None
+    text = f"{owner} computes {written(step)} as {plain(step):.12g}, plain numbers as {expected:.12g}"
+    return Fault("number", text, step)
+
+
+def as_plain(x: Any) -> Any:
+    """The float of a scalar; a plain number as it is."""
+    return plain(x) if type(x) is Traced or has_gradient(x) else x
+
+
+def derivatives(step: Traced) -> list[float]:
+    """The derivatives of one operation to its inputs, by the class itself; 0 to plain numbers."""
+    operands = again(step)
+    result = step.apply(*operands)  # type: ignore[misc]
+    begun = 1.0
+    if hasattr(result, "backward"):
+        result.backward()
+        begun = float(result.grad) or 1.0  # the gradient of the result to itself, where it is not forgotten to be 1
+    return [float(o.grad) / begun if has_gradient(i) else 0.0 for o, i in zip(operands, step.inputs, strict=True)]
+
+
+def passes_nothing_on(scalar: Any) -> bool:
+    """Whether `backward` of a class gives all inputs of + and of * the gradient 0."""
+    steps = trace(lambda a, b: (a + b, a * b), 2.0, (scalar(3.0),), scalar).steps
+    return bool(steps) and not any(any(derivatives(step)) for step in steps)
+
+
+def again(step: Traced, place: int = -1, by: float = 0.0) -> list[Any]:
+    """The inputs of a step as new leaves, one of them moved."""
+    moved = [as_plain(i) + by if place == at else as_plain(i) for at, i in enumerate(step.inputs)]
+    return [type(unwrapped(i))(m) if has_gradient(i) else m for i, m in zip(step.inputs, moved, strict=True)]
+
+
+def slopes_of(step: Traced, given: list[float]) -> tuple[list[float], bool]:
+    """The slopes of one operation to its inputs, and whether one is another to the left than to the right.
+
+    What the class gives stands for the slope where it agrees with it, because it has more digits.
+    """
+    found, kink = list(given), False
+    for place, operand in enumerate(step.inputs):
+        if type(operand) is not Traced or step.operation in (*COMPARISONS, "float", "data"):
+            continue
+        x = plain(operand)
+        measured = []
+        for h in chain([h * abs(x) for h in STEPS if x], STEPS):
+            try:
+                below, here, above = (plain(step.apply(*again(step, place, by))) for by in (-h, 0.0, h))  # type: ignore[misc]
+            except (ArithmeticError, ValueError):
+                continue
+            left, right = (here - below) / h, (above - here) / h
+            size = max(abs(left), abs(right), abs(given[place]))
+            if isfinite(size):
+                measured.append((left, right, size))
+                if abs((left + right) / 2 - given[place]) <= MEASURED * size + 1e-8:
+                    break
+        else:
+            if measured:
+                left, right, size = measured[0]
+                found[place] = (left + right) / 2
+                kink = kink or abs(left - right) > 0.1 * size
+    return found, kink
+
+
+def gradients(steps: Sequence[Traced], derivatives: dict[int, list[float]], result: Traced) -> dict[Any, float]:
+    """The derivative of the result to every number: the chain rule, from the last step to the first."""
+    found: dict[Any, float] = defaultdict(float)
+    found[key(result)] = 1.0
+    for step in reversed(steps):
+        for operand, derivative in zip(step.inputs, derivatives[id(step)], strict=True):
+            if type(operand) is Traced and key(operand) != key(step):
+                found[key(operand)] += derivative * found[key(step)]
+    return found
+
+
+def key(x: Traced) -> int:
+    """Which number it is: a class may give one of its inputs as the result."""
+    return id(x.number) if has_gradient(x) else id(x)
+
+
+def has_gradient(x: Any) -> bool:
+    return hasattr(unwrapped(x), "grad")
+
+
+def differs(x: Traced, right: dict[Any, float], largest_gradient: float) -> bool:
+    """Whether `backward` has given a number another gradient than the chain rule."""
+    if not has_gradient(x):
+        return False
+    found, expected = float(x.number.grad), right.get(key(x), 0.0)
+    return not abs(found - expected) <= 1e-6 * max(abs(found), abs(expected)) + TINY * largest_gradient
+
+
+def tuple_of(derivatives: list[float], step: Traced) -> str:
+    """The derivatives to what is no plain number, for people."""
+    texts = [f"{d:.6g}" for d, i in zip(derivatives, step.inputs, strict=True) if type(i) is Traced]
+    return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"

@@ -1,0 +1,285 @@
+"""The engine "compiled": a function of one example, and a program for each shape of example that it has met."""
+
+import operator
+import os
+import warnings
+from collections.abc import Callable
+from numbers import Integral
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from microgpt.engines.compiled import calls, replacements
+from microgpt.engines.compiled.listing import listing, summary
+from microgpt.engines.compiled.llvm.run import INTEGER, Program
+from microgpt.engines.compiled.record import RecordingError
+from microgpt.engines.compiled.recording import record_function
+from microgpt.engines.compiled.referee import OPERATIONS, verify
+from microgpt.engines.trees import argument_names, checked_arguments, checked_parameters, map_arrays, one_vector
+
+FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
+OWN = tuple(str(Path(__file__).parents[1] / room) + os.sep for room in ("compiled", "pytorch"))  # where our frames are
+MANY_PROGRAMS = 100  # a caller who makes more probably has a new shape in every batch
+
+
+class Compiled:
+    """A function with a program for each shape of example that it has met.
+
+    Args:
+        function: of the parameters and one example, in the five operations on scalars.
+        threads: how many to use at most; None for one a core. The results do not depend on it.
+        verify: whether each program has to compute, for one example, what the function itself does on plain numbers;
+            None: if that takes two million operations at most.
+        kept: how many programs to keep; the one that was not used for the longest time makes room.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], threads: int | None, verify: bool | None = None, kept: int = MANY_PROGRAMS
+    ):
+        if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
+            raise ValueError(f"threads is {threads!r}: expected a positive integer, or None for one a core")
+        self.function = function
+        self.engine = "compiled"
+        self.threads = threads or os.cpu_count() or 1
+        self.programs: dict[Any, Program] = {}
+        self.verify = verify
+        self.kept = kept
+        self.made = 0
+        self.given: Parameters | None = None
+
+    def program(self, params: Any, structure: Any, arrays: list[np.ndarray]) -> Program:
+        """The program for parameters and arguments of these shapes: recorded and compiled when first met."""
+        kinds = tuple(["float" if array.dtype.kind == "f" else "int" for array in arrays])
+        key = (structure, kinds, tuple([array.shape[1:] for array in arrays]))
+        program = self.programs.pop(key, None)
+        if program is None:
+            names = argument_names(self.function, len(arrays))
+            shapes = map_arrays(lambda array: np.asarray(array).shape, params)
+            arguments = [(n, kind, array.shape[1:]) for n, kind, array in zip(names, kinds, arrays, strict=True)]
+            program = Program(self.function, shapes, arguments)
+            self.made += 1
+            if self.made == MANY_PROGRAMS:
+                warnings.warn(
+                    f"{MANY_PROGRAMS} programs were compiled for one function, one for each shape of example: "
+                    "pad the examples to fewer different shapes",
+                    stacklevel=4,
+                )
+            if len(self.programs) >= self.kept:
+                self.programs.pop(next(iter(self.programs)))
+        self.programs[key] = program  # the last in order is the one used last
+        return program
+
+    def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> tuple[Program, np.ndarray, Any]:
+        """Run the program for these arguments: (the program, its results, the gradients like the parameters)."""
+        given = self.given
+        if given is None or not given.are(params):
+            given = self.given = Parameters(params)
+        arrays = checked_arguments(arguments)
+        program = self.program(params, given.structure, arrays)
+        batch, integers, floats = examples(program, arrays, given.dtype)
+        if with_gradient and program.form != 0:
+            raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
+        results, gradient = program.run(given.vector(), integers, floats, batch, self.threads, with_gradient)
+        if self.engine not in program.verified_on:
+            self.check(program, params, arrays, results)
+        return program, results, given.like(params, gradient) if with_gradient else None
+
+    def check(self, program: Program, params: Any, arrays: list[np.ndarray], results: np.ndarray) -> None:
+        """Verify a program, for the first example of the batch of which it has given these results."""
+        if self.verify is False or (self.verify is None and program.operations > OPERATIONS):
+            program.verified_on.add(self.engine)
+            return
+        found = results[:, 0] if results.dtype == np.float64 else self.in_double(program, params, arrays)
+        example = tuple([array[0].tolist() for array in arrays])
+        if verify(self.function, params, example, program.arguments, found):
+            program.verified_on.add(self.engine)
+
+    def in_double(self, program: Program, params: Any, arrays: list[np.ndarray]) -> np.ndarray:
+        """The results of the first example in double precision, whatever that of the parameters is."""
+        parameters = Parameters(map_arrays(lambda array: np.asarray(array, np.float64), params))
+        _, integers, floats = examples(program, [array[:1] for array in arrays], parameters.dtype)
+        return program.run(parameters.vector(), integers, floats, 1, 1, False)[0][:, 0]
+
+    def summary(self) -> str:
+        """What the compiler made of the function, as it was run last, in a line."""
+        return summary(list(self.programs.values())[-1])
+
+    def listing(self, params: Any, *arguments: Any) -> str:
+        """What the compiler makes of the function for such parameters and one batch of such arguments, line by line."""
+        return listing(self.function, params, *arguments)
+
+    def value_and_grad(self) -> Callable[..., tuple[float, Any]]:
+        """See `microgpt.value_and_grad`."""
+
+        def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
+            try:
+                _, results, gradients = self.run(params, arguments, True)
+            except Exception as error:
+                hide_own_frames(error)
+                raise
+            with np.errstate(all="ignore"):
+                return float(np.add.reduce(results[0], dtype=np.float64)) / results.shape[1], gradients
+
+        mean_loss_and_gradients.compiled = self  # type: ignore[attr-defined]  # for who wants to see the programs
+        return mean_loss_and_gradients
+
+    def evaluate(self) -> Callable[..., Any]:
+        """See `microgpt.evaluate`."""
+
+        def evaluated(params: Any, *arguments: Any) -> Any:
+            try:
+                program, results, _ = self.run(params, arguments, False)
+            except Exception as error:
+                hide_own_frames(error)
+                raise
+            return in_form(results, program.form)
+
+        return evaluated
+
+
+def hide_own_frames(error: BaseException) -> None:
+    """Take the engine's frames out of a traceback, all but the first, where the function that it records raised.
+
+    After the last frame of that function they stay, unless the message says all, or a helper did what Python would do.
+    """
+    frames: list[TracebackType] = []
+    trace = error.__traceback__
+    while trace is not None:
+        frames.append(trace)
+        trace = trace.tb_next
+    codes = [frame.tb_frame.f_code for frame in frames]
+    first = codes.index(record_function.__code__) if record_function.__code__ in codes else len(codes)
+    users = [i for i in range(first, len(codes)) if not codes[i].co_filename.startswith(OWN)]
+    if users:
+        in_its_place = codes[-1].co_filename in (replacements.__file__, calls.__file__)
+        rest = [] if in_its_place or isinstance(error, RecordingError) else frames[users[-1] + 1 :]
+        for frame in reversed([frames[0], *[frames[i] for i in users], *rest]):
+            trace = TracebackType(trace, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+        error.__traceback__ = trace
+
+
+class Parameters:
+    """Parameters as they were given: as one flat vector, which is theirs if they are views of one already."""
+
+    def __init__(self, params: Any):
+        self.leaves: list[np.ndarray] = []
+        self.names = list(params) if type(params) is dict else None
+        self.structure = collect(params, self.leaves)
+        dtype = self.leaves[0].dtype if self.leaves else np.dtype(np.float64)
+        if dtype not in FLOATS or not all(leaf.dtype == dtype for leaf in self.leaves):
+            checked_parameters(params)  # names it, if one is not of floats
+            dtype = np.result_type(*[leaf.dtype for leaf in self.leaves])
+        self.dtype = dtype
+        self.whole = one_vector(self.leaves)
+        ends = np.cumsum([leaf.size for leaf in self.leaves]).tolist()
+        self.shapes = [leaf.shape for leaf in self.leaves]
+        self.parts = [(slice(end - leaf.size, end), leaf.shape) for leaf, end in zip(self.leaves, ends, strict=True)]
+        self.flat = self.names is not None and all(
+            type(params[name]) is np.ndarray and params[name].dtype == dtype for name in self.names
+        )
+
+    def are(self, params: Any) -> bool:
+        """Whether these are the very arrays of last time, under the same names."""
+        return (
+            self.flat and type(params) is dict and len(params) == len(self.leaves)
+            and all(map(operator.is_, params.values(), self.leaves)) and list(params) == self.names
+            and [leaf.shape for leaf in self.leaves] == self.shapes
+        )  # fmt: skip
+
+    def vector(self) -> np.ndarray:
+        if self.whole is not None:
+            return self.whole
+        if not self.leaves:
+            return np.zeros(0)
+        return np.concatenate([leaf.ravel() for leaf in self.leaves], dtype=self.dtype)
+
+    def like(self, params: Any, vector: np.ndarray) -> Any:
+        """A flat vector as arrays in the nesting, shapes and dtypes of the parameters."""
+        if self.flat and self.names is not None:
+            return {
+                name: vector[part].reshape(shape) for name, (part, shape) in zip(self.names, self.parts, strict=True)
+            }
+        return unflatten(vector, params)
+
+
+def collect(params: Any, leaves: list[np.ndarray]) -> Any:
+    """Append all parameters to `leaves`, in order; return their nesting, with shapes in place of arrays, as a key."""
+    if isinstance(params, dict):
+        return ("dict", *[(key, collect(entry, leaves)) for key, entry in params.items()])
+    if isinstance(params, (list, tuple)):
+        return ("list", *[collect(entry, leaves) for entry in params])
+    leaves.append(np.asarray(params))
+    return leaves[-1].shape
+
+
+def examples(program: Program, arrays: list[np.ndarray], dtype: Any) -> tuple[int, np.ndarray, np.ndarray]:
+    """How many examples there are, and the integers and the floats of each. Raises IndexError: see check_integers."""
+    batch = len(arrays[0]) if arrays else 1
+    choosing = [array for array in arrays if array.dtype.kind != "f"]
+    integers = examples_in_rows(choosing, INTEGER, batch)
+    floats = examples_in_rows([array for array in arrays if array.dtype.kind == "f"], dtype, batch)
+    if integers.size:
+        check_integers(integers, program, choosing)
+    if program.returned:
+        floats = np.concatenate([floats, examples_in_rows(choosing, dtype, batch)[:, program.returned]], 1)
+    return batch, integers, floats
+
+
+def examples_in_rows(arrays: list[np.ndarray], dtype: Any, batch: int) -> np.ndarray:
+    """All numbers of each example as a row: [batch, numbers of an example]."""
+    rows = [array.reshape(batch, -1) for array in arrays]
+    if not rows:
+        return np.zeros((batch, 0), dtype)
+    whole = rows[0] if len(rows) == 1 else np.concatenate(rows, 1, dtype=dtype, casting="unsafe")
+    whole = np.ascontiguousarray(whole, dtype)
+    return whole if whole.flags.aligned else whole.copy()
+
+
+def check_integers(integers: np.ndarray, program: Program, given: list[np.ndarray]) -> None:
+    """Raise an IndexError, naming the integer, the example and the bound, for one that picks beyond a list.
+
+    Those of the examples in rows may have been too large for them, and be others now: so the arrays that were `given`.
+    """
+    limits = program.integer_limits
+    if integers.min() < 0 or (integers >= limits).any():
+        wrong = ((integers < 0) & (limits != np.iinfo(np.int64).max)) | (integers >= limits)
+        if not wrong.any():  # a negative integer that nothing picks by
+            return
+        example, place = np.argwhere(wrong)[0]
+        found = examples_in_rows(given, object, len(integers))[example, place]
+        raise IndexError(
+            f"{program.integers[place]} is {found} in row {example} of the batch: "
+            f"expected 0 to {program.integer_limits[place] - 1}, the length of what it picks from"
+        )
+
+
+def unflatten(vector: np.ndarray, params: Any) -> Any:
+    """A flat vector as arrays in the nesting, shapes and dtypes of the parameters."""
+    end = 0
+
+    def next_part(entry: Any) -> Any:
+        nonlocal end
+        if isinstance(entry, dict):
+            return {key: next_part(inner) for key, inner in entry.items()}
+        if isinstance(entry, (list, tuple)):
+            return [next_part(inner) for inner in entry]
+        array = np.asarray(entry)
+        start, end = end, end + array.size
+        part = vector[start:end].reshape(array.shape)
+        return part if vector.dtype is array.dtype else part.astype(array.dtype)
+
+    return next_part(params)
+
+
+def in_form(results: np.ndarray, form: Any) -> Any:
+    """The results of a batch as arrays, nested as the function returned them; lists of scalars become axes."""
+    if isinstance(form, dict):
+        return {key: in_form(results, entry) for key, entry in form.items()}
+    if isinstance(form, tuple):
+        return tuple(in_form(results, entry) for entry in form)
+    if isinstance(form, int):
+        return results[form]
+    places = np.array(form, np.int64)
+    return np.moveaxis(results[places], -1, 0)

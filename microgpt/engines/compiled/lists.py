@@ -1,0 +1,365 @@
+"""Lists with an axis: one known item stands for all, so a list of a thousand takes no more than one of two.
+
+The function that is being recorded sees an ordinary list: it reads items, slices and goes through it, and gets the one
+item at that index. `Lazy` is the same for what is made when it is asked for, such as `zip`.
+
+Python lets a list change, and lets two names share it. Two rules keep what is known of a list true:
+
+- A list within an item belongs to one list alone. Before it changes, its owner becomes a plain list of its elements.
+- What is only looked at within an axis (a `view`) is never kept: a body that would keep one runs as a loop.
+"""
+
+import dis
+import operator
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from typing import Any
+
+from microgpt.engines.compiled import current
+from microgpt.engines.compiled.current import NotAnAxis, RecordingError
+from microgpt.engines.compiled.record import (
+    Axis,
+    Index,
+    Record,
+    RecordedInteger,
+    RecordedScalar,
+    at,
+    calling_line,
+    replaced,
+)
+
+ADD_IN_PLACE = next(
+    bytes((one.opcode, one.arg or 0))
+    for one in dis.get_instructions(compile("a += b", "", "exec"))
+    if one.argrepr == "+="
+)
+
+
+class RecordedList:
+    """A list of which one item is known, that stands for all: item number i is `item` with i in place of the axis.
+
+    It is a list in every other way. Before it changes, or a list in it does, it becomes `plain`: its elements, each by
+    itself. Lists whose items are not alike are so from the beginning (`written_out`).
+    """
+
+    __slots__ = ("axis", "born", "chosen_from", "elements", "item", "made_anew", "owner", "plain", "record", "view")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, record: Record, axis: Any, item: Any, owner: "RecordedList | None" = None):
+        self.record = record
+        self.axis = axis
+        self.item = item
+        self.plain: list[Any] | None = None
+        self.elements: dict[int, Any] = {}  # those that someone has
+        self.owner = owner  # the list that this one is an element of
+        self.view = False  # a list as a body sees it: at an index, or of no elements that are objects
+        self.chosen_from: Chosen | None = None
+        self.made_anew = False  # each item is an object of its own, though all may be the same scalar
+        record.lists_made += 1
+        self.born = record.lists_made
+
+    @classmethod
+    def written_out(cls, record: Record, items: list[Any], owner: "RecordedList | None" = None) -> "RecordedList":
+        """A list whose items are not alike."""
+        found = cls(record, None, None, owner)
+        found.plain = items
+        return found
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # what `isinstance` asks
+        return list
+
+    def with_item(self, item: Any) -> "RecordedList":
+        return RecordedList(self.record, self.axis, item)
+
+    def at(self, index: Any) -> Any:
+        """The item at an index that may depend on axes, which is within the list, to look at."""
+        self.check()
+        return read_at(self.item, self.axis, index)
+
+    def element(self, i: int) -> Any:
+        """Item number i as an object, always the same one."""
+        self.check()
+        if i not in self.elements:
+            item = read_at(self.item, self.axis, i, self)
+            if self.made_anew and item is self.item:
+                item = item.another()
+            elif type(item) is RecordedScalar and not item.free:
+                item = self.record.elements.setdefault((item.node, item.index), item)
+            self.elements[i] = item
+        return self.elements[i]
+
+    def check(self) -> None:
+        """Raise RecordingError if an integer chose this row, or one that it is in, from a list that has changed."""
+        if self.chosen_from is not None:
+            self.chosen_from.check()
+
+    def copied(self, axis: Axis, by: Any, owner: "RecordedList | None") -> "RecordedList":
+        """This list as an item of another one, with an index in place of that one's axis."""
+        if self.plain is None:
+            found = RecordedList(self.record, self.axis, read_at(self.item, axis, by), owner)
+        else:
+            found = RecordedList.written_out(self.record, [], owner)
+            found.plain = [read_at(one, axis, by, found) for one in self.plain]
+        found.view, found.made_anew = owner is None, self.made_anew
+        found.chosen_from = self.chosen_from if owner is None else owner.chosen_from or self.chosen_from
+        return found
+
+    def __len__(self) -> int:
+        self.check()
+        return self.axis.n if self.plain is None else len(self.plain)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, RecordedInteger):
+            return key.pick(self)
+        if self.plain is not None:
+            return self.record.as_axis(self.plain)[key] if holds_index(key) else self.plain[key]
+        n = len(self)
+        if type(key) is int:
+            if not -n <= key < n:
+                raise IndexError(f"list index {key} is out of range for a list of {n}")
+            return self.element(key % n)
+        if type(key) is Index:
+            low, high = key.span()
+            if low < 0 or high >= n:
+                raise NotAnAxis
+            return self.at(key)
+        if isinstance(key, slice):
+            return self._slice(key)
+        return self[operator.index(key)]
+
+    def _slice(self, key: slice) -> Any:
+        if holds_index(key):
+            start, stop = (0 if key.start is None else key.start), (self.axis.n if key.stop is None else key.stop)
+            length = stop - start
+            if key.step is not None or type(length) is Index:
+                raise NotAnAxis
+            for bound in (start, stop):
+                low, high = bound.span() if type(bound) is Index else (bound, bound)
+                if low < 0 or high > self.axis.n:
+                    raise NotAnAxis
+            places = range(length)
+        else:
+            places = range(*key.indices(self.axis.n))
+            start = 0
+        if not places or self.made_anew or (holds_lists(self.item) and not self.record.depth):
+            return [self[start + i] for i in places]
+        axis = Axis(len(places))
+        return RecordedList(self.record, axis, self.at(at(axis) * places.step + (places.start + start)))
+
+    def __iter__(self) -> Iterator[Any]:
+        i = 0
+        while i < len(self):
+            yield self[i]
+            i += 1
+
+    def __reversed__(self) -> Iterator[Any]:
+        return items_down_from(len(self) - 1, self)
+
+    def __contains__(self, wanted: Any) -> bool:
+        return wanted in list(iter(self))
+
+    def __repr__(self) -> str:
+        return repr(list(iter(self)))
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, list) and list(iter(self)) == list(iter(other))
+
+    def __add__(self, other: Any) -> list[Any]:
+        return list(iter(self)) + (list(iter(other)) if type(other) is RecordedList else other)
+
+    def __radd__(self, other: Any) -> list[Any]:
+        """other + self; and other += self, for which Python asks here, too, and which changes the other."""
+        caller = sys._getframe(1)
+        if caller.f_code.co_code[caller.f_lasti : caller.f_lasti + 2] == ADD_IN_PLACE and type(other) is list:
+            other.extend(list(iter(self)))
+            return other
+        return other + list(iter(self))
+
+    def __mul__(self, times: Any) -> list[Any]:
+        return list(iter(self)) * times
+
+    __rmul__ = __mul__
+
+    def __matmul__(self, other: Any) -> Any:
+        raise RecordingError(f"@ between lists at {calling_line()}: write sum(a_i * b_i for a_i, b_i in zip(a, b))")
+
+    __rmatmul__ = __matmul__
+
+    def copy(self) -> list[Any]:
+        return list(iter(self))
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: Any) -> list[Any]:
+        return deepcopy(list(iter(self)), memo)
+
+    def index(self, *arguments: Any) -> int:
+        return list(iter(self)).index(*arguments)
+
+    def count(self, wanted: Any) -> int:
+        return list(iter(self)).count(wanted)
+
+    def as_plain(self) -> list[Any]:
+        """The elements as a plain list, which from now on is this list: it is about to change."""
+        if self.record.depth:
+            raise NotAnAxis
+        if self.chosen_from is not None:
+            raise RecordingError(
+                f"a row that an integer of the example chose is changed at {calling_line()}, and with it the list that "
+                "it was chosen from; change a copy of it: list(row)"
+            )
+        if self.owner is not None:
+            self.owner.as_plain()
+        if self.plain is None:
+            self.plain = list(iter(self))
+        return self.plain
+
+    def __iadd__(self, other: Any) -> "RecordedList":
+        self.as_plain().extend(list(iter(other)))
+        return self
+
+    def __imul__(self, times: Any) -> "RecordedList":
+        self.as_plain().__imul__(times)
+        return self
+
+    def extend(self, items: Any) -> None:
+        self.as_plain().extend(list(iter(items)))
+
+
+def items_down_from(i: int, items: RecordedList) -> Iterator[Any]:
+    """What `reversed` goes through: each item as it is by then."""
+    while 0 <= i < len(items):
+        yield items[i]
+        i -= 1
+
+
+def changing(name: str) -> Callable[..., Any]:
+    def change(self: RecordedList, *arguments: Any, **options: Any) -> Any:
+        return getattr(self.as_plain(), name)(*arguments, **options)
+
+    return change
+
+
+for method in ("append", "insert", "pop", "remove", "clear", "sort", "reverse", "__setitem__", "__delitem__"):
+    setattr(RecordedList, method, changing(method))
+
+
+Sequence.register(RecordedList)  # for `match`
+
+
+class Chosen:
+    """The rows of which an integer of the example chose one: which one, nobody knows, so none of them may change.
+
+    Of a plain list, what each row held is kept, to be compared; one with an axis becomes plain before a row changes.
+    """
+
+    def __init__(self, items: Any):
+        self.items = items
+        self.held = None if is_symbolic(items) else [(row, contents(row)) for row in iter(items)]
+
+    def check(self) -> None:
+        if type(self.items) is RecordedList:
+            self.items.check()
+        held = [(row, row) for row in self.items.elements.values()] if self.held is None else self.held
+        if not all([same_contents(before, contents(row)) for row, before in held]):
+            raise RecordingError(
+                f"a row that an integer of the example chose is read at {calling_line()} after one of those that it "
+                "was chosen from has changed: choose it again, or a copy of it before: list(row)"
+            )
+
+
+def is_symbolic(items: Any) -> bool:
+    return type(items) is RecordedList and items.plain is None
+
+
+def contents(items: Any) -> Any:
+    """What a list holds, and the lists in it: objects in tuples."""
+    if type(items) is RecordedList and items.plain is not None:
+        items = items.plain
+    return tuple([contents(item) for item in items]) if type(items) in (list, tuple) else items
+
+
+def same_contents(a: Any, b: Any) -> bool:
+    """Whether two contents are the same objects, and lists among them did not change."""
+    if type(a) is tuple and type(b) is tuple:
+        return len(a) == len(b) and all(map(same_contents, a, b))
+    return a is b
+
+
+def holds_lists(item: Any) -> bool:
+    """Whether an item is a list, or a tuple with one."""
+    return type(item) is RecordedList or (type(item) is tuple and any(map(holds_lists, item)))
+
+
+def read_at(item: Any, axis: Axis, by: Any, owner: RecordedList | None = None) -> Any:
+    """An item, or several in lists and tuples, with an index in place of an axis; the lists belong to an owner."""
+    kind = type(item)
+    if kind is RecordedScalar or kind is RecordedInteger:
+        return item.read_at(axis, by)
+    if kind is RecordedList:
+        return item.copied(axis, by, owner)
+    if kind is tuple:
+        return tuple([read_at(one, axis, by, owner) for one in item])
+    return replaced(item, axis, by)
+
+
+def nested(leaf: Any, axes: tuple[Axis, ...], record: Record) -> Any:
+    """A scalar or an integer with some axes as nested lists."""
+    for axis in reversed(axes):
+        leaf = RecordedList(record, axis, leaf)
+    return leaf
+
+
+def holds_index(key: Any) -> bool:
+    """Whether a subscript depends on an axis."""
+    if type(key) is slice:
+        return Index in (type(key.start), type(key.stop), type(key.step))
+    return type(key) is Index
+
+
+class Lazy:
+    """What zip, enumerate, reversed, map or a generator expression give: items that are made when they are asked for.
+
+    Asked for all at once, by `sum` or a comprehension, they may be had as a list with an axis.
+    """
+
+    __slots__ = ("_all", "_each", "_items", "depth", "made_of", "runs_code")
+
+    def __init__(
+        self, each: Callable[[], Iterator[Any]], everything: Callable[[], Any], runs_code: bool = False,
+        made_of: tuple[Any, ...] = (),
+    ):  # fmt: skip
+        self._each = each
+        self._all = everything
+        self.made_of = made_of
+        self.runs_code = runs_code  # to make the items, so not more of them than are asked for
+        self._items: Iterator[Any] | None = None
+        self.depth = current.RECORD.depth  # of loops that it was made in
+
+    def __iter__(self) -> "Lazy":
+        return self
+
+    def check(self) -> None:
+        """Raise NotAnAxis in the body of a loop that it was made outside of: the first turn uses it up."""
+        if current.RECORD is not None and current.RECORD.depth > self.depth:
+            raise NotAnAxis
+
+    def __next__(self) -> Any:
+        self.check()
+        if self._items is None:
+            self._items = self._each()
+        return next(self._items)
+
+    def look(self) -> Any:
+        """All items as a list with an axis, None if they cannot be had so; for generators this runs their code."""
+        self.check()
+        return self._all() if self._items is None else None
+
+    def use_up(self) -> None:
+        """Someone has all items."""
+        self._items = iter(())
+        for one in self.made_of:
+            if type(one) is Lazy:
+                one.use_up()

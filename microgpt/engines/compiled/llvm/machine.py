@@ -1,0 +1,146 @@
+"""Kernels as machine code: compiled when they are first needed, and kept on disk from one process to the next.
+
+A kernel is known by what it is: its shape, the code that emits it (and value.py, which says where exp ends), this
+processor, and the version of LLVM.
+"""
+
+import hashlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+from llvmlite import binding, ir
+
+from microgpt.engines.compiled.llvm.threads import Lock
+from microgpt.value import __file__ as value_file
+
+LOCK = Lock()
+PATIENCE = 1.5  # seconds of compiling after which one is told of it
+
+
+class Machine:
+    """Everything that LLVM has compiled in this process."""
+
+    def __init__(self) -> None:
+        binding.initialize_native_target()
+        binding.initialize_native_asmprinter()
+        self.cpu = binding.get_host_cpu_name()
+        self.features = binding.get_host_cpu_features().flatten()
+        self.target = binding.Target.from_default_triple().create_target_machine(
+            cpu=self.cpu, features=self.features, opt=2, jit=True
+        )
+        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), self.target)
+        self.addresses: dict[Any, int] = {}
+        sources = [
+            Path(value_file),
+            *(Path(__file__).with_name(name) for name in ("emit.py", "matmul.py", "machine.py")),
+        ]
+        text = "".join(source.read_text(encoding="utf-8") for source in sources)
+        self.salt = f"{text}|{self.cpu}|{self.features}|{llvmlite.__version__}|{sys.platform}"
+        self.directory = cache_directory()
+        self.told = False
+
+    def name_of(self, shape: Any) -> str:
+        return "k" + hashlib.sha256(f"{shape}|{self.salt}".encode()).hexdigest()[:32]
+
+    def prepare(self, shapes: Iterable[Any], emitters: Callable[[Any], Callable[..., None]]) -> None:
+        """Have kernels of these shapes, out of this process, from disk, or newly compiled."""
+        with LOCK:
+            missing = [shape for shape in dict.fromkeys(shapes) if shape not in self.addresses]
+            if not missing:
+                return
+            names = {shape: self.name_of(shape) for shape in missing}
+            start = time.monotonic()
+            for i, shape in enumerate(missing):
+                name = names[shape]
+                compiled = self.load(name)
+                if compiled is None:
+                    compiled = self.compile(name, shape, emitters(shape))
+                    self.save(name, compiled)
+                    if time.monotonic() - start > PATIENCE and sys.stderr is not None:
+                        self.tell(f"compiling {len(missing)} pieces of code for this machine, once: {i + 1}")
+                self.engine.add_object_file(binding.ObjectFileRef.from_data(compiled))
+            if self.told:
+                self.tell("")
+            self.engine.finalize_object()
+            for shape in missing:
+                self.addresses[shape] = self.engine.get_function_address(names[shape])
+
+    def tell(self, text: str) -> None:
+        """Show how far compiling is, on a line that is written over; in a file, that it goes on, once."""
+        if sys.stderr.isatty():
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        elif text and not self.told:
+            print(text.partition(":")[0], file=sys.stderr, flush=True)
+        self.told = bool(text)
+
+    def compile(self, name: str, shape: Any, emitter: Callable[..., None]) -> bytes:
+        module = ir.Module(name)
+        module.triple = binding.get_default_triple()
+        emitter(module, name, shape)
+        parsed = binding.parse_assembly(str(module))
+        options = binding.create_pipeline_tuning_options(speed_level=2)
+        options.loop_vectorization = options.slp_vectorization = False
+        builder = binding.create_pass_builder(self.target, options)
+        builder.getModulePassManager().run(parsed, builder)
+        return bytes(self.target.emit_object(parsed))
+
+    def load(self, name: str) -> bytes | None:
+        if self.directory is None:
+            return None
+        try:
+            data = (self.directory / name).read_bytes()
+        except OSError:
+            return None
+        body, digest = data[:-32], data[-32:]
+        return body if hashlib.sha256(body).digest() == digest else None
+
+    def save(self, name: str, compiled: bytes) -> None:
+        if self.directory is None:
+            return
+        try:
+            with tempfile.NamedTemporaryFile(dir=self.directory, delete=False) as file:
+                file.write(compiled + hashlib.sha256(compiled).digest())
+            os.replace(file.name, self.directory / name)
+        except OSError:
+            pass
+
+
+def cache_directory() -> Path | None:
+    """Where compiled kernels are kept: MICROGPT_CACHE, or the user's cache directory."""
+    given = os.environ.get("MICROGPT_CACHE")
+    if given is None and sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+    elif given is None and sys.platform == "darwin":
+        base = str(Path.home() / "Library" / "Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        directory = Path(given) if given else Path(base or Path.home() / ".cache") / "microgpt"
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except (OSError, RuntimeError):
+        print(
+            "note: no directory for compiled kernels can be written, so they are compiled in every process; "
+            "to keep them, set MICROGPT_CACHE to one that can",
+            file=sys.stderr,
+        )
+        return None
+    return directory
+
+
+MACHINE: Machine | None = None
+
+
+def machine() -> Machine:
+    global MACHINE
+    with LOCK:
+        if MACHINE is None:
+            MACHINE = Machine()
+        return MACHINE

@@ -1,0 +1,714 @@
+"""Step 1 of the compiler: run the function once and write down every operation.
+
+In goes a function of scalars and the shapes of its arguments; out comes a `Record`, a table with one row for each
+operation, in the order in which they happened. A row names the rows of its operands, so the table is the graph.
+
+>>> from microgpt.engines.compiled.recording import record_function
+>>> record = record_function(lambda params, x: params["w"] * x + 1.0, {"w": ()}, [("x", "float", ())])
+>>> for row in record.rows():
+...     print(*row)
+parameter 0
+input 0
+mul 0 1
+constant 1.0
+add 2 3
+
+A row may stand for many scalars at once. Where stand_ins.py reads a loop over a list as one line about all its
+elements, the element carries an *axis*, an index that has no value yet, and so does all that is made of it: such a row
+is a *family* of scalars, one for each value of its axes. `sum` closes an axis again.
+
+>>> record = record_function(lambda p, x: sum([w * x for w in p]), (1000,), [("x", "float", ())])
+>>> for row in record.rows():
+...     print(*row)
+parameter 0 [1000]
+input 0
+view 0 [1000]
+mul 2 1 [1000]
+view 3 [1000]
+sum 4 over 1000
+
+What flows through the function is a `RecordedScalar`: the number of a row, and nothing more. It has no value, so
+nothing can depend on one: `if x > 0` cannot be recorded, and says so. (`x > 0` alone can: it is a choice, 1 or 0.)
+"""
+
+import inspect
+import sysconfig
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from functools import partial
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microgpt.engines.compiled.current import NotAnAxis, RecordingError
+from microgpt.value import Value, number
+from microgpt.value import __file__ as value_file
+
+KINDS = (
+    "constant", "parameter", "input", "view", "list", "add", "mul", "pow", "log", "exp", "less", "less or equal",
+    "sum", "largest", "pick",
+)  # fmt: skip
+(
+    CONSTANT, PARAMETER, INPUT, VIEW, LIST, ADD, MUL, POW, LOG, EXP, LESS, LESS_EQUAL, SUM, LARGEST, PICK,
+) = range(len(KINDS))  # fmt: skip
+BINARY = (ADD, MUL, LESS, LESS_EQUAL)
+
+Shapes = Any  # what remains of params: the same nesting of dicts and lists, with shapes for arrays
+Argument = tuple[str, str, tuple[int, ...]]  # its name, "int" or "float", and the shape of one example
+
+new = object.__new__
+
+
+class NoAttributeError(RecordingError, AttributeError):
+    """The function asked a recorded scalar for what it does not have, which `hasattr` may find out."""
+
+
+ABS = "write x * (x > 0) - x * (x < 0)"
+NUMBER = "x itself serves where its number is meant, and largest(items) is the greatest of some"
+DERIVATIVE = "return the loss alone; for a derivative within a loss see docs/library.md, derivatives of derivatives"
+INSTEAD = {  # of a method of a scalar, or a function of numpy
+    "exp": "write exp(x) of microgpt", "log": "write log(x) of microgpt", "sqrt": "write x ** 0.5",
+    "tanh": "write tanh(x) of microgpt.functions", "gelu": "write gelu(x) of microgpt.functions",
+    "relu": "write x * (x > 0)", "sigmoid": "write 1 / (1 + exp(-x))", "square": "write x ** 2", "absolute": ABS,
+    "maximum": "write a + (b - a) * (b > a)", "minimum": "write a + (b - a) * (b < a)",
+    "data": NUMBER, "item": NUMBER, "grad": DERIVATIVE, "backward": DERIVATIVE,
+}  # fmt: skip
+OTHERWISE = "write it with + - * / **, exp, log and comparisons"
+REFLECTED = {
+    "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "power": "__rpow__",
+    "less": "__gt__", "less_equal": "__ge__", "greater": "__lt__", "greater_equal": "__le__",
+}  # fmt: skip
+
+
+class Axis:
+    """The index of a loop that is read as one line: it stands for 0, 1, ..., n - 1."""
+
+    __slots__ = ("grows", "n")
+
+    def __init__(self, n: int, grows: bool = False):
+        self.n = n
+        self.grows = grows  # over a list that was put together piece by piece, and may be longer elsewhere
+
+
+class Index:
+    """An integer that depends on axes: constant + the sum of coefficient * axis. Only such arithmetic is known of it.
+
+    A loop over `range` sees one in place of its variable. Whatever else the body does with it needs its value, so
+    then the loop is run as a loop.
+    """
+
+    __slots__ = ("constant", "terms")
+
+    def __init__(self, constant: int, terms: tuple[tuple[Axis, int], ...]):
+        self.constant = constant
+        self.terms = terms
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # what `isinstance` asks
+        return int
+
+    def span(self) -> tuple[int, int]:
+        """Its least and its greatest value."""
+        steps = [(axis.n - 1) * coefficient for axis, coefficient in self.terms]
+        return self.constant + sum(min(s, 0) for s in steps), self.constant + sum(max(s, 0) for s in steps)
+
+    def __add__(self, other: Any) -> "IndexLike":
+        if type(other) is Index:
+            terms = dict(self.terms)
+            for axis, coefficient in other.terms:
+                terms[axis] = terms.get(axis, 0) + coefficient
+            left_over = tuple((a, c) for a, c in terms.items() if c)
+            return Index(self.constant + other.constant, left_over) if left_over else self.constant + other.constant
+        if type(other) is not int:
+            raise NotAnAxis
+        return Index(self.constant + other, self.terms)
+
+    def __mul__(self, other: Any) -> "Index":
+        if type(other) is not int:
+            raise NotAnAxis
+        return Index(self.constant * other, tuple((a, c * other) for a, c in self.terms if other))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __neg__(self) -> "Index":
+        return self * -1
+
+    def __pos__(self) -> "Index":
+        return self
+
+    def __sub__(self, other: Any) -> "Index":
+        return self + -other
+
+    def __rsub__(self, other: Any) -> "Index":
+        return -self + other
+
+    def _needs_value(self, *_: Any) -> Any:
+        raise NotAnAxis
+
+    __bool__ = __index__ = __int__ = __float__ = __hash__ = __str__ = __repr__ = __format__ = __abs__ = _needs_value
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __round__ = __trunc__ = __floor__ = __ceil__ = _needs_value
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _needs_value
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __lshift__ = __rshift__ = __invert__ = _needs_value
+    __divmod__ = __rdivmod__ = __rlshift__ = __rrshift__ = __getattr__ = _needs_value
+
+
+IndexLike = Any  # an int or an Index
+
+
+def at(axis: Axis) -> Index:
+    """The index that runs over an axis."""
+    return Index(0, ((axis, 1),))
+
+
+def replaced(index: IndexLike, axis: Axis, by: IndexLike) -> IndexLike:
+    """An index with another one in place of an axis."""
+    if type(index) is not Index:
+        return index
+    for other, coefficient in index.terms:
+        if other is axis:
+            rest = Index(index.constant, tuple(term for term in index.terms if term[0] is not axis))
+            result = rest + by * coefficient
+            return result if result.terms else result.constant
+    return index
+
+
+class Record:
+    """A function as a table of operations: `kind`, `left` and `right` for each row, and what they refer to.
+
+    Of a constant or a power, `right` is an index into `constants`; of a parameter or an input, `left` is the place of
+    its first number among all. A view has the `left` row read at `indices[right]`, one index for each axis of that
+    row; a list's items are `lists[right]`. Of a sum or a largest, `left` is the row whose axis `closed[row]` is gone;
+    of a pick, too, and `integers[right]` is the place of what chooses along that axis.
+
+    How lists of scalars, and of rows of them, become an axis is not written here, but in what it gets (rolling.py).
+    """
+
+    def __init__(
+        self,
+        with_sources: bool,
+        as_axis: Callable[..., Any],
+        as_rows: Callable[..., Any],
+        as_chosen: Callable[..., Any],
+    ) -> None:
+        self.as_axis, self.as_rows, self.as_chosen = (
+            partial(as_axis, record=self),
+            partial(as_rows, record=self),
+            as_chosen,
+        )
+        self.kind, self.left, self.right = array("b"), array("i"), array("i")
+        self.constants: list[float] = []
+        self.axes: dict[int, tuple[Axis, ...]] = {}  # of each family
+        self.closed: dict[int, Axis] = {}  # the axis that a sum, a largest or a pick is over
+        self.indices: list[tuple[IndexLike, ...]] = []
+        self.lists: list[
+            list[tuple[int, Axis | None, int]]
+        ] = []  # of each list its items: row, its axis or None, length
+        self.integers: list[IndexLike] = []  # the places of choosing integers
+        self.names: list[str] = []  # of each integer of an example, such as "tokens[3]"
+        self.picks: list[tuple[IndexLike, int]] = []  # which integer picks, and from how many
+        self.outputs: list[tuple[int, tuple[int, ...]]] = []  # the rows of what the function returned, with their axes
+        self.form: Any = None  # how the outputs are nested
+        self.parameters = 0  # how many numbers there are in all of them
+        self.floats = 0  # of an example, as it is given
+        self.returned: list[IndexLike] = []  # the places of integers that come back, as floats after all others
+        # the file and the line of the function behind each row
+        self.sources: list[tuple[str, int]] | None = [] if with_sources else None
+        self.depth = 0  # of loops that are being read as axes
+        self.slowly = with_sources  # whether there is more to note of an operation than its row
+        self.times = 1  # how often the scalar engine does what is recorded now
+        self.repeats: dict[int, int] = {}  # of the rows recorded within axes: how often the scalar engine does them
+        self.given_up = False  # one of them cannot be
+        self.refusals: list[RecordingError] = []  # what could not be recorded, whoever caught the error
+        self.lists_made = 0
+        self.loops: set[Any] = set()  # the places in the code of those that are run as loops
+        self.elements: dict[Any, RecordedScalar] = {}  # single scalars of families: each is one object
+        self.seen_lists: dict[Any, Any] = {}  # lists that have been read as axes, by the identities of their items
+        self._constant_rows: dict[float, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def add(self, kind: int, left: int, right: int) -> "RecordedScalar":
+        """Write down one operation on single scalars."""
+        self.kind.append(kind)
+        self.left.append(left)
+        self.right.append(right)
+        if self.sources is not None:
+            self.sources.append(calling_place())
+        if self.depth:
+            self.repeats[len(self.kind) - 1] = self.times
+        scalar = new(RecordedScalar)
+        scalar.record, scalar.row, scalar.index, scalar.free = self, len(self.kind) - 1, (), ()
+        scalar.node = scalar.row
+        return scalar
+
+    def add_family(self, kind: int, left: int, right: int, axes: tuple[Axis, ...], closed: Any = None) -> Any:
+        """Write down one operation on families."""
+        scalar = self.add(kind, left, right)
+        if closed is not None:
+            self.closed[scalar.row] = closed
+        if axes:
+            self.axes[scalar.row] = axes
+            scalar.index, scalar.free = tuple(at(axis) for axis in axes), axes
+            scalar.row = -1  # as an operand it is a view of the family, at its axes
+        return scalar
+
+    def row_of(self, scalar: "RecordedScalar") -> int:
+        """The row of a scalar as an operand: its own, or that of a view."""
+        if scalar.row >= 0:
+            return scalar.row
+        self.indices.append(scalar.index)
+        view = self.add(VIEW, scalar.node, len(self.indices) - 1)
+        if scalar.free:
+            self.axes[view.row] = scalar.free
+        if not self.depth:
+            scalar.row = view.row  # while an axis is being tried the row may be taken back
+        return view.row
+
+    def operation(self, kind: int, left: "RecordedScalar", right: "RecordedScalar | None", detail: int = 0) -> Any:
+        """One of the operations, on scalars or on families: the result has the axes of all its operands."""
+        first = self.row_of(left)
+        if right is None:
+            axes = left.free
+        else:
+            detail = self.row_of(right)
+            axes = union(left.free, right.free)
+        return self.add_family(kind, first, detail, axes)
+
+    def over(self, kind: int, item: "RecordedScalar", axis: Axis, integer: Any = None) -> Any:
+        """A sum, a largest or a pick along an axis."""
+        row = self.row_of(item)
+        axes = tuple(a for a in item.free if a is not axis)
+        if integer is None:
+            return self.add_family(kind, row, 0, axes, axis)
+        self.integers.append(integer.place)
+        if type(integer.place) is Index:
+            axes = union(axes, tuple(a for a, _ in integer.place.terms))
+        return self.add_family(kind, row, len(self.integers) - 1, axes, axis)
+
+    def scalar(self, x: Any) -> "RecordedScalar":
+        """A recorded scalar as it is, a plain number as the row of a constant; equal constants share a row."""
+        if isinstance(x, RecordedScalar):
+            return x
+        x = self.plain(x)
+        if x not in self._constant_rows or x != x:
+            self.constants.append(x)
+            self._constant_rows[x] = self.add(CONSTANT, 0, len(self.constants) - 1).row
+        scalar = new(RecordedScalar)
+        scalar.record, scalar.row, scalar.index, scalar.free = self, self._constant_rows[x], (), ()
+        scalar.node = scalar.row
+        return scalar
+
+    def plain(self, x: Any) -> float:
+        """A plain number as a float. Raises TypeError for anything else, as a Value does."""
+        if type(x) is Index:
+            raise NotAnAxis
+        if isinstance(x, RecordedInteger):
+            x._only_picks()
+        if not isinstance(x, Real):
+            raise TypeError(
+                f"expected a scalar or a real number, found {type(x).__name__} {x!r:.80} at {calling_line()}"
+            )
+        return number(x)
+
+    def operations(self) -> int:
+        """How many of the five operations the scalar engine does; `sum` adds each of its items to what it has."""
+        kinds = np.frombuffer(self.kind, np.int8) if len(self.kind) else np.zeros(0, np.int8)
+        calculates = np.isin(kinds, (ADD, MUL, POW, LOG, EXP, SUM))
+        total = int(calculates.sum())
+        for row, times in self.repeats.items():
+            total += (times - 1) * bool(calculates[row])
+        for row, axis in self.closed.items():
+            total += (axis.n - 1) * self.repeats.get(row, 1) if kinds[row] == SUM else 0
+        return total
+
+    def mark(self) -> tuple[int, ...]:
+        """Where the record is, to come back to."""
+        return (
+            len(self.kind), len(self.constants), len(self.indices), len(self.lists), len(self.integers),
+            len(self.picks), len(self.elements),
+        )  # fmt: skip
+
+    def take_back(self, mark: tuple[int, ...]) -> None:
+        """Forget everything that was recorded after a mark."""
+        rows = mark[0]
+        tables: Any = (
+            (self.kind, self.left, self.right),
+            (self.constants,),
+            (self.indices,),
+            (self.lists,),
+            (self.integers,),
+        )
+        for end, several in zip(mark, (*tables, (self.picks,)), strict=False):
+            for table in several:
+                del table[end:]
+        if self.sources is not None:
+            del self.sources[rows:]
+        while len(self.elements) > mark[-1]:
+            self.elements.popitem()
+        forget_from(self.axes, rows)
+        forget_from(self.closed, rows)
+        forget_from(self.repeats, rows)
+        self._constant_rows = {x: row for x, row in self._constant_rows.items() if row < rows}
+        self.seen_lists = {key: seen for key, seen in self.seen_lists.items() if seen[0] <= rows}
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """The table for people: a name, the operands, and the lengths of the axes."""
+        for i, (kind, left, right) in enumerate(zip(self.kind, self.left, self.right, strict=True)):
+            lengths = [[axis.n for axis in self.axes[i]]] if i in self.axes else []
+            if kind == CONSTANT:
+                yield KINDS[kind], self.constants[right]
+            elif kind == POW:
+                yield KINDS[kind], left, self.constants[right], *lengths
+            elif kind in BINARY:
+                yield KINDS[kind], left, right, *lengths
+            elif kind == LIST:
+                yield KINDS[kind], [row for row, _, _ in self.lists[right]], *lengths
+            elif kind in (SUM, LARGEST, PICK):
+                yield KINDS[kind], left, "over", self.closed[i].n, *lengths
+            else:
+                yield KINDS[kind], left, *lengths
+
+
+def forget_from(by_row: dict[int, Any], rows: int) -> None:
+    """Take all entries out of rows from a number on."""
+    for row in [row for row in by_row if row >= rows]:
+        del by_row[row]
+
+
+def union(a: tuple[Axis, ...], b: tuple[Axis, ...]) -> tuple[Axis, ...]:
+    """The axes of a, and those of b that a does not have."""
+    if not b or a is b:
+        return a
+    return a + tuple(axis for axis in b if axis not in a)
+
+
+def free_axes(index: tuple[IndexLike, ...]) -> tuple[Axis, ...]:
+    """The axes on which some indices depend."""
+    found: list[Axis] = []
+    for entry in index:
+        if type(entry) is Index:
+            found += [axis for axis, _ in entry.terms if axis not in found]
+    return tuple(found)
+
+
+class RecordedScalar:
+    """A scalar of which only is known how it was made: a row of a record. It has the five operations and no value.
+
+    It is the `row`, or (where that is -1) row `node`, a family, at an `index` for each of its axes; `free` are the
+    axes on which these depend.
+    """
+
+    __slots__ = ("free", "index", "node", "record", "row")
+
+    record: Record
+    row: int
+    node: int
+    index: tuple[IndexLike, ...]
+    free: tuple[Axis, ...]
+
+    def __repr__(self) -> str:
+        return f"<a {KINDS[self.record.kind[self.node]]} that is being recorded>"
+
+    def another(self) -> "RecordedScalar":
+        """The same scalar as another object."""
+        scalar = new(RecordedScalar)
+        scalar.record, scalar.row, scalar.node = self.record, self.row, self.node
+        scalar.index, scalar.free = self.index, self.free
+        return scalar
+
+    def read_at(self, axis: Axis, by: IndexLike) -> "RecordedScalar":
+        """The same with an index in place of an axis."""
+        if axis not in self.free:
+            return self
+        scalar = new(RecordedScalar)
+        scalar.record, scalar.row, scalar.node = self.record, -1, self.node
+        scalar.index = tuple([replaced(entry, axis, by) for entry in self.index])
+        scalar.free = free_axes(scalar.index)
+        return scalar
+
+    # Almost all of what is recorded are sums and products, so these two write their row themselves.
+
+    def __add__(self, other: Any) -> "RecordedScalar":
+        record = self.record
+        if other.__class__ is not RecordedScalar:
+            if is_of_another_kind(other):
+                return NotImplemented  # and Python asks the other
+            other = record.scalar(other)
+        if self.row < 0 or other.row < 0 or record.slowly:
+            return record.operation(ADD, self, other)
+        scalar = new(RecordedScalar)
+        scalar.record = record
+        scalar.node = scalar.row = len(record.kind)
+        scalar.index = scalar.free = ()
+        record.kind.append(ADD)
+        record.left.append(self.row)
+        record.right.append(other.row)
+        return scalar
+
+    def __mul__(self, other: Any) -> "RecordedScalar":
+        record = self.record
+        if other.__class__ is not RecordedScalar:
+            if is_of_another_kind(other):
+                return NotImplemented  # and Python asks the other
+            other = record.scalar(other)
+        if self.row < 0 or other.row < 0 or record.slowly:
+            return record.operation(MUL, self, other)
+        scalar = new(RecordedScalar)
+        scalar.record = record
+        scalar.node = scalar.row = len(record.kind)
+        scalar.index = scalar.free = ()
+        record.kind.append(MUL)
+        record.left.append(self.row)
+        record.right.append(other.row)
+        return scalar
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __pow__(self, exponent: Any) -> "RecordedScalar":
+        if type(exponent) is Index:
+            raise NotAnAxis
+        if type(exponent) is RecordedScalar:
+            self._no_value("** with an exponent that is no plain number", "write exp(y * log(x)) for x ** y")
+        exponent = self.record.plain(exponent)
+        self.record.constants.append(exponent)
+        return self.record.operation(POW, self, None, len(self.record.constants) - 1)
+
+    def log(self) -> "RecordedScalar":
+        return self.record.operation(LOG, self, None)
+
+    def exp(self) -> "RecordedScalar":
+        return self.record.operation(EXP, self, None)
+
+    def __neg__(self) -> "RecordedScalar":
+        return self * -1.0
+
+    def __sub__(self, other: Any) -> "RecordedScalar":
+        if is_of_another_kind(other):
+            return NotImplemented
+        return self + (-other if isinstance(other, RecordedScalar) else -self.record.plain(other))
+
+    def __rsub__(self, other: Any) -> "RecordedScalar":
+        return -self + other
+
+    def __truediv__(self, other: Any) -> "RecordedScalar":
+        if is_of_another_kind(other):
+            return NotImplemented
+        return self * (other if isinstance(other, RecordedScalar) else self.record.plain(other)) ** -1
+
+    def __rtruediv__(self, other: Any) -> "RecordedScalar":
+        return self**-1 * other
+
+    # Comparisons are choices, like `pick` and `largest`: 1 or 0, without a gradient.
+
+    def __lt__(self, other: Any) -> "RecordedScalar":
+        return self._compared(LESS, other)
+
+    def __gt__(self, other: Any) -> "RecordedScalar":
+        return self._compared(LESS, other, swapped=True)
+
+    def __le__(self, other: Any) -> "RecordedScalar":
+        return self._compared(LESS_EQUAL, other)
+
+    def __ge__(self, other: Any) -> "RecordedScalar":
+        return self._compared(LESS_EQUAL, other, swapped=True)
+
+    def _compared(self, kind: int, other: Any, swapped: bool = False) -> "RecordedScalar":
+        if is_of_another_kind(other):
+            return NotImplemented
+        other = self.record.scalar(other)
+        return self.record.operation(kind, *((other, self) if swapped else (self, other)))
+
+    def largest(self, items: Sequence[Any]) -> "RecordedScalar":
+        everything = self.record.as_axis(items)
+        return self.record.over(LARGEST, everything.item, everything.axis)
+
+    def _no_value(self, what: str, instead: str) -> Any:
+        raise RecordingError(f"{what} on a recorded scalar at {calling_line()}: it has no value yet; {instead}")
+
+    def __bool__(self) -> bool:
+        return self._no_value(
+            "a test for truth (if, while, and, or, max, min, sorted)",
+            "multiply by a comparison, which is 1 or 0, as in x * (x > 0), or in a + (b - a) * (b > a) for max(a, b); "
+            "take largest(items), which has no gradient; or decide by a plain integer",
+        )
+
+    def __eq__(self, other: Any) -> bool:
+        return self._no_value("a comparison (==, !=, in)", "compare by <, <=, > or >=, which give 1 or 0")
+
+    __ne__ = __eq__
+
+    def __hash__(self) -> int:
+        if self.record.depth:
+            raise NotAnAxis
+        return object.__hash__(self)
+
+    def __rpow__(self, base: Any) -> Any:
+        return self._no_value("a power with it as the exponent", "write exp(x * log(base))")
+
+    def __float__(self) -> float:
+        return self._no_value(
+            "float() or a function of the module math",
+            "use exp and log of microgpt, x ** 0.5 for sqrt(x), tanh of microgpt.functions",
+        )
+
+    def _round(self, *_: Any) -> Any:
+        return self._no_value(
+            "int(), round(), // or %",
+            "compare, as in x > 0.5, which is 1 or 0; pass integers as an integer argument of the function",
+        )
+
+    __int__ = __round__ = __trunc__ = __floor__ = __ceil__ = __floordiv__ = __rfloordiv__ = _round
+    __mod__ = __rmod__ = __divmod__ = __rdivmod__ = _round
+
+    def __index__(self) -> int:
+        return self._no_value("an index or range()", "pass integers as an integer argument of the function")
+
+    def pick(self, items: Any) -> Any:
+        return self._no_value(
+            "pick(items, x)",
+            "pass integers as an integer argument of the function (of an array of floats, such as tokens, give "
+            "tokens.astype(int)), or choose by comparisons: a * (x > 0) + b * (x <= 0)",
+        )
+
+    def __abs__(self) -> Any:
+        return self._no_value("abs()", ABS)
+
+    def _logic(self, *_: Any) -> Any:
+        return self._no_value("&, |, ^ or ~", "write (a > 0) * (b > 0) for and, 1 - (a > 0) for not")
+
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = _logic
+
+    def __format__(self, form: str) -> str:
+        if form:
+            self._no_value(
+                f"the format {form!r}", 'return it and print what evaluate gives, or print it with engine="scalar"'
+            )
+        return repr(self)
+
+    def __getattr__(self, name: str) -> Any:
+        kind = RecordingError if hasattr(Value, name) else NoAttributeError  # what a Value has, hasattr must not deny
+        raise kind(f".{name} of a recorded scalar at {calling_line()}: there is none; {INSTEAD.get(name, OTHERWISE)}")
+
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **_: Any) -> Any:
+        """An operator with a number of numpy on its left is ours. Numpy can do nothing else with it."""
+        name = function.__name__
+        if name in REFLECTED and len(inputs) == 2 and inputs[1] is self:
+            left = inputs[0]
+            return getattr(self, REFLECTED[name])(left.item() if np.ndim(left) == 0 else left)
+        return self._no_value(f"{name} of numpy", INSTEAD.get(name, OTHERWISE))
+
+    def __copy__(self, *_: Any) -> Any:
+        return self._no_value("a copy", "copy lists by list(row) or row[:]: a copied scalar would have no gradient")
+
+    __deepcopy__ = __copy__
+
+
+class RecordedInteger:
+    """An integer of an example, of which only is known which one it is. It can choose from a list, and no more."""
+
+    __slots__ = ("place", "record")
+
+    def __init__(self, record: Record, place: IndexLike):
+        self.record = record
+        self.place = place
+
+    def read_at(self, axis: Axis, by: IndexLike) -> "RecordedInteger":
+        return RecordedInteger(self.record, replaced(self.place, axis, by))
+
+    def pick(self, items: Any) -> Any:
+        """The item that this integer chooses; of rows, a row of such choices; of objects, one with such attributes."""
+        first = leaf_of(items)
+        if is_of_another_kind(first):  # such as one that carries its own derivatives
+            return self._choose_object(items, first)
+        rows = self.record.as_rows(items)
+        self.record.picks.append((self.place, rows.axis.n))
+        return self.record.as_chosen(self._choose(rows.item, rows.axis), items)
+
+    def _choose_object(self, items: Any, first: Any) -> Any:
+        if isinstance(items[0], (list, tuple)):
+            return [self.pick(list(column)) for column in zip(*items, strict=True)]
+        chosen = copy(first)
+        for name in vars(first):
+            setattr(chosen, name, self.pick([getattr(item, name) for item in items]))
+        return chosen
+
+    def _choose(self, item: Any, axis: Axis) -> Any:
+        if isinstance(item, RecordedScalar):
+            return self.record.over(PICK, item, axis, self)
+        return item.with_item(self._choose(item.item, axis))
+
+    def __deepcopy__(self, _: Any) -> "RecordedInteger":
+        return self  # it never changes
+
+    def _refuse(self, use: str, instead: str) -> Any:
+        name = self.record.names[self.place if type(self.place) is int else self.place.span()[0]]
+        raise RecordingError(
+            f"the integer {name} was used as {use} at {calling_line()}: it differs from example to example and can "
+            f"only choose, by pick(items, index) or params[...][index]; {instead}"
+        )
+
+    def _only_picks(self, *_: Any) -> Any:
+        return self._refuse("a number", "pass it as a float to calculate with it")
+
+    def __index__(self) -> int:
+        return self._refuse(
+            "a number",
+            "pass it as a float to calculate with it; and let range() and slices go over the longest there may be, "
+            "times 0 where an example has less",
+        )
+
+    def __hash__(self) -> int:
+        return self._refuse("a key of a dict or set", "put the entries into a list to pick from")
+
+    def __format__(self, form: str) -> str:
+        return self._only_picks() if form else repr(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if not hasattr(int, name):
+            raise AttributeError(f"'int' object has no attribute {name!r}")
+        return self._only_picks()
+
+    __int__ = __float__ = __bool__ = __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = _only_picks
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = __lshift__ = __rlshift__ = _only_picks
+    __rshift__ = __rrshift__ = __divmod__ = __rdivmod__ = __abs__ = __pos__ = __round__ = __rpow__ = _only_picks
+    __trunc__ = __floor__ = __ceil__ = _only_picks
+    __rsub__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = _only_picks
+    __eq__ = __ne__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = _only_picks
+
+
+def is_of_another_kind(x: Any) -> bool:
+    """Whether this is a scalar of a class of its own, such as one that carries derivatives: it has the methods."""
+    return hasattr(type(x), "exp") and not isinstance(x, (RecordedScalar, Value))
+
+
+def leaf_of(items: Any) -> Any:
+    """The first item of plain lists in lists."""
+    while type(items) in (list, tuple) and items:
+        items = items[0]
+    return items
+
+
+STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+READERS = ("current.py", "lists.py", "rolling.py", "replacements.py", "source.py", "calls.py")  # of loops
+ENGINE_FILES = {__file__, value_file, *(str(Path(__file__).with_name(name)) for name in READERS)}
+
+
+def calling_place(also: Callable[[str], bool] = lambda file: False) -> tuple[str, int]:
+    """Where in the recorded function we are, as a file and a line: the innermost one outside of the engines.
+
+    Files of which `also` is true are left out, too.
+    """
+    frame = inspect.currentframe()
+    while frame is not None and (frame.f_code.co_filename in ENGINE_FILES or also(frame.f_code.co_filename)):
+        frame = frame.f_back
+    return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("", 0)
+
+
+def calling_line() -> str:
+    """Where in the recorded function we are, for people: not in what it calls of Python's own modules."""
+    path, line = calling_place(also=lambda file: file.startswith(STANDARD_LIBRARY))
+    return f"{Path(path).name}:{line}"

@@ -1,0 +1,177 @@
+"""The referee: no compiled function is used before it has computed what the function itself computes.
+
+For one example the function runs as it stands, on plain numbers. Its results must be those of the compiled function, in
+double precision. If they are not, an error names the first source line whose numbers differ.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from microgpt.engines.collector import collector_paused
+from microgpt.engines.compiled.record import ADD, EXP, LOG, MUL, POW, SUM, Argument, RecordedScalar, RecordingError
+from microgpt.engines.compiled.recorded_numbers import numbers_of
+from microgpt.engines.compiled.recording import record_function
+from microgpt.engines.tracing import plain, trace, where
+from microgpt.engines.trees import map_arrays, map_numbers
+from microgpt.errors import DisagreementError, InputError
+from microgpt.value import Value
+
+OPERATIONS = 2_000_000  # more than these are verified on request: they take more than half a second
+TOLERANCE = 1e-9  # of results, relative to them where they are larger than 1
+NUDGES = 3  # how often it is tried how far a result moves if each number changes in its last digit
+KEEPS = (
+    "the function uses numbers that it kept from an earlier call, in a list, an attribute or a cache outside of it: "
+    "it must not depend on earlier calls; make them anew in each call, or pass them as an argument"
+)
+SOURCES = (ADD, MUL, POW, LOG, EXP, SUM)
+
+
+class UndefinedError(Exception):
+    """The function has no value for this example."""
+
+
+def verify(
+    function: Callable[..., Any], params: Any, example: tuple[Any, ...], arguments: list[Argument], found: np.ndarray
+) -> bool:
+    """Whether a function has given the results that were found; False if it has none for this example.
+
+    Args:
+        function: of the parameters and one example.
+        params: the nesting of the parameters, float arrays. example: one row of each argument, as nested lists.
+        arguments: the name, "int" or "float", and shape of each.
+        found: the compiled function's results for this example, flat, in double precision.
+
+    Raises DisagreementError if the results differ, and InputError if the function does not repeat its own.
+    """
+    numbers = map_arrays(lambda array: np.asarray(array, np.float64), params)
+    try:
+        expected = results_of(function, numbers, example)
+        if close(found, expected, TOLERANCE):
+            return True
+        # What Values give is undefined where only a derivative is not finite.
+        if close(found, results_of(function, numbers, example, Value), TOLERANCE):
+            return True  # a number of numpy's float32 rounds a float that it meets, and no Value
+        again = results_of(function, numbers, example)
+        if not np.array_equal(again, expected, equal_nan=True):
+            raise InputError(
+                f"the function gives {shown(again, expected)} for the same numbers, one call after the other: "
+                "it must not depend on random numbers or on earlier calls; pass what changes as an argument"
+            )
+        if close(found, results_of(function, numbers, map_numbers(value_of_float, list(example)), Value), TOLERANCE):
+            raise InputError(
+                f"the function gives {shown(expected, found)} is exact: a number of numpy's float32 or float16 rounds "
+                "the floats of an example that it meets; make such constants float64, or write float(c)"
+            )
+        moved = [results_of(function, nudged(numbers, seed), example) for seed in range(NUDGES)]
+    except UndefinedError:
+        return False
+    sensitivity = max([float(np.abs(one - expected).max(initial=0.0)) for one in moved])
+    if close(found, expected, TOLERANCE + 1000 * sensitivity):
+        return True
+    raise DisagreementError(
+        f"the compiled function gives {shown(found, expected)} is right: their numbers part "
+        f"{first_difference(function, numbers, example, arguments)}; this is a fault of the compiler, and "
+        'engine="scalar" computes it rightly'
+    )
+
+
+def results_of(function: Callable[..., Any], numbers: Any, example: tuple[Any, ...], scalar: Any = float) -> np.ndarray:
+    """The results of a function for one example, flat. Raises UndefinedError where there are none."""
+    try:
+        with collector_paused():
+            params = map_arrays(lambda array: map_numbers(scalar, array.tolist()), numbers)
+            flat = list(scalars_in(function(params, *copied(example))))
+    except (ArithmeticError, ValueError):
+        raise UndefinedError from None
+    except RecordingError:
+        raise InputError(KEEPS) from None
+    except (TypeError, AttributeError):  # it asks for more than floats have, such as x.exp()
+        if scalar is Value:
+            raise
+        return results_of(function, numbers, example, Value)
+    if any([type(x) is RecordedScalar for x in flat]):
+        raise InputError(KEEPS)
+    if any([isinstance(x, complex) for x in flat]):
+        raise UndefinedError
+    return np.array([plain(x) for x in flat], np.float64)
+
+
+def value_of_float(x: Any) -> Any:
+    return Value(x) if isinstance(x, float) else x
+
+
+def copied(tree: Any) -> Any:
+    """The same nesting of tuples and lists, made anew."""
+    return type(tree)(map(copied, tree)) if isinstance(tree, (list, tuple)) else tree
+
+
+def scalars_in(result: Any) -> Iterator[Any]:
+    """The scalars of a result, in the order of the outputs of a record."""
+    if isinstance(result, dict):
+        result = list(result.values())
+    if isinstance(result, (list, tuple)):
+        for entry in result:
+            yield from scalars_in(entry)
+    else:
+        yield result
+
+
+def close(found: np.ndarray, expected: np.ndarray, tolerance: float) -> bool:
+    """Whether two vectors are within a tolerance, of each number that is larger than 1; what is infinite is equal."""
+    if found.shape != expected.shape:
+        return False
+    with np.errstate(all="ignore"):
+        near = np.abs(found - expected) <= tolerance * np.maximum(1.0, np.abs(expected))
+    return bool((near | (found == expected) | (~np.isfinite(found) & ~np.isfinite(expected))).all())
+
+
+def shown(found: np.ndarray, expected: np.ndarray) -> str:
+    """The two numbers that are farthest apart."""
+    if found.shape != expected.shape:
+        return f"{found.size} results where {expected.size}"
+    with np.errstate(all="ignore"):
+        distance = np.abs(found - expected)
+    i = int(np.argmax(np.where(np.isnan(distance), np.inf, distance)))
+    return f"{found[i]:.12g} where {expected[i]:.12g}"
+
+
+def nudged(numbers: Any, seed: int) -> Any:
+    """The parameters with every number changed in its last digit."""
+    rng = np.random.default_rng(seed)
+    return map_arrays(lambda array: array * (1 + 2.0**-52 * rng.choice([-1, 1], array.shape)), numbers)
+
+
+def first_difference(
+    function: Callable[..., Any], numbers: Any, example: tuple[Any, ...], arguments: list[Argument]
+) -> str:
+    """Where, in the order of the source, a recorded number is none of those that the function itself computes there."""
+    shapes = map_arrays(lambda array: array.shape, numbers)
+    record = record_function(function, shapes, arguments, with_sources=True)
+    recorded: dict[tuple[str, int], list[np.ndarray]] = {}
+    given: dict[str, list[np.ndarray]] = {"int": [], "float": []}
+    for (_, kind, _), part in zip(arguments, example, strict=True):
+        given[kind].append(np.ravel(part))
+    flat: list[np.ndarray] = []
+    map_arrays(lambda array: flat.append(np.ravel(array)), numbers)
+    integers = np.concatenate([np.zeros(0, np.int64), *given["int"]]).astype(np.int64)
+    floats = np.concatenate([np.zeros(0), *given["float"]])
+    for row, values in enumerate(numbers_of(record, np.concatenate([np.zeros(0), *flat]), integers, floats)):
+        if record.kind[row] in SOURCES and record.sources is not None:
+            recorded.setdefault(record.sources[row], []).append(np.ravel(values))
+    computed: dict[Any, list[Any]] = {}
+    for step in trace(function, numbers, example).steps:
+        computed.setdefault(step.place, []).append(step)
+    for place, steps in computed.items():
+        known = np.array([plain(step) for step in steps])
+        mine = np.concatenate(recorded.get(place, [np.zeros(0)]))
+        if not all([is_among(x, known) for x in mine]):
+            return f"at {where(steps[0])}"
+    return "after the last line of the source"
+
+
+def is_among(x: float, known: np.ndarray) -> bool:
+    """Whether a number is one of those known, but for rounding."""
+    with np.errstate(all="ignore"):
+        return bool((np.abs(known - x) <= 1e-6 * np.maximum(1e-6, np.abs(known))).any() or not np.isfinite(x))

@@ -1,0 +1,397 @@
+"""How loops are read: a comprehension is one line about all elements of a list at once.
+
+    [exp(x_i - shift) for x_i in x]
+
+Who reads this does not go through it element by element, and neither does the recording: it runs the body once, on a
+scalar that stands for every x_i and carries the index i as an axis. What is recorded does not grow with the list.
+
+Here is what a rewritten function calls in the place of its comprehensions (`mapped`, `generated`), its subscripts, and
+Python's `sum`, `zip`, `enumerate`, ...
+
+Reading a loop as an axis must not change what it means. So the body may do with its index nothing but calculate and
+index with it, with an element nothing but the operations, and it may change nothing outside of itself. Whatever else
+it is about to do raises `NotAnAxis` before it is done: then what was recorded of it is dropped, and the loop is run as
+a loop. docs/axes.md has it in a table.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from sys import getrefcount
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from microgpt.engines.compiled import current
+from microgpt.engines.compiled.current import NotAnAxis, RecordingError
+from microgpt.engines.compiled.lists import Lazy, RecordedList, holds_index, holds_lists, items_down_from
+from microgpt.engines.compiled.record import (
+    PICK,
+    SUM,
+    Axis,
+    Index,
+    Record,
+    RecordedInteger,
+    RecordedScalar,
+    at,
+    calling_line,
+)
+from microgpt.engines.compiled.rolling import as_list, known_list
+from microgpt.value import Value
+
+KNOWN_KINDS: frozenset[Any] = frozenset((
+    list, tuple, dict, str, range, set, frozenset, RecordedList, Lazy, type({}.keys()), type({}.values()),
+    type({}.items()), int, float, bool, type(None), RecordedScalar, RecordedInteger, Index, np.ndarray,
+))  # fmt: skip
+NO_OPERATORS = {  # special methods that no operator calls, and none of Python's functions for a value
+    "__init__", "__new__", "__post_init__", "__call__", "__repr__", "__getattr__", "__getattribute__", "__setattr__",
+    "__delattr__", "__copy__", "__deepcopy__", "__replace__", "__getstate__", "__setstate__", "__getnewargs__",
+    "__reduce__", "__reduce_ex__", "__set_name__", "__init_subclass__", "__class_getitem__",
+}  # fmt: skip
+SYMBOLIC = (RecordedScalar, RecordedInteger, Index, list, tuple, int)  # of which one may stand for many
+
+
+def mapped(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> Any:
+    """[function(item) for item in items], on one item that stands for all if that can be."""
+    record = current.RECORD
+    if record is None:
+        return [function(item) for item in items]
+    items = generated_list(items)
+    source = as_list(items, record) if site not in record.loops else None
+    if source is not None:
+        found = tried(function, source, record)
+        if found is not None:
+            if type(items) is Lazy:
+                items.use_up()
+            return found
+        record.loops.add(site)
+    return [function(item) for item in iterated(items)]
+
+
+def generated_list(items: Any) -> Any:
+    """What a generator expression gives as a list with an axis, if that can be; anything else as it is."""
+    if type(items) is Lazy and items.runs_code:
+        found = items.look()
+        if found is not None:
+            items.use_up()
+            return found
+    return items
+
+
+def tried(function: Callable[[Any], Any], source: RecordedList, record: Record) -> RecordedList | None:
+    """The list that a body makes of every item of another, or None, with nothing recorded, if it is no axis."""
+    axis = Axis(source.axis.n, source.axis.grows)
+    item = source.at(at(axis))
+    mark, given_up, refusals, lists_made = record.mark(), record.given_up, len(record.refusals), record.lists_made
+    slowly = record.slowly
+    record.depth += 1
+    record.given_up, record.slowly = False, True
+    record.times *= axis.n
+    results: list[Any] = []
+    try:
+        results.append(function(item))
+        results = kept(results, lists_made, record, set())
+        read = not record.given_up
+    except NotAnAxis:
+        read = False
+    except Exception:  # the loop will raise it, if it is a fault of the function
+        read = False
+    finally:
+        record.depth -= 1
+        record.given_up, record.slowly = given_up, slowly
+        record.times //= axis.n
+    if not read:
+        del record.refusals[refusals:]
+        record.take_back(mark)
+        return None
+    (result,) = results
+    found = RecordedList(record, axis, result)
+    found.made_anew = type(result) is RecordedScalar and axis not in result.free and result.node >= mark[0]
+    return found
+
+
+SOLE = getrefcount([[]][0])  # references to what only a list holds
+
+
+def kept(results: Any, lists_made: int, record: Record, seen: set[int]) -> list[Any]:
+    """What a body gave, to stand for all: scalars, plain values, tuples and lists of them.
+
+    A list among them must have been made by the body, and be there once, and nowhere else: elements would share any
+    other one. So that, like all that cannot stand for all, raises NotAnAxis.
+    """
+    found: list[Any] = []
+    for i in range(len(results)):
+        kind = type(results[i])
+        if kind is tuple:
+            found.append(tuple(kept(results[i], lists_made, record, seen)))
+        elif kind is list and getrefcount(results[i]) <= SOLE:
+            found.append(RecordedList.written_out(record, kept(results[i], lists_made, record, seen)))
+        elif kind is RecordedList and is_own(results[i], lists_made) and id(results[i]) not in seen:
+            found.append(results[i])
+            seen.add(id(results[i]))
+        elif kind in (RecordedScalar, RecordedInteger, Index, int, float, str, bool, type(None)):
+            found.append(results[i])
+        else:
+            raise NotAnAxis
+    return found
+
+
+def is_own(item: Any, lists_made: int) -> bool:
+    """Whether all lists in an item were made after so many others, and are no elements of another list.
+
+    What an integer chose is as good: nobody may change it.
+    """
+    if type(item) is tuple:
+        return all(is_own(one, lists_made) for one in item)
+    if type(item) is not RecordedList:
+        return True
+    if item.view or item.owner is not None or item.chosen_from is not None:
+        return not item.view and item.owner is None
+    inner = [item.item] if item.plain is None else item.plain
+    return item.born > lists_made and all(is_own(one, lists_made) for one in inner)
+
+
+def generated(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> Any:
+    """(function(item) for item in items)"""
+    if current.RECORD is None:
+        return (function(item) for item in items)
+    source = items if type(items) in KNOWN_KINDS else iter(iterated(items))
+
+    def everything() -> Any:
+        try:
+            return mapped(function, source, site)
+        except StopIteration as error:  # as in a generator
+            raise RuntimeError("generator raised StopIteration") from error
+
+    return Lazy(lambda: (function(item) for item in iterated(source)), everything, True)
+
+
+def iterated(items: Any) -> Any:
+    """What a loop goes through. An iterator from elsewhere is used up by that, which an axis must not do."""
+    if current.RECORD is not None and current.RECORD.depth and type(items) not in KNOWN_KINDS:
+        raise NotAnAxis
+    return items
+
+
+def attribute(owner: Any, name: str) -> Any:
+    """owner.name, which may run code if the class of the owner says so."""
+    if current.RECORD is not None and current.RECORD.depth and runs_code(owner, name):
+        raise NotAnAxis
+    return getattr(owner, name)
+
+
+def runs_code(owner: Any, name: str) -> bool:
+    """Whether code of Python's gives this attribute: a descriptor, such as a property, or `__getattr__`."""
+    kind = type(owner)
+    if kind in KNOWN_KINDS:
+        return False
+    if kind is ModuleType:
+        return name not in vars(owner) and "__getattr__" in vars(owner)
+    classes = kind.__mro__ + (owner.__mro__ if isinstance(owner, type) else ())
+    found = [vars(one)[name] for one in classes if name in vars(one)]
+    return (
+        any(isinstance(one, property) or isinstance(getattr(type(one), "__get__", None), FunctionType) for one in found)
+        or kind.__getattribute__ not in (object.__getattribute__, type.__getattribute__)
+        or (not found and name not in getattr(owner, "__dict__", ()) and hasattr(kind, "__getattr__"))
+    )
+
+
+@cache
+def has_operators(kind: Any) -> bool:
+    """Whether objects of a kind run code of Python's in an operator, or are used up by being looked at."""
+    special = [name for name in dir(kind) if name.startswith("__") and name not in NO_OPERATORS]
+    return "__next__" in special or any(isinstance(getattr(kind, name, None), FunctionType) for name in special)
+
+
+def operand(item: Any) -> Any:
+    """What is used in an operator, or by a function of Python's own, which would run code of its class unseen."""
+    kind: Any = type(item)
+    if current.RECORD is not None and current.RECORD.depth and kind not in KNOWN_KINDS and has_operators(kind):
+        raise NotAnAxis
+    return item
+
+
+def unpacked(item: Any, pattern: Any) -> list[Any]:
+    """The values of several loop variables: the entries of an item, nested as the variables are."""
+    entries = list(iter(item))
+    if len(entries) != len(pattern):
+        what = "not enough values" if len(entries) < len(pattern) else "too many values"
+        raise ValueError(f"{what} to unpack (expected {len(pattern)})")
+    return [
+        value
+        for entry, inner in zip(entries, pattern, strict=True)
+        for value in (unpacked(entry, inner) if inner else [entry])
+    ]
+
+
+def changes() -> None:
+    """Something outside of the function is about to change."""
+    if current.RECORD is not None and current.RECORD.depth:
+        raise NotAnAxis
+
+
+def changes_in_place(target: Any) -> None:
+    """`target` is about to be changed by an augmented assignment, if it is of a kind that can be."""
+    if (
+        current.RECORD is not None
+        and current.RECORD.depth
+        and not isinstance(target, (int, float, str, tuple, RecordedScalar))
+    ):
+        raise NotAnAxis
+
+
+def added_in_place(target: Any, more: Any) -> Any:
+    """operator.iadd(target, more)"""
+    changes_in_place(target)
+    target += more
+    return target
+
+
+def same(a: Any, b: Any) -> bool:
+    """a is b"""
+    if a is not b and current.RECORD is not None:
+        symbolic = isinstance(a, SYMBOLIC) and isinstance(b, SYMBOLIC)
+        if current.RECORD.depth and symbolic:
+            raise NotAnAxis
+        if symbolic and (was_chosen(a) or was_chosen(b)):
+            raise RecordingError(
+                f"{calling_line()} asks by `is` about what an integer of the example chose: which one that is differs "
+                "from example to example; choose a number by the same integer, such as pick([1.0, 0.0], i)"
+            )
+        for kind, other in ((a, b), (b, a)):
+            if kind is RecordedScalar and isinstance(other, type):
+                return is_scalar_of(other)
+    return a is b
+
+
+def was_chosen(thing: Any) -> bool:
+    """Whether an integer of the example chose this scalar or row among others."""
+    if type(thing) is RecordedScalar:
+        return bool(thing.record.kind[thing.node] == PICK)
+    return type(thing) is RecordedList and thing.chosen_from is not None
+
+
+def kind_of(thing: Any, *more: Any) -> Any:
+    """type(thing): recorded lists and integers answer as Python's would."""
+    if more:
+        return type(thing, *more)
+    return {RecordedList: list, Index: int, RecordedInteger: int}.get(type(thing), type(thing))
+
+
+def is_kind(thing: Any, kinds: Any) -> bool:
+    """isinstance(thing, kinds), likewise."""
+    if type(thing) is RecordedInteger:
+        return issubclass(int, kinds)
+    return is_scalar_of(kinds) if type(thing) is RecordedScalar else isinstance(thing, kinds)
+
+
+def is_scalar_of(kinds: Any) -> bool:
+    """Whether a scalar is of a kind. RecordingError where that depends on what is a Value, which nobody knows yet."""
+    if issubclass(float, kinds) != issubclass(Value, kinds):
+        named = [
+            kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else getattr(kinds, "__args__", (kinds,)))
+        ]
+        raise RecordingError(
+            f"a recorded scalar was asked whether it is a {' or '.join(named)} at {calling_line()}: a scalar may be a "
+            "float or a Value, so do not let anything depend on that; ask whether it is a list, or pass a flag"
+        )
+    return issubclass(Value, kinds)
+
+
+def subscript(items: Any, key: Any) -> Any:
+    """items[key]"""
+    if current.RECORD is not None and current.RECORD.depth:
+        if type(items) in (list, tuple) and holds_index(key):
+            return known_list(items, current.RECORD)[key]
+        if type(items) not in KNOWN_KINDS:
+            raise NotAnAxis
+        operand(key)
+    return items[key]
+
+
+def taken(items: Any) -> Any:
+    """The items of a Lazy as a list with an axis, if that can be, and if no lists are among those of a zip: a list
+    with an axis has copies of them."""
+    items = generated_list(items)
+    if type(items) is Lazy and not items.runs_code:
+        found = items.look()
+        if found is not None and not holds_lists(found.item):
+            items.use_up()
+            return found
+    return items
+
+
+def made_of_each(items: Iterable[Any]) -> Lazy:
+    """What an iterator gives, one by one."""
+    return Lazy(lambda: iter(items), lambda: None)
+
+
+def total(items: Any, start: Any = 0) -> Any:
+    """sum(items, start)"""
+    assert current.RECORD is not None
+    items = taken(items)
+    source = as_list(items, current.RECORD)
+    if source is None or type(source.item) is not RecordedScalar:
+        return sum(iterated(items) if type(items) is not RecordedList else iter(items), start)
+    found = current.RECORD.over(SUM, source.item, source.axis)
+    return found if type(start) in (int, float) and start == 0 else found + start
+
+
+def zipped(*lists: Any, strict: bool = False) -> Any:
+    """zip(*lists)"""
+    record: Record = current.RECORD
+    if not lists or any(type(one) not in (RecordedList, list, tuple, range, Lazy) for one in lists):
+        return made_of_each(zip(*map(iterated, lists), strict=strict))
+
+    def everything() -> RecordedList | None:
+        sources = [as_list(one, record) for one in lists]
+        known = [source for source in sources if source is not None]
+        lengths = {len(source) for source in known}
+        uses_a_part = len(lengths) > 1 and any([type(one) is Lazy for one in lists])  # of an iterator
+        if len(known) < len(sources) or uses_a_part or (strict and len(lengths) > 1):
+            return None
+        axis = Axis(min(lengths), any(source.axis.grows for source in known))
+        return RecordedList(record, axis, tuple([source.at(at(axis)) for source in known]))
+
+    return Lazy(lambda: zip(*lists, strict=strict), everything, made_of=lists)
+
+
+def enumerated(items: Any, start: Any = 0) -> Any:
+    """enumerate(items, start)"""
+    record: Record = current.RECORD
+    if type(items) not in (RecordedList, list, tuple, range, Lazy) or type(start) not in (int, Index):
+        return made_of_each(enumerate(iterated(items), start))
+
+    def everything() -> RecordedList | None:
+        source = as_list(items, record)
+        if source is None:
+            return None
+        return RecordedList(record, source.axis, (at(source.axis) + start, source.at(at(source.axis))))
+
+    return Lazy(lambda: enumerate(items, start), everything, made_of=(items,))
+
+
+def backwards(items: Any) -> Any:
+    """reversed(items)"""
+    if type(items) is not RecordedList:
+        return made_of_each(reversed(iterated(items)))
+    length = len(items)
+
+    def everything() -> RecordedList | None:
+        return as_list(items[::-1], items.record) if len(items) == length else None
+
+    return Lazy(lambda: items_down_from(length - 1, items), everything)
+
+
+def listed(items: Any = ()) -> Any:
+    """list(items)"""
+    items = taken(items)
+    if type(items) is RecordedList and items.plain is None and not holds_lists(items.item):
+        return items.with_item(items.at(at(items.axis)))
+    return list(iterated(items if type(items) is not RecordedList else iter(items)))
+
+
+def tupled(items: Any = ()) -> Any:
+    """tuple(items)"""
+    items = taken(items)
+    return tuple(iterated(items) if type(items) is not RecordedList else iter(items))

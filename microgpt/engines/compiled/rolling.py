@@ -1,0 +1,222 @@
+"""How plain lists become lists with an axis: their items must be alike.
+
+Scalars that lie one step apart in a family, as those of a row do, are one piece of it at an index; others, such as what
+a loop has gathered, become a family of their own, a LIST in the record. Lists of lists roll up from within.
+"""
+
+import math
+from itertools import pairwise
+from numbers import Real
+from typing import Any
+
+from microgpt.engines.compiled.current import NotAnAxis, RecordingError
+from microgpt.engines.compiled.lists import Chosen, Lazy, RecordedList, is_symbolic
+from microgpt.engines.compiled.record import (
+    LIST,
+    Axis,
+    Index,
+    Record,
+    RecordedInteger,
+    RecordedScalar,
+    at,
+    calling_line,
+    new,
+    union,
+)
+
+
+def as_list(items: Any, record: Record) -> RecordedList | None:
+    """A list as one with an axis; None if its items are not alike."""
+    kind = type(items)
+    if kind is RecordedList:
+        items.check()
+        return items if items.plain is None else rolled(items.plain, record)
+    if kind is Lazy:  # not used up by being looked at
+        return None if items.runs_code else items.look()
+    if kind is range:
+        if len(items) == 0:
+            return None
+        axis = Axis(len(items))
+        return RecordedList(record, axis, at(axis) * items.step + items.start)
+    if kind is list or kind is tuple:
+        return rolled(items, record)
+    return None
+
+
+def known_list(items: Any, record: Record) -> RecordedList:
+    """A list as one with an axis. Raises NotAnAxis if it cannot be, and RecordingError if it is not in a loop."""
+    found = as_list(items, record)
+    if found is None and record.depth:
+        raise NotAnAxis
+    if found is None:  # numbers among scalars, in `largest`
+        found = rolled([record.scalar(item) for item in items], record)
+    if found is None:
+        raise RecordingError("largest needs scalars to choose from, found an empty list")
+    return found
+
+
+def as_rows(items: Any, record: Record) -> RecordedList:
+    """What an integer is to choose from: scalars, or rows of the same length. Raises RecordingError if it is not."""
+    if type(items) not in (RecordedList, list, tuple):
+        raise needed("a list", f"a {type(items).__name__}")
+    if is_symbolic(items) and all_scalars(items):
+        items.check()
+        return items
+    entries = list(iter(items))
+    if not entries:
+        raise needed("something", "an empty list")
+    are_rows = {isinstance(entry, (list, tuple)) for entry in entries}
+    if are_rows == {True, False}:
+        raise needed("scalars or rows, not both", "a list of both")
+    lengths = {len(entry) for entry in entries} if True in are_rows else set()
+    if len(lengths) > 1:
+        raise needed("rows of the same length", f"rows of {' and '.join(map(str, sorted(lengths)))}")
+    for entry in entries:
+        if not isinstance(entry, (list, tuple, Real, RecordedScalar, RecordedInteger)):
+            raise needed("scalars or rows", f"a {type(entry).__name__} {entry!r:.80}")
+    entries = [as_rows(entry, record) if lengths else record.scalar(entry) for entry in entries]
+    found = rolled(entries, record)
+    if found is None:
+        raise needed("scalars, or rows of scalars,", "rows that are not alike")
+    return found
+
+
+def needed(what: str, found: str) -> RecordingError:
+    """What an integer of the example cannot choose from."""
+    return RecordingError(
+        f"pick at {calling_line()} needs {what} to choose from, found {found}: an integer of the example can only "
+        "choose among what is alike"
+    )
+
+
+def all_scalars(items: RecordedList) -> bool:
+    """Whether a list with an axis holds scalars, or lists of them that have axes, too."""
+    return type(items.item) is RecordedScalar or (is_symbolic(items.item) and all_scalars(items.item))
+
+
+def as_chosen(chosen: Any, items: Any) -> Any:
+    """What an integer chose from a list: it remembers that it is a row of that list."""
+    if type(chosen) is RecordedList:
+        if type(items) is RecordedList and (items.view or items.owner is not None):
+            chosen.view = chosen.record.depth > 0
+        chosen.chosen_from = Chosen(items)
+    return chosen
+
+
+def rolled(items: Any, record: Record) -> RecordedList | None:
+    """A plain list as one with an axis, if its items are alike: scalars, lists of the same length, equal numbers."""
+    if not items:
+        return None
+    key = tuple(map(id, items))
+    seen = record.seen_lists.get(key)
+    if seen is not None and all(map(is_settled, items)):
+        return seen[1]
+    found = roll(items, record)
+    if all(map(is_settled, items)):
+        record.seen_lists[key] = len(record), found, list(items)  # while they are kept, no others have their identities
+    return found
+
+
+def is_settled(item: Any) -> bool:
+    """Whether an item has not changed since it was made, and tells it if it does."""
+    kind = type(item)
+    if kind is RecordedList:
+        return item.plain is None and item.chosen_from is None
+    return kind is not list and (kind is not tuple or all(map(is_settled, item)))
+
+
+def roll(items: Any, record: Record) -> RecordedList | None:
+    """As `rolled`, without a look at what has been rolled before: what makes items alike depends on their kind."""
+    kinds = set(map(type, items))
+    if len(kinds) > 1 and not kinds <= {RecordedList, list, tuple}:
+        return None
+    kind = type(items[0])
+    if kind is RecordedScalar:
+        return roll_scalars(items, record)
+    if kind in (RecordedList, list, tuple):
+        if len({len(item) for item in items}) != 1 or not len(items[0]):
+            return None
+        inner = [as_list(item, record) for item in items]
+        axis = Axis(len(items[0]), any(one is not None and one.axis.grows for one in inner))
+        together = None
+        if None not in inner:
+            together = rolled([one.at(at(axis)) for one in inner if one is not None], record)
+        if together is None:
+            return None
+        return RecordedList(record, together.axis, RecordedList(record, axis, together.item))
+    if kind is RecordedInteger:
+        places = [item.place for item in items]
+        step = places[1] - places[0] if len(places) > 1 else 0
+        if any(type(place) is not int for place in places) or any(b - a != step for a, b in pairwise(places)):
+            return None
+        axis = Axis(len(items))
+        return RecordedList(record, axis, RecordedInteger(record, at(axis) * step + places[0]))
+    if kind in (int, float, str, bool, type(None)) and all(item == items[0] for item in items):
+        return RecordedList(record, Axis(len(items)), items[0])
+    if kind is float and all(map(math.isfinite, items)):
+        return roll_scalars([record.scalar(item) for item in items], record)
+    return None
+
+
+def roll_scalars(items: list[RecordedScalar], record: Record) -> RecordedList:
+    """Scalars as a list with an axis. Neighbours in a family that stay neighbours are one piece of it."""
+    pieces: list[list[RecordedScalar]] = []
+    steps: list[tuple[int, int] | None] = []  # in which index neighbours differ, and by how much
+    for item in items:
+        if pieces:
+            step = difference(pieces[-1][-1], item)
+            if step is not None and (steps[-1] is None or steps[-1] == step):
+                pieces[-1].append(item)
+                steps[-1] = step
+                continue
+        pieces.append([item])
+        steps.append(None)
+    axis = Axis(len(items), grows=all(len(piece) == 1 for piece in pieces))
+    parts = [
+        piece_of(piece, step, axis if len(pieces) == 1 else None) for piece, step in zip(pieces, steps, strict=True)
+    ]
+    if len(pieces) == 1 and steps[0] is not None:
+        axis.grows = False
+        return RecordedList(record, axis, parts[0][0])
+    axes: tuple[Axis, ...] = (axis,)
+    items_of_list = []
+    for (part, own), piece in zip(parts, pieces, strict=True):
+        items_of_list.append((record.row_of(part), own, len(piece)))
+        axes = union(axes, tuple(a for a in part.free if a is not own))
+    record.lists.append(items_of_list)
+    return RecordedList(record, axis, record.add_family(LIST, 0, len(record.lists) - 1, axes))
+
+
+def piece_of(
+    piece: list[RecordedScalar], step: tuple[int, int] | None, axis: Axis | None
+) -> tuple[RecordedScalar, Axis | None]:
+    """Some neighbours as one scalar with an axis; a single one as it is."""
+    first = piece[0]
+    if step is None:
+        return first, None
+    place, by = step
+    axis = axis or Axis(len(piece))
+    scalar = new(RecordedScalar)
+    scalar.record, scalar.row, scalar.node = first.record, -1, first.node
+    scalar.index = (*first.index[:place], at(axis) * by + first.index[place], *first.index[place + 1 :])
+    scalar.free = union(first.free, (axis,))
+    return scalar, axis
+
+
+def difference(a: RecordedScalar, b: RecordedScalar) -> tuple[int, int] | None:
+    """Which one of its indices differs from a to b, both in the same family, and by how much."""
+    if a.node != b.node or not a.index:
+        return None
+    found = None
+    for place, (i, j) in enumerate(zip(a.index, b.index, strict=True)):
+        if i is j:
+            continue
+        if type(i) is Index or type(j) is Index:
+            if type(i) is Index and type(j) is Index and i.constant == j.constant and i.terms == j.terms:
+                continue
+            return None
+        if i != j:
+            if found is not None:
+                return None
+            found = place, j - i
+    return found

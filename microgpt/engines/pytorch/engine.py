@@ -1,0 +1,124 @@
+"""The engine "torch": the loop nests that the compiler finds, as tensors on whatever PyTorch runs on."""
+
+from collections.abc import Callable
+from math import inf, nan
+from typing import Any
+
+import numpy as np
+
+from microgpt.engines.compiled.api import Compiled, Parameters, examples
+from microgpt.engines.compiled.llvm.run import Program
+from microgpt.engines.pytorch.code import code_of
+from microgpt.engines.trees import checked_arguments, map_arrays
+from microgpt.errors import InputError
+
+try:
+    import torch
+except ImportError:
+    raise InputError("the engine 'torch' needs PyTorch: pip install -e \".[torch]\"") from None
+
+DEVICES = ("cpu", "cuda", "mps")
+
+
+def chosen_device(name: str | None = None) -> torch.device:
+    """The device of this name, or the fastest there is: CUDA, then Apple's MPS, then the CPU.
+
+    Raises InputError if there is no such device.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name is None:
+        return torch.device(next(kind for kind, found in there.items() if found))
+    kind = name.partition(":")[0]
+    if kind not in there:
+        raise InputError(f"the device is {name!r:.80}: expected one of {', '.join(DEVICES)}")
+    if not there[kind]:
+        raise InputError(f"the device is {name}, which PyTorch does not find here: expected one of "
+                         + ", ".join(k for k in DEVICES if there[k]))  # fmt: skip
+    return torch.device(name)
+
+
+class OnTorch(Compiled):
+    """A function of one example as a function on tensors, for each shape of example that it has met."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        threads: int | None = None,
+        device: str | None = None,
+        torch_compile: bool = False,
+        verify: bool | None = None,
+    ):
+        super().__init__(function, threads, verify)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.device = chosen_device(device)
+        self.engine = f"torch on {self.device}{' compiled' * torch_compile}"
+        self.torch_compile = torch_compile
+
+    def tensor(self, numbers: np.ndarray) -> torch.Tensor:
+        if self.device.type == "mps" and numbers.dtype == np.float64:
+            raise InputError("the device mps has no float64: give float32 parameters, or another device")
+        return torch.from_numpy(numbers if numbers.flags.writeable else numbers.copy()).to(self.device)
+
+    def code(self, program: Program, shapes: list[tuple[int, ...]], dtype: Any, with_gradient: bool) -> Any:
+        """The function of a program: of the parameters, the examples and their shares in the mean."""
+        key = ("torch", str(self.device), dtype, with_gradient, self.torch_compile)
+        if key not in program.plans:
+            code = code_of(program, shapes, with_gradient)
+            names = {"torch": torch, "NAN": nan, "INFINITY": inf, "LARGEST": torch.finfo(dtype).max}
+            exec(compile(code.text, "<a program on torch>", "exec"), names)
+            run: Any = names["run"]
+            if self.torch_compile:
+                run = torch.compile(run)
+            constants = [
+                torch.from_numpy(array).to(self.device, dtype if array.dtype.kind == "f" else None)
+                for array in code.constants
+            ]
+            program.plans[key] = (run, constants)  # type: ignore[assignment]
+        return program.plans[key]
+
+    def on_device(
+        self, params: Any, p: torch.Tensor, arguments: tuple[Any, ...], with_gradient: bool,
+        whole_batch: int | None = None,
+    ) -> tuple[Program, torch.Tensor, torch.Tensor | None]:  # fmt: skip
+        """The results [outputs, batch] and the gradient of the mean of the first one, flat as `p`: on the device.
+
+        Args:
+            params: the parameters as they are nested; their numbers are not read.
+            p: their numbers, flat, on the device.
+            whole_batch: over how many examples the mean is, if these are only a part of them.
+        """
+        given = self.parameters(params)
+        arrays = checked_arguments(arguments)
+        program = self.program(params, given.structure, arrays)
+        if with_gradient and program.form != 0:
+            raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
+        batch, integers, floats = examples(program, arrays, given.dtype)
+        run, constants = self.code(program, [leaf.shape for leaf in given.leaves], p.dtype, with_gradient)
+        share = torch.full((batch,), 1 / (whole_batch or batch), dtype=p.dtype, device=self.device)
+        with torch.no_grad():
+            results, gradient = run(p, self.tensor(floats), self.tensor(integers), share, *constants)
+        if self.engine not in program.verified_on:
+            self.check(program, given.like(params, p.cpu().numpy()), arrays, results.cpu().numpy())
+        return program, results, gradient
+
+    def in_double(self, program: Program, params: Any, arrays: list[np.ndarray]) -> np.ndarray:
+        """The results of the first example in double precision: on the processor where the device has none."""
+        if self.device.type == "mps":
+            return super().in_double(program, params, arrays)
+        exact = map_arrays(lambda array: np.asarray(array, np.float64), params)
+        beside = OnTorch(self.function, None, str(self.device), verify=False)
+        beside.programs = self.programs
+        found = beside.run(exact, tuple([array[:1] for array in arrays]), False)[1]
+        return found[:, 0]
+
+    def parameters(self, params: Any) -> Parameters:
+        if self.given is None or not self.given.are(params):
+            self.given = Parameters(params)
+        return self.given
+
+    def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> tuple[Program, np.ndarray, Any]:
+        p = self.tensor(self.parameters(params).vector())
+        program, results, gradient = self.on_device(params, p, arguments, with_gradient)
+        like = None if gradient is None else self.given.like(params, gradient.cpu().numpy())  # type: ignore[union-attr]
+        return program, results.cpu().numpy(), like

@@ -1,0 +1,34 @@
+"""A text to explain, where nobody has chosen one."""
+
+from microgpt.explain.page import positions_that_fit, room, shortest
+from microgpt.learning.sampling import sample
+from microgpt.learning.text import characters_of, decode, make_corpus
+from microgpt.runs.directory import Run
+
+SHORT = 8  # characters of it
+
+
+def some_text(run: Run) -> tuple[str, str]:
+    """A held-out name of a usual length, or as much of some text as a page can hold and, in brackets, what it is."""
+    checkpoint, lines = run.checkpoint, run.documents == "lines"
+    most = min(SHORT, room(run, positions_that_fit(run)))
+    if checkpoint is None or run.text is None:
+        text, what = sample(run, max_new_tokens=SHORT).strip("\n"), "it wrote that"
+        if len(text) < shortest(run):
+            text, what = 2 * characters_of(run.vocabulary, run.documents)[-1], "it wrote nothing"
+    else:
+        seed = checkpoint.origin.settings.get("seed", 0)
+        corpus = make_corpus(run.text, run.config.n_positions, seed, run.documents, run.vocabulary)
+        texts = [decode(sequence, run.vocabulary) for sequence in corpus.validation]
+        what = "from the text that was held out"
+        if lines:
+            names = [text.strip("\n") for text in texts]
+            text = next((name for name in names if min(4, most) <= len(name) <= most), min(names, key=len))
+        else:
+            held_out = texts[0] + "".join(text[1:] for text in texts[1:9])
+            text = held_out.partition("\n")[2].lstrip("\n") or held_out
+    fits = text[:most]
+    if lines and fits == text:
+        return fits, ""
+    cut = ", as much as a page of this model can hold" if fits != text and most < SHORT else ""
+    return fits, f" ({what}{cut})"

@@ -1,0 +1,10 @@
+"""Learning: from a text to a trained model, and from the model back to text.
+
+text.py         characters, vocabularies, and batches of a text
+bigram.py       the baseline: which character follows which
+parameters.py   the parameters of a GPT: names, shapes, first values
+training.py     train: one step after the other, and the validation loss
+on_device.py    training that stays on PyTorch's device, in one process or several
+cached_step.py  one position of the GPT, compiled, with its cache as an argument
+sampling.py     from logits to text
+"""

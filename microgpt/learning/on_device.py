@@ -1,0 +1,285 @@
+"""Training where PyTorch computes: the parameters and all that Adam remembers stay on the device, on one or many.
+
+    torchrun --nproc-per-node 2 train.py --engine torch
+
+runs train.py in several processes, on one machine or more, each with a share of every batch. What they learn is what
+one process learns, up to rounding: their gradients are added up, as one vector, before each takes the same step.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from microgpt.adam import adam, scheduled_learning_rate
+from microgpt.commands.command_line import FAILED
+from microgpt.commands.single_process import process_count
+from microgpt.engines.checking.replay import why_not_finite
+from microgpt.engines.engine import known
+from microgpt.engines.pytorch.engine import OnTorch, chosen_device, torch  # which says what to do where there is none
+from microgpt.errors import InputError
+from microgpt.learning.parameters import Arrays, flatten, views
+from microgpt.learning.training import (
+    OptimizerState,
+    Schedule,
+    Update,
+    check_state,
+    decay_of,
+    divergence_named,
+    tensor_updates,
+)
+
+dist = torch.distributed
+CHUNK = 32768  # parameters that Adam takes at a time on a CPU, so that its passes over them stay in the cache
+
+
+@dataclass
+class Processes:
+    """The processes that train together, and which of them this is: see also runs/alone.py."""
+
+    count: int = 1
+    rank: int = 0
+    device: str | None = None
+    steps: "DeviceTraining | None" = None  # that they take
+
+    @property
+    def first(self) -> bool:
+        """Whether this one writes, and speaks for all."""
+        return self.rank == 0
+
+    @property
+    def exact(self) -> str:
+        """A device beside it that has float64."""
+        device = chosen_device(self.device)
+        return "cpu" if device.type == "mps" else str(device)
+
+    def training(
+        self, step: Any, parameters: Arrays, batches: Any, schedule: Schedule, state: OptimizerState,
+        observed: Callable[[int], bool] | None = None,
+    ) -> "DeviceTraining":  # fmt: skip
+        """The steps to take, all together, with what `value_and_grad` made of a loss for PyTorch."""
+        self.steps = DeviceTraining(
+            step.function, parameters, batches, schedule, state, self, step.compiled.torch_compile, observed
+        )
+        self.steps.engine.programs = step.compiled.programs
+        return self.steps
+
+    def fetch(self) -> None:
+        """Bring the parameters and what Adam remembers from the device to the host."""
+        if self.steps is not None:
+            self.steps.fetch()
+
+    def agreed_to_stop(self, wanted: bool) -> bool:
+        """Whether this step was the last; of several processes, that after which the others know that one wants to."""
+        return self.steps.agreed_to_stop(wanted) if self.steps is not None else wanted
+
+    def shared(self, make: Callable[[], Any]) -> Any:
+        """What the first process makes, in all of them. What ends the first there ends the others without a word."""
+        if self.count == 1:
+            return make()
+        parcel: list[Any] = [None]
+        if self.first:
+            try:
+                parcel = [make()]
+            except BaseException as error:
+                dist.broadcast_object_list([error.code if isinstance(error, SystemExit) else FAILED])
+                raise
+        with process_lost("at the beginning"):
+            dist.broadcast_object_list(parcel)
+        if isinstance(parcel[0], int):
+            raise SystemExit(parcel[0])
+        return parcel[0]
+
+    def share(self, batch: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """This process's rows of a batch."""
+        size = len(batch[0]) // self.count
+        return tuple(array[self.rank * size : (self.rank + 1) * size] for array in batch)
+
+    def leave(self) -> None:
+        """Wait until all are done, the first with writing, and part."""
+        if self.count > 1:
+            with process_lost("at the end"):
+                dist.barrier()
+            dist.destroy_process_group()
+
+    def described(self) -> str:
+        """What computes, where that is worth a word."""
+        device = chosen_device(self.device)
+        kind = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+        return f"computing with PyTorch {torch.__version__} on {kind}" + (
+            f", {self.count} processes" if self.count > 1 else ""
+        )
+
+    def check(self, settings: Any) -> None:
+        """Raise InputError unless every process gets as many rows of a batch."""
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        batch_size = settings.batch_size
+        if batch_size % self.count:
+            below, above = (batch_size // self.count * self.count + i * self.count for i in (0, 1))
+            fitting = f"{below} or {above}" if below else f"{above}"
+            raise InputError(
+                f"--batch-size is {batch_size}, which {self.count} processes cannot share evenly: "
+                f"expected a multiple of {self.count}, such as {fitting}"
+            )
+
+
+def join(device: str | None) -> Processes:
+    """Meet the other processes that torchrun started; without torchrun this is the only one."""
+    count = process_count()
+    if count == 1:
+        return Processes(device=device)
+    chosen = chosen_device(device)
+    name = chosen.type
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        if chosen.index is not None:
+            raise InputError(f"--device is {device}, but each process needs a GPU of its own: give --device cuda")
+        torch.cuda.set_device(name)
+    with process_lost("at the beginning"):
+        dist.init_process_group("nccl" if name.startswith("cuda") else "gloo")
+    return Processes(count, dist.get_rank(), name)
+
+
+class process_lost:  # noqa: N801  # read as a context
+    """Turn what torch.distributed raises when another process is gone into a ConnectionError of one line."""
+
+    def __init__(self, when: str):
+        self.when = when
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, RuntimeError):
+            raise ConnectionError(f"another of the processes ended {self.when}") from error
+
+
+class DeviceTraining:
+    """Takes the steps of a schedule like `training.train`, and yields an Update after each, all on the device.
+
+    The parameters and the state on the host are those of the last `fetch()`. Where several processes train, all of
+    them stop after the same step: see `agreed_to_stop`.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[..., Any],
+        parameters: Arrays,
+        batches: Iterable[tuple[Any, ...]],
+        schedule: Schedule,
+        state: OptimizerState,
+        processes: Processes,
+        torch_compile: bool = False,
+        observed: Callable[[int], bool] | None = None,
+    ):
+        self.engine = OnTorch(loss, None, processes.device, torch_compile)
+        self.loss, self.observed = loss, observed
+        self.shapes = shapes = {name: array.shape for name, array in parameters.items()}
+        vector = flatten(parameters)
+        parameters.update(views(vector, shapes))
+        check_state(state, vector)
+        self.parameters, self.state = parameters, state
+        self.batches, self.schedule, self.processes = batches, schedule, processes
+        self.stop_wanted = self.stopping = False
+        self.on_host = (vector, state.m, state.v)
+        self.on_device = tuple(self.engine.tensor(array) for array in self.on_host)
+        self.decay = self.engine.tensor(decay_of(vector, shapes, schedule))
+        self.adam = torch.compile(compiled_adam) if torch_compile else adam_in_place
+
+    def fetch(self) -> None:
+        """Bring parameters and moments to the host. On a CPU they are there already."""
+        for array, tensor in zip(self.on_host, self.on_device, strict=True):
+            if tensor.device.type != "cpu":
+                array[...] = tensor.cpu().numpy()
+
+    def agreed_to_stop(self, wanted: bool) -> bool:
+        """Whether this step was the last; of several processes, that after which the others know that one wants to."""
+        self.stop_wanted = self.stop_wanted or wanted
+        if self.processes.count == 1:
+            self.stopping = self.stop_wanted
+        return self.stopping
+
+    def __iter__(self) -> Iterator[Update]:
+        schedule, state = self.schedule, self.state
+        for step, batch in zip(range(state.step + 1, schedule.steps + 1), self.batches, strict=False):
+            gradient, (loss, norm, stop) = self.gradient(step, batch)
+            with divergence_named(f"at step {step}", why=partial(self.why_not_finite, batch)):
+                if not isfinite(loss) or not isfinite(norm):
+                    raise ArithmeticError(f"the loss is {loss}, the gradient's norm {norm}")
+            vector, m, v = self.on_device
+            before = (on_host(gradient), on_host(vector)) if self.observed and self.observed(step) else None
+            if schedule.grad_clip and norm > schedule.grad_clip:
+                gradient *= schedule.grad_clip / norm
+            rate = scheduled_learning_rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
+            with torch.no_grad():
+                self.adam(vector, gradient, m, v, *numbers(self.adam, step, rate), self.decay)
+            state.step = step
+            self.stopping = bool(stop)
+            tensors = tensor_updates(self.shapes, *before, on_host(vector)) if before else {}
+            yield Update(step, loss, rate, norm, tensors)
+            if self.stopping:
+                return
+
+    def why_not_finite(self, batch: tuple[np.ndarray, ...]) -> str:
+        """The operation that made the loss or the gradient of a batch infinite or NaN: see replay.py."""
+        self.fetch()
+        return why_not_finite(known(self.engine.value_and_grad(), self.loss, "torch"), self.parameters, batch)
+
+    def gradient(self, step: int, batch: tuple[np.ndarray, ...]) -> tuple[torch.Tensor, list[float]]:
+        """The gradient of the mean loss of a batch, and three numbers: that loss, its norm, and whether to stop.
+
+        The numbers are all that leaves the device, in one piece.
+        """
+        _, results, gradient = self.engine.on_device(
+            self.parameters, self.on_device[0], self.processes.share(batch), True, len(batch[0])
+        )
+        assert gradient is not None
+        loss = results[0].sum() / len(batch[0])
+        stop = torch.full_like(loss, float(self.stop_wanted))
+        if self.processes.count > 1:
+            whole = torch.cat([gradient, torch.stack([loss, stop])])
+            with process_lost(f"at step {step}"):
+                dist.all_reduce(whole)
+            gradient, loss, stop = whole[:-2], whole[-2], whole[-1]
+        with process_lost(f"at step {step}"):  # where all_reduce is not waited for, it fails here
+            found = torch.stack([loss, torch.linalg.vector_norm(gradient), stop]).tolist()
+        return gradient, found
+
+
+def on_host(tensor: torch.Tensor) -> np.ndarray:
+    """A copy of a tensor as an array, wherever it is."""
+    return np.array(tensor.cpu().numpy())
+
+
+def adam_in_place(
+    parameter: torch.Tensor, gradient: torch.Tensor, m: torch.Tensor, v: torch.Tensor,
+    step: Any, learning_rate: Any, weight_decay: torch.Tensor,
+) -> None:  # fmt: skip
+    """One step of Adam on flat vectors, in place: see `adam` for the arguments."""
+    size = CHUNK if parameter.device.type == "cpu" else max(1, len(parameter))
+    for p, g, m_part, v_part, decay in zip(
+        *(t.split(size) for t in (parameter, gradient, m, v, weight_decay)), strict=True
+    ):
+        compiled_adam(p, g, m_part, v_part, step, learning_rate, decay)
+
+
+def compiled_adam(
+    parameter: torch.Tensor, gradient: torch.Tensor, m: torch.Tensor, v: torch.Tensor,
+    step: Any, learning_rate: Any, weight_decay: torch.Tensor,
+) -> None:  # fmt: skip
+    """The same in one piece, for PyTorch to compile."""
+    found = adam(parameter, gradient, m, v, step, learning_rate, weight_decay=weight_decay)
+    for tensor, new in zip((parameter, m, v), found, strict=True):
+        tensor.copy_(new)
+
+
+def numbers(update: Any, step: int, rate: float) -> tuple[Any, Any]:
+    """Step and learning rate as an update takes them: what PyTorch compiles is to be compiled once for all of them."""
+    if update is adam_in_place:
+        return step, rate
+    return torch.tensor(step, dtype=torch.float64), torch.tensor(rate, dtype=torch.float64)

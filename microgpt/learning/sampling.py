@@ -1,0 +1,252 @@
+"""From logits to text: the model writes, one character at a time.
+
+Each character costs one position, because the keys and values of those before are remembered. The definition runs on
+plain floats: the same `gpt` function as in training, without a graph. Where there is much to write, the same is done
+by compiled code (next_step.py).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from microgpt.errors import DivergenceError, InputError, counted
+from microgpt.functions import Vector, cross_entropy, softmax
+from microgpt.gpt import GPTConfig, Parameters, empty_cache, gpt
+from microgpt.learning.cached_step import Reader
+from microgpt.learning.parameters import Arrays, parameter_count
+from microgpt.learning.text import BOUNDARY, characters_of, closing, encode
+from microgpt.runs.directory import Run
+
+TOGETHER = 64  # texts that compiled code writes at once
+MUCH = 10_000_000  # parameters to go through: from so many on, compiled code is done sooner than plain floats
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the next character is chosen from its probabilities. Raises InputError for what makes no sense.
+
+    Below 1 the temperature makes it more careful, above 1 more daring, and with 0 it always takes the likeliest.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None  # choose among so many of the likeliest only
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:
+            raise InputError(f"the temperature is {self.temperature}: expected 0 or a positive number")
+        if self.top_k is not None and self.top_k < 1:
+            raise InputError(f"top_k is {self.top_k}: expected a positive integer, or None to choose among all")
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether every sample of a prompt is the same, because the likeliest is always taken."""
+        return self.temperature == 0 or self.top_k == 1
+
+
+def probabilities(logits: Vector, choice: Choice) -> list[float]:  # [vocab_size] -> [vocab_size]
+    """The chance of each character to be the next one."""
+    if choice.temperature == 0:
+        likeliest = logits.index(max(logits))
+        return [float(i == likeliest) for i in range(len(logits))]
+    greatest = max(logits)
+    scaled = [(logit - greatest) / choice.temperature for logit in logits]
+    if choice.top_k is not None and choice.top_k < len(logits):
+        kept = sorted(range(len(logits)), key=lambda i: -logits[i])[: choice.top_k]
+        weights = softmax([scaled[i] for i in kept])
+        chances = dict(zip(kept, weights, strict=True))
+        return [chances.get(i, 0.0) for i in range(len(logits))]
+    return softmax(scaled)
+
+
+def _finite(logits: Vector) -> Vector:
+    """The logits. Raises DivergenceError if one of them is not a finite number."""
+    if not all(map(isfinite, logits)):
+        raise DivergenceError("this model's logits are not finite numbers: its parameters are too large")
+    return logits
+
+
+def choose(chances: list[float], rng: np.random.Generator) -> int:
+    """Draw an index with the given chances."""
+    point = rng.random() * sum(chances)
+    for i, chance in enumerate(chances):
+        point -= chance
+        if point < 0:
+            return i
+    return max(range(len(chances)), key=chances.__getitem__)  # only when rounding has left a little over
+
+
+def generate(
+    params: Parameters, config: GPTConfig, tokens: list[int], rng: np.random.Generator, choice: Choice
+) -> Iterator[tuple[int, float]]:
+    """Endless next tokens after some first ones, which must be at least one and fit in the context.
+
+    Each comes with its log-probability: the model's own, whatever the choice makes of it. Past the context, the
+    window slides: the model reads the later half of the window again, as positions 0, 1, ..., and goes on from there.
+    """
+    half = (config.n_positions + 1) // 2
+    window, read = list(tokens), 0
+    cache = empty_cache(config)
+    while True:
+        if len(window) > config.n_positions:
+            window, read = window[-half:], 0
+            cache = empty_cache(config)
+        while read < len(window):
+            logits = gpt(params, config, window[read], read, cache)  # [vocab_size]
+            read += 1
+        window.append(choose(probabilities(_finite(logits), choice), rng))
+        yield window[-1], -cross_entropy(logits, window[-1])
+
+
+def _generate_together(
+    parameters: Arrays, config: GPTConfig, tokens: list[int], rngs: list[np.random.Generator], choice: Choice
+) -> Iterator[list[tuple[int, float]]]:
+    """What `generate` gives, of several texts at once in compiled code: a list with one entry for each of the rngs."""
+    half = (config.n_positions + 1) // 2
+    reader = Reader(parameters, config, len(rngs))
+    windows = [list(tokens) for _ in rngs]  # all of one length
+    while True:
+        if len(windows[0]) > config.n_positions:
+            windows = [window[-half:] for window in windows]
+            reader.forget()
+        while reader.position < len(windows[0]):
+            logits = reader.read([window[reader.position] for window in windows])
+        chosen = [choose(probabilities(_finite(of_one), choice), rng) for of_one, rng in zip(logits, rngs, strict=True)]
+        for window, token in zip(windows, chosen, strict=True):
+            window.append(token)
+        yield [(token, -cross_entropy(of_one, token)) for token, of_one in zip(chosen, logits, strict=True)]
+
+
+def worth_compiling(config: GPTConfig, characters: int) -> bool:
+    """Whether so many characters are written sooner by compiled code, the time for compiling included."""
+    return parameter_count(config) * characters >= MUCH
+
+
+def sample(
+    run: Run,
+    prompt: str = "",
+    seed: int = 0,
+    index: int = 0,
+    choice: Choice | None = None,
+    max_new_tokens: int | None = None,
+    compiled: bool = False,
+) -> str:
+    """One new document, the prompt included: see `stream` for the arguments and the errors.
+
+    The same run, prompt, seed, index and choice give the same text: `sample(run, seed=7, index=i)` for i = 0, 1, ... .
+    """
+    return prompt + "".join(text for text, _ in stream(run, prompt, seed, index, choice, max_new_tokens, compiled))
+
+
+def sample_many(
+    run: Run,
+    count: int,
+    prompt: str = "",
+    seed: int = 0,
+    choice: Choice | None = None,
+    max_new_tokens: int | None = None,
+) -> list[tuple[str, float]]:
+    """The same as `sample` for index 0 to count - 1, many at once in compiled code: texts and their log-probabilities.
+
+    The texts include the prompt, the log-probabilities do not (see `stream`). Every sample has random numbers of its
+    own, and both ways compute in double precision: the texts are the same.
+    """
+    return list(samples_in_turn(run, count, prompt, seed, choice, max_new_tokens))
+
+
+def samples_in_turn(
+    run: Run,
+    count: int,
+    prompt: str = "",
+    seed: int = 0,
+    choice: Choice | None = None,
+    max_new_tokens: int | None = None,
+) -> Iterator[tuple[str, float]]:
+    """What `sample_many` gives, in the same order: `TOGETHER` samples are written at once, and then yielded."""
+    tokens = prompt_tokens(run, prompt)
+    limit, end = new_tokens(run, tokens, max_new_tokens), closing(run.vocabulary, run.documents)
+    for first in range(0, count, TOGETHER):
+        rngs = [np.random.default_rng([seed, index]) for index in range(first, min(first + TOGETHER, count))]
+        texts, log_probabilities = [prompt] * len(rngs), [0.0] * len(rngs)
+        writing = list(range(len(rngs)))
+        chosen = _generate_together(run.parameters, run.config, tokens, rngs, choice or Choice())
+        for _, chosen_now in zip(range(limit), chosen, strict=False):
+            for i in list(writing):
+                token, log_probability = chosen_now[i]
+                log_probabilities[i] += log_probability
+                character = run.vocabulary[token]
+                if character == end:
+                    writing.remove(i)
+                else:
+                    texts[i] += character
+            if not writing:
+                break
+        yield from zip(texts, log_probabilities, strict=True)
+
+
+def stream(
+    run: Run,
+    prompt: str = "",
+    seed: int = 0,
+    index: int = 0,
+    choice: Choice | None = None,
+    max_new_tokens: int | None = None,
+    compiled: bool = False,
+) -> Iterator[tuple[str, float]]:
+    """The characters of one new document, one by one as they are chosen, without the prompt.
+
+    Each comes with its natural log-probability (the model's own, at temperature 1 and among all characters); what
+    closes the document, of a line the newline and of prose END, comes as an empty text, with its own. Sample number
+    `index` of a seed has its own random numbers, however many are drawn. A line ends there or where the context is
+    full; prose ends after `max_new_tokens` (default: 500) characters, unless its END is drawn sooner, and past the
+    context the model goes on from the later half of what it has read. `compiled` code gives the same, sooner if there
+    is much to write (see `worth_compiling`). Raises InputError for a prompt with a character the model never saw, and
+    for one that is longer than a line of the model can be.
+    """
+    tokens = prompt_tokens(run, prompt)
+    limit, end = new_tokens(run, tokens, max_new_tokens), closing(run.vocabulary, run.documents)
+    rng, choice = np.random.default_rng([seed, index]), choice or Choice()
+    params = {name: array.tolist() for name, array in run.parameters.items()}
+    chosen = (
+        (row[0] for row in _generate_together(run.parameters, run.config, tokens, [rng], choice))
+        if compiled
+        else generate(params, run.config, tokens, rng, choice)
+    )
+    for _, (token, log_probability) in zip(range(limit), chosen, strict=False):
+        character = run.vocabulary[token]
+        if character == end:
+            yield "", log_probability
+            return
+        yield character, log_probability
+
+
+def new_tokens(run: Run, tokens: list[int], wanted: int | None) -> int:
+    """How many characters to write at most: for lines no more than the context has room for."""
+    if run.documents == "lines":
+        room = run.config.n_positions + 1 - len(tokens)  # the last one chosen needs no position of its own
+        return room if wanted is None else min(room, wanted)
+    return 500 if wanted is None else wanted
+
+
+def prompt_tokens(run: Run, prompt: str) -> list[int]:
+    """The tokens that the model reads before it writes: for lines a newline and the prompt, for prose the prompt.
+
+    An empty prompt of prose becomes a newline. Of a longer one than the context only the end is read.
+    """
+    known, whose = characters_of(run.vocabulary, run.documents), f"the model in {run.directory}"
+    if run.documents == "stream":
+        return encode(prompt or BOUNDARY, known, whose)[-run.config.n_positions :]
+    if BOUNDARY in prompt:
+        raise InputError(f"the prompt {prompt!r:.80} has a newline in it: this model writes single lines")
+    tokens, room = encode(BOUNDARY + prompt, known, whose), run.config.n_positions - 1
+    if len(prompt) > room:
+        raise InputError(
+            f"the prompt has {counted(len(prompt), 'character')}, the context has room for {room}: give a shorter one"
+        )
+    return tokens
+
+
+def as_typed(prompt: str, known: str) -> str:
+    r"""A prompt from the command line: \n and \t are a newline and a tab, unless the model knows the backslash."""
+    return prompt if "\\" in known else prompt.replace("\\n", "\n").replace("\\t", "\t")

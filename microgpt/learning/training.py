@@ -1,0 +1,261 @@
+"""The training loop: batches in, better parameters out. It knows nothing of GPTs and nothing of engines.
+
+`train` is a generator: each turn takes one step and tells about it; whoever runs it looks, prints, saves, or stops.
+
+>>> def step(parameters, wanted):  # the loss and its gradients: made by an engine or, as here, by hand
+...     error = parameters["w"] - wanted
+...     return float((error**2).mean()), {"w": 2 * error / error.size}
+>>> parameters, batches = {"w": np.zeros(2)}, ((np.array([3.0, -1.0]),) for _ in range(200))
+>>> losses = [update.loss for update in train(step, parameters, batches, Schedule(200, learning_rate=0.1, warmup=10))]
+>>> losses[0], round(losses[-1], 3), parameters["w"].round(2)
+(5.0, 0.0, array([ 3., -1.]))
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf, isfinite, sqrt
+from traceback import extract_tb
+from typing import Any
+
+import numpy as np
+
+from microgpt.adam import adam, scheduled_learning_rate
+from microgpt.engines.checking.replay import why_not_finite
+from microgpt.engines.trees import one_vector
+from microgpt.errors import DivergenceError, InputError
+from microgpt.learning.parameters import Arrays, as_vector, flatten, views
+from microgpt.learning.text import padded
+from microgpt.value import __file__ as value_file
+
+CHUNK = 8192  # parameters that Adam takes at a time, so that its dozen passes over them stay in the cache
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to descend: everything about the steps but the gradient.
+
+    The learning rate climbs in a straight line for `warmup` steps, then falls in one, towards 0 after the last step.
+    """
+
+    steps: int
+    learning_rate: float  # at its highest
+    warmup: int  # steps until it is there
+    weight_decay: float = 0.0  # of matrices; biases and gains do not decay
+    grad_clip: float = 1.0  # the greatest norm of a gradient; 0 for no limit
+
+
+@dataclass(frozen=True)
+class TensorUpdate:
+    """What one step did to one tensor. A norm is the root of the sum of squares of all its numbers."""
+
+    gradient_norm: float  # before clipping
+    value_norm: float  # of its values, before the step
+    update_ratio: float  # the norm of the step over that of the values; infinite if all values were 0
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one step found and did."""
+
+    step: int  # the first is 1
+    loss: float  # of this step's batch, before the step; nats per character for a language model
+    learning_rate: float
+    gradient_norm: float  # of all parameters together, before clipping
+    tensors: dict[str, TensorUpdate] = field(default_factory=dict)  # by name; empty unless the step was observed
+
+
+@dataclass
+class OptimizerState:
+    """What the optimizer remembers from step to step; before the first: OptimizerState(0, np.zeros(n), np.zeros(n)).
+
+    There n is the number of all parameters. `train` changes it in place.
+    """
+
+    step: int  # taken so far
+    m: np.ndarray  # Adam's moments of all parameters, as flat vectors in the dtype of the parameters
+    v: np.ndarray
+
+
+def adam_in_chunks(
+    parameter: np.ndarray,
+    gradient: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    step: int,
+    learning_rate: float,
+    weight_decay: np.ndarray,
+) -> None:
+    """One step of Adam on flat vectors, in place: see `adam` for the arguments."""
+    with np.errstate(all="ignore"):  # what is not finite shows in the next loss
+        for start in range(0, len(parameter), CHUNK):
+            part = slice(start, start + CHUNK)
+            parameter[part], m[part], v[part] = adam(
+                parameter[part], gradient[part], m[part], v[part], step, learning_rate, weight_decay=weight_decay[part]
+            )
+
+
+def train(
+    value_and_grad: Callable[..., tuple[float, Any]],
+    parameters: Arrays,
+    batches: Iterable[tuple[Any, ...]],
+    schedule: Schedule,
+    update: Callable[..., None] = adam_in_chunks,
+    state: OptimizerState | None = None,
+    observed: Callable[[int], bool] | None = None,
+) -> Iterator[Update]:
+    """Take the schedule's steps, one batch each, and yield after each step.
+
+    Args:
+        value_and_grad: of (parameters, *batch), gives the loss and its gradients (which cost no copy if they are
+            `views` of one vector, in the order of the parameters).
+        parameters: arrays by name, all of one dtype. They become views of one flat vector, which every step changes
+            in place.
+        batches: a tuple of arrays for each step. Where they end before the schedule does, so does training.
+        schedule: how many steps, how large, and what else shapes them.
+        update: called as update(vector, gradient, m, v, step, learning_rate, weight_decay), changes the first and the
+            two moments in place. All are flat vectors but the step, which counts from 1, and the learning rate; the
+            gradient is clipped, the weight decay that of each parameter. Adam, or a rule of your own.
+        state: what the optimizer remembers, changed in place; None for one before its first step. To go on later,
+            keep it with the parameters and give both again.
+        observed: whether the Update of a step, given its number, has `tensors`; None for no step. An observed step
+            takes a little longer; what is learned is the same.
+
+    Raises InputError for parameters that are not arrays, and for a state or a gradient that does not fit them.
+    Raises DivergenceError, with the parameters as they were before the step, if the loss or the gradient is not finite
+    or some number on the way to it has no logarithm or power. It names the operation, its line and the row of the
+    batch, if `value_and_grad` is of an engine. What else the loss raises comes through as it is.
+    """
+    if not parameters:
+        raise InputError("there are no parameters to train: expected arrays by name")
+    for name, array in parameters.items():
+        if not isinstance(array, np.ndarray):
+            raise InputError(
+                f"parameters[{name!r}] is of type {type(array).__name__}: expected arrays by name, no nesting"
+            )
+    shapes = {name: array.shape for name, array in parameters.items()}
+    vector = flatten(parameters)
+    decay = decay_of(vector, shapes, schedule)
+    parameters.update(views(vector, shapes))
+    state = state or OptimizerState(0, np.zeros_like(vector), np.zeros_like(vector))
+    check_state(state, vector)
+    in_a_row: bool | None = None  # whether the gradients are views of one vector, one after the other
+    for step, batch in zip(range(state.step + 1, schedule.steps + 1), batches, strict=False):
+        with divergence_named(f"at step {step}", why=partial(why_not_finite, value_and_grad, parameters, batch)):
+            loss, gradients = value_and_grad(parameters, *batch)
+            gradients = in_order(gradients, shapes)
+            if in_a_row is None:  # in the first step, and so in all
+                in_a_row = one_vector(list(gradients.values())) is not None
+            gradient = as_vector(gradients) if in_a_row else flatten(gradients)
+            norm = sqrt(np.einsum("i,i->", gradient, gradient))
+            if not isfinite(loss) or not isfinite(norm):
+                raise ArithmeticError(f"the loss is {loss}, the gradient's norm {norm}")
+        before = (gradient.copy(), vector.copy()) if observed and observed(step) else None
+        if schedule.grad_clip and norm > schedule.grad_clip:
+            gradient = gradient * (schedule.grad_clip / norm)
+        rate = scheduled_learning_rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
+        update(vector, gradient, state.m, state.v, step, rate, decay)
+        state.step = step
+        tensors = tensor_updates(shapes, *before, vector) if before else {}
+        yield Update(step, loss, rate, norm, tensors)
+
+
+def tensor_updates(
+    shapes: dict[str, tuple[int, ...]], gradient: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> dict[str, TensorUpdate]:
+    """What a step did to each tensor, from flat vectors: the gradient, and the values before and after the step."""
+    with np.errstate(all="ignore"):
+        flat = (vector.astype(np.float64) for vector in (gradient, before, after))
+        gradients, values, new = (views(vector, shapes) for vector in flat)
+        found = {}
+        for name in shapes:
+            gradient_norm, value_norm, step_norm = (
+                float(np.linalg.norm(array)) for array in (gradients[name], values[name], new[name] - values[name])
+            )
+            ratio = step_norm / value_norm if value_norm else inf if step_norm else 0.0
+            found[name] = TensorUpdate(gradient_norm, value_norm, ratio)
+    return found
+
+
+def check_state(state: OptimizerState, vector: np.ndarray) -> None:
+    """Raise InputError, naming what is wrong, unless the state is one of as many parameters, in the same dtype."""
+    if state.step < 0:
+        raise InputError(f"state.step is {state.step}: expected the number of steps taken so far, at least 0")
+    for name, moment in (("m", state.m), ("v", state.v)):
+        if not isinstance(moment, np.ndarray) or moment.shape != vector.shape or moment.dtype != vector.dtype:
+            found = f"of shape {np.shape(moment)} and dtype {np.asarray(moment).dtype}"
+            raise InputError(
+                f"state.{name} is {found}, but the parameters are {vector.size} numbers of dtype {vector.dtype}: "
+                "a state belongs to the parameters that it was trained with; begin anew with state=None"
+            )
+        if not moment.flags.carray:
+            raise InputError(
+                f"state.{name} is read-only, or not contiguous and aligned: give a copy, state.{name}.copy()"
+            )
+    if np.shares_memory(state.m, state.v):
+        raise InputError("state.m and state.v share memory: give each an array of its own, such as m=zeros.copy()")
+
+
+def in_order(gradients: Any, shapes: dict[str, tuple[int, ...]]) -> Arrays:
+    """The gradients in the order of the parameters. Raises InputError unless each parameter has one of its shape."""
+    found = {name: getattr(gradient, "shape", None) for name, gradient in gradients.items()}
+    if found != shapes:
+        wrong = next(name for name in [*shapes, *found] if found.get(name) != shapes.get(name))
+        expected = shapes.get(wrong, "none, there is no such parameter")
+        raise InputError(f"the gradient of {wrong!r} has shape {found.get(wrong)}: expected {expected}")
+    return gradients if list(gradients) == list(shapes) else {name: gradients[name] for name in shapes}
+
+
+def decay_of(vector: np.ndarray, shapes: dict[str, tuple[int, ...]], schedule: Schedule) -> np.ndarray:
+    """The weight decay of each parameter in a flat vector: that of the schedule for those in matrices, else 0."""
+    decay = np.zeros_like(vector)
+    for array in views(decay, shapes).values():
+        if array.ndim > 1:
+            array[...] = min(schedule.weight_decay, float(np.finfo(array.dtype).max))
+    return decay
+
+
+def mean_loss(
+    evaluated_loss: Callable[..., np.ndarray],
+    parameters: Arrays,
+    sequences: list[list[int]],
+    step: int = 0,
+    batch_size: int = 64,
+) -> float:
+    """The loss over all characters of the sequences, each counting the same: nats per character.
+
+    `evaluated_loss(parameters, tokens, weights)` gives the weighted sum of each row, as `evaluate(loss)` does.
+    The sequences are lists of integers, such as `Corpus.validation`; `batch_size` of them are evaluated at a time,
+    padded to few different lengths.
+    Raises DivergenceError if it is not finite, and names `step`, the number of steps taken, if it is not 0.
+    """
+    total = 0.0
+    in_order = sorted(sequences, key=len)
+    most = len(in_order[-1]) - 1
+    where, what = (f"after step {step}", "training diverged") if step else ("in this model", "numbers are not finite")
+    with divergence_named(where, what, lambda: why_not_finite(evaluated_loss, parameters, batch)):
+        for start in range(0, len(in_order), batch_size):
+            tokens, weights = padded(in_order[start : start + batch_size], most=most)
+            batch = tokens, (weights > 0).astype(weights.dtype)
+            total += float(evaluated_loss(parameters, *batch).sum())
+            if not isfinite(total):
+                raise ArithmeticError(f"the validation loss is {total}")
+    return total / sum(len(sequence) - 1 for sequence in sequences)
+
+
+@contextmanager
+def divergence_named(where: str, what: str = "training diverged", why: Callable[[], str] = str) -> Iterator[None]:
+    """Turn what numbers that went astray raise into a DivergenceError: an overflow, or the logarithm of 0 in value.py.
+
+    What `why` then returns is added. Any other ValueError is a fault of the function or of its arguments, and stays as
+    it is.
+    """
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is looked for, and named, by the callers
+            yield
+    except (ValueError, ArithmeticError) as error:
+        if isinstance(error, ArithmeticError) or extract_tb(error.__traceback__)[-1].filename == value_file:
+            reason = why()
+            raise DivergenceError(f"{what} {where}: {error}" + (f"; {reason}" if reason else "")) from error
+        raise

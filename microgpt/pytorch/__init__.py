@@ -1,8 +1,0 @@
-"""The engine "torch": what the compiler finds runs on PyTorch, and so on whatever PyTorch runs on.
-
-engine.py    the third engine: the compiled one with tensors in place of machine code
-code.py      how loop nests become the text of one function on tensors
-training.py  training that stays on the device, in one process or in many
-
-PyTorch is an extra: nothing outside this folder imports it.
-"""

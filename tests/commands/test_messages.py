@@ -1,0 +1,238 @@
+"""What training says is true, said in time, and harms nobody's terminal."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from running import NAMES, TINY, call, command, environment
+
+from microgpt.commands import messages
+from microgpt.commands.command_line import shown
+from microgpt.learning.text import make_corpus
+from microgpt.runs.checkpoint import Validated, load_checkpoint
+
+FOX = "the quick brown fox jumps over the lazy dog\n" * 12
+
+
+def looked_at(step, loss):
+    return Validated(step, loss, np.zeros(1), [])
+
+
+def test_a_rise_of_the_validation_loss_while_training_falls_is_told():
+    note = messages.of_overfitting(looked_at(40, 2.0), looked_at(60, 2.3), [2.5, 2.1, 1.7])
+    assert "better at step 40 (2.0000, now 2.3000)" in note
+    assert "gets better (2.1000, now 1.7000)" in note
+    assert "--" not in note  # no option was tried, so none is recommended
+
+
+@pytest.mark.parametrize(
+    ("loss", "training"), [(1.9, [2.5, 1.7]), (2.001, [2.5, 1.7]), (2.3, [1.7, 1.8]), (2.3, [2.5, 2.1]), (2.3, [1.7])]
+)
+def test_what_is_no_overfitting_is_not_told(loss, training):
+    assert messages.of_overfitting(looked_at(40, 2.0), looked_at(60, loss), training) == ""
+
+
+@pytest.mark.parametrize(
+    ("best", "found", "training", "gives_up"),
+    [
+        (1.9, 3.2, [1.5], True),
+        (1.9, 2.9, [1.5], False),  # better than blind guessing, which has 3.0
+        (1.9, 3.2, [2.5], False),  # a rate that is too high, perhaps, and it will come back when it falls
+        (1.9, 3.2, [], False),
+        (3.3, 3.2, [1.4], False),  # it gets better
+        (3.2, 3.3, [1.4], True),  # it never was better than blind guessing, and learns the text by heart
+        (3.2, 3.3, [2.0], False),
+    ],
+)
+def test_training_is_given_up_where_it_learns_by_heart_and_guesses_worse_than_blindly(best, found, training, gives_up):
+    said = messages.of_giving_up(looked_at(200, best), looked_at(400, found), training, 3.0, Path("runs/my text"))
+    assert bool(said) == gives_up
+    if said:
+        assert "stopped at step 400" in said
+        assert f"{found:.4f} against 3.0000" in said
+        assert said.endswith('python train.py --resume "runs/my text"')
+
+
+@pytest.mark.slow
+def test_a_run_that_is_given_up_ends_in_order_and_goes_on_if_asked(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["".join(rng.choice(list("abcdefgh"), 6)) for _ in range(40)]  # there is nothing to learn but by heart
+    (tmp_path / "letters.txt").write_text("\n".join(lines))
+    options = "--steps 400 --eval-interval 50 --n-embd 32 --batch-size 8 --warmup 5 --weight-decay 0 --skip-check"
+    result = call("train.py", "--data", "letters.txt", *options.split(), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "worse than blind guessing" in result.stdout
+    assert "to write with it: python sample.py" in result.stdout
+    run = tmp_path / "runs" / "letters"
+    stopped, kept = load_checkpoint(run).step, load_checkpoint(run).model
+    assert stopped < 400
+    assert stopped % 50 == 0
+    assert kept.step < stopped
+    assert call("sample.py", "--num-samples", "2", cwd=tmp_path).returncode == 0
+    result = call("train.py", "--resume", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "stopped at" not in result.stdout
+    assert load_checkpoint(run).step == 400
+
+
+@pytest.mark.slow
+def test_learning_by_heart_is_told_underway_and_at_the_end(tmp_path):
+    (tmp_path / "names.txt").write_text("".join(f"{a}{b}{a}\n" for a in "abcdefg" for b in "hijk"))
+    options = "--documents lines --steps 300 --eval-interval 50 --n-embd 32 --batch-size 8 --warmup 5 --weight-decay 0"
+    result = call("train.py", "--data", "names.txt", "--skip-check", "--seed", "1", *options.split(), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    kept = load_checkpoint(tmp_path / "runs" / "names").model
+    assert kept.step < 300
+    assert result.stdout.count("it begins to learn by heart") == 1
+    assert f"kept as it was at step {kept.step}, where it was best: the {300 - kept.step} steps after" in result.stdout
+
+
+def test_what_a_text_is_taken_for_is_told_with_the_options_for_the_other_kind():
+    streets = "".join(f"{a}{b} street\n" for a in "abcdefgh" for b in "ijklmnop")
+    assert messages.of_kind(streets, 16, 16) == ""
+    assert messages.of_kind(streets + "a very long name of a street\n" + streets, 16, 16) == (
+        "it is taken for prose, because line 65 has 28 characters and lines may have 15: "
+        "to learn it line by line, add --documents lines --block-size 29"
+    )
+    assert messages.of_kind(streets + "\n" + streets, 16, 16) == ""  # one empty line is none to speak of
+    assert messages.of_kind(streets.replace("i street", "\n"), 16, 16) == (
+        "it is taken for prose, because 8 of 72 lines are empty, and they do not stand between all others: "
+        "to learn it line by line, add --documents lines"
+    )
+    assert messages.of_kind(streets.replace("\n", "\n\n"), 16, 16) == (
+        "it is learned line by line, because its empty lines stand between the others: "
+        "to learn it as prose, add --documents stream"
+    )
+    assert messages.of_kind(streets, 8, 10) == (
+        "it is learned line by line, because its 64 lines have at most 9 characters and do not look like sentences: "
+        "to learn it as prose, add --documents stream"
+    )
+    assert messages.of_kind("long " * 1000, 16, 16).endswith("line 1 has 5,000 characters and lines may have 15")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "settings", "said"),
+    [
+        ([], "settings for lines: --steps 2 ", "note: it is learned line by line, because its 120 lines"),
+        (["--documents", "stream", "--block-size", "8"], "settings for prose", ""),
+        (["--block-size", "20"], "settings for prose", "has 24 characters and lines may have 19: to learn it line by"),
+        (["--documents", "lines", "--block-size", "25"], "--block-size 25", ""),
+    ],
+)
+def test_lines_of_24_letters_are_learned_line_by_line_if_nobody_says_otherwise(tmp_path, options, settings, said):
+    lines = [a + b + "gattaca" * 3 + c for a in "acgt" for b in "acgtn" for c in "acgtnr"]
+    (tmp_path / "dna.txt").write_text("\n".join(lines) + "\n")
+    result = call("train.py", "--data", "dna.txt", *TINY, "--skip-check", *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert settings in result.stdout
+    assert said in result.stdout if said else "note: it is" not in result.stdout
+    if not options:
+        assert "--block-size 25 " in result.stdout
+
+
+@pytest.mark.slow
+def test_a_short_text_is_looked_at_early_so_that_the_best_is_not_missed(tmp_path):
+    (tmp_path / "fox.txt").write_text(FOX)
+    options = "--n-embd 16 --n-head 2 --n-layer 1 --block-size 8 --steps 200 --skip-check --data fox.txt"
+    out = call("train.py", *options.split(), cwd=tmp_path).stdout
+    looks = [int(line.split()[1]) for line in out.splitlines() if line.startswith("step ")]
+    assert looks == [0, 1, 2, 4, 10, 20, 40, 80, 120, 160, 200]
+
+
+@pytest.mark.slow
+def test_a_model_that_was_best_before_its_first_step_is_called_untrained(tmp_path):
+    (tmp_path / "names.txt").write_text(NAMES)
+    result = call("train.py", "--data", "names.txt", *TINY, "--warmup", 0, "--learning-rate", 100, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert load_checkpoint(tmp_path / "runs" / "names").model.step == 0
+    assert "the model before its first step, which writes noise" in result.stdout
+    assert "it writes noise" in call("sample.py", cwd=tmp_path).stderr
+
+
+@pytest.mark.slow
+def test_a_text_too_short_for_the_model_is_told_at_the_beginning(tmp_path):
+    (tmp_path / "fox.txt").write_text(FOX)
+    options = ["--n-embd", "16", "--n-head", "2", "--n-layer", "1", "--block-size", "8", "--steps", "1", "--skip-check"]
+    first = call("train.py", "--data", "fox.txt", *options, cwd=tmp_path).stdout
+    assert re.search(r"47\d characters are little to learn from for [34],\d{3} parameters", first)
+    options[1] = "2"
+    assert "little to learn from" not in call("train.py", "--data", "fox.txt", *options, cwd=tmp_path).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes close differently on Windows")
+def test_who_stops_reading_does_not_stop_training(tmp_path):
+    """As in `python train.py | head -2`."""
+    (tmp_path / "names.txt").write_text(NAMES)
+    with subprocess.Popen(
+        command("train.py", "--data", "names.txt", *TINY, "--steps", "30", "--eval-interval", "1"),
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert process.wait() == 0, errors
+    assert errors == b""
+    assert load_checkpoint(tmp_path / "runs" / "names").step == 30
+
+
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        ({"learning_rate": 0.01, "weight_decay": 1e300}, "--weight-decay lower than 1e+300"),
+        ({"learning_rate": 50.0, "weight_decay": 0.3}, "--learning-rate lower than 50"),
+        ({"learning_rate": 0.5, "weight_decay": 0.3}, "--learning-rate lower than 0.5"),
+    ],
+)
+def test_what_is_too_large_is_what_is_to_be_lowered(settings, remedy):
+    assert remedy in messages.remedy_of(SimpleNamespace(**settings), steps=1)
+
+
+def test_before_the_first_step_no_smaller_step_is_advised():
+    remedy = messages.remedy_of(SimpleNamespace(learning_rate=50.0, weight_decay=0.3), steps=0)
+    assert "no step was taken" in remedy
+    assert "lower" not in remedy
+
+
+def test_control_characters_are_written_out():
+    assert shown("a\x1b[31mb\x9bc\x07\n\té") == "a\\u001b[31mb\\u009bc\\u0007\n\té"
+
+
+@pytest.mark.slow
+def test_a_text_cannot_steer_the_terminal_and_quiet_output_is_exact(tmp_path):
+    (tmp_path / "names.txt").write_text("".join(f"{a}\x1b{b}\n" for a in "ab" for b in "abcde"))
+    result = call("train.py", "--data", "names.txt", *TINY, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "\x1b" not in result.stdout
+    written = call("sample.py", "--num-samples", "30", cwd=tmp_path).stdout
+    assert "\x1b" not in written
+    assert "\\u001b" in written
+    exact = call("sample.py", "--num-samples", "30", "--quiet", cwd=tmp_path).stdout
+    assert exact.count("\x1b") == written.count("\\u001b")
+    assert Path(tmp_path, "runs", "names").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("text", "documents", "told"),
+    [
+        ("ab\nba\n", "lines", "learning from 1 line of x.txt; 1 other is kept aside, to see"),
+        ("ab\nba\nbb\n", "lines", "learning from 2 lines of x.txt; 1 other is kept aside, to see"),
+        (
+            "ab\n" * 9 + "ba\n" * 1200,
+            "lines",
+            ("9 lines of x.txt; 1,200 others are", "1,200 lines of x.txt; 9 others are"),
+        ),
+        ("ab" * 500, "stream", "learning from 902 characters of x.txt; the last 99 are kept aside, to see"),
+    ],
+)
+def test_one_is_told_as_one_and_many_as_many(text, documents, told):
+    found = messages.of_text(make_corpus(text, 8, 0, documents), "x.txt")
+    assert any(words in found for words in ([told] if isinstance(told, str) else told))

@@ -1,0 +1,454 @@
+"""A run that was stopped and resumed is the run that was never stopped, and can be no other one."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from running import LONG, NAMES, PROSE, ROOT, assert_refused, call, command, environment
+from safetensors.numpy import load_file, save_file
+
+from microgpt.learning.text import END, batches
+from microgpt.runs.checkpoint import checkpoints, load_checkpoint
+from microgpt.runs.directory import load_run
+from microgpt.runs.metrics import read_metrics, read_tensors
+
+pytestmark = pytest.mark.slow
+
+OPTIONS = ["--data", "names.txt", "--n-embd", "4", "--n-head", "2", "--batch-size", "3", "--skip-check"]
+SCALAR = [*OPTIONS, "--engine", "scalar", "--batch-size", "2"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A directory with a file of names in it. Runs get names of their own."""
+    directory = tmp_path_factory.mktemp("data")
+    (directory / "names.txt").write_text(NAMES)
+    return directory
+
+
+def finished(data, name, *options):
+    result = call("train.py", *options, "--out", name, cwd=data)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def stopped(data, name, signal_number, *options, after):
+    """Begin a run and stop it with a signal once so many steps are in its metrics."""
+    with subprocess.Popen(
+        command("train.py", *options, "--out", name),
+        cwd=data,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        metrics = data / name / "metrics.csv"
+        while not metrics.exists() or metrics.read_bytes().count(b"\n") < after + 2:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.001)
+        process.send_signal(signal_number)
+        output, errors = process.communicate(timeout=60)
+    return process.returncode, output, errors
+
+
+def assert_same_run(data, first, second):
+    """The same bits in the weights, in all that the optimizer remembers, and in the metrics but for the seconds."""
+    a, b = (load_checkpoint(data / name) for name in (first, second))
+    assert a.step == b.step
+    for vector in ("parameters", "adam_m", "adam_v"):
+        assert getattr(a, vector).tobytes() == getattr(b, vector).tobytes()
+    assert (a.best.step, a.best.loss) == (b.best.step, b.best.loss)
+    assert a.best.parameters.tobytes() == b.best.parameters.tobytes()
+    ours, theirs = (read_metrics(data / name, a.step) for name in (first, second))
+    assert [row[:-1] for row in ours] == [row[:-1] for row in theirs]
+    assert read_tensors(data / first, a.step) == read_tensors(data / second, b.step) != []
+    seconds = [float(row[-1]) for row in theirs]
+    assert seconds == sorted(seconds)
+    models = [load_file(data / name / "model.safetensors") for name in (first, second)]
+    assert all(models[0][name].tobytes() == models[1][name].tobytes() for name in models[0])
+
+
+# As if nothing had happened
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "threads", "steps"),
+    [("compiled", OPTIONS, ["--threads", "2"], 300), ("scalar", SCALAR, [], 120)],
+)
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_and_resumed_gives_the_same_bits(data, engine, options, threads, steps, how):
+    options = [*options, "--steps", steps, "--eval-interval", steps // 4 - 5]
+    whole = f"whole-{engine}"
+    if not (data / whole).exists():
+        finished(data, whole, *options)
+    name = f"stopped-{engine}-{how.name}"
+    code, output, errors = stopped(data, name, how, *options, after=steps // 3)
+    step = load_checkpoint(data / name).step
+    if how != signal.SIGKILL:
+        assert (code, errors) == (130, "")
+        assert f"train.py --resume {name}" in output.splitlines()[-1]
+        assert step >= steps // 3
+    assert step < steps
+    result = call("train.py", "--resume", name, *threads, cwd=data)
+    assert result.returncode == 0, result.stderr
+    assert f"going on with {name} after step {step} of {steps}" in result.stdout
+    assert_same_run(data, whole, name)
+
+
+def test_stopped_many_times_gives_the_same_bits(data):
+    options = [*SCALAR, "--steps", "60", "--eval-interval", "9", "--seed", "5"]
+    finished(data, "often-whole", *options)
+    stopped(data, "often", signal.SIGINT, *options, after=5)
+    for after in (15, 30, 45):
+        with subprocess.Popen(command("train.py", "--resume", "often"), cwd=data, env=environment()) as process:
+            while (data / "often" / "metrics.csv").read_bytes().count(b"\n") < after + 2:
+                assert process.poll() is None
+                time.sleep(0.001)
+            process.send_signal(signal.SIGINT)
+    assert call("train.py", "--resume", "often", cwd=data).returncode == 0
+    assert_same_run(data, "often-whole", "often")
+
+
+@pytest.mark.parametrize("pool_size", [1, 2, 3])
+def test_batches_go_on_where_they_stopped(pool_size):
+    sequences = [[0, i, 0] for i in range(1, 12)]
+    whole = batches(sequences, 3, 7, pool_size=pool_size)
+    drawn = [next(whole) for _ in range(20)]
+    for before in range(19):
+        tokens, weights = next(batches(sequences, 3, 7, pool_size=pool_size, drawn_before=before))
+        assert (tokens == drawn[before][0]).all()
+        assert (weights == drawn[before][1]).all()
+
+
+def test_prose_that_was_stopped_and_resumed_gives_the_same_bits(data):
+    (data / "long.txt").write_text(LONG)
+    shape = ["--n-embd", "4", "--n-head", "2", "--n-layer", "1", "--block-size", "8", "--batch-size", "3"]
+    options = ["--data", "long.txt", *shape, "--skip-check", "--steps", "300", "--eval-interval", "70"]
+    finished(data, "long-whole", *options)
+    stopped(data, "long", signal.SIGINT, *options, after=100)
+    assert load_checkpoint(data / "long").best.loss_on_all is None
+    assert call("train.py", "--resume", "long", cwd=data).returncode == 0
+    assert_same_run(data, "long-whole", "long")
+    whole, resumed = (load_checkpoint(data / name).best.loss_on_all for name in ("long-whole", "long"))
+    assert whole == resumed is not None
+
+
+def test_a_run_stopped_between_validations_keeps_the_better_model(data):
+    options = [*SCALAR, "--steps", "400", "--eval-interval", "400", "--learning-rate", "0.02"]
+    stopped(data, "between", signal.SIGINT, *options, after=60)
+    checkpoint = load_checkpoint(data / "between")
+    assert checkpoint.best.step == 0
+    assert checkpoint.model.step == checkpoint.step
+    assert checkpoint.model.loss < checkpoint.best.loss
+    assert read_metrics(data / "between", checkpoint.step)[-1][2] == ""  # as in a run that was not stopped
+
+
+def test_the_newest_run_is_resumed_if_none_is_named(tmp_path):
+    (tmp_path / "names.txt").write_text(NAMES)
+    options = [*SCALAR, "--steps", "400"]
+    stopped(tmp_path, "runs/one", signal.SIGINT, *options, after=3)
+    result = call("train.py", "--resume", "--steps", "20", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "learned in 20 steps" in result.stdout
+
+
+# More than was planned
+
+
+@pytest.fixture(scope="module")
+def done(data):
+    """A run that has done all of its ten steps. Not to be changed."""
+    finished(data, "done", *SCALAR, "--steps", "10", "--warmup", "4")
+    return data / "done"
+
+
+@pytest.fixture
+def copy(done, tmp_path):
+    (tmp_path / "names.txt").write_text(NAMES)
+    return shutil.copytree(done, tmp_path / "copy")
+
+
+def test_more_steps_go_on_with_a_schedule_that_is_said(copy):
+    result = call("train.py", "--resume", copy, "--steps", "20", cwd=copy.parent)
+    assert result.returncode == 0, result.stderr
+    assert "going on with" in result.stdout
+    rates = [float(row[3]) for row in read_metrics(copy, 20)[1:]]
+    assert "changed: --steps 10 -> 20; the learning rate goes on" in result.stdout
+    assert f"{rates[10]:.2g} at step 11, {rates[19]:.2g} at step 20" in result.stdout
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[10] > rates[9]
+
+
+def test_a_run_that_is_done_says_how_to_go_on(copy):
+    result = call("train.py", "--resume", copy, cwd=copy)
+    assert result.returncode == 0  # so `until python train.py --resume; do :; done` ends
+    assert "is complete: all of its 10 steps are done" in result.stdout
+    assert "--steps 20" in result.stdout
+    assert_refused(call("train.py", "--resume", copy, "--steps", 5, cwd=copy), "already done 10", "--steps 20")
+
+
+def test_what_may_change_changes_and_is_in_the_help(copy):
+    changes = {"--steps": 12, "--learning-rate": 0.5, "--warmup": 2, "--weight-decay": 0.1, "--grad-clip": 3.0}
+    options = [text for pair in changes.items() for text in map(str, pair)]
+    result = call("train.py", "--resume", copy, *options, "--eval-interval", 1, "--engine", "compiled", cwd=copy.parent)
+    assert result.returncode == 0, result.stderr
+    settings = load_run(copy).checkpoint.origin.settings
+    text = " ".join(call("train.py", "--help", cwd=copy).stdout.split())
+    for flag, value in (changes | {"--eval-interval": 1, "--engine": "compiled"}).items():
+        assert settings[flag[2:].replace("-", "_")] == value
+        assert flag in result.stdout
+        assert f" {flag}," in text or f" {flag} " in text
+
+
+# What is no resuming
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "before"),
+    [
+        ("--n-embd", "8", "4"),
+        ("--n-layer", "2", "1"),
+        ("--n-head", "1", "2"),
+        ("--block-size", "12", "16"),
+        ("--batch-size", "4", "2"),
+        ("--pool-size", "5", "2"),
+        ("--seed", "1", "0"),
+        ("--documents", "stream", "auto"),
+        ("--init-from", "done", "None"),
+    ],
+)
+def test_another_model_or_another_order_of_the_data_is_refused(copy, option, value, before):
+    result = call("train.py", "--resume", copy, "--steps", "20", option, value, cwd=copy)
+    assert_refused(result, f"{option} is {value}, but {copy} was begun with {before}")
+
+
+def test_given_settings_are_compared_with_those_of_the_run_and_not_with_the_defaults(copy):
+    options = ["--steps", "11", "--n-head", "2", "--n-embd", "4"]
+    assert call("train.py", "--resume", copy, *options, cwd=copy.parent).returncode == 0
+    result = call("train.py", "--resume", copy, "--steps", "12", "--n-head", "3", cwd=copy.parent)
+    assert_refused(result, "--n-head is 3, but", "begun with 2")
+
+
+def test_a_changed_model_is_not_begun_from_by_mistake(copy):
+    save_file(load_file(copy / "model.safetensors"), copy / "model.safetensors", {"format": "pt"})
+    options = ["--data", "names.txt", "--engine", "scalar", "--steps", "1"]
+    result = call("train.py", "--init-from", copy, *options, cwd=copy.parent)
+    assert_refused(result, "was changed by another program", f"--init-from {copy / 'model.safetensors'}")
+    result = call("train.py", "--init-from", copy / "model.safetensors", *options, cwd=copy.parent)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_run_without_its_metrics_goes_on_and_can_be_stopped(copy):
+    (copy / "metrics.csv").unlink()
+    with subprocess.Popen(
+        command("train.py", "--resume", copy, "--steps", "1000000"),
+        cwd=copy.parent,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        while not (copy / "metrics.csv").exists() or (copy / "metrics.csv").read_bytes().count(b"\n") < 3:
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=60)[1]
+    assert (process.returncode, errors) == (130, "")
+
+
+def test_the_same_values_may_be_repeated(copy):
+    result = call("train.py", "--resume", copy, *SCALAR, "--steps", "11", cwd=copy.parent)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_other_data_is_refused_with_the_difference(copy, given):
+    (copy.parent / "names.txt").write_text(NAMES.replace("b", "ñ"))
+    option = ["--data", "names.txt"] if given else []
+    result = call("train.py", "--resume", copy, "--steps", "20", *option, cwd=copy.parent)
+    assert_refused(result, "names.txt is not the text", "SHA-256", "'ñ'", "lacks the characters 'b'", "copy/text.txt")
+    assert load_checkpoint(copy).step == 10
+
+
+def test_data_that_is_gone_is_replaced_by_the_copy(copy):
+    (copy.parent / "names.txt").unlink()
+    assert call("train.py", "--resume", copy, "--steps", "11", cwd=copy.parent).returncode == 0
+    (copy / "text.txt").unlink()
+    assert_refused(call("train.py", "--resume", copy, "--steps", "12", cwd=copy.parent), "names.txt", "--data")
+
+
+def test_a_second_run_in_one_directory_is_refused(data):
+    with subprocess.Popen(
+        command("train.py", *SCALAR, "--steps", "100000", "--out", "busy"),
+        cwd=data,
+        env=environment(),
+        stdout=subprocess.PIPE,
+    ) as process:
+        while not checkpoints(data / "busy"):
+            assert process.poll() is None
+            time.sleep(0.01)
+        second = call("train.py", "--resume", "busy", cwd=data)
+        process.kill()
+    assert_refused(second, "another run is writing to busy")
+    assert call("train.py", "--resume", "busy", "--steps", "1", cwd=data).returncode == 0
+
+
+def test_a_model_that_another_program_changed_is_not_written_over(copy):
+    tensors = load_file(copy / "model.safetensors")
+    tensors["wpe.weight"] += 1
+    save_file(tensors, copy / "model.safetensors", {"format": "pt"})
+    result = call("train.py", "--resume", copy, "--steps", "20", cwd=copy.parent)
+    assert_refused(result, "was changed by another program", f"--init-from {copy / 'model.safetensors'}", "delete it")
+    assert (load_file(copy / "model.safetensors")["wpe.weight"] == tensors["wpe.weight"]).all()
+    (copy / "model.safetensors").unlink()
+    assert call("train.py", "--resume", copy, "--steps", "11", cwd=copy.parent).returncode == 0
+
+
+def test_a_directory_without_a_checkpoint_is_refused(tmp_path):
+    assert_refused(call("train.py", "--resume", tmp_path, cwd=tmp_path), "has no checkpoint to resume")
+    assert_refused(call("train.py", "--resume", cwd=tmp_path), "no run with a checkpoint")
+    assert_refused(call("train.py", "--resume", "nowhere", cwd=tmp_path), "nowhere")
+
+
+# From the weights of another model
+
+
+def test_training_begins_with_the_weights_of_another_model(done, tmp_path):
+    (tmp_path / "names.txt").write_text(NAMES)
+    other = shutil.copytree(done, tmp_path / "other")
+    tensors = {f"transformer.{name}": array for name, array in load_file(other / "model.safetensors").items()}
+    tensors["transformer.wpe.weight"] += 0.25
+    shutil.rmtree(other / "checkpoints")
+    save_file(tensors, other / "model.safetensors", {"format": "pt"})
+    options = ["--data", "names.txt", "--steps", "3", "--engine", "scalar", "--batch-size", "2", "--out", "new"]
+    result = call("train.py", "--init-from", "other", *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "beginning with the weights in other; what Adam remembers starts afresh" in result.stdout
+    checkpoint = load_checkpoint(tmp_path / "new")
+    assert checkpoint.origin.config == load_run(done).config
+    assert checkpoint.step == 3
+    begun = float(read_metrics(tmp_path / "new", 3)[0][2])
+    losses = call("train.py", *SCALAR, "--steps", "3", "--out", "fresh", cwd=tmp_path)
+    assert losses.returncode == 0
+    assert begun != float(read_metrics(tmp_path / "fresh", 3)[0][2])
+
+
+def test_a_run_of_ours_can_be_begun_from_too(done, tmp_path):
+    (tmp_path / "names.txt").write_text(NAMES)
+    options = ["--data", "names.txt", "--steps", "1", "--engine", "scalar", "--learning-rate", "1e-30"]
+    result = call("train.py", "--init-from", done, *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    first, second = (load_run(path).parameters for path in (done, tmp_path / "runs" / "names"))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_prose_without_an_end_goes_on_without_one_to_the_same_bits(done, data):
+    """As runs do that were begun before prose had one, and those that begin with the weights of a model of lines."""
+    (data / "older.txt").write_text(NAMES * 4)
+    options = ["--init-from", done, "--data", "older.txt", "--documents", "stream", "--batch-size", "3"]
+    options += ["--steps", "300", "--eval-interval", "70", "--skip-check"]
+    result = finished(data, "older-whole", *options)
+    assert " 9 different characters; " in result.stdout
+    stopped(data, "older", signal.SIGINT, *options, after=100)
+    result = call("train.py", "--resume", "older", cwd=data)
+    assert result.returncode == 0, result.stderr
+    assert " 9 different characters; " in result.stdout
+    assert_same_run(data, "older-whole", "older")
+    assert load_run(data / "older").vocabulary == load_run(done).vocabulary
+    assert json.loads((data / "older" / "generation_config.json").read_text())["eos_token_id"] is None
+    result = call("sample.py", "--run", "older", "--num-samples", "2", "--max-new-tokens", "40", "--quiet", cwd=data)
+    assert len(result.stdout) == 2 * (40 + 1)
+
+
+def test_prose_with_an_end_goes_on_with_it_in_other_runs_and_in_lines(tmp_path):
+    (tmp_path / "fox.txt").write_text(PROSE)
+    (tmp_path / "more.txt").write_text(PROSE.replace("fox", "dog"))
+    (tmp_path / "lines.txt").write_text("the fox\nthe dog\nthe tree\nthe end\n")
+    shape = ["--n-embd", "4", "--n-head", "2", "--block-size", "9"]
+    options = ["--engine", "scalar", "--batch-size", "1", "--steps", "1", "--skip-check"]
+    finished(tmp_path, "first", "--data", "fox.txt", *shape, *options)
+    first = load_run(tmp_path / "first")
+    assert first.vocabulary.endswith(END)
+    finished(tmp_path, "more", "--data", "more.txt", "--init-from", "first", *options)
+    finished(tmp_path, "lines", "--data", "lines.txt", "--init-from", "first", "--documents", "lines", *options)
+    runs = [load_run(tmp_path / name) for name in ("more", "lines")]
+    assert [(run.vocabulary, run.documents) for run in runs] == [
+        (first.vocabulary, kind) for kind in ("stream", "lines")
+    ]
+
+
+def test_a_shape_or_a_text_that_does_not_fit_is_refused(done, tmp_path):
+    (tmp_path / "names.txt").write_text(NAMES)
+    (tmp_path / "others.txt").write_text("xyz\nyz\nzz\n")
+    result = call("train.py", "--init-from", done, "--data", "names.txt", "--n-embd", "8", cwd=tmp_path)
+    assert_refused(result, "--n-embd is 8, but the model in", "has 4")
+    result = call("train.py", "--init-from", done, "--data", "others.txt", cwd=tmp_path)
+    assert_refused(result, "never seen the character 'x'")
+    assert not (tmp_path / "runs").exists()
+
+
+# Ctrl-C in the midst of a look at the model
+
+DURING_LOOK = """
+import os, runpy, signal, sys
+from microgpt.commands import command_line
+from microgpt.commands import session
+
+def mean_loss(*arguments):
+    looks.append(None)
+    if len(looks) == {look}:
+        os.kill(os.getpid(), signal.SIGINT)
+    return measure(*arguments)
+
+looks, measure, session.mean_loss, command_line.PATIENCE = [], session.mean_loss, mean_loss, -1.0
+sys.argv = {argv!r}
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def stopped_during_look(directory, look, *options):
+    """Train, and press Ctrl-C while the model is measured for the nth time; no patience then."""
+    code = DURING_LOOK.format(look=look, argv=command("train.py", *options)[1:])
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=directory, env=environment() | {"PYTHONPATH": str(ROOT)}, capture_output=True,
+        encoding="utf-8", check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["scalar", "compiled"])
+@pytest.mark.parametrize("look", [2, 3, 4])
+def test_a_look_that_was_stopped_is_made_when_the_run_goes_on(data, engine, look):
+    options = [*OPTIONS, "--engine", engine, "--steps", "6", "--eval-interval", "2"]
+    whole, broken = f"whole-{engine}-{look}", f"broken-{engine}-{look}"
+    finished(data, whole, *options)
+    result = stopped_during_look(data, look, *options, "--out", broken)
+    assert result.returncode == 130, result.stderr
+    assert f"interrupted after {2 * (look - 1)} steps" in result.stdout
+    assert f"go on with: python train.py --resume {broken}" in result.stdout
+    assert call("train.py", "--resume", broken, cwd=data).returncode == 0
+    assert_same_run(data, whole, broken)
+    assert "is complete" in call("train.py", "--resume", broken, cwd=data).stdout
+
+
+def test_before_the_first_step_there_is_nothing_to_save(tmp_path):
+    (tmp_path / "names.txt").write_text(NAMES)
+    result = stopped_during_look(tmp_path, 1, *SCALAR)
+    assert_refused(result, "interrupted", code=130)
+    assert "step     0" not in result.stdout
+
+
+def test_measuring_at_the_end_is_told_and_can_be_stopped(tmp_path):
+    (tmp_path / "long.txt").write_text(LONG)
+    options = [*OPTIONS[2:], "--data", "long.txt", "--n-layer", "1", "--block-size", "8", "--steps", "2"]
+    result = stopped_during_look(tmp_path, 4, *options)
+    assert result.returncode == 130, result.stderr
+    assert "measuring the best model on all 38,625 characters that were kept aside" in result.stdout
+    assert "stopped measuring; all else is saved" in result.stdout
+    kept = load_checkpoint(tmp_path / "runs" / "long")
+    assert (kept.step, kept.model.loss_on_all) == (2, None)
+    assert "python sample.py --run runs/long" in result.stdout

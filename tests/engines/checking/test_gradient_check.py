@@ -1,0 +1,727 @@
+"""`check` calls right gradients right and wrong ones wrong, and says what is wrong, where, and by how much."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import helpers
+import numpy as np
+import pytest
+from breaks import BREAKS, SOURCE
+
+from microgpt import (
+    DisagreementError,
+    DivergenceError,
+    GPTConfig,
+    Value,
+    check,
+    exp,
+    initial_parameters,
+    largest,
+    log,
+    loss,
+    pick,
+    value_and_grad,
+)
+from microgpt.engines.checking import gradient_check
+from microgpt.engines.checking.gradient_check import check_model, small_fault
+from microgpt.functions import cross_entropy, linear, softmax, tanh
+
+FILE, ROOT = Path(__file__).name, Path(__file__).parents[3]
+RNG = np.random.default_rng(0)
+
+
+def line_of(text):
+    """The number of the line of this file that has a text."""
+    lines = Path(__file__).read_text().splitlines()
+    return f"line {next(i for i, line in enumerate(lines, start=1) if text in line)} of {FILE}"
+
+
+def relu(x):
+    return x * (x > 0)
+
+
+# What is right
+
+
+def perceptron(params, x, label):
+    hidden = [relu(h) for h in linear(x, params["w1"], params["b1"])]
+    return cross_entropy(linear(hidden, params["w2"], params["b2"]), label)
+
+
+PERCEPTRON = {
+    "w1": RNG.normal(size=(2, 16)),
+    "b1": RNG.normal(size=16),
+    "w2": RNG.normal(size=(16, 2)),
+    "b2": np.ones(2),
+}
+
+
+def recurrent(params, xs, y):
+    state = [0.0] * 3
+    for x in xs:
+        state = [tanh(s + w * x) for s, w in zip(linear(state, params["u"], params["b"]), params["w"], strict=True)]
+    return (sum(state) - y) ** 2
+
+
+RECURRENT = {"u": RNG.normal(size=(3, 3)), "b": RNG.normal(size=3), "w": RNG.normal(size=3)}
+
+
+def surprise(params, i):
+    return -log(pick(softmax([w * 3.0 for w in params["w"]]), i))
+
+
+def steep(params, x):
+    return exp(30.0 * params["w"][0] * x) + params["w"][1] ** 7
+
+
+def cancelled(params, x):
+    large = sum(w * x_i for w, x_i in zip(params["w"][:50], x, strict=True))
+    return (large + sum(params["w"][50:]) - sum(x_i * w for w, x_i in zip(params["w"][:50], x, strict=True))) ** 2
+
+
+GPT = partial(loss, config=helpers.TINY)
+TOKENS = np.array([[0, 1, 2, 3, 4, 0], [0, 4, 4, 1, 0, 0]])
+
+RIGHT = {
+    "gpt": (GPT, initial_parameters(helpers.TINY, 0, np.float64), TOKENS, np.full((2, 5), 0.2)),
+    "gpt, random": (GPT, helpers.random_parameters(helpers.TINY), TOKENS, np.full((2, 5), 0.2)),
+    "gpt in float32": (GPT, initial_parameters(helpers.TINY, 0), TOKENS, np.full((2, 5), 0.2, np.float32)),
+    "perceptron": (perceptron, PERCEPTRON, RNG.normal(size=(20, 2)), RNG.integers(0, 2, 20)),
+    "recurrent": (recurrent, RECURRENT, RNG.normal(size=(3, 6)), np.ones(3)),
+    "softmax": (surprise, {"w": RNG.normal(size=8)}, np.array([3, 0])),
+    "softmax of equal numbers": (surprise, {"w": np.zeros(8)}, np.array([3, 0])),
+    "softmax of many": (surprise, {"w": RNG.normal(size=100)}, np.array([3, 0])),
+    "relu": (lambda p, x: relu(p["w"] * x), {"w": np.array(0.7)}, np.array([1.0, -1.0])),
+    "relu near its edge": (lambda p, x: relu(p["w"] * x), {"w": np.array(2e-5)}, np.array([1.0, -1.0])),
+    "large and small": (lambda p: log(p[0]) + exp(-p[1]) + p[2] ** 2, [np.array(x) for x in (1e-7, 300.0, 1e5)]),
+    "steep": (steep, {"w": np.array([0.4, -3.0])}, np.array([1.0, 2.0])),
+    "rounded": (lambda p, x: (p["w"] + 1e9) - 1e9, {"w": np.array(0.5)}, np.array([1.0])),
+    "cancelled": (cancelled, {"w": np.r_[1e8 * RNG.normal(size=50), RNG.normal(size=50)]}, RNG.normal(size=(2, 50))),
+    "no gradient": (lambda p, x: p["w"] * 0 + x, {"w": np.array(0.5)}, np.array([1.0])),
+    "a parameter that is not used": (lambda p: p[0] ** 2, [np.array(3.0), np.array(1.0)]),
+    "no examples": (lambda p: p["a"][0][1] * p["a"][1][0] ** 2, {"a": np.arange(6.0).reshape(2, 3)}),
+    "a tiny loss": (lambda p, x: 1e-12 * p["w"] ** 2 * x, {"w": np.array(0.5)}, np.array([1.0])),
+    "lists that are written to": (lambda p, x: p["w"].append(x) or sum(p["w"]) ** 2, {"w": np.ones(3)}, np.ones(2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["scalar", "compiled"])
+@pytest.mark.parametrize("problem", RIGHT.values(), ids=RIGHT.keys())
+def test_a_right_gradient_is_called_right(problem, engine, capsys):
+    found = check(*problem, engine=engine)
+    assert found, found.report
+    assert (found.cause, found.parameter, found.line) == ("", "", "")
+    assert found.report.startswith("checked")
+    assert capsys.readouterr().out == f"{found.report}\n"
+    assert ("the engines compiled and scalar" in found.report) == (engine == "compiled")
+
+
+# What is wrong
+
+
+def greatest(params, x):
+    products = [w * x for w in params["w"]]
+    best = largest(products)
+    return best**2
+
+
+def bent(params, x):
+    return sum(w * (w > 0) for w in params["w"]) * x
+
+
+def noisy(params, x):
+    scaled = params["w"][0] * x
+    return scaled * random.random()
+
+
+def cut(params, x):
+    return params["w"][0] * max(w.data for w in params["w"]) * x
+
+
+def bent_softmax(params, x):
+    chance = softmax([x, params["w"][0] * x, 0.5])[1]
+    return relu(params["w"][1]) + chance
+
+
+WRONG = {
+    "edge beside a softmax": (bent_softmax, [0.3, 0.0], "edge", "", "return x * (x > 0)", 0.0),
+    "largest": (greatest, [0.5, 2.0], "largest", 'params["w"][1]', "best = largest(products)", 4.0),
+    "edge": (bent, [0.5, 0.0], "edge", "", "return sum(w * (w > 0)", 0.0),
+    "random": (noisy, [0.5, 2.0], "random", "", "return scaled * random", 0.0),
+    "constant": (cut, [0.5, 2.0], "constant", 'params["w"][1]', "max(w.data for w", 0.5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("function", "w", "cause", "parameter", "line", "difference"), WRONG.values(), ids=WRONG.keys()
+)
+def test_a_loss_without_a_right_gradient_is_found_with_its_cause(function, w, cause, parameter, line, difference):
+    found = check(function, {"w": np.array(w)}, np.array([1.0, 1.0]))
+    assert not found
+    assert (found.cause, found.parameter) == (cause, parameter), found.report
+    assert found.line.startswith(line_of(line))
+    assert found.difference == pytest.approx(difference)
+    assert found.line in found.report
+
+
+JUMPS = {
+    "beside a slope": lambda p, x: p["w"][0] + 1.0 * (p["w"][0] > 0),
+    "alone": lambda p, x: 3.0 * (p["w"][1] >= p["w"][0]),
+    "at another number": lambda p, x: p["w"][1] * x + 0.01 * (p["w"][0] + x < x),
+    "among small numbers": lambda p, x: exp(p["w"][1]) * (1.0 + 1e-3 * (p["w"][0] > 0)),
+}
+
+
+@pytest.mark.parametrize("function", JUMPS.values(), ids=JUMPS.keys())
+@pytest.mark.parametrize("size", [2, 100])
+def test_a_loss_that_jumps_at_the_parameters_is_at_an_edge(function, size):
+    found = check(function, {"w": np.zeros(size)}, np.array([0.5, 1.0]), engine="scalar")
+    assert (found.ok, found.cause) == (False, "edge"), found.report
+    assert "is at its edge" in found.report
+    assert found.line
+
+
+SMOOTH = {
+    "constants": lambda p, x: p["w"][0] * x + (x == x) * 2.0,
+    "a jump times 0": lambda p, x: p["w"][0] ** 3 * (p["w"][0] > 0) + p["w"][1],
+    "rounding": lambda p, x: (p["w"][0] + 1e9) - 1e9 + 0.0 * (p["w"][1] > 0),
+}
+
+
+@pytest.mark.parametrize("function", SMOOTH.values(), ids=SMOOTH.keys())
+def test_a_comparison_of_equal_numbers_on_which_the_loss_does_not_depend_is_right(function):
+    found = check(function, {"w": np.zeros(2)}, np.array([0.5, 1.0]), engine="scalar")
+    assert found, found.report
+
+
+def test_the_row_that_is_wrong_is_named():
+    found = check(greatest, {"w": np.array([0.5, 2.0])}, np.array([0.0, 0.0, 3.0]), engine="scalar")
+    assert "row 2 of the batch" in found.report
+
+
+def test_in_a_large_array_the_parameter_that_differs_most_is_named():
+    found = check(greatest, {"w": np.r_[RNG.uniform(size=300), 2.0, np.zeros(20)]}, np.ones(2), engine="scalar")
+    assert (found.cause, found.parameter) == ("largest", 'params["w"][300]')
+
+
+def test_without_a_known_cause_a_parameter_that_is_wrong_is_found_by_halves():
+    kept = []
+
+    def forgotten(params, x):  # one parameter is taken from another call
+        kept[:] = [getattr(params["w"][40], "data", params["w"][40])]
+        return sum(w * x for w in params["w"]) + kept[0] ** 2
+
+    found = check(forgotten, {"w": np.linspace(0.5, 1.5, 100)}, np.array([1.0]), engine="scalar")
+    assert (found.ok, found.parameter) == (False, 'params["w"][40]')
+
+
+FAILS = {
+    "a logarithm": (lambda p, x: log(p["w"] * x) * 2, "log(-1.0) in", FILE, "row 1", '-1.0 is params["w"] * x'),
+    "a power": (lambda p, x: (p["w"] * (x + 2)) ** -1, "0.0 ** -1 in", "row 1", '0.0 is params["w"] * (x + 2)'),
+    "a derivative": (lambda p, x: (p["w"] * (x + 2)) ** 0.5, "the derivative of 0.0 ** 0.5 in", "row 1"),
+    "an overflow": (lambda p, x: p["w"] * x * 1e200 * 1e200, "1e+200 * 1e+200 in", "row 0", "is inf"),
+    "its own error": (lambda p, x: p["w"] * [1.0][int(x + 5)], "IndexError", f" of {FILE}"),
+    "its own ValueError": (lambda p, x: p["w"] * int("x"), "ValueError: invalid literal", f" of {FILE}"),
+    "no scalar": (lambda p, x: [p["w"]], "the loss returned a list: expected a single scalar"),
+    "no float": (lambda p, x: str(p["w"]), "the loss returned a str"),
+}
+
+
+@pytest.mark.parametrize(("function", "expected"), [(f, e) for f, *e in FAILS.values()], ids=FAILS.keys())
+def test_a_loss_that_is_not_finite_or_raises_is_told_in_one_line(function, expected):
+    found = check(function, {"w": np.array(0.5)}, np.array([2.0, -2.0]))
+    raises = "the loss r" in expected[0] or "Error" in expected[0]
+    assert (found.ok, found.cause) == (False, "raises" if raises else "not finite")
+    assert len(found.report.splitlines()) == 1
+    for text in expected:
+        assert text in found.report
+    assert found.line in found.report
+    assert found.line.endswith(f" of {FILE}") == (FILE in found.report)
+
+
+def test_the_line_of_an_operation_that_fails_in_the_package_is_named_with_its_caller():
+    found = check(lambda params, x: cross_entropy(params["w"], 0) * log(x), {"w": np.ones(2)}, np.array([-1.0]))
+    assert (found.cause, found.line) == ("not finite", line_of("cross_entropy(params['w'], 0) *".replace("'", '"')))
+
+
+def test_what_value_and_grad_made_of_a_loss_is_checked_as_the_loss():
+    problem = {"w": np.array([0.5, -1.0, 2.0])}, np.array([1.0, 2.0])
+    square = lambda params, x: sum(params["w"]) ** 2 * x  # noqa: E731
+    assert check(value_and_grad(square), *problem).report == check(square, *problem).report
+    assert check(value_and_grad(greatest, "scalar"), *problem).cause == "largest"
+
+
+# A class of one's own
+
+
+class Micro:
+    """A class of scalars as people write it who follow micrograd."""
+
+    def __init__(self, data, children=()):
+        self.data, self.grad, self._prev, self._backward = data, 0.0, set(children), lambda: None
+
+    def __add__(self, other):
+        other = other if isinstance(other, Micro) else Micro(other)
+        out = Micro(self.data + other.data, (self, other))
+
+        def _backward():
+            self.grad += out.grad
+            other.grad += out.grad
+
+        out._backward = _backward
+        return out
+
+    def __mul__(self, other):
+        other = other if isinstance(other, Micro) else Micro(other)
+        out = Micro(self.data * other.data, (self, other))
+
+        def _backward():
+            self.grad += other.data * out.grad
+            other.grad += self.data * out.grad
+
+        out._backward = _backward
+        return out
+
+    def __pow__(self, other):
+        out = Micro(self.data**other, (self,))
+
+        def _backward():
+            self.grad += other * self.data ** (other - 1) * out.grad
+
+        out._backward = _backward
+        return out
+
+    def relu(self):
+        out = Micro(0 if self.data < 0 else self.data, (self,))
+
+        def _backward():
+            self.grad += (out.data > 0) * out.grad
+
+        out._backward = _backward
+        return out
+
+    def exp(self):
+        out = Micro(exp(self.data), (self,))
+
+        def _backward():
+            self.grad += out.data * out.grad
+
+        out._backward = _backward
+        return out
+
+    def log(self):
+        out = Micro(log(self.data), (self,))
+
+        def _backward():
+            self.grad += 1 / self.data * out.grad
+
+        out._backward = _backward
+        return out
+
+    def backward(self):
+        order, visited = [], set()
+
+        def build(v):
+            if v not in visited:
+                visited.add(v)
+                for child in v._prev:
+                    build(child)
+                order.append(v)
+
+        build(self)
+        self.grad = 1
+        for v in reversed(order):
+            v._backward()
+
+    def __neg__(self):
+        return self * -1
+
+    def __sub__(self, other):
+        return self + (-other)
+
+    def __truediv__(self, other):
+        return self * other**-1
+
+    def __gt__(self, other):
+        return self.data > getattr(other, "data", other)
+
+    def __rsub__(self, other):
+        return other + (-self)
+
+    def __rtruediv__(self, other):
+        return other * self**-1
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+def with_methods(params, x, y):
+    hidden = [(w * x + 0.1).relu() for w in params["w"]]
+    return ((sum(hidden) - y) / 3 + hidden[0].exp()) ** 2
+
+
+def slipped(name, **methods):
+    """The class with a slip in some of its methods."""
+    return type(name, (Micro,), methods)
+
+
+MICRO = {"w": np.array([0.5, -0.7, 1.5])}, np.array([1.0, 2.0, -0.5]), np.array([0.3, 0.2, 0.1])
+
+
+def by_functions(params, x, y):
+    """The same with functions of the class's module, as some write it."""
+    return micro_log(micro_exp(params["w"][0] * x) + 1.0) * params["w"][1] * y
+
+
+def micro_exp(x):
+    out = Micro(exp(x.data), (x,))
+    out._backward = lambda: setattr(x, "grad", x.grad + out.data * out.grad)
+    return out
+
+
+def micro_log(x):
+    out = Micro(log(x.data), (x,))
+    out._backward = lambda: setattr(x, "grad", x.grad + out.grad / x.data)
+    return out
+
+
+def test_a_class_of_ones_own_is_checked():
+    for function in (with_methods, by_functions):
+        found = check(function, *MICRO, value=Micro)
+        assert found, found.report
+    assert check(GPT, initial_parameters(helpers.TINY, 0), TOKENS, np.full((2, 5), 0.2), value=Micro)
+
+
+def test_what_is_wrong_behind_functions_of_its_module_is_found(monkeypatch):
+    monkeypatch.setitem(globals(), "micro_log", lambda x: Micro(log(x.data)))
+    found = check(by_functions, *MICRO, value=Micro)
+    assert (found.ok, found.parameter) == (False, 'params["w"][0]')
+
+
+class WrongRelu(Micro):
+    def relu(self):
+        out = WrongRelu(max(0.0, self.data), (self,))
+        out._backward = lambda: setattr(self, "grad", self.grad + out.grad)
+        return out
+
+    def __mul__(self, other):
+        return as_class(WrongRelu, super().__mul__(other))
+
+    def __add__(self, other):
+        return as_class(WrongRelu, super().__add__(other))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+class WrongMinus(WrongRelu):
+    relu = Micro.relu
+
+    def __sub__(self, other):
+        other = other if isinstance(other, Micro) else Micro(other)
+        out = Micro(self.data - other.data, (self, other))
+
+        def _backward():
+            self.grad += out.grad
+            other.grad += out.grad
+
+        out._backward = _backward
+        return out
+
+
+class Overwrites(Micro):
+    def __mul__(self, other):
+        other = other if isinstance(other, Micro) else Micro(other)
+        out = Micro(self.data * other.data, (self, other))
+
+        def _backward():
+            self.grad = other.data * out.grad
+            other.grad = self.data * out.grad
+
+        out._backward = _backward
+        return out
+
+    __rmul__ = __mul__
+
+
+class WrongNumber(Micro):
+    def exp(self):
+        out = Micro(1 + self.data, (self,))
+        out._backward = lambda: setattr(self, "grad", self.grad + out.grad)
+        return out
+
+
+def as_class(kind, made):
+    made.__class__ = kind
+    return made
+
+
+def minus(params, x, y):
+    return params["w"][0] * x + (params["w"][1] - params["w"][2] * y)
+
+
+def used_twice(params, x, y):
+    return params["w"][0] * x + params["w"][0] * params["w"][1]
+
+
+def only_exp(params, x, y):
+    return params["w"][0].exp() + params["w"][1]
+
+
+def with_a_constant_of_the_class(params, x, y):
+    return (params["w"][0] * x + params["w"][1]).relu() + WrongRelu(1.0) * 2.0 - y
+
+
+def with_a_scalar_on_the_left(params, x, y):
+    return sum((w * x for w in params["w"]), WrongRelu(0.5)).relu() - y
+
+
+SLIPS = {
+    "relu": (WrongRelu, with_methods, "derivative", "hidden = [(w * x + 0.1).relu()", "the derivative of relu"),
+    "constant": (
+        WrongRelu,
+        with_a_constant_of_the_class,
+        "derivative",
+        "params['w'][1]).relu()".replace("'", '"'),
+        "of relu",
+    ),
+    "left": (WrongRelu, with_a_scalar_on_the_left, "derivative", "WrongRelu(0.5)).relu()", "the derivative of relu"),
+    "minus": (WrongMinus, minus, "derivative", "(params['w'][1] - ".replace("'", '"'), "the derivative of -"),
+    "twice": (Overwrites, used_twice, "backward", "", "backward of Overwrites"),
+    "number": (WrongNumber, only_exp, "number", "return params['w'][0].exp()".replace("'", '"'), "plain numbers"),
+}
+
+
+@pytest.mark.parametrize(("kind", "function", "cause", "line", "text"), SLIPS.values(), ids=SLIPS.keys())
+def test_the_slip_in_a_class_of_ones_own_is_named(kind, function, cause, line, text):
+    found = check(function, *MICRO, value=kind)
+    assert (found.ok, found.cause) == (False, cause), found.report
+    assert text in found.report
+    assert not line or found.line == line_of(line)
+
+
+# What is wrong with value.py, and between engines
+
+
+def broken(right, wrong):
+    """The class Value with one line of its file changed."""
+    module = ModuleType("microgpt_value")
+    exec(SOURCE.replace(right, wrong), module.__dict__)
+    return module.Value
+
+
+@pytest.mark.parametrize(("right", "wrong"), BREAKS.values(), ids=BREAKS.keys())
+def test_every_broken_value_is_found_and_the_operation_is_named(right, wrong):
+    kind = broken(right, wrong)
+    found = check(with_all_five, *MICRO, value=kind)
+    assert not found
+    operation = operation_broken(right)
+    assert found.cause == ("derivative" if operation else "backward")
+    named = f"the derivative of {operation} in Value is wrong" if operation else "backward of Value is wrong"
+    assert named in found.report
+
+
+NUMBERS = {
+    "power": ("power, derivative = x**k,", "power, derivative = x**k * 1.0001,", "computes -0.7 / 1.5 as"),
+    "log": ("Value(log(self.data),", "Value(log(self.data) / 0.7,", "computes log(4.24) as"),
+    "minus": ("return self + -value(other)", "return self + value(other)", "computes 0.5 - "),
+    "over": ("return self * value(other) ** -1", "return self * value(other)", "computes -0.7 / 1.5 as"),
+    "backwards minus": ("return value(other) - self", "return self - value(other)", "computes 2 - "),
+    "greater": ("return self.data > value(other)", "return self.data < value(other)", "computes 0.966667 > 0 as"),
+}
+
+
+@pytest.mark.parametrize(("right", "wrong", "text"), NUMBERS.values(), ids=NUMBERS.keys())
+def test_an_operation_that_computes_another_number_is_named(right, wrong, text):
+    assert SOURCE.count(right) == 1
+    found = check(with_all_signs, *MICRO, value=broken(right, wrong))
+    assert (found.ok, found.cause) == (False, "number")
+    assert text in found.report, found.report
+
+
+def with_all_signs(params, x, y):
+    a, b, c = params["w"]
+    h = a * x - b / c
+    return (2 - h) * (h > 0) + 3 * h + log(exp(h * 0) * 4.24) * a + 3 / (y + 1.0) + (a + 0.8) ** -1
+
+
+def test_a_wrong_number_is_found_in_a_loss_that_plain_floats_cannot_compute():
+    point = {"w": np.array([0.3, 0.1, 0.5])}, np.ones(2), np.ones(2)
+    kind = type("MinusIsPlus", (Micro,), {"__sub__": lambda self, other: self + other})
+    found = check(lambda params, x, y: (params["w"][0] - params["w"][2]).relu(), *point, value=kind)
+    assert (found.ok, found.cause) == (False, "number")
+    assert "MinusIsPlus computes 0.3 - 0.5 as 0.8, plain numbers as -0.2" in found.report
+
+
+def test_a_backward_that_does_not_begin_with_one_is_named():
+    found = check(with_all_five, *MICRO, value=broken("self.grad += 1.0", "self.grad += 2.0"))
+    assert (found.ok, found.cause) == (False, "backward")
+    assert "gets the gradient 2, by the chain rule 1" in found.report
+
+
+def only_products(params, x, y):
+    return params["w"][0] * x * y
+
+
+@pytest.mark.parametrize("passed_on", ["self.grad += 1.0", "made_of.grad += derivative * node.grad"])
+@pytest.mark.parametrize("function", ["with_all_five", "minus", "only_products"])
+def test_a_backward_that_passes_nothing_on_is_named_and_no_operation(function, passed_on):
+    found = check(globals()[function], *MICRO, value=broken(passed_on, "pass"))
+    assert (found.ok, found.cause) == (False, "backward"), found.report
+    assert "backward of Value is wrong: it passes nothing on" in found.report
+    assert "the derivative of" not in found.report
+
+
+def operation_broken(right):
+    """The operation whose derivative a text of value.py has; None for a line of `backward`."""
+    texts = {'"+"': "+", "(other.data, self.data)": "*", "x**k": "**", "1 / self.data": "log", '"exp"': "exp"}
+    return next((operation for text, operation in texts.items() if text in right), None)
+
+
+def with_all_five(params, x, y):
+    a, b, c = params["w"]
+    hidden = a * x + b
+    return log(hidden**2 + 1.0) * exp(c * y) + hidden * hidden
+
+
+def test_value_as_it_is_has_no_fault():
+    assert small_fault(Value) is None
+    assert check(with_all_five, *MICRO, value=broken("", ""))
+
+
+@pytest.fixture
+def wrong_engine(monkeypatch):
+    """An engine whose gradient of a parameter is multiplied."""
+
+    def made_wrong(name, factor):
+        right = gradient_check.value_and_grad
+
+        def value_and_grad(function, engine, **options):
+            step = right(function, engine, **options)
+
+            def slightly_wrong(params, *batch):
+                value, gradients = step(params, *batch)
+                gradients[name] = gradients[name] * factor
+                return value, gradients
+
+            slightly_wrong.compiled = step.compiled
+            return slightly_wrong
+
+        monkeypatch.setattr(gradient_check, "value_and_grad", value_and_grad)
+
+    return made_wrong
+
+
+def test_an_engine_that_is_wrong_is_named_with_who_is_right(wrong_engine):
+    wrong_engine("b1", 1.001)
+    found = check(perceptron, PERCEPTRON, RNG.normal(size=(20, 2)), RNG.integers(0, 2, 20))
+    assert (found.ok, found.cause, found.parameter[:12]) == (False, "engine", 'params["b1"]')
+    assert "the engine compiled is wrong" in found.report
+    assert found.difference == pytest.approx(1e-3, rel=0.1)
+
+
+def test_of_engines_that_hardly_differ_nobody_is_called_right(wrong_engine):
+    wrong_engine("b1", 1 + 1e-9)
+    found = check(perceptron, PERCEPTRON, RNG.normal(size=(20, 2)), RNG.integers(0, 2, 20))
+    assert (found.ok, found.cause) == (False, "engine")
+    assert "cannot tell which is right" in found.report
+
+
+# A model before it is trained
+
+
+def test_a_model_is_checked_in_a_line():
+    report = check_model(GPT, initial_parameters(helpers.TINY, 0), [0, 1, 2, 3, 0], "compiled")
+    assert re.fullmatch(
+        r"checked on [\d,]+ operations: the gradient equals the slope of the loss to \d+ digits, "
+        r"and the engines compiled and scalar agree to 1[0-9]",
+        report,
+    )
+    assert " and " not in check_model(GPT, initial_parameters(helpers.TINY, 0), [0, 1, 2, 3, 0], "scalar")
+
+
+def test_a_long_sequence_is_cut_to_about_sixty_thousand_operations():
+    config = GPTConfig(vocab_size=5, n_positions=64, n_embd=16, n_layer=1, n_head=2)
+    report = check_model(
+        partial(loss, config=config), initial_parameters(config, 0), [0] + [1, 2, 3, 4] * 15, "compiled"
+    )
+    operations = int(report.split(" operations")[0].split(" on ")[-1].replace(",", ""))
+    assert 30_000 < operations < 120_000
+
+
+def test_engines_of_a_model_that_do_not_agree_are_found_out(wrong_engine):
+    wrong_engine("h.0.ln_1.bias", 1 + 1e-9)
+    with pytest.raises(DisagreementError, match=r"the engines do not agree in params\[\"h\.0\.ln_1\.bias\"\]"):
+        check_model(GPT, initial_parameters(helpers.TINY, 0), [0, 1, 2, 3, 0], "compiled")
+
+
+LARGE = GPTConfig(vocab_size=27, n_positions=4, n_embd=64, n_layer=4, n_head=4)
+
+
+def test_a_large_model_is_compared_by_its_loss_and_a_slope():
+    report = check_model(partial(loss, config=LARGE), initial_parameters(LARGE, 0), [0, 1, 2, 3], "compiled")
+    assert re.fullmatch(
+        r"checked on [\d,]+ operations: the gradient equals the slope of the loss to \d+ digits", report
+    )
+
+
+def test_a_large_model_whose_gradient_is_wrong_is_found_out(wrong_engine):
+    wrong_engine("h.3.mlp.c_fc.weight", 1.01)
+    with pytest.raises(DisagreementError, match="another slope"):
+        check_model(partial(loss, config=LARGE), initial_parameters(LARGE, 0), [0, 1, 2, 3], "compiled")
+
+
+def test_a_model_that_is_not_finite_diverges_and_is_not_called_wrong():
+    parameters = initial_parameters(helpers.TINY, 0)
+    parameters["wte.weight"][:] = np.inf
+    with pytest.raises(DivergenceError, match="numbers are not finite in this model"):
+        check_model(GPT, parameters, [0, 1, 2, 3, 0], "compiled")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_right_model_is_refused(seed):
+    rng = np.random.default_rng(seed)
+    config = GPTConfig(int(rng.integers(2, 9)), 5, 4, int(rng.integers(1, 6)), 2)
+    parameters = {n: a * 10.0 ** rng.uniform(-2, 2) for n, a in helpers.random_parameters(config, seed).items()}
+    tokens = rng.integers(0, config.vocab_size, 6).tolist()
+    assert check_model(partial(loss, config=config), parameters, tokens, "scalar").startswith("checked")
+
+
+@pytest.fixture
+def broken_copy(tmp_path):
+    """A function that copies the project with a broken value.py. All but the book is linked."""
+
+    def copied(right, wrong):
+        (tmp_path / "microgpt").mkdir()
+        for path in (ROOT / "microgpt").iterdir():
+            (tmp_path / "microgpt" / path.name).symlink_to(path)
+        for name in ("train.py", "data"):
+            (tmp_path / name).symlink_to(ROOT / name)
+        (tmp_path / "microgpt" / "value.py").unlink()
+        (tmp_path / "microgpt" / "value.py").write_text(SOURCE.replace(right, wrong), encoding="utf-8")
+        return tmp_path
+
+    return copied
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["compiled", "scalar"])
+@pytest.mark.parametrize(("right", "wrong"), BREAKS.values(), ids=BREAKS.keys())
+def test_no_broken_engine_is_trained_with(broken_copy, right, wrong, engine):
+    directory = broken_copy(right, wrong)
+    code = f"import sys, runpy; sys.path.insert(0, {str(directory)!r}); runpy.run_path('train.py', run_name='__main__')"
+    words = [sys.executable, "-c", code, "--steps", "1", "--engine", engine]
+    environment = os.environ | {"PYTHONPATH": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}
+    result = subprocess.run(words, cwd=directory, env=environment, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    named = re.match(r"error: (the derivative of (\S+) in value\.py|backward of value\.py) is wrong", result.stderr)
+    assert named, result.stderr
+    assert named[2] == operation_broken(right)
+    assert "checked" not in result.stdout
+    assert "compiled" not in result.stderr
+    assert not (directory / "runs").exists()

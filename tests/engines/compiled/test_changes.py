@@ -1,0 +1,750 @@
+"""Lists that change in place, are shared, copied or asked what they are: every engine sees what Python sees."""
+
+import copy
+import heapq
+import itertools
+import operator
+from contextlib import suppress
+from functools import cached_property
+from random import Random
+from types import FunctionType
+
+import numpy as np
+import pytest
+from changing_programs import Changer, recorded_losses, text_of
+from helpers import assert_equal_engines
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from loop_programs import PRELUDE, Outcome, difference, load, numbers, outcome, smallest
+from written_loops import loops_of
+
+from microgpt import Value, evaluate, exp, largest, log, pick, value_and_grad
+from microgpt.engines.compiled.current import RecordingError
+from microgpt.engines.compiled.recording import record_function
+
+RNG = np.random.default_rng(3)
+PARAMS = {"w": RNG.uniform(0.2, 1.0, 4), "s": np.array(0.7), "m": RNG.uniform(-1.0, 1.0, (3, 4))}
+X, TOKENS = RNG.uniform(-1.0, 1.0, (2, 4)), np.array([[0, 2, 1], [2, 2, 0]])
+ARGUMENTS = PARAMS, X, TOKENS
+
+
+def product_by_index(p, x, i):
+    a, b = p["m"], [[v, 1 - v] for v in x]
+    c = [[0.0] * 2 for _ in a]
+    for row in range(3):
+        for column in range(2):
+            for k in range(4):
+                c[row][column] += a[row][k] * b[k][column]
+    return sum(c[row][0] * c[row][1] for row in range(3))
+
+
+def diagonal(p, x, i):
+    d = [[0.0 for _ in range(4)] for _ in range(4)]
+    for k in range(4):
+        d[k][k] = p["w"][k]
+    return sum([d[k][k] * x[k] for k in range(4)]) + sum(sum(row) for row in d)
+
+
+def read_between_changes(p, x, i):
+    rows = [[v * 2 for v in row] for row in p["m"]]
+    total = 0
+    for k in range(3):
+        rows[k][k] = x[k]
+        total += sum([row[k] for row in rows]) * (k + 1) + sum(sum(row) ** 2 for row in rows)
+    return total
+
+
+def keys_of_heads(p, x, i):
+    keys, total = [[] for _ in range(2)], 0
+    for t in range(3):
+        for head in range(2):
+            keys[head].append(p["m"][t][head] * x[t])
+        total += sum([sum(key) ** 2 for key in keys])
+    return total
+
+
+def triangular(p, x, i):
+    n = 3
+    a = [[sum(u * v for u, v in zip(r, s)) + (2.0 if j == k else 0.0) for k, s in enumerate(p["m"])]
+         for j, r in enumerate(p["m"])]  # fmt: skip
+    low = [[0.0] * n for _ in range(n)]
+    for j in range(n):
+        for k in range(j + 1):
+            rest = a[j][k] - sum(low[j][h] * low[k][h] for h in range(k))
+            low[j][k] = rest**0.5 if j == k else rest / low[k][k]
+    return sum(log(low[j][j]) for j in range(n)) + sum(sum(row) for row in low)
+
+
+def fast_weights(p, x, i):
+    memory, out = [[0.0] * 4 for _ in range(4)], 0
+    for row in p["m"]:
+        out += sum(sum(m * v for m, v in zip(line, row)) ** 2 for line in memory)
+        for a in range(4):
+            for b in range(4):
+                memory[a][b] = memory[a][b] * 0.9 + row[a] * x[b]
+    return out
+
+
+def scaled_rows_and_columns(p, x, i):
+    a = [[exp(v) for v in row] for row in p["m"]]
+    for _ in range(2):
+        for row in a:
+            total = sum(row)
+            for k in range(4):
+                row[k] = row[k] / total
+        for k, total in enumerate([sum(column) for column in zip(*a)]):
+            for row in a:
+                row[k] /= total
+    return a[0][0] + 2 * a[1][2] + sum(a[2])
+
+
+def pairs_of_lists(p, x, i):
+    pairs = [([v, 0.0], v * v) for v in p["w"]]
+    for k, (row, _) in enumerate(pairs):
+        row[1] = x[k]
+    return sum([row[0] * row[1] * square for row, square in pairs])
+
+
+def rows_of_two(p, x, i):
+    rows = [[a, b] for a, b in zip(p["w"], x)]
+    for _ in range(2):
+        for k in range(4):
+            rows[k][0] += 0.1 * rows[k][1] * rows[k - 1][0]
+    return sum([rows[k][0] * rows[k - 1][1] for k in range(4)])
+
+
+def one_row_many_names(p, x, i):
+    row = [v * 2 for v in x]
+    rows = [row for _ in range(3)]
+    for k in range(3):
+        rows[k][k] = p["w"][k]
+    return sum(sum(r) for r in rows) + row[0]
+
+
+def a_row_by_another_name(p, x, i):
+    rows = [[v * 2 for v in row] for row in p["m"]]
+    first, last, all_of_them = rows[0], rows[-1:], list(rows)
+    first[1] = p["s"]
+    last[0][0] = p["s"] * 3
+    return sum(sum(row) for row in rows) + sum(all_of_them[2]) + sum(rows[0])
+
+
+def shallow_copies(p, x, i):
+    rows = [[v * 2 for v in row] for row in p["m"]]
+    copies = [rows[:], [row for row in rows], list(rows), rows.copy(), copy.copy(rows), [] + rows, [*rows]]  # noqa: RUF005
+    rows[0] = [v for v in x]
+    rows[1][1] = p["s"]
+    return sum(sum(sum(row) for row in c) * (k + 1) for k, c in enumerate(copies)) + sum(rows[0])
+
+
+def slices_of_rows(p, x, i):
+    rows = [[v for v in row] for row in p["m"]]
+    tail, part = rows[1:], rows[::2]
+    tail[0][0] = x[0]
+    part[1][0] = x[1]
+    rows[0][3] = x[2]
+    return sum(sum(row) * 2 for row in tail) + sum(sum(row) for row in part) + sum([row[0] for row in rows])
+
+
+def through_zip_and_enumerate(p, x, i):
+    rows = [[v for v in row] for row in p["m"]]
+    for k, (row, v) in enumerate(zip(rows, x)):
+        row[k] = v * p["s"]
+    pairs = list(zip(rows, p["w"]))
+    pairs[0][0][3] = p["s"]
+    return sum(sum(row) * (k + 1) for k, row in enumerate(rows))
+
+
+def grown_while_read(p, x, i):
+    states = [[v for v in x]]
+    for row in p["m"]:
+        states.append([a * 0.5 + b * sum(s[k] for s in states) for k, (a, b) in enumerate(zip(states[-1], row))])
+        states[0][0] = states[-1][1]
+    return sum(sum(state) for state in states)
+
+
+def extended_by_itself(p, x, i):
+    row = [v * p["s"] for v in x]
+    row.extend(row)
+    row += row
+    return sum([v * (k + 1) for k, v in enumerate(row)])
+
+
+def one_list_of_two_names_grows(p, x, i):
+    row = other = [v * p["s"] for v in x if True]
+    other += x
+    row += p["w"][1:]
+    third = [0.5]
+    operator.iadd(third, row)
+    return sum([v * (k + 1) for k, v in enumerate(row)]) + len(other) * sum(third)
+
+
+def changed_after_reversed(p, x, i):
+    row, others = [v * p["s"] for v in x], p["m"][1]
+    backwards, rest, both = reversed(row), reversed(others), zip(reversed(x), p["w"])
+    row[1], others[2] = p["s"], x[0]
+    last = next(rest)
+    others[0] = row[1] * 3
+    x[0] = p["s"] * 4
+    total = sum([v * (k + 1) for k, v in enumerate(list(backwards))]) + last * next(rest)
+    return total + sum([v * (k + 1) for k, v in enumerate(rest)]) + sum([a * b for a, b in both])
+
+
+def zip_takes_a_part_of_an_iterator(p, x, i):
+    rest, pairs = iter([v * 2 for v in x]), enumerate(p["w"])
+    doubled = reversed([v * 2 for v in x])
+    first = sum([a * b for a, b in zip(doubled, p["w"][:2])])
+    second = sum([a * k * b for (k, a), b in zip(pairs, x[1:2])])
+    third = sum([a * b for a, b in zip(p["w"][:1], rest)])
+    return first + second + third + sum(doubled) + sum([k * a for k, a in pairs]) * 2 + sum(rest) * 3
+
+
+def functions_of_operator_that_change(p, x, i):
+    kept, grown = [0.5, 1.0, 2.0, 3.0, 4.0], []
+    totals = [operator.setitem(kept, 0, v) or v * kept[0] + sum(operator.iadd(grown, [v])) for v in x]
+    totals += [operator.delitem(kept, 0) or v * len(kept) for v in x]
+    totals += [operator.call(kept.append, v) or sum(kept) for v in p["w"]]
+    return sum(totals) * p["s"] + sum(kept)
+
+
+def chosen_before_the_table_grows(p, x, i):
+    table = [[v * 2 for v in row] for row in p["m"]]
+    row = pick(table, i[0])
+    table.append([v for v in x])
+    table[0] = x
+    lists = [[p["s"], x[0]], [x[1], p["s"]], [x[2], x[3]]]
+    other = pick(lists, i[1])
+    lists[2] = [p["s"], p["s"]]
+    lists.append(lists.pop(0))
+    return sum(row) + sum(pick(table, i[1])) * row[1] + other[0] * other[1] + sum(pick(lists, i[1]))
+
+
+def a_mask_written_in_place(p, x, i):
+    scores = [a * b for a, b in zip(p["w"], x)]
+    scores[2] = -1e9
+    shift = largest(scores)
+    exps = [exp(score - shift) for score in scores]
+    return sum(e * e for e in exps) / sum(exps)
+
+
+def parameters_changed(p, x, i):
+    for k in range(4):
+        p["w"][k] = p["w"][k] * x[k]
+    p["s"] = p["s"] + 1
+    p["m"][1][2] += p["s"]
+    return sum(p["w"]) * p["s"] + sum(sum(row) for row in p["m"])
+
+
+def chosen_then_copied(p, x, i):
+    row = list(pick(p["m"], i[0]))
+    row[0] = row[0] * 5
+    return sum(row) + sum(pick(p["m"], i[0]))
+
+
+def table_changed_then_chosen(p, x, i):
+    table = [[v for v in row] for row in p["m"]]
+    before = sum(table[k][1] for k in range(3))
+    for k in range(3):
+        table[k][1] = x[k]
+    return before + sum(sum(pick(table, token)) for token in i)
+
+
+def rows_that_are_the_same(p, x, i):
+    return sum([sum(a * b for a, b in zip(r, s)) * (2 if r is s else 1) for r in p["m"] for s in p["m"]])
+
+
+def kinds_asked(p, x, i):
+    def total(tree):
+        if type(tree) is list or isinstance(tree, tuple):
+            return sum([total(branch) for branch in tree])
+        return tree * 2
+
+    whole = [1 if isinstance(token, int) and not isinstance(token, (list, dict)) else 5 for token in i]
+    count = [k if isinstance(k, int) and type(k) is int else 0 for k in range(3)]
+    return total(p["m"]) + total((x, [x])) + sum(whole) + sum(count)
+
+
+@loops_of(
+    product_by_index, diagonal, read_between_changes, keys_of_heads, triangular, fast_weights, scaled_rows_and_columns,
+    pairs_of_lists, rows_of_two, one_row_many_names, a_row_by_another_name, shallow_copies, slices_of_rows,
+    through_zip_and_enumerate, grown_while_read, extended_by_itself, one_list_of_two_names_grows,
+    changed_after_reversed, zip_takes_a_part_of_an_iterator, functions_of_operator_that_change,
+    chosen_before_the_table_grows, a_mask_written_in_place, parameters_changed,
+    chosen_then_copied, table_changed_then_chosen, rows_that_are_the_same, kinds_asked,
+)  # fmt: skip
+@pytest.mark.parametrize("file", [__file__, "no file"])  # without one there is no source
+def test_what_a_list_holds_is_what_python_says(function, file):
+    without = FunctionType(function.__code__.replace(co_filename=file), globals(), function.__name__)
+    assert_equal_engines(without, *ARGUMENTS, verify=False)
+
+
+# Exceptions that a body catches
+
+
+def bare_except(p, x, i):
+    def weight(k):
+        try:
+            return p["w"][k] if k > 1 else p["s"]
+        except:  # noqa: E722
+            return x[0]
+
+    return sum([weight(k) * x[k] for k in range(4)])
+
+
+def returns_in_the_end(p, x, i):
+    def weight(k):
+        found = x[0]
+        try:
+            found = 1 / (k - 7) * p["s"]
+        finally:
+            return found  # noqa: B012
+
+    return sum([weight(k) * x[k] for k in range(4)])
+
+
+def all_is_suppressed(p, x, i):
+    def weight(k):
+        found = p["s"]
+        with suppress(BaseException):
+            found = p["w"][k + 1]
+        return found
+
+    return sum([weight(k) * x[k] for k in range(4)])
+
+
+@loops_of(bare_except, returns_in_the_end, all_is_suppressed)
+def test_no_handler_of_a_body_hides_that_it_must_run_as_a_loop(function):
+    assert_equal_engines(function, *ARGUMENTS, verify=False)
+
+
+# Bodies that change something in a way that one does not see in them
+
+
+class Counting:
+    """What counts how often it is used, in every operator."""
+
+    def __init__(self):
+        self.n = 0
+
+    def counted(self, *_):
+        self.n += 1
+        return self.n
+
+    def looked(self, *_):
+        return self.counted() > 2
+
+    __add__ = __rsub__ = __neg__ = __matmul__ = __len__ = __enter__ = __round__ = __index__ = __getitem__ = counted
+    __contains__ = __lt__ = __eq__ = __bool__ = looked
+    __hash__ = counted
+
+    def __exit__(self, *_):
+        return False
+
+    def __iter__(self):
+        return iter([self.counted()])
+
+    def __format__(self, _):
+        return "a" * self.counted()
+
+    def __get__(self, *_):
+        return self.counted()
+
+    def __mul__(self, v):
+        return v * self.counted()
+
+
+def entered(c, v):
+    with c as n:
+        return v * n
+
+
+def unpacks(c, v):
+    (n,) = c
+    return v * n
+
+
+OPERATORS = {
+    "+": lambda c, v: (c + v) * v, "*": lambda c, v: c * v, "-": lambda c, v: (1 - c) * v, "neg": lambda c, v: v * -c,
+    "@": lambda c, v: v * (c @ v), "in": lambda c, v: v if 3 in c else v * 2, "len": lambda c, v: v * len(c),
+    "<": lambda c, v: v if c < 3 else v * 2, "==": lambda c, v: v if c == 3 else v * 2,
+    "if": lambda c, v: v if c else v * 2,
+    "not": lambda c, v: v * (not c), "and": lambda c, v: (v if c and 3 else v * 2), "hash": lambda c, v: v * hash(c),
+    "a key": lambda c, v: v * (c.n + len({c: 1})), "[0]": lambda c, v: v * c[0],
+    "an index": lambda c, v: v * [1, 2, 3, 4, 5][c],
+    "round": lambda c, v: v * round(c), "a star": lambda c, v: v * sum([*c]), "sum": lambda c, v: v * sum(c),
+    "a format": lambda c, v: v * len(f"{c}"), "with": entered, "unpacking": unpacks,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_body_that_uses_an_operator_of_a_class_runs_as_a_loop(name):
+    used = OPERATORS[name]
+
+    def loss(p, x):
+        c = Counting()
+        return sum([used(c, v * p["s"]) for v in x])
+
+    assert_equal_engines(loss, PARAMS, X, verify=False)
+
+
+ITERATORS = {
+    "iter": lambda x, w: iter([1, 2, 3]), "zip": lambda x, w: (a * b for a, b in zip(x, w)),
+    "zip of iterators": lambda x, w: (a * b for a, b in zip(iter(x), iter(w))), "map": lambda x, w: map(exp, x),
+    "map of two": lambda x, w: map(operator.mul, x, w), "enumerate": lambda x, w: (k * v for k, v in enumerate(x)),
+    "reversed": lambda x, w: reversed(x), "a generator expression": lambda x, w: (v * 2 for v in x),
+    "filter": lambda x, w: filter(lambda k: k % 2, range(6)), "of a dict": lambda x, w: iter({1: "a", 2: "b"}),
+}  # fmt: skip
+USES = {
+    "sum": lambda z, v: v * sum(z), "for": lambda z, v: v * len([1 for _ in z]), "list": lambda z, v: v * len(list(z)),
+    "a star": lambda z, v: v * len([*z]), "star arguments": lambda z, v: v * (lambda *a: len(a))(0, *z),
+    "any": lambda z, v: v * any(1 for _ in z), "a set": lambda z, v: v * len({k for k, _ in enumerate(z)}),
+    "unpacking": lambda z, v: v * taken_apart(z), "in": lambda z, v: v * (3 in (k for k, _ in enumerate(z))),
+    "enumerate": lambda z, v: v * sum(k + 1 for k, _ in enumerate(z)), "tuple": lambda z, v: v * len(tuple(z)),
+}  # fmt: skip
+
+
+def taken_apart(z):
+    _, *rest = z
+    return len(rest)
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("made", ITERATORS)
+def test_a_body_that_uses_up_what_was_made_outside_runs_as_a_loop(made, use):
+    def loss(p, x):
+        z = ITERATORS[made](x, p["w"])
+        return sum([USES[use](z, v) for v in x])
+
+    if use == "unpacking":
+        with pytest.raises(ValueError, match="not enough values"):
+            value_and_grad(loss, "scalar")(PARAMS, X)
+        with pytest.raises(ValueError, match="not enough values"):
+            value_and_grad(loss, verify=False)(PARAMS, X)
+    else:
+        assert_equal_engines(loss, PARAMS, X, verify=False)
+
+
+def changes_by_other_statements(p, x, i):
+    last, held = 0.0, [0.0]
+
+    def by_for(v):
+        nonlocal last
+        before = last
+        for last in (v, v * 2):
+            pass
+        return before
+
+    def by_walrus(v):
+        nonlocal last
+        return (last := v) * 2
+
+    def by_case(v):
+        nonlocal last
+        before = last
+        match [v]:
+            case [last]:
+                return before
+
+    def by_def(v):
+        nonlocal last
+        before = last if isinstance(last, float) else 3.0
+
+        def last():
+            return v
+
+        return before * v
+
+    def annotated(v):
+        held[0]: float = held[0] + v
+        return held[0]
+
+    def by_comprehension(v):
+        return held[0] + len([0 for held[0] in (v, v * 2)])
+
+    found = [by_for(v) * w for v, w in zip(x, p["w"])] + [by_walrus(v) for v in x] + [by_case(v) for v in x]
+    last = 1.0
+    found += [by_def(v) for v in x] + [annotated(v) for v in x] + [by_comprehension(v) for v in x]
+    return sum(found)
+
+
+def changes_by_functions(p, x, i):
+    held, count = [0.0], itertools.count(1)
+
+    def in_place(v):
+        operator.setitem(held, 0, held[0] + v)
+        return held[0] * len(operator.iadd(held, [1.0]))
+
+    def by_default(v):
+        def scaled(k=next(count)):  # noqa: B008
+            return v * k
+
+        return scaled()
+
+    def by_key(v):
+        return v * max([1, 2], key=lambda k: held.append(k) or k) * len(held)
+
+    class Cached:
+        number = Counting()
+
+        @cached_property
+        def total(self):
+            return sum(v * w for v, w in zip(x, p["w"]))
+
+    cached = Cached()
+    found = [in_place(v) for v in x] + [by_default(v) for v in x] + [by_key(v) for v in x]
+    found += [cached.total * v * (1 if k % 2 else 2) for k, v in enumerate(x)] + [cached.total]
+    return sum(found) + sum([cached.number * v for v in x]) + sum([getattr(cached, "number") * v for v in x])  # noqa: B009
+
+
+@loops_of(changes_by_other_statements, changes_by_functions)
+def test_a_body_that_changes_what_is_outside_runs_as_a_loop(function):
+    assert_equal_engines(function, *ARGUMENTS, verify=False)
+
+
+# What Python's own functions make of recorded lists, scalars and integers
+
+
+def methods_of_the_class_list(p, x, i):
+    row = [v * 2 for v in x]
+    list.append(row, p["s"])
+    rows = list(map(list.copy, p["m"]))
+    rows[0][0] = p["s"]
+    places = [k for k in range(4)]
+    heapq.heappush(places, -1)
+    return sum(row) * row[heapq.heappop(places)] + sum(map(sum, rows)) + sum(p["m"][0]) + list.__len__(row) + places[0]
+
+
+def leaves_of(tree):
+    return [tree] if isinstance(tree, (int, float, Value)) else [leaf for one in tree for leaf in leaves_of(one)]
+
+
+def a_scalar_is_a_float_or_a_value(p, x, i):
+    return sum(leaves_of([x, [p["m"], 3], p["s"]])) * (2 if isinstance(p["s"], float | Value) else 3)
+
+
+def an_index_has_what_an_integer_has(p, x, i):
+    return (
+        sum([x[k] * getattr(k, "denominator", 7) * (2 if hasattr(k, "bit_length") else 3) for k in range(4)]) * p["s"]
+    )
+
+
+def calls_itself_often(p, x, i):
+    def over(n):
+        return p["s"] if n == 0 else over(n - 1) * 0.99 + x[n % 4]
+
+    def through(n):
+        return p["s"] if n == 0 else sum(through(n - 1) * v for v in x[:1]) + x[n % 4]
+
+    return over(600) + through(250)
+
+
+def asks_by_trying(p, x, i):
+    def added(a, b):
+        try:
+            return a + b
+        except TypeError:
+            return a[0] + b
+
+    return added(x, p["s"]) + sum([added([v], p["s"]) for v in x]) + added(p["s"], x[1])
+
+
+@loops_of(
+    asks_by_trying,
+    methods_of_the_class_list,
+    a_scalar_is_a_float_or_a_value,
+    an_index_has_what_an_integer_has,
+    calls_itself_often,
+)
+def test_functions_of_python_find_what_they_expect(function):
+    assert_equal_engines(function, *ARGUMENTS, verify=False)
+
+
+def is_positive(v):
+    try:
+        return v if v > 0 and True else v * 2
+    except TypeError:
+        return v * 3
+
+
+REFUSED = {
+    "a product of lists": (lambda p, x, i: p["w"] @ x, r"write sum\(a_i \* b_i"),
+    "a refusal that is caught": (lambda p, x, i: is_positive(p["s"]), "test for truth"),
+    "a deep copy": (lambda p, x, i: sum(copy.deepcopy(p["w"])), "a copied scalar would have no gradient"),
+    "whether it is a float": (lambda p, x, i: p["s"] if isinstance(x[0], float) else p["w"][0], "is a float"),
+    "whether its type is Value": (lambda p, x, i: p["s"] if type(p["s"]) is float else 1.0 * x[0], "is a float"),
+    "a row or a scalar": (lambda p, x, i: sum(pick([p["w"], p["s"], x], i[0])), "scalars or rows, not both"),
+    "rows of many lengths": (lambda p, x, i: sum(pick([x, x[1:], x], i[0])), "rows of the same length.* of 3 and 4"),
+    "a choice by &": (lambda p, x, i: p["s"] * ((x[0] > 0) & (x[1] > 0)), "write .a > 0. . .b > 0. for and"),
+    "bits of an integer": (lambda p, x, i: p["w"][i[0] & 1], "differs from example to example"),
+    "an integer's attribute": (lambda p, x, i: p["s"] * i[0].bit_length(), "differs from example to example"),
+    "is it the chosen row": (lambda p, x, i: p["s"] * (pick(p["m"], i[0]) is p["m"][0]), "asks by `is`"),
+    "is it the chosen scalar": (lambda p, x, i: p["s"] * (p["w"][0] is not pick(p["w"], i[0])), "asks by `is`"),
+    "largest of nothing": (lambda p, x, i: p["s"] * largest([v for v in x if False] + [x[0]][1:]), "empty"),
+}
+
+
+def chosen_row_changed(p, x, i):
+    row = pick(p["m"], i[0])
+    row[1] = x[0]
+    return sum(row)
+
+
+def chosen_row_of_a_list_that_changes(p, x, i):
+    table = [[v for v in row] for row in p["m"]]
+    row = pick(table, i[0])
+    table[1][1] = x[0]
+    return sum(row)
+
+
+def chosen_rows_of_a_plain_list(p, x, i):
+    table = [[p["s"], x[0]], [x[1], p["s"]], [x[2], x[3]]]
+    rows = [pick(table, token) for token in i]
+    table[1][1] = x[0]
+    return sum(sum(row) for row in rows)
+
+
+def chosen_row_read_before_and_after(p, x, i):
+    table = [[v for v in row] for row in p["m"]]
+    row = pick(table, i[0])
+    before = row[1] + row[0]
+    table[1].reverse()
+    return before + row[1]
+
+
+def length_of_a_chosen_row(p, x, i):
+    table = [[v for v in row] for row in p["m"]]
+    row = pick(table, i[0])
+    for one in table:
+        one.append(x[0])
+    return p["s"] * len(row)
+
+
+def chosen_rows_of_rows(p, x, i):
+    tables = [[[v for v in row] for row in p["m"]] for _ in range(3)]
+    row = pick(tables, i[0])[1]
+    tables[2][1][0] = x[0]
+    return sum(row)
+
+
+REFUSED["a chosen row that changes"] = (chosen_row_changed, "change a copy of it")
+REFUSED["a row that was read before"] = (chosen_row_read_before_and_after, "has changed")
+REFUSED["the length of a row"] = (length_of_a_chosen_row, "has changed")
+REFUSED["a row of a chosen list of rows"] = (chosen_rows_of_rows, "has changed")
+REFUSED["a row of a list that has changed"] = (chosen_row_of_a_list_that_changes, "has changed")
+REFUSED["rows of a list that has changed"] = (chosen_rows_of_a_plain_list, "has changed")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_followed_is_refused_with_the_line(name):
+    function, message = REFUSED[name]
+    with pytest.raises((RecordingError, ValueError), match=message) as caught:
+        value_and_grad(function, verify=False)(*ARGUMENTS)
+    assert "test_changes.py:" in str(caught.value) or name == "largest of nothing"
+
+
+# Generated programs
+
+
+def assert_same(seed, found_by):
+    """A program does the same on both engines; if not, the fewest of its statements that show it are shown.
+
+    What depends on an integer of the example may be refused.
+    """
+    arguments = numbers(seed, 2)
+
+    def differs(statements):
+        expected, found = found_by(text_of(statements), *arguments)
+        if isinstance(found.error, RecordingError) and "integer of the example" in str(found.error):
+            return ""
+        return difference(expected, found)
+
+    statements = Changer(Random(seed), seed).statements()
+    if differs(statements):
+        fewest = smallest(statements, differs)
+        pytest.fail(f"{differs(fewest)}\n{text_of(fewest)[len(PRELUDE) :]}")
+
+
+generated = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+seeds = st.integers(0, 2**32 - 1)
+
+
+@generated
+@given(seeds)
+def test_random_changes_are_recorded(tmp_path, seed):
+    def both(text, *arguments):
+        expected, found = outcome(text, tmp_path, "scalar", *arguments), Outcome()
+        try:
+            found.loss = float(np.mean(recorded_losses(load(text, tmp_path).loss, *arguments)))
+        except Exception as error:
+            found.error = error
+        found.gradients = expected.gradients
+        return expected, found
+
+    assert_same(seed, both)
+
+
+@pytest.mark.slow
+@generated
+@given(seeds, st.booleans())
+def test_random_changes(tmp_path, seed, has_source):
+    def both(text, *arguments):
+        where = tmp_path if has_source else None
+        return [outcome(text, where, engine, *arguments) for engine in ("scalar", "compiled")]
+
+    assert_same(seed, both)
+
+
+# Which function is compiled
+
+
+def test_lambdas_of_one_line_are_told_apart():
+    functions = {"exp": lambda p, x: exp(x[0]), "log": lambda p, x: log(x[0] ** 2), "two": lambda p, x: x[0] * 2.0, "three": lambda p, x: x[0] * 3.0}  # noqa: E501  # fmt: skip
+    for function in functions.values():
+        compiled, scalar = (evaluate(function, engine, verify=False)(PARAMS, X) for engine in ("compiled", "scalar"))
+        np.testing.assert_allclose(compiled, scalar, rtol=1e-12)
+
+
+def test_lambdas_that_differ_within_a_comprehension_are_told_apart():
+    both = [lambda p, x: sum([v * 2 for v in x]), lambda p, x: sum([v * 3 for v in x])]
+    first, second = (evaluate(function, verify=False)(PARAMS, X) for function in both)
+    np.testing.assert_allclose(first * 1.5, second, rtol=1e-12)
+
+
+def test_a_class_within_a_function_keeps_no_loop_from_being_an_axis():
+    def loss(p, x):
+        class Scaled:
+            by = p["s"]
+
+        return sum([v * Scaled.by for v in p["w"]])
+
+    assert len(record_function(loss, {"s": (), "w": (1000,)}, [("x", "float", ())])) < 20
+
+
+def test_who_asks_anew_gets_the_globals_of_now():
+    class Scaled:
+        by = 2.0
+
+        def loss(self, p, x):
+            return p["s"] * self.by * factor
+
+    factor, scaled = 1.0, Scaled()
+    before = value_and_grad(scaled.loss)
+    assert before(PARAMS, X)[0] == pytest.approx(1.4)
+    factor, scaled.by = 10.0, 3.0
+    assert before(PARAMS, X)[0] == pytest.approx(1.4)  # as it was recorded
+    assert value_and_grad(scaled.loss)(PARAMS, X)[0] == pytest.approx(21.0)
+    assert evaluate(scaled.loss)(PARAMS, X)[0] == pytest.approx(21.0)
+
+
+def test_evaluate_shares_the_recording_of_a_step():
+    calls = []
+
+    def loss(p, x):
+        calls.append(1)
+        return p["s"] * sum(x)
+
+    step = value_and_grad(loss, verify=False)
+    step(PARAMS, X)
+    np.testing.assert_allclose(evaluate(step)(PARAMS, X), 0.7 * X.sum(1))
+    assert len(calls) == 1
+    np.testing.assert_allclose(evaluate(step, "scalar")(PARAMS, X), 0.7 * X.sum(1))

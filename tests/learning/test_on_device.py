@@ -1,0 +1,242 @@
+"""Training with the engine "torch": on a device, and in several processes that share every batch."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import astuple
+from functools import cache
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from running import ROOT, assert_refused, call
+
+from microgpt.engines.engine import value_and_grad
+from microgpt.errors import DivergenceError
+from microgpt.learning.parameters import flatten, initial_parameters
+from microgpt.learning.training import OptimizerState, Schedule, train
+from microgpt.runs.directory import load_run
+from microgpt.runs.metrics import read_metrics
+
+torch = pytest.importorskip("torch")
+import learning  # noqa: E402
+from learning import CONFIG, GPT, learned_on_torch, pairs, some_batches  # noqa: E402
+
+from microgpt.learning.on_device import DeviceTraining, Processes  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+SMALL = ["--n-embd", "8", "--n-head", "2", "--block-size", "8", "--eval-interval", "100", "--seed", "1", "--skip-check"]
+
+
+@cache
+def learned_by_the_compiled_engine(steps=50, function=GPT):
+    parameters = initial_parameters(CONFIG, 0, np.float64)
+    schedule = Schedule(50, 0.01, 5, weight_decay=0.1, grad_clip=0.5)
+    updates = train(value_and_grad(function), parameters, iter(some_batches()[:steps]), schedule)
+    return [update.loss for update in updates], flatten(parameters)
+
+
+def assert_learned_the_same(found, expected, tolerance):
+    np.testing.assert_allclose(found[0], expected[0], rtol=tolerance)
+    np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=tolerance)
+
+
+def test_an_observed_step_tells_the_same_as_the_compiled_engine():
+    def observed(training):
+        return [update.tensors for update in training(lambda step: step in (1, 3))]
+
+    parameters, schedule = (initial_parameters(CONFIG, 0, np.float64) for _ in range(2)), Schedule(50, 0.01, 5)
+    zeros = np.zeros_like(flatten(initial_parameters(CONFIG, 0, np.float64)))
+    state = OptimizerState(0, zeros, zeros.copy())
+    few = some_batches()[:3]
+    ours = observed(lambda asked: train(value_and_grad(GPT), next(parameters), iter(few), schedule, observed=asked))
+    theirs = observed(
+        lambda asked: DeviceTraining(
+            GPT, next(parameters), few, schedule, state, Processes(device="cpu"), observed=asked
+        )
+    )
+    assert theirs[1] == {}
+    for found, expected in zip(theirs, ours, strict=True):
+        assert list(found) == list(expected)
+        for name in found:
+            np.testing.assert_allclose(astuple(found[name]), astuple(expected[name]), rtol=1e-9)
+
+
+def torchrun(count, *command, **options):
+    """Start some processes as torchrun does; each may use one thread."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), *command],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+    )  # fmt: skip
+
+
+def run_together(count, *command):
+    process = torchrun(count, *command)
+    out, errors = process.communicate(timeout=300)
+    return process.returncode, out, errors
+
+
+# On one device
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
+def test_a_device_learns_what_the_compiled_engine_learns(device):
+    assert_learned_the_same(learned_on_torch(Processes(device=device)), learned_by_the_compiled_engine(), 1e-6)
+
+
+def test_adam_compiled_by_pytorch_learns_the_same():
+    compiled = learned_on_torch(Processes(device="cpu"), torch_compile=True, steps=5, function=pairs)
+    assert_learned_the_same(compiled, learned_by_the_compiled_engine(5, pairs), 1e-9)
+
+
+def test_training_that_diverges_leaves_the_parameters_as_they_were():
+    parameters = initial_parameters(CONFIG, 0)
+    before = flatten(parameters)
+    batch = (np.zeros((2, 3), np.int64), np.full((2, 2), np.nan, np.float32))
+    state = OptimizerState(0, np.zeros_like(before), np.zeros_like(before))
+    training = DeviceTraining(GPT, parameters, repeat(batch), Schedule(3, 0.1, 0), state, Processes(device="cpu"))
+    with pytest.raises(DivergenceError, match="training diverged at step 1: the loss is nan"):
+        next(iter(training))
+    training.fetch()
+    assert (flatten(parameters) == before).all()
+
+
+@CUDA
+def test_a_step_copies_nothing_but_the_batch_and_its_numbers():
+    parameters = initial_parameters(CONFIG, 0)
+    zeros = np.zeros_like(flatten(parameters))
+    state = OptimizerState(0, zeros, zeros.copy())
+    training = DeviceTraining(
+        GPT, parameters, repeat(some_batches()[0]), Schedule(9, 0.1, 0), state,
+        Processes(device="cuda"),
+    )  # fmt: skip
+    steps = iter(training)
+    next(steps), next(steps)
+    with torch.profiler.profile() as profile:
+        next(steps)
+    copies = [e.name for e in profile.events() if e.name.startswith("Memcpy") and "DtoD" not in e.name]
+    assert sum("DtoH" in name for name in copies) == 1
+    assert sum("HtoD" in name for name in copies) == 2  # integers and floats of the batch
+
+
+# Several processes
+
+
+def test_two_processes_learn_what_one_learns(tmp_path):
+    code, _, errors = run_together(2, learning.__file__, str(tmp_path / "learned.npz"))
+    assert code == 0, errors
+    with np.load(tmp_path / "learned.npz") as arrays:
+        found = arrays["losses"], arrays["vector"]
+    assert len(found[0]) == 50
+    assert_learned_the_same(found, learned_by_the_compiled_engine(), 1e-6)
+
+
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
+    options = ["--engine", "torch", "--device", "cpu", "--batch-size", "12", "--out", "alone", *SMALL]
+    begun = call("train.py", *options, "--steps", "6", cwd=tmp_path)
+    assert f"PyTorch {torch.__version__} on cpu\n" in begun.stdout, begun.stderr
+    shutil.copytree(tmp_path / "alone", tmp_path / "shared")
+    assert call("train.py", "--resume", "alone", "--steps", "9", cwd=tmp_path).returncode == 0
+    code, out, errors = run_together(2, "train.py", "--resume", str(tmp_path / "shared"), "--steps", "9")
+    assert code == 0, errors
+    assert out.count("going on with") == 1
+    assert f"PyTorch {torch.__version__} on cpu, 2 processes\n" in out
+    alone, shared = (
+        np.array([float(row[1]) for row in read_metrics(tmp_path / name, 9)[1:]]) for name in ("alone", "shared")
+    )
+    assert len(alone) == 9
+    np.testing.assert_allclose(shared, alone, rtol=1e-4)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["alone", "shared"]
+
+
+def test_a_batch_that_does_not_divide_is_refused(tmp_path):
+    options = ["--engine", "torch", "--device", "cpu", "--batch-size", "5", "--out", str(tmp_path / "run"), *SMALL]
+    code, _, errors = run_together(2, "train.py", *options)
+    assert code != 0
+    assert (
+        "error: --batch-size is 5, which 2 processes cannot share evenly: "
+        "expected a multiple of 2, such as 4 or 6\n" in errors
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_only_the_engine_torch_trains_in_several_processes(tmp_path, monkeypatch):
+    told = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in told.items():  # as torchrun tells each of them
+        monkeypatch.setenv(name, value)
+    refused = call("train.py", "--out", tmp_path / "run", *SMALL, cwd=tmp_path)
+    assert_refused(refused, "torchrun started 2 processes, which only --engine torch lets train together")
+
+
+@pytest.mark.parametrize("engine", ["scalar", "torch"])
+def test_what_is_left_of_torchrun_in_the_environment_changes_nothing(tmp_path, monkeypatch, engine):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    options = ["--steps", "1", "--n-embd", "8", "--skip-check", "--engine", engine]
+    result = call("train.py", "--out", tmp_path / "run", *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "note: WORLD_SIZE is set, but torchrun did not start this process, which trains alone\n" in result.stdout
+
+
+def test_an_error_at_the_beginning_is_told_once(tmp_path):
+    options = ["--engine", "torch", "--device", "cpu", "--data", str(tmp_path / "nothing.txt"), *SMALL]
+    code, _, errors = run_together(2, "train.py", *options)
+    assert code != 0
+    assert errors.count("error: ") == 1
+
+
+def children(pid):
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for_rows(process, metrics, rows):
+    end = time.monotonic() + 120
+    while not metrics.exists() or metrics.read_text().count("\n") < rows:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the processes are found in /proc")
+@pytest.mark.parametrize("victim", [0, 1])
+def test_if_one_dies_the_others_end_and_the_run_can_be_resumed(tmp_path, victim):
+    run = tmp_path / "run"
+    options = ["--engine", "torch", "--device", "cpu", "--batch-size", "4", "--out", str(run), *SMALL]
+    process = torchrun(2, "train.py", *options, "--steps", "1000000")
+    wait_for_rows(process, run / "metrics.csv", 5)
+    ranks = {
+        next(v for v in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if v.startswith(b"RANK=")): pid
+        for pid in children(process.pid)
+    }
+    start = time.monotonic()
+    os.kill(ranks[b"RANK=%d" % victim], signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert time.monotonic() - start < 60
+    assert process.returncode != 0
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert "exitcode: -9" in errors
+    assert len(lines) <= 1  # none if torchrun, which says that, stops the other one before it has noticed
+    assert all("another of the processes ended at step" in line for line in lines)
+    step = load_run(run).checkpoint.step
+    resumed = call("train.py", "--resume", run, "--steps", step + 2, cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"going on with {run} after step {step}" in resumed.stdout
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the processes are found in /proc")
+def test_when_one_is_asked_to_end_all_stop_after_the_same_step_and_the_run_is_saved(tmp_path):
+    run = tmp_path / "run"
+    options = ["--engine", "torch", "--device", "cpu", "--batch-size", "4", "--out", str(run), *SMALL]
+    process = torchrun(2, "train.py", *options, "--steps", "1000000")
+    wait_for_rows(process, run / "metrics.csv", 5)
+    os.kill(children(process.pid)[-1], signal.SIGTERM)
+    out, errors = process.communicate(timeout=120)
+    assert "interrupted after" in out, errors
+    step = load_run(run).checkpoint.step
+    assert len(read_metrics(run, step)) == step + 1

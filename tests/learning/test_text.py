@@ -1,0 +1,596 @@
+"""From a text file to batches of integers: nothing is lost, nothing is on both sides, everything is used."""
+
+import hashlib
+import re
+import tracemalloc
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from microgpt.errors import InputError
+from microgpt.learning import text as text_module
+from microgpt.learning.bigram import bigram_probabilities
+from microgpt.learning.text import (
+    END,
+    batches,
+    characters_of,
+    closing,
+    decode,
+    decode_text,
+    encode,
+    kind_of_documents,
+    make_corpus,
+    padded,
+    padded_length,
+    predictions,
+    read_text,
+    room_for_lines,
+    vocabulary_of,
+    why_prose,
+    windows,
+)
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+def names(n):
+    """So many different lines."""
+    return [f"{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(n)]
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"anna\nbob\n", b"\xef\xbb\xbfanna\nbob\n", b"anna\r\nbob\r\n", b"anna\rbob\r"],
+    ids=["newlines", "byte-order mark", "carriage return and newline", "carriage return"],
+)
+def test_every_kind_of_file_reads_the_same(tmp_path, data):
+    path = tmp_path / "names.txt"
+    path.write_bytes(data)
+    assert read_text(path) == "anna\nbob\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_what_has_a_byte_order_mark_is_read_as_it_says(encoding):
+    assert decode_text("\ufeffaña\r\n語😀\r\n".encode(encoding), "names.txt") == "aña\n語😀\n"
+
+
+@pytest.mark.parametrize("text", ["شمس\nسمك\n", "😀🎉\n👩‍👩‍👧\n", "e\u0301a\u0308\nu\u0308\n", "日本\n語\n"])
+def test_every_script_comes_through(tmp_path, text):
+    path = tmp_path / "text.txt"
+    path.write_bytes(text.encode())
+    assert read_text(path) == text
+    assert decode(encode(text, vocabulary_of(text)), vocabulary_of(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (b"", "is empty"),
+        (b" \r\n\n\t", "is empty"),
+        (b"ab\0cd", "zero byte at offset 2"),
+        ("anna\n".encode("utf-16-le"), "zero byte at offset 1; .* UTF-16 or UTF-32, save it as UTF-8"),
+        ("\ufeffab\0".encode("utf-16-le"), "zero byte"),
+        ("\ufeffanna\n".encode("utf-16-le")[:-1], "not UTF-16: .* save it as UTF-8"),
+        ("\ufeff".encode("utf-32-be"), "is empty"),
+        ("anaïs\n".encode("latin-1"), "not UTF-8: byte 0xef at offset 3"),
+        (b"\x89PNG\r\n", "not UTF-8: byte 0x89 at offset 0"),
+    ],
+)
+def test_what_is_no_text_is_refused(data, complaint):
+    with pytest.raises(InputError, match=f"names.txt.*{complaint}"):
+        decode_text(data, "names.txt")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.txt"):
+        read_text(tmp_path / "nowhere.txt")
+
+
+def test_a_directory_is_no_text(tmp_path):
+    with pytest.raises(InputError, match="cannot read"):
+        read_text(tmp_path)
+
+
+def test_the_names_that_come_with_the_project_are_complete():
+    lines = read_text(DATA / "names.txt").splitlines()
+    assert len(lines) == len(set(lines)) == 5163
+
+
+def test_the_plays_that_come_with_the_project_are_those_of_the_readme():
+    readme = (DATA / "README.md").read_text(encoding="utf-8")
+    assert hashlib.sha256((DATA / "shakespeare.txt").read_bytes()).hexdigest() in readme
+    text = read_text(DATA / "shakespeare.txt")
+    assert (text.count("\n"), len(set(text))) == (40_000, 65)
+
+
+# Characters and integers
+
+
+def test_newline_comes_first_then_the_order_of_unicode():
+    assert vocabulary_of("ba\n ß") == "\n abß"
+
+
+def test_newline_is_always_in_the_vocabulary():
+    assert vocabulary_of("ab") == "\nab"
+
+
+def test_the_vocabulary_of_prose_has_the_end_of_the_text_as_its_last():
+    assert vocabulary_of("ba\n ß", "stream") == "\n abß\x03"
+    assert vocabulary_of("ba\n ß", "lines") == "\n abß"
+    plays = make_corpus(read_text(DATA / "shakespeare.txt"), n_positions=64, seed=0)
+    assert (len(plays.vocabulary), len(plays.characters)) == (66, 65)
+
+
+def test_writing_ends_at_the_newline_of_a_line_and_at_the_end_of_prose_if_it_has_one():
+    assert closing("\nab", "lines") == "\n"
+    assert closing("\nab\x03", "lines") == "\n"
+    assert closing("\nab\x03", "stream") == "\x03"
+    assert closing("\nab", "stream") is None
+    assert closing("\n\x03ab", "stream") is None  # a character of the text, in a run from before there was an end
+
+
+def test_the_end_cannot_stand_in_prose():
+    assert characters_of("\nab\x03", "stream") == "\nab"
+    assert characters_of("\nab\x03", "lines") == "\nab\x03"
+
+
+@given(st.text())
+def test_decode_undoes_encode(text):
+    vocabulary = vocabulary_of(text)
+    assert decode(encode(text, vocabulary), vocabulary) == text
+
+
+@given(st.text())
+def test_every_integer_is_a_place_in_the_vocabulary(text):
+    vocabulary = vocabulary_of(text)
+    assert {0, *encode(text, vocabulary)} == set(range(len(vocabulary)))
+
+
+def test_an_unknown_character_is_named_and_the_known_ones_are_shown():
+    with pytest.raises(InputError, match=r"character 'x'.*'abc'"):
+        encode("abxc", "\nabc")
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("Anna", "'anna'"),
+        ("aNnA", "'anna'"),
+        ("\nANNA\n", "'anna'"),
+        ("q", "'Q'"),
+        ("AnnaX", None),
+        ("x", None),
+        ("İ", None),
+        ("a" * 100 + "A", None),
+    ],
+)
+def test_other_letters_are_offered_where_all_of_them_are_known(text, remedy):
+    with pytest.raises(InputError, match=r"it knows 'Qan'(; '\w+' would do)?$") as error:
+        encode(text, "\nQan")
+    assert (f"; {remedy} would do" in str(error.value)) if remedy else ("would do" not in str(error.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "vocabulary", "remedy"),
+    [
+        ("caf\u00e9", "\nacef\u0301", "'cafe\u0301', with decomposed accents, would do"),
+        ("cafe\u0301", "\nacf\u00e9", "'caf\u00e9', with composed accents, would do"),
+        ("CAF\u00c9", "\nacef\u0301", "'cafe\u0301', with decomposed accents, would do"),
+        ("\uac00", "\n\u1100\u1161", "'\u1100\u1161', with decomposed accents, would do"),  # Korean syllables, too
+    ],
+)
+def test_accents_are_offered_as_the_model_knows_them(text, vocabulary, remedy):
+    with pytest.raises(InputError) as error:
+        encode(text, vocabulary)
+    assert str(error.value).endswith(f"; {remedy}")
+    encode(remedy.split("'")[1], vocabulary)
+
+
+def test_many_known_characters_are_counted_and_not_listed():
+    vocabulary = "\n" + "".join(chr(0x4E00 + i) for i in range(1500))
+    with pytest.raises(InputError, match=r"never seen the character '龥' \(U\+9FA5\); it knows 1,500 others$"):
+        encode("龥", vocabulary)
+
+
+def test_marks_are_shown_as_codes_and_do_not_melt_into_others():
+    with pytest.raises(InputError) as error:
+        encode("\u0308", "\nae\u0301\u0905\u093f\U0001f44d\U0001f3fd\ufe0f")
+    assert str(error.value) == (
+        r"the model has never seen the character '\u0308' (U+0308); "
+        "it knows 'ae\\u0301\u0905\\u093f\U0001f44d\\U0001f3fd\\ufe0f'"
+    )
+
+
+# Documents
+
+
+def test_lines_that_just_fit_are_documents():
+    assert kind_of_documents("abc\nd\n", n_positions=4) == "lines"
+
+
+def test_a_line_that_just_does_not_fit_makes_the_text_a_stream():
+    assert kind_of_documents("abcd\ne\n", n_positions=4) == "stream"
+
+
+@pytest.mark.parametrize(("empty", "kind"), [(0, "lines"), (1, "lines"), (8, "stream")])
+def test_empty_lines_between_short_ones_make_the_text_a_stream(empty, kind):
+    text = "\n\n" + "ab\n" * 30 + "ab\n\n" * empty + "c\n\n\n"  # those at both ends do not count
+    assert kind_of_documents(text, n_positions=4) == kind
+
+
+def test_plays_are_a_stream_however_long_the_context_is():
+    assert kind_of_documents(read_text(DATA / "shakespeare.txt"), n_positions=128) == "stream"
+
+
+@pytest.mark.parametrize("gap", ["\n\n", "\n\n\n", "\r\r\n"])
+def test_empty_lines_between_all_others_are_left_out(gap):
+    text = decode_text(gap.join(names(30)).encode(), "names.txt")
+    assert kind_of_documents(text, n_positions=4) == "lines"
+    assert sorted(everything(make_corpus(text, 4, seed=0))) == sorted(f"\n{name}\n" for name in names(30))
+    close = re.sub("\n+", "\n", text, count=10)
+    assert why_prose(close, 4).endswith("lines are empty, and they do not stand between all others")
+
+
+def drawn_lines(n, length, letters):
+    """So many lines of random letters."""
+    rng = np.random.default_rng(0)
+    return ["".join(rng.choice(list(letters), length)) for _ in range(n)]
+
+
+def verses(n, *lengths):
+    """Chinese verses of several halves, each of so many characters."""
+    halves = [iter(drawn_lines(n, length, "山水风月花鸟人心云天")) for length in lengths]
+    return ["\uff0c".join(next(half) for half in halves) + "。" for _ in range(n)]
+
+
+NAME_LIKE = {
+    "DNA": drawn_lines(300, 40, "ACGT"),
+    "molecules": [line + "(=O)O" for line in drawn_lines(300, 30, "CNO1c")],
+    "Chinese verses": verses(300, 5, 5) + verses(300, 7, 7),
+    "verses of four halves": [a + b for a, b in zip(verses(300, 5, 5), verses(300, 5, 5)[::-1], strict=True)],
+    "words": [*names(200), "counterrevolutionaries"],
+    "places": [*(f"{a} {b}" for a in names(20) for b in names(20)), "rostov on the don river"],
+}
+
+
+@pytest.mark.parametrize("lines", NAME_LIKE.values(), ids=NAME_LIKE)
+def test_lines_that_look_like_names_get_the_room_that_they_need(lines):
+    text = "\n".join(lines) + "\n"
+    assert room_for_lines(text, 16) == max(map(len, lines)) + 1
+    assert kind_of_documents(text, room_for_lines(text, 16)) == "lines"
+
+
+CHINESE = "".join(verses(300, 5, 9))
+NOT_NAME_LIKE = {
+    "verse": read_text(DATA / "shakespeare.txt").replace("\n\n", "\n").split("\n")[:2000],
+    "Python": Path(text_module.__file__).read_text(encoding="utf-8").split("\n"),
+    "a table": [f"{i},2020-01-{1 + i % 28:02},{i * 37 % 101}.5" for i in range(300)],
+    "music": [f"|:{a}|{b}:|" for a, b in zip(drawn_lines(300, 8, "ABcde"), drawn_lines(300, 8, "ABcde"), strict=True)],
+    "chess": [f"1. e4 e5 2. Nf3 {move} 3. Bb5 a6" for move in drawn_lines(300, 3, "abcdefgh12345678")],
+    "Chinese prose in lines of one width": [CHINESE[i : i + 30] for i in range(0, len(CHINESE), 30)],
+    "few lines": drawn_lines(99, 40, "ACGT"),
+    "few different lines": drawn_lines(99, 40, "ACGT") * 3,
+    "long lines": drawn_lines(300, 65, "ACGT"),
+}
+
+
+@pytest.mark.parametrize("lines", NOT_NAME_LIKE.values(), ids=NOT_NAME_LIKE)
+def test_lines_of_another_kind_get_no_more_room(lines):
+    assert room_for_lines("\n".join(lines) + "\n", 16) == 16
+
+
+def test_the_kind_of_documents_can_be_chosen():
+    assert make_corpus("abc\ndef\n" * 9, n_positions=6, seed=0, documents="stream").documents == "stream"
+    assert make_corpus("abc\ndef\n", n_positions=4, seed=0, documents="lines").documents == "lines"
+
+
+def test_a_line_too_long_is_shown_with_two_ways_out():
+    with pytest.raises(InputError, match=r"'abcd' has 4 characters.*--block-size 5 or --documents stream"):
+        make_corpus("abcd\ne\n", n_positions=4, seed=0, documents="lines")
+
+
+def everything(corpus):
+    return [decode(sequence, corpus.vocabulary) for sequence in corpus.training + corpus.validation]
+
+
+def test_every_line_is_a_document_between_two_newlines():
+    corpus = make_corpus("anna\n\nbob\nanna", n_positions=8, seed=0, documents="lines")
+    assert sorted(everything(corpus)) == ["\nanna\n", "\nanna\n", "\nbob\n"]
+
+
+def test_the_longest_line_fills_the_context():
+    corpus = make_corpus("abc\nd\n", n_positions=4, seed=0)
+    assert max(map(len, everything(corpus))) == 4 + 1
+
+
+@given(st.text("abc \n", min_size=120, max_size=150), st.integers(2, 9))
+def test_the_last_tenth_of_a_stream_is_held_out_in_one_piece(text, n_positions):
+    corpus = make_corpus("x" + text + "y", n_positions, seed=0, documents="stream")
+    (training,), pieces = corpus.training, corpus.validation
+    assert all(2 <= len(piece) <= n_positions + 1 for piece in pieces)
+    held_out = pieces[0][:1] + [token for piece in pieces for token in piece[1:]]  # each is predicted once
+    assert decode([*training, *held_out], corpus.vocabulary) == "\nx" + text + "y\n"
+    assert len(held_out) == (len(text) + 4) // 10
+
+
+def test_the_sequences_of_prose_never_reach_its_end():
+    corpus = make_corpus("ab cd " * 30, n_positions=8, seed=0, documents="stream")
+    assert corpus.vocabulary == "\n abcd\x03"
+    assert set().union(*corpus.training, *corpus.validation) == set(range(6))
+
+
+def test_a_given_vocabulary_of_prose_stays_what_it_is():
+    for vocabulary in ("\n abcd", "\n abcd\x03", "\n abcdefg"):
+        assert make_corpus("ab cd " * 30, 8, 0, "stream", vocabulary).vocabulary == vocabulary
+
+
+@pytest.mark.parametrize("vocabulary", [None, "\n abcd\x03"])
+@pytest.mark.parametrize(("before", "place"), [("", "1, as character 1"), ("ab\n\nab ", "3, as character 4")])
+def test_prose_with_the_character_of_its_end_in_it_is_refused_and_told_where(vocabulary, before, place):
+    with pytest.raises(InputError, match=f"U\\+0003 on line {place} of it.*: delete it, or put a newline"):
+        make_corpus(before + END + "ab cd " * 30 + END, 8, 0, "stream", vocabulary)
+
+
+def test_in_lines_and_in_older_runs_of_prose_that_character_is_one_like_others():
+    assert make_corpus("ab\x03\ncd\n", n_positions=8, seed=0).vocabulary == "\n\x03abcd"
+    older = make_corpus("ab\x03 cd" * 30, 8, 0, "stream", "\n\x03 abcd")
+    assert 1 in older.training[0]
+
+
+def test_what_is_held_out_of_a_stream_does_not_depend_on_the_seed():
+    first, second = (make_corpus("ab cd " * 30, 8, seed, "stream").validation for seed in (1, 2))
+    assert first == second
+
+
+def test_a_short_text_is_validated_on_all_that_is_held_out():
+    corpus = make_corpus("\n".join(names(200)), n_positions=8, seed=0)
+    assert corpus.part == corpus.validation
+
+
+@pytest.mark.parametrize("documents", ["lines", "stream"])
+def test_a_look_at_a_long_text_takes_an_even_part_of_what_is_held_out(documents):
+    text = "\n".join(f"{i:06}" for i in range(100_000))
+    corpus = make_corpus(text, n_positions=20, seed=0, documents=documents)
+    places = [corpus.validation.index(sequence) for sequence in corpus.part]
+    assert 15_000 < predictions(corpus.part) <= text_module.PART
+    assert len(set(np.diff(places))) == 1
+    assert places[-1] > 0.9 * len(corpus.validation)
+
+
+@pytest.mark.parametrize(("lines", "held_out"), [(2, 1), (19, 1), (20, 2), (50, 5), (200, 20)])
+def test_a_tenth_is_held_out(lines, held_out):
+    corpus = make_corpus("\n".join(names(lines)), n_positions=8, seed=0)
+    assert (len(corpus.training), len(corpus.validation)) == (lines - held_out, held_out)
+
+
+@given(st.lists(st.text("ab", min_size=1, max_size=3), min_size=2, max_size=60), st.integers(0, 5))
+def test_equal_lines_are_never_on_both_sides(lines, seed):
+    corpus = make_corpus("\n".join([*lines, "first", "second"]), n_positions=8, seed=seed)
+    assert corpus.training
+    assert corpus.validation
+    assert not {tuple(s) for s in corpus.training} & {tuple(s) for s in corpus.validation}
+    assert len(corpus.training) + len(corpus.validation) == len(lines) + 2
+
+
+def test_the_seed_chooses_what_is_held_out():
+    text = "\n".join(names(100))
+    first, again, other = (make_corpus(text, 8, seed).validation for seed in (1, 1, 2))
+    assert first == again != other
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("anna", "one distinct line"),
+        ("anna\nanna\n", "one distinct line"),
+        ("aaa\naa\n", "one distinct character, 'a'"),
+        ("abcdefghi", "one distinct line"),
+    ],
+)
+def test_a_text_with_nothing_to_learn_or_hold_out_is_refused(text, complaint):
+    with pytest.raises(InputError, match=complaint):
+        make_corpus(text, n_positions=16, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("length", "remedy"),
+    [
+        (9, "use a text of at least 170 characters"),
+        (98, "use --block-size 9 or less, or a text of at least 170 characters"),
+        (160, "use --block-size 15 or less, or"),
+    ],
+)
+def test_a_context_longer_than_the_held_out_piece_is_refused_and_told_the_longest(length, remedy):
+    text = ("abcdefghi " * 16)[:length]
+    with pytest.raises(
+        InputError, match=f"has {length} characters.* no longer than the context, 16, which is .*: {remedy}"
+    ):
+        make_corpus(text, n_positions=16, seed=0, documents="stream")
+    if "less" in remedy:
+        make_corpus(text, n_positions=int(remedy.split()[2]), seed=0, documents="stream")
+    make_corpus("abcdefghi " * 17, n_positions=16, seed=0, documents="stream")
+
+
+def test_prose_of_one_kind_of_character_is_refused():
+    with pytest.raises(InputError, match="only one distinct character, 'a'"):
+        make_corpus("a" * 1000, n_positions=16, seed=0)
+
+
+# Batches
+
+
+def sequences_of(n, longest=9):
+    """So many sequences, all different, of all lengths."""
+    return [[i + 1] * (2 + i % (longest - 1)) for i in range(n)]
+
+
+def rows_of(batch):
+    tokens, weights = batch
+    return [row[: np.count_nonzero(w) + 1].tolist() for row, w in zip(tokens, weights, strict=True)]
+
+
+def test_every_sequence_is_used_once_before_any_is_used_again():
+    sequences = sequences_of(64)
+    stream = batches(sequences, batch_size=2, seed=0)
+    for _ in range(3):
+        used = [row for batch in islice(stream, 32) for row in rows_of(batch)]
+        assert sorted(used) == sorted(sequences)
+
+
+@given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 3))
+def test_no_sequence_is_used_more_than_once_more_than_another(n, batch_size, pools):
+    drawn = islice(batches(sequences_of(n), batch_size, seed=0), 16 * pools)
+    uses = Counter(row[1] for batch in drawn for row in rows_of(batch))
+    counts = [uses[i + 1] for i in range(n)]
+    assert max(counts) - min(counts) <= 1
+
+
+def test_batches_have_their_size_even_if_there_are_fewer_sequences():
+    tokens, _ = next(batches(sequences_of(3), batch_size=8, seed=0))
+    assert len(tokens) == 8
+
+
+def test_sequences_of_like_length_come_together():
+    drawn = islice(batches(sequences_of(64), batch_size=4, seed=0, pool_size=16), 16)
+    assert all(len({len(row) for row in rows_of(batch)}) <= 2 for batch in drawn)
+
+
+def test_short_and_long_batches_come_in_no_order():
+    lengths = [tokens.shape[1] for tokens, _ in islice(batches(sequences_of(64), batch_size=4, seed=0), 16)]
+    assert lengths != sorted(lengths)
+
+
+def test_the_seed_chooses_the_batches():
+    first, again, other = (
+        [tokens.tolist() for tokens, _ in islice(batches(sequences_of(64), 4, seed), 20)] for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+@pytest.mark.parametrize("before", [0, 700])
+def test_an_epoch_is_shuffled_once_however_many_batches_it_has(monkeypatch, before):
+    shuffled = []
+    shuffle = text_module._shuffled
+    monkeypatch.setattr(
+        text_module, "_shuffled", lambda n, seed, epoch: shuffled.append(epoch) or shuffle(n, seed, epoch)
+    )
+    list(islice(batches(sequences_of(1000), batch_size=2, seed=0, drawn_before=before), 600))  # of 500 an epoch
+    assert shuffled == ([0, 1] if before == 0 else [1, 2])
+
+
+def test_windows_begin_anywhere():
+    drawn = islice(windows(list(range(96)), n_positions=8, batch_size=4, seed=0), 300)
+    starts = Counter(int(start) for tokens, _ in drawn for start in tokens[:, 0])
+    assert set(starts) == set(range(96 - 8))
+
+
+@given(st.integers(1, 9), st.integers(40, 60), st.integers(1, 7))
+def test_all_of_a_stream_is_drawn_before_any_of_it_is_drawn_again(n_positions, length, batch_size):
+    n = length // n_positions - 1  # windows in an epoch, each of another part
+    drawn = islice(windows(list(range(length)), n_positions, batch_size, seed=0), 4 * n)
+    predicted = np.concatenate([tokens[:, 1:] for tokens, _ in drawn])
+    for epoch in range(4):
+        of_epoch = predicted[epoch * n : (epoch + 1) * n].ravel()
+        assert len(set(of_epoch)) == len(of_epoch) >= length - 2 * n_positions
+
+
+def test_every_epoch_cuts_a_stream_elsewhere():
+    tokens = [tokens for tokens, _ in islice(windows(list(range(1000)), 50, 19, seed=0), 8)]
+    assert len({batch[0, 0] % 50 for batch in tokens}) > 4
+    assert all(len({row[0] % 50 for row in batch}) == 1 for batch in tokens)
+
+
+def test_a_batch_of_windows_has_the_weights_of_padding():
+    tokens, weights = next(windows(list(range(100)), 8, 4, seed=0))
+    _, expected_weights = padded(tokens.tolist())
+    assert (tokens.dtype.kind, weights.dtype) == ("i", np.float32)
+    assert (weights == expected_weights).all()
+
+
+@pytest.mark.parametrize("batch_size", [3, 16, 50])
+def test_windows_go_on_where_they_stopped(batch_size):
+    whole = [tokens.tolist() for tokens, _ in islice(windows(list(range(130)), 8, batch_size, seed=3), 20)]
+    for before in range(19):
+        tokens, _ = next(windows(list(range(130)), 8, batch_size, seed=3, drawn_before=before))
+        assert tokens.tolist() == whole[before]
+
+
+def test_padding_weighs_nothing():
+    tokens, weights = padded([[1, 2], [1, 2, 3, 4]])
+    assert tokens.tolist() == [[1, 2, 0, 0], [1, 2, 3, 4]]
+    assert (weights != 0).tolist() == [[True, False, False], [True, True, True]]
+
+
+def test_lines_of_many_lengths_come_in_batches_of_few():
+    sequences = [[i + 1] * (21 + 7 * i % 261) for i in range(2000)]  # of 20 to 280 predictions
+    drawn = list(islice(batches(sequences, batch_size=4, seed=0, pool_size=1), 1000))
+    assert len({weights.shape for _, weights in drawn}) < 25
+    used = Counter(tuple(row) for batch in drawn[:500] for row in rows_of(batch))
+    assert used == Counter(map(tuple, sequences))
+    for tokens, weights in drawn:
+        assert tokens.shape[1] == weights.shape[1] + 1
+        assert weights.sum() == pytest.approx(4, abs=1e-5)  # the mean over all its characters
+
+
+@given(st.integers(1, 5000), st.integers(0, 5000))
+def test_a_length_is_rounded_up_by_an_eighth_at_most_and_never_beyond_the_limit(longest, more):
+    length = padded_length(longest, longest + more)
+    assert longest <= length <= min(longest + more, max(16, longest + longest // 8))
+    assert length == longest or longest > 16
+
+
+def test_lines_of_few_letters_are_padded_to_the_longest_alone():
+    corpus = make_corpus(read_text(DATA / "names.txt"), n_positions=16, seed=0)
+    for _, weights in islice(corpus.batches(16, 64, 0), 100):
+        assert weights[:, -1].any()
+
+
+@given(st.lists(st.integers(2, 12), min_size=1, max_size=8))
+def test_the_mean_of_the_weighted_sums_is_the_mean_over_all_predictions(lengths):
+    _, weights = padded([[1] * length for length in lengths], np.float64)
+    losses = np.random.default_rng(0).normal(size=weights.shape)
+    predictions = [loss for row, n in zip(losses, lengths, strict=True) for loss in row[: n - 1]]
+    assert (weights * losses).sum(axis=1).mean() == pytest.approx(np.mean(predictions), abs=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tokens_are_integers_and_weights_floats(dtype):
+    tokens, weights = next(batches(sequences_of(5), 2, 0, dtype))
+    assert tokens.dtype.kind == "i"
+    assert weights.dtype == dtype
+
+
+@pytest.mark.parametrize("documents", ["line", "prose", "Lines", ""])
+def test_another_kind_of_documents_is_named(documents):
+    with pytest.raises(InputError, match=f"documents is '{documents}': expected 'lines', 'stream' or 'auto'"):
+        make_corpus("ab\nba\nbb\n", 16, 0, documents)
+
+
+def test_a_long_text_is_encoded_in_parts_and_small(monkeypatch):
+    text = ("ab cä語😀.\n" * 40).strip("\n")
+    expected = encode("\n" + text + "\n", vocabulary_of(text, "stream"))
+    monkeypatch.setattr(text_module, "CHUNK", 7)
+    corpus = make_corpus(text, 8, 0, "stream")
+    assert corpus.training[0].dtype == np.uint8
+    assert corpus.training[0].tolist() == expected[: len(corpus.training[0])]
+    with pytest.raises(InputError, match="has never seen the character '語'"):
+        make_corpus(text, 8, 0, "stream", vocabulary_of(text.replace("語", ""), "stream"))
+
+
+def test_prose_takes_a_few_bytes_a_character():
+    text = "the quick brown fox jumps over the lazy dog; " * 40_000
+    tracemalloc.start()
+    corpus = make_corpus(text, 64, 0, "stream")
+    bigram_probabilities(corpus.training, len(corpus.characters))
+    next(corpus.batches(64, 4, 0))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 30 * len(text)

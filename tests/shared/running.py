@@ -1,9 +1,16 @@
-"""What the tests share that run the commands: texts to learn from, small options, and how a command is run."""
+"""What the tests of the scripts share: small texts and options, and two ways to run a script."""
 
+import io
 import os
-import subprocess
+import runpy
+import signal
 import sys
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import pytest
 
 ROOT = Path(__file__).parents[2]
 NAMES = "".join(f"{first}{second}{last}\n" for first in "abc" for second in "eio" for last in ("n", "nna", "l"))
@@ -12,27 +19,60 @@ LONG = "".join(f"{i} and {i * i} are numbers,\nand that is all.\n\n" for i in ra
 TINY = ["--n-embd", "4", "--n-head", "2", "--steps", "2", "--batch-size", "2", "--engine", "scalar"]
 
 
+@dataclass
+class Result:
+    """How a script ended: its exit code, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def call(script, *options, cwd, given="", pictures=False):
+    """Run a script in this process, as Python would; return its Result.
+
+    Its standard input is `given`, text or bytes. Unless it is to draw `pictures`, it finds no matplotlib, which saves
+    time. The script has to leave the process as it was: a notebook goes on after it.
+    """
+    return run_within(lambda: runpy.run_path(str(ROOT / script), run_name="__main__"), script, *options, cwd=cwd,
+                      given=given, pictures=pictures)  # fmt: skip
+
+
+def run_within(function, script, *options, cwd, given="", pictures=False):
+    """Call a function that ends with SystemExit, with the arguments and the streams of a script; return its Result."""
+    stdin = io.TextIOWrapper(io.BytesIO(given if isinstance(given, bytes) else given.encode()), encoding="utf-8")
+    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    hidden = [] if pictures else [name for name in [*sys.modules, "matplotlib"] if name.split(".")[0] == "matplotlib"]
+    before = state_of_process()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):
+            patch.setattr(sys, name, value)
+        patch.setattr(sys, "argv", [str(ROOT / script), *map(str, options)])
+        patch.setattr(sys, "path", [str((ROOT / script).parent), *sys.path])
+        for name in set(hidden):
+            patch.setitem(sys.modules, name, None)
+        patch.chdir(cwd)
+        with pytest.raises(SystemExit) as end:
+            function()
+    assert state_of_process() == before
+    return Result(end.value.code or 0, *(stream.buffer.getvalue().decode() for stream in (stdout, stderr)))
+
+
+def state_of_process():
+    """What a script must leave as it was."""
+    signals = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    return os.getcwd(), dict(os.environ), signals, np.geterr(), list(warnings.filters)
+
+
 def command(script, *options):
+    """The command that runs a script in a process of its own."""
     return [sys.executable, str(ROOT / script), *map(str, options)]
 
 
 def environment(pictures=False):
-    """The environment of a script; matplotlib is hidden from it if it is to draw no pictures, which saves time."""
+    """The environment of such a process, without matplotlib unless it is to draw pictures."""
     quick = {} if pictures else {"PYTHONPATH": str(Path(__file__).with_name("without_matplotlib"))}
     return os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"} | quick
-
-
-def call(script, *options, cwd, pictures=False):
-    """Run a script to its end."""
-    return subprocess.run(
-        command(script, *options),
-        cwd=cwd,
-        env=environment(pictures),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
 
 
 def assert_refused(result, *expected, code=2):

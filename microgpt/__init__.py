@@ -16,7 +16,8 @@ The parts of a network stand where they are explained: `from microgpt.functions 
 import gpt`, `from microgpt.adam import adam`. (`microgpt.gpt` and `microgpt.adam` are these modules.)
 """
 
-import microgpt.interrupted  # noqa: F401  # before all else, because it takes a moment to import the rest
+from importlib.metadata import version
+
 from microgpt.engines.checking.gradient_check import Check, check
 from microgpt.engines.engine import adam_update, evaluate, value_and_grad
 from microgpt.errors import DisagreementError, DivergenceError, InputError
@@ -28,8 +29,8 @@ from microgpt.learning.text import Corpus, batches, decode, encode, make_corpus,
 from microgpt.learning.training import OptimizerState, Schedule, Update, mean_loss, train
 from microgpt.runs.directory import Run, load_run
 from microgpt.value import Value, exp, largest, log, pick
-from microgpt.version import __version__ as __version__
 
+__version__ = version("microgpt")
 __all__ = [
     "Check",
     "Choice",

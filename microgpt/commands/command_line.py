@@ -16,7 +16,6 @@ from pathlib import PurePath
 from typing import Any, NoReturn, TypeVar, get_args
 from unicodedata import category
 
-from microgpt import interrupted
 from microgpt.errors import DisagreementError, InputError
 
 T = TypeVar("T")
@@ -172,8 +171,6 @@ def quoted(path: PurePath) -> str:
 
 def run_script(main: Callable[[], int]) -> NoReturn:
     """Run a script to its exit code; turn what can go wrong into one line on standard error."""
-    if signal.getsignal(signal.SIGINT) is interrupted.end:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115  # whoever called us may have closed it
         if hasattr(stream, "reconfigure"):  # those of a notebook and of IDLE have no encoding to fail in

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,6 @@ from microgpt.runs.checkpoint import Checkpoint, Origin
 from microgpt.runs.directory import kept_text, load_run, newest_run, resume_run
 from microgpt.runs.hugging_face import MODEL, state_of_model
 from microgpt.runs.metrics import lacks_look
-from microgpt.version import __version__
 
 # What a resumed run may be told anew. All else would make it another run than the one that was begun.
 MAY_CHANGE = (
@@ -89,7 +89,7 @@ class Start:
         began = self.checkpoint.origin.started if self.checkpoint else datetime.now(UTC).date().isoformat()
         sha256 = hashlib.sha256(self.text.encode()).hexdigest()
         c = self.corpus
-        return Origin(self.config, c.vocabulary, c.documents, self.data, sha256, settings, began, __version__)
+        return Origin(self.config, c.vocabulary, c.documents, self.data, sha256, settings, began, version("microgpt"))
 
 
 def begin(kind: type, suited: Suited, names: Path) -> Start:

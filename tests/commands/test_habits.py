@@ -3,7 +3,6 @@
 import os
 import shlex
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -118,30 +117,6 @@ def test_closed_streams_are_no_traceback(data, script, closed):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no Ctrl-C to send on Windows")
-@pytest.mark.parametrize("script", ["train.py", "sample.py", "explain.py"])
-def test_ctrl_c_while_a_script_imports_is_one_line(tmp_path, script):
-    (tmp_path / "numpy.py").write_text("import time; print('importing', flush=True); time.sleep(60)")
-    with subprocess.Popen(
-        command(script), cwd=tmp_path, env=environment() | {"PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, encoding="utf-8",
-    ) as process:  # fmt: skip
-        assert process.stdout.readline() == "importing\n"
-        process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == "error: interrupted\n"
-    assert process.returncode == 130
-
-
-def test_a_program_that_imports_the_package_keeps_its_own_ctrl_c(tmp_path):
-    code = "import signal; import microgpt; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
-    (tmp_path / "train.py").write_text(code)
-    for program in (["-c", code], [tmp_path / "train.py"]):
-        printed = subprocess.check_output(
-            [sys.executable, *program], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, encoding="utf-8"
-        )
-        assert printed == "True\n"
-
-
 def test_memory_that_runs_out_underway_is_one_line(tmp_path):
     code = "import numpy; from microgpt.commands.command_line import run_script; run_script(lambda: numpy.ones(2**57))"
     result = subprocess.run(
@@ -206,13 +181,6 @@ def test_a_terminal_gets_no_colours(data, script):
     assert b"\x1b[3" not in shown
     assert b"\x1b[0;3" not in shown
     assert (b"validation=" in shown) == (script == "train.py")
-
-
-def test_the_version_is_told():
-    result = subprocess.run([sys.executable, "-m", "microgpt", "--version"], capture_output=True, text=True, check=True)
-    assert result.stdout.startswith(f"microgpt {microgpt.__version__} ")
-    helped = subprocess.run([sys.executable, "-m", "microgpt"], capture_output=True, text=True, check=True)
-    assert "python train.py" in helped.stdout
 
 
 def test_without_a_place_for_compiled_kernels_they_are_compiled_and_that_is_said(tmp_path):

@@ -20,7 +20,7 @@ from microgpt.commands.session import Session
 from microgpt.commands.start import MAY_CHANGE, begin
 from microgpt.engines.engine import ENGINES, adam_update, value_and_grad
 from microgpt.gpt import loss
-from microgpt.learning.text import POOL, padded
+from microgpt.learning.text import padded
 from microgpt.learning.training import Schedule, train
 
 NAMES = Path(__file__).with_name("data") / "names.txt"
@@ -61,9 +61,6 @@ class Settings(Options):
     )
     steps: int = suited("steps", "how many times to improve the parameters")
     batch_size: int = suited("batch_size", "sequences a step learns from: names, or windows of prose")
-    pool_size: int = option(
-        POOL, "batches drawn together and dealt out by length, to save padding; 1: not by length", must=POSITIVE
-    )
     n_layer: int = suited("n_layer", "blocks of attention and MLP, one after the other")
     n_head: int = suited("n_head", "attention heads a block")
     n_embd: int = suited("n_embd", "numbers that describe a position; a multiple of the heads")
@@ -113,7 +110,7 @@ def main() -> int:
 
     # A step: draw a batch, compute its loss and the gradients, and let Adam improve the parameters a little.
     schedule = Schedule(s.steps, s.learning_rate, s.warmup, s.weight_decay, s.grad_clip)
-    batches = corpus.batches(config.n_positions, s.batch_size, s.seed, state.m.dtype, s.pool_size, state.step)
+    batches = corpus.batches(config.n_positions, s.batch_size, s.seed, state.m.dtype, state.step)
     if s.engine == "torch":  # where everything stays on PyTorch's device
         updates = start.processes.training(loss_and_gradients, parameters, batches, schedule, state, session.observed)
     else:

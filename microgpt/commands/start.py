@@ -27,6 +27,7 @@ from microgpt.gpt import GPTConfig
 from microgpt.learning.parameters import Arrays, flatten, initial_parameters
 from microgpt.learning.text import (
     BOUNDARY,
+    POOL,
     Corpus,
     characters_of,
     decode_text,
@@ -207,11 +208,12 @@ def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_
     """
     checkpoint, rows, lock = resume_run(directory)
     origin = checkpoint.origin
-    fixed = {name: value for name, value in origin.settings.items() if name not in (*MAY_CHANGE, "data", "skip_check")}
+    saved = dict(origin.settings)
+    if saved.get("pool_size") == POOL:  # once an option
+        del saved["pool_size"]
+    fixed = {name: value for name, value in saved.items() if name not in (*MAY_CHANGE, "data", "skip_check")}
     refuse_others(given, fixed, f"{directory} was begun with")
-    settings: Any = settings_again(
-        kind, origin.settings, {n: v for n, v in given.items() if n not in fixed and n != "data"}
-    )
+    settings: Any = settings_again(kind, saved, {n: v for n, v in given.items() if n not in fixed and n != "data"})
     if settings.steps < checkpoint.step:
         raise InputError(
             f"--steps is {settings.steps}, but {directory} has already done {checkpoint.step}: "

@@ -219,12 +219,11 @@ class Corpus:
         batch_size: int,
         seed: int,
         dtype: Any = np.float32,
-        pool_size: int = POOL,
         drawn_before: int = 0,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Endless batches to train on: see the functions `batches`, for lines, and `windows`, for a stream."""
         if self.documents == "lines":
-            return batches(self.training, batch_size, seed, dtype, pool_size, drawn_before)
+            return batches(self.training, batch_size, seed, dtype, drawn_before)
         return windows(self.training[0], n_positions, batch_size, seed, dtype, drawn_before)
 
 
@@ -343,17 +342,16 @@ def batches(
     batch_size: int,
     seed: int,
     dtype: Any = np.float32,
-    pool_size: int = POOL,
     drawn_before: int = 0,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Endless batches of shuffled sequences as (tokens, weights): all sequences are drawn before any is drawn again.
 
-    Sequences are drawn for `pool_size` batches at once, or for one epoch if that is less, and dealt out by length, so
+    Sequences are drawn for POOL batches at once, or for one epoch if that is less, and dealt out by length, so
     that little is wasted on padding; these batches then come in random order. See `padded` for the arrays and
     `padded_length` for their lengths. Each pool has random numbers of its own, so the batches after the first
     `drawn_before` can be had without drawing those.
     """
-    pool_size = min(pool_size, -(-len(sequences) // batch_size))
+    pool_size = min(POOL, -(-len(sequences) // batch_size))
     first, skipped = divmod(drawn_before, pool_size)
     size, shuffled = pool_size * batch_size, partial(_shuffled, len(sequences), seed)
     tokens, weights = padded(sequences, dtype)

@@ -114,7 +114,6 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> Path:
         "format": FORMAT,
         **asdict(checkpoint.origin),
         "step": checkpoint.step,
-        "batches_drawn": checkpoint.step,
         "dtype": str(checkpoint.parameters.dtype),
         "initial_loss": checkpoint.initial_loss,
         "best": {"step": best.step, "loss": best.loss, "samples": best.samples, "loss_on_all": best.loss_on_all},
@@ -194,8 +193,6 @@ def _read_checkpoint(path: Path) -> Checkpoint:
     step = entry("step", int)
     if step != _step_of(path):
         raise InputError(f"{path}: step is {step}, but its name says {_step_of(path)}")
-    if entry("batches_drawn", int) != step:  # one a step
-        raise InputError(f"{path}: batches_drawn is {state['batches_drawn']}, expected {step}")
     best, unplanned = Entries(path, entry("best", dict)), entry("unplanned", dict, type(None))
     return Checkpoint(
         origin,

@@ -117,14 +117,16 @@ def test_where_nothing_is_told_the_library_knows_or_all_is_possible(tmp_path, mo
 # Pools and batches take no more than there is
 
 
-def test_a_pool_is_no_longer_than_an_epoch():
+def test_a_pool_is_no_longer_than_an_epoch(monkeypatch):
+    monkeypatch.setattr("microgpt.learning.text.POOL", 10**12)
     tracemalloc.start()
     try:
-        long = list(islice(batches(CORPUS.training, 4, 0, pool_size=10**12), 14))
+        long = list(islice(batches(CORPUS.training, 4, 0), 14))
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
-    whole = islice(batches(CORPUS.training, 4, 0, pool_size=-(-len(CORPUS.training) // 4)), 14)
+    monkeypatch.setattr("microgpt.learning.text.POOL", -(-len(CORPUS.training) // 4))
+    whole = islice(batches(CORPUS.training, 4, 0), 14)
     assert all((a == b).all() for pairs in zip(long, whole, strict=True) for a, b in zip(*pairs, strict=True))
 
 

@@ -13,7 +13,7 @@ from running import LONG, NAMES, PROSE, ROOT, assert_refused, call, command, env
 from safetensors.numpy import load_file, save_file
 
 from microgpt.learning.text import END, batches
-from microgpt.runs.checkpoint import checkpoints, load_checkpoint
+from microgpt.runs.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from microgpt.runs.directory import load_run
 from microgpt.runs.metrics import read_metrics, read_tensors
 
@@ -115,12 +115,13 @@ def test_stopped_many_times_gives_the_same_bits(data):
 
 
 @pytest.mark.parametrize("pool_size", [1, 2, 3])
-def test_batches_go_on_where_they_stopped(pool_size):
+def test_batches_go_on_where_they_stopped(pool_size, monkeypatch):
+    monkeypatch.setattr("microgpt.learning.text.POOL", pool_size)
     sequences = [[0, i, 0] for i in range(1, 12)]
-    whole = batches(sequences, 3, 7, pool_size=pool_size)
+    whole = batches(sequences, 3, 7)
     drawn = [next(whole) for _ in range(20)]
     for before in range(19):
-        tokens, weights = next(batches(sequences, 3, 7, pool_size=pool_size, drawn_before=before))
+        tokens, weights = next(batches(sequences, 3, 7, drawn_before=before))
         assert (tokens == drawn[before][0]).all()
         assert (weights == drawn[before][1]).all()
 
@@ -216,7 +217,6 @@ def test_what_may_change_changes_and_is_in_the_help(copy):
         ("--n-head", "1", "2"),
         ("--block-size", "12", "16"),
         ("--batch-size", "4", "2"),
-        ("--pool-size", "5", "2"),
         ("--seed", "1", "0"),
         ("--documents", "stream", "auto"),
         ("--init-from", "done", "None"),
@@ -232,6 +232,15 @@ def test_given_settings_are_compared_with_those_of_the_run_and_not_with_the_defa
     assert call("train.py", "--resume", copy, *options, cwd=copy.parent).returncode == 0
     result = call("train.py", "--resume", copy, "--steps", "12", "--n-head", "3", cwd=copy.parent)
     assert_refused(result, "--n-head is 3, but", "begun with 2")
+
+
+@pytest.mark.parametrize(("pool_size", "code"), [(2, 0), (5, 2)])
+def test_a_run_goes_on_that_has_the_former_pool_size(copy, pool_size, code):
+    saved = load_checkpoint(copy)
+    saved.origin.settings["pool_size"] = pool_size
+    save_checkpoint(copy, saved)
+    result = call("train.py", "--resume", copy, "--steps", "12", cwd=copy.parent)
+    assert result.returncode == code, result.stderr
 
 
 def test_a_changed_model_is_not_begun_from_by_mistake(copy):

@@ -458,8 +458,9 @@ def test_batches_have_their_size_even_if_there_are_fewer_sequences():
     assert len(tokens) == 8
 
 
-def test_sequences_of_like_length_come_together():
-    drawn = islice(batches(sequences_of(64), batch_size=4, seed=0, pool_size=16), 16)
+def test_sequences_of_like_length_come_together(monkeypatch):
+    monkeypatch.setattr("microgpt.learning.text.POOL", 16)
+    drawn = islice(batches(sequences_of(64), batch_size=4, seed=0), 16)
     assert all(len({len(row) for row in rows_of(batch)}) <= 2 for batch in drawn)
 
 
@@ -529,9 +530,10 @@ def test_padding_weighs_nothing():
     assert (weights != 0).tolist() == [[True, False, False], [True, True, True]]
 
 
-def test_lines_of_many_lengths_come_in_batches_of_few():
+def test_lines_of_many_lengths_come_in_batches_of_few(monkeypatch):
+    monkeypatch.setattr("microgpt.learning.text.POOL", 1)
     sequences = [[i + 1] * (21 + 7 * i % 261) for i in range(2000)]  # of 20 to 280 predictions
-    drawn = list(islice(batches(sequences, batch_size=4, seed=0, pool_size=1), 1000))
+    drawn = list(islice(batches(sequences, batch_size=4, seed=0), 1000))
     assert len({weights.shape for _, weights in drawn}) < 25
     used = Counter(tuple(row) for batch in drawn[:500] for row in rows_of(batch))
     assert used == Counter(map(tuple, sequences))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from microgpt.commands import messages
-from microgpt.commands.command_line import COUNT, NUMBER, POSITIVE, Options, option, parse, run_script, shown
+from microgpt.commands.command_line import COUNT, NUMBER, POSITIVE, Options, escape_control, option, parse, run_script
 from microgpt.learning.sampling import (
     Choice,
     as_typed,
@@ -16,7 +16,7 @@ from microgpt.learning.sampling import (
     stream,
     worth_compiling,
 )
-from microgpt.runs.directory import Run, load_run, mend, newest_run
+from microgpt.runs.directory import Run, load_run, newest_run, repair
 
 MANY = 200  # from so many names on they are written many at once
 
@@ -51,7 +51,7 @@ class Settings(Options):
 def main() -> int:
     settings = parse(Settings, "Write new text with a model that train.py has trained.")
     run = load_run(settings.run or newest_run())
-    for note in [*mend(run), *messages.of_untrained(run)]:
+    for note in [*repair(run), *messages.of_untrained(run)]:
         print(f"note: {note}", file=sys.stderr)
     lines = run.documents == "lines"
     known = set(run.text.split("\n")) - {""} if run.text is not None and lines else set()
@@ -68,12 +68,12 @@ def main() -> int:
         for part, its_log_probability in parts:
             text, log_probability = text + part, log_probability + its_log_probability
             if not as_json:
-                print(shown(part) if for_people else part, end="", flush=True)
+                print(escape_control(part) if for_people else part, end="", flush=True)
         is_new = None if run.text is None else text not in (known if lines else run.text)
         if as_json:
             line = {"text": text, "log_probability": log_probability, "new": is_new}
             written = json.dumps(line, ensure_ascii=False)
-            print(shown(written) if for_people else written, flush=True)
+            print(escape_control(written) if for_people else written, flush=True)
         else:
             print("  (in the data)" if lines and is_new is False and not quiet else "", flush=True)
         new += bool(is_new)

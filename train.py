@@ -15,7 +15,7 @@ from microgpt.commands.command_line import (
     require,
     run_script,
 )
-from microgpt.commands.messages import option_of, say
+from microgpt.commands.messages import option_of, print_lines
 from microgpt.commands.session import Session
 from microgpt.commands.start import MAY_CHANGE, begin
 from microgpt.engines.engine import ENGINES, adam_update, value_and_grad
@@ -122,8 +122,8 @@ def main() -> int:
     with session:
         for update in updates:
             if update.step == 1 and s.engine == "compiled":
-                say(loss_and_gradients.compiled.summary())
-            session.note(update)
+                print_lines(loss_and_gradients.compiled.summary())
+            session.record(update)
             if session.stopping:
                 break
     return session.end()

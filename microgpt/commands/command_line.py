@@ -137,12 +137,12 @@ def require(name: str, value: Any, holds: bool, expected: str) -> None:
         raise InputError(f"--{name.replace('_', '-')} is {value}: expected {expected}")
 
 
-def nobody_reads() -> None:
+def silence_stdout() -> None:
     """Let all further output go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def shown(text: str) -> str:
+def escape_control(text: str) -> str:
     """A text as a terminal may have it: control characters, which could steer it, are written out, as JSON does it."""
     return "".join(c if c in "\n\t" or category(c) != "Cc" else f"\\u{ord(c):04x}" for c in text)
 
@@ -179,22 +179,24 @@ def run_script(main: Callable[[], int]) -> NoReturn:
     try:
         code = main()
     except InputError as error:
-        code = complain(error, MISUSED)
+        code = print_error(error, MISUSED)
     except BrokenPipeError:  # whoever read our output has seen enough
-        nobody_reads()
+        silence_stdout()
         code = 0
     except (ArithmeticError, DisagreementError, OSError) as error:  # divergence, engines that do not agree, a full disk
-        code = complain(error, FAILED)
+        code = print_error(error, FAILED)
     except MemoryError as error:
-        code = complain(f"not enough memory: {error or 'the model or the text is too large for this machine'}", FAILED)
+        code = print_error(
+            f"not enough memory: {error or 'the model or the text is too large for this machine'}", FAILED
+        )
     except KeyboardInterrupt:
-        code = complain("interrupted", INTERRUPTED)
+        code = print_error("interrupted", INTERRUPTED)
     sys.exit(code)
 
 
-def complain(message: Any, code: int) -> int:
+def print_error(message: Any, code: int) -> int:
     """Print an error as one line on standard error; return the exit code."""
-    print(f"error: {shown(' '.join(str(message).split()))}", file=sys.stderr)
+    print(f"error: {escape_control(' '.join(str(message).split()))}", file=sys.stderr)
     return code
 
 

@@ -1,5 +1,5 @@
 """What training says: at its beginning, underway, and at its end. Each function gives a line, or none where there is
-nothing to say; `say` prints it.
+nothing to say; `print_lines` prints it.
 """
 
 import sys
@@ -12,13 +12,13 @@ import numpy as np
 from tqdm import tqdm
 
 from microgpt.adam import scheduled_learning_rate
-from microgpt.commands.command_line import nobody_reads, quoted, shown
+from microgpt.commands.command_line import escape_control, quoted, silence_stdout
 from microgpt.errors import counted
 from microgpt.gpt import GPTConfig
 from microgpt.learning.parameters import parameter_count
 from microgpt.learning.text import BOUNDARY, END, Corpus, closing, predictions, why_prose
 from microgpt.learning.training import TensorUpdate, Update
-from microgpt.runs.checkpoint import Checkpoint, Validated
+from microgpt.runs.checkpoint import Checkpoint, Evaluation
 from microgpt.runs.directory import Run
 
 LONGEST_SAMPLE = 40  # characters of what the model writes, on a line with others
@@ -26,15 +26,15 @@ LONGEST_LINE = 1000  # characters of a line that one may want to learn by itself
 RISE = 0.01  # nats per character by which validation has to be worse than at its best to be worth a word
 
 
-def say(*lines: str) -> None:
+def print_lines(*lines: str) -> None:
     """Print lines, beside the progress bar, for whoever reads. Who stops reading has not asked us to stop."""
     try:
         for line in lines:
             if line:
-                tqdm.write(shown(line), file=sys.stdout)
+                tqdm.write(escape_control(line), file=sys.stdout)
         sys.stdout.flush()
     except BrokenPipeError:
-        nobody_reads()
+        silence_stdout()
 
 
 def option_of(name: str, value: Any = None) -> str:
@@ -134,13 +134,13 @@ def of_measuring(corpus: Corpus) -> str:
     return f"measuring the best model on all {held_out} that were kept aside; Ctrl-C stops that, and nothing is lost"
 
 
-def of_look(found: Validated) -> str:
+def of_validation(found: Evaluation) -> str:
     """How well the model does now, and what it writes."""
     samples = "  ".join(" ".join(text.split())[:LONGEST_SAMPLE] or "(empty)" for text in found.samples)
     return f"step {found.step:5}   validation loss {found.loss:.4f}   {samples}"
 
 
-def of_overfitting(best: Validated, found: Validated, training: list[float]) -> str:
+def of_overfitting(best: Evaluation, found: Evaluation, training: list[float]) -> str:
     """Whether validation has risen since its best while training (its mean losses between looks) fell below that."""
     if len(training) < 2 or found.loss < best.loss + RISE or training[-1] >= min(training[-2], best.loss):
         return ""
@@ -151,7 +151,7 @@ def of_overfitting(best: Validated, found: Validated, training: list[float]) -> 
     )
 
 
-def of_giving_up(best: Validated, found: Validated, training: list[float], blind: float, directory: Path) -> str:
+def of_early_stop(best: Evaluation, found: Evaluation, training: list[float], blind: float, directory: Path) -> str:
     """Whether it is to stop: what it has not seen it guesses worse than blindly, because it learns by heart.
 
     Either it was better at that once, or its training loss has fallen below half of what blind guessing has.
@@ -192,7 +192,7 @@ def of_end(kept: Checkpoint, seconds: float, interrupted: bool, directory: Path)
     return lines
 
 
-def of_looking_inside(directory: Path) -> str:
+def of_explaining(directory: Path) -> str:
     """How to see what the model computes, where a page can hold it."""
     return f"to look inside:   python explain.py --run {quoted(directory)} --open"
 

@@ -2,7 +2,7 @@
 
     with Session(start, loss) as session:
         for update in train(...):
-            session.note(update)
+            session.record(update)
             if session.stopping:
                 break
     return session.end()
@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from microgpt.commands import messages
 from microgpt.commands.command_line import INTERRUPTED, Interruption, interruption, is_terminal
-from microgpt.commands.messages import say
+from microgpt.commands.messages import print_lines
 from microgpt.commands.start import MAY_CHANGE, STANDARD_INPUT, Start
 from microgpt.engines.checking.gradient_check import check_model
 from microgpt.engines.engine import evaluate
@@ -35,10 +35,10 @@ from microgpt.learning.bigram import bigram_loss, bigram_probabilities
 from microgpt.learning.parameters import flatten, parameter_shapes, views
 from microgpt.learning.sampling import sample, sample_many, worth_compiling
 from microgpt.learning.training import Update, mean_loss
-from microgpt.runs.checkpoint import Validated, checkpoints, load_checkpoint
+from microgpt.runs.checkpoint import Evaluation, checkpoints, load_checkpoint
 from microgpt.runs.directory import Run, create_run_directory, keep_text
 from microgpt.runs.loss_plot import draw_losses, draw_tensors
-from microgpt.runs.metrics import METRICS, lacks_look, read_metrics, read_tensors
+from microgpt.runs.metrics import METRICS, lacks_validation, read_metrics, read_tensors
 from microgpt.runs.recorder import Recorder
 
 SAVE_EVERY = 60.0  # seconds; after them a checkpoint is due even if no validation is
@@ -74,7 +74,7 @@ class Session:
         )
         self.directory: Path | None = None
         self.closing = ExitStack()  # what is to be closed at the end
-        self.stopping = self.interrupted = self.unlooked = False
+        self.stopping = self.interrupted = self.unvalidated = False
         self.given_up = False  # because it learns by heart and guesses worse than blindly what it has not seen
         validated = [row[METRICS.index("validation_loss")] for row in start.rows]
         before = [float(loss) for loss in validated if loss]
@@ -86,13 +86,13 @@ class Session:
         losses = METRICS.index("training_loss")
         self.all_losses = [float(row[losses]) for row in start.rows if row[losses]]
         self.without_gradient: list[str] = []  # the tensors whose gradient was 0 at the last observed step
-        self.told: set[str] = set()  # what is plainly wrong, by kind
+        self.warned_of: set[str] = set()  # what is plainly wrong, by kind
 
     def __enter__(self) -> "Session":
         try:
             self.closing.callback(self.release)
             self.ctrl_c = self.closing.enter_context(interruption())
-            if self.processes.first:
+            if self.processes.is_main:
                 self.begin()
         except BaseException as error:
             self.closing.close()
@@ -103,18 +103,18 @@ class Session:
     def begin(self) -> None:
         """Say what is to come, check the engine, open the directory, and look at the model before its first step."""
         start, corpus, settings = self.start, self.corpus, self.settings
-        say(messages.of_text(corpus, start.data), f"note: {start.why}" if start.why else "")
-        say(messages.of_model(start.config, corpus, settings, self.suited))
-        say(messages.of_little_text(start.config, corpus), self.processes.described())
+        print_lines(messages.of_text(corpus, start.data), f"note: {start.why}" if start.why else "")
+        print_lines(messages.of_model(start.config, corpus, settings, self.suited))
+        print_lines(messages.of_little_text(start.config, corpus), self.processes.description())
         if not settings.skip_check:
             some = corpus.training[0][: start.config.n_positions + 1]
-            say(check_model(self.loss, start.parameters, some, settings.engine, self.processes.exact))
+            print_lines(check_model(self.loss, start.parameters, some, settings.engine, self.processes.exact))
         if self.ctrl_c.requested:
             raise KeyboardInterrupt
         self.directory = self.directory_of_run()
         pairs = bigram_probabilities(corpus.training, len(corpus.characters))
         self.baseline = bigram_loss(pairs, corpus.part)
-        say(messages.of_losses(start.config, self.baseline))
+        print_lines(messages.of_losses(start.config, self.baseline))
         self.run = Run(
             self.directory, start.config, corpus.vocabulary, corpus.documents, start.parameters, start.text,
             start.checkpoint,
@@ -126,10 +126,10 @@ class Session:
         self.recorder = self.closing.enter_context(Recorder(self.run, start.origin, self.state, start.rows))
         try:
             if self.recorder.best is None:
-                self.recorder.record(None, self.look())
+                self.recorder.record(None, self.validate())
                 self.recorder.save()
-            elif lacks_look(start.rows) and self.planned(self.state.step):
-                self.recorder.complete(start.rows, self.look())
+            elif lacks_validation(start.rows) and self.planned(self.state.step):
+                self.recorder.complete(start.rows, self.validate())
                 self.recorder.save()
         except StoppedError:  # before its first step there is nothing to save, and later it is saved
             raise KeyboardInterrupt from None
@@ -138,7 +138,7 @@ class Session:
         """The directory of the run: that which goes on, or a new one."""
         start, settings = self.start, self.settings
         if start.checkpoint is not None and start.directory is not None:
-            say(*messages.of_resumption(start.checkpoint, start.directory, settings, MAY_CHANGE, self.interval))
+            print_lines(*messages.of_resumption(start.checkpoint, start.directory, settings, MAY_CHANGE, self.interval))
             return start.directory
         wanted = Path(
             settings.out or Path("runs") / Path("stdin" if settings.data == STANDARD_INPUT else start.data).stem
@@ -146,8 +146,8 @@ class Session:
         directory, start.lock = create_run_directory(wanted)
         keep_text(directory, start.text)
         if settings.init_from:
-            say(f"beginning with the weights in {settings.init_from}; what Adam remembers starts afresh")
-        say(f"writing to {directory}" + (f", since there is a {wanted} already" if directory != wanted else ""))
+            print_lines(f"beginning with the weights in {settings.init_from}; what Adam remembers starts afresh")
+        print_lines(f"writing to {directory}" + (f", since there is a {wanted} already" if directory != wanted else ""))
         return directory
 
     def unless_stopped(self, evaluated: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
@@ -169,27 +169,27 @@ class Session:
         if self.ctrl_c.overdue:
             raise StoppedError
 
-    def look_unless_stopped(self) -> Validated | None:
-        """See `look`; None if Ctrl-C was pressed. A planned look is then made when the run goes on."""
+    def validate_unless_stopped(self) -> Evaluation | None:
+        """See `validate`; None if Ctrl-C was pressed. A planned look is then made when the run goes on."""
         try:
-            return self.look()
+            return self.validate()
         except StoppedError:
             return None
 
-    def look(self) -> Validated:
+    def validate(self) -> Evaluation:
         """Measure and say how well the model does now on what it has not seen, and what it writes."""
         self.processes.fetch()
         parameters, step = self.start.parameters, self.state.step
         loss = mean_loss(self.evaluated_loss, parameters, self.corpus.part, step)
-        found = Validated(step, loss, flatten(parameters), self.written())
-        say(messages.of_look(found))
+        found = Evaluation(step, loss, flatten(parameters), self.written())
+        print_lines(messages.of_validation(found))
         if self.losses:
             self.means.append(float(np.mean(self.losses)))
             self.losses = []
         if self.recorder.best is not None and not self.warned:
             note = messages.of_overfitting(self.recorder.best, found, self.means)
             self.warned = bool(note)
-            say(note)
+            print_lines(note)
         return found
 
     def written(self) -> list[str]:
@@ -211,7 +211,7 @@ class Session:
         """Whether it is measured what this step does to each tensor: at the looks, and at the beginning."""
         return step <= 2 or self.planned(step)
 
-    def tell(self, update: Update) -> None:
+    def warn(self, update: Update) -> None:
         """Say once, in a line, what is plainly wrong."""
         found = {"step": "", "gradient": "", "jump": ""}
         if update.step == 1 and not self.settings.init_from:
@@ -224,56 +224,56 @@ class Session:
             self.without_gradient = zero
         if self.planned(update.step):
             found["jump"] = messages.of_jump(self.all_losses, self.settings)
-        say(*(line for kind, line in found.items() if kind not in self.told))
-        self.told |= {kind for kind, line in found.items() if line}
+        print_lines(*(line for kind, line in found.items() if kind not in self.warned_of))
+        self.warned_of |= {kind for kind, line in found.items() if line}
 
-    def note(self, update: Update) -> None:
+    def record(self, update: Update) -> None:
         """Write a step down; now and then look at what the model has learned, and save a checkpoint."""
-        if self.processes.first:
+        if self.processes.is_main:
             step = update.step
             planned = self.planned(step)
             self.losses.append(update.loss)
             self.all_losses.append(update.loss)
             if self.recorder.wants_parameters(update.step):
                 self.processes.fetch()
-            before, found = self.recorder.best, self.look_unless_stopped() if planned else None
-            self.unlooked = planned and found is None
+            before, found = self.recorder.best, self.validate_unless_stopped() if planned else None
+            self.unvalidated = planned and found is None
             self.recorder.record(update, found)
-            self.tell(update)
+            self.warn(update)
             best = self.recorder.best.loss if self.recorder.best else float("nan")
             self.bar.set_postfix_str(f"loss={update.loss:.3f}, validation={best:.3f}", refresh=False)
             self.bar.update()
             if before and found and step < self.settings.steps and not self.insisted:
-                why = messages.of_giving_up(before, found, self.means, self.blind, self.run.directory)
+                why = messages.of_early_stop(before, found, self.means, self.blind, self.run.directory)
                 self.given_up = bool(why)
-                say(why)
+                print_lines(why)
         self.stopping = self.processes.agreed_to_stop(self.ctrl_c.requested or self.given_up)
-        if self.processes.first:
+        if self.processes.is_main:
             if self.stopping:
-                self.recorder.save(unplanned=None if planned else self.look_unless_stopped())
+                self.recorder.save(unplanned=None if planned else self.validate_unless_stopped())
             elif planned or time.monotonic() - self.recorder.saved > SAVE_EVERY:
                 self.processes.fetch()
                 self.recorder.save()
 
     def finish(self) -> None:
         """Of a model whose looks were at a part of what is held out, measure it on all of that."""
-        if self.processes.first:
-            best, complete = self.recorder.best, self.state.step == self.settings.steps and not self.unlooked
+        if self.processes.is_main:
+            best, complete = self.recorder.best, self.state.step == self.settings.steps and not self.unvalidated
             done = complete or self.given_up
             if done and best is not None and len(self.corpus.part) < len(self.corpus.validation):
                 self.measure_on_all(best)
             self.seconds = self.recorder.seconds
-        wanted = not self.given_up if self.processes.first else self.ctrl_c.requested
-        self.interrupted = self.unlooked or (wanted and self.state.step < self.settings.steps)
+        wanted = not self.given_up if self.processes.is_main else self.ctrl_c.requested
+        self.interrupted = self.unvalidated or (wanted and self.state.step < self.settings.steps)
 
-    def measure_on_all(self, best: Validated) -> None:
+    def measure_on_all(self, best: Evaluation) -> None:
         """Measure the best model on all that is held out, unless Ctrl-C is pressed."""
-        say(messages.of_measuring(self.corpus))
+        print_lines(messages.of_measuring(self.corpus))
         parameters = views(best.parameters, parameter_shapes(self.start.config))
         try:
             on_all = mean_loss(self.evaluated_loss, parameters, self.corpus.validation, best.step)
         except StoppedError:
-            say("stopped measuring; all else is saved")
+            print_lines("stopped measuring; all else is saved")
             return
         self.recorder.best = replace(best, loss_on_all=on_all)
         self.recorder.save()
@@ -295,7 +295,7 @@ class Session:
 
     def explain(self, error: BaseException | None) -> None:
         """Raise an error that ended training again, with what is saved and what to do."""
-        if not self.processes.first:
+        if not self.processes.is_main:
             return
         saved = self.directory is not None and bool(checkpoints(self.directory))
         if isinstance(error, DivergenceError):
@@ -308,14 +308,14 @@ class Session:
 
     def end(self) -> int:
         """Draw the losses, say what came out, and give the exit code."""
-        if self.processes.first and self.directory is not None:
+        if self.processes.is_main and self.directory is not None:
             self.draw(self.directory)
             kept = load_checkpoint(self.directory)
-            say(*messages.of_end(kept, self.seconds, self.interrupted, self.directory))
+            print_lines(*messages.of_end(kept, self.seconds, self.interrupted, self.directory))
             if not self.interrupted and can_explain(kept.origin.config, kept.origin.documents):
-                say(messages.of_looking_inside(self.directory))
-            say(messages.of_blind_guessing(kept, self.settings))
-        self.processes.leave()
+                print_lines(messages.of_explaining(self.directory))
+            print_lines(messages.of_blind_guessing(kept, self.settings))
+        self.processes.close()
         return INTERRUPTED if self.interrupted or self.ctrl_c.requested else 0
 
     def draw(self, directory: Path) -> None:
@@ -324,6 +324,6 @@ class Session:
             draw_losses(directory, read_metrics(directory, self.state.step), self.baseline)
             draw_tensors(directory, read_tensors(directory, self.state.step))
         except ImportError:
-            say('if you want a picture of the losses, too: pip install -e ".[plot]"')
+            print_lines('if you want a picture of the losses, too: pip install -e ".[plot]"')
         except (OSError, InputError) as error:
-            say(f"no picture of the losses: {error}")
+            print_lines(f"no picture of the losses: {error}")

@@ -19,13 +19,13 @@ def process_count() -> int:
     return int(count)
 
 
-class Alone:
+class SingleProcess:
     """The only process: it writes, speaks, and has all results where it is."""
 
-    first = True
+    is_main = True
     device = exact = None
 
-    def shared(self, make: Callable[[], Any]) -> Any:
+    def broadcast(self, make: Callable[[], Any]) -> Any:
         """What the first process makes, in all of them."""
         return make()
 
@@ -36,9 +36,9 @@ class Alone:
     def fetch(self) -> None:
         """Bring the parameters and what Adam remembers to where they are read."""
 
-    def described(self) -> str:
+    def description(self) -> str:
         """What computes, where that is worth a word."""
         return ""
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Part from the others."""

@@ -20,8 +20,8 @@ from filelock import FileLock
 
 from microgpt.commands.command_line import parse_given, quoted, settings_again
 from microgpt.commands.memory_check import check_memory
-from microgpt.commands.messages import of_kind, say
-from microgpt.commands.single_process import Alone, process_count
+from microgpt.commands.messages import of_kind, print_lines
+from microgpt.commands.single_process import SingleProcess, process_count
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.learning.parameters import Arrays, flatten, initial_parameters
@@ -37,10 +37,10 @@ from microgpt.learning.text import (
     room_for_lines,
 )
 from microgpt.learning.training import OptimizerState
-from microgpt.runs.checkpoint import Checkpoint, Origin
+from microgpt.runs.checkpoint import Checkpoint, RunInfo
 from microgpt.runs.directory import kept_text, load_run, newest_run, resume_run
 from microgpt.runs.hugging_face import MODEL, state_of_model
-from microgpt.runs.metrics import lacks_look
+from microgpt.runs.metrics import lacks_validation
 
 # What a resumed run may be told anew. All else would make it another run than the one that was begun.
 MAY_CHANGE = (
@@ -64,7 +64,7 @@ class Start:
     checkpoint: Checkpoint | None = None  # to go on from
     rows: list[list[str]] = field(default_factory=list)  # of metrics.csv so far
     lock: FileLock | None = None
-    processes: Any = field(default_factory=Alone)  # that train together
+    processes: Any = field(default_factory=SingleProcess)  # that train together
     why: str = ""  # what the text was taken for, where that may surprise
 
     def __post_init__(self) -> None:
@@ -84,13 +84,13 @@ class Start:
         return {None: "data/names.txt", STANDARD_INPUT: "standard input"}.get(self.settings.data, self.settings.data)
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> RunInfo:
         """What the run is, for its checkpoints."""
         settings = {n: v for n, v in asdict(self.settings).items() if n not in ("out", "resume", "listing")}
         began = self.checkpoint.origin.started if self.checkpoint else datetime.now(UTC).date().isoformat()
         sha256 = hashlib.sha256(self.text.encode()).hexdigest()
         c = self.corpus
-        return Origin(self.config, c.vocabulary, c.documents, self.data, sha256, settings, began, version("microgpt"))
+        return RunInfo(self.config, c.vocabulary, c.documents, self.data, sha256, settings, began, version("microgpt"))
 
 
 def begin(kind: type, suited: Suited, names: Path) -> Start:
@@ -106,12 +106,12 @@ def begin(kind: type, suited: Suited, names: Path) -> Start:
     """
     given = parse_given(kind, "Train a character-level GPT on a text file.")
     processes = processes_for(given)
-    start: Start = processes.shared(partial(found_by_one, given, kind, suited, names))
+    start: Start = processes.broadcast(partial(found_by_one, given, kind, suited, names))
     start.processes = processes
     if start.settings.engine == "torch":
         from microgpt.learning.on_device import join
 
-        start.processes = join(start.settings.device) if isinstance(processes, Alone) else processes
+        start.processes = join(start.settings.device) if isinstance(processes, SingleProcess) else processes
         start.processes.check(start.settings)
     return start
 
@@ -143,8 +143,8 @@ def processes_for(given: dict[str, Any]) -> Any:
     count = process_count()
     if count == 1:
         if os.environ.get("WORLD_SIZE", "1") != "1":
-            say("note: WORLD_SIZE is set, but torchrun did not start this process, which trains alone")
-        return Alone()
+            print_lines("note: WORLD_SIZE is set, but torchrun did not start this process, which trains alone")
+        return SingleProcess()
     if given.get("engine") != "torch" and "resume" not in given:
         raise InputError(f"torchrun started {count} processes, which only --engine torch lets train together")
     from microgpt.learning.on_device import join
@@ -219,9 +219,9 @@ def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_
             f"--steps is {settings.steps}, but {directory} has already done {checkpoint.step}: "
             f"give more of them to go on, such as --steps {2 * checkpoint.step}"
         )
-    if settings.steps == checkpoint.step and not lacks_look(rows):  # the last step is always followed by one
+    if settings.steps == checkpoint.step and not lacks_validation(rows):  # the last step is always followed by one
         further = f"python train.py --resume {quoted(directory)} --steps {2 * checkpoint.step}"
-        say(f"{directory} is complete: all of its {checkpoint.step} steps are done; to go further: {further}")
+        print_lines(f"{directory} is complete: all of its {checkpoint.step} steps are done; to go further: {further}")
         raise SystemExit(0)
     text = text_again(given.get("data"), checkpoint, directory, default_data)
     corpus = make_corpus(text, origin.config.n_positions, settings.seed, origin.documents, origin.vocabulary)

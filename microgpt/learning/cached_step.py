@@ -36,7 +36,7 @@ def attention(
     return [(r + own_weight * v) * total for r, v in zip(read, value, strict=True)]
 
 
-def next_step(
+def cached_step(
     params: Parameters,
     token: int,
     position: int,
@@ -68,8 +68,8 @@ def next_step(
 
 @lru_cache(maxsize=8)
 def _compiled_step(config: GPTConfig) -> Callable[..., Any]:
-    """`next_step` on arrays, for one text in each row of a batch."""
-    return evaluate(partial(next_step, config=config))
+    """`cached_step` on arrays, for one text in each row of a batch."""
+    return evaluate(partial(cached_step, config=config))
 
 
 class Reader:

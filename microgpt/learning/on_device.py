@@ -47,7 +47,7 @@ class Processes:
     steps: "DeviceTraining | None" = None  # that they take
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this one writes, and speaks for all."""
         return self.rank == 0
 
@@ -77,12 +77,12 @@ class Processes:
         """Whether this step was the last; of several processes, that after which the others know that one wants to."""
         return self.steps.agreed_to_stop(wanted) if self.steps is not None else wanted
 
-    def shared(self, make: Callable[[], Any]) -> Any:
+    def broadcast(self, make: Callable[[], Any]) -> Any:
         """What the first process makes, in all of them. What ends the first there ends the others without a word."""
         if self.count == 1:
             return make()
         parcel: list[Any] = [None]
-        if self.first:
+        if self.is_main:
             try:
                 parcel = [make()]
             except BaseException as error:
@@ -99,14 +99,14 @@ class Processes:
         size = len(batch[0]) // self.count
         return tuple(array[self.rank * size : (self.rank + 1) * size] for array in batch)
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Wait until all are done, the first with writing, and part."""
         if self.count > 1:
             with process_lost("at the end"):
                 dist.barrier()
             dist.destroy_process_group()
 
-    def described(self) -> str:
+    def description(self) -> str:
         """What computes, where that is worth a word."""
         device = chosen_device(self.device)
         kind = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)

@@ -2,7 +2,7 @@
 
 Each character costs one position, because the keys and values of those before are remembered. The definition runs on
 plain floats: the same `gpt` function as in training, without a graph. Where there is much to write, the same is done
-by compiled code (next_step.py).
+by compiled code (cached_step.py).
 """
 
 from collections.abc import Iterator

@@ -41,7 +41,7 @@ LARGEST_SIZE = 10**9  # of anything in a config: what is larger is no laptop's
 
 
 @dataclass(frozen=True)
-class Origin:
+class RunInfo:
     """What a run is: all that is settled when it begins."""
 
     config: GPTConfig
@@ -55,7 +55,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Validated:
+class Evaluation:
     """Some parameters whose validation loss is known."""
 
     step: int  # after so many steps
@@ -69,17 +69,17 @@ class Validated:
 class Checkpoint:
     """A run after one of its steps. Vectors are flat and have the run's own precision."""
 
-    origin: Origin
+    origin: RunInfo
     step: int
     parameters: np.ndarray
     adam_m: np.ndarray
     adam_v: np.ndarray
     initial_loss: float  # of the first validation
-    best: Validated  # at the validations that the settings plan
-    unplanned: Validated | None = None  # of these very parameters, where training was stopped between two of them
+    best: Evaluation  # at the validations that the settings plan
+    unplanned: Evaluation | None = None  # of these very parameters, where training was stopped between two of them
 
     @property
-    def model(self) -> Validated:
+    def model(self) -> Evaluation:
         """The best parameters: what sampling and other programs get."""
         return self.unplanned if self.unplanned and self.unplanned.loss < self.best.loss else self.best
 
@@ -201,7 +201,7 @@ def _read_checkpoint(path: Path) -> Checkpoint:
         vectors["adam_m"],
         vectors["adam_v"],
         entry("initial_loss", float),
-        Validated(
+        Evaluation(
             best("step", int),
             best("loss", float),
             vectors["best_parameters"],
@@ -212,12 +212,12 @@ def _read_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def _read_unplanned(entry: "Entries", step: int, parameters: np.ndarray) -> Validated:
+def _read_unplanned(entry: "Entries", step: int, parameters: np.ndarray) -> Evaluation:
     """The validation of a checkpoint's own parameters."""
-    return Validated(step, entry("loss", float), parameters, entry.strings("samples"))
+    return Evaluation(step, entry("loss", float), parameters, entry.strings("samples"))
 
 
-def _read_origin(entry: "Entries") -> Origin:
+def _read_origin(entry: "Entries") -> RunInfo:
     """The part of a checkpoint's description that never changes. Raises InputError where it makes no sense."""
     shape = Entries(entry.path, entry("config", dict))
     config = GPTConfig(**{field.name: shape(field.name, int) for field in fields(GPTConfig)})
@@ -227,7 +227,7 @@ def _read_origin(entry: "Entries") -> Origin:
     if documents not in ("lines", "stream"):
         raise InputError(f"{entry.path}: documents is {documents!r:.80}, expected 'lines' or 'stream'")
     data, data_sha256, version = (entry(key, str) for key in ("data", "data_sha256", "version"))
-    return Origin(config, vocabulary, documents, data, data_sha256, entry("settings", dict), started, version)
+    return RunInfo(config, vocabulary, documents, data, data_sha256, entry("settings", dict), started, version)
 
 
 def check_config(config: GPTConfig, path: Path) -> None:

@@ -162,7 +162,7 @@ def load_run(path: str | Path) -> Run:
     return Run(path, origin.config, origin.vocabulary, origin.documents, parameters, text, checkpoint)
 
 
-def mend(run: Run) -> list[str]:
+def repair(run: Run) -> list[str]:
     """Make the model files of a run anew where they do not match its checkpoint; return a line for all one should know.
 
     A run that is being trained just now is left alone.

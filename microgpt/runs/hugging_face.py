@@ -34,7 +34,7 @@ from microgpt.learning.text import BOUNDARY, closing
 from microgpt.runs.checkpoint import (
     Checkpoint,
     Entries,
-    Origin,
+    RunInfo,
     check_config,
     check_vocabulary,
     checksum,
@@ -60,13 +60,13 @@ REQUIRED: dict[str, tuple[Any, ...]] = {
 BUFFERS = re.compile(r"h\.\d+\.attn\.(masked_)?bias")  # the causal mask, which older files hold among the parameters
 
 
-def _begin_and_end(origin: Origin) -> tuple[int, int | None]:
+def _begin_and_end(origin: RunInfo) -> tuple[int, int | None]:
     """The numbers of the newline, before which nothing is read, and of the character at which writing ends, if any."""
     end = closing(origin.vocabulary, origin.documents)
     return origin.vocabulary.index(BOUNDARY), None if end is None else origin.vocabulary.index(end)
 
 
-def _config_json(origin: Origin) -> dict[str, Any]:
+def _config_json(origin: RunInfo) -> dict[str, Any]:
     """The shape of the model in GPT-2's words."""
     newline, end = _begin_and_end(origin)
     return {
@@ -84,7 +84,7 @@ def _config_json(origin: Origin) -> dict[str, Any]:
     }
 
 
-def _tokenizer_json(origin: Origin) -> dict[str, Any]:
+def _tokenizer_json(origin: RunInfo) -> dict[str, Any]:
     """A tokenizer of the library `tokenizers` whose tokens are the characters: nothing is normalised or left out."""
     newline, end = _begin_and_end(origin)
     lines = origin.documents == "lines"
@@ -119,7 +119,7 @@ def _tokenizer_json(origin: Origin) -> dict[str, Any]:
 PRE_TOKENIZER = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated", "invert": False}
 
 
-def _tokenizer_config_json(origin: Origin) -> dict[str, Any]:
+def _tokenizer_config_json(origin: RunInfo) -> dict[str, Any]:
     """How transformers is to use the tokenizer."""
     end = closing(origin.vocabulary, origin.documents)
     begin = {"bos_token": BOUNDARY} if origin.documents == "lines" else {}
@@ -132,7 +132,7 @@ def _tokenizer_config_json(origin: Origin) -> dict[str, Any]:
     }
 
 
-def _generation_config_json(origin: Origin) -> dict[str, Any]:
+def _generation_config_json(origin: RunInfo) -> dict[str, Any]:
     """How to write with the model: draw from its own probabilities, to its end or to that of the context."""
     newline, end = _begin_and_end(origin)
     return {
@@ -146,7 +146,7 @@ def _generation_config_json(origin: Origin) -> dict[str, Any]:
     }
 
 
-def _json_files(origin: Origin) -> dict[str, bytes]:
+def _json_files(origin: RunInfo) -> dict[str, bytes]:
     """The JSON files of a model by their names."""
     return {
         "config.json": to_json(_config_json(origin)),

@@ -15,7 +15,7 @@ METRICS = ("step", "training_loss", "validation_loss", "learning_rate", "gradien
 TENSORS = ("step", "tensor", "gradient_norm", "value_norm", "update_ratio")  # see TensorUpdate in training.py
 
 
-def lacks_look(rows: list[list[str]]) -> bool:
+def lacks_validation(rows: list[list[str]]) -> bool:
     """Whether there was no validation after the last of the steps: none was planned, or Ctrl-C stopped it."""
     return bool(rows) and rows[-1][METRICS.index("validation_loss")] == ""
 

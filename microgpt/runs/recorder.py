@@ -11,7 +11,7 @@ import numpy as np
 
 from microgpt.learning.parameters import flatten
 from microgpt.learning.training import OptimizerState, Update
-from microgpt.runs.checkpoint import Checkpoint, Origin, Validated, save_checkpoint
+from microgpt.runs.checkpoint import Checkpoint, Evaluation, RunInfo, save_checkpoint
 from microgpt.runs.directory import Run
 from microgpt.runs.files import sync, write_file
 from microgpt.runs.hugging_face import write_model
@@ -22,7 +22,7 @@ from microgpt.runs.snapshots import is_due, read_snapshots, write_snapshots
 class Recorder:
     """Writes a run down while it goes: what every step found, the best parameters, and the state to go on from."""
 
-    def __init__(self, run: Run, origin: Origin, state: OptimizerState, rows: list[list[str]]):
+    def __init__(self, run: Run, origin: RunInfo, state: OptimizerState, rows: list[list[str]]):
         """Begin to record; `run.checkpoint` is where it goes on from, if it does, and `rows` its metrics so far."""
         self.run, self.origin, self.state = run, origin, state
         before = run.checkpoint
@@ -46,7 +46,7 @@ class Recorder:
         """Whether recording this step takes the parameters, for a snapshot."""
         return is_due(step, len(self.state.m))
 
-    def record(self, update: Update | None, validated: Validated | None) -> None:
+    def record(self, update: Update | None, validated: Evaluation | None) -> None:
         """Add the row of a step (None: of the state before the first) and of a planned validation to metrics.csv.
 
         Of an observed step, add the rows of its tensors to tensors.csv. Keep a snapshot of the parameters if it is due.
@@ -75,21 +75,21 @@ class Recorder:
             )
             self.tensors.flush()
 
-    def compare(self, validated: Validated | None) -> None:
+    def compare(self, validated: Evaluation | None) -> None:
         """Keep what was validated, if it is the best so far."""
         if validated and (self.best is None or validated.loss < self.best.loss):
             self.best = validated
         if validated and self.initial_loss is None:
             self.initial_loss = validated.loss
 
-    def complete(self, rows: list[list[str]], validated: Validated) -> None:
+    def complete(self, rows: list[list[str]], validated: Evaluation) -> None:
         """Put a planned validation into the last of the rows of metrics.csv, where Ctrl-C had stopped it."""
         self.compare(validated)
         rows[-1][METRICS.index("validation_loss")] = str(validated.loss)
         self.steps.close()
         self.steps = begun_file(self.run.directory / "metrics.csv", METRICS, rows)
 
-    def save(self, unplanned: Validated | None = None) -> None:
+    def save(self, unplanned: Evaluation | None = None) -> None:
         """Save a checkpoint and the model made from it; see `Checkpoint` for `unplanned`. Raises OSError if it fails.
 
         Before, the disk has all rows: no checkpoint is ahead of the metrics.

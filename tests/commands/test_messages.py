@@ -13,13 +13,13 @@ from running import NAMES, TINY, call, command, environment
 from microgpt.commands import messages
 from microgpt.commands.command_line import shown
 from microgpt.learning.text import make_corpus
-from microgpt.runs.checkpoint import Validated, load_checkpoint
+from microgpt.runs.checkpoint import Evaluation, load_checkpoint
 
 FOX = "the quick brown fox jumps over the lazy dog\n" * 12
 
 
 def looked_at(step, loss):
-    return Validated(step, loss, np.zeros(1), [])
+    return Evaluation(step, loss, np.zeros(1), [])
 
 
 def test_a_rise_of_the_validation_loss_while_training_falls_is_told():
@@ -49,7 +49,7 @@ def test_what_is_no_overfitting_is_not_told(loss, training):
     ],
 )
 def test_training_is_given_up_where_it_learns_by_heart_and_guesses_worse_than_blindly(best, found, training, gives_up):
-    said = messages.of_giving_up(looked_at(200, best), looked_at(400, found), training, 3.0, Path("runs/my text"))
+    said = messages.of_early_stop(looked_at(200, best), looked_at(400, found), training, 3.0, Path("runs/my text"))
     assert bool(said) == gives_up
     if said:
         assert "stopped at step 400" in said

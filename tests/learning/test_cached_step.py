@@ -6,7 +6,7 @@ from helpers import TINY, as_lists, assert_close, random_parameters
 
 from microgpt.engines.engine import value_and_grad
 from microgpt.gpt import GPTConfig, empty_cache, gpt
-from microgpt.learning.cached_step import UNSEEN, Reader, next_step
+from microgpt.learning.cached_step import UNSEEN, Reader, cached_step
 
 SHAPES = [TINY, GPTConfig(vocab_size=7, n_positions=9, n_embd=12, n_layer=3, n_head=4), GPTConfig(4, 1, 2, 1, 1)]
 
@@ -41,7 +41,9 @@ def test_on_plain_floats_it_is_an_ordinary_function():
     keys, values = (np.zeros((TINY.n_layer, TINY.n_positions, TINY.n_embd)).tolist() for _ in range(2))
     unseen = [UNSEEN] * TINY.n_positions
     for position, expected in enumerate(logits_after_each(TINY, parameters, [1, 4, 2])):
-        logits, key, value = next_step(as_lists(parameters), [1, 4, 2][position], position, keys, values, unseen, TINY)
+        logits, key, value = cached_step(
+            as_lists(parameters), [1, 4, 2][position], position, keys, values, unseen, TINY
+        )
         assert_close(logits, expected)
         for layer in range(TINY.n_layer):
             keys[layer][position], values[layer][position] = key[layer], value[layer]
@@ -65,7 +67,7 @@ def test_all_positions_and_all_numbers_of_texts_have_the_shape_of_one_program():
 
 def test_the_engine_that_differentiates_knows_it_too():
     def loss(params, token, position, keys, values, unseen):
-        logits, *_ = next_step(params, token, position, keys, values, unseen, TINY)
+        logits, *_ = cached_step(params, token, position, keys, values, unseen, TINY)
         return logits[0]
 
     parameters = random_parameters(TINY)

@@ -23,7 +23,7 @@ from safetensors.numpy import load_file, save_file
 
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
-from microgpt.runs.checkpoint import Validated, checkpoints, checksum, load_checkpoint, save_checkpoint
+from microgpt.runs.checkpoint import Evaluation, checkpoints, checksum, load_checkpoint, save_checkpoint
 
 SMALLEST = GPTConfig(vocab_size=2, n_positions=1, n_embd=1, n_layer=1, n_head=1)
 
@@ -96,7 +96,7 @@ def test_a_checkpoint_from_before_there_was_a_loss_on_all_can_be_read(tmp_path):
 @pytest.mark.parametrize(("loss", "chosen"), [(1.0, "unplanned"), (2.0, "best")])
 def test_the_model_of_a_stopped_run_is_the_better_of_its_best_and_its_last(tmp_path, loss, chosen):
     checkpoint = make_checkpoint()
-    checkpoint = replace(checkpoint, unplanned=Validated(7, loss, checkpoint.parameters, ["b"]))
+    checkpoint = replace(checkpoint, unplanned=Evaluation(7, loss, checkpoint.parameters, ["b"]))
     save_checkpoint(tmp_path, checkpoint)
     loaded = load_checkpoint(tmp_path)
     assert_same_checkpoint(loaded, checkpoint)

@@ -14,7 +14,7 @@ from microgpt.engines.trees import map_arrays
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.learning.parameters import Arrays, flatten, parameter_shapes
-from microgpt.runs.checkpoint import Checkpoint, Origin, Validated, save_checkpoint
+from microgpt.runs.checkpoint import Checkpoint, Evaluation, RunInfo, save_checkpoint
 from microgpt.runs.directory import Run, keep_text, load_run
 from microgpt.runs.hugging_face import write_model
 from microgpt.value import Value
@@ -147,9 +147,9 @@ def make_checkpoint(
     """
     vocabulary = vocabulary or "\n" + "".join(chr(96 + i) for i in range(1, config.vocab_size))
     sha256 = hashlib.sha256(text.encode()).hexdigest()
-    origin = Origin(config, vocabulary, documents, "ab.txt", sha256, {"steps": 9, "seed": seed}, "2025-01-31", "0.1")
+    origin = RunInfo(config, vocabulary, documents, "ab.txt", sha256, {"steps": 9, "seed": seed}, "2025-01-31", "0.1")
     vectors = [flatten(random_parameters(config, seed + i)).astype(dtype) for i in range(4)]
-    best = Validated(step - step % 2, 1.5 + seed, vectors[0], ["ab", "ba"])
+    best = Evaluation(step - step % 2, 1.5 + seed, vectors[0], ["ab", "ba"])
     return Checkpoint(origin, step, vectors[1], vectors[2], vectors[3], 2.5, best)
 
 
@@ -165,7 +165,7 @@ def assert_same_checkpoint(a: Checkpoint, b: Checkpoint) -> None:
         assert_same_validated(a.unplanned, b.unplanned)
 
 
-def assert_same_validated(a: Validated, b: Validated) -> None:
+def assert_same_validated(a: Evaluation, b: Evaluation) -> None:
     assert (a.step, a.loss, a.samples, a.loss_on_all) == (b.step, b.loss, b.samples, b.loss_on_all)
     assert a.parameters.tobytes() == b.parameters.tobytes()
 

@@ -11,7 +11,7 @@ import pytest
 from running import NAMES, TINY, call, command, environment
 
 from microgpt.commands import messages
-from microgpt.commands.command_line import shown
+from microgpt.commands.command_line import escape_control
 from microgpt.learning.text import make_corpus
 from microgpt.runs.checkpoint import Evaluation, load_checkpoint
 
@@ -203,7 +203,7 @@ def test_before_the_first_step_no_smaller_step_is_advised():
 
 
 def test_control_characters_are_written_out():
-    assert shown("a\x1b[31mb\x9bc\x07\n\té") == "a\\u001b[31mb\\u009bc\\u0007\n\té"
+    assert escape_control("a\x1b[31mb\x9bc\x07\n\té") == "a\\u001b[31mb\\u009bc\\u0007\n\té"
 
 
 @pytest.mark.slow

@@ -269,38 +269,43 @@ def seconds_of(step: Step) -> float:
 
 
 def multiply_adds_step(lanes: int, threads: int) -> Step:
-    m, shape = machine(), ("multiply-adds", CHAINS, lanes)
-    m.prepare([shape], lambda _: emit_multiply_adds)
-    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(m.addresses[shape])
+    (address,) = machine().prepare([MultiplyAdds(CHAINS, lanes)])
+    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(address)
     pool = ThreadPoolExecutor(threads)
     sums = [np.ones((CHAINS + 1) * lanes, np.float32) for _ in range(threads)]
     turns = TOGETHER // (CHAINS * lanes)
     return lambda: list(pool.map(lambda own: run(own.ctypes.data, turns), sums))
 
 
-def emit_multiply_adds(module: ir.Module, name: str, shape: tuple[str, int, int]) -> None:
-    """For each turn: for each chain: sums[chain] = sums[chain] * factor + factor, in vectors"""
-    _, chains, lanes = shape
-    vector, count = ir.VectorType(ir.FloatType(), lanes), ir.IntType(64)
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [vector.as_pointer(), count]), name)
-    multiply_add = ir.Function(module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{lanes}f32")
-    first, turn, last = (function.append_basic_block() for _ in range(3))
-    b = ir.IRBuilder(first)
-    places = [b.gep(function.args[0], [count(i)]) for i in range(chains + 1)]
-    *starts, factor = (b.load(place, align=4) for place in places)
-    b.branch(turn)
-    b.position_at_end(turn)
-    i, *sums = (b.phi(kind) for kind in (count, *[vector] * chains))
-    grown = [b.call(multiply_add, [s, factor, factor]) for s in sums]
-    following = b.add(i, count(1))
-    for phi, start, later in zip((i, *sums), (count(0), *starts), (following, *grown), strict=True):
-        phi.add_incoming(start, first)
-        phi.add_incoming(later, turn)
-    b.cbranch(b.icmp_signed("<", following, function.args[1]), turn, last)
-    b.position_at_end(last)
-    for place, s in zip(places, grown, strict=False):
-        b.store(s, place, align=4)
-    b.ret_void()
+@dataclass(frozen=True)
+class MultiplyAdds:
+    """The kernel of multiply-adds alone."""
+
+    chains: int
+    lanes: int
+
+    def emit(self, module: ir.Module, name: str) -> None:
+        """For each turn: for each chain: sums[chain] = sums[chain] * factor + factor, in vectors"""
+        vector, count = ir.VectorType(ir.FloatType(), self.lanes), ir.IntType(64)
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [vector.as_pointer(), count]), name)
+        multiply_add = ir.Function(module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{self.lanes}f32")
+        first, turn, last = (function.append_basic_block() for _ in range(3))
+        b = ir.IRBuilder(first)
+        places = [b.gep(function.args[0], [count(i)]) for i in range(self.chains + 1)]
+        *starts, factor = (b.load(place, align=4) for place in places)
+        b.branch(turn)
+        b.position_at_end(turn)
+        i, *sums = (b.phi(kind) for kind in (count, *[vector] * self.chains))
+        grown = [b.call(multiply_add, [s, factor, factor]) for s in sums]
+        following = b.add(i, count(1))
+        for phi, start, later in zip((i, *sums), (count(0), *starts), (following, *grown), strict=True):
+            phi.add_incoming(start, first)
+            phi.add_incoming(later, turn)
+        b.cbranch(b.icmp_signed("<", following, function.args[1]), turn, last)
+        b.position_at_end(last)
+        for place, s in zip(places, grown, strict=False):
+            b.store(s, place, align=4)
+        b.ret_void()
 
 
 # PyTorch.

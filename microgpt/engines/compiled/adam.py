@@ -14,7 +14,7 @@ import numpy as np
 
 from microgpt.adam import adam
 from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, Expression, Load, loads_of, rebuilt
-from microgpt.engines.compiled.llvm.emit import LeafShape, LoopShape, NestShape, emit_nest, function_type, structure_of
+from microgpt.engines.compiled.llvm.emit import LeafShape, LoopShape, NestShape, function_type, structure_of
 from microgpt.engines.compiled.llvm.machine import machine
 from microgpt.engines.compiled.llvm.schedule import WIDTHS
 from microgpt.engines.trees import address, check_array
@@ -70,7 +70,7 @@ def kernels(double: bool) -> tuple[list[Any], Recorded]:
                            False, "sum", "", width, double), [(load.space, load.start) for load in loads])
             )  # fmt: skip
     m = machine()
-    m.prepare([shape for shape, _ in shapes], lambda shape: emit_nest)
+    m.prepare([shape for shape, _ in shapes])
     call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(function_type(double).args))
     ready = [(call(m.addresses[shape]), loads) for shape, loads in shapes]
     results_are = [VECTORS.index(name) for name in ("parameter", "m", "v")]  # the first is made of the others before

@@ -114,11 +114,10 @@ def operation_of(program: Program, nest: Nest) -> tuple[str, str]:
     instruction = program.groups.instructions[nest.instruction]
     product = product_of(program, nest)
     if product is not None:
-        count, rows, *sizes = product.arguments[:4]
+        rows, columns, terms = (product.arguments[name] for name in ("rows", "columns", "terms"))
         if product.shape.kind == "map":
-            return "product", f"[{rows} x {sizes[0]}] · [{sizes[0]} x {count // 4}]"
+            return "product", f"[{rows} x {terms}] · [{terms} x {columns // 4}]"
         masked = ", masked" if product.shape.bound else ""
-        columns, terms = sizes
         return "product", f"[{rows} x {terms}] · [{terms} x {columns}] of each{masked}"
     if instruction.operation == "pick":
         return "pick", f"one of {instruction.choices[0]}"

@@ -1,10 +1,11 @@
 """From loop nests to machine code, by LLVM.
 
-schedule.py  which kernel runs each nest, and with which arguments
-matmul.py    the nests that are matrix products
-emit.py      how a nest becomes machine code
-memory.py    which results share memory
-machine.py   machine code, compiled once and kept on disk
-threads.py   the parts of a batch on several threads
-run.py       a program: what ties these together, for one shape of example
+schedule.py   which kernel runs each nest, and with which arguments
+arguments.py  the names of a kernel's arguments
+emit.py       the kernel of a nest, and the driver that runs a program's kernels on the blocks of a batch
+matmul.py     the kernel of a nest that is a matrix product
+memory.py     which results share memory
+machine.py    compiles kernels once, and keeps them on disk
+threads.py    the parts of a batch on several threads
+run.py        a program: what ties these together, for one shape of example
 """

@@ -1,17 +1,16 @@
-"""How a loop nest becomes machine code: LLVM instructions, put together one by one.
+"""Loop nests as machine code, written as LLVM instructions.
 
-A kernel serves every nest of the same structure: which operations on which loads, which loads move along which loops.
-Lengths, strides and starts are its arguments, so models of all sizes share their kernels, and so do all layers of one.
+A kernel serves every nest of one structure: the same operations on the same loads, each along the same loops. Lengths,
+strides and starts are its arguments. So models of all sizes share their kernels, and so do all layers of a model.
 
-The innermost numbers are the examples of a block: they lie side by side, so `width` of them go through a kernel in one
-vector register (or a few). Where an axis of the nest lies beside them, in all that is read and written, it is walked
-together with them.
+The examples of a block lie side by side in memory, so a vector instruction computes `width` of them at once. If an axis
+of the nest lies beside the examples in all loads and in the target, it joins them in the vector loop.
 
-Nothing may assume that there are no NaNs and infinities: a run that diverges must be seen to diverge. Nor may factors
-be multiplied in another order: where exp has grown too large, a zero must meet it before anything else does.
+No instruction may assume that there is no NaN or infinity, so that a diverging run is seen to diverge. Factors keep
+their order: a zero must meet an exp that has grown too large before any other factor does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,41 +25,49 @@ from microgpt.engines.compiled.expressions import (
     Expression,
     nodes_of,
 )
+from microgpt.engines.compiled.llvm.arguments import loaded
 from microgpt.value import LARGEST_EXPONENT, LARGEST_FLOAT
 
 LARGEST_FLOAT32 = (2 - 2**-23) * 2.0**127
 I64, I32, I8 = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 FAST = ("contract", "nsz")
 
-# The pointers that every kernel gets: cells, parameters, their gradients, constants, integers, tables and arguments.
+# Every kernel gets a pointer to each of these: the spaces of loads, the tables of starts, and its own arguments.
 TABLES, ARGUMENTS = "t", "a"
 SPACES = (CELLS, PARAMETERS, GRADIENTS, CONSTANTS, INTEGERS, TABLES, ARGUMENTS)
 
 
 @dataclass(frozen=True)
 class LeafShape:
-    """What a kernel must know of a load: where it lies, and along which loops it moves."""
+    """The structure of a load: its space, and the loops along which it moves."""
 
     space: str
-    loops: tuple[int, ...]  # of the nest, the outermost first
-    chosen: "LeafShape | None" = None
-    table: bool = False
+    loops: tuple[int, ...]  # the outermost first
+    chooser: "LeafShape | None" = None
+    table: bool = False  # whether a table gives the start for each index of axis 0
+
+    def argument_names(self, name: str) -> Iterator[str]:
+        yield f"{name} start"
+        yield from (f"{name} stride {loop}" for loop in self.loops)  # along axis 0 of a table: where it begins
+        if self.chooser is not None:
+            yield f"{name} step"
+            yield from self.chooser.argument_names(f"{name} chooser")
 
 
 @dataclass(frozen=True)
 class LoopShape:
-    """A loop: over an axis, over the vectors, with a bound by the index of another loop."""
+    """The structure of a loop: which axis it walks, and which other loop bounds it."""
 
-    axis: int  # -1: the vectors; 0: the first axis, along which tables are read; 1: any other
+    axis: int  # -1: the vector loop; 0: the first axis, along which tables are read; 1: any other
     summed: bool = False
-    below: int = -1  # its index stays below constant + step * that of this loop
-    above: int = -1  # this loop's index stays below constant + step * that of this one
+    below: int = -1  # this index stays below constant + step * the index of that loop
+    above: int = -1  # the index of that loop stays below constant + step * this index
     rising: bool = True  # the sign of the step
 
 
 @dataclass(frozen=True)
 class NestShape:
-    """All that a kernel is made of."""
+    """The structure of a nest: all that its kernel depends on."""
 
     loops: tuple[LoopShape, ...]
     leaves: tuple[LeafShape, ...]
@@ -71,6 +78,19 @@ class NestShape:
     checked: str  # where a power is NaN: "" nowhere, "power" where it is not finite, "derivative" where either is not
     width: int
     double: bool
+
+    def argument_names(self) -> list[str]:
+        names = []
+        for i, loop in enumerate(self.loops):
+            bounded = loop.below >= 0 or loop.above >= 0
+            names += [f"length {i}", *([f"constant {i}", f"step {i}"] if bounded else [])]
+        names += self.target.argument_names("target")
+        for i, leaf in enumerate(self.leaves):
+            names += leaf.argument_names(f"load {i}")
+        return names
+
+    def emit(self, module: ir.Module, name: str) -> None:
+        NestKernel(module, name, self)
 
 
 class Builder:
@@ -88,19 +108,20 @@ class Builder:
         return ir.Constant(I64, value)
 
     def number(self, value: float, like: Any = None) -> ir.Constant:
-        kind = self.scalar if like is None else like.type
+        return self.constant(value, self.scalar if like is None else like.type)
+
+    def constant(self, value: float, kind: Any) -> ir.Constant:
         if isinstance(kind, ir.VectorType):
             return ir.Constant(kind, [ir.Constant(self.scalar, value)] * kind.count)
         return ir.Constant(kind, value)
 
-    def spread(self, x: Any, width: int | None = None) -> Any:
-        width = self.width if width is None else width
-        if width == 1 or isinstance(x.type, ir.VectorType):
+    def spread(self, x: Any) -> Any:
+        """A number in every lane of a vector."""
+        if self.width == 1 or isinstance(x.type, ir.VectorType):
             return x
-        kind = ir.VectorType(x.type, width)
-        first = self.b.insert_element(ir.Constant(kind, ir.Undefined), x, ir.Constant(I32, 0))
-        zeros = ir.Constant(ir.VectorType(I32, width), [0] * width)
-        return self.b.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        zeros = ir.Constant(ir.VectorType(I32, self.width), [0] * self.width)
+        return self.b.shuffle_vector(self.b.insert_element(undefined, x, I32(0)), undefined, zeros)
 
     def same(self, x: Any, y: Any) -> tuple[Any, Any]:
         if isinstance(x.type, ir.VectorType) != isinstance(y.type, ir.VectorType):
@@ -112,9 +133,6 @@ class Builder:
 
     def mul(self, x: Any, y: Any) -> Any:
         return self.b.fmul(*self.same(x, y), flags=FAST)
-
-    def select(self, condition: Any, x: Any, y: Any) -> Any:
-        return self.b.select(condition, x, y)
 
     def call(self, name: str, *arguments: Any) -> Any:
         kind = arguments[0].type
@@ -138,21 +156,26 @@ class Builder:
         self.b.store(x, self.at(base, offset, x.type), align=self.size)
 
     def across(self, x: Any) -> Any:
-        """The sum of the numbers in a vector."""
-        if not isinstance(x.type, ir.VectorType):
-            return x
-        width = x.type.count
+        """The sum of the lanes of a vector, by halves."""
+        width = self.width
         while width > 1:
-            half = width // 2
-            low = ir.Constant(ir.VectorType(I32, half), list(range(half)))
-            high = ir.Constant(ir.VectorType(I32, half), list(range(half, 2 * half)))
-            if half == 1:
-                first = self.b.extract_element(x, ir.Constant(I32, 0))
-                return self.b.fadd(first, self.b.extract_element(x, ir.Constant(I32, 1)), flags=FAST)
-            none = ir.Constant(x.type, ir.Undefined)
-            x = self.b.fadd(self.b.shuffle_vector(x, none, low), self.b.shuffle_vector(x, none, high), flags=FAST)
-            width = half
+            width //= 2
+            undefined = ir.Constant(x.type, ir.Undefined)
+            low, high = (
+                self.b.extract_element(x, I32(first)) if width == 1
+                else self.b.shuffle_vector(x, undefined, ir.VectorType(I32, width)([*range(first, first + width)]))
+                for first in (0, width)
+            )  # fmt: skip
+            x = self.b.fadd(low, high, flags=FAST)
         return x
+
+    def minimum(self, x: Any, y: Any) -> Any:
+        return self.b.select(self.b.icmp_signed("<", x, y), x, y)
+
+    def ceiling(self, x: Any, y: Any) -> Any:
+        """x / y, rounded up, and 0 if x is negative."""
+        least = self.b.sdiv(self.b.sub(self.b.add(x, y), self.integer(1)), y)
+        return self.b.select(self.b.icmp_signed("<", x, self.integer(0)), self.integer(0), least)
 
     def loop(self, first: Any, end: Any, step: int, carried: list[Any], body: Callable[..., list[Any]]) -> list[Any]:
         """for index in range(first, end, step): carried = body(index, carried)"""
@@ -176,17 +199,26 @@ class Builder:
         b.position_at_end(after)
         return values
 
+    def each(self, first: Any, end: Any, step: int, body: Callable[[Any], None]) -> None:
+        """for index in range(first, end, step): body(index)"""
+
+        def without_results(index: Any, _: list[Any]) -> list[Any]:
+            body(index)
+            return []
+
+        self.loop(first, end, step, [], without_results)
+
     # The operations
 
     def exp(self, x: Any) -> Any:
         """e ** x, at most the largest finite number."""
         if self.double:
             limit, greatest = self.number(LARGEST_EXPONENT, x), self.number(LARGEST_FLOAT, x)
-            return self.select(self.b.fcmp_ordered(">", x, limit), greatest, self.call("exp", x))
+            return self.b.select(self.b.fcmp_ordered(">", x, limit), greatest, self.call("exp", x))
         b = self.b
         high, low = self.number(89.0, x), self.number(-176.06, x)  # beyond them it is above the largest, and 2 ** -254
-        limited = self.select(b.fcmp_ordered(">", x, high), high, x)
-        limited = self.select(b.fcmp_ordered("<", limited, low), low, limited)
+        limited = self.b.select(b.fcmp_ordered(">", x, high), high, x)
+        limited = self.b.select(b.fcmp_ordered("<", limited, low), low, limited)
         # Added to so large a number, x / log(2) is rounded: the last bits of the sum are the whole number, plus 254.
         shift = self.number(12582912.0 + 254, x)  # 1.5 * 2 ** 23
         shifted = self.fma(limited, self.number(1.4426950408889634, x), shift)
@@ -203,7 +235,7 @@ class Builder:
         for exponent in (half, b.sub(bits, half)):
             result = b.fmul(result, b.bitcast(b.shl(exponent, self.whole(23, bits)), x.type))
         greatest = self.number(LARGEST_FLOAT32, x)
-        return self.select(b.fcmp_ordered(">", result, greatest), greatest, result)
+        return self.b.select(b.fcmp_ordered(">", result, greatest), greatest, result)
 
     def whole(self, value: int, like: Any) -> ir.Constant:
         return ir.Constant(like.type, [value] * like.type.count if isinstance(like.type, ir.VectorType) else value)
@@ -214,7 +246,7 @@ class Builder:
     def log(self, x: Any) -> Any:
         """The logarithm, and NaN of what has none."""
         positive = self.b.fcmp_ordered(">", x, self.number(0.0, x))
-        return self.select(positive, self.call("log", x), self.number(float("nan"), x))
+        return self.b.select(positive, self.call("log", x), self.number(float("nan"), x))
 
     def inverse(self, x: Any) -> Any:
         return self.b.fdiv(self.number(1.0, x), x)
@@ -256,7 +288,7 @@ class Builder:
         """1 where x < y (or <=), else 0."""
         x, y = self.same(x, y)
         true = self.b.fcmp_ordered(operation, x, y)
-        return self.select(true, self.number(1.0, x), self.number(0.0, x))
+        return self.b.select(true, self.number(1.0, x), self.number(0.0, x))
 
 
 def structure_of(expression: Expression, leaf_of: dict[Any, int]) -> tuple[Any, ...]:
@@ -268,191 +300,6 @@ def structure_of(expression: Expression, leaf_of: dict[Any, int]) -> tuple[Any, 
         what = leaf_of[node.what] if node.operation == "load" else node.what
         program.append((node.operation, what, tuple(place[id(a)] for a in node.arguments)))
     return tuple(program)
-
-
-def function_type(double: bool) -> ir.FunctionType:
-    number = (ir.DoubleType() if double else ir.FloatType()).as_pointer()
-    index = I64.as_pointer()
-    return ir.FunctionType(ir.VoidType(), [number, number, number, number, index, index, index])
-
-
-def new_function(module: ir.Module, name: str, double: bool) -> tuple[ir.Function, dict[str, Any]]:
-    function = ir.Function(module, function_type(double), name)
-    for argument in function.args:
-        argument.add_attribute("noalias")
-    return function, dict(zip(SPACES, function.args, strict=True))
-
-
-def emit_nest(module: ir.Module, name: str, shape: NestShape) -> None:
-    """Write the kernel of a nest.
-
-    Its arguments: how many numbers lie side by side; the length of each other loop, and constant and step of its bound
-    if it has one; then of the target and of every leaf start, strides along its loops, and if an integer chooses the
-    step of a choice and the same of that integer. A table takes the place of the stride along axis 0.
-    """
-    function, pointer = new_function(module, name, shape.double)
-    build = Builder(ir.IRBuilder(function.append_basic_block()), shape.double, shape.width)
-    b = build.b
-    taken = 0
-
-    def argument() -> Any:
-        nonlocal taken
-        taken += 1
-        return b.load(b.gep(pointer[ARGUMENTS], [build.integer(taken - 1)]))
-
-    lengths: list[Any] = []
-    limits: dict[int, tuple[Any, Any]] = {}
-    for i, loop in enumerate(shape.loops):
-        lengths.append(argument())
-        if loop.below >= 0 or loop.above >= 0:
-            limits[i] = (argument(), argument())
-
-    def read_leaf(leaf: LeafShape) -> dict[str, Any]:
-        found = {"shape": leaf, "start": argument(), "strides": {i: argument() for i in leaf.loops}}
-        if leaf.chosen is not None:
-            found["step"] = argument()
-            found["chosen"] = read_leaf(leaf.chosen)
-        return found
-
-    target = read_leaf(shape.target)
-    leaves = [read_leaf(leaf) for leaf in shape.leaves]
-    vector_level = next(i for i, loop in enumerate(shape.loops) if loop.axis < 0)
-
-    def depth_of_leaf(leaf: LeafShape) -> int:
-        """The innermost loop along which a load moves."""
-        depth = max(leaf.loops, default=-1)
-        if leaf.space in (CELLS, INTEGERS) or leaf.chosen is not None:
-            depth = max(depth, vector_level)
-        return max(depth, depth_of_leaf(leaf.chosen)) if leaf.chosen is not None else depth
-
-    depths: list[int] = []
-    for operation, what, arguments in shape.program:
-        if operation == "load":
-            depths.append(depth_of_leaf(shape.leaves[what]))
-        else:
-            depths.append(max((depths[a] for a in arguments), default=-1))
-    values: list[Any] = [None] * len(shape.program)
-    indices: list[Any] = []
-
-    def offset(leaf: dict[str, Any]) -> Any:
-        """Where a leaf is read, by the indices of the loops; without the choice of an integer."""
-        where = leaf["start"]
-        for i, stride in leaf["strides"].items():
-            if leaf["shape"].table and shape.loops[i].axis == 0:
-                entry = b.load(b.gep(pointer[TABLES], [b.add(stride, indices[i])]))
-                where = b.add(where, entry)
-            else:
-                where = b.add(where, b.mul(stride, indices[i]))
-        return b.add(where, indices[vector_level]) if leaf["shape"].space in (CELLS, INTEGERS) else where
-
-    def chosen_offsets(leaf: dict[str, Any]) -> list[Any]:
-        """The offset of each lane of a leaf that integers choose."""
-        first, chooser = offset(leaf), offset(leaf["chosen"])
-        found = []
-        for lane in range(shape.width):
-            integer = b.load(b.gep(pointer[INTEGERS], [b.add(chooser, build.integer(lane))]))
-            where = b.add(first, b.mul(integer, leaf["step"]))
-            found.append(b.add(where, build.integer(lane)) if leaf["shape"].space == CELLS else where)
-        return found
-
-    def load(leaf: dict[str, Any]) -> Any:
-        base = pointer[leaf["shape"].space]
-        if leaf["shape"].chosen is not None:
-            result = ir.Constant(build.vector, ir.Undefined)
-            for lane, where in enumerate(chosen_offsets(leaf)):
-                number = build.load(base, where, build.scalar)
-                result = number if shape.width == 1 else b.insert_element(result, number, ir.Constant(I32, lane))
-            return result
-        return build.load(base, offset(leaf), build.vector if leaf["shape"].space == CELLS else build.scalar)
-
-    def compute(level: int) -> None:
-        """All that does not change in the loops further in."""
-        for i, (operation, what, arguments) in enumerate(shape.program):
-            if depths[i] != level:
-                continue
-            if operation == "load":
-                values[i] = load(leaves[what])
-            elif operation == "constant":
-                values[i] = build.number(what)
-            else:
-                values[i] = apply(build, operation, what, [values[a] for a in arguments], shape.checked)
-
-    summed = [i for i, loop in enumerate(shape.loops) if loop.summed]
-    first_summed = min(summed, default=len(shape.loops))
-    to_gradient = shape.target.space == GRADIENTS and shape.target.chosen is None
-
-    def put(result: Any) -> None:
-        """Store a result, or add it."""
-        base = pointer[shape.target.space]
-        if shape.target.chosen is not None:
-            for lane, where in enumerate(chosen_offsets(target)):
-                number = result if shape.width == 1 else b.extract_element(build.spread(result), ir.Constant(I32, lane))
-                build.store(b.fadd(build.load(base, where, build.scalar), number), base, where)
-            return
-        where = offset(target)
-        result = build.across(build.spread(result)) if to_gradient else build.spread(result)
-        if shape.add:
-            result = b.fadd(build.load(base, where, result.type), result)
-        build.store(result, base, where)
-
-    def neutral() -> Any:
-        kind = build.vector
-        number = float("-inf") if shape.reduction == "largest" else 0.0
-        return ir.Constant(kind, [ir.Constant(build.scalar, number)] * shape.width if shape.width > 1 else number)
-
-    def combine(sofar: Any, result: Any) -> Any:
-        result = build.spread(result)
-        if shape.reduction == "largest":  # a NaN stays
-            greater = b.or_(b.fcmp_ordered(">", result, sofar), b.fcmp_unordered("uno", result, result))
-            return b.select(b.and_(greater, b.fcmp_ordered("ord", sofar, sofar)), result, sofar)
-        return build.add(sofar, result)
-
-    def nest(level: int, sofar: list[Any]) -> list[Any]:
-        """The loops from a level on; the sum so far goes through those that are summed over."""
-        compute(level - 1)
-        if level == len(shape.loops):
-            result = values[-1]
-            if sofar:
-                return [combine(sofar[0], result)]
-            put(result)
-            return []
-        if level == first_summed:
-            found = inner(level, [neutral()])
-            put(found[0])
-            return []
-        return inner(level, sofar)
-
-    def inner(level: int, sofar: list[Any]) -> list[Any]:
-        loop = shape.loops[level]
-        first, end = build.integer(0), lengths[level]
-        if loop.below >= 0 and loop.below < level:
-            constant, step = limits[level]
-            end = minimum(b, end, b.add(constant, b.mul(step, indices[loop.below])))
-        if loop.above >= 0 and loop.above < level:
-            constant, step = limits[level]
-            rest = b.sub(indices[loop.above], constant)  # constant + step * index > that of the bounded loop
-            if loop.rising:
-                least = b.sdiv(b.add(rest, step), step)
-                first = b.select(b.icmp_signed("<", rest, build.integer(0)), build.integer(0), least)
-            else:
-                down = b.sub(build.integer(0), step)
-                most = b.sdiv(b.add(b.sub(build.integer(0), rest), b.sub(down, build.integer(1))), down)
-                end = minimum(b, end, b.select(b.icmp_signed(">=", rest, build.integer(0)), build.integer(0), most))
-
-        def body(index: Any, carried: list[Any]) -> list[Any]:
-            indices.append(index)
-            result = nest(level + 1, carried)
-            indices.pop()
-            return result
-
-        return build.loop(first, end, shape.width if loop.axis < 0 else 1, sofar, body)
-
-    nest(0, [])
-    b.ret_void()
-
-
-def minimum(b: ir.IRBuilder, x: Any, y: Any) -> Any:
-    return b.select(b.icmp_signed("<", x, y), x, y)
 
 
 def apply(build: Builder, operation: str, what: Any, arguments: list[Any], checked: str) -> Any:
@@ -468,100 +315,263 @@ def apply(build: Builder, operation: str, what: Any, arguments: list[Any], check
     return build.exp(arguments[0]) if operation == "exp" else build.log(arguments[0])
 
 
-# What the driver is told, each a 64-bit integer: pointers, counts, and places in the storage of a block.
+def function_type(double: bool) -> ir.FunctionType:
+    number = (ir.DoubleType() if double else ir.FloatType()).as_pointer()
+    index = I64.as_pointer()
+    return ir.FunctionType(ir.VoidType(), [number, number, number, number, index, index, index])
+
+
+class Kernel:
+    """What all kernels have: a function, its pointers by space, and its arguments by name."""
+
+    def __init__(self, module: ir.Module, name: str, shape: Any):
+        function = ir.Function(module, function_type(shape.double), name)
+        for argument in function.args:
+            argument.add_attribute("noalias")
+        self.shape = shape
+        self.build = Builder(ir.IRBuilder(function.append_basic_block()), shape.double, shape.width)
+        self.b = self.build.b
+        self.pointer = dict(zip(SPACES, function.args, strict=True))
+        self.argument = loaded(self.b, self.pointer[ARGUMENTS], shape.argument_names())
+
+
+class NestKernel(Kernel):
+    """The kernel of a nest: its loops, and in each loop what does not change further in."""
+
+    def __init__(self, module: ir.Module, name: str, shape: NestShape):
+        super().__init__(module, name, shape)
+        self.vector_loop = next(i for i, loop in enumerate(shape.loops) if loop.axis < 0)
+        self.first_summed = next((i for i, loop in enumerate(shape.loops) if loop.summed), len(shape.loops))
+        self.depths: list[int] = []  # of each node of the program, the innermost loop in which it changes
+        for operation, what, arguments in shape.program:
+            inner = self.depth_of(shape.leaves[what]) if operation == "load" else -1
+            self.depths.append(max((self.depths[a] for a in arguments), default=inner))
+        self.values: list[Any] = [None] * len(shape.program)
+        self.indices: list[Any] = []
+        self.loops(0, [])
+        self.b.ret_void()
+
+    def depth_of(self, leaf: LeafShape) -> int:
+        depth = max(leaf.loops, default=-1)
+        if leaf.space in (CELLS, INTEGERS) or leaf.chooser is not None:
+            depth = max(depth, self.vector_loop)
+        return depth if leaf.chooser is None else max(depth, self.depth_of(leaf.chooser))
+
+    # Loads and stores
+
+    def offset(self, leaf: LeafShape, name: str) -> Any:
+        """Where a load lies for the present indices, without the integer that chooses."""
+        b, where = self.b, self.argument[f"{name} start"]
+        for i in leaf.loops:
+            stride, index = self.argument[f"{name} stride {i}"], self.indices[i]
+            if leaf.table and self.shape.loops[i].axis == 0:
+                where = b.add(where, b.load(b.gep(self.pointer[TABLES], [b.add(stride, index)])))
+            else:
+                where = b.add(where, b.mul(stride, index))
+        return b.add(where, self.indices[self.vector_loop]) if leaf.space in (CELLS, INTEGERS) else where
+
+    def chosen_offsets(self, leaf: LeafShape, name: str) -> list[tuple[ir.Constant, Any]]:
+        """For each lane of a load that integers choose: its number and where it lies."""
+        b, chooser = self.b, leaf.chooser
+        assert chooser is not None
+        first, of_integers = self.offset(leaf, name), self.offset(chooser, f"{name} chooser")
+        found = []
+        for lane in range(self.shape.width):
+            integer = b.load(b.gep(self.pointer[INTEGERS], [b.add(of_integers, I64(lane))]))
+            where = b.add(first, b.mul(integer, self.argument[f"{name} step"]))
+            found.append((I32(lane), b.add(where, I64(lane)) if leaf.space == CELLS else where))
+        return found
+
+    def load(self, leaf: LeafShape, name: str) -> Any:
+        build, base = self.build, self.pointer[leaf.space]
+        if leaf.chooser is None:
+            return build.load(base, self.offset(leaf, name), build.vector if leaf.space == CELLS else build.scalar)
+        result = ir.Constant(build.vector, ir.Undefined)
+        for lane, where in self.chosen_offsets(leaf, name):
+            number = build.load(base, where, build.scalar)
+            result = number if self.shape.width == 1 else self.b.insert_element(result, number, lane)
+        return result
+
+    def put(self, result: Any) -> None:
+        """Store a result, or add it to what is there."""
+        build, shape, target = self.build, self.shape, self.shape.target
+        base, result = self.pointer[target.space], build.spread(result)
+        if target.chooser is not None:
+            for lane, where in self.chosen_offsets(target, "target"):
+                number = result if shape.width == 1 else self.b.extract_element(result, lane)
+                build.store(self.b.fadd(build.load(base, where, build.scalar), number), base, where)
+            return
+        where = self.offset(target, "target")
+        if target.space == GRADIENTS:
+            result = build.across(result)
+        if shape.add:
+            result = self.b.fadd(build.load(base, where, result.type), result)
+        build.store(result, base, where)
+
+    # Operations
+
+    def compute(self, level: int) -> None:
+        """Compute what changes in the loop of this level and in none further in."""
+        for i, (operation, what, arguments) in enumerate(self.shape.program):
+            if self.depths[i] != level:
+                continue
+            if operation == "load":
+                self.values[i] = self.load(self.shape.leaves[what], f"load {what}")
+            elif operation == "constant":
+                self.values[i] = self.build.number(what)
+            else:
+                operands = [self.values[a] for a in arguments]
+                self.values[i] = apply(self.build, operation, what, operands, self.shape.checked)
+
+    def combine(self, so_far: Any, result: Any) -> Any:
+        """The sum with one term more, or the largest with one candidate more."""
+        b, result = self.b, self.build.spread(result)
+        if self.shape.reduction != "largest":
+            return self.build.add(so_far, result)
+        greater = b.or_(b.fcmp_ordered(">", result, so_far), b.fcmp_unordered("uno", result, result))  # a NaN stays
+        return b.select(b.and_(greater, b.fcmp_ordered("ord", so_far, so_far)), result, so_far)
+
+    # Loops
+
+    def loops(self, level: int, so_far: list[Any]) -> list[Any]:
+        """The loops from a level on. The sum so far goes through those that are summed over."""
+        self.compute(level - 1)
+        if level == len(self.shape.loops):
+            if so_far:
+                return [self.combine(so_far[0], self.values[-1])]
+            self.put(self.values[-1])
+        elif level == self.first_summed:
+            neutral = float("-inf") if self.shape.reduction == "largest" else 0.0
+            self.put(*self.loop(level, [self.build.constant(neutral, self.build.vector)]))
+        else:
+            return self.loop(level, so_far)
+        return []
+
+    def loop(self, level: int, so_far: list[Any]) -> list[Any]:
+        def body(index: Any, carried: list[Any]) -> list[Any]:
+            self.indices.append(index)
+            result = self.loops(level + 1, carried)
+            self.indices.pop()
+            return result
+
+        step = self.shape.width if level == self.vector_loop else 1
+        return self.build.loop(*self.range_of(level), step, so_far, body)
+
+    def range_of(self, level: int) -> tuple[Any, Any]:
+        """The first index of a loop and its end, within its bound."""
+        b, build, loop = self.b, self.build, self.shape.loops[level]
+        first, end = I64(0), self.argument[f"length {level}"]
+        if 0 <= loop.below < level:
+            rise = b.mul(self.argument[f"step {level}"], self.indices[loop.below])
+            end = build.minimum(end, b.add(self.argument[f"constant {level}"], rise))
+        if 0 <= loop.above < level:  # constant + step * index > the index of the bounded loop
+            step = self.argument[f"step {level}"]
+            beyond = b.sub(self.indices[loop.above], self.argument[f"constant {level}"])
+            if loop.rising:
+                first = build.ceiling(b.add(beyond, I64(1)), step)
+            else:
+                end = build.minimum(end, build.ceiling(b.neg(beyond), b.neg(step)))
+        return first, end
+
+
+# The arguments of the driver, each a 64-bit integer: pointers, counts, and offsets in the storage of a block.
 FRAME = (
     "code", "steps", *SPACES[:-1], "block_size", "batch", "first_block", "end_block",
     "inputs", "input_count", "integers", "integer_count", "seed", "poison", "outputs", "output_count", "results",
     "width", "fill",
 )  # fmt: skip
-IN_CELLS, IN_PARAMETERS, IN_CONSTANTS = range(3)  # where an output lies
+OUTPUT_SPACES = (CELLS, PARAMETERS, CONSTANTS)  # where an output may lie
 
 
-def emit_driver(module: ir.Module, name: str, double: bool) -> None:
-    """Write the function that runs a program on some blocks of a batch. It gets a frame, as above.
+@dataclass(frozen=True)
+class DriverShape:
+    """What the driver depends on."""
 
-    For each block it copies the examples in, side by side, with the last one in the place of those that are missing
-    (of their floats only if asked to `fill`: where gradients are summed, nothing may be infinite in the empty places);
-    runs the kernels, each with its address and that of its arguments in `code`; and copies the results out.
-    """
-    kind = function_type(double)
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64.as_pointer()]), name)
-    build = Builder(ir.IRBuilder(function.append_basic_block()), double, 1)
-    b = build.b
-    number, index = kind.args[0], I64.as_pointer()
-    frame = {
-        field: b.load(b.gep(function.args[0], [build.integer(i)])) for i, field in enumerate(FRAME)
-    }  # fmt: skip
-    pointer = {
-        space: b.inttoptr(frame[space], index if space in (INTEGERS, TABLES) else number) for space in SPACES[:-1]
-    }
-    code, outputs = b.inttoptr(frame["code"], index), b.inttoptr(frame["outputs"], index)
-    inputs, integers = b.inttoptr(frame["inputs"], number), b.inttoptr(frame["integers"], index)
-    results = b.inttoptr(frame["results"], number)
-    block_size, last = frame["block_size"], b.sub(frame["batch"], build.integer(1))
-    share = b.fdiv(build.number(1.0), b.sitofp(frame["batch"], build.scalar))
+    double: bool
 
-    def each(count: Any, body: Callable[[Any], None], first: Any = None) -> None:
-        def inside(i: Any, _: list[Any]) -> list[Any]:
-            body(i)
-            return []
+    def emit(self, module: ir.Module, name: str) -> None:
+        DriverKernel(module, name, self.double)
 
-        build.loop(build.integer(0) if first is None else first, count, 1, [], inside)
 
-    def block(number_of_block: Any) -> None:
-        begin = b.mul(number_of_block, block_size)
+class DriverKernel:
+    """The function that runs a program on some blocks of a batch. It gets a pointer to a frame, as above."""
 
-        def example(lane: Any) -> None:
-            wanted = b.add(begin, lane)
-            real = b.icmp_signed("<=", wanted, last)
-            row = b.select(real, wanted, last)
-            filled = b.or_(real, b.icmp_signed("!=", frame["fill"], build.integer(0)))
-            floats = b.select(filled, frame["input_count"], build.integer(0))
-            for source, count, copied, target, size in (
-                (inputs, frame["input_count"], floats, pointer[CELLS], build.size),
-                (integers, frame["integer_count"], frame["integer_count"], pointer[INTEGERS], 8),
-            ):
-                start = b.mul(row, count)
+    def __init__(self, module: ir.Module, name: str, double: bool):
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64.as_pointer()]), name)
+        self.build = Builder(ir.IRBuilder(function.append_basic_block()), double, 1)
+        self.b = self.build.b
+        self.kernel = function_type(double).as_pointer()
+        number, index = self.build.scalar.as_pointer(), I64.as_pointer()
+        self.frame = loaded(self.b, function.args[0], FRAME)
+        numbers = (*SPACES[:4], "inputs", "results")
+        self.pointer = {
+            name: self.b.inttoptr(self.frame[name], number if name in numbers else index)
+            for name in (*SPACES[:-1], "code", "inputs", "integers", "outputs", "results")
+        }
+        self.each(self.frame["end_block"], self.block, self.frame["first_block"])
+        self.b.ret_void()
 
-                def copy(
-                    i: Any, source: Any = source, target: Any = target, start: Any = start, size: int = size
-                ) -> None:
-                    value = b.load(b.gep(source, [b.add(start, i)]), align=size)
-                    b.store(value, b.gep(target, [b.add(b.mul(i, block_size), lane)]), align=size)
+    def each(self, count: Any, body: Callable[[Any], None], first: Any = None) -> None:
+        self.build.each(I64(0) if first is None else first, count, 1, body)
 
-                each(copied, copy)
-            seed = b.select(real, share, build.number(0.0))
-            build.store(seed, pointer[CELLS], b.add(frame["seed"], lane))
-            build.store(build.number(0.0), pointer[CELLS], b.add(frame["poison"], lane))
+    def block(self, number: Any) -> None:
+        begin = self.b.mul(number, self.frame["block_size"])
+        self.each(self.frame["block_size"], lambda lane: self.copy_in(begin, lane))
+        self.each(self.frame["steps"], self.run)
+        self.each(self.frame["output_count"], lambda output: self.copy_out(begin, output))
 
-        each(block_size, example)
+    def copy_in(self, begin: Any, lane: Any) -> None:
+        """Copy one example into its lane. The last one takes the place of those that are missing.
 
-        def step(i: Any) -> None:
-            entry = b.mul(i, build.integer(2))
-            address = b.load(b.gep(code, [entry]))
-            arguments = b.load(b.gep(code, [b.add(entry, build.integer(1))]))
-            b.call(b.inttoptr(address, kind.as_pointer()), [*pointer.values(), b.inttoptr(arguments, index)])
+        Of its floats only if asked to `fill`: where gradients are summed, nothing may be infinite in a place that no
+        example has. The seed of the backward pass is the share of the example in the mean.
+        """
+        b, build, frame = self.b, self.build, self.frame
+        last = b.sub(frame["batch"], I64(1))
+        example = b.add(begin, lane)
+        real = b.icmp_signed("<=", example, last)
+        row = b.select(real, example, last)
+        filled = b.or_(real, b.icmp_signed("!=", frame["fill"], I64(0)))
+        floats = b.select(filled, frame["input_count"], I64(0))
+        self.copy("inputs", CELLS, b.mul(row, frame["input_count"]), floats, lane, build.size)
+        self.copy("integers", INTEGERS, b.mul(row, frame["integer_count"]), frame["integer_count"], lane, 8)
+        share = b.fdiv(build.number(1.0), b.sitofp(frame["batch"], build.scalar))
+        build.store(b.select(real, share, build.number(0.0)), self.pointer[CELLS], b.add(frame["seed"], lane))
+        build.store(build.number(0.0), self.pointer[CELLS], b.add(frame["poison"], lane))
 
-        each(frame["steps"], step)
+    def copy(self, source: str, target: str, start: Any, count: Any, lane: Any, size: int) -> None:
+        """Copy the numbers of one example, which lie in a row, into its lane."""
+        b = self.b
 
-        def output(i: Any) -> None:
-            entry = b.mul(i, build.integer(2))
-            where = b.load(b.gep(outputs, [entry]))
-            place = b.load(b.gep(outputs, [b.add(entry, build.integer(1))]))
-            target = b.add(b.mul(i, frame["width"]), begin)
+        def number(i: Any) -> None:
+            value = b.load(b.gep(self.pointer[source], [b.add(start, i)]), align=size)
+            place = b.add(b.mul(i, self.frame["block_size"]), lane)
+            b.store(value, b.gep(self.pointer[target], [place]), align=size)
 
-            def lane_of(lane: Any) -> None:
-                at = b.add(target, lane)
-                for space, from_space in ((IN_CELLS, CELLS), (IN_PARAMETERS, PARAMETERS), (IN_CONSTANTS, CONSTANTS)):
-                    with b.if_then(b.icmp_signed("==", where, build.integer(space))):
-                        cell = b.add(place, lane) if from_space == CELLS else place
-                        value = build.load(pointer[from_space], cell, build.scalar)
-                        poison = build.load(pointer[CELLS], b.add(frame["poison"], lane), build.scalar)
-                        build.store(b.fadd(value, poison), results, at)
+        self.each(count, number)
 
-            each(block_size, lane_of)
+    def pair(self, table: str, i: Any) -> list[Any]:
+        first = self.b.mul(i, I64(2))
+        return [self.b.load(self.b.gep(self.pointer[table], [self.b.add(first, I64(j))])) for j in range(2)]
 
-        each(frame["output_count"], output)
+    def run(self, step: Any) -> None:
+        """Call a kernel, whose address is in `code` beside that of its arguments."""
+        address, arguments = self.pair("code", step)
+        pointers = [self.pointer[space] for space in SPACES[:-1]]
+        self.b.call(self.b.inttoptr(address, self.kernel), [*pointers, self.b.inttoptr(arguments, I64.as_pointer())])
 
-    each(frame["end_block"], block, frame["first_block"])
-    b.ret_void()
+    def copy_out(self, begin: Any, output: Any) -> None:
+        """Copy one output of all examples of a block into the results."""
+        b, build = self.b, self.build
+        space, place = self.pair("outputs", output)
+        base, stride = self.pointer[CELLS], b.zext(b.icmp_signed("==", space, I64(0)), I64)
+        for i, other in enumerate(OUTPUT_SPACES[1:], 1):
+            base = b.select(b.icmp_signed("==", space, I64(i)), self.pointer[other], base)
+        target = b.add(b.mul(output, self.frame["width"]), begin)
+
+        def lane_of(lane: Any) -> None:
+            value = build.load(base, b.add(place, b.mul(stride, lane)), build.scalar)
+            poison = build.load(self.pointer[CELLS], b.add(self.frame["poison"], lane), build.scalar)
+            build.store(b.fadd(value, poison), self.pointer["results"], b.add(target, lane))
+
+        self.each(self.frame["block_size"], lane_of)

@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,28 +48,28 @@ class Machine:
     def name_of(self, shape: Any) -> str:
         return "k" + hashlib.sha256(f"{shape}|{self.salt}".encode()).hexdigest()[:32]
 
-    def prepare(self, shapes: Iterable[Any], emitters: Callable[[Any], Callable[..., None]]) -> None:
-        """Have kernels of these shapes, out of this process, from disk, or newly compiled."""
+    def prepare(self, shapes: Sequence[Any]) -> list[int]:
+        """The addresses of the kernels of these shapes: known already, loaded from disk, or compiled now."""
         with LOCK:
             missing = [shape for shape in dict.fromkeys(shapes) if shape not in self.addresses]
-            if not missing:
-                return
             names = {shape: self.name_of(shape) for shape in missing}
             start = time.monotonic()
             for i, shape in enumerate(missing):
                 name = names[shape]
                 compiled = self.load(name)
                 if compiled is None:
-                    compiled = self.compile(name, shape, emitters(shape))
+                    compiled = self.compile(name, shape)
                     self.save(name, compiled)
                     if time.monotonic() - start > PATIENCE and sys.stderr is not None:
                         self.tell(f"compiling {len(missing)} pieces of code for this machine, once: {i + 1}")
                 self.engine.add_object_file(binding.ObjectFileRef.from_data(compiled))
             if self.told:
                 self.tell("")
-            self.engine.finalize_object()
+            if missing:
+                self.engine.finalize_object()
             for shape in missing:
                 self.addresses[shape] = self.engine.get_function_address(names[shape])
+            return [self.addresses[shape] for shape in shapes]
 
     def tell(self, text: str) -> None:
         """Show how far compiling is, on a line that is written over; in a file, that it goes on, once."""
@@ -79,10 +79,10 @@ class Machine:
             print(text.partition(":")[0], file=sys.stderr, flush=True)
         self.told = bool(text)
 
-    def compile(self, name: str, shape: Any, emitter: Callable[..., None]) -> bytes:
+    def compile(self, name: str, shape: Any) -> bytes:
         module = ir.Module(name)
         module.triple = binding.get_default_triple()
-        emitter(module, name, shape)
+        shape.emit(module, name)
         parsed = binding.parse_assembly(str(module))
         options = binding.create_pipeline_tuning_options(speed_level=2)
         options.loop_vectorization = options.slp_vectorization = False

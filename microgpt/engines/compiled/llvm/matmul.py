@@ -8,6 +8,7 @@ Nobody wrote a matrix product. A nest is one if it sums `a * b` over one axis, a
 third; what other axes there are, both move along.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,8 @@ from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features, get_process_triple
 
 from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, PARAMETERS, Load
-from microgpt.engines.compiled.llvm.emit import ARGUMENTS, Builder, minimum, new_function
-from microgpt.engines.compiled.llvm.schedule import Step, merged_axis
+from microgpt.engines.compiled.llvm.emit import I64, Kernel
+from microgpt.engines.compiled.llvm.schedule import Step, vector_axis
 from microgpt.engines.compiled.nests import Nest
 
 FEATURES = get_host_cpu_features()
@@ -24,11 +25,13 @@ VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx2") els
 MANY_REGISTERS = VECTOR_BYTES == 64 or get_process_triple().startswith(("aarch64", "arm64"))
 ROWS, VECTORS = 4, 4 if MANY_REGISTERS else 2  # of a tile
 CORNER = 4 if MANY_REGISTERS else 2
+LENGTHS, LOADS = ("rows", "columns", "terms"), ("target", "a", "b")
+FIXED = {"map": ("target column", "b column"), "weights": ("a term", "b term"), "each": ()}  # strides that are 1
 
 
 @dataclass(frozen=True)
 class ProductShape:
-    """All that a kernel of a matrix product is made of."""
+    """The structure of a matrix product: all that its kernel depends on."""
 
     kind: str  # "map", "weights" or "each"
     outer: int  # loops around it
@@ -37,6 +40,21 @@ class ProductShape:
     factor: float
     width: int
     double: bool
+
+    def argument_names(self) -> list[str]:
+        names = [*LENGTHS, *(f"{load} start" for load in LOADS)]
+        strides = ("target row", "target column", "a row", "a term", "b column", "b term")
+        names += [stride for stride in strides if stride not in FIXED[self.kind]]
+        if self.kind == "each":
+            names.append("examples")
+        if self.bound:
+            names += ["constant", "step"]
+        for level in range(self.outer):
+            names += [f"outer {level}", *(f"{load} outer {level}" for load in LOADS)]
+        return names
+
+    def emit(self, module: ir.Module, name: str) -> None:
+        ProductKernel(module, name, self)
 
 
 def product_step(nest: Nest, block_size: int, double: bool, place: Any, is_masked: Any) -> Step | None:
@@ -60,7 +78,7 @@ def product_of_loads(
     target = nest.target
     if b.space != CELLS or a.space not in (PARAMETERS, CELLS) or target.space not in (CELLS, GRADIENTS):
         return None
-    merged = merged_axis(nest, [target, a, b])
+    merged = vector_axis(nest, [target, a, b])
     axes = [i for i, n in enumerate(nest.lengths) if n > 1 and i != merged]
 
     def moves(i: int) -> tuple[bool, bool, bool]:
@@ -72,73 +90,48 @@ def product_of_loads(
     bounded = {i for i, bound in enumerate(nest.bounds) if bound is not None and nest.lengths[i] > 1}
     count = block_size * (nest.lengths[merged] if merged >= 0 else 1)
     width = next(w for w in (16, 8, 4, 2, 1) if count % w == 0 and w * (8 if double else 4) <= max(VECTOR_BYTES, 8))
-    scale = {CELLS: block_size, PARAMETERS: 1, GRADIENTS: 1}
 
-    def stride(load: Load, axis: int) -> int:
-        return load.strides[axis] * scale[load.space]
+    def longest(of: list[int]) -> int:
+        return max(of, key=lambda axis: nest.lengths[axis])
 
-    def outer_of(used: list[int]) -> tuple[list[int], list[int]]:
-        outer = [i for i in axes if i not in used]
-        numbers = []
-        for i in outer:
-            numbers += [nest.lengths[i], stride(target, i), stride(a, i), stride(b, i)]
-        return outer, numbers
+    def step(kind: str, i: int, j: int, k: int, bound: str = "", **limits: int) -> Step:
+        """The kernel whose rows, columns and terms are these axes; -1 for the examples."""
+        scale = {CELLS: block_size, PARAMETERS: 1, GRADIENTS: 1}
+        outer = [axis for axis in axes if axis not in (i, j, k)]
+        directions = {"row": i, "column": j, "term": k} | {f"outer {n}": axis for n, axis in enumerate(outer)}
+        arguments = limits | {
+            name: nest.lengths[axis] if axis >= 0 else count for name, axis in zip(LENGTHS, (i, j, k), strict=True)
+        }
+        for name, load in zip(LOADS, (target, a, b), strict=True):
+            arguments[f"{name} start"] = place(load)
+            for direction, axis in directions.items():
+                if axis >= 0 and (load.strides[axis] or axis in outer):
+                    arguments[f"{name} {direction}"] = load.strides[axis] * scale[load.space]
+        arguments |= {f"outer {n}": nest.lengths[axis] for n, axis in enumerate(outer)}
+        shape = ProductShape(kind, len(outer), bound, nest.add or kind == "weights", factor, width, double)
+        return Step(shape, arguments)
 
-    starts = [place(target), place(a), place(b)]
     if a.space == PARAMETERS and target.space == CELLS:
-        if not rows or not inner or bounded or any(not target.strides[i] for i in axes if i not in inner):
+        if not rows or len(inner) != 1 or bounded or any(not target.strides[i] for i in axes if i not in inner):
             return None
-        i, k = max(rows, key=lambda r: nest.lengths[r]), max(inner, key=lambda r: nest.lengths[r])
-        if len(inner) > 1:
-            return None
-        outer, numbers = outer_of([i, k])
-        shape = ProductShape("map", len(outer), "", nest.add, factor, width, double)
-        sizes = [count, nest.lengths[i], nest.lengths[k]]
-        strides = [stride(target, i), stride(a, i), stride(a, k), stride(b, k)]
-        return Step(shape, [*sizes, *starts, *strides, *numbers])
+        return step("map", longest(rows), -1, inner[0])
     if a.space == CELLS and target.space == GRADIENTS:
-        if not rows or not columns or bounded:
-            return None
-        i, j = max(rows, key=lambda r: nest.lengths[r]), max(columns, key=lambda r: nest.lengths[r])
-        outer, numbers = outer_of([i, j])
-        shape = ProductShape("weights", len(outer), "", True, factor, width, double)
-        sizes = [count, nest.lengths[i], nest.lengths[j]]
-        strides = [stride(target, i), stride(target, j), stride(a, i), stride(b, j)]
-        return Step(shape, [*sizes, *starts, *strides, *numbers])
+        return step("weights", longest(rows), longest(columns), -1) if rows and columns and not bounded else None
     if a.space == CELLS and target.space == CELLS:
         if not rows or not columns or len(inner) != 1 or merged >= 0 or len(bounded) > 1:
             return None
-        k = inner[0]
-        i, j = max(rows, key=lambda r: nest.lengths[r]), max(columns, key=lambda r: nest.lengths[r])
-        bound, limits = "", [0, 0]
-        if bounded:
-            axis = bounded.pop()
-            limit = nest.bounds[axis]
-            assert limit is not None
-            if limit.step <= 0:
-                return None
-            limits = [limit.constant, limit.step]
-            pair = (axis, limit.of)
-            kinds = {(i, j): "square", (k, i): "end", (i, k): "start", (k, j): "end of J", (j, k): "start of J"}
-            if pair == (j, i):  # the bounded axis is to be I
-                a, b, i, j = b, a, j, i
-                starts = [starts[0], starts[2], starts[1]]
-                pair = (i, j)
-                kinds[pair] = "square"
-            if pair not in kinds:
-                return None
-            bound = kinds[pair]
-            if bound.endswith("of J"):
-                a, b, i, j = b, a, j, i
-                starts = [starts[0], starts[2], starts[1]]
-                bound = bound.removesuffix(" of J")
-            if bound != "square" and not is_masked(a):
-                return None
-        outer, numbers = outer_of([i, j, k])
-        shape = ProductShape("each", len(outer), bound, nest.add, factor, width, double)
-        sizes = [count, nest.lengths[i], nest.lengths[j], nest.lengths[k]]
-        strides = [stride(target, i), stride(target, j), stride(a, i), stride(a, k), stride(b, j), stride(b, k)]
-        return Step(shape, [*sizes, *starts, *strides, *limits, *numbers])
+        i, j, k = longest(rows), longest(columns), inner[0]
+        if not bounded:
+            return step("each", i, j, k, examples=count)
+        axis = bounded.pop()
+        limit = nest.bounds[axis]
+        assert limit is not None
+        if (axis, limit.of) in ((j, i), (k, j), (j, k)):  # the rows are to be bounded, or to bound
+            a, b, i, j = b, a, j, i
+        bound = {(i, j): "square", (k, i): "end", (i, k): "start"}.get((axis, limit.of))
+        if bound is None or limit.step <= 0 or (bound != "square" and not is_masked(a)):
+            return None
+        return step("each", i, j, k, bound, examples=count, constant=limit.constant, step=limit.step)
     return None
 
 
@@ -156,219 +149,126 @@ def two_factors(nest: Nest) -> tuple[float, tuple[Load | None, Load | None]]:
     return factor, (x.what, y.what)
 
 
-class Kernel:
-    """What the three kernels share: their arguments, and the loops around them."""
+class ProductKernel(Kernel):
+    """target[I, J] = factor * the sum over K of a[I, K] * b[J, K], in tiles whose sums stay in registers.
+
+    A vector holds examples. They lie along J in a "map", along K in "weights", and beside all three in "each".
+    """
 
     def __init__(self, module: ir.Module, name: str, shape: ProductShape):
-        function, self.pointer = new_function(module, name, shape.double)
-        self.shape = shape
-        self.build = Builder(ir.IRBuilder(function.append_basic_block()), shape.double, shape.width)
-        self.b = self.build.b
-        self.taken = 0
-
-    def take(self, count: int) -> list[Any]:
-        b = self.b
-        found = []
-        for _ in range(count):
-            found.append(b.load(b.gep(self.pointer[ARGUMENTS], [self.build.integer(self.taken)])))
-            self.taken += 1
-        return found
-
-    def integer(self, value: int) -> Any:
-        return self.build.integer(value)
-
-    def plus(self, start: Any, stride: Any, times: Any) -> Any:
-        return self.b.add(start, self.b.mul(stride, times))
-
-    def around(self, starts: list[Any], body: Any) -> None:
-        """Run a body for all indices of the outer loops, with the starts of the three loads there."""
-        loops = [self.take(4) for _ in range(self.shape.outer)]
-
-        def level(i: int, at: list[Any]) -> None:
-            if i == len(loops):
-                body(at)
-                return
-            length, *strides = loops[i]
-
-            def inside(index: Any, _: list[Any]) -> list[Any]:
-                level(i + 1, [self.plus(start, s, index) for start, s in zip(at, strides, strict=True)])
-                return []
-
-            self.build.loop(self.integer(0), length, 1, [], inside)
-
-        level(0, starts)
+        super().__init__(module, name, shape)
+        self.around(0, [self.argument[f"{load} start"] for load in LOADS])
         self.b.ret_void()
 
-    def each(self, first: Any, end: Any, step: int, body: Any) -> None:
-        def inside(index: Any, _: list[Any]) -> list[Any]:
-            body(index)
-            return []
+    def plus(self, start: Any, stride: str, index: Any) -> Any:
+        """The offset `index` strides further; a stride that the kind of the kernel fixes is 1."""
+        step = self.argument.get(stride)
+        return self.b.add(start, index if step is None else self.b.mul(step, index))
 
-        self.build.loop(first, end, step, [], inside)
+    def limit(self, index: Any) -> Any:
+        return self.plus(self.argument["constant"], "step", index)
 
-    def in_steps(self, length: Any, step: int, body: Any) -> None:
-        """body(start, size) for pieces of a size, and one by one for what is left."""
-        whole = self.b.sub(length, self.b.srem(length, self.integer(step)))
-        self.each(self.integer(0), whole, step, lambda i: body(i, step))
-        if step > 1:
-            self.each(whole, length, 1, lambda i: body(i, 1))
+    def around(self, level: int, starts: list[Any]) -> None:
+        """The outer loops, along which all three loads move, around the tiles."""
+        if level == self.shape.outer:
+            self.tiles(starts)
+            return
 
-    def zeros(self, count: int) -> list[Any]:
-        return [self.build.number(0.0, self.build.spread(self.build.number(0.0)))] * count
+        def inside(index: Any) -> None:
+            strides = [f"{load} outer {level}" for load in LOADS]
+            self.around(level + 1, [self.plus(*at, index) for at in zip(starts, strides, strict=True)])
 
-    def put(self, value: Any, base: Any, where: Any) -> None:
-        b = self.b
+        self.build.each(I64(0), self.argument[f"outer {level}"], 1, inside)
+
+    def in_pieces(self, length: str, unit: int, most: int, body: Callable[[Any, int], None]) -> None:
+        """body(index, count) for pieces of `most` units, then for what is left unit by unit."""
+        b, length = self.b, self.argument[length]
+        whole = b.sub(length, b.srem(length, I64(most * unit)))
+        self.build.each(I64(0), whole, most * unit, lambda index: body(index, most))
+        if most > 1:
+            self.build.each(whole, length, unit, lambda index: body(index, 1))
+
+    def tiles(self, starts: list[Any]) -> None:
+        """Cut the target into tiles."""
+        if self.shape.kind == "map":
+
+            def of_columns(j: Any, across: int) -> None:
+                height = ROWS if across > 1 else 2 * ROWS  # so many sums that none waits for the one before
+                self.in_pieces("rows", 1, height, lambda i, height: self.tile(starts, i, height, j, across))
+
+            self.in_pieces("columns", self.shape.width, VECTORS, of_columns)
+            return
+
+        def of_rows(i: Any, height: int) -> None:
+            self.in_pieces("columns", 1, CORNER, lambda j, across: self.tile_in_bound(starts, i, height, j, across))
+
+        self.in_pieces("rows", 1, CORNER, of_rows)
+
+    def tile_in_bound(self, starts: list[Any], i: Any, height: int, j: Any, across: int) -> None:
+        if self.shape.bound != "square":
+            self.tile(starts, i, height, j, across)
+            return
+        with self.b.if_then(self.b.icmp_signed("<", i, self.limit(self.b.add(j, I64(across - 1))))):
+            self.tile(starts, i, height, j, across)
+
+    def tile(self, starts: list[Any], i: Any, height: int, j: Any, across: int) -> None:
+        """Compute the tile of `height` rows from i and `across` columns, or vectors of columns, from j."""
+        kind, width = self.shape.kind, self.shape.width
+        rows = [self.b.add(i, I64(r)) for r in range(height)]
+        columns = [self.b.add(j, I64(c * width if kind == "map" else c)) for c in range(across)]
+        terms = self.terms(i, height)
+        if kind == "each":
+            self.build.each(
+                I64(0), self.argument["examples"], width,
+                lambda example: self.sums([self.b.add(start, example) for start in starts], rows, columns, terms),
+            )  # fmt: skip
+        else:
+            self.sums(starts, rows, columns, terms)
+
+    def terms(self, i: Any, height: int) -> tuple[Any, Any]:
+        """The first term of the sums of a tile, and the end of its terms."""
+        b, first, end = self.b, I64(0), self.argument["terms"]
+        if self.shape.bound == "end":  # K stays below the limit of the last row
+            end = self.build.minimum(end, self.limit(b.add(i, I64(height - 1))))
+        elif self.shape.bound == "start":  # the first row stays below the limit of K
+            first = self.build.ceiling(b.add(b.sub(i, self.argument["constant"]), I64(1)), self.argument["step"])
+        return first, end
+
+    def sums(self, starts: list[Any], rows: list[Any], columns: list[Any], terms: tuple[Any, Any]) -> None:
+        """Sum the products of all rows and columns over the terms, and store the sums."""
+        b, build, kind = self.b, self.build, self.shape.kind
+        target, left, right = starts
+        lefts = [self.plus(left, "a row", row) for row in rows]
+        rights = [self.plus(right, "b column", column) for column in columns]
+        left_space, left_type = (PARAMETERS, build.scalar) if kind == "map" else (CELLS, build.vector)
+
+        def term(k: Any, sums: list[Any]) -> list[Any]:
+            theirs = [build.load(self.pointer[CELLS], self.plus(at, "b term", k)) for at in rights]
+            found = []
+            for r, at in enumerate(lefts):
+                ours = build.spread(build.load(self.pointer[left_space], self.plus(at, "a term", k), left_type))
+                found += [build.fma(ours, y, sums[r * len(theirs) + c]) for c, y in enumerate(theirs)]
+            return found
+
+        zero = build.constant(0.0, build.vector)
+        step = self.shape.width if kind == "weights" else 1
+        sums = iter(build.loop(*terms, step, [zero] * len(rows) * len(columns), term))
+        for row in rows:
+            for column in columns:
+                where = self.plus(self.plus(target, "target row", row), "target column", column)
+                if self.shape.bound == "square":
+                    with b.if_then(b.icmp_signed("<", row, self.limit(column))):
+                        self.put(next(sums), where)
+                else:
+                    self.put(next(sums), where)
+
+    def put(self, result: Any, where: Any) -> None:
+        b, build = self.b, self.build
+        space = CELLS
+        if self.shape.kind == "weights":
+            space, result = GRADIENTS, build.across(result)
         if self.shape.factor != 1.0:
-            value = b.fmul(value, self.build.number(self.shape.factor, value))
+            result = b.fmul(result, build.number(self.shape.factor, result))
         if self.shape.add:
-            value = b.fadd(self.build.load(base, where, value.type), value)
-        self.build.store(value, base, where)
-
-
-def emit_product(module: ir.Module, name: str, shape: ProductShape) -> None:
-    {"map": emit_map, "weights": emit_weights, "each": emit_each}[shape.kind](module, name, shape)
-
-
-def emit_map(module: ir.Module, name: str, shape: ProductShape) -> None:
-    """[I, columns] = parameters [I, K] · cells [K, columns]."""
-    k = Kernel(module, name, shape)
-    count, rows, terms, *rest = k.take(3 + 3 + 4)
-    starts, (target_row, a_row, a_term, b_term) = rest[:3], rest[3:]
-    b, build, width = k.b, k.build, shape.width
-    x, p = k.pointer[CELLS], k.pointer[PARAMETERS]
-
-    def body(at: list[Any]) -> None:
-        target, weights, cells = at
-
-        def tile(column: Any, vectors: int, row: Any, height: int) -> None:
-            parameter = [k.plus(weights, a_row, b.add(row, k.integer(r))) for r in range(height)]
-            first = b.add(cells, column)
-
-            def term(index: Any, sums: list[Any]) -> list[Any]:
-                here = k.plus(first, b_term, index)
-                loaded = [build.load(x, b.add(here, k.integer(v * width))) for v in range(vectors)]
-                found = []
-                for r in range(height):
-                    weight = build.spread(build.load(p, k.plus(parameter[r], a_term, index), build.scalar))
-                    found += [build.fma(weight, loaded[v], sums[r * vectors + v]) for v in range(vectors)]
-                return found
-
-            sums = build.loop(k.integer(0), terms, 1, k.zeros(height * vectors), term)
-            for r in range(height):
-                row_at = b.add(k.plus(target, target_row, b.add(row, k.integer(r))), column)
-                for v in range(vectors):
-                    k.put(sums[r * vectors + v], x, b.add(row_at, k.integer(v * width)))
-
-        def columns(column: Any, vectors: int) -> None:
-            most = ROWS if vectors > 1 else 2 * ROWS  # so many sums that none waits for the one before
-            k.in_steps(rows, most, lambda row, height: tile(column, vectors, row, height))
-
-        whole = b.sub(count, b.srem(count, k.integer(VECTORS * width)))
-        k.each(k.integer(0), whole, VECTORS * width, lambda column: columns(column, VECTORS))
-        k.each(whole, count, width, lambda column: columns(column, 1))
-
-    k.around(starts, body)
-
-
-def emit_weights(module: ir.Module, name: str, shape: ProductShape) -> None:
-    """[I, J] += cells [I, columns] · cells [J, columns]."""
-    k = Kernel(module, name, shape)
-    count, rows, columns, *rest = k.take(3 + 3 + 4)
-    starts, (target_row, target_column, a_row, b_row) = rest[:3], rest[3:]
-    b, build, width = k.b, k.build, shape.width
-    x, g = k.pointer[CELLS], k.pointer[GRADIENTS]
-
-    def body(at: list[Any]) -> None:
-        target, left, right = at
-
-        def corner(i: Any, height: int, j: Any, across: int) -> None:
-            a_at = [k.plus(left, a_row, b.add(i, k.integer(r))) for r in range(height)]
-            b_at = [k.plus(right, b_row, b.add(j, k.integer(c))) for c in range(across)]
-
-            def term(index: Any, sums: list[Any]) -> list[Any]:
-                ours = [build.load(x, b.add(at, index)) for at in a_at]
-                theirs = [build.load(x, b.add(at, index)) for at in b_at]
-                return [
-                    build.fma(ours[r], theirs[c], sums[r * across + c]) for r in range(height) for c in range(across)
-                ]
-
-            sums = build.loop(k.integer(0), count, width, k.zeros(height * across), term)
-            for r in range(height):
-                for c in range(across):
-                    where = k.plus(
-                        k.plus(target, target_row, b.add(i, k.integer(r))), target_column, b.add(j, k.integer(c))
-                    )
-                    k.put(build.across(sums[r * across + c]), g, where)
-
-        k.in_steps(
-            rows, CORNER,
-            lambda i, height: k.in_steps(columns, CORNER, lambda j, across: corner(i, height, j, across)),
-        )  # fmt: skip
-
-    k.around(starts, body)
-
-
-def emit_each(module: ir.Module, name: str, shape: ProductShape) -> None:
-    """[I, J] = cells [I, K] · cells [K, J], for every example by itself."""
-    k = Kernel(module, name, shape)
-    count, rows, columns, terms, *rest = k.take(4 + 3 + 6 + 2)
-    starts, (target_row, target_column, a_row, a_term, b_column, b_term, constant, step) = rest[:3], rest[3:]
-    b, build, width = k.b, k.build, shape.width
-    x = k.pointer[CELLS]
-
-    def limit(index: Any) -> Any:
-        return k.plus(constant, step, index)
-
-    def body(at: list[Any]) -> None:
-        target, left, right = at
-
-        def tile(i: Any, height: int, j: Any, across: int) -> None:
-            first, end = k.integer(0), terms
-            if shape.bound == "end":  # K below the limit of the last row
-                end = minimum(b, end, limit(b.add(i, k.integer(height - 1))))
-            elif shape.bound == "start":  # the first row below the limit of K
-                beyond = b.sub(i, constant)
-                least = b.sdiv(b.add(beyond, step), step)
-                first = b.select(b.icmp_signed("<", beyond, k.integer(0)), k.integer(0), least)
-
-            def vector(offset: Any) -> None:
-                a_at = [b.add(k.plus(left, a_row, b.add(i, k.integer(r))), offset) for r in range(height)]
-                b_at = [b.add(k.plus(right, b_column, b.add(j, k.integer(c))), offset) for c in range(across)]
-
-                def term(index: Any, sums: list[Any]) -> list[Any]:
-                    a_by, b_by = b.mul(a_term, index), b.mul(b_term, index)
-                    ours = [build.load(x, b.add(at, a_by)) for at in a_at]
-                    theirs = [build.load(x, b.add(at, b_by)) for at in b_at]
-                    return [
-                        build.fma(ours[r], theirs[c], sums[r * across + c])
-                        for r in range(height)
-                        for c in range(across)
-                    ]
-
-                sums = build.loop(first, end, 1, k.zeros(height * across), term)
-                for r in range(height):
-                    row = b.add(i, k.integer(r))
-                    for c in range(across):
-                        column = b.add(j, k.integer(c))
-                        where = b.add(k.plus(k.plus(target, target_row, row), target_column, column), offset)
-                        if shape.bound == "square":
-                            with b.if_then(b.icmp_signed("<", row, limit(column))):
-                                k.put(sums[r * across + c], x, where)
-                        else:
-                            k.put(sums[r * across + c], x, where)
-
-            k.each(k.integer(0), count, width, vector)
-
-        def tile_within(i: Any, height: int, j: Any, across: int) -> None:
-            if shape.bound == "square":
-                with b.if_then(b.icmp_signed("<", i, limit(b.add(j, k.integer(across - 1))))):
-                    tile(i, height, j, across)
-            else:
-                tile(i, height, j, across)
-
-        k.in_steps(
-            rows, CORNER,
-            lambda i, height: k.in_steps(columns, CORNER, lambda j, across: tile_within(i, height, j, across)),
-        )  # fmt: skip
-
-    k.around(starts, body)
+            result = b.fadd(build.load(self.pointer[space], where, result.type), result)
+        build.store(result, self.pointer[space], where)

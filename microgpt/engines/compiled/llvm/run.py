@@ -16,9 +16,9 @@ from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, GRADIENTS, I
 from microgpt.engines.compiled.groups import Groups
 from microgpt.engines.compiled.llvm import emit
 from microgpt.engines.compiled.llvm.machine import machine
-from microgpt.engines.compiled.llvm.matmul import ProductShape, emit_product, product_step
+from microgpt.engines.compiled.llvm.matmul import product_step
 from microgpt.engines.compiled.llvm.memory import Memory
-from microgpt.engines.compiled.llvm.schedule import Lowering
+from microgpt.engines.compiled.llvm.schedule import Schedule
 from microgpt.engines.compiled.llvm.threads import Lock, Team
 from microgpt.engines.compiled.nests import Nests
 from microgpt.engines.compiled.record import Argument, Index, Record, Shapes
@@ -128,35 +128,28 @@ class Plan:
         nests = program.nests
         everything = nests.forward + (nests.backward if with_gradient else [])
         self.memory = memory = program.memory(with_gradient)
-        lowering = Lowering(block_size, double, memory, program.groups.constants)
-
-        def place(load: Any) -> int:
-            return (memory(load.start) if load.space == CELLS else load.start) * lowering.scale(load.space)
+        schedule = Schedule(block_size, double, memory, program.groups.constants)
 
         checked = "derivative" if with_gradient else "power"
 
         def step_of(nest: Any) -> Any:
-            found = product_step(nest, block_size, double, place, nests.is_masked)
-            return lowering.step(nest, "" if nest.backward else checked) if found is None else found
+            found = product_step(nest, block_size, double, schedule.start, nests.is_masked)
+            return schedule.step(nest, "" if nest.backward else checked) if found is None else found
 
         steps = [step_of(nest) for nest in everything]
-        m = machine()
-        m.prepare(
-            [step.shape for step in steps],
-            lambda shape: emit_product if isinstance(shape, ProductShape) else emit.emit_nest,
-        )
-        self.arguments = np.array([a for step in steps for a in step.arguments] or [0], np.int64)
-        self.tables = np.concatenate([*lowering.tables, np.zeros(1, np.int64)])
-        starts = np.cumsum([0] + [len(step.arguments) for step in steps[:-1]])
+        addresses = machine().prepare([step.shape for step in steps])
+        packed = [step.packed() for step in steps]
+        self.arguments = np.array([argument for step in packed for argument in step] or [0], np.int64)
+        self.tables = np.concatenate([*schedule.tables, np.zeros(1, np.int64)])
+        starts = np.cumsum([0] + [len(step) for step in packed[:-1]])
         self.code = np.empty((len(steps), 2), np.int64)
-        for i, step in enumerate(steps):
-            self.code[i] = m.addresses[step.shape], self.arguments.ctypes.data + 8 * starts[i]
+        for i, address_of_kernel in enumerate(addresses):
+            self.code[i] = address_of_kernel, self.arguments.ctypes.data + 8 * starts[i]
         with np.errstate(over="ignore"):  # a constant too large for float32 becomes an infinity, for all to see
-            self.constants = np.array(lowering.constants or [0.0]).astype(self.dtype)
-        spaces = {CELLS: emit.IN_CELLS, PARAMETERS: emit.IN_PARAMETERS, CONSTANTS: emit.IN_CONSTANTS}
+            self.constants = np.array(schedule.constants or [0.0]).astype(self.dtype)
         self.outputs = np.array(
             [
-                (spaces[space], memory(cell) * block_size if space == CELLS else cell)
+                (emit.OUTPUT_SPACES.index(space), memory(cell) * block_size if space == CELLS else cell)
                 for space, cell in program.groups.outputs
             ],
             np.int64,
@@ -242,10 +235,8 @@ def aligned(size: int, dtype: np.dtype[Any]) -> np.ndarray:
 @lru_cache(maxsize=2)
 def driver(double: bool) -> Any:
     """The function that runs a program on some blocks."""
-    m = machine()
-    shape = ("driver", double)
-    m.prepare([shape], lambda shape: lambda module, name, shape: emit.emit_driver(module, name, shape[1]))
-    return ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_int64))(m.addresses[shape])
+    (driver_at,) = machine().prepare([emit.DriverShape(double)])
+    return ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_int64))(driver_at)
 
 
 def block_size_for(batch: int, size: int) -> int:

@@ -1,7 +1,6 @@
-"""Begin of step 5 of the compiler: which kernel runs each loop nest, and with which arguments.
+"""Which kernel runs a loop nest: its shape, and the arguments that make it this nest.
 
-The shape of a nest says which kernel it needs; the arguments are its lengths, strides and starts. Only these depend on
-the size of the model.
+Only the arguments (lengths, strides and starts) depend on the size of the model.
 """
 
 from dataclasses import dataclass
@@ -19,7 +18,9 @@ from microgpt.engines.compiled.expressions import (
     loads_of,
     nodes_of,
 )
+from microgpt.engines.compiled.llvm.arguments import packed
 from microgpt.engines.compiled.llvm.emit import LeafShape, LoopShape, NestShape, structure_of
+from microgpt.engines.compiled.llvm.memory import Memory
 from microgpt.engines.compiled.nests import Nest
 
 USUAL = (-2.0, -1.0, 0.0, 1.0, 2.0)  # constants that are part of a kernel
@@ -28,19 +29,22 @@ WIDTHS = (32, 16, 8, 4, 2, 1)
 
 @dataclass
 class Step:
-    """One kernel to run: its shape and its arguments."""
+    """A kernel to run: its shape, and its arguments by name."""
 
     shape: Any
-    arguments: list[int]
+    arguments: dict[str, int]
+
+    def packed(self) -> list[int]:
+        return packed(self.shape.argument_names(), self.arguments)
 
 
-class Lowering:
+class Schedule:
     """Turns nests into steps, for blocks of so many examples."""
 
-    def __init__(self, block_size: int, double: bool, moved: Any, constants: list[float]):
+    def __init__(self, block_size: int, double: bool, memory: Memory, constants: list[float]):
         self.block_size = block_size
         self.double = double
-        self.moved = moved  # from a cell among all to where it lies in memory
+        self.memory = memory
         self.constants = list(constants)
         self.constant_at: dict[float, int] = {}
         self.tables: list[np.ndarray] = []
@@ -48,7 +52,12 @@ class Lowering:
         self.table_size = 0
 
     def scale(self, space: str) -> int:
+        """How many numbers lie side by side for each one of an example."""
         return self.block_size if space in (CELLS, INTEGERS) else 1
+
+    def start(self, load: Load) -> int:
+        """Where a load begins in memory."""
+        return (self.memory(load.start) if load.space == CELLS else load.start) * self.scale(load.space)
 
     def table(self, load: Load) -> int:
         """Where the starts of a load begin among all tables."""
@@ -57,14 +66,14 @@ class Lowering:
         if key not in self.table_at:
             starts = load.table.starts
             if load.space == CELLS:
-                starts = np.array([self.moved(int(s)) for s in starts])
+                starts = np.array([self.memory(int(s)) for s in starts])
             self.table_at[key] = self.table_size
             self.tables.append(starts * self.scale(load.space))
             self.table_size += len(starts)
         return self.table_at[key]
 
     def constant_load(self, number: float, axes: int) -> Load:
-        """A constant as a number among the constants: models of all widths then share their kernels."""
+        """A load of a constant. Models of all widths share their kernels because these hold few constants."""
         if number not in self.constant_at:
             self.constant_at[number] = len(self.constants)
             self.constants.append(number)
@@ -84,80 +93,76 @@ class Lowering:
         return done[id(nest.expression)]
 
     def step(self, nest: Nest, checked: str) -> Step:
+        """The kernel of a nest that is no matrix product."""
         expression = self.with_loaded_constants(nest)
         loads = loads_of(expression)
         everything = [nest.target, *loads]
-        merged = merged_axis(nest, everything)
-        summed = set(nest.axes_summed())
-        axes = [i for i, n in enumerate(nest.lengths) if i != merged and n != 1]
-        if any(load.table is not None or (load.chooser and load.chooser.table) for load in everything):
-            axes = [i for i, n in enumerate(nest.lengths) if i != merged and (n != 1 or i == 0)]
-        kept = sorted((i for i in axes if i not in summed), key=lambda i: -abs(nest.target.strides[i]))
-        if nest.target.table is not None and 0 in summed:  # a table moves along axis 0
-            summed.discard(0)
-            kept = [0, *kept]
-        inside = [i for i in axes if i in summed]
-        to_gradient = sums_examples(nest.target)
-        order = [*kept, *inside, -1] if to_gradient else [*kept, -1, *inside]
-        side_by_side = self.block_size * (nest.lengths[merged] if merged >= 0 else 1)
-        width = next(w for w in WIDTHS if side_by_side % w == 0 and w <= (16 if self.double else 32))
-        level = {axis: i for i, axis in enumerate(order)}
-        loops = []
-        arguments: list[int] = []
-        for axis in order:
-            if axis < 0:
-                loops.append(LoopShape(-1, to_gradient))
-                arguments.append(side_by_side)
-                continue
-            below = above = -1
-            rising = True
-            bound = nest.bounds[axis]
-            if bound is not None and bound.of in level:
-                below = level[bound.of]
-            other = next((i for i, b in enumerate(nest.bounds) if b is not None and b.of == axis and i in level), -1)
-            if other >= 0:
-                above = level[other]
-            if below >= 0 and above >= 0:
-                raise AssertionError("an axis within a bound that bounds another")
-            arguments.append(nest.lengths[axis])
-            if below >= 0 or above >= 0:
-                limits = nest.bounds[axis if below >= 0 else other]
-                assert limits is not None
-                arguments += [limits.constant, limits.step]
-                rising = limits.step > 0
-            loops.append(LoopShape(0 if axis == 0 else 1, axis in summed, below, above, rising))
-
-        def leaf(load: Load) -> LeafShape:
-            moving = []
-            start = load.start
-            if load.table is not None:
-                arguments.append(0)
-            else:
-                arguments.append((self.moved(start) if load.space == CELLS else start) * self.scale(load.space))
-            for i, axis in enumerate(order):
-                if axis < 0:
-                    continue
-                if load.table is not None and axis == 0:
-                    moving.append(i)
-                    arguments.append(self.table(load))
-                elif load.strides[axis]:
-                    moving.append(i)
-                    arguments.append(load.strides[axis] * self.scale(load.space))
-            chosen = None
-            if load.chooser is not None:
-                arguments.append(load.step * self.scale(load.space))
-                chosen = leaf(load.chooser)
-            return LeafShape(load.space, tuple(moving), chosen, load.table is not None)
-
-        target = leaf(nest.target)
-        leaves = tuple(leaf(load) for load in loads)
-        numbers = {load: i for i, load in enumerate(loads)}
-        program = structure_of(expression, numbers)
+        joined = vector_axis(nest, everything)
+        order, summed = loop_order(nest, everything, joined)
+        count = self.block_size * (nest.lengths[joined] if joined >= 0 else 1)
+        width = next(w for w in WIDTHS if count % w == 0 and w <= (16 if self.double else 32))
+        program = structure_of(expression, {load: i for i, load in enumerate(loads)})
+        arguments: dict[str, int] = {}
         shape = NestShape(
-            tuple(loops), leaves, target, program, nest.add, nest.reduction if nest.axes_summed() else "sum",
+            tuple([loop_shape(nest, order, i, count, summed, arguments) for i in range(len(order))]),
+            tuple([self.leaf(load, f"load {i}", order, arguments) for i, load in enumerate(loads)]),
+            self.leaf(nest.target, "target", order, arguments),
+            program, nest.add, nest.reduction if nest.axes_summed() else "sum",
             checked if any(operation == "**" for operation, _, _ in program) else "", width, self.double,
         )  # fmt: skip
         return Step(shape, arguments)
+
+    def leaf(self, load: Load, name: str, order: list[int], arguments: dict[str, int]) -> LeafShape:
+        """The shape of a load. Adds its arguments to those of the kernel."""
+        arguments[f"{name} start"] = self.start(load) if load.table is None else 0
+        moving = []
+        for loop, axis in enumerate(order):
+            in_table = load.table is not None and axis == 0
+            if axis >= 0 and (in_table or load.strides[axis]):
+                moving.append(loop)
+                stride = self.table(load) if in_table else load.strides[axis] * self.scale(load.space)
+                arguments[f"{name} stride {loop}"] = stride
+        chooser = None
+        if load.chooser is not None:
+            arguments[f"{name} step"] = load.step * self.scale(load.space)
+            chooser = self.leaf(load.chooser, f"{name} chooser", order, arguments)
+        return LeafShape(load.space, tuple(moving), chooser, load.table is not None)
+
+
+def loop_order(nest: Nest, loads: list[Load], joined: int) -> tuple[list[int], set[int]]:
+    """The axes in the order of their loops, with -1 for the vector loop, and those that are summed over."""
+    tables = any(load.table is not None or (load.chooser and load.chooser.table) for load in loads)
+    axes = [i for i, n in enumerate(nest.lengths) if i != joined and (n != 1 or (tables and i == 0))]
+    summed = set(nest.axes_summed())
+    if nest.target.table is not None:  # the target moves along axis 0
+        summed.discard(0)
+    outermost = 0 if nest.target.table is not None else -1
+    kept = sorted((i for i in axes if i not in summed), key=lambda i: (i != outermost, -abs(nest.target.strides[i])))
+    inner = [i for i in axes if i in summed]
+    if sums_examples(nest.target):
+        return [*kept, *inner, -1], summed | {-1}
+    return [*kept, -1, *inner], summed
+
+
+def loop_shape(
+    nest: Nest, order: list[int], loop: int, count: int, summed: set[int], arguments: dict[str, int]
+) -> LoopShape:
+    """The shape of a loop. Adds its arguments to those of the kernel; `count` is the length of the vector loop."""
+    axis = order[loop]
+    arguments[f"length {loop}"] = count if axis < 0 else nest.lengths[axis]
+    if axis < 0:
+        return LoopShape(-1, -1 in summed)
+    bounds = [(i, bound) for i, bound in enumerate(nest.bounds) if bound is not None]
+    below = [(bound.of, bound) for i, bound in bounds if i == axis and bound.of in order]
+    above = [(i, bound) for i, bound in bounds if bound.of == axis and i in order]
+    if below and above:
+        raise AssertionError("an axis within a bound that bounds another")
+    rising = True
+    for _, bound in below or above[:1]:
+        arguments[f"constant {loop}"], arguments[f"step {loop}"] = bound.constant, bound.step
+        rising = bound.step > 0
+    limit, limited = (order.index(found[0][0]) if found else -1 for found in (below, above))
+    return LoopShape(0 if axis == 0 else 1, axis in summed, limit, limited, rising)
 
 
 def sums_examples(target: Load) -> bool:
@@ -165,7 +170,7 @@ def sums_examples(target: Load) -> bool:
     return target.space == GRADIENTS and target.chooser is None
 
 
-def merged_axis(nest: Nest, loads: list[Load]) -> int:
+def vector_axis(nest: Nest, loads: list[Load]) -> int:
     """The longest axis that lies beside the examples in all that is read and written; -1 if none does."""
     bounded = {i for i, bound in enumerate(nest.bounds) if bound is not None}
     bounded |= {bound.of for bound in nest.bounds if bound is not None}
@@ -177,12 +182,9 @@ def merged_axis(nest: Nest, loads: list[Load]) -> int:
             return False
         return load.strides[axis] == (1 if load.space in (CELLS, INTEGERS) else 0)
 
-    found = -1
-    for axis, length in enumerate(nest.lengths):
-        if length == 1 or axis in bounded or not all(lies_beside(load, axis) for load in loads):
-            continue
-        if sums_examples(nest.target) and nest.target.strides[axis] != 0:
-            continue
-        if found < 0 or length > nest.lengths[found]:
-            found = axis
-    return found
+    axes = [
+        axis for axis, length in enumerate(nest.lengths)
+        if length > 1 and axis not in bounded and all(lies_beside(load, axis) for load in loads)
+        and not (sums_examples(nest.target) and nest.target.strides[axis])
+    ]  # fmt: skip
+    return max(axes, key=lambda axis: nest.lengths[axis], default=-1)

@@ -215,17 +215,6 @@ def test_one_undefined_example_does_not_make_the_others_so():
     np.testing.assert_allclose(results, [np.log(0.5), np.nan, np.log(2.0), np.nan, 0.0], atol=1e-15)
 
 
-def test_an_undefined_value_shows_even_where_a_pick_takes_another():
-    step = value_and_grad(lambda p, x, i: p * pick([log(x), p], i), "torch", device="cpu")
-    assert np.isfinite(step(np.array(0.5), np.array([1.0, 2.0]), np.array([1, 1]))[0])
-    assert np.isnan(step(np.array(0.5), np.array([-1.0, 2.0]), np.array([1, 1]))[0])
-
-
-def test_an_undefined_value_shows_even_where_nothing_uses_it():
-    step = value_and_grad(lambda p, x: (log(x), p)[1], "torch", device="cpu")
-    assert np.isnan(step(np.array(0.5), np.array([-1.0]))[0])
-
-
 # What is refused
 
 

@@ -18,7 +18,6 @@ attention becomes a square with a mask.
 """
 
 from bisect import bisect_right
-from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
@@ -30,14 +29,11 @@ from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, INTEGERS, PA
 from microgpt.engines.compiled.record import (
     ADD,
     CONSTANT,
-    EXP,
     INPUT,
     KINDS,
-    LARGEST,
     LESS,
     LESS_EQUAL,
     LIST,
-    LOG,
     MUL,
     PARAMETER,
     PICK,
@@ -106,7 +102,6 @@ class Instruction:
     integer: Access | None = None  # of "pick": the places of the choosing integers
     choices: tuple[int, int] = (0, 0)  # of "pick": how many, and the stride from one to the next
     rows: list[int] = field(default_factory=list)  # of the record
-    watched: bool = False  # it may be undefined without a result showing it
 
 
 @dataclass
@@ -150,7 +145,6 @@ class Groups:
         self.starts: list[int] = []  # of the arrays
         self.places: dict[int, Place] = {}
         self.origins: dict[int, int] = {}  # of rows that the record does not have, the one that they are part of
-        self.hidden = hidden_rows(self)
         self.find()
 
     def find(self) -> None:
@@ -182,7 +176,7 @@ class Groups:
     # From rows to nodes
 
     def needed_rows(self) -> tuple[list[bool], list[int]]:
-        """Which rows a result needs, or could be undefined; and how often each is used by these."""
+        """Which rows a result needs, and how often each is used by these."""
         uses = [0] * len(self.kind)
         for row, _ in self.record.outputs:
             uses[row] += 1
@@ -193,8 +187,6 @@ class Groups:
                 uses[left[row]] += 1
                 uses[right[row]] += 1
                 continue
-            if k == POW or k == LOG:
-                uses[row] += 1
             if not uses[row] or k <= INPUT:
                 continue
             if k == LIST:
@@ -561,8 +553,6 @@ class Groups:
             instruction.choices = (lengths[-1], operands[0].strides[-1])
             instruction.lengths = (*instruction.lengths[:-1], 1)
             operands[0].strides = (*operands[0].strides[:-1], 0)
-        if first.kind in (POW, LOG):
-            instruction.watched = any(node.row in self.hidden for node, _ in members)
         self.instructions.append(instruction)
         starts = array.start + (np.indices(counts).reshape(len(counts), -1).T @ np.array(array.strides[: len(counts)]))
         for (node, _), start in zip(members, starts.tolist(), strict=True):
@@ -634,51 +624,3 @@ def grid_of(columns: np.ndarray) -> tuple[list[int], np.ndarray] | None:
     if not counts:
         return [1], np.zeros((1, columns.shape[1]), np.int64)
     return counts[::-1], np.array(steps[::-1])
-
-
-def hidden_rows(groups: Groups) -> set[int]:
-    """The powers and logarithms that could be undefined without any result being so: a choice may take another."""
-    record = groups.record
-    kind, left, right, axes = groups.kind, groups.left, groups.right, groups.axes
-    nothing: frozenset[Axis] = frozenset()
-    # Of each row that a result depends on: the axes along which it depends on all elements.
-    covered: list[frozenset[Axis] | None] = [None] * len(kind)
-
-    def show(row: int, by: frozenset[Axis]) -> None:
-        before = covered[row]
-        if before is None or len(by) > len(before):
-            covered[row] = by
-
-    for row, count in Counter(row for row, _ in record.outputs).items():
-        whole = count >= prod(axis.n for axis in axes.get(row, ()))
-        covered[row] = frozenset(axes.get(row, ())) if whole else nothing
-    for row in range(len(kind) - 1, -1, -1):
-        by = covered[row]
-        if by is None:
-            continue
-        k = kind[row]
-        if k == ADD or k == MUL or k == POW or k == LOG or k == EXP:
-            for operand in (left[row], right[row]) if k == ADD or k == MUL else (left[row],):
-                if operand in axes:
-                    show(operand, frozenset(a for a in axes[operand] if a in by))
-                else:
-                    covered[operand] = nothing
-        elif k == VIEW:
-            under = axes.get(left[row], ())
-            full = set()
-            for axis, index in zip(under, record.indices[right[row]], strict=True):
-                if type(index) is Index and index.constant == 0 and len(index.terms) == 1:
-                    free, coefficient = index.terms[0]
-                    if coefficient == 1 and free.n == axis.n and free in by:
-                        full.add(axis)
-            show(left[row], frozenset(full))
-        elif k == LIST:
-            over_all = axes[row][0] in by
-            for part, own, _ in record.lists[right[row]]:
-                show(part, frozenset(a for a in axes.get(part, ()) if a in by or (a is own and over_all)))
-        elif k == SUM or k == LARGEST:
-            inside = by | {groups.closed[row]}
-            show(left[row], frozenset(a for a in axes.get(left[row], ()) if a in inside))
-    return {
-        row for row, k in enumerate(kind) if (k == POW or k == LOG) and covered[row] != frozenset(axes.get(row, ()))
-    }

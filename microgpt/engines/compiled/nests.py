@@ -90,8 +90,7 @@ class Nests:
         for i, array in enumerate(self.made):
             self.makers.setdefault(array, []).append(i)
         self.seed = g.size  # the cell of the gradient of the result
-        self.poison = g.size + 1  # the cell of what must be a number for the result to be one
-        self.size = g.size + 2
+        self.size = g.size + 1
         self.choose_what_is_kept()
         self.known: dict[Any, Expression] = {}
         self.make_forward()
@@ -125,7 +124,7 @@ class Nests:
                 roots[i] = {i}
                 continue
             within: set[int] = set()
-            whole = instruction.operation in ELEMENTWISE and array not in results and not instruction.watched
+            whole = instruction.operation in ELEMENTWISE and array not in results
             if g.size <= SMALL:  # only products into the sums of them
                 whole = whole and all(g.instructions[reader].operation == "sum" for reader, _ in readers.get(array, []))
             for reader, access in readers.get(array, []):
@@ -209,7 +208,6 @@ class Nests:
     def make_forward(self) -> None:
         g = self.groups
         self.expressions: dict[int, Expression] = {}
-        watched: list[Load] = []
         for i, instruction in enumerate(g.instructions):
             array = self.made[i]
             expression = self.expression_of(instruction)
@@ -222,13 +220,6 @@ class Nests:
             target = load_of(instruction.result)
             nest = Nest(instruction.lengths, instruction.bounds, target, expression, False, reduction, i)
             self.forward.append(nest)
-            if instruction.watched:
-                whole = Expression("load", (), Load(CELLS, target.start, target.strides, table=target.table))
-                poison = Load(CELLS, self.poison, (0,) * len(target.strides))
-                finite = whole * 0.0  # 0 if it is, else NaN, and so is then all that it is added to
-                self.forward.append(replace(nest, target=poison, expression=finite, add=True, reduction="sum"))
-                watched.append(target)
-        self.watches = bool(watched)
 
     def roots_of_instructions(self) -> dict[int, set[int]]:
         """Of each instruction those in whose expressions it is computed; itself if its result lies in memory."""
@@ -241,7 +232,7 @@ class Nests:
     def regions(self) -> list[Region]:
         """All cells that something may be stored in, array by array."""
         g = self.groups
-        found = [Region(0, g.inputs), Region(self.seed, 1), Region(self.poison, 1)]
+        found = [Region(0, g.inputs), Region(self.seed, 1)]
         found += [Region(a.start, a.size, a.masked) for a, kept in zip(g.arrays, self.kept, strict=True) if kept]
         for start, array in zip(self.gradient_starts, self.gradient_arrays, strict=True):
             found.append(Region(start, g.arrays[array].size, g.arrays[array].masked))
@@ -262,8 +253,6 @@ class Nests:
         seed = Expression("load", (), Load(CELLS, self.seed, ()))
         self.give(Nest((), (), Load(space, start, ()), seed, True, backward=True))
         for nest in reversed(self.forward):
-            if nest.target.start == self.poison and nest.target.space == CELLS:
-                continue
             array = self.array_written(nest.target)
             if array not in self.needs or self.makers[array][-1] != nest.instruction:
                 if array in self.needs and array in self.gradient_at:
@@ -345,7 +334,7 @@ class Nests:
         if len(whole) == 1 and not rest and whole[0][1].operation == "load":
             load = whole[0][1].what
             plain = load.space == CELLS and not load.table and not load.chooser
-            if plain and load.strides == shape.strides and load.start > self.poison:  # that gradient is this one, too
+            if plain and load.strides == shape.strides and load.start > self.seed:  # that gradient is this one, too
                 self.gradient_at[array] = (load.start, shape.strides)
                 return
         start = self.size

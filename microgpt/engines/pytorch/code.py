@@ -113,7 +113,6 @@ class Writer:
             if kept:
                 cells.append(Store(array, f"x{array.start}", bounds=self.bounds_of(i)))
         cells.append(Store(Array(n.seed, (), ()), "seed", made=True))
-        cells.append(Store(Array(n.poison, (), ()), "poison"))
         for start, i in zip(n.gradient_starts, n.gradient_arrays, strict=True):
             array = g.arrays[i]
             cells.append(Store(replace(array, start=start), f"x{start}", bounds=self.bounds_of(i)))
@@ -237,7 +236,7 @@ class Writer:
                 store.name, {store.array.start} if store.batched and store.name != "integers" else set()
             )
             return
-        if store.name.startswith("p") and store.name != "poison":
+        if store.name.startswith("p"):
             shape, start = store.array.lengths, store.array.start
             self.put(store.name, f"p[{start}:{start + prod(shape)}].view({shape})")
             return
@@ -790,10 +789,6 @@ class Writer:
         result = texts[0] if len(texts) == 1 else f"torch.cat([{', '.join(texts)}])[{self.constant(places)}]"
         if not texts:
             result = "seed.new_zeros((0, batch))"
-        if self.nests.watches:
-            poison = self.stores[CELLS][bisect_right(self.starts[CELLS], self.nests.poison) - 1]
-            self.prepare(poison)
-            result += f" + {poison.name}"
         self.put("results", result)
         if not self.with_gradient:
             self.lines.append(("", "return results, None"))
@@ -811,9 +806,7 @@ class Writer:
 
 def names_in(text: str) -> set[str]:
     """The variables in a line of code."""
-    return set(
-        re.findall(r"\b(?:[vxpg]\d+(?:_\d+)?|poison(?:_\d+)?|scattered(?:_\d+)?|floats|seed|results|gradient)\b", text)
-    )
+    return set(re.findall(r"\b(?:[vxpg]\d+(?:_\d+)?|scattered(?:_\d+)?|floats|seed|results|gradient)\b", text))
 
 
 def power_text(x: str, k: float) -> str:

@@ -477,7 +477,7 @@ class NestKernel(Kernel):
 # The arguments of the driver, each a 64-bit integer: pointers, counts, and offsets in the storage of a block.
 FRAME = (
     "code", "steps", *SPACES[:-1], "block_size", "batch", "first_block", "end_block",
-    "inputs", "input_count", "integers", "integer_count", "seed", "poison", "outputs", "output_count", "results",
+    "inputs", "input_count", "integers", "integer_count", "seed", "outputs", "output_count", "results",
     "width", "fill",
 )  # fmt: skip
 OUTPUT_SPACES = (CELLS, PARAMETERS, CONSTANTS)  # where an output may lie
@@ -537,7 +537,6 @@ class DriverKernel:
         self.copy("integers", INTEGERS, b.mul(row, frame["integer_count"]), frame["integer_count"], lane, 8)
         share = b.fdiv(build.number(1.0), b.sitofp(frame["batch"], build.scalar))
         build.store(b.select(real, share, build.number(0.0)), self.pointer[CELLS], b.add(frame["seed"], lane))
-        build.store(build.number(0.0), self.pointer[CELLS], b.add(frame["poison"], lane))
 
     def copy(self, source: str, target: str, start: Any, count: Any, lane: Any, size: int) -> None:
         """Copy the numbers of one example, which lie in a row, into its lane."""
@@ -571,7 +570,6 @@ class DriverKernel:
 
         def lane_of(lane: Any) -> None:
             value = build.load(base, b.add(place, b.mul(stride, lane)), build.scalar)
-            poison = build.load(self.pointer[CELLS], b.add(self.frame["poison"], lane), build.scalar)
-            build.store(b.fadd(value, poison), self.pointer["results"], b.add(target, lane))
+            build.store(value, self.pointer["results"], b.add(target, lane))
 
         self.each(self.frame["block_size"], lane_of)

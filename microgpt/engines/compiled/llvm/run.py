@@ -63,7 +63,7 @@ class Program:
     def always_there(self) -> list[int]:
         """Cells that have something before a program runs, or after it."""
         outputs = [cell for space, cell in self.groups.outputs if space == CELLS]
-        return [*outputs, self.nests.seed, self.nests.poison, *([0] if self.groups.inputs else [])]
+        return [*outputs, self.nests.seed, *([0] if self.groups.inputs else [])]
 
     def memory(self, with_gradient: bool) -> Memory:
         """Where everything lies."""
@@ -159,7 +159,7 @@ class Plan:
             "code": self.code.ctypes.data, "steps": len(steps), CONSTANTS: self.constants.ctypes.data,
             emit.TABLES: self.tables.ctypes.data, "block_size": block_size, "input_count": program.groups.inputs,
             "integer_count": len(program.integers), "seed": memory(nests.seed) * block_size,
-            "poison": memory(nests.poison) * block_size, "outputs": self.outputs.ctypes.data,
+            "outputs": self.outputs.ctypes.data,
             "output_count": len(self.outputs), "fill": int(with_gradient),
         }  # fmt: skip
         self.frame = [known.get(field, 0) for field in emit.FRAME]

@@ -1,17 +1,14 @@
 """What training says is true, said in time, and harms nobody's terminal."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from running import NAMES, TINY, call, command, environment
+from running import TINY, call, train
 
 from microgpt.commands import messages
-from microgpt.commands.command_line import escape_control
 from microgpt.learning.text import make_corpus
 from microgpt.runs.checkpoint import Evaluation, load_checkpoint
 
@@ -22,7 +19,7 @@ def looked_at(step, loss):
     return Evaluation(step, loss, np.zeros(1), [])
 
 
-def test_a_rise_of_the_validation_loss_while_training_falls_is_told():
+def test_learning_by_heart_is_told():
     note = messages.of_overfitting(looked_at(40, 2.0), looked_at(60, 2.3), [2.5, 2.1, 1.7])
     assert "better at step 40 (2.0000, now 2.3000)" in note
     assert "gets better (2.1000, now 1.7000)" in note
@@ -32,7 +29,7 @@ def test_a_rise_of_the_validation_loss_while_training_falls_is_told():
 @pytest.mark.parametrize(
     ("loss", "training"), [(1.9, [2.5, 1.7]), (2.001, [2.5, 1.7]), (2.3, [1.7, 1.8]), (2.3, [2.5, 2.1]), (2.3, [1.7])]
 )
-def test_what_is_no_overfitting_is_not_told(loss, training):
+def test_nothing_else_is_called_learning_by_heart(loss, training):
     assert messages.of_overfitting(looked_at(40, 2.0), looked_at(60, loss), training) == ""
 
 
@@ -48,7 +45,7 @@ def test_what_is_no_overfitting_is_not_told(loss, training):
         (3.2, 3.3, [2.0], False),
     ],
 )
-def test_training_is_given_up_where_it_learns_by_heart_and_guesses_worse_than_blindly(best, found, training, gives_up):
+def test_training_stops_where_it_guesses_worse_than_blindly(best, found, training, gives_up):
     said = messages.of_early_stop(looked_at(200, best), looked_at(400, found), training, 3.0, Path("runs/my text"))
     assert bool(said) == gives_up
     if said:
@@ -58,13 +55,11 @@ def test_training_is_given_up_where_it_learns_by_heart_and_guesses_worse_than_bl
 
 
 @pytest.mark.slow
-def test_a_run_that_is_given_up_ends_in_order_and_goes_on_if_asked(tmp_path):
+def test_a_stopped_run_can_be_insisted_on(tmp_path):
     rng = np.random.default_rng(0)
     lines = ["".join(rng.choice(list("abcdefgh"), 6)) for _ in range(40)]  # there is nothing to learn but by heart
-    (tmp_path / "letters.txt").write_text("\n".join(lines))
     options = "--steps 400 --eval-interval 50 --n-embd 32 --batch-size 8 --warmup 5 --weight-decay 0 --skip-check"
-    result = call("train.py", "--data", "letters.txt", *options.split(), cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    result = train(tmp_path, *options.split(), text="\n".join(lines), file="letters.txt")
     assert "worse than blind guessing" in result.stdout
     assert "to write with it: python sample.py" in result.stdout
     run = tmp_path / "runs" / "letters"
@@ -80,18 +75,17 @@ def test_a_run_that_is_given_up_ends_in_order_and_goes_on_if_asked(tmp_path):
 
 
 @pytest.mark.slow
-def test_learning_by_heart_is_told_underway_and_at_the_end(tmp_path):
-    (tmp_path / "names.txt").write_text("".join(f"{a}{b}{a}\n" for a in "abcdefg" for b in "hijk"))
+def test_learning_by_heart_is_told_again_at_the_end(tmp_path):
+    text = "".join(f"{a}{b}{a}\n" for a in "abcdefg" for b in "hijk")
     options = "--documents lines --steps 300 --eval-interval 50 --n-embd 32 --batch-size 8 --warmup 5 --weight-decay 0"
-    result = call("train.py", "--data", "names.txt", "--skip-check", "--seed", "1", *options.split(), cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    result = train(tmp_path, "--skip-check", "--seed", "1", *options.split(), text=text)
     kept = load_checkpoint(tmp_path / "runs" / "names").model
     assert kept.step < 300
     assert result.stdout.count("it begins to learn by heart") == 1
     assert f"kept as it was at step {kept.step}, where it was best: the {300 - kept.step} steps after" in result.stdout
 
 
-def test_what_a_text_is_taken_for_is_told_with_the_options_for_the_other_kind():
+def test_the_kind_of_a_text_is_told():
     streets = "".join(f"{a}{b} street\n" for a in "abcdefgh" for b in "ijklmnop")
     assert messages.of_kind(streets, 16, 16) == ""
     assert messages.of_kind(streets + "a very long name of a street\n" + streets, 16, 16) == (
@@ -124,11 +118,9 @@ def test_what_a_text_is_taken_for_is_told_with_the_options_for_the_other_kind():
         (["--documents", "lines", "--block-size", "25"], "--block-size 25", ""),
     ],
 )
-def test_lines_of_24_letters_are_learned_line_by_line_if_nobody_says_otherwise(tmp_path, options, settings, said):
+def test_lines_of_24_letters_are_lines(tmp_path, options, settings, said):
     lines = [a + b + "gattaca" * 3 + c for a in "acgt" for b in "acgtn" for c in "acgtnr"]
-    (tmp_path / "dna.txt").write_text("\n".join(lines) + "\n")
-    result = call("train.py", "--data", "dna.txt", *TINY, "--skip-check", *options, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    result = train(tmp_path, *TINY, "--skip-check", *options, text="\n".join(lines) + "\n", file="dna.txt")
     assert settings in result.stdout
     assert said in result.stdout if said else "note: it is" not in result.stdout
     if not options:
@@ -136,52 +128,27 @@ def test_lines_of_24_letters_are_learned_line_by_line_if_nobody_says_otherwise(t
 
 
 @pytest.mark.slow
-def test_a_short_text_is_looked_at_early_so_that_the_best_is_not_missed(tmp_path):
-    (tmp_path / "fox.txt").write_text(FOX)
-    options = "--n-embd 16 --n-head 2 --n-layer 1 --block-size 8 --steps 200 --skip-check --data fox.txt"
-    out = call("train.py", *options.split(), cwd=tmp_path).stdout
+def test_a_short_text_is_looked_at_early(tmp_path):
+    options = "--n-embd 16 --n-head 2 --n-layer 1 --block-size 8 --steps 200 --skip-check"
+    out = train(tmp_path, *options.split(), text=FOX).stdout
     looks = [int(line.split()[1]) for line in out.splitlines() if line.startswith("step ")]
     assert looks == [0, 1, 2, 4, 10, 20, 40, 80, 120, 160, 200]
 
 
 @pytest.mark.slow
-def test_a_model_that_was_best_before_its_first_step_is_called_untrained(tmp_path):
-    (tmp_path / "names.txt").write_text(NAMES)
-    result = call("train.py", "--data", "names.txt", *TINY, "--warmup", 0, "--learning-rate", 100, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+def test_a_model_best_at_first_is_called_untrained(tmp_path):
+    result = train(tmp_path, *TINY, "--warmup", 0, "--learning-rate", 100)
     assert load_checkpoint(tmp_path / "runs" / "names").model.step == 0
     assert "the model before its first step, which writes noise" in result.stdout
     assert "it writes noise" in call("sample.py", cwd=tmp_path).stderr
 
 
 @pytest.mark.slow
-def test_a_text_too_short_for_the_model_is_told_at_the_beginning(tmp_path):
-    (tmp_path / "fox.txt").write_text(FOX)
-    options = ["--n-embd", "16", "--n-head", "2", "--n-layer", "1", "--block-size", "8", "--steps", "1", "--skip-check"]
-    first = call("train.py", "--data", "fox.txt", *options, cwd=tmp_path).stdout
+def test_a_text_too_short_is_told(tmp_path):
+    options = ["--n-head", "2", "--n-layer", "1", "--block-size", "8", "--steps", "1", "--skip-check"]
+    first, smaller = (train(tmp_path, *options, "--n-embd", size, text=FOX).stdout for size in (16, 2))
     assert re.search(r"47\d characters are little to learn from for [34],\d{3} parameters", first)
-    options[1] = "2"
-    assert "little to learn from" not in call("train.py", "--data", "fox.txt", *options, cwd=tmp_path).stdout
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes close differently on Windows")
-def test_who_stops_reading_does_not_stop_training(tmp_path):
-    """As in `python train.py | head -2`."""
-    (tmp_path / "names.txt").write_text(NAMES)
-    with subprocess.Popen(
-        command("train.py", "--data", "names.txt", *TINY, "--steps", "30", "--eval-interval", "1"),
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        process.stdout.readline()
-        process.stdout.close()
-        errors = process.stderr.read()
-        assert process.wait() == 0, errors
-    assert errors == b""
-    assert load_checkpoint(tmp_path / "runs" / "names").step == 30
+    assert "little to learn from" not in smaller
 
 
 @pytest.mark.parametrize(
@@ -192,32 +159,14 @@ def test_who_stops_reading_does_not_stop_training(tmp_path):
         ({"learning_rate": 0.5, "weight_decay": 0.3}, "--learning-rate lower than 0.5"),
     ],
 )
-def test_what_is_too_large_is_what_is_to_be_lowered(settings, remedy):
+def test_the_remedy_lowers_what_is_too_large(settings, remedy):
     assert remedy in messages.remedy_of(SimpleNamespace(**settings), steps=1)
 
 
-def test_before_the_first_step_no_smaller_step_is_advised():
+def test_no_smaller_first_step_is_advised():
     remedy = messages.remedy_of(SimpleNamespace(learning_rate=50.0, weight_decay=0.3), steps=0)
     assert "no step was taken" in remedy
     assert "lower" not in remedy
-
-
-def test_control_characters_are_written_out():
-    assert escape_control("a\x1b[31mb\x9bc\x07\n\té") == "a\\u001b[31mb\\u009bc\\u0007\n\té"
-
-
-@pytest.mark.slow
-def test_a_text_cannot_steer_the_terminal_and_quiet_output_is_exact(tmp_path):
-    (tmp_path / "names.txt").write_text("".join(f"{a}\x1b{b}\n" for a in "ab" for b in "abcde"))
-    result = call("train.py", "--data", "names.txt", *TINY, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "\x1b" not in result.stdout
-    written = call("sample.py", "--num-samples", "30", cwd=tmp_path).stdout
-    assert "\x1b" not in written
-    assert "\\u001b" in written
-    exact = call("sample.py", "--num-samples", "30", "--quiet", cwd=tmp_path).stdout
-    assert exact.count("\x1b") == written.count("\\u001b")
-    assert Path(tmp_path, "runs", "names").is_dir()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = "".join(f"{first}{second}{last}\n" for first in "abc" for second in "eio" for last in ("n", "nna", "l"))
 PROSE = "the quick brown fox jumps over the lazy dog and then it sleeps under the tree; " * 3 + "the end\n"
 LONG = "".join(f"{i} and {i * i} are numbers,\nand that is all.\n\n" for i in range(8000))
+SHORT = ["a", "b", "aa", "ab", "ba", "aaa", "bab"]
 TINY = ["--n-embd", "4", "--n-head", "2", "--steps", "2", "--batch-size", "2", "--engine", "scalar"]
 
 
@@ -36,6 +37,14 @@ def call(script, *options, cwd, given="", pictures=False):
     """
     return run_within(lambda: runpy.run_path(str(ROOT / script), run_name="__main__"), script, *options, cwd=cwd,
                       given=given, pictures=pictures)  # fmt: skip
+
+
+def train(directory, *options, text=NAMES, file="names.txt", pictures=False):
+    """Let train.py learn a text that it finds in a file of the directory, to a good end; return its Result."""
+    (directory / file).write_text(text)
+    result = call("train.py", "--data", file, *options, cwd=directory, pictures=pictures)
+    assert result.returncode == 0, result.stderr
+    return result
 
 
 def run_within(function, script, *options, cwd, given="", pictures=False):

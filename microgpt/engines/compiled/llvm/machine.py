@@ -1,52 +1,63 @@
-"""Kernels as machine code: compiled when they are first needed, and kept on disk from one process to the next.
+"""Kernels as machine code, compiled when they are first needed, and kept on disk from one process to the next.
 
-A kernel is known by what it is: its shape, the code that emits it (and value.py, which says where exp ends), this
-processor, and the version of LLVM.
+The file of a kernel is named by a digest of all that it depends on: its shape, the code that emits it, this processor,
+and the version of LLVM.
 """
 
+import ast
 import hashlib
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import llvmlite
 from llvmlite import binding, ir
 
-from microgpt.engines.compiled.llvm.threads import Lock
+from microgpt.engines.compiled.expressions import __file__ as expressions_file
+from microgpt.engines.compiled.llvm.threads import LOCK
 from microgpt.value import __file__ as value_file
 
-LOCK = Lock()
 PATIENCE = 1.5  # seconds of compiling after which one is told of it
+EMITTERS = [Path(value_file), Path(expressions_file), *sorted(Path(__file__).parent.glob("*.py"))]
 
 
 class Machine:
-    """Everything that LLVM has compiled in this process."""
+    """LLVM, and everything that it has compiled in this process."""
 
     def __init__(self) -> None:
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
-        self.cpu = binding.get_host_cpu_name()
-        self.features = binding.get_host_cpu_features().flatten()
+        cpu, features = binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
         self.target = binding.Target.from_default_triple().create_target_machine(
-            cpu=self.cpu, features=self.features, opt=2, jit=True
+            cpu=cpu, features=features, opt=2, jit=True
         )
         self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), self.target)
         self.addresses: dict[Any, int] = {}
-        sources = [
-            Path(value_file),
-            *(Path(__file__).with_name(name) for name in ("emit.py", "matmul.py", "machine.py")),
-        ]
-        text = "".join(source.read_text(encoding="utf-8") for source in sources)
-        self.salt = f"{text}|{self.cpu}|{self.features}|{llvmlite.__version__}|{sys.platform}"
         self.directory = cache_directory()
+        self.processor = f"{cpu}|{features}|{llvmlite.__version__}|{sys.platform}"
+        self.emitters: dict[str, str] = {}  # by the module of a shape: a digest of the code that emits its kernel
         self.told = False
 
     def name_of(self, shape: Any) -> str:
-        return "k" + hashlib.sha256(f"{shape}|{self.salt}".encode()).hexdigest()[:32]
+        return digest("kernel", shape, self.emitter_of(type(shape).__module__), self.processor)
+
+    def emitter_of(self, module: str) -> str:
+        """A digest of what the code does that emits kernels of shapes of a module."""
+        if module not in self.emitters:
+            files = dict.fromkeys([*EMITTERS, Path(sys.modules[module].__file__ or "")])
+            texts = [file.read_text(encoding="utf-8") for file in files]
+            name = digest("emitter", texts, sys.version)
+            known = self.load(name)  # parsing takes longer than reading
+            if known is None:
+                known = digest(*map(meaning, texts)).encode()
+                self.save(name, known)
+            self.emitters[module] = known.decode()
+        return self.emitters[module]
 
     def prepare(self, shapes: Sequence[Any]) -> list[int]:
         """The addresses of the kernels of these shapes: known already, loaded from disk, or compiled now."""
@@ -135,12 +146,25 @@ def cache_directory() -> Path | None:
     return directory
 
 
-MACHINE: Machine | None = None
+def digest(*parts: Any) -> str:
+    return "k" + hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def meaning(source: str) -> str:
+    """What a file of Python does: its syntax tree without docstrings. No comment and no layout changes it."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return ast.dump(tree)
+
+
+@cache
+def _machine() -> Machine:
+    return Machine()
 
 
 def machine() -> Machine:
-    global MACHINE
+    """The one of this process: machine code lives as long as the engine that made it."""
     with LOCK:
-        if MACHINE is None:
-            MACHINE = Machine()
-        return MACHINE
+        return _machine()

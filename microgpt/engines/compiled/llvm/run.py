@@ -6,20 +6,20 @@ the kernels to run, in order, with their arguments.
 
 import ctypes
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, ClassVar
+from functools import cache
+from typing import Any
 
 import numpy as np
 
 from microgpt.engines.collector import collector_paused
-from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, GRADIENTS, INTEGERS, PARAMETERS
+from microgpt.engines.compiled.expressions import CELLS, CONSTANTS
 from microgpt.engines.compiled.groups import Groups
-from microgpt.engines.compiled.llvm import emit
+from microgpt.engines.compiled.llvm.emit import FRAME, OUTPUT_SPACES, TABLES, DriverShape
 from microgpt.engines.compiled.llvm.machine import machine
 from microgpt.engines.compiled.llvm.matmul import product_step
 from microgpt.engines.compiled.llvm.memory import Memory
-from microgpt.engines.compiled.llvm.schedule import Schedule
-from microgpt.engines.compiled.llvm.threads import Lock, Team
+from microgpt.engines.compiled.llvm.schedule import Schedule, Step
+from microgpt.engines.compiled.llvm.threads import LOCK, Tuner
 from microgpt.engines.compiled.nests import Nests
 from microgpt.engines.compiled.record import Argument, Index, Record, Shapes
 from microgpt.engines.compiled.recording import record_function
@@ -28,7 +28,6 @@ from microgpt.engines.trees import address, check_array
 INTEGER = np.dtype(np.int64)
 CACHE = 8_000_000  # bytes; a larger block is slower by an example than half of it
 PARTS = 8  # into which the blocks of a batch are put at most, each with a gradient of its own
-LOCK = Lock()  # one program is recorded, or runs, at a time
 
 
 class Program:
@@ -90,124 +89,100 @@ class Program:
         Returns:
             The results [outputs, batch] and, if wanted, the gradient of the mean of the first one, flat as p.
         """
-        block_size = block_size_for(batch, self.memory(with_gradient).size * p.itemsize)
-        blocks = -(-batch // block_size)
-        parts = min(blocks, PARTS)
         check_array("the vector of parameters", p, (self.parameters,), p.dtype)
         check_array("the array of integers", integers, (batch, len(self.integers)), INTEGER)
         check_array("the array of floats", floats, (batch, self.groups.inputs), p.dtype)
-        results = np.empty((len(self.groups.outputs), blocks * block_size), p.dtype)
-        size = len(p) if with_gradient else 0
-        gradients = [np.zeros(size, p.dtype) for _ in range(parts)]
         with LOCK:
-            plan = self.plan(block_size, p.dtype, with_gradient)
-            borders = [part * blocks // parts for part in range(parts + 1)]
-
-            def run_part(part: int, slot: int) -> None:
-                plan.run(slot, p, gradients[part], integers, floats, batch, borders[part], borders[part + 1], results)
-
-            if parts == 1:
-                run_part(0, 0)
-            else:
-                plan.team.run(run_part, parts, threads)
-        if with_gradient:
-            for own in gradients[1:]:  # in this order, whoever computed them
-                gradients[0] += own
+            block_size = block_size_for(batch, self.memory(with_gradient).size * p.itemsize)
+            parts = min(-(-batch // block_size), PARTS)
+            gradients = [np.zeros(len(p) if with_gradient else 0, p.dtype) for _ in range(parts)]
+            results = self.plan(block_size, p.dtype, with_gradient).run(p, integers, floats, gradients, threads)
+        for own in gradients[1:]:  # in this order, whichever thread computed them
+            gradients[0] += own
         return results[:, :batch], gradients[0]
+
+
+class Frame(ctypes.Structure):
+    """What the driver is told. It has no attributes but its fields."""
+
+    __slots__ = ()
+    _fields_ = tuple((name, ctypes.c_int64) for name in FRAME)
 
 
 class Plan:
     """A program for blocks of one size, in one precision."""
 
     def __init__(self, program: Program, block_size: int, dtype: Any, with_gradient: bool):
-        self.program = program
-        self.block_size = block_size
-        self.dtype = np.dtype(dtype)
-        self.team = Team()
+        self.program, self.block_size, self.dtype = program, block_size, np.dtype(dtype)
+        self.memory = program.memory(with_gradient)
+        self.tuner = Tuner()
         double = self.dtype == np.float64
-        nests = program.nests
-        everything = nests.forward + (nests.backward if with_gradient else [])
-        self.memory = memory = program.memory(with_gradient)
-        schedule = Schedule(block_size, double, memory, program.groups.constants)
-
-        checked = "derivative" if with_gradient else "power"
-
-        def step_of(nest: Any) -> Any:
-            found = product_step(nest, block_size, double, schedule.start, nests.is_masked)
-            return schedule.step(nest, "" if nest.backward else checked) if found is None else found
-
-        steps = [step_of(nest) for nest in everything]
-        addresses = machine().prepare([step.shape for step in steps])
+        schedule = Schedule(block_size, double, self.memory, program.groups.constants)
+        steps = steps_of(program.nests, schedule, with_gradient)
         packed = [step.packed() for step in steps]
-        self.arguments = np.array([argument for step in packed for argument in step] or [0], np.int64)
-        self.tables = np.concatenate([*schedule.tables, np.zeros(1, np.int64)])
-        starts = np.cumsum([0] + [len(step) for step in packed[:-1]])
-        self.code = np.empty((len(steps), 2), np.int64)
-        for i, address_of_kernel in enumerate(addresses):
-            self.code[i] = address_of_kernel, self.arguments.ctypes.data + 8 * starts[i]
+        self.arguments = np.array([argument for step in packed for argument in step], np.int64)
+        starts = address(self.arguments) + 8 * np.cumsum([0, *map(len, packed)])
+        *kernels, driver = machine().prepare([*(step.shape for step in steps), DriverShape(double)])
+        self.code = np.array([[kernel, start] for kernel, start in zip(kernels, starts, strict=False)], np.int64)
+        self.tables = np.concatenate([*schedule.tables, np.zeros(0, np.int64)])
         with np.errstate(over="ignore"):  # a constant too large for float32 becomes an infinity, for all to see
-            self.constants = np.array(schedule.constants or [0.0]).astype(self.dtype)
-        self.outputs = np.array(
-            [
-                (emit.OUTPUT_SPACES.index(space), memory(cell) * block_size if space == CELLS else cell)
-                for space, cell in program.groups.outputs
-            ],
-            np.int64,
-        ).reshape(-1, 2)
-        self.driver = driver(double)
-        known = {
-            "code": self.code.ctypes.data, "steps": len(steps), CONSTANTS: self.constants.ctypes.data,
-            emit.TABLES: self.tables.ctypes.data, "block_size": block_size, "input_count": program.groups.inputs,
-            "integer_count": len(program.integers), "seed": memory(nests.seed) * block_size,
-            "outputs": self.outputs.ctypes.data,
-            "output_count": len(self.outputs), "fill": int(with_gradient),
-        }  # fmt: skip
-        self.frame = [known.get(field, 0) for field in emit.FRAME]
-        self.frames: list[Any] = []
-        self.places = {field: i for i, field in enumerate(emit.FRAME)}
+            self.constants = np.array(schedule.constants).astype(self.dtype)
+        self.outputs = np.array([
+            (OUTPUT_SPACES.index(space), self.memory(start) * block_size if space == CELLS else start)
+            for space, start in program.groups.outputs
+        ], np.int64)  # fmt: skip
+        self.driver = ctypes.CFUNCTYPE(None, ctypes.POINTER(Frame))(driver)
+        self.frame = Frame(
+            code=address(self.code), steps=len(steps), block_size=block_size, fill=with_gradient,
+            input_count=program.groups.inputs, integer_count=len(program.integers),
+            seed=self.memory(program.nests.seed) * block_size,
+            outputs=address(self.outputs), output_count=len(self.outputs),
+            **{CONSTANTS: address(self.constants), TABLES: address(self.tables)},
+        )  # fmt: skip
 
     def run(
-        self,
-        slot: int,
-        p: np.ndarray,
-        gradient: np.ndarray,
-        integers: np.ndarray,
-        floats: np.ndarray,
-        batch: int,
-        first_block: int,
-        end_block: int,
-        results: np.ndarray,
-    ) -> None:
-        """Run some blocks of a batch, in the storage of one thread."""
-        storage = Storage.of(self.dtype, slot)
-        x, i = storage.for_plan(self)
-        while len(self.frames) <= slot:  # each thread has one of its own
-            self.frames.append((ctypes.c_int64 * len(self.frame))(*self.frame))
-        frame, at = self.frames[slot], self.places
-        frame[at[CELLS]], frame[at[INTEGERS]] = x, i
-        frame[at[PARAMETERS]], frame[at[GRADIENTS]] = address(p), address(gradient)
-        frame[at["inputs"]], frame[at["integers"]] = address(floats), address(integers)
-        frame[at["batch"]], frame[at["first_block"]], frame[at["end_block"]] = batch, first_block, end_block
-        frame[at["results"]], frame[at["width"]] = address(results), results.shape[1]
-        self.driver(frame)
+        self, p: np.ndarray, integers: np.ndarray, floats: np.ndarray, gradients: list[np.ndarray], threads: int
+    ) -> np.ndarray:
+        """The results of a batch, [outputs, examples of whole blocks]; its parts add to the gradients, one each."""
+        batch, parts = len(floats), len(gradients)
+        blocks = -(-batch // self.block_size)
+        results = np.empty((len(self.outputs), blocks * self.block_size), self.dtype)
+        whole = Frame.from_buffer_copy(self.frame)
+        whole.batch, whole.p = batch, address(p)
+        whole.inputs, whole.integers, whole.results = address(floats), address(integers), address(results)
+        whole.width = results.shape[1]
+
+        def run_part(part: int, slot: int) -> None:
+            frame = Frame.from_buffer_copy(whole)
+            frame.x, frame.i = storage(self.dtype, slot).for_plan(self)
+            frame.g = address(gradients[part])
+            frame.first_block, frame.end_block = part * blocks // parts, (part + 1) * blocks // parts
+            self.driver(frame)
+
+        if parts == 1:
+            run_part(0, 0)
+        else:
+            self.tuner.run(run_part, parts, threads)
+        return results
+
+
+def steps_of(nests: Nests, schedule: Schedule, with_gradient: bool) -> list[Step]:
+    """The kernels that run these nests."""
+    checked = "derivative" if with_gradient else "power"
+    steps = []
+    for nest in nests.forward + (nests.backward if with_gradient else []):
+        product = product_step(nest, schedule.block_size, schedule.double, schedule.start, nests.is_masked)
+        steps.append(product or schedule.step(nest, "" if nest.backward else checked))
+    return steps
 
 
 class Storage:
-    """The cells of a block, for one thread and precision. Programs share it: one runs after the other."""
-
-    ALL: ClassVar[dict[Any, "Storage"]] = {}
+    """The memory of a block for one thread, in one precision."""
 
     def __init__(self, dtype: np.dtype[Any]):
         self.cells = np.zeros(0, dtype)
         self.integers = np.zeros(0, np.int64)
         self.owner: Any = None
-
-    @staticmethod
-    def of(dtype: np.dtype[Any], slot: int) -> "Storage":
-        key = (dtype, slot)
-        if key not in Storage.ALL:
-            Storage.ALL[key] = Storage(dtype)
-        return Storage.ALL[key]
 
     def for_plan(self, plan: Plan) -> tuple[int, int]:
         """The addresses of cells and integers, made ready for a plan: what it never writes is zero."""
@@ -225,18 +200,17 @@ class Storage:
         return self.addresses
 
 
+@cache
+def storage(dtype: np.dtype[Any], slot: int) -> Storage:
+    """The storage of a thread. All programs share it, because one runs after the other, and a warm cache is faster."""
+    return Storage(dtype)
+
+
 def aligned(size: int, dtype: np.dtype[Any]) -> np.ndarray:
     """Zeros that begin where a vector register's worth of memory begins."""
     array = np.zeros(size + 64, dtype)
     skipped = -address(array) % 256 // dtype.itemsize
     return array[skipped : skipped + size]
-
-
-@lru_cache(maxsize=2)
-def driver(double: bool) -> Any:
-    """The function that runs a program on some blocks."""
-    (driver_at,) = machine().prepare([emit.DriverShape(double)])
-    return ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_int64))(driver_at)
 
 
 def block_size_for(batch: int, size: int) -> int:

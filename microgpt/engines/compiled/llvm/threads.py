@@ -1,8 +1,8 @@
-"""The parts of a batch on several threads, if that is faster.
+"""The parts of a batch on several threads, where that is faster.
 
-Whether it is depends on the size of the work and on what else the machine does, so it is measured: now and then each
-way is tried, and the faster one is taken. The results are the same bits either way. Threads that wait sleep: a busy
-machine is not made busier.
+Whether it is depends on the size of the work and on what else the machine does. So a tuner measures: now and then it
+tries one thread and several, and takes the faster. The results are the same bits either way. Waiting threads sleep, so
+that they take no time from others.
 """
 
 import os
@@ -11,39 +11,28 @@ from collections.abc import Callable
 from itertools import count
 from queue import SimpleQueue
 from threading import RLock, Thread
-from typing import Any, ClassVar
+from typing import Any
 
 TINY = 60e-6  # seconds of work that are over before another thread has woken up
-ALONE, TOGETHER = 2, 4  # the first calls, in which each way is tried
-AGAIN = 64  # calls after which the slower way is tried again
+ALONE, TOGETHER = 2, 4  # the first calls: so many on one thread, then so many on several
+OFTEN, RARELY = 16, 64  # after so many calls the slower way is tried again: first often, later rarely
 
 
-class Worker:
-    """A thread that does what it is given, and says when it is done."""
-
-    def __init__(self) -> None:
-        self.jobs: SimpleQueue[Any] = SimpleQueue()
-        self.done: SimpleQueue[Any] = SimpleQueue()
-        Thread(target=self.work, daemon=True, name="microgpt").start()
-
-    def work(self) -> None:
-        while True:
-            job = self.jobs.get()
-            try:
-                job()
-                self.done.put(None)
-            except BaseException as error:
-                self.done.put(error)
+def after_fork(forget: Callable[[], None]) -> None:
+    """Call `forget` in each forked process: threads do not come along, nor does anyone release what they held."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=forget)
 
 
 class Lock:
-    """A lock that its thread may take again, and that is open in a process that was forked while it was closed."""
-
-    ALL: ClassVar[list["Lock"]] = []
+    """A lock that its thread may take again, and that is open in a forked process."""
 
     def __init__(self) -> None:
+        self.open()
+        after_fork(self.open)
+
+    def open(self) -> None:
         self.lock = RLock()
-        Lock.ALL.append(self)
 
     def __enter__(self) -> None:
         self.lock.acquire()
@@ -52,64 +41,44 @@ class Lock:
         self.lock.release()
 
 
-WORKERS: list[Worker] = []
-
-
-def forget_threads() -> None:
-    """In a process that was forked: threads do not come along, nor what they held. New ones start when needed."""
-    WORKERS.clear()
-    for lock in Lock.ALL:
-        lock.lock = RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forget_threads)
-
-
-class Team:
-    """One kind of work, done by one thread or several, whichever was faster lately."""
+class Worker:
+    """A thread that runs the jobs it is given, and says when each is done."""
 
     def __init__(self) -> None:
-        self.seconds: dict[int, float] = {}  # that a call takes lately, by the number of threads
-        self.calls = 0
+        self.jobs: SimpleQueue[Any] = SimpleQueue()
+        self.done: SimpleQueue[Any] = SimpleQueue()
+        Thread(target=self.work, daemon=True, name="microgpt").start()
+
+    def work(self) -> None:
+        while True:
+            job, slot = self.jobs.get()
+            try:
+                job(slot)
+                self.done.put(None)
+            except BaseException as error:
+                self.done.put(error)
+
+
+class ThreadPool:
+    """Threads beside the calling one, started when first needed."""
+
+    def __init__(self) -> None:
+        self.workers: list[Worker] = []
+        after_fork(self.workers.clear)
 
     def run(self, run_part: Callable[[int, int], None], parts: int, threads: int) -> None:
-        """run_part(part, slot) for every part, each thread in a slot of its own."""
-        threads = self.choose(min(threads, parts))
-        start = time.perf_counter()
-        if threads == 1:
-            for part in range(parts):
-                run_part(part, 0)
-        else:
-            self.together(run_part, parts, threads)
-        seconds = time.perf_counter() - start
-        before = self.seconds.get(threads)
-        self.seconds[threads] = seconds if before is None else min(seconds, before + 0.25 * (seconds - before))
-
-    def choose(self, most: int) -> int:
-        """How many threads to take, of 1 or `most`."""
-        self.calls += 1
-        if most == 1 or self.calls <= ALONE or self.seconds.get(1, 0.0) < TINY:
-            return 1
-        if self.calls <= ALONE + TOGETHER:
-            return most
-        faster, slower = (1, most) if self.seconds[1] <= self.seconds.get(most, 0.0) else (most, 1)
-        again = self.calls % AGAIN < 2 or self.calls in (16, 17, 32, 33)  # twice: the first finds its memory cold
-        return slower if again else faster
-
-    @staticmethod
-    def together(run_part: Callable[[int, int], None], parts: int, threads: int) -> None:
-        while len(WORKERS) < threads - 1:
-            WORKERS.append(Worker())
+        """run_part(part, slot) for every part. Each thread takes the next part that is left, in a slot of its own."""
+        while len(self.workers) < threads - 1:
+            self.workers.append(Worker())
         following = count()
 
         def work(slot: int) -> None:
             while (part := next(following)) < parts:
                 run_part(part, slot)
 
-        helpers = WORKERS[: threads - 1]
+        helpers = self.workers[: threads - 1]
         for slot, worker in enumerate(helpers, 1):
-            worker.jobs.put(lambda slot=slot: work(slot))
+            worker.jobs.put((work, slot))
         error: BaseException | None = None
         try:
             work(0)
@@ -118,3 +87,36 @@ class Team:
                 error = worker.done.get() or error
         if error is not None:
             raise error
+
+
+# One of each for the process, because all programs share its cores, its memory and what LLVM has compiled.
+LOCK = Lock()  # held while a program is recorded or run, or a kernel is compiled
+POOL = ThreadPool()
+
+
+class Tuner:
+    """Runs one kind of work on one thread or on several, whichever was faster lately."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[int, float] = {}  # that a call takes lately, by the number of threads
+        self.calls = 0
+
+    def run(self, run_part: Callable[[int, int], None], parts: int, threads: int) -> None:
+        """run_part(part, slot) for every part."""
+        threads = self.choose(min(threads, parts))
+        start = time.perf_counter()
+        POOL.run(run_part, parts, threads)
+        seconds = time.perf_counter() - start
+        before = self.seconds.get(threads, seconds)
+        self.seconds[threads] = min(seconds, before + 0.25 * (seconds - before))
+
+    def choose(self, most: int) -> int:
+        """How many threads to take: 1 or `most`."""
+        self.calls += 1
+        if most == 1 or self.calls <= ALONE or self.seconds.get(1, 0.0) < TINY:
+            return 1
+        if self.calls <= ALONE + TOGETHER:
+            return most
+        faster, slower = (1, most) if self.seconds[1] <= self.seconds.get(most, 0.0) else (most, 1)
+        again = self.calls % (OFTEN if self.calls < RARELY else RARELY) < 2  # twice: the first finds a cold cache
+        return slower if again else faster

@@ -1,0 +1,91 @@
+"""Kernels get every argument by its name, and a kernel on disk serves only the code that emitted it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from microgpt.engines.compiled.llvm.arguments import packed
+from microgpt.engines.compiled.llvm.emit import DriverShape
+from microgpt.engines.compiled.llvm.machine import EMITTERS, Machine, machine, meaning
+
+# Arguments
+
+
+def test_arguments_are_packed_in_the_order_of_the_names():
+    assert packed(["rows", "columns"], {"columns": 2, "rows": 1}) == [1, 2]
+
+
+@pytest.mark.parametrize("given", [{"rows": 1}, {"rows": 1, "colums": 2}, {"rows": 1, "columns": 2, "terms": 3}])
+def test_a_missing_or_unknown_argument_is_an_error(given):
+    with pytest.raises(KeyError, match="columns"):
+        packed(["rows", "columns"], given)
+
+
+# On disk
+
+SOURCE = '''"""Emits."""
+
+WIDTH = 16
+
+
+def emit(x):
+    """The kernel."""
+    return f"{x}" * WIDTH  # a string
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("  # a string", ""), ("The kernel", "One"), ("Emits", "It"), ("\n\n\ndef", "\ndef"), ("* WIDTH", "*  WIDTH")],
+)
+def test_words_and_layout_leave_kernels_as_they_are(old, new):
+    assert SOURCE.replace(old, new) != SOURCE
+    assert meaning(SOURCE.replace(old, new)) == meaning(SOURCE)
+
+
+@pytest.mark.parametrize(("old", "new"), [("16", "8"), ('f"{x}"', 'f"{x} "'), ("* WIDTH", "+ WIDTH"), ("(x)", "(x=1)")])
+def test_changed_code_is_another_emitter(old, new):
+    assert meaning(SOURCE.replace(old, new)) != meaning(SOURCE)
+
+
+def test_every_file_that_emits_is_read():
+    assert {"value.py", "expressions.py", "emit.py", "matmul.py", "arguments.py"} <= {file.name for file in EMITTERS}
+
+
+def test_an_edited_emitter_finds_no_old_kernel(monkeypatch, tmp_path):
+    import microgpt.engines.compiled.llvm.machine as module
+
+    shape = DriverShape(double=True)
+    before = machine().name_of(shape)
+    edited = tmp_path / "emit.py"
+    text = next(file for file in EMITTERS if file.name == "emit.py").read_text(encoding="utf-8")
+    for change, same in (("# a comment\n", True), ("FAST = ()\n", False)):
+        edited.write_text(text + change, encoding="utf-8")
+        files = [edited if file.name == "emit.py" else file for file in EMITTERS]
+        monkeypatch.setattr(module, "EMITTERS", files)
+        monkeypatch.setattr(sys.modules[DriverShape.__module__], "__file__", str(edited))
+        assert (Machine().name_of(shape) == before) is same
+
+
+FORKED = """
+import os, sys
+import numpy as np
+from microgpt import value_and_grad
+from microgpt.engines.compiled.llvm.threads import LOCK, POOL
+
+POOL.run(lambda part, slot: None, 4, 2)  # starts a thread, which a forked process does not have
+with LOCK:
+    child = os.fork()
+    if child == 0:
+        POOL.run(lambda part, slot: None, 4, 2)
+        loss, _ = value_and_grad(lambda p, x: p * x)(np.array(3.0), np.array([2.0]))
+        os._exit(0 if loss == 6.0 else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_forked_process_computes_with_threads_of_its_own():
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=60)

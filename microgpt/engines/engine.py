@@ -196,9 +196,9 @@ def adam_update(engine: str = "compiled") -> Callable[..., None]:
     """
     _check_engine(engine)
     if engine == "compiled":
-        from microgpt.engines.compiled.adam import compiled_adam
+        from microgpt.engines.compiled.adam import CompiledAdam
 
-        return compiled_adam
+        return CompiledAdam()
     return adam_in_chunks
 
 

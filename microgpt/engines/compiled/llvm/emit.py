@@ -291,8 +291,8 @@ class Builder:
         return self.b.select(true, self.number(1.0, x), self.number(0.0, x))
 
 
-def structure_of(expression: Expression, leaf_of: dict[Any, int]) -> tuple[Any, ...]:
-    """The nodes of an expression as plain data: (operation, what, arguments), loads by their numbers."""
+def structure_of(expression: Expression, leaf_of: dict[Any, Any]) -> tuple[Any, ...]:
+    """The nodes of an expression as plain data: (operation, what, arguments). A load is what `leaf_of` says."""
     nodes = nodes_of(expression)
     place = {id(node): i for i, node in enumerate(nodes)}
     program = []

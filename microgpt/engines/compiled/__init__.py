@@ -19,5 +19,7 @@ nests.py        instructions become loop nests, forward and backward; what is ch
 api.py          the engine "compiled": a program for each shape of example
 listing.py      a program for people to read
 llvm/           loop nests as machine code
+c_text.py       loop nests as a program in C, to be read
+c_template.py   what stands around them in it
 adam.py         Adam, as it stands in the book, for all parameters at once
 """

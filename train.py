@@ -15,12 +15,12 @@ from microgpt.commands.command_line import (
     require,
     run_script,
 )
+from microgpt.commands.listings import LISTINGS, listed
 from microgpt.commands.messages import option_of, print_lines
 from microgpt.commands.session import Session
 from microgpt.commands.start import MAY_CHANGE, begin
 from microgpt.engines.engine import ENGINES, adam_update, value_and_grad
 from microgpt.gpt import loss
-from microgpt.learning.text import padded
 from microgpt.learning.training import Schedule, train
 
 NAMES = Path(__file__).with_name("data") / "names.txt"
@@ -75,7 +75,12 @@ class Settings(Options):
     )
     eval_interval: int | None = option(None, "steps between validations (default: a fifth of all steps)", must=POSITIVE)
     skip_check: bool = option(False, "do not check the gradients of this model before training")
-    listing: bool = option(False, "print the array instructions that the compiler makes of this model, and stop")
+    listing: str | None = option(
+        None,
+        "print, and stop: the array instructions of this model, a C program that trains it, or the text as its input",
+        LISTINGS,
+        alone="instructions",
+    )
     seed: int = option(0, "of all that is random: the same seed gives the same run", must=COUNT)
     engine: str = option("compiled", "what computes losses and gradients: fast, to be understood, or PyTorch", ENGINES)
     device: str | None = option(
@@ -101,8 +106,7 @@ def main() -> int:
     gpt_loss = partial(loss, config=config)  # of one sequence: how surprised the model is by its characters
     loss_and_gradients: Any = value_and_grad(gpt_loss, s.engine, s.threads, start.processes.device, s.torch_compile)
     if s.listing:
-        example = padded([corpus.usual(config.n_positions)])
-        print(value_and_grad(gpt_loss).compiled.listing(parameters, *example))
+        print(listed(start, gpt_loss))
         return 0
 
     # A session writes each step down, and looks now and then at what the model has learned, and writes.

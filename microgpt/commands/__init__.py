@@ -2,6 +2,7 @@
 
 command_line.py    options, exit codes, and the end of a script by Ctrl-C
 start.py           where training begins: random numbers, another model, or a checkpoint
+listings.py        what train.py --listing prints
 session.py         a run while it is trained: validation, files, messages, the end
 messages.py        the sentences that a run prints
 single_process.py  one process that trains, where there could be several

@@ -344,6 +344,18 @@ def test_the_listing_is_printed_without_training(data):
     assert not (data / "runs").exists()
 
 
+@pytest.mark.parametrize("text", ["names.txt", "prose.txt"])
+def test_the_listing_in_c_fits_its_examples(data, text):
+    (data / "prose.txt").write_text(PROSE * 4)
+    options = ("train.py", "--data", text, *TINY, "--listing")
+    program, numbers = (call(*options, kind, cwd=data).stdout for kind in ("c", "examples"))
+    assert "int main(" in program
+    integers, floats = map(int, re.search(r"INTEGERS = (\d+), FLOATS = (\d+)", program).groups())
+    rows = [line.split() for line in numbers.splitlines()]
+    assert {len(row) for row in rows} == {integers + floats}
+    assert sum(float(weight) for row in rows for weight in row[integers:]) == pytest.approx(len(rows))
+
+
 # The picture
 
 

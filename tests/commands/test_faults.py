@@ -2,16 +2,16 @@
 
 import random
 import re
-import subprocess
-import sys
 from math import inf
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from running import NAMES, ROOT, call, environment
+from running import NAMES, ROOT, train
 
-from microgpt.commands import messages
+from microgpt import gpt
+from microgpt.commands import messages, start
+from microgpt.learning import parameters
 from microgpt.learning.training import TensorUpdate, Update
 from microgpt.runs.metrics import read_metrics, read_tensors
 
@@ -35,21 +35,10 @@ def texts():
     }
 
 
-def trained(directory, text, *options, changed="", interval=30):
-    """What train.py prints when it learns a text, in a process where something was changed before."""
-    (directory / "text.txt").write_text(texts()[text])
-    argv = ["train.py", "--data", "text.txt", "--out", "run", "--eval-interval", str(interval), *QUICK, *options]
-    program = f"""
-import runpy, sys
-sys.path.insert(0, {str(ROOT)!r})
-{changed}
-sys.argv = {argv}
-runpy.run_path({str(ROOT / "train.py")!r}, None, "__main__")
-"""
-    command = [sys.executable, "-c", program]
-    found = subprocess.run(command, cwd=directory, env=environment(), capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stderr
-    return found.stdout
+def trained(directory, text, *options):
+    """What train.py prints when it learns a text."""
+    options = ["--out", "run", "--eval-interval", "30", *QUICK, *options]
+    return train(directory, *options, text=texts()[text], file="text.txt").stdout
 
 
 SMALL_PROSE = "--n-layer 2 --n-embd 24 --n-head 2 --block-size 16 --batch-size 8"
@@ -79,7 +68,7 @@ def test_nothing_is_told_of_a_run_that_learns(tmp_path, text, options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("rate", "line"), [("0.1", LARGE), ("0.001", SMALL)])
-def test_steps_of_the_wrong_size_are_told_at_once_with_the_rate_that_suits(tmp_path, rate, line):
+def test_steps_of_the_wrong_size_are_told(tmp_path, rate, line):
     told = trained(tmp_path, "names", "--learning-rate", rate).splitlines()
     (note,) = [i for i, other in enumerate(told) if line in other]
     assert "try --learning-rate 0.01" in told[note]
@@ -94,8 +83,9 @@ def test_a_loss_that_jumps_is_told(tmp_path):
 
 
 @pytest.mark.slow
-def test_weights_that_all_begin_at_0_are_told_and_so_is_that_nothing_was_learned(tmp_path):
-    told = trained(tmp_path, "names", changed="import microgpt.learning.parameters as p; p.INITIAL_SCALE = 0.0")
+def test_weights_that_begin_at_0_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(parameters, "INITIAL_SCALE", 0.0)
+    told = trained(tmp_path, "names")
     assert re.search(r"the gradient of \S+ and of \d+ other tensors is 0 at step 2", told)
     assert told.count(NO_GRADIENT) == 1
     assert told.splitlines()[-1].startswith("note: it ended no better than blind guessing, 3.30")
@@ -103,30 +93,29 @@ def test_weights_that_all_begin_at_0_are_told_and_so_is_that_nothing_was_learned
 
 
 @pytest.mark.slow
-def test_units_that_are_dead_for_all_examples_are_told(tmp_path):
-    changed = "import microgpt.gpt as g; g.gelu = lambda x: (x - 50) * (x > 50)"
-    told = trained(tmp_path, "names", changed=changed)
+def test_dead_units_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpt, "gelu", lambda x: (x - 50) * (x > 50))
+    told = trained(tmp_path, "names")
     assert re.search(r"the gradient of h.0.ln_2.weight and of 4 other tensors is 0 at step 2", told)
     assert BLIND not in told
     assert "explain.py" not in told  # no page shows a comparison
 
 
 @pytest.mark.slow
-def test_a_projection_that_begins_at_0_is_no_fault(tmp_path):
+def test_a_projection_that_begins_at_0_is_no_fault(tmp_path, monkeypatch):
     """What comes before it has no gradient in the first step, and one in the second."""
-    changed = """
-import microgpt.commands.start as start
-def begun(*arguments, ours=start.initial_parameters):
-    found = ours(*arguments)
-    found["h.0.mlp.c_proj.weight"][...] = 0
-    return found
-start.initial_parameters = begun
-"""
-    assert NO_GRADIENT not in trained(tmp_path, "names", "--steps", "10", changed=changed)
+
+    def begun(*arguments):
+        found = parameters.initial_parameters(*arguments)
+        found["h.0.mlp.c_proj.weight"][...] = 0
+        return found
+
+    monkeypatch.setattr(start, "initial_parameters", begun)
+    assert NO_GRADIENT not in trained(tmp_path, "names", "--steps", "10")
 
 
 @pytest.mark.slow
-def test_what_the_steps_did_is_kept_for_the_looks_and_the_first_two(tmp_path):
+def test_what_the_steps_did_is_kept(tmp_path):
     trained(tmp_path, "few", "--n-embd", "8", "--steps", "60")
     rows = read_tensors(tmp_path / "run", 60)
     assert list(dict.fromkeys(row[0] for row in rows)) == ["1", "2", "30", "60"]
@@ -139,14 +128,12 @@ def test_what_the_steps_did_is_kept_for_the_looks_and_the_first_two(tmp_path):
 
 @pytest.mark.slow
 def test_the_picture_of_the_tensors_names_each(tmp_path):
-    (tmp_path / "names.txt").write_text(NAMES)
-    options = ["--n-embd", "4", "--n-head", "2", "--steps", "3", "--skip-check"]
-    call("train.py", "--data", "names.txt", *options, cwd=tmp_path, pictures=True)
+    train(tmp_path, "--n-embd", "4", "--n-head", "2", "--steps", "3", "--skip-check", pictures=True)
     drawn = (tmp_path / "runs" / "names" / "tensors.svg").read_text()
     assert all(f">{row[1]}<" in drawn for row in read_tensors(tmp_path / "runs" / "names", 3))
 
 
-def test_a_damaged_file_of_the_tensors_is_read_as_far_as_it_is_whole(tmp_path):
+def test_a_damaged_file_is_read_while_whole(tmp_path):
     header = "step,tensor,gradient_norm,value_norm,update_ratio\n"
     assert read_tensors(tmp_path, 9) == []
     for content, whole in [
@@ -165,7 +152,7 @@ def first_step(ratio, rate=0.01):
     return Update(1, 3.0, rate, 1.0), [TensorUpdate(1.0, 1.0, ratio)] * 3
 
 
-def test_the_first_step_is_judged_as_if_it_were_taken_at_the_highest_rate():
+def test_the_first_step_is_judged_at_full_rate():
     at = SimpleNamespace(learning_rate=1.0)
     assert "70 % of their length, 10 times what is usual" in messages.of_step_size(*first_step(0.007), at)
     assert "try --learning-rate 0.1" in messages.of_step_size(*first_step(0.007), at)
@@ -175,7 +162,7 @@ def test_the_first_step_is_judged_as_if_it_were_taken_at_the_highest_rate():
     assert messages.of_step_size(Update(1, 3.0, 0.01, 1.0), [], at) == ""
 
 
-def test_a_jump_is_a_loss_of_half_of_what_was_learned():
+def test_a_jump_loses_half_of_what_was_learned():
     at = SimpleNamespace(learning_rate=1.0)
     falls = np.linspace(4.0, 2.0, 100)
     assert messages.of_jump([*falls, *[3.5] * 20], at) != ""

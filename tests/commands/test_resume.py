@@ -4,16 +4,16 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
-from running import LONG, NAMES, PROSE, ROOT, assert_refused, call, command, environment
+from filelock import FileLock
+from running import LONG, NAMES, PROSE, assert_refused, call, command, environment, interrupted
 from safetensors.numpy import load_file, save_file
 
 from microgpt.learning.text import END, batches
-from microgpt.runs.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from microgpt.runs.checkpoint import load_checkpoint, save_checkpoint
 from microgpt.runs.directory import load_run
 from microgpt.runs.metrics import read_metrics, read_tensors
 
@@ -37,23 +37,19 @@ def finished(data, name, *options):
     return result
 
 
-def stopped(data, name, signal_number, *options, after):
-    """Begin a run and stop it with a signal once so many steps are in its metrics."""
-    with subprocess.Popen(
-        command("train.py", *options, "--out", name),
-        cwd=data,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    ) as process:
-        metrics = data / name / "metrics.csv"
-        while not metrics.exists() or metrics.read_bytes().count(b"\n") < after + 2:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.001)
-        process.send_signal(signal_number)
-        output, errors = process.communicate(timeout=60)
-    return process.returncode, output, errors
+def stopped(data, name, *options, after, number=signal.SIGINT):
+    """Begin a run or go on with it, and stop it with a signal in a step."""
+    how = ["--resume", name] if (data / name).exists() else ["--out", name]
+    result = interrupted(*options, *how, cwd=data, after=after, number=number)
+    assert (result.returncode, result.stderr) == (130, "")
+    assert result.stdout.splitlines()[-1] == f"go on with: python train.py --resume {name}"
+    assert load_checkpoint(data / name).step == after
+
+
+def resumed(data, name, *options):
+    result = call("train.py", "--resume", name, *options, cwd=data)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def assert_same_run(data, first, second):
@@ -76,41 +72,39 @@ def assert_same_run(data, first, second):
 # As if nothing had happened
 
 
-@pytest.mark.parametrize(
-    ("engine", "options", "threads", "steps"),
-    [("compiled", OPTIONS, ["--threads", "2"], 300), ("scalar", SCALAR, [], 120)],
-)
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_stopped_and_resumed_gives_the_same_bits(data, engine, options, threads, steps, how):
-    options = [*options, "--steps", steps, "--eval-interval", steps // 4 - 5]
-    whole = f"whole-{engine}"
+@pytest.mark.parametrize(("engine", "threads"), [("compiled", ["--threads", "2"]), ("scalar", [])])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_resumed_is_the_same(data, engine, threads, number):
+    options = [*OPTIONS, "--engine", engine, "--steps", 24, "--eval-interval", 5]
+    whole, name = f"whole-{engine}", f"stopped-{engine}-{number.name}"
     if not (data / whole).exists():
         finished(data, whole, *options)
-    name = f"stopped-{engine}-{how.name}"
-    code, output, errors = stopped(data, name, how, *options, after=steps // 3)
-    step = load_checkpoint(data / name).step
-    if how != signal.SIGKILL:
-        assert (code, errors) == (130, "")
-        assert f"train.py --resume {name}" in output.splitlines()[-1]
-        assert step >= steps // 3
-    assert step < steps
-    result = call("train.py", "--resume", name, *threads, cwd=data)
-    assert result.returncode == 0, result.stderr
-    assert f"going on with {name} after step {step} of {steps}" in result.stdout
+    stopped(data, name, *options, after=8, number=number)
+    assert f"going on with {name} after step 8 of 24" in resumed(data, name, *threads)
     assert_same_run(data, whole, name)
 
 
-def test_stopped_many_times_gives_the_same_bits(data):
-    options = [*SCALAR, "--steps", "60", "--eval-interval", "9", "--seed", "5"]
+def test_a_killed_run_resumed_is_the_same(data):
+    options = [*OPTIONS, "--steps", 300, "--eval-interval", 70]
+    finished(data, "whole", *options)
+    with subprocess.Popen(command("train.py", *options, "--out", "killed"), cwd=data, env=environment()) as process:
+        metrics = data / "killed" / "metrics.csv"
+        while not metrics.exists() or metrics.read_bytes().count(b"\n") < 100:
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.kill()
+    assert load_checkpoint(data / "killed").step < 300
+    resumed(data, "killed")
+    assert_same_run(data, "whole", "killed")
+
+
+def test_a_run_stopped_often_is_the_same(data):
+    options = [*SCALAR, "--steps", "20", "--eval-interval", "6", "--seed", "5"]
     finished(data, "often-whole", *options)
-    stopped(data, "often", signal.SIGINT, *options, after=5)
-    for after in (15, 30, 45):
-        with subprocess.Popen(command("train.py", "--resume", "often"), cwd=data, env=environment()) as process:
-            while (data / "often" / "metrics.csv").read_bytes().count(b"\n") < after + 2:
-                assert process.poll() is None
-                time.sleep(0.001)
-            process.send_signal(signal.SIGINT)
-    assert call("train.py", "--resume", "often", cwd=data).returncode == 0
+    stopped(data, "often", *options, after=3)
+    for after in (4, 9, 13):
+        stopped(data, "often", after=after)
+    resumed(data, "often")
     assert_same_run(data, "often-whole", "often")
 
 
@@ -126,22 +120,21 @@ def test_batches_go_on_where_they_stopped(pool_size, monkeypatch):
         assert (weights == drawn[before][1]).all()
 
 
-def test_prose_that_was_stopped_and_resumed_gives_the_same_bits(data):
+def test_prose_stopped_and_resumed_is_the_same(data):
     (data / "long.txt").write_text(LONG)
     shape = ["--n-embd", "4", "--n-head", "2", "--n-layer", "1", "--block-size", "8", "--batch-size", "3"]
-    options = ["--data", "long.txt", *shape, "--skip-check", "--steps", "300", "--eval-interval", "70"]
+    options = ["--data", "long.txt", *shape, "--skip-check", "--steps", "30", "--eval-interval", "20"]
     finished(data, "long-whole", *options)
-    stopped(data, "long", signal.SIGINT, *options, after=100)
+    stopped(data, "long", *options, after=10)
     assert load_checkpoint(data / "long").best.loss_on_all is None
-    assert call("train.py", "--resume", "long", cwd=data).returncode == 0
+    resumed(data, "long")
     assert_same_run(data, "long-whole", "long")
-    whole, resumed = (load_checkpoint(data / name).best.loss_on_all for name in ("long-whole", "long"))
-    assert whole == resumed is not None
+    whole, again = (load_checkpoint(data / name).best.loss_on_all for name in ("long-whole", "long"))
+    assert whole == again is not None
 
 
-def test_a_run_stopped_between_validations_keeps_the_better_model(data):
-    options = [*SCALAR, "--steps", "400", "--eval-interval", "400", "--learning-rate", "0.02"]
-    stopped(data, "between", signal.SIGINT, *options, after=60)
+def test_a_stop_between_looks_keeps_the_better(data):
+    stopped(data, "between", *SCALAR, "--steps", 400, "--eval-interval", 400, "--learning-rate", 0.02, after=60)
     checkpoint = load_checkpoint(data / "between")
     assert checkpoint.best.step == 0
     assert checkpoint.model.step == checkpoint.step
@@ -149,13 +142,12 @@ def test_a_run_stopped_between_validations_keeps_the_better_model(data):
     assert read_metrics(data / "between", checkpoint.step)[-1][2] == ""  # as in a run that was not stopped
 
 
-def test_the_newest_run_is_resumed_if_none_is_named(tmp_path):
+def test_without_a_name_the_newest_is_resumed(tmp_path):
     (tmp_path / "names.txt").write_text(NAMES)
-    options = [*SCALAR, "--steps", "400"]
-    stopped(tmp_path, "runs/one", signal.SIGINT, *options, after=3)
-    result = call("train.py", "--resume", "--steps", "20", cwd=tmp_path)
+    stopped(tmp_path, "runs/one", *SCALAR, "--steps", "400", after=3)
+    result = call("train.py", "--resume", "--steps", "6", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "learned in 20 steps" in result.stdout
+    assert "learned in 6 steps" in result.stdout
 
 
 # More than was planned
@@ -174,13 +166,12 @@ def copy(done, tmp_path):
     return shutil.copytree(done, tmp_path / "copy")
 
 
-def test_more_steps_go_on_with_a_schedule_that_is_said(copy):
-    result = call("train.py", "--resume", copy, "--steps", "20", cwd=copy.parent)
-    assert result.returncode == 0, result.stderr
-    assert "going on with" in result.stdout
+def test_more_steps_tell_their_schedule(copy):
+    out = resumed(copy.parent, copy, "--steps", "20")
+    assert "going on with" in out
     rates = [float(row[3]) for row in read_metrics(copy, 20)[1:]]
-    assert "changed: --steps 10 -> 20; the learning rate goes on" in result.stdout
-    assert f"{rates[10]:.2g} at step 11, {rates[19]:.2g} at step 20" in result.stdout
+    assert "changed: --steps 10 -> 20; the learning rate goes on" in out
+    assert f"{rates[10]:.2g} at step 11, {rates[19]:.2g} at step 20" in out
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[10] > rates[9]
 
@@ -193,25 +184,23 @@ def test_a_run_that_is_done_says_how_to_go_on(copy):
     assert_refused(call("train.py", "--resume", copy, "--steps", 5, cwd=copy), "already done 10", "--steps 20")
 
 
-def test_what_may_change_changes_and_is_in_the_help(copy):
+def test_the_help_names_what_may_change(copy):
     changes = {"--steps": 12, "--learning-rate": 0.5, "--warmup": 2, "--weight-decay": 0.1, "--grad-clip": 3.0}
     options = [text for pair in changes.items() for text in map(str, pair)]
-    result = call("train.py", "--resume", copy, *options, "--eval-interval", 1, "--engine", "compiled", cwd=copy.parent)
-    assert result.returncode == 0, result.stderr
+    out = resumed(copy.parent, copy, *options, "--eval-interval", 1, "--engine", "compiled")
     settings = load_run(copy).checkpoint.origin.settings
     text = " ".join(call("train.py", "--help", cwd=copy).stdout.split())
     for flag, value in (changes | {"--eval-interval": 1, "--engine": "compiled"}).items():
         assert settings[flag[2:].replace("-", "_")] == value
-        assert flag in result.stdout
+        assert flag in out
         assert f" {flag}," in text or f" {flag} " in text
 
 
 # What is no resuming
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "before"),
-    [
+def test_another_model_or_order_is_refused(copy):
+    for option, value, before in (
         ("--n-embd", "8", "4"),
         ("--n-layer", "2", "1"),
         ("--n-head", "1", "2"),
@@ -220,14 +209,12 @@ def test_what_may_change_changes_and_is_in_the_help(copy):
         ("--seed", "1", "0"),
         ("--documents", "stream", "auto"),
         ("--init-from", "done", "None"),
-    ],
-)
-def test_another_model_or_another_order_of_the_data_is_refused(copy, option, value, before):
-    result = call("train.py", "--resume", copy, "--steps", "20", option, value, cwd=copy)
-    assert_refused(result, f"{option} is {value}, but {copy} was begun with {before}")
+    ):
+        result = call("train.py", "--resume", copy, "--steps", "20", option, value, cwd=copy)
+        assert_refused(result, f"{option} is {value}, but {copy} was begun with {before}")
 
 
-def test_given_settings_are_compared_with_those_of_the_run_and_not_with_the_defaults(copy):
+def test_given_settings_are_compared_with_the_run(copy):
     options = ["--steps", "11", "--n-head", "2", "--n-embd", "4"]
     assert call("train.py", "--resume", copy, *options, cwd=copy.parent).returncode == 0
     result = call("train.py", "--resume", copy, "--steps", "12", "--n-head", "3", cwd=copy.parent)
@@ -243,7 +230,7 @@ def test_a_run_goes_on_that_has_the_former_pool_size(copy, pool_size, code):
     assert result.returncode == code, result.stderr
 
 
-def test_a_changed_model_is_not_begun_from_by_mistake(copy):
+def test_a_changed_model_is_begun_from_by_name(copy):
     save_file(load_file(copy / "model.safetensors"), copy / "model.safetensors", {"format": "pt"})
     options = ["--data", "names.txt", "--engine", "scalar", "--steps", "1"]
     result = call("train.py", "--init-from", copy, *options, cwd=copy.parent)
@@ -252,27 +239,15 @@ def test_a_changed_model_is_not_begun_from_by_mistake(copy):
     assert result.returncode == 0, result.stderr
 
 
-def test_a_run_without_its_metrics_goes_on_and_can_be_stopped(copy):
+def test_a_run_without_its_metrics_goes_on(copy):
     (copy / "metrics.csv").unlink()
-    with subprocess.Popen(
-        command("train.py", "--resume", copy, "--steps", "1000000"),
-        cwd=copy.parent,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    ) as process:
-        while not (copy / "metrics.csv").exists() or (copy / "metrics.csv").read_bytes().count(b"\n") < 3:
-            assert process.poll() is None
-            time.sleep(0.001)
-        process.send_signal(signal.SIGINT)
-        errors = process.communicate(timeout=60)[1]
-    assert (process.returncode, errors) == (130, "")
+    result = interrupted("--resume", copy, "--steps", "99", cwd=copy.parent, after=12)
+    assert (result.returncode, result.stderr) == (130, "")
+    assert load_checkpoint(copy).step == 12
 
 
 def test_the_same_values_may_be_repeated(copy):
-    result = call("train.py", "--resume", copy, *SCALAR, "--steps", "11", cwd=copy.parent)
-    assert result.returncode == 0, result.stderr
+    resumed(copy.parent, copy, *SCALAR, "--steps", "11")
 
 
 @pytest.mark.parametrize("given", [True, False])
@@ -291,23 +266,13 @@ def test_data_that_is_gone_is_replaced_by_the_copy(copy):
     assert_refused(call("train.py", "--resume", copy, "--steps", "12", cwd=copy.parent), "names.txt", "--data")
 
 
-def test_a_second_run_in_one_directory_is_refused(data):
-    with subprocess.Popen(
-        command("train.py", *SCALAR, "--steps", "100000", "--out", "busy"),
-        cwd=data,
-        env=environment(),
-        stdout=subprocess.PIPE,
-    ) as process:
-        while not checkpoints(data / "busy"):
-            assert process.poll() is None
-            time.sleep(0.01)
-        second = call("train.py", "--resume", "busy", cwd=data)
-        process.kill()
-    assert_refused(second, "another run is writing to busy")
-    assert call("train.py", "--resume", "busy", "--steps", "1", cwd=data).returncode == 0
+def test_a_second_run_in_a_directory_is_refused(copy):
+    with FileLock(copy / ".lock"):
+        assert_refused(call("train.py", "--resume", copy, cwd=copy.parent), "another run is writing to")
+    assert call("train.py", "--resume", copy, cwd=copy.parent).returncode == 0
 
 
-def test_a_model_that_another_program_changed_is_not_written_over(copy):
+def test_a_changed_model_is_not_written_over(copy):
     tensors = load_file(copy / "model.safetensors")
     tensors["wpe.weight"] += 1
     save_file(tensors, copy / "model.safetensors", {"format": "pt"})
@@ -327,7 +292,7 @@ def test_a_directory_without_a_checkpoint_is_refused(tmp_path):
 # From the weights of another model
 
 
-def test_training_begins_with_the_weights_of_another_model(done, tmp_path):
+def test_training_begins_with_weights_of_another_model(done, tmp_path):
     (tmp_path / "names.txt").write_text(NAMES)
     other = shutil.copytree(done, tmp_path / "other")
     tensors = {f"transformer.{name}": array for name, array in load_file(other / "model.safetensors").items()}
@@ -356,17 +321,15 @@ def test_a_run_of_ours_can_be_begun_from_too(done, tmp_path):
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def test_prose_without_an_end_goes_on_without_one_to_the_same_bits(done, data):
+def test_prose_without_an_end_goes_on_without(done, data):
     """As runs do that were begun before prose had one, and those that begin with the weights of a model of lines."""
     (data / "older.txt").write_text(NAMES * 4)
     options = ["--init-from", done, "--data", "older.txt", "--documents", "stream", "--batch-size", "3"]
-    options += ["--steps", "300", "--eval-interval", "70", "--skip-check"]
+    options += ["--steps", "30", "--eval-interval", "20", "--skip-check"]
     result = finished(data, "older-whole", *options)
     assert " 9 different characters; " in result.stdout
-    stopped(data, "older", signal.SIGINT, *options, after=100)
-    result = call("train.py", "--resume", "older", cwd=data)
-    assert result.returncode == 0, result.stderr
-    assert " 9 different characters; " in result.stdout
+    stopped(data, "older", *options, after=10)
+    assert " 9 different characters; " in resumed(data, "older")
     assert_same_run(data, "older-whole", "older")
     assert load_run(data / "older").vocabulary == load_run(done).vocabulary
     assert json.loads((data / "older" / "generation_config.json").read_text())["eos_token_id"] is None
@@ -374,7 +337,7 @@ def test_prose_without_an_end_goes_on_without_one_to_the_same_bits(done, data):
     assert len(result.stdout) == 2 * (40 + 1)
 
 
-def test_prose_with_an_end_goes_on_with_it_in_other_runs_and_in_lines(tmp_path):
+def test_the_end_of_prose_stays_in_other_runs(tmp_path):
     (tmp_path / "fox.txt").write_text(PROSE)
     (tmp_path / "more.txt").write_text(PROSE.replace("fox", "dog"))
     (tmp_path / "lines.txt").write_text("the fox\nthe dog\nthe tree\nthe end\n")
@@ -391,7 +354,7 @@ def test_prose_with_an_end_goes_on_with_it_in_other_runs_and_in_lines(tmp_path):
     ]
 
 
-def test_a_shape_or_a_text_that_does_not_fit_is_refused(done, tmp_path):
+def test_a_shape_or_text_must_fit(done, tmp_path):
     (tmp_path / "names.txt").write_text(NAMES)
     (tmp_path / "others.txt").write_text("xyz\nyz\nzz\n")
     result = call("train.py", "--init-from", done, "--data", "names.txt", "--n-embd", "8", cwd=tmp_path)
@@ -403,58 +366,34 @@ def test_a_shape_or_a_text_that_does_not_fit_is_refused(done, tmp_path):
 
 # Ctrl-C in the midst of a look at the model
 
-DURING_LOOK = """
-import os, runpy, signal, sys
-from microgpt.commands import command_line
-from microgpt.commands import session
-
-def mean_loss(*arguments):
-    looks.append(None)
-    if len(looks) == {look}:
-        os.kill(os.getpid(), signal.SIGINT)
-    return measure(*arguments)
-
-looks, measure, session.mean_loss, command_line.PATIENCE = [], session.mean_loss, mean_loss, -1.0
-sys.argv = {argv!r}
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def stopped_during_look(directory, look, *options):
-    """Train, and press Ctrl-C while the model is measured for the nth time; no patience then."""
-    code = DURING_LOOK.format(look=look, argv=command("train.py", *options)[1:])
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=directory, env=environment() | {"PYTHONPATH": str(ROOT)}, capture_output=True,
-        encoding="utf-8", check=False,
-    )  # fmt: skip
-
 
 @pytest.mark.parametrize("engine", ["scalar", "compiled"])
-@pytest.mark.parametrize("look", [2, 3, 4])
-def test_a_look_that_was_stopped_is_made_when_the_run_goes_on(data, engine, look):
+def test_a_stopped_look_is_made_later(data, engine):
     options = [*OPTIONS, "--engine", engine, "--steps", "6", "--eval-interval", "2"]
-    whole, broken = f"whole-{engine}-{look}", f"broken-{engine}-{look}"
+    whole = f"look-whole-{engine}"
     finished(data, whole, *options)
-    result = stopped_during_look(data, look, *options, "--out", broken)
-    assert result.returncode == 130, result.stderr
-    assert f"interrupted after {2 * (look - 1)} steps" in result.stdout
-    assert f"go on with: python train.py --resume {broken}" in result.stdout
-    assert call("train.py", "--resume", broken, cwd=data).returncode == 0
-    assert_same_run(data, whole, broken)
-    assert "is complete" in call("train.py", "--resume", broken, cwd=data).stdout
+    for look in (2, 3, 4):
+        broken = f"look-{engine}-{look}"
+        result = interrupted(*options, "--out", broken, cwd=data, look=look)
+        assert result.returncode == 130, result.stderr
+        assert f"interrupted after {2 * (look - 1)} steps" in result.stdout
+        assert f"go on with: python train.py --resume {broken}" in result.stdout
+        resumed(data, broken)
+        assert_same_run(data, whole, broken)
+        assert "is complete" in resumed(data, broken)
 
 
-def test_before_the_first_step_there_is_nothing_to_save(tmp_path):
+def test_before_the_first_step_nothing_is_saved(tmp_path):
     (tmp_path / "names.txt").write_text(NAMES)
-    result = stopped_during_look(tmp_path, 1, *SCALAR)
+    result = interrupted(*SCALAR, cwd=tmp_path, look=1)
     assert_refused(result, "interrupted", code=130)
     assert "step     0" not in result.stdout
 
 
-def test_measuring_at_the_end_is_told_and_can_be_stopped(tmp_path):
+def test_measuring_at_the_end_can_be_stopped(tmp_path):
     (tmp_path / "long.txt").write_text(LONG)
     options = [*OPTIONS[2:], "--data", "long.txt", "--n-layer", "1", "--block-size", "8", "--steps", "2"]
-    result = stopped_during_look(tmp_path, 4, *options)
+    result = interrupted(*options, cwd=tmp_path, look=4)
     assert result.returncode == 130, result.stderr
     assert "measuring the best model on all 38,625 characters that were kept aside" in result.stdout
     assert "stopped measuring; all else is saved" in result.stdout

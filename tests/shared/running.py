@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from microgpt.commands import session
+from microgpt.commands.session import Session
+
 ROOT = Path(__file__).parents[2]
 NAMES = "".join(f"{first}{second}{last}\n" for first in "abc" for second in "eio" for last in ("n", "nna", "l"))
 PROSE = "the quick brown fox jumps over the lazy dog and then it sleeps under the tree; " * 3 + "the end\n"
@@ -45,6 +48,32 @@ def train(directory, *options, text=NAMES, file="names.txt", pictures=False):
     result = call("train.py", "--data", file, *options, cwd=directory, pictures=pictures)
     assert result.returncode == 0, result.stderr
     return result
+
+
+def interrupted(*options, cwd, after=None, look=None, number=signal.SIGINT):
+    """Run train.py, and send it a signal in a step or in the midst of its nth look at the model; the Result.
+
+    In a look it has no patience with what can be done again.
+    """
+    recorded, measured, looks = Session.record, session.mean_loss, []
+
+    def record(self, update):
+        if update.step == after:
+            signal.raise_signal(number)
+        recorded(self, update)
+
+    def mean_loss(*arguments):
+        looks.append(None)
+        if len(looks) == look:
+            signal.raise_signal(number)
+        return measured(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "record", record)
+        patch.setattr(session, "mean_loss", mean_loss)
+        if look:
+            patch.setattr("microgpt.commands.command_line.PATIENCE", -1.0)
+        return call("train.py", *options, cwd=cwd)
 
 
 def run_within(function, script, *options, cwd, given="", pictures=False):

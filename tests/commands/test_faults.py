@@ -50,13 +50,9 @@ SMALL_PROSE = "--n-layer 2 --n-embd 24 --n-head 2 --block-size 16 --batch-size 8
     [
         ("names", ""),
         ("names", "--seed 1 --n-layer 2 --batch-size 8 --warmup 0"),
-        ("names", "--n-embd 8 --n-head 2 --batch-size 4 --learning-rate 0.02"),
         ("names", "--batch-size 1 --learning-rate 0.005"),
-        ("names", "--learning-rate 0.03 --n-embd 16"),
         ("sums", "--seed 2"),
-        ("genes", "--batch-size 16"),
         ("few", "--n-embd 16 --batch-size 2"),
-        ("code", SMALL_PROSE),
         ("plays", SMALL_PROSE + " --seed 3 --weight-decay 0"),
         ("names", "--steps 3 --warmup 100"),
     ],

@@ -13,6 +13,7 @@ calls.py        how one function that is being recorded calls another
 recording.py    run the function once and write down every operation
 recorded_numbers.py  the numbers of a record, row by row
 referee.py      nothing compiled is used before it has computed what the function itself computes
+nodes.py        the rows that a result needs; nested sums are flattened
 groups.py       families of scalars that are alike become one array instruction
 expressions.py  what an instruction computes, and its derivatives, by the rules of value.py
 nests.py        instructions become loop nests, forward and backward; what is cheap is not stored

@@ -86,11 +86,11 @@ REFLECTED = {
 class Axis:
     """The index of a loop that is read as one line: it stands for 0, 1, ..., n - 1."""
 
-    __slots__ = ("grows", "n")
+    __slots__ = ("n", "ragged")
 
-    def __init__(self, n: int, grows: bool = False):
+    def __init__(self, n: int, ragged: bool = False):
         self.n = n
-        self.grows = grows  # over a list that was put together piece by piece, and may be longer elsewhere
+        self.ragged = ragged  # over a list that was put together piece by piece, and may be longer elsewhere
 
 
 class Index:

@@ -80,7 +80,7 @@ def generated_list(items: Any) -> Any:
 
 def tried(function: Callable[[Any], Any], source: RecordedList, record: Record) -> RecordedList | None:
     """The list that a body makes of every item of another, or None, with nothing recorded, if it is no axis."""
-    axis = Axis(source.axis.n, source.axis.grows)
+    axis = Axis(source.axis.n, source.axis.ragged)
     item = source.at(at(axis))
     mark, given_up, refusals, lists_made = record.mark(), record.given_up, len(record.refusals), record.lists_made
     slowly = record.slowly
@@ -350,7 +350,7 @@ def zipped(*lists: Any, strict: bool = False) -> Any:
         uses_a_part = len(lengths) > 1 and any([type(one) is Lazy for one in lists])  # of an iterator
         if len(known) < len(sources) or uses_a_part or (strict and len(lengths) > 1):
             return None
-        axis = Axis(min(lengths), any(source.axis.grows for source in known))
+        axis = Axis(min(lengths), any(source.axis.ragged for source in known))
         return RecordedList(record, axis, tuple([source.at(at(axis)) for source in known]))
 
     return Lazy(lambda: zip(*lists, strict=strict), everything, made_of=lists)

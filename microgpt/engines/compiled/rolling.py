@@ -137,7 +137,7 @@ def roll(items: Any, record: Record) -> RecordedList | None:
         if len({len(item) for item in items}) != 1 or not len(items[0]):
             return None
         inner = [as_list(item, record) for item in items]
-        axis = Axis(len(items[0]), any(one is not None and one.axis.grows for one in inner))
+        axis = Axis(len(items[0]), any(one is not None and one.axis.ragged for one in inner))
         together = None
         if None not in inner:
             together = rolled([one.at(at(axis)) for one in inner if one is not None], record)
@@ -171,12 +171,12 @@ def roll_scalars(items: list[RecordedScalar], record: Record) -> RecordedList:
                 continue
         pieces.append([item])
         steps.append(None)
-    axis = Axis(len(items), grows=all(len(piece) == 1 for piece in pieces))
+    axis = Axis(len(items), ragged=all(len(piece) == 1 for piece in pieces))
     parts = [
         piece_of(piece, step, axis if len(pieces) == 1 else None) for piece, step in zip(pieces, steps, strict=True)
     ]
     if len(pieces) == 1 and steps[0] is not None:
-        axis.grows = False
+        axis.ragged = False
         return RecordedList(record, axis, parts[0][0])
     axes: tuple[Axis, ...] = (axis,)
     items_of_list = []

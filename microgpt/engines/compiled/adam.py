@@ -17,7 +17,7 @@ from llvmlite import ir
 
 from microgpt.adam import adam
 from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, Expression, Load, loads_of, shared
-from microgpt.engines.compiled.llvm.emit import I64, Builder, apply, structure_of
+from microgpt.engines.compiled.llvm.emit import I64, Builder, structure_of
 from microgpt.engines.compiled.llvm.machine import machine
 from microgpt.engines.trees import address, check_array
 from microgpt.errors import InputError
@@ -57,14 +57,13 @@ class RuleShape:
         *pointers, count = function.args
         for pointer in pointers:
             pointer.add_attribute("noalias")
-        b = ir.IRBuilder(function.append_basic_block())
-        first: Any = I64(0)
+        block, first = function.append_basic_block(), I64(0)
         for width in (WIDTH, 1):
-            build = Builder(b, self.double, width)
-            end = b.sub(count, b.srem(count, I64(width)))
+            build = Builder(block, self.double, width)
+            end = build.sub(count, build.srem(count, I64(width)))
             build.each(first, end, width, partial(self.emit_step, build, pointers))
-            first = end
-        b.ret_void()
+            block, first = build.block, end
+        build.ret_void()
 
     def emit_step(self, build: Builder, pointers: list[Any], i: Any) -> None:
         """Compute the results for the parameters from i on, and store them."""
@@ -72,15 +71,15 @@ class RuleShape:
         values: list[Any] = []
         for operation, what, arguments in self.program:
             if operation == "load" and what.space == CELLS:
-                values.append(build.load(vectors[what.start], i))
+                values.append(build.read(vectors[what.start], i))
             elif operation == "load":
-                values.append(build.load(numbers, I64(what.start), build.scalar))
+                values.append(build.read(numbers, I64(what.start), build.scalar))
             elif operation == "constant":
                 values.append(build.number(what))
             else:
-                values.append(apply(build, operation, what, [values[a] for a in arguments], ""))
+                values.append(build.apply(operation, what, [values[a] for a in arguments], ""))
         for vector, result in zip(vectors, self.results, strict=False):
-            build.store(build.spread(values[result]), vector, i)
+            build.write(build.spread(values[result]), vector, i)
 
 
 @cache

@@ -93,110 +93,100 @@ class NestShape:
         NestKernel(module, name, self)
 
 
-class Builder:
-    """Writes LLVM instructions on numbers of one type, in vectors of one width."""
+class Builder(ir.IRBuilder):
+    """Writes LLVM instructions on numbers of one type, in vectors of one width. Operands may be single numbers, too."""
 
-    def __init__(self, builder: ir.IRBuilder, double: bool, width: int):
-        self.b = builder
-        self.double = double
-        self.width = width
-        self.scalar = ir.DoubleType() if double else ir.FloatType()
-        self.size = 8 if double else 4
+    def __init__(self, block: ir.Block, double: bool, width: int):
+        super().__init__(block)
+        self.double, self.width = double, width
+        self.scalar, self.size = (ir.DoubleType(), 8) if double else (ir.FloatType(), 4)
         self.vector: Any = ir.VectorType(self.scalar, width) if width > 1 else self.scalar
 
-    def integer(self, value: int) -> ir.Constant:
-        return ir.Constant(I64, value)
-
     def number(self, value: float, like: Any = None) -> ir.Constant:
-        return self.constant(value, self.scalar if like is None else like.type)
-
-    def constant(self, value: float, kind: Any) -> ir.Constant:
-        if isinstance(kind, ir.VectorType):
-            return ir.Constant(kind, [ir.Constant(self.scalar, value)] * kind.count)
-        return ir.Constant(kind, value)
+        """A constant; in each lane, if `like` is a vector."""
+        return (self.scalar if like is None else like.type)(value)
 
     def spread(self, x: Any) -> Any:
         """A number in every lane of a vector."""
         if self.width == 1 or isinstance(x.type, ir.VectorType):
             return x
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        zeros = ir.Constant(ir.VectorType(I32, self.width), [0] * self.width)
-        return self.b.shuffle_vector(self.b.insert_element(undefined, x, I32(0)), undefined, zeros)
+        undefined, zeros = self.vector(ir.Undefined), ir.VectorType(I32, self.width)(0)
+        return self.shuffle_vector(self.insert_element(undefined, x, I32(0)), undefined, zeros)
 
-    def same(self, x: Any, y: Any) -> tuple[Any, Any]:
-        if isinstance(x.type, ir.VectorType) != isinstance(y.type, ir.VectorType):
-            return self.spread(x), self.spread(y)
-        return x, y
+    def alike(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """Two single numbers or two vectors."""
+        return (x, y) if x.type == y.type else (self.spread(x), self.spread(y))
 
-    def add(self, x: Any, y: Any) -> Any:
-        return self.b.fadd(*self.same(x, y), flags=FAST)
+    def plus(self, x: Any, y: Any) -> Any:
+        return self.fadd(*self.alike(x, y), flags=FAST)
 
-    def mul(self, x: Any, y: Any) -> Any:
-        return self.b.fmul(*self.same(x, y), flags=FAST)
+    def times(self, x: Any, y: Any) -> Any:
+        return self.fmul(*self.alike(x, y), flags=FAST)
 
-    def call(self, name: str, *arguments: Any) -> Any:
+    def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
+        return self.fadd(self.fmul(x, y, flags=("contract",)), z, flags=("contract",))
+
+    def intrinsic(self, name: str, *arguments: Any) -> Any:
         kind = arguments[0].type
         suffix = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
         full = f"llvm.{name}.{suffix}f{64 if self.double else 32}"
-        module = self.b.module
-        function = module.globals.get(full)
+        function = self.module.globals.get(full)
         if function is None:
-            function = ir.Function(module, ir.FunctionType(kind, [kind] * len(arguments)), full)
-        return self.b.call(function, arguments)
+            function = ir.Function(self.module, ir.FunctionType(kind, [kind] * len(arguments)), full)
+        return self.call(function, arguments)
 
-    def at(self, base: Any, offset: Any, kind: Any = None) -> Any:
-        address = self.b.gep(base, [offset])
-        return address if kind is None or kind == self.scalar else self.b.bitcast(address, kind.as_pointer())
+    def at(self, base: Any, offset: Any, kind: Any) -> Any:
+        address = self.gep(base, [offset])
+        return address if kind == self.scalar else self.bitcast(address, kind.as_pointer())
 
-    def load(self, base: Any, offset: Any, kind: Any = None) -> Any:
-        kind = self.vector if kind is None else kind
-        return self.b.load(self.at(base, offset, kind), align=self.size)
+    def read(self, base: Any, offset: Any, kind: Any = None) -> Any:
+        """Load a vector of numbers, or one of another kind."""
+        return self.load(self.at(base, offset, kind or self.vector), align=self.size)
 
-    def store(self, x: Any, base: Any, offset: Any) -> None:
-        self.b.store(x, self.at(base, offset, x.type), align=self.size)
+    def write(self, x: Any, base: Any, offset: Any, add: bool = False) -> None:
+        """Store numbers, or add them to those that are there."""
+        address = self.at(base, offset, x.type)
+        self.store(self.fadd(self.load(address, align=self.size), x) if add else x, address, align=self.size)
 
     def across(self, x: Any) -> Any:
         """The sum of the lanes of a vector, by halves."""
         width = self.width
         while width > 1:
             width //= 2
-            undefined = ir.Constant(x.type, ir.Undefined)
+            undefined = x.type(ir.Undefined)
             low, high = (
-                self.b.extract_element(x, I32(first)) if width == 1
-                else self.b.shuffle_vector(x, undefined, ir.VectorType(I32, width)([*range(first, first + width)]))
+                self.extract_element(x, I32(first)) if width == 1
+                else self.shuffle_vector(x, undefined, ir.VectorType(I32, width)([*range(first, first + width)]))
                 for first in (0, width)
             )  # fmt: skip
-            x = self.b.fadd(low, high, flags=FAST)
+            x = self.fadd(low, high, flags=FAST)
         return x
 
     def minimum(self, x: Any, y: Any) -> Any:
-        return self.b.select(self.b.icmp_signed("<", x, y), x, y)
+        return self.select(self.icmp_signed("<", x, y), x, y)
 
     def ceiling(self, x: Any, y: Any) -> Any:
         """x / y, rounded up, and 0 if x is negative."""
-        least = self.b.sdiv(self.b.sub(self.b.add(x, y), self.integer(1)), y)
-        return self.b.select(self.b.icmp_signed("<", x, self.integer(0)), self.integer(0), least)
+        least = self.sdiv(self.sub(self.add(x, y), I64(1)), y)
+        return self.select(self.icmp_signed("<", x, I64(0)), I64(0), least)
 
     def loop(self, first: Any, end: Any, step: int, carried: list[Any], body: Callable[..., list[Any]]) -> list[Any]:
         """for index in range(first, end, step): carried = body(index, carried)"""
-        b = self.b
-        before = b.block
-        head, inside, after = (b.append_basic_block(name) for name in ("head", "body", "end"))
-        b.branch(head)
-        b.position_at_end(head)
-        index = b.phi(I64)
-        values = [b.phi(value.type) for value in carried]
-        b.cbranch(b.icmp_signed("<", index, end), inside, after)
-        b.position_at_end(inside)
+        before = self.block
+        head, inside, after = (self.append_basic_block(name) for name in ("head", "body", "end"))
+        self.branch(head)
+        self.position_at_end(head)
+        index = self.phi(I64)
+        values = [self.phi(value.type) for value in carried]
+        self.cbranch(self.icmp_signed("<", index, end), inside, after)
+        self.position_at_end(inside)
         results = body(index, values)
-        following = b.add(index, self.integer(step))
-        index.add_incoming(first, before)
-        index.add_incoming(following, b.block)
-        for value, start, result in zip(values, carried, results, strict=True):
+        following = self.add(index, I64(step))
+        for value, start, result in zip([index, *values], [first, *carried], [following, *results], strict=True):
             value.add_incoming(start, before)
-            value.add_incoming(result, b.block)
-        b.branch(head)
-        b.position_at_end(after)
+            value.add_incoming(result, self.block)
+        self.branch(head)
+        self.position_at_end(after)
         return values
 
     def each(self, first: Any, end: Any, step: int, body: Callable[[Any], None]) -> None:
@@ -210,129 +200,118 @@ class Builder:
 
     # The operations
 
+    def apply(self, operation: str, what: Any, arguments: list[Any], checked: str) -> Any:
+        """One operation of an expression."""
+        if operation == "+":
+            return self.plus(*arguments)
+        if operation == "*":
+            return self.times(*arguments)
+        if operation == "**":
+            return self.power(arguments[0], what, checked)
+        if operation in ("<", "<="):
+            return self.less(operation, *arguments)
+        return self.exp(arguments[0]) if operation == "exp" else self.log(arguments[0])
+
     def exp(self, x: Any) -> Any:
         """e ** x, at most the largest finite number."""
         if self.double:
             limit, greatest = self.number(LARGEST_EXPONENT, x), self.number(LARGEST_FLOAT, x)
-            return self.b.select(self.b.fcmp_ordered(">", x, limit), greatest, self.call("exp", x))
-        b = self.b
+            return self.select(self.fcmp_ordered(">", x, limit), greatest, self.intrinsic("exp", x))
         high, low = self.number(89.0, x), self.number(-176.06, x)  # beyond them it is above the largest, and 2 ** -254
-        limited = self.b.select(b.fcmp_ordered(">", x, high), high, x)
-        limited = self.b.select(b.fcmp_ordered("<", limited, low), low, limited)
+        limited = self.select(self.fcmp_ordered(">", x, high), high, x)
+        limited = self.select(self.fcmp_ordered("<", limited, low), low, limited)
         # Added to so large a number, x / log(2) is rounded: the last bits of the sum are the whole number, plus 254.
         shift = self.number(12582912.0 + 254, x)  # 1.5 * 2 ** 23
-        shifted = self.fma(limited, self.number(1.4426950408889634, x), shift)
-        whole = b.fsub(shifted, shift)
-        r = self.fma(whole, self.number(-0.693145751953125, x), limited)
-        r = self.fma(whole, self.number(-1.428606765330187e-06, x), r)
+        shifted = self.multiply_add(limited, self.number(1.4426950408889634, x), shift)
+        whole = self.fsub(shifted, shift)
+        r = self.multiply_add(whole, self.number(-0.693145751953125, x), limited)
+        r = self.multiply_add(whole, self.number(-1.428606765330187e-06, x), r)
         # e ** r is 1 + r + r ** 2 * a polynomial: that of the least error for r from -log(2) / 2 to log(2) / 2.
         result = self.number(0.00139261761, x)
         for coefficient in (0.00836317307, 0.0416665547, 0.16666577, 0.5, 1.0, 1.0):
-            result = self.fma(result, r, self.number(coefficient, x))
+            result = self.multiply_add(result, r, self.number(coefficient, x))
         # Times 2 ** whole, as two powers of 2 of half as many: each is a float, also where the result is subnormal.
-        bits = b.bitcast(shifted, ir.VectorType(I32, x.type.count) if isinstance(x.type, ir.VectorType) else I32)
-        half = b.lshr(bits, self.whole(1, bits))
-        for exponent in (half, b.sub(bits, half)):
-            result = b.fmul(result, b.bitcast(b.shl(exponent, self.whole(23, bits)), x.type))
+        integer = ir.VectorType(I32, x.type.count) if isinstance(x.type, ir.VectorType) else I32
+        bits = self.bitcast(shifted, integer)
+        half = self.lshr(bits, integer(1))
+        for exponent in (half, self.sub(bits, half)):
+            result = self.fmul(result, self.bitcast(self.shl(exponent, integer(23)), x.type))
         greatest = self.number(LARGEST_FLOAT32, x)
-        return self.b.select(b.fcmp_ordered(">", result, greatest), greatest, result)
-
-    def whole(self, value: int, like: Any) -> ir.Constant:
-        return ir.Constant(like.type, [value] * like.type.count if isinstance(like.type, ir.VectorType) else value)
-
-    def fma(self, x: Any, y: Any, z: Any) -> Any:
-        return self.b.fadd(self.b.fmul(x, y, flags=("contract",)), z, flags=("contract",))
+        return self.select(self.fcmp_ordered(">", result, greatest), greatest, result)
 
     def log(self, x: Any) -> Any:
         """The logarithm, and NaN of what has none."""
-        positive = self.b.fcmp_ordered(">", x, self.number(0.0, x))
-        return self.b.select(positive, self.call("log", x), self.number(float("nan"), x))
+        positive = self.fcmp_ordered(">", x, self.number(0.0, x))
+        return self.select(positive, self.intrinsic("log", x), self.number(float("nan"), x))
 
     def inverse(self, x: Any) -> Any:
-        return self.b.fdiv(self.number(1.0, x), x)
+        return self.fdiv(self.number(1.0, x), x)
 
     def whole_power(self, x: Any, exponent: int) -> Any:
         result = None
         while exponent:
             if exponent & 1:
-                result = x if result is None else self.b.fmul(result, x)
+                result = x if result is None else self.fmul(result, x)
             exponent >>= 1
             if exponent:
-                x = self.b.fmul(x, x)
+                x = self.fmul(x, x)
         return result
 
     def power(self, x: Any, k: float, checked: str) -> Any:
         """x ** k, and NaN where what is `checked` is not finite: "power", or "derivative", which is both."""
-        b = self.b
         if k == 0:
-            return b.fadd(b.fmul(x, self.number(0.0, x)), self.number(1.0, x))
+            return self.fadd(self.fmul(x, self.number(0.0, x)), self.number(1.0, x))
+        test = None
         if k == int(k) and abs(k) <= 16:
             y = self.whole_power(x, int(k)) if k > 0 else self.whole_power(self.inverse(x), int(-k))
             test = y if k > 0 else None  # its derivative is finite if it is itself
         elif 2 * k == int(2 * k) and abs(k) <= 4:
-            root = self.call("sqrt", x)
+            root = self.intrinsic("sqrt", x)
             y = self.whole_power(root if k > 0 else self.inverse(root), int(abs(2 * k)))
-            test = None
         else:
-            y, test = self.call("pow", x, self.number(k, x)), None
+            y = self.intrinsic("pow", x, self.number(k, x))
         if not checked:
             return y
         if checked == "power":
             test = y
         elif test is None:
             test = self.power(x, k - 1, "")
-        y = b.fadd(y, b.fsub(test, test))
-        return y if k < 0 or test is y else b.fadd(y, b.fsub(y, y))
+        y = self.fadd(y, self.fsub(test, test))
+        return y if k < 0 or test is y else self.fadd(y, self.fsub(y, y))
 
     def less(self, operation: str, x: Any, y: Any) -> Any:
         """1 where x < y (or <=), else 0."""
-        x, y = self.same(x, y)
-        true = self.b.fcmp_ordered(operation, x, y)
-        return self.b.select(true, self.number(1.0, x), self.number(0.0, x))
+        x, y = self.alike(x, y)
+        return self.select(self.fcmp_ordered(operation, x, y), self.number(1.0, x), self.number(0.0, x))
 
 
 def structure_of(expression: Expression, leaf_of: dict[Any, Any]) -> tuple[Any, ...]:
     """The nodes of an expression as plain data: (operation, what, arguments). A load is what `leaf_of` says."""
     nodes = nodes_of(expression)
-    place = {id(node): i for i, node in enumerate(nodes)}
-    program = []
-    for node in nodes:
-        what = leaf_of[node.what] if node.operation == "load" else node.what
-        program.append((node.operation, what, tuple(place[id(a)] for a in node.arguments)))
-    return tuple(program)
-
-
-def apply(build: Builder, operation: str, what: Any, arguments: list[Any], checked: str) -> Any:
-    """One operation on LLVM values."""
-    if operation == "+":
-        return build.add(*arguments)
-    if operation == "*":
-        return build.mul(*arguments)
-    if operation == "**":
-        return build.power(arguments[0], what, checked)
-    if operation in ("<", "<="):
-        return build.less(operation, *arguments)
-    return build.exp(arguments[0]) if operation == "exp" else build.log(arguments[0])
+    place = {node: i for i, node in enumerate(nodes)}
+    return tuple([
+        (node.operation, leaf_of[node.what] if node.operation == "load" else node.what,
+         tuple([place[argument] for argument in node.arguments]))
+        for node in nodes
+    ])  # fmt: skip
 
 
 def function_type(double: bool) -> ir.FunctionType:
-    number = (ir.DoubleType() if double else ir.FloatType()).as_pointer()
-    index = I64.as_pointer()
+    number, index = (ir.DoubleType() if double else ir.FloatType()).as_pointer(), I64.as_pointer()
     return ir.FunctionType(ir.VoidType(), [number, number, number, number, index, index, index])
 
 
-class Kernel:
+class Kernel(Builder):
     """What all kernels have: a function, its pointers by space, and its arguments by name."""
 
     def __init__(self, module: ir.Module, name: str, shape: Any):
         function = ir.Function(module, function_type(shape.double), name)
         for argument in function.args:
             argument.add_attribute("noalias")
+        super().__init__(function.append_basic_block(), shape.double, shape.width)
         self.shape = shape
-        self.build = Builder(ir.IRBuilder(function.append_basic_block()), shape.double, shape.width)
-        self.b = self.build.b
         self.pointer = dict(zip(SPACES, function.args, strict=True))
-        self.argument = loaded(self.b, self.pointer[ARGUMENTS], shape.argument_names())
+        self.argument = loaded(self, self.pointer[ARGUMENTS], shape.argument_names())
 
 
 class NestKernel(Kernel):
@@ -348,8 +327,8 @@ class NestKernel(Kernel):
             self.depths.append(max((self.depths[a] for a in arguments), default=inner))
         self.values: list[Any] = [None] * len(shape.program)
         self.indices: list[Any] = []
-        self.loops(0, [])
-        self.b.ret_void()
+        self.nest(0, [])
+        self.ret_void()
 
     def depth_of(self, leaf: LeafShape) -> int:
         depth = max(leaf.loops, default=-1)
@@ -361,52 +340,48 @@ class NestKernel(Kernel):
 
     def offset(self, leaf: LeafShape, name: str) -> Any:
         """Where a load lies for the present indices, without the integer that chooses."""
-        b, where = self.b, self.argument[f"{name} start"]
+        where = self.argument[f"{name} start"]
         for i in leaf.loops:
             stride, index = self.argument[f"{name} stride {i}"], self.indices[i]
             if leaf.table and self.shape.loops[i].axis == 0:
-                where = b.add(where, b.load(b.gep(self.pointer[TABLES], [b.add(stride, index)])))
+                where = self.add(where, self.load(self.gep(self.pointer[TABLES], [self.add(stride, index)])))
             else:
-                where = b.add(where, b.mul(stride, index))
-        return b.add(where, self.indices[self.vector_loop]) if leaf.space in (CELLS, INTEGERS) else where
+                where = self.add(where, self.mul(stride, index))
+        return self.add(where, self.indices[self.vector_loop]) if leaf.space in (CELLS, INTEGERS) else where
 
     def chosen_offsets(self, leaf: LeafShape, name: str) -> list[tuple[ir.Constant, Any]]:
         """For each lane of a load that integers choose: its number and where it lies."""
-        b, chooser = self.b, leaf.chooser
-        assert chooser is not None
-        first, of_integers = self.offset(leaf, name), self.offset(chooser, f"{name} chooser")
+        assert leaf.chooser is not None
+        first, of_integers = self.offset(leaf, name), self.offset(leaf.chooser, f"{name} chooser")
         found = []
-        for lane in range(self.shape.width):
-            integer = b.load(b.gep(self.pointer[INTEGERS], [b.add(of_integers, I64(lane))]))
-            where = b.add(first, b.mul(integer, self.argument[f"{name} step"]))
-            found.append((I32(lane), b.add(where, I64(lane)) if leaf.space == CELLS else where))
+        for lane in range(self.width):
+            integer = self.load(self.gep(self.pointer[INTEGERS], [self.add(of_integers, I64(lane))]))
+            where = self.add(first, self.mul(integer, self.argument[f"{name} step"]))
+            found.append((I32(lane), self.add(where, I64(lane)) if leaf.space == CELLS else where))
         return found
 
-    def load(self, leaf: LeafShape, name: str) -> Any:
-        build, base = self.build, self.pointer[leaf.space]
+    def numbers(self, leaf: LeafShape, name: str) -> Any:
+        """What a load reads: a vector, or a single number that is the same for all examples."""
+        base = self.pointer[leaf.space]
         if leaf.chooser is None:
-            return build.load(base, self.offset(leaf, name), build.vector if leaf.space == CELLS else build.scalar)
-        result = ir.Constant(build.vector, ir.Undefined)
+            return self.read(base, self.offset(leaf, name), self.vector if leaf.space == CELLS else self.scalar)
+        result = self.vector(ir.Undefined)
         for lane, where in self.chosen_offsets(leaf, name):
-            number = build.load(base, where, build.scalar)
-            result = number if self.shape.width == 1 else self.b.insert_element(result, number, lane)
+            number = self.read(base, where, self.scalar)
+            result = number if self.width == 1 else self.insert_element(result, number, lane)
         return result
 
     def put(self, result: Any) -> None:
         """Store a result, or add it to what is there."""
-        build, shape, target = self.build, self.shape, self.shape.target
-        base, result = self.pointer[target.space], build.spread(result)
+        target, result = self.shape.target, self.spread(result)
+        base = self.pointer[target.space]
         if target.chooser is not None:
             for lane, where in self.chosen_offsets(target, "target"):
-                number = result if shape.width == 1 else self.b.extract_element(result, lane)
-                build.store(self.b.fadd(build.load(base, where, build.scalar), number), base, where)
-            return
-        where = self.offset(target, "target")
-        if target.space == GRADIENTS:
-            result = build.across(result)
-        if shape.add:
-            result = self.b.fadd(build.load(base, where, result.type), result)
-        build.store(result, base, where)
+                self.write(result if self.width == 1 else self.extract_element(result, lane), base, where, add=True)
+        else:
+            if target.space == GRADIENTS:
+                result = self.across(result)
+            self.write(result, base, self.offset(target, "target"), self.shape.add)
 
     # Operations
 
@@ -416,24 +391,23 @@ class NestKernel(Kernel):
             if self.depths[i] != level:
                 continue
             if operation == "load":
-                self.values[i] = self.load(self.shape.leaves[what], f"load {what}")
+                self.values[i] = self.numbers(self.shape.leaves[what], f"load {what}")
             elif operation == "constant":
-                self.values[i] = self.build.number(what)
+                self.values[i] = self.number(what)
             else:
-                operands = [self.values[a] for a in arguments]
-                self.values[i] = apply(self.build, operation, what, operands, self.shape.checked)
+                self.values[i] = self.apply(operation, what, [self.values[a] for a in arguments], self.shape.checked)
 
     def combine(self, so_far: Any, result: Any) -> Any:
         """The sum with one term more, or the largest with one candidate more."""
-        b, result = self.b, self.build.spread(result)
+        result = self.spread(result)
         if self.shape.reduction != "largest":
-            return self.build.add(so_far, result)
-        greater = b.or_(b.fcmp_ordered(">", result, so_far), b.fcmp_unordered("uno", result, result))  # a NaN stays
-        return b.select(b.and_(greater, b.fcmp_ordered("ord", so_far, so_far)), result, so_far)
+            return self.plus(so_far, result)
+        greater = self.or_(self.fcmp_ordered(">", result, so_far), self.fcmp_unordered("uno", result, result))
+        return self.select(self.and_(greater, self.fcmp_ordered("ord", so_far, so_far)), result, so_far)  # a NaN stays
 
     # Loops
 
-    def loops(self, level: int, so_far: list[Any]) -> list[Any]:
+    def nest(self, level: int, so_far: list[Any]) -> list[Any]:
         """The loops from a level on. The sum so far goes through those that are summed over."""
         self.compute(level - 1)
         if level == len(self.shape.loops):
@@ -442,43 +416,41 @@ class NestKernel(Kernel):
             self.put(self.values[-1])
         elif level == self.first_summed:
             neutral = float("-inf") if self.shape.reduction == "largest" else 0.0
-            self.put(*self.loop(level, [self.build.constant(neutral, self.build.vector)]))
+            self.put(*self.loop_at(level, [self.vector(neutral)]))
         else:
-            return self.loop(level, so_far)
+            return self.loop_at(level, so_far)
         return []
 
-    def loop(self, level: int, so_far: list[Any]) -> list[Any]:
+    def loop_at(self, level: int, so_far: list[Any]) -> list[Any]:
         def body(index: Any, carried: list[Any]) -> list[Any]:
             self.indices.append(index)
-            result = self.loops(level + 1, carried)
+            result = self.nest(level + 1, carried)
             self.indices.pop()
             return result
 
-        step = self.shape.width if level == self.vector_loop else 1
-        return self.build.loop(*self.range_of(level), step, so_far, body)
+        return self.loop(*self.range_of(level), self.width if level == self.vector_loop else 1, so_far, body)
 
     def range_of(self, level: int) -> tuple[Any, Any]:
         """The first index of a loop and its end, within its bound."""
-        b, build, loop = self.b, self.build, self.shape.loops[level]
-        first, end = I64(0), self.argument[f"length {level}"]
+        loop, first, end = self.shape.loops[level], I64(0), self.argument[f"length {level}"]
         if 0 <= loop.below < level:
-            rise = b.mul(self.argument[f"step {level}"], self.indices[loop.below])
-            end = build.minimum(end, b.add(self.argument[f"constant {level}"], rise))
+            rise = self.mul(self.argument[f"step {level}"], self.indices[loop.below])
+            end = self.minimum(end, self.add(self.argument[f"constant {level}"], rise))
         if 0 <= loop.above < level:  # constant + step * index > the index of the bounded loop
             step = self.argument[f"step {level}"]
-            beyond = b.sub(self.indices[loop.above], self.argument[f"constant {level}"])
+            beyond = self.sub(self.indices[loop.above], self.argument[f"constant {level}"])
             if loop.rising:
-                first = build.ceiling(b.add(beyond, I64(1)), step)
+                first = self.ceiling(self.add(beyond, I64(1)), step)
             else:
-                end = build.minimum(end, build.ceiling(b.neg(beyond), b.neg(step)))
+                end = self.minimum(end, self.ceiling(self.neg(beyond), self.neg(step)))
         return first, end
 
 
 # The arguments of the driver, each a 64-bit integer: pointers, counts, and offsets in the storage of a block.
+POINTERS = ("code", *SPACES[:-1], "inputs", "integers", "outputs", "results")
 FRAME = (
-    "code", "steps", *SPACES[:-1], "block_size", "batch", "first_block", "end_block",
-    "inputs", "input_count", "integers", "integer_count", "seed", "outputs", "output_count", "results",
-    "width", "fill",
+    *POINTERS, "steps", "block_size", "batch", "first_block", "end_block", "input_count", "integer_count",
+    "output_count", "seed", "width", "fill",
 )  # fmt: skip
 OUTPUT_SPACES = (CELLS, PARAMETERS, CONSTANTS)  # where an output may lie
 
@@ -490,35 +462,30 @@ class DriverShape:
     double: bool
 
     def emit(self, module: ir.Module, name: str) -> None:
-        DriverKernel(module, name, self.double)
+        Driver(module, name, self.double)
 
 
-class DriverKernel:
+class Driver(Builder):
     """The function that runs a program on some blocks of a batch. It gets a pointer to a frame, as above."""
 
     def __init__(self, module: ir.Module, name: str, double: bool):
         function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64.as_pointer()]), name)
-        self.build = Builder(ir.IRBuilder(function.append_basic_block()), double, 1)
-        self.b = self.build.b
-        self.kernel = function_type(double).as_pointer()
-        number, index = self.build.scalar.as_pointer(), I64.as_pointer()
-        self.frame = loaded(self.b, function.args[0], FRAME)
-        numbers = (*SPACES[:4], "inputs", "results")
-        self.pointer = {
-            name: self.b.inttoptr(self.frame[name], number if name in numbers else index)
-            for name in (*SPACES[:-1], "code", "inputs", "integers", "outputs", "results")
-        }
-        self.each(self.frame["end_block"], self.block, self.frame["first_block"])
-        self.b.ret_void()
+        super().__init__(function.append_basic_block(), double, 1)
+        self.frame = loaded(self, function.args[0], FRAME)
+        numbers = (CELLS, PARAMETERS, GRADIENTS, CONSTANTS, "inputs", "results")
+        kinds = {name: self.scalar if name in numbers else I64 for name in POINTERS}
+        self.pointer = {name: self.inttoptr(self.frame[name], kind.as_pointer()) for name, kind in kinds.items()}
+        self.each(self.frame["first_block"], self.frame["end_block"], 1, self.run_block)
+        self.ret_void()
 
-    def each(self, count: Any, body: Callable[[Any], None], first: Any = None) -> None:
-        self.build.each(I64(0) if first is None else first, count, 1, body)
+    def up_to(self, count: Any, body: Callable[[Any], None]) -> None:
+        self.each(I64(0), count, 1, body)
 
-    def block(self, number: Any) -> None:
-        begin = self.b.mul(number, self.frame["block_size"])
-        self.each(self.frame["block_size"], lambda lane: self.copy_in(begin, lane))
-        self.each(self.frame["steps"], self.run)
-        self.each(self.frame["output_count"], lambda output: self.copy_out(begin, output))
+    def run_block(self, block: Any) -> None:
+        begin = self.mul(block, self.frame["block_size"])
+        self.up_to(self.frame["block_size"], lambda lane: self.copy_in(begin, lane))
+        self.up_to(self.frame["steps"], self.run_kernel)
+        self.up_to(self.frame["output_count"], lambda output: self.copy_out(begin, output))
 
     def copy_in(self, begin: Any, lane: Any) -> None:
         """Copy one example into its lane. The last one takes the place of those that are missing.
@@ -526,50 +493,49 @@ class DriverKernel:
         Of its floats only if asked to `fill`: where gradients are summed, nothing may be infinite in a place that no
         example has. The seed of the backward pass is the share of the example in the mean.
         """
-        b, build, frame = self.b, self.build, self.frame
-        last = b.sub(frame["batch"], I64(1))
-        example = b.add(begin, lane)
-        real = b.icmp_signed("<=", example, last)
-        row = b.select(real, example, last)
-        filled = b.or_(real, b.icmp_signed("!=", frame["fill"], I64(0)))
-        floats = b.select(filled, frame["input_count"], I64(0))
-        self.copy("inputs", CELLS, b.mul(row, frame["input_count"]), floats, lane, build.size)
-        self.copy("integers", INTEGERS, b.mul(row, frame["integer_count"]), frame["integer_count"], lane, 8)
-        share = b.fdiv(build.number(1.0), b.sitofp(frame["batch"], build.scalar))
-        build.store(b.select(real, share, build.number(0.0)), self.pointer[CELLS], b.add(frame["seed"], lane))
+        last, example = self.sub(self.frame["batch"], I64(1)), self.add(begin, lane)
+        real = self.icmp_signed("<=", example, last)
+        row = self.select(real, example, last)
+        filled = self.or_(real, self.icmp_signed("!=", self.frame["fill"], I64(0)))
+        floats = self.select(filled, self.frame["input_count"], I64(0))
+        self.copy("inputs", CELLS, self.mul(row, self.frame["input_count"]), floats, lane, self.size)
+        integers = self.frame["integer_count"]
+        self.copy("integers", INTEGERS, self.mul(row, integers), integers, lane, 8)
+        share = self.fdiv(self.number(1.0), self.sitofp(self.frame["batch"], self.scalar))
+        seed = self.select(real, share, self.number(0.0))
+        self.write(seed, self.pointer[CELLS], self.add(self.frame["seed"], lane))
 
     def copy(self, source: str, target: str, start: Any, count: Any, lane: Any, size: int) -> None:
         """Copy the numbers of one example, which lie in a row, into its lane."""
-        b = self.b
 
         def number(i: Any) -> None:
-            value = b.load(b.gep(self.pointer[source], [b.add(start, i)]), align=size)
-            place = b.add(b.mul(i, self.frame["block_size"]), lane)
-            b.store(value, b.gep(self.pointer[target], [place]), align=size)
+            value = self.load(self.gep(self.pointer[source], [self.add(start, i)]), align=size)
+            place = self.add(self.mul(i, self.frame["block_size"]), lane)
+            self.store(value, self.gep(self.pointer[target], [place]), align=size)
 
-        self.each(count, number)
+        self.up_to(count, number)
 
-    def pair(self, table: str, i: Any) -> list[Any]:
-        first = self.b.mul(i, I64(2))
-        return [self.b.load(self.b.gep(self.pointer[table], [self.b.add(first, I64(j))])) for j in range(2)]
+    def pair(self, table: str, i: Any) -> Iterator[Any]:
+        for column in range(2):
+            yield self.load(self.gep(self.pointer[table], [self.add(self.mul(i, I64(2)), I64(column))]))
 
-    def run(self, step: Any) -> None:
+    def run_kernel(self, step: Any) -> None:
         """Call a kernel, whose address is in `code` beside that of its arguments."""
         address, arguments = self.pair("code", step)
+        kernel = self.inttoptr(address, function_type(self.double).as_pointer())
         pointers = [self.pointer[space] for space in SPACES[:-1]]
-        self.b.call(self.b.inttoptr(address, self.kernel), [*pointers, self.b.inttoptr(arguments, I64.as_pointer())])
+        self.call(kernel, [*pointers, self.inttoptr(arguments, I64.as_pointer())])
 
     def copy_out(self, begin: Any, output: Any) -> None:
         """Copy one output of all examples of a block into the results."""
-        b, build = self.b, self.build
         space, place = self.pair("outputs", output)
-        base, stride = self.pointer[CELLS], b.zext(b.icmp_signed("==", space, I64(0)), I64)
+        base, stride = self.pointer[CELLS], self.zext(self.icmp_signed("==", space, I64(0)), I64)
         for i, other in enumerate(OUTPUT_SPACES[1:], 1):
-            base = b.select(b.icmp_signed("==", space, I64(i)), self.pointer[other], base)
-        target = b.add(b.mul(output, self.frame["width"]), begin)
+            base = self.select(self.icmp_signed("==", space, I64(i)), self.pointer[other], base)
+        target = self.add(self.mul(output, self.frame["width"]), begin)
 
         def lane_of(lane: Any) -> None:
-            value = build.load(base, b.add(place, b.mul(stride, lane)), build.scalar)
-            build.store(value, self.pointer["results"], b.add(target, lane))
+            value = self.read(base, self.add(place, self.mul(stride, lane)))
+            self.write(value, self.pointer["results"], self.add(target, lane))
 
-        self.each(self.frame["block_size"], lane_of)
+        self.up_to(self.frame["block_size"], lane_of)

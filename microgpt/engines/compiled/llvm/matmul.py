@@ -9,7 +9,9 @@ third; what other axes there are, both move along.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from llvmlite import ir
@@ -157,118 +159,110 @@ class ProductKernel(Kernel):
 
     def __init__(self, module: ir.Module, name: str, shape: ProductShape):
         super().__init__(module, name, shape)
-        self.around(0, [self.argument[f"{load} start"] for load in LOADS])
-        self.b.ret_void()
+        self.outer_loop(0, [self.argument[f"{load} start"] for load in LOADS])
+        self.ret_void()
 
-    def plus(self, start: Any, stride: str, index: Any) -> Any:
+    def along(self, start: Any, stride: str, index: Any) -> Any:
         """The offset `index` strides further; a stride that the kind of the kernel fixes is 1."""
         step = self.argument.get(stride)
-        return self.b.add(start, index if step is None else self.b.mul(step, index))
+        return self.add(start, index if step is None else self.mul(step, index))
 
     def limit(self, index: Any) -> Any:
-        return self.plus(self.argument["constant"], "step", index)
+        return self.along(self.argument["constant"], "step", index)
 
-    def around(self, level: int, starts: list[Any]) -> None:
-        """The outer loops, along which all three loads move, around the tiles."""
+    def if_in_square(self, row: Any, column: Any) -> Any:
+        """Where the target is bounded, the code in this context runs only within the bound."""
+        if self.shape.bound != "square":
+            return nullcontext()
+        return self.if_then(self.icmp_signed("<", row, self.limit(column)))
+
+    def outer_loop(self, level: int, starts: list[Any]) -> None:
+        """The loops along which all three loads move, around the tiles."""
         if level == self.shape.outer:
             self.tiles(starts)
             return
 
         def inside(index: Any) -> None:
             strides = [f"{load} outer {level}" for load in LOADS]
-            self.around(level + 1, [self.plus(*at, index) for at in zip(starts, strides, strict=True)])
+            self.outer_loop(level + 1, [self.along(*at, index) for at in zip(starts, strides, strict=True)])
 
-        self.build.each(I64(0), self.argument[f"outer {level}"], 1, inside)
+        self.each(I64(0), self.argument[f"outer {level}"], 1, inside)
 
-    def in_pieces(self, length: str, unit: int, most: int, body: Callable[[Any, int], None]) -> None:
+    def in_pieces(self, name: str, unit: int, most: int, body: Callable[[Any, int], None]) -> None:
         """body(index, count) for pieces of `most` units, then for what is left unit by unit."""
-        b, length = self.b, self.argument[length]
-        whole = b.sub(length, b.srem(length, I64(most * unit)))
-        self.build.each(I64(0), whole, most * unit, lambda index: body(index, most))
+        length = self.argument[name]
+        whole = self.sub(length, self.srem(length, I64(most * unit)))
+        self.each(I64(0), whole, most * unit, lambda index: body(index, most))
         if most > 1:
-            self.build.each(whole, length, unit, lambda index: body(index, 1))
+            self.each(whole, length, unit, lambda index: body(index, 1))
 
     def tiles(self, starts: list[Any]) -> None:
         """Cut the target into tiles."""
-        if self.shape.kind == "map":
 
-            def of_columns(j: Any, across: int) -> None:
-                height = ROWS if across > 1 else 2 * ROWS  # so many sums that none waits for the one before
-                self.in_pieces("rows", 1, height, lambda i, height: self.tile(starts, i, height, j, across))
-
-            self.in_pieces("columns", self.shape.width, VECTORS, of_columns)
-            return
+        def of_columns(j: Any, across: int) -> None:
+            height = ROWS if across > 1 else 2 * ROWS  # so many sums that none waits for the one before
+            self.in_pieces("rows", 1, height, lambda i, height: self.tile(starts, i, height, j, across))
 
         def of_rows(i: Any, height: int) -> None:
-            self.in_pieces("columns", 1, CORNER, lambda j, across: self.tile_in_bound(starts, i, height, j, across))
+            self.in_pieces("columns", 1, CORNER, lambda j, across: self.tile(starts, i, height, j, across))
 
-        self.in_pieces("rows", 1, CORNER, of_rows)
-
-    def tile_in_bound(self, starts: list[Any], i: Any, height: int, j: Any, across: int) -> None:
-        if self.shape.bound != "square":
-            self.tile(starts, i, height, j, across)
-            return
-        with self.b.if_then(self.b.icmp_signed("<", i, self.limit(self.b.add(j, I64(across - 1))))):
-            self.tile(starts, i, height, j, across)
+        if self.shape.kind == "map":
+            self.in_pieces("columns", self.width, VECTORS, of_columns)
+        else:
+            self.in_pieces("rows", 1, CORNER, of_rows)
 
     def tile(self, starts: list[Any], i: Any, height: int, j: Any, across: int) -> None:
         """Compute the tile of `height` rows from i and `across` columns, or vectors of columns, from j."""
-        kind, width = self.shape.kind, self.shape.width
-        rows = [self.b.add(i, I64(r)) for r in range(height)]
-        columns = [self.b.add(j, I64(c * width if kind == "map" else c)) for c in range(across)]
-        terms = self.terms(i, height)
-        if kind == "each":
-            self.build.each(
-                I64(0), self.argument["examples"], width,
-                lambda example: self.sums([self.b.add(start, example) for start in starts], rows, columns, terms),
-            )  # fmt: skip
-        else:
-            self.sums(starts, rows, columns, terms)
+        rows = [self.add(i, I64(r)) for r in range(height)]
+        columns = [self.add(j, I64(c * (self.width if self.shape.kind == "map" else 1))) for c in range(across)]
+        with self.if_in_square(i, columns[-1]):
+            terms = self.terms(i, rows[-1])
+            if self.shape.kind == "each":
+                self.each(
+                    I64(0), self.argument["examples"], self.width,
+                    lambda example: self.sums([self.add(start, example) for start in starts], rows, columns, terms),
+                )  # fmt: skip
+            else:
+                self.sums(starts, rows, columns, terms)
 
-    def terms(self, i: Any, height: int) -> tuple[Any, Any]:
+    def terms(self, first_row: Any, last_row: Any) -> tuple[Any, Any]:
         """The first term of the sums of a tile, and the end of its terms."""
-        b, first, end = self.b, I64(0), self.argument["terms"]
+        first, end = I64(0), self.argument["terms"]
         if self.shape.bound == "end":  # K stays below the limit of the last row
-            end = self.build.minimum(end, self.limit(b.add(i, I64(height - 1))))
+            end = self.minimum(end, self.limit(last_row))
         elif self.shape.bound == "start":  # the first row stays below the limit of K
-            first = self.build.ceiling(b.add(b.sub(i, self.argument["constant"]), I64(1)), self.argument["step"])
+            beyond = self.sub(first_row, self.argument["constant"])
+            first = self.ceiling(self.add(beyond, I64(1)), self.argument["step"])
         return first, end
 
     def sums(self, starts: list[Any], rows: list[Any], columns: list[Any], terms: tuple[Any, Any]) -> None:
         """Sum the products of all rows and columns over the terms, and store the sums."""
-        b, build, kind = self.b, self.build, self.shape.kind
         target, left, right = starts
-        lefts = [self.plus(left, "a row", row) for row in rows]
-        rights = [self.plus(right, "b column", column) for column in columns]
-        left_space, left_type = (PARAMETERS, build.scalar) if kind == "map" else (CELLS, build.vector)
+        lefts = [self.along(left, "a row", row) for row in rows]
+        rights = [self.along(right, "b column", column) for column in columns]
+        space, kind = (PARAMETERS, self.scalar) if self.shape.kind == "map" else (CELLS, self.vector)
 
         def term(k: Any, sums: list[Any]) -> list[Any]:
-            theirs = [build.load(self.pointer[CELLS], self.plus(at, "b term", k)) for at in rights]
-            found = []
-            for r, at in enumerate(lefts):
-                ours = build.spread(build.load(self.pointer[left_space], self.plus(at, "a term", k), left_type))
-                found += [build.fma(ours, y, sums[r * len(theirs) + c]) for c, y in enumerate(theirs)]
+            theirs = [self.read(self.pointer[CELLS], self.along(at, "b term", k)) for at in rights]
+            found: list[Any] = []
+            for at in lefts:
+                ours = self.spread(self.read(self.pointer[space], self.along(at, "a term", k), kind))
+                found += [
+                    self.multiply_add(ours, y, so_far) for y, so_far in zip(theirs, sums[len(found) :], strict=False)
+                ]
             return found
 
-        zero = build.constant(0.0, build.vector)
-        step = self.shape.width if kind == "weights" else 1
-        sums = iter(build.loop(*terms, step, [zero] * len(rows) * len(columns), term))
-        for row in rows:
-            for column in columns:
-                where = self.plus(self.plus(target, "target row", row), "target column", column)
-                if self.shape.bound == "square":
-                    with b.if_then(b.icmp_signed("<", row, self.limit(column))):
-                        self.put(next(sums), where)
-                else:
-                    self.put(next(sums), where)
+        zeros = [self.vector(0.0)] * (len(rows) * len(columns))
+        sums = self.loop(*terms, self.width if self.shape.kind == "weights" else 1, zeros, term)
+        for (row, column), result in zip(product(rows, columns), sums, strict=True):
+            where = self.along(self.along(target, "target row", row), "target column", column)
+            with self.if_in_square(row, column):
+                self.put(result, where)
 
     def put(self, result: Any, where: Any) -> None:
-        b, build = self.b, self.build
         space = CELLS
         if self.shape.kind == "weights":
-            space, result = GRADIENTS, build.across(result)
+            space, result = GRADIENTS, self.across(result)
         if self.shape.factor != 1.0:
-            result = b.fmul(result, build.number(self.shape.factor, result))
-        if self.shape.add:
-            result = b.fadd(build.load(self.pointer[space], where, result.type), result)
-        build.store(result, self.pointer[space], where)
+            result = self.fmul(result, self.number(self.shape.factor, result))
+        self.write(result, self.pointer[space], where, self.shape.add)

@@ -45,7 +45,8 @@ import numpy as np
 from llvmlite import ir
 
 from microgpt import value_and_grad
-from microgpt.commands.command_line import option, parse, require, run_script
+from microgpt.commands.options import option, parse, require
+from microgpt.commands.script import run_script
 from microgpt.engines.compiled.llvm.machine import machine
 from microgpt.engines.engine import adam_update
 from microgpt.errors import counted
@@ -233,8 +234,8 @@ def on_torch_step(model: str, batch_size: int, threads: int, compiled: bool) -> 
     parameters = initial_parameters(config, 0)
     state = OptimizerState(0, *(np.zeros_like(flatten(parameters)) for _ in range(2)))
     drawn, schedule = repeat(made_up_names(model, batch_size)), Schedule(10**9, LEARNING_RATE, 0, grad_clip=0)
-    gpt_loss, processes = partial(loss, config=config), Processes(device="cpu")
-    updates = iter(DeviceTraining(gpt_loss, parameters, drawn, schedule, state, processes, compiled))
+    step = value_and_grad(partial(loss, config=config), "torch", device="cpu", torch_compile=compiled)
+    updates = iter(DeviceTraining(step, parameters, drawn, schedule, state, Processes(device="cpu")))
     return lambda: next(updates).loss
 
 
@@ -766,7 +767,7 @@ def first_step() -> None:
     config = model_config(LARGE)
     loss_and_gradients: Any = value_and_grad(partial(loss, config=config))
     same_batch(loss_and_gradients, initial_parameters(config, 0), made_up_names(LARGE, 12), adam_update())()
-    (program,) = loss_and_gradients.compiled.programs.values()
+    (program,) = loss_and_gradients.made.programs.values()
     print(json.dumps({"operations": program.operations, "peak_bytes": peak_memory()}))
 
 

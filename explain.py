@@ -4,7 +4,8 @@ import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
-from microgpt.commands.command_line import Options, option, parse, run_script
+from microgpt.commands.options import Options, option, parse
+from microgpt.commands.script import run_script
 from microgpt.errors import InputError
 from microgpt.explain.default_text import some_text
 from microgpt.explain.page import explain, to_html

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from microgpt.commands import messages
-from microgpt.commands.command_line import COUNT, NUMBER, POSITIVE, Options, escape_control, option, parse, run_script
+from microgpt.commands.options import COUNT, NUMBER, POSITIVE, Options, option, parse
+from microgpt.commands.script import escape_control, run_script
 from microgpt.learning.sampling import (
     Choice,
     as_typed,

@@ -5,21 +5,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from microgpt.commands.command_line import (
-    COUNT,
-    NUMBER,
-    POSITIVE,
-    POSITIVE_NUMBER,
-    Options,
-    option,
-    require,
-    run_script,
-)
 from microgpt.commands.listings import LISTINGS, listed
 from microgpt.commands.messages import option_of, print_lines
+from microgpt.commands.options import COUNT, NUMBER, POSITIVE, POSITIVE_NUMBER, Options, option, require
+from microgpt.commands.script import run_script
 from microgpt.commands.session import Session
 from microgpt.commands.start import MAY_CHANGE, begin
-from microgpt.engines.engine import ENGINES, adam_update, value_and_grad
+from microgpt.engines.engine import adam_update, value_and_grad
+from microgpt.engines.select import ENGINES
 from microgpt.gpt import loss
 from microgpt.learning.training import Schedule, train
 
@@ -126,7 +119,7 @@ def main() -> int:
     with session:
         for update in updates:
             if update.step == 1 and s.engine == "compiled":
-                print_lines(loss_and_gradients.compiled.summary())
+                print_lines(loss_and_gradients.summary())
             session.record(update)
             if session.stopping:
                 break

@@ -31,7 +31,8 @@ from microgpt import (
     train,
     value_and_grad,
 )
-from microgpt.commands.command_line import option, parse, require, run_script
+from microgpt.commands.options import option, parse, require
+from microgpt.commands.script import run_script
 from microgpt.functions import attention, cross_entropy, linear, tanh
 from microgpt.gpt import add, empty_cache, gpt, named
 from microgpt.learning.bigram import bigram_loss, bigram_probabilities

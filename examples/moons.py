@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from microgpt import Schedule, evaluate, exp, log, train, value_and_grad
-from microgpt.commands.command_line import option, parse, require, run_script
+from microgpt.commands.options import option, parse, require
+from microgpt.commands.script import run_script
 from microgpt.functions import linear, tanh
 from microgpt.learning.parameters import Arrays
 from microgpt.runs.files import check_place

@@ -24,7 +24,8 @@ from microgpt import (
     train,
     value_and_grad,
 )
-from microgpt.commands.command_line import option, parse, require, run_script
+from microgpt.commands.options import option, parse, require
+from microgpt.commands.script import run_script
 from microgpt.learning.parameters import flatten
 
 CHARACTERS = 65  # as in data/shakespeare.txt
@@ -60,8 +61,8 @@ def updates_of(config: GPTConfig, way: str, settings: Settings):
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
         state = OptimizerState(0, *(np.zeros_like(flatten(parameters)) for _ in range(2)))
-        processes = Processes(device=settings.device)
-        return DeviceTraining(function, parameters, batches, schedule, state, processes, way == "torch-compile")
+        step = value_and_grad(function, "torch", device=settings.device, torch_compile=way == "torch-compile")
+        return DeviceTraining(step, parameters, batches, schedule, state, Processes(device=settings.device))
     return train(value_and_grad(function, way, settings.threads), parameters, batches, schedule, adam_update(way))
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from microgpt import Schedule, adam_update, evaluate, exp, largest, log, train, value_and_grad
-from microgpt.commands.command_line import POSITIVE, option, parse, run_script
+from microgpt.commands.options import POSITIVE, option, parse
+from microgpt.commands.script import run_script
 from microgpt.functions import gelu, linear, softmax, tanh
 
 

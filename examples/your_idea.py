@@ -31,7 +31,8 @@ from microgpt import (
     train,
     value_and_grad,
 )
-from microgpt.commands.command_line import option, parse, require, run_script
+from microgpt.commands.options import option, parse, require
+from microgpt.commands.script import run_script
 from microgpt.functions import attention, cross_entropy, dot, gelu, layer_norm, linear
 from microgpt.gpt import add
 from microgpt.learning.parameters import Arrays

@@ -9,7 +9,7 @@ gradients      check, Check to see whether they are right
 to train       train, Schedule, Update, OptimizerState, adam_update, mean_loss
 the GPT        GPTConfig, initial_parameters, parameter_count, loss
 texts          read_text, vocabulary_of, encode, decode, make_corpus, Corpus, batches, padded
-trained ones   load_run, Run, sample, sample_many, stream, Choice
+trained ones   Model, load_run, Run, sample, sample_many, stream, Choice
 errors         InputError, DivergenceError, DisagreementError
 
 The parts of a network stand where they are explained: `from microgpt.functions import attention`, `from microgpt.gpt
@@ -24,7 +24,7 @@ from microgpt.errors import DisagreementError, DivergenceError, InputError
 from microgpt.explain.draw import draw
 from microgpt.gpt import GPTConfig, loss
 from microgpt.learning.parameters import initial_parameters, parameter_count
-from microgpt.learning.sampling import Choice, sample, sample_many, stream
+from microgpt.learning.sampling import Choice, Model, sample, sample_many, stream
 from microgpt.learning.text import Corpus, batches, decode, encode, make_corpus, padded, read_text, vocabulary_of
 from microgpt.learning.training import OptimizerState, Schedule, Update, mean_loss, train
 from microgpt.runs.directory import Run, load_run
@@ -39,6 +39,7 @@ __all__ = [
     "DivergenceError",
     "GPTConfig",
     "InputError",
+    "Model",
     "OptimizerState",
     "Run",
     "Schedule",

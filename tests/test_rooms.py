@@ -30,6 +30,37 @@ def module_of(name):
     return name if name in MODULES else name.rpartition(".")[0]
 
 
+FLOORS = [  # each imports only from those above it
+    "value errors",
+    "functions adam",
+    "gpt",
+    "engines.trees engines.collector",
+    "engines.tracing engines.scalar",
+    "engines.compiled",
+    "engines.pytorch",
+    "engines.select",
+    "engines.checking",
+    "engines.engine",
+    "learning",
+    "runs",
+    "explain",
+    "commands",
+]
+
+
+def test_every_file_imports_from_above_alone():
+    floor = {f"microgpt.{room}": i for i, rooms in enumerate(FLOORS) for room in rooms.split()}
+
+    def room_of(name):
+        return next((room for room in floor if name == room or name.startswith(f"{room}.")), None)
+
+    for name, path in MODULES.items():
+        if path.name != "__init__.py":
+            assert room_of(name) is not None, f"{name} has no floor"
+            for other in map(room_of, map(module_of, imported(path))):
+                assert other is None or other == room_of(name) or floor[other] < floor[room_of(name)], (name, other)
+
+
 def test_no_imports_go_in_a_circle():
     graph = {name: {module_of(other) for other in imported(path)} & set(MODULES) for name, path in MODULES.items()}
     assert any(graph.values())

@@ -16,8 +16,7 @@ def listed(start: Start, loss: Callable[..., Any]) -> str:
     """The listing that the settings ask for, of a loss of tokens and weights."""
     s, positions = start.settings, start.config.n_positions
     if s.listing == "instructions":
-        compiled: Any = value_and_grad(loss)
-        return compiled.compiled.listing(start.parameters, *padded([start.corpus.usual(positions)]))
+        return value_and_grad(loss).listing(start.parameters, *padded([start.corpus.usual(positions)]))
     tokens, weights = examples(start.corpus, positions)
     if s.listing == "examples":
         rows = zip(tokens.tolist(), weights.tolist(), strict=True)

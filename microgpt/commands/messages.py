@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from microgpt.adam import scheduled_learning_rate
-from microgpt.commands.command_line import escape_control, quoted, silence_stdout
+from microgpt.commands.script import escape_control, silence_stdout
 from microgpt.errors import counted
 from microgpt.gpt import GPTConfig
 from microgpt.learning.parameters import parameter_count
@@ -20,6 +20,7 @@ from microgpt.learning.text import BOUNDARY, END, Corpus, closing, predictions, 
 from microgpt.learning.training import TensorUpdate, Update
 from microgpt.runs.checkpoint import Checkpoint, Evaluation
 from microgpt.runs.directory import Run
+from microgpt.runs.files import quoted
 
 LONGEST_SAMPLE = 40  # characters of what the model writes, on a line with others
 LONGEST_LINE = 1000  # characters of a line that one may want to learn by itself

@@ -24,14 +24,14 @@ import numpy as np
 from tqdm import tqdm
 
 from microgpt.commands import messages
-from microgpt.commands.command_line import INTERRUPTED, Interruption, interruption, is_terminal
 from microgpt.commands.messages import print_lines
+from microgpt.commands.script import INTERRUPTED, Interruption, interruption, is_terminal
 from microgpt.commands.start import MAY_CHANGE, STANDARD_INPUT, Start
-from microgpt.engines.checking.gradient_check import check_model
 from microgpt.engines.engine import evaluate
 from microgpt.errors import DivergenceError, InputError
 from microgpt.explain.page import can_explain
 from microgpt.learning.bigram import bigram_loss, bigram_probabilities
+from microgpt.learning.model_check import check_model
 from microgpt.learning.parameters import flatten, parameter_shapes, views
 from microgpt.learning.sampling import sample, sample_many, worth_compiling
 from microgpt.learning.training import Update, mean_loss
@@ -59,7 +59,7 @@ class Session:
     """
 
     def __init__(self, start: Start, step: Any, suited: Iterable[str] = ()):
-        self.start, self.loss, self.suited = start, step.function, suited
+        self.start, self.loss, self.suited = start, step.of_one, suited
         self.settings, self.corpus, self.state = start.settings, start.corpus, start.state
         self.processes = start.processes
         self.begun = self.state.step
@@ -116,7 +116,7 @@ class Session:
         self.baseline = bigram_loss(pairs, corpus.part)
         print_lines(messages.of_losses(start.config, self.baseline))
         self.run = Run(
-            self.directory, start.config, corpus.vocabulary, corpus.documents, start.parameters, start.text,
+            start.config, corpus.vocabulary, corpus.documents, start.parameters, self.directory, start.text,
             start.checkpoint,
         )  # fmt: skip
         hidden = not is_terminal(sys.stderr)

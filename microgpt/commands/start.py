@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from microgpt.commands.command_line import parse_given, quoted, settings_again
 from microgpt.commands.memory_check import check_memory
 from microgpt.commands.messages import of_kind, print_lines
-from microgpt.commands.single_process import SingleProcess, process_count
+from microgpt.commands.options import parse_given, settings_again
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.learning.parameters import Arrays, flatten, initial_parameters
+from microgpt.learning.single_process import SingleProcess, process_count
 from microgpt.learning.text import (
     BOUNDARY,
     POOL,
@@ -39,6 +39,7 @@ from microgpt.learning.text import (
 from microgpt.learning.training import OptimizerState
 from microgpt.runs.checkpoint import Checkpoint, RunInfo
 from microgpt.runs.directory import kept_text, load_run, newest_run, resume_run
+from microgpt.runs.files import quoted
 from microgpt.runs.hugging_face import MODEL, state_of_model
 from microgpt.runs.metrics import lacks_validation
 

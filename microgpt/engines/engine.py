@@ -11,39 +11,47 @@ batch: the function sees one row of it, as (nested lists of) plain integers or f
 """
 
 from collections.abc import Callable
-from numbers import Real
-from operator import attrgetter, is_not
-from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from microgpt.engines.collector import collector_paused
-from microgpt.engines.trees import (
-    check_form,
-    checked_parameters,
-    checked_result,
-    in_new_lists,
-    map_arrays,
-    map_numbers,
-    precision,
-    rows,
-    stacked,
-)
-from microgpt.errors import InputError
-from microgpt.learning.training import adam_in_chunks
-from microgpt.value import Value
+from microgpt.adam import adam
+from microgpt.engines.checking.gradient_check import Check, check
+from microgpt.engines.select import check_engine, engine_for
 
-ENGINES = ("compiled", "scalar", "torch")
-get_grad = attrgetter("grad")
-CALLS_BACKWARD = (
-    "the loss calls backward() or sets the grad of a parameter, which would mix two gradients: return the loss alone; "
-    "for a derivative within a loss see docs/library.md, derivatives of derivatives"
-)
-CHANGES_DATA = (
-    "the loss changes the data of a parameter, which later examples would see: "
-    "calculate with params[...] and return the loss alone"
-)
+CHUNK = 8192  # parameters that Adam takes at a time, so that its dozen passes over them stay in the cache
+
+
+class BatchFunction:
+    """What `value_and_grad` and `evaluate` return: call it with (params, *arrays).
+
+    Attributes:
+        of_one: the function of one example.
+        engine: "compiled", "scalar" or "torch".
+        made: the engine itself, with its `programs`, one for each shape of example.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str, with_gradient: bool, **options: Any):
+        self.engine, self.made = name, engine_for(function, name, **options)
+        self.of_one = self.made.function
+        self.call = self.made.value_and_grad if with_gradient else self.made.evaluate
+
+    def __call__(self, params: Any, *arrays: Any) -> Any:
+        return self.call(params, *arrays)
+
+    def listing(self, params: Any, *arrays: Any) -> str:
+        """The array instructions for such parameters and one batch of such arrays, line by line."""
+        from microgpt.engines.compiled.listing import listing
+
+        return listing(self.of_one, params, *arrays)
+
+    def summary(self) -> str:
+        """How the last call was computed, in a line. Raises InputError before the first call."""
+        return self.made.summary()
+
+    def check(self, params: Any, *arrays: Any) -> Check:
+        """Compare the gradients with the slope of the loss, and this engine with "scalar": see `microgpt.check`."""
+        return check(self.of_one, params, *arrays, engine=self.engine)
 
 
 def value_and_grad(
@@ -53,7 +61,7 @@ def value_and_grad(
     device: str | None = None,
     torch_compile: bool = False,
     verify: bool | None = None,
-) -> Callable[..., tuple[float, Any]]:
+) -> BatchFunction:
     """Turn the loss of one example into a function of (params, *arrays) that returns (mean loss, gradients).
 
     The mean is over the batch. The gradients are arrays in the nesting, shapes and dtypes of the parameters, which are
@@ -79,38 +87,7 @@ def value_and_grad(
     there is one), as they stand or, with `torch_compile`, compiled once more by PyTorch, which takes minutes. Raises
     InputError if there is no PyTorch or no such device. The other engines compute on the processor, and refuse both.
     """
-    _check_engine(engine, device, torch_compile)
-    if engine != "scalar":
-        compiled = _compiled_function(loss, engine, threads, device, torch_compile, verify)
-        return known(compiled.value_and_grad(), loss, engine)
-
-    def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
-        examples, arrays = rows(arguments), checked_parameters(params)
-        values = map_arrays(lambda array: map_numbers(Value, array.tolist()), arrays)
-        leaves: list[Value] = []
-        map_arrays(lambda _, of_array: map_numbers(leaves.append, of_array), arrays, values)
-        data, grads = [leaf.data for leaf in leaves], list(map(get_grad, leaves))
-        total = 0.0
-        with collector_paused():
-            for example in examples:
-                result = loss(in_new_lists(arrays, values), *example)
-                if any(map(is_not, map(get_grad, leaves), grads)):  # other objects, even if the numbers are the same
-                    raise TypeError(CALLS_BACKWARD)
-                if isinstance(result, Value):
-                    result.backward()
-                    result = result.data
-                total += checked_result(result)
-                grads = list(map(get_grad, leaves))
-        if any([leaf.data is not number for leaf, number in zip(leaves, data, strict=True)]):
-            raise TypeError(CHANGES_DATA)
-        gradients = map_arrays(
-            lambda array, of_array: np.array(map_numbers(lambda v: v.grad / len(examples), of_array), array.dtype),
-            arrays,
-            values,
-        )
-        return total / len(examples), gradients
-
-    return known(mean_loss_and_gradients, loss, engine)
+    return BatchFunction(loss, engine, True, threads=threads, device=device, torch_compile=torch_compile, verify=verify)
 
 
 def evaluate(
@@ -120,7 +97,7 @@ def evaluate(
     device: str | None = None,
     torch_compile: bool = False,
     verify: bool | None = None,
-) -> Callable[..., Any]:
+) -> BatchFunction:
     """Turn a function of one example into a function of (params, *arrays) that returns its results as arrays.
 
     It takes the same arguments as `value_and_grad`, and raises the same errors. Of what `value_and_grad` returned it
@@ -137,55 +114,9 @@ def evaluate(
            [2., 4.],
            [3., 9.]]))
     """
-    _check_engine(engine, device, torch_compile)
-    if engine != "scalar":
-        compiled = _compiled_function(function, engine, threads, device, torch_compile, verify)
-        return known(compiled.evaluate(), compiled.function, engine)
-    of_one = loss_in(function)
-
-    def results(params: Any, *arguments: Any) -> Any:
-        arrays = checked_parameters(params)
-        numbers = map_arrays(lambda array: array.tolist(), arrays)
-        found = [of_one(in_new_lists(arrays, numbers), *example) for example in rows(arguments)]
-        for result in found:
-            check_form(result, Real)
-        return stacked(found, precision(arrays))
-
-    return known(results, of_one, engine)
-
-
-def known(computed: Callable[..., Any], function: Callable[..., Any], engine: str) -> Any:
-    """What an engine made of a function, with the function and the engine as attributes: replay.py reads them."""
-    computed.function, computed.engine = function, engine  # type: ignore[attr-defined]
-    return computed
-
-
-def _compiled_function(
-    function: Callable[..., Any],
-    engine: str,
-    threads: int | None,
-    device: str | None,
-    torch_compile: bool,
-    verify: bool | None,
-) -> Any:
-    """What records a function and runs it as array instructions, on our own kernels or on PyTorch."""
-    compiled: Any
-    if engine == "torch":
-        from microgpt.engines.pytorch.engine import OnTorch  # only now, because PyTorch is an extra
-
-        compiled = OnTorch(loss_in(function), threads, device, torch_compile, verify)
-    else:
-        from microgpt.engines.compiled.api import Compiled  # only now, because this imports LLVM
-
-        compiled = Compiled(loss_in(function), threads, verify)
-    if function is not compiled.function and hasattr(function, "compiled"):
-        compiled.programs = function.compiled.programs
-    return compiled
-
-
-def loss_in(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The loss of which `value_and_grad` made a function; any other function as it is."""
-    return vars(function).get("function", function) if isinstance(function, FunctionType) else function
+    return BatchFunction(
+        function, engine, False, threads=threads, device=device, torch_compile=torch_compile, verify=verify
+    )
 
 
 def adam_update(engine: str = "compiled") -> Callable[..., None]:
@@ -194,7 +125,7 @@ def adam_update(engine: str = "compiled") -> Callable[..., None]:
     `train(..., update=adam_update())` takes the same steps as without, in less time. Raises ValueError unless there is
     such an engine.
     """
-    _check_engine(engine)
+    check_engine(engine)
     if engine == "compiled":
         from microgpt.engines.compiled.adam import CompiledAdam
 
@@ -202,13 +133,19 @@ def adam_update(engine: str = "compiled") -> Callable[..., None]:
     return adam_in_chunks
 
 
-def _check_engine(engine: str, device: str | None = None, torch_compile: bool = False) -> None:
-    """Raise ValueError unless there is such an engine, and InputError if it has no such device or cannot do that."""
-    if engine not in ENGINES:
-        raise ValueError(f"there is no engine {engine!r}: expected one of {', '.join(ENGINES)}")
-    if engine != "torch" and device not in (None, "cpu"):
-        raise InputError(
-            f'device is {device!r}, but the engine {engine!r} computes on the processor: give engine="torch"'
-        )
-    if engine != "torch" and torch_compile:
-        raise InputError(f'torch_compile is for the engine "torch", and the engine is {engine!r}: give engine="torch"')
+def adam_in_chunks(
+    parameter: np.ndarray,
+    gradient: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    step: int,
+    learning_rate: float,
+    weight_decay: np.ndarray,
+) -> None:
+    """One step of Adam on flat vectors, in place: see `adam` for the arguments."""
+    with np.errstate(all="ignore"):  # what is not finite shows in the next loss
+        for start in range(0, len(parameter), CHUNK):
+            part = slice(start, start + CHUNK)
+            parameter[part], m[part], v[part] = adam(
+                parameter[part], gradient[part], m[part], v[part], step, learning_rate, weight_decay=weight_decay[part]
+            )

@@ -166,7 +166,7 @@ def tokens_of(run: Run, text: str) -> list[int]:
             f"the text has {counted(len(text), 'character')}: expected {least} to {most}, the context of this model"
         )
     known = characters_of(run.vocabulary, run.documents)
-    return encode(BOUNDARY + text + BOUNDARY if lines else text, known, f"the model in {run.directory}")
+    return encode(BOUNDARY + text + BOUNDARY if lines else text, known, run.named)
 
 
 def to_html(explanation: Explanation) -> str:

@@ -4,7 +4,10 @@ text.py         characters, vocabularies, and batches of a text
 bigram.py       the baseline: which character follows which
 parameters.py   the parameters of a GPT: names, shapes, first values
 training.py     train: one step after the other, and the validation loss
+model_check.py the gradients of a GPT, checked before it is trained
 on_device.py    training that stays on PyTorch's device, in one process or several
+single_process.py
+                one process that trains, where there could be several
 cached_step.py  one position of the GPT, compiled, with its cache as an argument
 sampling.py     from logits to text
 """

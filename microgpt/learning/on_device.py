@@ -8,30 +8,20 @@ one process learns, up to rounding: their gradients are added up, as one vector,
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from math import isfinite
 from typing import Any
 
 import numpy as np
 
-from microgpt.adam import adam, scheduled_learning_rate
-from microgpt.commands.command_line import FAILED
-from microgpt.commands.single_process import process_count
+from microgpt.adam import adam
 from microgpt.engines.checking.replay import why_not_finite
-from microgpt.engines.engine import known
-from microgpt.engines.pytorch.engine import OnTorch, chosen_device, torch  # which says what to do where there is none
+from microgpt.engines.engine import BatchFunction
+from microgpt.engines.pytorch.engine import chosen_device, torch  # which says what to do where there is none
 from microgpt.errors import InputError
-from microgpt.learning.parameters import Arrays, flatten, views
-from microgpt.learning.training import (
-    OptimizerState,
-    Schedule,
-    Update,
-    check_state,
-    decay_of,
-    divergence_named,
-    tensor_updates,
-)
+from microgpt.learning.parameters import Arrays
+from microgpt.learning.single_process import process_count
+from microgpt.learning.training import OptimizerState, Schedule, Steps
 
 dist = torch.distributed
 CHUNK = 32768  # parameters that Adam takes at a time on a CPU, so that its passes over them stay in the cache
@@ -39,7 +29,7 @@ CHUNK = 32768  # parameters that Adam takes at a time on a CPU, so that its pass
 
 @dataclass
 class Processes:
-    """The processes that train together, and which of them this is: see also runs/alone.py."""
+    """The processes that train together, and which of them this is: see also single_process.py."""
 
     count: int = 1
     rank: int = 0
@@ -62,10 +52,7 @@ class Processes:
         observed: Callable[[int], bool] | None = None,
     ) -> "DeviceTraining":  # fmt: skip
         """The steps to take, all together, with what `value_and_grad` made of a loss for PyTorch."""
-        self.steps = DeviceTraining(
-            step.function, parameters, batches, schedule, state, self, step.compiled.torch_compile, observed
-        )
-        self.steps.engine.programs = step.compiled.programs
+        self.steps = DeviceTraining(step, parameters, batches, schedule, state, self, observed)
         return self.steps
 
     def fetch(self) -> None:
@@ -86,7 +73,7 @@ class Processes:
             try:
                 parcel = [make()]
             except BaseException as error:
-                dist.broadcast_object_list([error.code if isinstance(error, SystemExit) else FAILED])
+                dist.broadcast_object_list([error.code if isinstance(error, SystemExit) else 1])
                 raise
         with process_lost("at the beginning"):
             dist.broadcast_object_list(parcel)
@@ -145,21 +132,16 @@ def join(device: str | None) -> Processes:
     return Processes(count, dist.get_rank(), name)
 
 
-class process_lost:  # noqa: N801  # read as a context
+@contextmanager
+def process_lost(when: str) -> Iterator[None]:
     """Turn what torch.distributed raises when another process is gone into a ConnectionError of one line."""
-
-    def __init__(self, when: str):
-        self.when = when
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, RuntimeError):
-            raise ConnectionError(f"another of the processes ended {self.when}") from error
+    try:
+        yield
+    except RuntimeError as error:
+        raise ConnectionError(f"another of the processes ended {when}") from error
 
 
-class DeviceTraining:
+class DeviceTraining(Steps):
     """Takes the steps of a schedule like `training.train`, and yields an Update after each, all on the device.
 
     The parameters and the state on the host are those of the last `fetch()`. Where several processes train, all of
@@ -168,32 +150,25 @@ class DeviceTraining:
 
     def __init__(
         self,
-        loss: Callable[..., Any],
+        step: BatchFunction,
         parameters: Arrays,
         batches: Iterable[tuple[Any, ...]],
         schedule: Schedule,
         state: OptimizerState,
         processes: Processes,
-        torch_compile: bool = False,
         observed: Callable[[int], bool] | None = None,
     ):
-        self.engine = OnTorch(loss, None, processes.device, torch_compile)
-        self.loss, self.observed = loss, observed
-        self.shapes = shapes = {name: array.shape for name, array in parameters.items()}
-        vector = flatten(parameters)
-        parameters.update(views(vector, shapes))
-        check_state(state, vector)
-        self.parameters, self.state = parameters, state
-        self.batches, self.schedule, self.processes = batches, schedule, processes
-        self.stop_wanted = self.stopping = False
-        self.on_host = (vector, state.m, state.v)
-        self.on_device = tuple(self.engine.tensor(array) for array in self.on_host)
-        self.decay = self.engine.tensor(decay_of(vector, shapes, schedule))
-        self.adam = torch.compile(compiled_adam) if torch_compile else adam_in_place
+        super().__init__(parameters, batches, schedule, state, observed)
+        self.step, self.engine, self.processes = step, step.made, processes
+        self.stop_wanted = False
+        self.on_host = self.vectors
+        self.vectors = tuple(self.engine.tensor(array) for array in self.on_host)
+        self.decay = self.engine.tensor(self.decay)
+        self.adam = torch.compile(compiled_adam) if self.engine.torch_compile else adam_in_place
 
     def fetch(self) -> None:
         """Bring parameters and moments to the host. On a CPU they are there already."""
-        for array, tensor in zip(self.on_host, self.on_device, strict=True):
+        for array, tensor in zip(self.on_host, self.vectors, strict=True):
             if tensor.device.type != "cpu":
                 array[...] = tensor.cpu().numpy()
 
@@ -204,41 +179,11 @@ class DeviceTraining:
             self.stopping = self.stop_wanted
         return self.stopping
 
-    def __iter__(self) -> Iterator[Update]:
-        schedule, state = self.schedule, self.state
-        for step, batch in zip(range(state.step + 1, schedule.steps + 1), self.batches, strict=False):
-            gradient, (loss, norm, stop) = self.gradient(step, batch)
-            with divergence_named(f"at step {step}", why=partial(self.why_not_finite, batch)):
-                if not isfinite(loss) or not isfinite(norm):
-                    raise ArithmeticError(f"the loss is {loss}, the gradient's norm {norm}")
-            vector, m, v = self.on_device
-            before = (on_host(gradient), on_host(vector)) if self.observed and self.observed(step) else None
-            if schedule.grad_clip and norm > schedule.grad_clip:
-                gradient *= schedule.grad_clip / norm
-            rate = scheduled_learning_rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
-            with torch.no_grad():
-                self.adam(vector, gradient, m, v, *numbers(self.adam, step, rate), self.decay)
-            state.step = step
-            self.stopping = bool(stop)
-            tensors = tensor_updates(self.shapes, *before, on_host(vector)) if before else {}
-            yield Update(step, loss, rate, norm, tensors)
-            if self.stopping:
-                return
-
-    def why_not_finite(self, batch: tuple[np.ndarray, ...]) -> str:
-        """The operation that made the loss or the gradient of a batch infinite or NaN: see replay.py."""
-        self.fetch()
-        return why_not_finite(known(self.engine.value_and_grad(), self.loss, "torch"), self.parameters, batch)
-
-    def gradient(self, step: int, batch: tuple[np.ndarray, ...]) -> tuple[torch.Tensor, list[float]]:
-        """The gradient of the mean loss of a batch, and three numbers: that loss, its norm, and whether to stop.
-
-        The numbers are all that leaves the device, in one piece.
-        """
+    def gradient(self, step: int, batch: tuple[np.ndarray, ...]) -> tuple[float, torch.Tensor, float]:
+        """The loss of a batch, its gradient and the norm: the two numbers leave the device in one piece."""
         _, results, gradient = self.engine.on_device(
-            self.parameters, self.on_device[0], self.processes.share(batch), True, len(batch[0])
+            self.parameters, self.vectors[0], self.processes.share(batch), True, len(batch[0])
         )
-        assert gradient is not None
         loss = results[0].sum() / len(batch[0])
         stop = torch.full_like(loss, float(self.stop_wanted))
         if self.processes.count > 1:
@@ -247,13 +192,21 @@ class DeviceTraining:
                 dist.all_reduce(whole)
             gradient, loss, stop = whole[:-2], whole[-2], whole[-1]
         with process_lost(f"at step {step}"):  # where all_reduce is not waited for, it fails here
-            found = torch.stack([loss, torch.linalg.vector_norm(gradient), stop]).tolist()
-        return gradient, found
+            found, norm, stops = torch.stack([loss, torch.linalg.vector_norm(gradient), stop]).tolist()
+        self.stopping = bool(stops)
+        return found, gradient, norm
 
+    def update(self, gradient: Any, step: int, rate: float) -> None:
+        vector, m, v = self.vectors
+        with torch.no_grad():
+            self.adam(vector, gradient, m, v, *numbers(self.adam, step, rate), self.decay)
 
-def on_host(tensor: torch.Tensor) -> np.ndarray:
-    """A copy of a tensor as an array, wherever it is."""
-    return np.array(tensor.cpu().numpy())
+    def copied(self, vector: Any) -> np.ndarray:
+        return np.array(vector.cpu().numpy())
+
+    def why_not_finite(self, batch: tuple[Any, ...]) -> str:
+        self.fetch()
+        return why_not_finite(self.step, self.parameters, batch)
 
 
 def adam_in_place(

@@ -17,10 +17,24 @@ from microgpt.gpt import GPTConfig, Parameters, empty_cache, gpt
 from microgpt.learning.cached_step import Reader
 from microgpt.learning.parameters import Arrays, parameter_count
 from microgpt.learning.text import BOUNDARY, characters_of, closing, encode
-from microgpt.runs.directory import Run
 
 TOGETHER = 64  # texts that compiled code writes at once
 MUCH = 10_000_000  # parameters to go through: from so many on, compiled code is done sooner than plain floats
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained GPT: all that is needed to write with it."""
+
+    config: GPTConfig
+    vocabulary: str  # the characters, in the order of their tokens
+    documents: str  # "lines" or "stream"
+    parameters: Arrays  # by GPT-2's names
+
+    @property
+    def named(self) -> str:
+        """How messages call it."""
+        return "the model"
 
 
 @dataclass(frozen=True)
@@ -124,7 +138,7 @@ def worth_compiling(config: GPTConfig, characters: int) -> bool:
 
 
 def sample(
-    run: Run,
+    model: Model,
     prompt: str = "",
     seed: int = 0,
     index: int = 0,
@@ -134,13 +148,13 @@ def sample(
 ) -> str:
     """One new document, the prompt included: see `stream` for the arguments and the errors.
 
-    The same run, prompt, seed, index and choice give the same text: `sample(run, seed=7, index=i)` for i = 0, 1, ... .
+    The same model, prompt, seed, index and choice give the same text.
     """
-    return prompt + "".join(text for text, _ in stream(run, prompt, seed, index, choice, max_new_tokens, compiled))
+    return prompt + "".join(text for text, _ in stream(model, prompt, seed, index, choice, max_new_tokens, compiled))
 
 
 def sample_many(
-    run: Run,
+    model: Model,
     count: int,
     prompt: str = "",
     seed: int = 0,
@@ -152,11 +166,11 @@ def sample_many(
     The texts include the prompt, the log-probabilities do not (see `stream`). Every sample has random numbers of its
     own, and both ways compute in double precision: the texts are the same.
     """
-    return list(samples_in_turn(run, count, prompt, seed, choice, max_new_tokens))
+    return list(samples_in_turn(model, count, prompt, seed, choice, max_new_tokens))
 
 
 def samples_in_turn(
-    run: Run,
+    model: Model,
     count: int,
     prompt: str = "",
     seed: int = 0,
@@ -164,18 +178,18 @@ def samples_in_turn(
     max_new_tokens: int | None = None,
 ) -> Iterator[tuple[str, float]]:
     """What `sample_many` gives, in the same order: `TOGETHER` samples are written at once, and then yielded."""
-    tokens = prompt_tokens(run, prompt)
-    limit, end = new_tokens(run, tokens, max_new_tokens), closing(run.vocabulary, run.documents)
+    tokens = prompt_tokens(model, prompt)
+    limit, end = new_tokens(model, tokens, max_new_tokens), closing(model.vocabulary, model.documents)
     for first in range(0, count, TOGETHER):
         rngs = [np.random.default_rng([seed, index]) for index in range(first, min(first + TOGETHER, count))]
         texts, log_probabilities = [prompt] * len(rngs), [0.0] * len(rngs)
         writing = list(range(len(rngs)))
-        chosen = _generate_together(run.parameters, run.config, tokens, rngs, choice or Choice())
+        chosen = _generate_together(model.parameters, model.config, tokens, rngs, choice or Choice())
         for _, chosen_now in zip(range(limit), chosen, strict=False):
             for i in list(writing):
                 token, log_probability = chosen_now[i]
                 log_probabilities[i] += log_probability
-                character = run.vocabulary[token]
+                character = model.vocabulary[token]
                 if character == end:
                     writing.remove(i)
                 else:
@@ -186,7 +200,7 @@ def samples_in_turn(
 
 
 def stream(
-    run: Run,
+    model: Model,
     prompt: str = "",
     seed: int = 0,
     index: int = 0,
@@ -204,42 +218,42 @@ def stream(
     is much to write (see `worth_compiling`). Raises InputError for a prompt with a character the model never saw, and
     for one that is longer than a line of the model can be.
     """
-    tokens = prompt_tokens(run, prompt)
-    limit, end = new_tokens(run, tokens, max_new_tokens), closing(run.vocabulary, run.documents)
+    tokens = prompt_tokens(model, prompt)
+    limit, end = new_tokens(model, tokens, max_new_tokens), closing(model.vocabulary, model.documents)
     rng, choice = np.random.default_rng([seed, index]), choice or Choice()
-    params = {name: array.tolist() for name, array in run.parameters.items()}
+    params = {name: array.tolist() for name, array in model.parameters.items()}
     chosen = (
-        (row[0] for row in _generate_together(run.parameters, run.config, tokens, [rng], choice))
+        (row[0] for row in _generate_together(model.parameters, model.config, tokens, [rng], choice))
         if compiled
-        else generate(params, run.config, tokens, rng, choice)
+        else generate(params, model.config, tokens, rng, choice)
     )
     for _, (token, log_probability) in zip(range(limit), chosen, strict=False):
-        character = run.vocabulary[token]
+        character = model.vocabulary[token]
         if character == end:
             yield "", log_probability
             return
         yield character, log_probability
 
 
-def new_tokens(run: Run, tokens: list[int], wanted: int | None) -> int:
+def new_tokens(model: Model, tokens: list[int], wanted: int | None) -> int:
     """How many characters to write at most: for lines no more than the context has room for."""
-    if run.documents == "lines":
-        room = run.config.n_positions + 1 - len(tokens)  # the last one chosen needs no position of its own
+    if model.documents == "lines":
+        room = model.config.n_positions + 1 - len(tokens)  # the last one chosen needs no position of its own
         return room if wanted is None else min(room, wanted)
     return 500 if wanted is None else wanted
 
 
-def prompt_tokens(run: Run, prompt: str) -> list[int]:
+def prompt_tokens(model: Model, prompt: str) -> list[int]:
     """The tokens that the model reads before it writes: for lines a newline and the prompt, for prose the prompt.
 
     An empty prompt of prose becomes a newline. Of a longer one than the context only the end is read.
     """
-    known, whose = characters_of(run.vocabulary, run.documents), f"the model in {run.directory}"
-    if run.documents == "stream":
-        return encode(prompt or BOUNDARY, known, whose)[-run.config.n_positions :]
+    known, whose = characters_of(model.vocabulary, model.documents), model.named
+    if model.documents == "stream":
+        return encode(prompt or BOUNDARY, known, whose)[-model.config.n_positions :]
     if BOUNDARY in prompt:
         raise InputError(f"the prompt {prompt!r:.80} has a newline in it: this model writes single lines")
-    tokens, room = encode(BOUNDARY + prompt, known, whose), run.config.n_positions - 1
+    tokens, room = encode(BOUNDARY + prompt, known, whose), model.config.n_positions - 1
     if len(prompt) > room:
         raise InputError(
             f"the prompt has {counted(len(prompt), 'character')}, the context has room for {room}: give a shorter one"

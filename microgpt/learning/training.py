@@ -21,15 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.adam import adam, scheduled_learning_rate
+from microgpt.adam import scheduled_learning_rate
 from microgpt.engines.checking.replay import why_not_finite
+from microgpt.engines.engine import adam_in_chunks
 from microgpt.engines.trees import one_vector
 from microgpt.errors import DivergenceError, InputError
 from microgpt.learning.parameters import Arrays, as_vector, flatten, views
 from microgpt.learning.text import padded
 from microgpt.value import __file__ as value_file
-
-CHUNK = 8192  # parameters that Adam takes at a time, so that its dozen passes over them stay in the cache
 
 
 @dataclass(frozen=True)
@@ -78,24 +77,6 @@ class OptimizerState:
     v: np.ndarray
 
 
-def adam_in_chunks(
-    parameter: np.ndarray,
-    gradient: np.ndarray,
-    m: np.ndarray,
-    v: np.ndarray,
-    step: int,
-    learning_rate: float,
-    weight_decay: np.ndarray,
-) -> None:
-    """One step of Adam on flat vectors, in place: see `adam` for the arguments."""
-    with np.errstate(all="ignore"):  # what is not finite shows in the next loss
-        for start in range(0, len(parameter), CHUNK):
-            part = slice(start, start + CHUNK)
-            parameter[part], m[part], v[part] = adam(
-                parameter[part], gradient[part], m[part], v[part], step, learning_rate, weight_decay=weight_decay[part]
-            )
-
-
 def train(
     value_and_grad: Callable[..., tuple[float, Any]],
     parameters: Arrays,
@@ -134,31 +115,93 @@ def train(
             raise InputError(
                 f"parameters[{name!r}] is of type {type(array).__name__}: expected arrays by name, no nesting"
             )
-    shapes = {name: array.shape for name, array in parameters.items()}
-    vector = flatten(parameters)
-    decay = decay_of(vector, shapes, schedule)
-    parameters.update(views(vector, shapes))
-    state = state or OptimizerState(0, np.zeros_like(vector), np.zeros_like(vector))
-    check_state(state, vector)
-    in_a_row: bool | None = None  # whether the gradients are views of one vector, one after the other
-    for step, batch in zip(range(state.step + 1, schedule.steps + 1), batches, strict=False):
-        with divergence_named(f"at step {step}", why=partial(why_not_finite, value_and_grad, parameters, batch)):
-            loss, gradients = value_and_grad(parameters, *batch)
-            gradients = in_order(gradients, shapes)
-            if in_a_row is None:  # in the first step, and so in all
-                in_a_row = one_vector(list(gradients.values())) is not None
-            gradient = as_vector(gradients) if in_a_row else flatten(gradients)
-            norm = sqrt(np.einsum("i,i->", gradient, gradient))
-            if not isfinite(loss) or not isfinite(norm):
-                raise ArithmeticError(f"the loss is {loss}, the gradient's norm {norm}")
-        before = (gradient.copy(), vector.copy()) if observed and observed(step) else None
-        if schedule.grad_clip and norm > schedule.grad_clip:
-            gradient = gradient * (schedule.grad_clip / norm)
-        rate = scheduled_learning_rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
-        update(vector, gradient, state.m, state.v, step, rate, decay)
-        state.step = step
-        tensors = tensor_updates(shapes, *before, vector) if before else {}
-        yield Update(step, loss, rate, norm, tensors)
+    yield from HostSteps(value_and_grad, parameters, batches, schedule, update, state, observed)
+
+
+class Steps:
+    """The loop of training: one step for each batch. Where its vectors are, and who computes, is up to the subclass.
+
+    Attributes:
+        vectors: the parameters and Adam's two moments, flat.
+        stopping: whether to end after this step.
+    """
+
+    vectors: tuple[Any, Any, Any]
+    stopping = False
+
+    def __init__(
+        self, parameters: Arrays, batches: Iterable[tuple[Any, ...]], schedule: Schedule,
+        state: OptimizerState | None, observed: Callable[[int], bool] | None,
+    ):  # fmt: skip
+        self.shapes = {name: array.shape for name, array in parameters.items()}
+        vector = flatten(parameters)
+        parameters.update(views(vector, self.shapes))
+        self.parameters, self.batches, self.schedule, self.observed = parameters, batches, schedule, observed
+        self.state = state or OptimizerState(0, np.zeros_like(vector), np.zeros_like(vector))
+        check_state(self.state, vector)
+        self.vectors = vector, self.state.m, self.state.v
+        self.decay: Any = decay_of(vector, self.shapes, schedule)
+
+    def gradient(self, step: int, batch: tuple[Any, ...]) -> tuple[float, Any, float]:
+        """The loss of a batch, its flat gradient, and the norm of that."""
+        raise NotImplementedError
+
+    def update(self, gradient: Any, step: int, rate: float) -> None:
+        """Change the three vectors in place."""
+        raise NotImplementedError
+
+    def why_not_finite(self, batch: tuple[Any, ...]) -> str:
+        """The operation that made the loss or the gradient of a batch infinite or NaN: see replay.py."""
+        raise NotImplementedError
+
+    def copied(self, vector: Any) -> np.ndarray:
+        """A copy of a vector as an array."""
+        return np.array(vector)
+
+    def __iter__(self) -> Iterator[Update]:
+        schedule, state, observed = self.schedule, self.state, self.observed
+        for step, batch in zip(range(state.step + 1, schedule.steps + 1), self.batches, strict=False):
+            with divergence_named(f"at step {step}", why=partial(self.why_not_finite, batch)):
+                loss, gradient, norm = self.gradient(step, batch)
+                if not isfinite(loss) or not isfinite(norm):
+                    raise ArithmeticError(f"the loss is {loss}, the gradient's norm {norm}")
+            before = (self.copied(gradient), self.copied(self.vectors[0])) if observed and observed(step) else None
+            if schedule.grad_clip and norm > schedule.grad_clip:
+                gradient = gradient * (schedule.grad_clip / norm)
+            rate = scheduled_learning_rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
+            self.update(gradient, step, rate)
+            state.step = step
+            tensors = tensor_updates(self.shapes, *before, self.copied(self.vectors[0])) if before else {}
+            yield Update(step, loss, rate, norm, tensors)
+            if self.stopping:
+                return
+
+
+class HostSteps(Steps):
+    """Steps on arrays, with a gradient and an update rule of any kind: see `train`."""
+
+    def __init__(
+        self, value_and_grad: Callable[..., tuple[float, Any]], parameters: Arrays, batches: Iterable[tuple[Any, ...]],
+        schedule: Schedule, rule: Callable[..., None], state: OptimizerState | None,
+        observed: Callable[[int], bool] | None,
+    ):  # fmt: skip
+        super().__init__(parameters, batches, schedule, state, observed)
+        self.value_and_grad, self.rule = value_and_grad, rule
+        self.in_a_row: bool | None = None  # whether the gradients are views of one vector, one after the other
+
+    def gradient(self, step: int, batch: tuple[Any, ...]) -> tuple[float, Any, float]:
+        loss, gradients = self.value_and_grad(self.parameters, *batch)
+        gradients = in_order(gradients, self.shapes)
+        if self.in_a_row is None:  # in the first step, and so in all
+            self.in_a_row = one_vector(list(gradients.values())) is not None
+        gradient = as_vector(gradients) if self.in_a_row else flatten(gradients)
+        return loss, gradient, sqrt(np.einsum("i,i->", gradient, gradient))
+
+    def update(self, gradient: Any, step: int, rate: float) -> None:
+        self.rule(self.vectors[0], gradient, *self.vectors[1:], step, rate, self.decay)
+
+    def why_not_finite(self, batch: tuple[Any, ...]) -> str:
+        return why_not_finite(self.value_and_grad, self.parameters, batch)
 
 
 def tensor_updates(

@@ -23,12 +23,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from microgpt.commands.command_line import quoted
 from microgpt.errors import InputError
-from microgpt.gpt import GPTConfig
-from microgpt.learning.parameters import Arrays
+from microgpt.learning.sampling import Model
 from microgpt.runs.checkpoint import Checkpoint, checkpoints, load_checkpoint
-from microgpt.runs.files import LOCK, InUseError, lock, read_bytes, write_file
+from microgpt.runs.files import LOCK, InUseError, lock, quoted, read_bytes, write_file
 from microgpt.runs.hugging_face import CARD, MODEL, read_model, restore_model, state_of_model, wrong_files
 from microgpt.runs.metrics import read_metrics
 from microgpt.runs.model_card import path_in_card
@@ -37,20 +35,16 @@ LARGEST_TEXT_COPY = 10_000_000  # bytes
 
 
 @dataclass(frozen=True)
-class Run:
-    """A trained model and what it was trained on: the contents of a run directory.
-
-    For a GPT that you trained yourself, make one by hand to let it write: no file is read, and the directory need not
-    be there.
-    """
+class Run(Model):
+    """A trained model and its directory. The parameters are those with the lowest validation loss."""
 
     directory: Path
-    config: GPTConfig
-    vocabulary: str
-    documents: str  # "lines" or "stream"
-    parameters: Arrays  # by GPT-2's names: those with the lowest validation loss
     text: str | None = None  # the text it learned from, if it was small enough to be kept
     checkpoint: Checkpoint | None = None  # None if another program saved the model
+
+    @property
+    def named(self) -> str:
+        return f"the model in {self.directory}"
 
 
 def create_run_directory(wanted: str | Path) -> tuple[Path, FileLock | None]:
@@ -148,18 +142,18 @@ def load_run(path: str | Path) -> Run:
     """
     path = Path(path)
     if path.is_file() and path.name == MODEL:
-        return Run(path.parent, *read_model(path.parent))
+        return Run(*read_model(path.parent), path.parent)
     if not path.is_dir():
         found = "it is a file" if path.exists() else "train one with `python train.py`"
         raise InputError(f"there is no run directory {path}: {found}")
     if not checkpoints(path):
         if not (path / "config.json").exists():
             raise InputError(f"{path} has no checkpoint and no config.json: there is no trained model in it")
-        return Run(path, *read_model(path))
+        return Run(*read_model(path), path)
     checkpoint = load_checkpoint(path)
     origin, parameters = checkpoint.origin, checkpoint.named(checkpoint.model.parameters)
     text = kept_text(path, origin.data_sha256)
-    return Run(path, origin.config, origin.vocabulary, origin.documents, parameters, text, checkpoint)
+    return Run(origin.config, origin.vocabulary, origin.documents, parameters, path, text, checkpoint)
 
 
 def repair(run: Run) -> list[str]:

@@ -7,10 +7,12 @@
 import errno
 import json
 import os
+import re
+import shlex
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -152,3 +154,17 @@ def parse_json(content: bytes | str, name: str) -> dict[str, Any]:
 def to_json(content: dict[str, Any]) -> bytes:
     """An object as a JSON file for people to read."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def quoted(path: PurePath) -> str:
+    """A path for a command that is printed to be copied: cmd.exe, PowerShell and Unix shells all read it as it is.
+
+    It has forward slashes and, where it needs them, double quotes. What a shell changes even between those goes
+    between single quotes, which cmd.exe alone does not know.
+    """
+    text = path.as_posix()
+    if text.startswith(("-", "~")):  # no option, and nobody's home
+        text = f"./{text}"
+    if re.fullmatch(r"[\w./:+-]+", text):
+        return text
+    return f'"{text}"' if not set(text) & set('"\\$`!') else shlex.quote(text)

@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.commands.command_line import quoted
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.learning.parameters import Arrays, parameter_shapes
@@ -41,7 +40,7 @@ from microgpt.runs.checkpoint import (
     opened,
     serialized,
 )
-from microgpt.runs.files import read_bytes, read_json, replace, to_json, write_file
+from microgpt.runs.files import quoted, read_bytes, read_json, replace, to_json, write_file
 from microgpt.runs.model_card import model_card
 
 MODEL, CARD = "model.safetensors", "README.md"

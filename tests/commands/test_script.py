@@ -16,10 +16,11 @@ import pytest
 from running import NAMES, ROOT, TINY, assert_refused, call, command, environment, run_within, train
 
 import microgpt
-from microgpt.commands.command_line import escape_control, interruption, quoted, run_script
 from microgpt.commands.messages import of_going_on
+from microgpt.commands.script import escape_control, interruption, run_script
 from microgpt.runs.checkpoint import load_checkpoint
 from microgpt.runs.directory import load_run
+from microgpt.runs.files import quoted
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
 
@@ -82,7 +83,7 @@ def test_printed_commands_are_quoted():
 
 def test_no_other_way_of_quoting_is_left():
     sources = [*Path(microgpt.__file__).parent.rglob("*.py"), *ROOT.glob("*.py"), *ROOT.glob("examples/*.py")]
-    assert [path.name for path in sources if "shlex" in path.read_text(encoding="utf-8")] == ["command_line.py"]
+    assert [path.name for path in sources if "shlex" in path.read_text(encoding="utf-8")] == ["files.py"]
 
 
 # Streams

@@ -45,7 +45,7 @@ def lines_in(path):
 
 def test_the_files_in_the_reading_order_are_about_as_long_as_it_says():
     rows = re.findall(r"^\| `(\S+)` \| ([\d,]+) \|", TEXT, re.MULTILINE)
-    assert len(rows) >= 12
+    assert len(rows) >= 4
     for name, lines in rows:
         assert lines_in(ROOT / name) == pytest.approx(int(lines.replace(",", "")), rel=0.1), name
 

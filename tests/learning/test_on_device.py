@@ -56,10 +56,9 @@ def test_an_observed_step_tells_the_same_as_the_compiled_engine():
     state = OptimizerState(0, zeros, zeros.copy())
     few = some_batches()[:3]
     ours = observed(lambda asked: train(value_and_grad(GPT), next(parameters), iter(few), schedule, observed=asked))
+    step, processes = value_and_grad(GPT, "torch", device="cpu"), Processes(device="cpu")
     theirs = observed(
-        lambda asked: DeviceTraining(
-            GPT, next(parameters), few, schedule, state, Processes(device="cpu"), observed=asked
-        )
+        lambda asked: DeviceTraining(step, next(parameters), few, schedule, state, processes, observed=asked)
     )
     assert theirs[1] == {}
     for found, expected in zip(theirs, ours, strict=True):
@@ -101,7 +100,8 @@ def test_training_that_diverges_leaves_the_parameters_as_they_were():
     before = flatten(parameters)
     batch = (np.zeros((2, 3), np.int64), np.full((2, 2), np.nan, np.float32))
     state = OptimizerState(0, np.zeros_like(before), np.zeros_like(before))
-    training = DeviceTraining(GPT, parameters, repeat(batch), Schedule(3, 0.1, 0), state, Processes(device="cpu"))
+    step = value_and_grad(GPT, "torch", device="cpu")
+    training = DeviceTraining(step, parameters, repeat(batch), Schedule(3, 0.1, 0), state, Processes(device="cpu"))
     with pytest.raises(DivergenceError, match="training diverged at step 1: the loss is nan"):
         next(iter(training))
     training.fetch()
@@ -114,7 +114,7 @@ def test_a_step_copies_nothing_but_the_batch_and_its_numbers():
     zeros = np.zeros_like(flatten(parameters))
     state = OptimizerState(0, zeros, zeros.copy())
     training = DeviceTraining(
-        GPT, parameters, repeat(some_batches()[0]), Schedule(9, 0.1, 0), state,
+        value_and_grad(GPT, "torch", device="cuda"), parameters, repeat(some_batches()[0]), Schedule(9, 0.1, 0), state,
         Processes(device="cuda"),
     )  # fmt: skip
     steps = iter(training)

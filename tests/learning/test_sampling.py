@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from microgpt.learning.parameters import initial_parameters
 from microgpt.learning.sampling import (
     TOGETHER,
     Choice,
+    Model,
     as_typed,
     choose,
     generate,
@@ -30,7 +30,6 @@ from microgpt.learning.sampling import (
     worth_compiling,
 )
 from microgpt.learning.text import END, encode
-from microgpt.runs.directory import Run
 
 LOGITS = [0.5, 2.0, -1.0, 1.0]
 GREEDY = Choice(temperature=0)
@@ -292,7 +291,7 @@ def test_prose_may_begin_with_two_lines(prose):
 @pytest.mark.parametrize(("documents", "last"), [("lines", "c"), ("stream", "c"), ("stream", END)])
 def test_many_at_once_write_what_one_at_a_time_writes(documents, last):
     config = GPTConfig(vocab_size=4, n_positions=6, n_embd=8, n_layer=1, n_head=2)
-    run = Run(Path(), config, "\nab" + last, documents, initial_parameters(config, 3), None)
+    run = Model(config, "\nab" + last, documents, initial_parameters(config, 3))
     options = {"prompt": "ab", "seed": 5, "choice": Choice(0.9, 3), "max_new_tokens": 15}
     alone = [sample(run, index=i, **options) for i in range(9)]
     many = sample_many(run, 9, **options)
@@ -305,7 +304,7 @@ def test_many_at_once_write_what_one_at_a_time_writes(documents, last):
 
 def test_more_than_are_written_together_are_those_that_one_at_a_time_writes():
     config = GPTConfig(vocab_size=4, n_positions=6, n_embd=4, n_layer=1, n_head=2)
-    run = Run(Path(), config, "\nabc", "lines", initial_parameters(config, 3), None)
+    run = Model(config, "\nabc", "lines", initial_parameters(config, 3))
     many = sample_many(run, TOGETHER + 3, "a")
     assert [text for text, _ in many] == [sample(run, "a", index=i) for i in range(TOGETHER + 3)]
 
@@ -324,7 +323,7 @@ def test_the_first_samples_are_there_before_the_later_ones_are_written(lines, mo
 @pytest.mark.parametrize("choice", [Choice(), Choice(0.7, 2), GREEDY])
 def test_compiled_code_writes_the_same_characters(documents, choice):
     config = GPTConfig(vocab_size=6, n_positions=7, n_embd=8, n_layer=2, n_head=2)
-    run = Run(Path(), config, "\nabcde", documents, random_parameters(config), None)
+    run = Model(config, "\nabcde", documents, random_parameters(config))
     options = {"seed": 2, "choice": choice, "max_new_tokens": 60}
     plain, compiled = (list(stream(run, "abc", compiled=way, **options)) for way in (False, True))
     assert [text for text, _ in compiled] == [text for text, _ in plain]

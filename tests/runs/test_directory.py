@@ -288,7 +288,7 @@ def update(step):
 def recorded(run):
     """A run directory with metrics of the steps 0 to 7, and what a recorder wrote there."""
     state = OptimizerState(7, run.checkpoint.adam_m, run.checkpoint.adam_v)
-    with Recorder(Run(run.directory, *[None] * 4), run.checkpoint.origin, state, []) as recorder:
+    with Recorder(Run(*[None] * 4, run.directory), run.checkpoint.origin, state, []) as recorder:
         recorder.record(None, run.checkpoint.best)
         for step in range(1, 8):
             recorder.record(update(step), None)
@@ -330,7 +330,7 @@ def test_metrics_that_were_deleted_begin_anew_and_go_on(recorded):
     assert rows == []
     held.release()
     state = OptimizerState(7, checkpoint.adam_m, checkpoint.adam_v)
-    with Recorder(Run(recorded, *[None] * 4, None, checkpoint), checkpoint.origin, state, rows) as recorder:
+    with Recorder(Run(*[None] * 4, recorded, None, checkpoint), checkpoint.origin, state, rows) as recorder:
         recorder.record(update(8), None)
         recorder.record(update(9), None)
     assert [row[0] for row in read_metrics(recorded, 9)] == ["8", "9"]

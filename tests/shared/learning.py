@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from microgpt.engines.engine import value_and_grad
 from microgpt.functions import cross_entropy
 from microgpt.gpt import GPTConfig, loss
 from microgpt.learning.on_device import DeviceTraining, join
@@ -34,7 +35,8 @@ def learned_on_torch(processes, torch_compile=False, steps=50, function=GPT):
     zeros = np.zeros_like(flatten(parameters))
     state = OptimizerState(0, zeros, zeros.copy())
     schedule = Schedule(50, 0.01, 5, weight_decay=0.1, grad_clip=0.5)
-    training = DeviceTraining(function, parameters, some_batches()[:steps], schedule, state, processes, torch_compile)
+    step = value_and_grad(function, "torch", device=processes.device, torch_compile=torch_compile)
+    training = DeviceTraining(step, parameters, some_batches()[:steps], schedule, state, processes)
     losses = [update.loss for update in training]
     training.fetch()
     return losses, flatten(parameters)

@@ -72,7 +72,7 @@ def interrupted(*options, cwd, after=None, look=None, number=signal.SIGINT):
         patch.setattr(Session, "record", record)
         patch.setattr(session, "mean_loss", mean_loss)
         if look:
-            patch.setattr("microgpt.commands.command_line.PATIENCE", -1.0)
+            patch.setattr("microgpt.commands.script.PATIENCE", -1.0)
         return call("train.py", *options, cwd=cwd)
 
 

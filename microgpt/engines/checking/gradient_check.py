@@ -27,18 +27,14 @@ from microgpt.engines.checking.chain_rule import Fault, edge_fault, find_fault, 
 from microgpt.engines.checking.replay import example_not_finite
 from microgpt.engines.checking.slopes import Problem, Slope
 from microgpt.engines.collector import collector_paused
-from microgpt.engines.engine import value_and_grad
+from microgpt.engines.select import engine_for
 from microgpt.engines.tracing import PACKAGE, Traced, plain, trace, where
 from microgpt.engines.trees import rows
-from microgpt.errors import DisagreementError, DivergenceError
-from microgpt.learning.parameters import Arrays
-from microgpt.learning.text import padded
+from microgpt.errors import DisagreementError
 from microgpt.value import Value, exp, log
 
 LOSS_TOLERANCE, GRADIENT_TOLERANCE, TINY = 1e-12, 1e-10, 1e-12  # between two engines
 ROUNDINGS = 1000  # by how many roundings of the parameters two engines may differ, where that is more
-OPERATIONS = 60_000  # about how many train.py checks
-MANY_OPERATIONS = 300_000  # more than these take too long on Values
 
 
 @dataclass(frozen=True)
@@ -97,37 +93,6 @@ def check(
     return found
 
 
-def check_model(
-    loss: Callable[..., Any], parameters: Arrays, sequence: list[int], engine: str, device: str | None = None
-) -> str:
-    """Check a model before it is trained, on so much of a sequence as takes about 60,000 operations.
-
-    Of a model so large that a single position takes more than 300,000, the scalar engine computes no gradient.
-
-    Args:
-        loss: a function of (params, tokens, weights), as in gpt.py.
-        sequence: the tokens of one document.
-        engine, device: as in `check`.
-
-    Returns: what was found, in a line. Raises DisagreementError if something is wrong, and DivergenceError if the loss
-    is not finite.
-    """
-    small = small_fault(Value)
-    if small is not None:
-        raise DisagreementError(f"{small.text}; so the gradients of every model are wrong")
-    at_a_position = 2 * sum(array.size for array in parameters.values())  # of operations, about
-    length = max(1, min(len(sequence) - 1, OPERATIONS // at_a_position))
-    problem = Problem(loss, parameters, padded([sequence[: length + 1]], np.float64))
-    with np.errstate(all="ignore"):
-        values = engine == "scalar" or length * at_a_position <= MANY_OPERATIONS
-        found = compare(problem, list(problem.directions(few=0)), engine, device, values)
-    if found.cause == "not finite":
-        raise DivergenceError(f"numbers are not finite in this model: {found.report}")
-    if not found:
-        raise DisagreementError("; ".join(found.report.splitlines()))
-    return found.report
-
-
 def compare(
     problem: Problem, directions: list[np.ndarray], engine: str, device: str | None, values: bool = True
 ) -> Check:
@@ -163,14 +128,14 @@ def compare(
     operations = ""
     if problem.value is Value and (engine != "scalar" or not values):
         try:
-            compute = value_and_grad(problem.function, engine, threads=1, device=device, verify=True)
-            found_mean, gradients = compute(problem.params, *problem.arrays)
+            made = engine_for(problem.function, engine, threads=1, device=device, verify=True)
+            found_mean, gradients = made.value_and_grad(problem.params, *problem.arrays)
         except DisagreementError as error:
             return Check(False, str(error), "engine")
         except (AttributeError, IndexError, TypeError) as error:
             return Check(False, f"the engine {engine} does not compute this loss: {error}", "engine")
         engines[engine] = found_mean, problem.vector(gradients)
-        count = list(compute.compiled.programs.values())[-1].operations  # type: ignore[attr-defined]
+        count = list(made.programs.values())[-1].operations
         operations = f" on {count * problem.examples:,} operations"
     if not values:
         slopes = [problem.slope(direction, engines[engine][1]) for direction in directions]

@@ -36,7 +36,7 @@ def why_not_finite(step: Callable[..., Any], params: Any, batch: tuple[Any, ...]
 
     Returns: "" if `step` was made in another way, so that the loss itself is not known.
     """
-    function = getattr(step, "function", None)
+    function = getattr(step, "of_one", None)
     if function is None:
         return ""
     for row in range(len(batch[0]) if batch else 1):

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from microgpt.engines.compiled import calls, replacements
-from microgpt.engines.compiled.listing import listing, summary
+from microgpt.engines.compiled.listing import summary
 from microgpt.engines.compiled.llvm.run import INTEGER, Program
 from microgpt.engines.compiled.record import RecordingError
 from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.compiled.referee import OPERATIONS, verify
 from microgpt.engines.trees import argument_names, checked_arguments, checked_parameters, map_arrays, one_vector
+from microgpt.errors import InputError
 
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 OWN = tuple(str(Path(__file__).parents[1] / room) + os.sep for room in ("compiled", "pytorch"))  # where our frames are
@@ -64,7 +65,7 @@ class Compiled:
                 warnings.warn(
                     f"{MANY_PROGRAMS} programs were compiled for one function, one for each shape of example: "
                     "pad the examples to fewer different shapes",
-                    stacklevel=4,
+                    stacklevel=5,
                 )
             if len(self.programs) >= self.kept:
                 self.programs.pop(next(iter(self.programs)))
@@ -103,40 +104,29 @@ class Compiled:
         return program.run(parameters.vector(), integers, floats, 1, 1, False)[0][:, 0]
 
     def summary(self) -> str:
-        """What the compiler made of the function, as it was run last, in a line."""
+        """What the compiler made of the function in its last call, in a line. Raises InputError before the first."""
+        if not self.programs:
+            raise InputError("nothing is compiled yet: call the function once, then ask for its summary")
         return summary(list(self.programs.values())[-1])
 
-    def listing(self, params: Any, *arguments: Any) -> str:
-        """What the compiler makes of the function for such parameters and one batch of such arguments, line by line."""
-        return listing(self.function, params, *arguments)
+    def value_and_grad(self, params: Any, *arguments: Any) -> tuple[float, Any]:
+        """The mean loss and its gradients: see `microgpt.value_and_grad`."""
+        try:
+            _, results, gradients = self.run(params, arguments, True)
+        except Exception as error:
+            hide_own_frames(error)
+            raise
+        with np.errstate(all="ignore"):
+            return float(np.add.reduce(results[0], dtype=np.float64)) / results.shape[1], gradients
 
-    def value_and_grad(self) -> Callable[..., tuple[float, Any]]:
-        """See `microgpt.value_and_grad`."""
-
-        def mean_loss_and_gradients(params: Any, *arguments: Any) -> tuple[float, Any]:
-            try:
-                _, results, gradients = self.run(params, arguments, True)
-            except Exception as error:
-                hide_own_frames(error)
-                raise
-            with np.errstate(all="ignore"):
-                return float(np.add.reduce(results[0], dtype=np.float64)) / results.shape[1], gradients
-
-        mean_loss_and_gradients.compiled = self  # type: ignore[attr-defined]  # for who wants to see the programs
-        return mean_loss_and_gradients
-
-    def evaluate(self) -> Callable[..., Any]:
-        """See `microgpt.evaluate`."""
-
-        def evaluated(params: Any, *arguments: Any) -> Any:
-            try:
-                program, results, _ = self.run(params, arguments, False)
-            except Exception as error:
-                hide_own_frames(error)
-                raise
-            return in_form(results, program.form)
-
-        return evaluated
+    def evaluate(self, params: Any, *arguments: Any) -> Any:
+        """The results of all examples as arrays: see `microgpt.evaluate`."""
+        try:
+            program, results, _ = self.run(params, arguments, False)
+        except Exception as error:
+            hide_own_frames(error)
+            raise
+        return in_form(results, program.form)
 
 
 def hide_own_frames(error: BaseException) -> None:

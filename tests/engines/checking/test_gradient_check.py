@@ -28,9 +28,10 @@ from microgpt import (
     pick,
     value_and_grad,
 )
-from microgpt.engines.checking import gradient_check
-from microgpt.engines.checking.gradient_check import check_model, small_fault
+from microgpt.engines.checking.gradient_check import small_fault
+from microgpt.engines.compiled.api import Compiled
 from microgpt.functions import cross_entropy, linear, softmax, tanh
+from microgpt.learning.model_check import check_model
 
 FILE, ROOT = Path(__file__).name, Path(__file__).parents[3]
 RNG = np.random.default_rng(0)
@@ -598,20 +599,14 @@ def wrong_engine(monkeypatch):
     """An engine whose gradient of a parameter is multiplied."""
 
     def made_wrong(name, factor):
-        right = gradient_check.value_and_grad
+        right = Compiled.value_and_grad
 
-        def value_and_grad(function, engine, **options):
-            step = right(function, engine, **options)
+        def slightly_wrong(engine, params, *batch):
+            value, gradients = right(engine, params, *batch)
+            gradients[name] = gradients[name] * factor
+            return value, gradients
 
-            def slightly_wrong(params, *batch):
-                value, gradients = step(params, *batch)
-                gradients[name] = gradients[name] * factor
-                return value, gradients
-
-            slightly_wrong.compiled = step.compiled
-            return slightly_wrong
-
-        monkeypatch.setattr(gradient_check, "value_and_grad", value_and_grad)
+        monkeypatch.setattr(Compiled, "value_and_grad", slightly_wrong)
 
     return made_wrong
 

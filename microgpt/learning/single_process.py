@@ -1,4 +1,4 @@
-"""One process that trains by itself: what pytorch/training.py has for several that train together."""
+"""One process that trains by itself: what on_device.py has for several that train together."""
 
 import os
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""What ties the steps together: a function of scalars in, a program that runs on batches out.
+"""Runs a compiled function on batches.
 
-A `Program` is made for one shape of example. For each size of block and each precision that it meets it has a `Plan`:
-the kernels to run, in order, with their arguments.
+A `Program` is a function compiled for one shape of example. It has a `Plan` for each size of block and each precision
+that it meets: the kernels to run, in order, with their arguments.
 """
 
 import ctypes
@@ -26,18 +26,18 @@ from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.trees import address, check_array
 
 INTEGER = np.dtype(np.int64)
-CACHE = 8_000_000  # bytes; a larger block is slower by an example than half of it
-PARTS = 8  # into which the blocks of a batch are put at most, each with a gradient of its own
+CACHE = 8_000_000  # bytes; with larger blocks an example takes longer than with blocks of half the size
+PARTS = 8  # of a batch, at most; each is some blocks, and has a gradient of its own
 
 
 class Program:
-    """A function of one example, compiled for one shape of it.
+    """A function of one example, compiled for one shape of example.
 
     Args:
-        function: of the parameters and one example, in the five operations on scalars.
+        function: takes the parameters and one example, and uses the five operations on scalars.
         shapes: the nesting of the parameters with shapes in place of arrays.
-        arguments: the name, "int" or "float", and shape of each argument of an example.
-        with_sources: whether to note the line of the function behind each operation, for a listing.
+        arguments: the name, the type ("int" or "float") and the shape of each argument of an example.
+        with_sources: whether to record the line of the function behind each operation, for a listing.
     """
 
     def __init__(
@@ -59,17 +59,17 @@ class Program:
         self.memories: dict[bool, Memory] = {}
         self.plans: dict[Any, Plan] = {}
 
-    def always_there(self) -> list[int]:
-        """Cells that have something before a program runs, or after it."""
-        outputs = [cell for space, cell in self.groups.outputs if space == CELLS]
+    def live_outside(self) -> list[int]:
+        """The results that are written before the first kernel, or read after the last."""
+        outputs = [start for space, start in self.groups.outputs if space == CELLS]
         return [*outputs, self.nests.seed, *([0] if self.groups.inputs else [])]
 
     def memory(self, with_gradient: bool) -> Memory:
-        """Where everything lies."""
+        """Where each result lies in the memory of a block."""
         if with_gradient not in self.memories:
             nests = self.nests
             everything = nests.forward + (nests.backward if with_gradient else [])
-            self.memories[with_gradient] = Memory(nests.regions(), everything, self.always_there())
+            self.memories[with_gradient] = Memory(nests.regions(), everything, self.live_outside())
         return self.memories[with_gradient]
 
     def plan(self, block_size: int, dtype: Any, with_gradient: bool) -> "Plan":
@@ -84,10 +84,11 @@ class Program:
         """Run the program on a batch.
 
         Args:
-            p: all parameters, flat. integers, floats: those of each example, [batch, count], in rows.
+            p: all parameters, flat.
+            integers, floats: those of each example in a row, [batch, count].
 
         Returns:
-            The results [outputs, batch] and, if wanted, the gradient of the mean of the first one, flat as p.
+            The results [outputs, batch], and the gradient of the mean of the first result, flat as p, if wanted.
         """
         check_array("the vector of parameters", p, (self.parameters,), p.dtype)
         check_array("the array of integers", integers, (batch, len(self.integers)), INTEGER)
@@ -97,13 +98,13 @@ class Program:
             parts = min(-(-batch // block_size), PARTS)
             gradients = [np.zeros(len(p) if with_gradient else 0, p.dtype) for _ in range(parts)]
             results = self.plan(block_size, p.dtype, with_gradient).run(p, integers, floats, gradients, threads)
-        for own in gradients[1:]:  # in this order, whichever thread computed them
-            gradients[0] += own
+        for gradient in gradients[1:]:  # in this order, whichever thread computed them
+            gradients[0] += gradient
         return results[:, :batch], gradients[0]
 
 
 class Frame(ctypes.Structure):
-    """What the driver is told. It has no attributes but its fields."""
+    """The arguments of the driver, by name. A name that is no field raises AttributeError."""
 
     __slots__ = ()
     _fields_ = tuple((name, ctypes.c_int64) for name in FRAME)
@@ -143,7 +144,7 @@ class Plan:
     def run(
         self, p: np.ndarray, integers: np.ndarray, floats: np.ndarray, gradients: list[np.ndarray], threads: int
     ) -> np.ndarray:
-        """The results of a batch, [outputs, examples of whole blocks]; its parts add to the gradients, one each."""
+        """Return the results of a batch, [outputs, examples of whole blocks]. Each part has a gradient to add to."""
         batch, parts = len(floats), len(gradients)
         blocks = -(-batch // self.block_size)
         results = np.empty((len(self.outputs), blocks * self.block_size), self.dtype)
@@ -167,7 +168,7 @@ class Plan:
 
 
 def steps_of(nests: Nests, schedule: Schedule, with_gradient: bool) -> list[Step]:
-    """The kernels that run these nests."""
+    """The kernels that run these nests, in order."""
     checked = "derivative" if with_gradient else "power"
     steps = []
     for nest in nests.forward + (nests.backward if with_gradient else []):
@@ -180,29 +181,28 @@ class Storage:
     """The memory of a block for one thread, in one precision."""
 
     def __init__(self, dtype: np.dtype[Any]):
-        self.cells = np.zeros(0, dtype)
+        self.elements = np.zeros(0, dtype)
         self.integers = np.zeros(0, np.int64)
         self.owner: Any = None
 
     def for_plan(self, plan: Plan) -> tuple[int, int]:
-        """The addresses of cells and integers, made ready for a plan: what it never writes is zero."""
+        """The addresses of the results and the integers, ready for a plan: zero where it reads but never writes."""
         if self.owner is not plan:
-            cells, integers = plan.memory.size * plan.block_size, len(plan.program.integers) * plan.block_size
-            if len(self.cells) < cells:
-                self.cells = aligned(cells, plan.dtype)
+            elements, integers = plan.memory.size * plan.block_size, len(plan.program.integers) * plan.block_size
+            if len(self.elements) < elements:
+                self.elements = aligned(elements, plan.dtype)
             else:
                 for start, size in plan.memory.masked:
-                    self.cells[start * plan.block_size : (start + size) * plan.block_size] = 0
+                    self.elements[start * plan.block_size : (start + size) * plan.block_size] = 0
             if len(self.integers) < integers:
                 self.integers = np.zeros(integers, np.int64)
-            self.owner = plan
-            self.addresses = address(self.cells), address(self.integers)
+            self.owner, self.addresses = plan, (address(self.elements), address(self.integers))
         return self.addresses
 
 
 @cache
 def storage(dtype: np.dtype[Any], slot: int) -> Storage:
-    """The storage of a thread. All programs share it, because one runs after the other, and a warm cache is faster."""
+    """The storage of a thread. All programs share it: they run one after another, and memory in the cache is faster."""
     return Storage(dtype)
 
 
@@ -214,9 +214,9 @@ def aligned(size: int, dtype: np.dtype[Any]) -> np.ndarray:
 
 
 def block_size_for(batch: int, size: int) -> int:
-    """How many examples go side by side, of so many bytes each.
+    """How many examples of so many bytes a block holds.
 
-    So many that few places stay empty, that two threads have something to do, and that a block fits into the cache.
+    Few lanes stay empty, two threads have something to do, and a block fits into the cache.
     """
     for most, block_size in ((1, 1), (4, 4), (8, 8), (12, 12), (16, 8), (32, 16)):
         if batch <= most:
@@ -225,7 +225,7 @@ def block_size_for(batch: int, size: int) -> int:
 
 
 def integer_limits(record: Record) -> np.ndarray:
-    """For each integer of an example how many candidates the shortest list has that it picks from."""
+    """For each integer of an example, the length of the shortest list that it picks from."""
     limits = np.full(len(record.names), np.iinfo(np.int64).max)
     for place, count in record.picks:
         places = np.array([place.constant if type(place) is Index else place])

@@ -1,6 +1,7 @@
-"""Which kernel runs a loop nest: its shape, and the arguments that make it this nest.
+"""Chooses the kernel that runs a loop nest, and its arguments.
 
-Only the arguments (lengths, strides and starts) depend on the size of the model.
+The shape of a kernel holds the order of the loops. The arguments are lengths, strides and starts: they alone depend on
+the size of the model.
 """
 
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Step:
 
 
 class Schedule:
-    """Turns nests into steps, for blocks of so many examples."""
+    """Turns nests into steps, for blocks of one size."""
 
     def __init__(self, block_size: int, double: bool, memory: Memory, constants: list[float]):
         self.block_size = block_size
@@ -52,7 +53,7 @@ class Schedule:
         self.table_size = 0
 
     def scale(self, space: str) -> int:
-        """How many numbers lie side by side for each one of an example."""
+        """How many numbers of a space lie side by side where one example has one."""
         return self.block_size if space in (CELLS, INTEGERS) else 1
 
     def start(self, load: Load) -> int:
@@ -73,14 +74,14 @@ class Schedule:
         return self.table_at[key]
 
     def constant_load(self, number: float, axes: int) -> Load:
-        """A load of a constant. Models of all widths share their kernels because these hold few constants."""
+        """A load of a constant from memory. So kernels hold few constants, and models of all widths share them."""
         if number not in self.constant_at:
             self.constant_at[number] = len(self.constants)
             self.constants.append(number)
         return Load(CONSTANTS, self.constant_at[number], (0,) * axes)
 
     def with_loaded_constants(self, nest: Nest) -> Expression:
-        """The expression of a nest, with loads in the place of constants that may differ from model to model."""
+        """The expression of a nest, with loads in place of constants that may differ from model to model."""
         done: dict[Any, Expression] = {}
         for node in nodes_of(nest.expression):
             if node.operation == "constant" and node.what not in USUAL:
@@ -166,12 +167,12 @@ def loop_shape(
 
 
 def sums_examples(target: Load) -> bool:
-    """Whether a result is the sum over the examples of a block; where integers choose, each adds its own."""
+    """Whether a nest sums its results over the examples. Where integers choose, each example adds its own."""
     return target.space == GRADIENTS and target.chooser is None
 
 
 def vector_axis(nest: Nest, loads: list[Load]) -> int:
-    """The longest axis that lies beside the examples in all that is read and written; -1 if none does."""
+    """The longest axis that lies beside the examples in all loads and in the target; -1 if none does."""
     bounded = {i for i, bound in enumerate(nest.bounds) if bound is not None}
     bounded |= {bound.of for bound in nest.bounds if bound is not None}
 

@@ -1,4 +1,4 @@
-"""The engine "compiled": a function of one example, and a program for each shape of example that it has met."""
+"""The engine "compiled": a function of one example, with a program for each shape of example that it meets."""
 
 import operator
 import os
@@ -21,24 +21,21 @@ from microgpt.engines.trees import argument_names, checked_arguments, checked_pa
 from microgpt.errors import InputError
 
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
-OWN = tuple(str(Path(__file__).parents[1] / room) + os.sep for room in ("compiled", "pytorch"))  # where our frames are
-MANY_PROGRAMS = 100  # a caller who makes more probably has a new shape in every batch
+OWN = tuple(str(Path(__file__).parents[1] / room) + os.sep for room in ("compiled", "pytorch"))  # the engine's files
+MANY_PROGRAMS = 100  # of one function are kept; a caller who needs more probably has a new shape in every batch
 
 
 class Compiled:
     """A function with a program for each shape of example that it has met.
 
     Args:
-        function: of the parameters and one example, in the five operations on scalars.
-        threads: how many to use at most; None for one a core. The results do not depend on it.
-        verify: whether each program has to compute, for one example, what the function itself does on plain numbers;
-            None: if that takes two million operations at most.
-        kept: how many programs to keep; the one that was not used for the longest time makes room.
+        function: takes the parameters and one example, and uses the five operations on scalars.
+        threads: the most to use; None for one a core. The results do not depend on it.
+        verify: whether to compare each program, on one example, with the function itself on plain numbers; None to
+            compare where that takes at most two million operations.
     """
 
-    def __init__(
-        self, function: Callable[..., Any], threads: int | None, verify: bool | None = None, kept: int = MANY_PROGRAMS
-    ):
+    def __init__(self, function: Callable[..., Any], threads: int | None, verify: bool | None = None):
         if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
             raise ValueError(f"threads is {threads!r}: expected a positive integer, or None for one a core")
         self.function = function
@@ -46,12 +43,11 @@ class Compiled:
         self.threads = threads or os.cpu_count() or 1
         self.programs: dict[Any, Program] = {}
         self.verify = verify
-        self.kept = kept
         self.made = 0
         self.given: Parameters | None = None
 
     def program(self, params: Any, structure: Any, arrays: list[np.ndarray]) -> Program:
-        """The program for parameters and arguments of these shapes: recorded and compiled when first met."""
+        """The program for parameters and arguments of these shapes. It is recorded when they are first met."""
         kinds = tuple(["float" if array.dtype.kind == "f" else "int" for array in arrays])
         key = (structure, kinds, tuple([array.shape[1:] for array in arrays]))
         program = self.programs.pop(key, None)
@@ -67,13 +63,13 @@ class Compiled:
                     "pad the examples to fewer different shapes",
                     stacklevel=5,
                 )
-            if len(self.programs) >= self.kept:
+            if len(self.programs) >= MANY_PROGRAMS:
                 self.programs.pop(next(iter(self.programs)))
-        self.programs[key] = program  # the last in order is the one used last
+        self.programs[key] = program  # the program used last stands last
         return program
 
     def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> tuple[Program, np.ndarray, Any]:
-        """Run the program for these arguments: (the program, its results, the gradients like the parameters)."""
+        """Run the program for these arguments: return it, its results, and gradients nested like the parameters."""
         given = self.given
         if given is None or not given.are(params):
             given = self.given = Parameters(params)
@@ -88,7 +84,7 @@ class Compiled:
         return program, results, given.like(params, gradient) if with_gradient else None
 
     def check(self, program: Program, params: Any, arrays: list[np.ndarray], results: np.ndarray) -> None:
-        """Verify a program, for the first example of the batch of which it has given these results."""
+        """Verify a program on the first example of a batch, of which it has given these results."""
         if self.verify is False or (self.verify is None and program.operations > OPERATIONS):
             program.verified_on.add(self.engine)
             return
@@ -98,13 +94,13 @@ class Compiled:
             program.verified_on.add(self.engine)
 
     def in_double(self, program: Program, params: Any, arrays: list[np.ndarray]) -> np.ndarray:
-        """The results of the first example in double precision, whatever that of the parameters is."""
+        """The results of the first example in double precision."""
         parameters = Parameters(map_arrays(lambda array: np.asarray(array, np.float64), params))
         _, integers, floats = examples(program, [array[:1] for array in arrays], parameters.dtype)
         return program.run(parameters.vector(), integers, floats, 1, 1, False)[0][:, 0]
 
     def summary(self) -> str:
-        """What the compiler made of the function in its last call, in a line. Raises InputError before the first."""
+        """Describe the last program that ran, in a line. Raises InputError before the first call."""
         if not self.programs:
             raise InputError("nothing is compiled yet: call the function once, then ask for its summary")
         return summary(list(self.programs.values())[-1])
@@ -130,9 +126,9 @@ class Compiled:
 
 
 def hide_own_frames(error: BaseException) -> None:
-    """Take the engine's frames out of a traceback, all but the first, where the function that it records raised.
+    """Remove the engine's frames from the traceback of an error in the recorded function, all but the first one.
 
-    After the last frame of that function they stay, unless the message says all, or a helper did what Python would do.
+    Those after the function's last frame stay, unless the message says all or a replacement raised as Python would.
     """
     frames: list[TracebackType] = []
     trace = error.__traceback__
@@ -151,7 +147,7 @@ def hide_own_frames(error: BaseException) -> None:
 
 
 class Parameters:
-    """Parameters as they were given: as one flat vector, which is theirs if they are views of one already."""
+    """The parameters of a call as one flat vector: without a copy, if they are views of one already."""
 
     def __init__(self, params: Any):
         self.leaves: list[np.ndarray] = []
@@ -171,7 +167,7 @@ class Parameters:
         )
 
     def are(self, params: Any) -> bool:
-        """Whether these are the very arrays of last time, under the same names."""
+        """Whether these are the same arrays under the same names."""
         return (
             self.flat and type(params) is dict and len(params) == len(self.leaves)
             and all(map(operator.is_, params.values(), self.leaves)) and list(params) == self.names
@@ -195,7 +191,7 @@ class Parameters:
 
 
 def collect(params: Any, leaves: list[np.ndarray]) -> Any:
-    """Append all parameters to `leaves`, in order; return their nesting, with shapes in place of arrays, as a key."""
+    """Append all parameters to `leaves`, in order. Return their nesting, with shapes in place of arrays, as a key."""
     if isinstance(params, dict):
         return ("dict", *[(key, collect(entry, leaves)) for key, entry in params.items()])
     if isinstance(params, (list, tuple)):
@@ -205,7 +201,7 @@ def collect(params: Any, leaves: list[np.ndarray]) -> Any:
 
 
 def examples(program: Program, arrays: list[np.ndarray], dtype: Any) -> tuple[int, np.ndarray, np.ndarray]:
-    """How many examples there are, and the integers and the floats of each. Raises IndexError: see check_integers."""
+    """The number of examples, and their integers and floats in rows. Raises IndexError as check_integers does."""
     batch = len(arrays[0]) if arrays else 1
     choosing = [array for array in arrays if array.dtype.kind != "f"]
     integers = examples_in_rows(choosing, INTEGER, batch)
@@ -230,7 +226,7 @@ def examples_in_rows(arrays: list[np.ndarray], dtype: Any, batch: int) -> np.nda
 def check_integers(integers: np.ndarray, program: Program, given: list[np.ndarray]) -> None:
     """Raise an IndexError, naming the integer, the example and the bound, for one that picks beyond a list.
 
-    Those of the examples in rows may have been too large for them, and be others now: so the arrays that were `given`.
+    The message quotes the arrays that were `given`, because an integer too large for its row has become another there.
     """
     limits = program.integer_limits
     if integers.min() < 0 or (integers >= limits).any():
@@ -264,7 +260,7 @@ def unflatten(vector: np.ndarray, params: Any) -> Any:
 
 
 def in_form(results: np.ndarray, form: Any) -> Any:
-    """The results of a batch as arrays, nested as the function returned them; lists of scalars become axes."""
+    """The results of a batch as arrays, nested as the function returned them. Lists of scalars become axes."""
     if isinstance(form, dict):
         return {key: in_form(results, entry) for key, entry in form.items()}
     if isinstance(form, tuple):

@@ -19,9 +19,10 @@ from microgpt import Schedule, adam_update, evaluate, exp, largest, log, train, 
 from microgpt.commands.options import POSITIVE, option, parse
 from microgpt.commands.script import run_script
 from microgpt.functions import gelu, linear, softmax, tanh
+from microgpt.value import Scalar
 
 
-class Jet:
+class Jet(Scalar):
     """A number that depends on a variable t: its value, its first and its second derivative to t."""
 
     def __init__(self, value: Any, first: Any = 0.0, second: Any = 0.0):
@@ -30,6 +31,9 @@ class Jet:
     def through(self, value: Any, slope: Any, curvature: Any) -> "Jet":
         """f of this jet, by the chain rule, from f, f' and f'' at its value."""
         return Jet(value, slope * self.first, curvature * self.first * self.first + slope * self.second)
+
+    def lift(self, x: Any) -> "Jet":
+        return jet(x)
 
     def __add__(self, other: Any) -> "Jet":
         other = jet(other)
@@ -50,22 +54,7 @@ class Jet:
     def log(self) -> "Jet":
         return self.through(log(self.value), self.value**-1, -(self.value**-2))
 
-    # What is composed of these, and the choices, which look at the value alone.
-
-    def __neg__(self) -> "Jet":
-        return self * -1
-
-    def __sub__(self, other: Any) -> "Jet":
-        return self + -jet(other)
-
-    def __rsub__(self, other: Any) -> "Jet":
-        return jet(other) - self
-
-    def __truediv__(self, other: Any) -> "Jet":
-        return self * jet(other) ** -1
-
-    def __rtruediv__(self, other: Any) -> "Jet":
-        return jet(other) / self
+    # Choices, which look at the value alone.
 
     def __lt__(self, other: Any) -> Any:
         return self.value < jet(other).value
@@ -81,8 +70,6 @@ class Jet:
 
     def largest(self, items: Any) -> Any:
         return largest([jet(item).value for item in items])
-
-    __radd__, __rmul__ = __add__, __mul__
 
 
 def jet(x: Any) -> Jet:

@@ -28,9 +28,9 @@ def adam(
     v, so every one by about the learning rate. Epsilon keeps the division from 0; a gradient far smaller than it
     hardly moves anything.
 
-    The weight decay pulls a weight a little towards 0 in each step, so that none grows large unless the data insist. It
-    is decoupled from the gradient: it shrinks the parameter itself and never enters m or v (AdamW: Loshchilov and
-    Hutter 2019, algorithm 2).
+    The weight decay pulls a weight a little towards 0 in each step, so that no weight stays large unless the data
+    require it. It is decoupled from the gradient: it shrinks the parameter itself and never enters m or v (AdamW:
+    Loshchilov and Hutter 2019, algorithm 2).
     """
     m = beta1 * m + (1 - beta1) * gradient  # the running mean of the gradient
     v = beta2 * v + (1 - beta2) * gradient**2  # the running mean of its square

@@ -28,7 +28,40 @@ LARGEST_FLOAT = sys.float_info.max
 LARGEST_EXPONENT = math.log(LARGEST_FLOAT)  # 709.78: exp of anything above it has no float
 
 
-class Value:
+class Scalar:
+    """A number to calculate with: a kind of scalar has `+`, `*` and `**`, and all here is composed of these."""
+
+    __slots__ = ()
+
+    def lift(self, x: Any) -> Any:
+        """A plain number as a scalar of the same kind."""
+        raise NotImplementedError
+
+    def __neg__(self: Any) -> Any:
+        return self * -1
+
+    def __sub__(self, other: Any) -> Any:
+        return self + -self.lift(other)
+
+    def __truediv__(self, other: Any) -> Any:
+        return self * self.lift(other) ** -1
+
+    # A plain number on the left: 2 + v, 2 * v, 2 - v, 2 / v, and sum(), which begins with 0 + v.
+
+    def __radd__(self, other: Any) -> Any:
+        return self.lift(other) + self
+
+    def __rmul__(self, other: Any) -> Any:
+        return self.lift(other) * self
+
+    def __rsub__(self, other: Any) -> Any:
+        return self.lift(other) - self
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return self.lift(other) / self
+
+
+class Value(Scalar):
     """A scalar with a gradient: `data` is the number, `grad` the derivative of the result to it after `backward()`."""
 
     __slots__ = ("data", "grad", "operation", "inputs", "derivatives")
@@ -44,12 +77,15 @@ class Value:
         self.data: float = data if inputs else number(data)
         self.grad = 0.0
         self.operation = operation  # what made it; nothing did for a leaf, such as a parameter
-        self.inputs = inputs  # out of what it was made
+        self.inputs = inputs  # the Values it was computed from
         self.derivatives = derivatives  # d self / d input, for each input
 
     def __repr__(self) -> str:
         made_by = f", operation={self.operation!r}" if self.operation else ""
         return f"Value(data={self.data}, grad={self.grad}{made_by})"
+
+    def lift(self, x: Any) -> "Value":
+        return value(x)
 
     # The five operations: each line computes a value and, beside it, its derivative to each input.
 
@@ -84,31 +120,6 @@ class Value:
         """e ** x: its own derivative. See the function `exp` below for what happens to a very large x."""
         power = exp(self.data)
         return Value(power, "exp", (self,), (power,))
-
-    # What is composed of the five.
-
-    def __neg__(self) -> "Value":
-        return self * -1
-
-    def __sub__(self, other: Any) -> "Value":
-        return self + -value(other)
-
-    def __truediv__(self, other: Any) -> "Value":
-        return self * value(other) ** -1
-
-    # A plain number on the left: 2 + v, 2 * v, 2 - v, 2 / v, and sum(), which begins with 0 + v.
-
-    def __radd__(self, other: Any) -> "Value":
-        return value(other) + self
-
-    def __rmul__(self, other: Any) -> "Value":
-        return value(other) * self
-
-    def __rsub__(self, other: Any) -> "Value":
-        return value(other) - self
-
-    def __rtruediv__(self, other: Any) -> "Value":
-        return value(other) / self
 
     def __rpow__(self, base: Any) -> "Value":
         return value(base) ** self  # which is refused there
@@ -197,7 +208,7 @@ def log(x: Any) -> Any:
 
 
 def is_finite(x: Any) -> bool:
-    """Whether x is a finite real number, or none of the numbers that can be infinite or complex."""
+    """Whether x is a finite real number. (A symbolic number of the compiler counts as one.)"""
     return math.isfinite(x) if isinstance(x, float) else not isinstance(x, complex)
 
 

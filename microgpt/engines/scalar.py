@@ -32,7 +32,7 @@ CHANGES_DATA = (
 )
 
 
-class Scalar:
+class ScalarEngine:
     """A function of one example, run on Values or, without gradients, on plain floats."""
 
     def __init__(self, function: Callable[..., Any]):

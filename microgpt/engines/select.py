@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from microgpt.engines.scalar import Scalar
+from microgpt.engines.scalar import ScalarEngine
 from microgpt.errors import InputError
 
 ENGINES = ("compiled", "scalar", "torch")
@@ -25,7 +25,7 @@ def engine_for(
     of_one = loss_in(function)
     made: Any
     if engine == "scalar":
-        return Scalar(of_one)
+        return ScalarEngine(of_one)
     if engine == "torch":
         from microgpt.engines.pytorch.engine import OnTorch  # only now, because PyTorch is an extra
 

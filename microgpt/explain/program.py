@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.value import number
+from microgpt.value import Scalar, number
 
 KINDS = ("parameter", "constant", "+", "*", "**", "log", "exp", "largest")
 PARAMETER, CONSTANT, ADD, MUL, POW, LOG, EXP, LARGEST = range(len(KINDS))
@@ -83,7 +83,7 @@ class Program:
         return {KINDS[i]: int(found[i]) for i in range(ADD, LARGEST)}
 
 
-class Recorded:
+class Recorded(Scalar):
     """A scalar without a value: the methods are those of Value, and say what Value's do."""
 
     __slots__ = ("node", "program")
@@ -91,14 +91,14 @@ class Recorded:
     def __init__(self, program: Program, node: int):
         self.program, self.node = program, node
 
-    def operand(self, x: Any) -> "Recorded":
+    def lift(self, x: Any) -> "Recorded":
         return x if isinstance(x, Recorded) else self.program.constant(number(x))
 
     def __add__(self, other: Any) -> "Recorded":
-        return self.program.append(ADD, self, self.operand(other))
+        return self.program.append(ADD, self, self.lift(other))
 
     def __mul__(self, other: Any) -> "Recorded":
-        return self.program.append(MUL, self, self.operand(other))
+        return self.program.append(MUL, self, self.lift(other))
 
     def __pow__(self, exponent: Any) -> "Recorded":
         return self.program.append(POW, self, self.program.constant(number(exponent)))
@@ -111,34 +111,13 @@ class Recorded:
 
     def largest(self, scalars: Sequence[Any]) -> "Recorded":
         start = len(self.program.items)
-        for scalar in map(self.operand, scalars):
+        for scalar in map(self.lift, scalars):
             if isinstance(scalar, Picked):
                 self.program.choices.append((ITEM, len(self.program.items), scalar.token, scalar.table))
             self.program.items.append(scalar.node)
         chosen = self.program.leaf(LARGEST)
         self.program.left[-1], self.program.right[-1] = start, len(scalars)
         return chosen
-
-    def __neg__(self) -> "Recorded":
-        return self * -1
-
-    def __sub__(self, other: Any) -> "Recorded":
-        return self + -self.operand(other)
-
-    def __truediv__(self, other: Any) -> "Recorded":
-        return self * self.operand(other) ** -1
-
-    def __radd__(self, other: Any) -> "Recorded":
-        return self.operand(other) + self
-
-    def __rmul__(self, other: Any) -> "Recorded":
-        return self.operand(other) * self
-
-    def __rsub__(self, other: Any) -> "Recorded":
-        return self.operand(other) - self
-
-    def __rtruediv__(self, other: Any) -> "Recorded":
-        return self.operand(other) / self
 
 
 class Picked(Recorded):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.engines.scalar import Scalar
+from microgpt.engines.scalar import ScalarEngine
 from microgpt.engines.select import loss_in
 from microgpt.engines.tracing import leaves
 from microgpt.engines.trees import checked_arguments, checked_parameters, in_new_lists, map_arrays, map_numbers, rows
@@ -95,7 +95,7 @@ class Problem:
     def by_class(self) -> tuple[float, np.ndarray]:
         """The mean loss and its gradient, by the class of scalars."""
         if self.value is Value:
-            mean, gradients = Scalar(self.function).value_and_grad(self.params, *self.arrays)
+            mean, gradients = ScalarEngine(self.function).value_and_grad(self.params, *self.arrays)
             return mean, self.vector(gradients)
         examples, total, gradient = rows(tuple(self.arrays)), 0.0, np.zeros(self.point.size)
         for example in examples:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.value import Value
+from microgpt.value import Scalar, Value
 
 # Where a number lies: in the cells of the examples, among the parameters, their gradients, the constants, or (an
 # integer that chooses) among the integers of the examples.
@@ -50,7 +50,7 @@ class Table:
         return isinstance(other, Table) and self._key == other._key
 
 
-class Expression:
+class Expression(Scalar):
     """A node of an expression.
 
     Nodes whose arguments are the same objects are equal if their keys are. `rebuilt` makes one object of all that are
@@ -87,27 +87,13 @@ class Expression:
             self, other = other, self
         return Expression("*", (self, other))
 
-    __radd__, __rmul__ = __add__, __mul__
-
     def __pow__(self, exponent: float) -> "Expression":
         if exponent == 1:
             return self
         return Expression("**", (self,), float(exponent))
 
-    def __neg__(self) -> "Expression":
-        return self * -1.0
-
-    def __sub__(self, other: Any) -> "Expression":
-        return self + -other
-
-    def __rsub__(self, other: Any) -> "Expression":
-        return -self + other
-
-    def __truediv__(self, other: Any) -> "Expression":
-        return self * as_expression(other) ** -1
-
-    def __rtruediv__(self, other: Any) -> "Expression":
-        return self**-1 * other
+    def lift(self, x: Any) -> "Expression":
+        return as_expression(x)
 
     def exp(self) -> "Expression":
         return Expression("exp", (self,))

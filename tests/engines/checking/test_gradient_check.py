@@ -529,9 +529,9 @@ def test_every_broken_value_is_found_and_the_operation_is_named(right, wrong):
 NUMBERS = {
     "power": ("power, derivative = x**k,", "power, derivative = x**k * 1.0001,", "computes -0.7 / 1.5 as"),
     "log": ("Value(log(self.data),", "Value(log(self.data) / 0.7,", "computes log(4.24) as"),
-    "minus": ("return self + -value(other)", "return self + value(other)", "computes 0.5 - "),
-    "over": ("return self * value(other) ** -1", "return self * value(other)", "computes -0.7 / 1.5 as"),
-    "backwards minus": ("return value(other) - self", "return self - value(other)", "computes 2 - "),
+    "minus": ("return self + -self.lift(other)", "return self + self.lift(other)", "computes 0.5 - "),
+    "over": ("return self * self.lift(other) ** -1", "return self * self.lift(other)", "computes -0.7 / 1.5 as"),
+    "backwards minus": ("return self.lift(other) - self", "return self - self.lift(other)", "computes 2 - "),
     "greater": ("return self.data > value(other)", "return self.data < value(other)", "computes 0.966667 > 0 as"),
 }
 

@@ -3,14 +3,12 @@
 Nothing here is for users: they come in by `microgpt.value_and_grad` and `microgpt.evaluate`. To see what became of a
 function, there is `listing`.
 
-record.py       what is written down, and the scalars that do it
-current.py      the record that is being written now
-lists.py        lists of which one item stands for all
-rolling.py      how plain lists become such lists
-replacements.py    what reads its loops as axes while it runs
-source.py       how these get into its code
-calls.py        how one function that is being recorded calls another
-recording.py    run the function once and write down every operation
+record.py       a function as a table of operations, and the symbolic scalars that write it
+lists.py        symbolic lists, of which one item stands for all
+stacking.py     how plain lists become symbolic ones
+replacements.py what a recorded function calls in place of its loops and of builtins
+source.py       how these calls get into the function
+recording.py    run a function once on symbolic scalars
 recorded_numbers.py  the numbers of a record, row by row
 referee.py      nothing compiled is used before it has computed what the function itself computes
 nodes.py        the rows that a result needs; nested sums are flattened

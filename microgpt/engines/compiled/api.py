@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.engines.compiled import calls, replacements
+from microgpt.engines.compiled import recording, replacements
 from microgpt.engines.compiled.listing import summary
 from microgpt.engines.compiled.llvm.run import INTEGER, Program
 from microgpt.engines.compiled.record import RecordingError
@@ -139,7 +139,7 @@ def hide_own_frames(error: BaseException) -> None:
     first = codes.index(record_function.__code__) if record_function.__code__ in codes else len(codes)
     users = [i for i in range(first, len(codes)) if not codes[i].co_filename.startswith(OWN)]
     if users:
-        in_its_place = codes[-1].co_filename in (replacements.__file__, calls.__file__)
+        in_its_place = codes[-1].co_filename in (replacements.__file__, recording.__file__)
         rest = [] if in_its_place or isinstance(error, RecordingError) else frames[users[-1] + 1 :]
         for frame in reversed([frames[0], *[frames[i] for i in users], *rest]):
             trace = TracebackType(trace, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)

@@ -16,17 +16,18 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
-from microgpt.engines.compiled import current
-from microgpt.engines.compiled.current import NotAnAxis, RecordingError
 from microgpt.engines.compiled.record import (
     Axis,
     Index,
+    NotTraceable,
     Record,
     RecordedInteger,
     RecordedScalar,
+    RecordingError,
     at,
     calling_line,
     replaced,
+    tracing_depth,
 )
 
 ADD_IN_PLACE = next(
@@ -114,7 +115,7 @@ class RecordedList:
         if isinstance(key, RecordedInteger):
             return key.pick(self)
         if self.plain is not None:
-            return self.record.as_axis(self.plain)[key] if holds_index(key) else self.plain[key]
+            return self.record.stack(self.plain)[key] if holds_index(key) else self.plain[key]
         n = len(self)
         if type(key) is int:
             if not -n <= key < n:
@@ -123,7 +124,7 @@ class RecordedList:
         if type(key) is Index:
             low, high = key.span()
             if low < 0 or high >= n:
-                raise NotAnAxis
+                raise NotTraceable
             return self.at(key)
         if isinstance(key, slice):
             return self._slice(key)
@@ -134,16 +135,16 @@ class RecordedList:
             start, stop = (0 if key.start is None else key.start), (self.axis.n if key.stop is None else key.stop)
             length = stop - start
             if key.step is not None or type(length) is Index:
-                raise NotAnAxis
+                raise NotTraceable
             for bound in (start, stop):
                 low, high = bound.span() if type(bound) is Index else (bound, bound)
                 if low < 0 or high > self.axis.n:
-                    raise NotAnAxis
+                    raise NotTraceable
             places = range(length)
         else:
             places = range(*key.indices(self.axis.n))
             start = 0
-        if not places or self.made_anew or (holds_lists(self.item) and not self.record.depth):
+        if not places or self.made_anew or (holds_lists(self.item) and not self.record.loops.depth):
             return [self[start + i] for i in places]
         axis = Axis(len(places))
         return RecordedList(self.record, axis, self.at(at(axis) * places.step + (places.start + start)))
@@ -203,8 +204,8 @@ class RecordedList:
 
     def as_plain(self) -> list[Any]:
         """The elements as a plain list, which from now on is this list: it is about to change."""
-        if self.record.depth:
-            raise NotAnAxis
+        if self.record.loops.depth:
+            raise NotTraceable
         if self.chosen_from is not None:
             raise RecordingError(
                 f"a row that an integer of the example chose is changed at {calling_line()}, and with it the list that "
@@ -336,15 +337,15 @@ class Lazy:
         self.made_of = made_of
         self.runs_code = runs_code  # to make the items, so not more of them than are asked for
         self._items: Iterator[Any] | None = None
-        self.depth = current.RECORD.depth  # of loops that it was made in
+        self.depth = tracing_depth()  # of loops that it was made in
 
     def __iter__(self) -> "Lazy":
         return self
 
     def check(self) -> None:
-        """Raise NotAnAxis in the body of a loop that it was made outside of: the first turn uses it up."""
-        if current.RECORD is not None and current.RECORD.depth > self.depth:
-            raise NotAnAxis
+        """Raise NotTraceable in the body of a loop that it was made outside of: the first turn uses it up."""
+        if tracing_depth() > self.depth:
+            raise NotTraceable
 
     def __next__(self) -> Any:
         self.check()

@@ -1,7 +1,7 @@
-"""Step 1 of the compiler: run the function once and write down every operation.
+"""A function of scalars as a table of operations, and the symbolic scalars that write it.
 
-In goes a function of scalars and the shapes of its arguments; out comes a `Record`, a table with one row for each
-operation, in the order in which they happened. A row names the rows of its operands, so the table is the graph.
+A `Record` has one row for each operation, in the order in which they happened. A row names the rows of its operands,
+so the table is the graph.
 
 >>> from microgpt.engines.compiled.recording import record_function
 >>> record = record_function(lambda params, x: params["w"] * x + 1.0, {"w": ()}, [("x", "float", ())])
@@ -13,9 +13,9 @@ mul 0 1
 constant 1.0
 add 2 3
 
-A row may stand for many scalars at once. Where stand_ins.py reads a loop over a list as one line about all its
-elements, the element carries an *axis*, an index that has no value yet, and so does all that is made of it: such a row
-is a *family* of scalars, one for each value of its axes. `sum` closes an axis again.
+A row may stand for many scalars. Where a loop over a list is read as one line about all its elements, the element
+carries an *axis*, an index without a value, and so does everything made of it. Such a row is a *family* of scalars, one
+for each value of its axes. `sum` closes an axis again.
 
 >>> record = record_function(lambda p, x: sum([w * x for w in p]), (1000,), [("x", "float", ())])
 >>> for row in record.rows():
@@ -27,23 +27,23 @@ mul 2 1 [1000]
 view 3 [1000]
 sum 4 over 1000
 
-What flows through the function is a `RecordedScalar`: the number of a row, and nothing more. It has no value, so
-nothing can depend on one: `if x > 0` cannot be recorded, and says so. (`x > 0` alone can: it is a choice, 1 or 0.)
+A `RecordedScalar` flows through the function. It is the number of a row and has no value, so nothing can depend on one:
+`if x > 0` cannot be recorded, and the error says so. (`x > 0` alone can: it is a choice, 1 or 0.)
 """
 
 import inspect
 import sysconfig
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from functools import partial
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from microgpt.engines.compiled.current import NotAnAxis, RecordingError
 from microgpt.value import Value, number
 from microgpt.value import __file__ as value_file
 
@@ -62,8 +62,33 @@ Argument = tuple[str, str, tuple[int, ...]]  # its name, "int" or "float", and t
 new = object.__new__
 
 
+class RecordingError(TypeError):
+    """The function did something with a recorded number that cannot be written down as one of the five operations.
+
+    The record remembers it, because a function that catches it goes on in another way than its numbers would. But a
+    function may ask what a scalar has, so an AttributeError is not remembered.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        if Record.current is not None and not isinstance(self, AttributeError):
+            Record.current.refusals.append(self)
+
+
 class NoAttributeError(RecordingError, AttributeError):
     """The function asked a recorded scalar for what it does not have, which `hasattr` may find out."""
+
+
+class NotTraceable(BaseException):
+    """The body of a loop does what only a Python loop can do. It is no Exception, so `except Exception` lets it pass.
+
+    The record remembers it, in case a bare `except:` or a `finally:` that returns swallows it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        if Record.current is not None:
+            Record.current.loops.aborted = True
 
 
 ABS = "write x * (x > 0) - x * (x < 0)"
@@ -94,10 +119,10 @@ class Axis:
 
 
 class Index:
-    """An integer that depends on axes: constant + the sum of coefficient * axis. Only such arithmetic is known of it.
+    """An integer that depends on axes: constant + the sum of coefficient * axis. It supports only such arithmetic.
 
-    A loop over `range` sees one in place of its variable. Whatever else the body does with it needs its value, so
-    then the loop is run as a loop.
+    A loop over `range` gets one as its variable. A body that does anything else with it needs its value, so it runs as
+    a Python loop.
     """
 
     __slots__ = ("constant", "terms")
@@ -123,12 +148,12 @@ class Index:
             left_over = tuple((a, c) for a, c in terms.items() if c)
             return Index(self.constant + other.constant, left_over) if left_over else self.constant + other.constant
         if type(other) is not int:
-            raise NotAnAxis
+            raise NotTraceable
         return Index(self.constant + other, self.terms)
 
     def __mul__(self, other: Any) -> "Index":
         if type(other) is not int:
-            raise NotAnAxis
+            raise NotTraceable
         return Index(self.constant * other, tuple((a, c * other) for a, c in self.terms if other))
 
     __radd__, __rmul__ = __add__, __mul__
@@ -146,7 +171,7 @@ class Index:
         return -self + other
 
     def _needs_value(self, *_: Any) -> Any:
-        raise NotAnAxis
+        raise NotTraceable
 
     __bool__ = __index__ = __int__ = __float__ = __hash__ = __str__ = __repr__ = __format__ = __abs__ = _needs_value
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __round__ = __trunc__ = __floor__ = __ceil__ = _needs_value
@@ -175,58 +200,82 @@ def replaced(index: IndexLike, axis: Axis, by: IndexLike) -> IndexLike:
     return index
 
 
+class Loops:
+    """The loops that are being traced as axes, one within the other."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.times = 1  # how often the scalar engine does what is recorded now
+        self.aborted = False  # the innermost one turned out not to be traceable
+        self.untraceable: set[Any] = set()  # places in the source of loops that run in Python
+
+    @contextmanager
+    def traced(self, times: int) -> Iterator[None]:
+        aborted = self.aborted
+        self.depth, self.times, self.aborted = self.depth + 1, self.times * times, False
+        try:
+            yield
+        finally:
+            self.depth, self.times, self.aborted = self.depth - 1, self.times // times, aborted
+
+
 class Record:
-    """A function as a table of operations: `kind`, `left` and `right` for each row, and what they refer to.
+    """A function as a table of operations: `kind`, `left` and `right` for each row, and the tables they refer to.
 
-    Of a constant or a power, `right` is an index into `constants`; of a parameter or an input, `left` is the place of
-    its first number among all. A view has the `left` row read at `indices[right]`, one index for each axis of that
-    row; a list's items are `lists[right]`. Of a sum or a largest, `left` is the row whose axis `closed[row]` is gone;
-    of a pick, too, and `integers[right]` is the place of what chooses along that axis.
+    The `right` of a constant or a power is an index into `constants`; the `left` of a parameter or an input is the
+    place of its first number among all. A view reads the row `left` at `indices[right]`, one index for each axis of
+    that row. The items of a list are `lists[right]`. A sum, a largest or a pick closes the axis `closed[row]` of the
+    row `left`; along it, a pick takes the item that the integer at `integers[right]` chooses.
 
-    How lists of scalars, and of rows of them, become an axis is not written here, but in what it gets (rolling.py).
+    Args:
+        with_sources: whether to note the file and the line of the function behind each row.
+        stack, stack_choices, as_chosen: how lists of scalars, and of rows of them, become an axis (see stacking.py).
     """
 
+    current: ClassVar["Record | None"] = None  # the one that is being written: the functions that write it find it here
+
     def __init__(
-        self,
-        with_sources: bool,
-        as_axis: Callable[..., Any],
-        as_rows: Callable[..., Any],
+        self, with_sources: bool, stack: Callable[..., Any], stack_choices: Callable[..., Any],
         as_chosen: Callable[..., Any],
-    ) -> None:
-        self.as_axis, self.as_rows, self.as_chosen = (
-            partial(as_axis, record=self),
-            partial(as_rows, record=self),
-            as_chosen,
-        )
+    ) -> None:  # fmt: skip
+        self.stack, self.stack_choices = partial(stack, record=self), partial(stack_choices, record=self)
+        self.as_chosen = as_chosen
+        # The table
         self.kind, self.left, self.right = array("b"), array("i"), array("i")
-        self.constants: list[float] = []
         self.axes: dict[int, tuple[Axis, ...]] = {}  # of each family
-        self.closed: dict[int, Axis] = {}  # the axis that a sum, a largest or a pick is over
+        self.closed: dict[int, Axis] = {}
+        self.constants: list[float] = []
         self.indices: list[tuple[IndexLike, ...]] = []
-        self.lists: list[
-            list[tuple[int, Axis | None, int]]
-        ] = []  # of each list its items: row, its axis or None, length
+        self.lists: list[list[tuple[int, Axis | None, int]]] = []  # items: the row, its axis or None, the length
         self.integers: list[IndexLike] = []  # the places of choosing integers
+        self.sources: list[tuple[str, int]] | None = [] if with_sources else None
+        self.repeats: dict[int, int] = {}  # of rows within axes, how often the scalar engine does them
+        # The example
+        self.parameters = 0  # how many numbers there are in all of them
+        self.floats = 0  # how many numbers an example has
         self.names: list[str] = []  # of each integer of an example, such as "tokens[3]"
         self.picks: list[tuple[IndexLike, int]] = []  # which integer picks, and from how many
-        self.outputs: list[tuple[int, tuple[int, ...]]] = []  # the rows of what the function returned, with their axes
+        # The result
+        self.outputs: list[tuple[int, tuple[int, ...]]] = []  # rows, and an index for each of their axes
         self.form: Any = None  # how the outputs are nested
-        self.parameters = 0  # how many numbers there are in all of them
-        self.floats = 0  # of an example, as it is given
         self.returned: list[IndexLike] = []  # the places of integers that come back, as floats after all others
-        # the file and the line of the function behind each row
-        self.sources: list[tuple[str, int]] | None = [] if with_sources else None
-        self.depth = 0  # of loops that are being read as axes
-        self.slowly = with_sources  # whether there is more to note of an operation than its row
-        self.times = 1  # how often the scalar engine does what is recorded now
-        self.repeats: dict[int, int] = {}  # of the rows recorded within axes: how often the scalar engine does them
-        self.given_up = False  # one of them cannot be
+        # While it is being written
+        self.loops = Loops()
+        self.annotated = with_sources  # an operation notes more than its row
         self.refusals: list[RecordingError] = []  # what could not be recorded, whoever caught the error
         self.lists_made = 0
-        self.loops: set[Any] = set()  # the places in the code of those that are run as loops
         self.elements: dict[Any, RecordedScalar] = {}  # single scalars of families: each is one object
-        self.seen_lists: dict[Any, Any] = {}  # lists that have been read as axes, by the identities of their items
-        self._constant_rows: dict[float, int] = {}
+        self.seen_lists: dict[Any, Any] = {}  # lists that have been stacked, by the identities of their items
+        self.constant_rows: dict[float, int] = {}
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Write down in this record what is done from here on."""
+        before, Record.current = Record.current, self
+        try:
+            yield
+        finally:
+            Record.current = before
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -238,8 +287,8 @@ class Record:
         self.right.append(right)
         if self.sources is not None:
             self.sources.append(calling_place())
-        if self.depth:
-            self.repeats[len(self.kind) - 1] = self.times
+        if self.loops.depth:
+            self.repeats[len(self.kind) - 1] = self.loops.times
         scalar = new(RecordedScalar)
         scalar.record, scalar.row, scalar.index, scalar.free = self, len(self.kind) - 1, (), ()
         scalar.node = scalar.row
@@ -264,7 +313,7 @@ class Record:
         view = self.add(VIEW, scalar.node, len(self.indices) - 1)
         if scalar.free:
             self.axes[view.row] = scalar.free
-        if not self.depth:
+        if not self.loops.depth:
             scalar.row = view.row  # while an axis is being tried the row may be taken back
         return view.row
 
@@ -294,18 +343,18 @@ class Record:
         if isinstance(x, RecordedScalar):
             return x
         x = self.plain(x)
-        if x not in self._constant_rows or x != x:
+        if x not in self.constant_rows or x != x:
             self.constants.append(x)
-            self._constant_rows[x] = self.add(CONSTANT, 0, len(self.constants) - 1).row
+            self.constant_rows[x] = self.add(CONSTANT, 0, len(self.constants) - 1).row
         scalar = new(RecordedScalar)
-        scalar.record, scalar.row, scalar.index, scalar.free = self, self._constant_rows[x], (), ()
+        scalar.record, scalar.row, scalar.index, scalar.free = self, self.constant_rows[x], (), ()
         scalar.node = scalar.row
         return scalar
 
     def plain(self, x: Any) -> float:
         """A plain number as a float. Raises TypeError for anything else, as a Value does."""
         if type(x) is Index:
-            raise NotAnAxis
+            raise NotTraceable
         if isinstance(x, RecordedInteger):
             x._only_picks()
         if not isinstance(x, Real):
@@ -325,34 +374,27 @@ class Record:
             total += (axis.n - 1) * self.repeats.get(row, 1) if kinds[row] == SUM else 0
         return total
 
-    def mark(self) -> tuple[int, ...]:
-        """Where the record is, to come back to."""
+    def tables(self) -> tuple[Any, ...]:
         return (
-            len(self.kind), len(self.constants), len(self.indices), len(self.lists), len(self.integers),
-            len(self.picks), len(self.elements),
+            self.kind, self.left, self.right, self.constants, self.indices, self.lists, self.integers, self.picks,
+            self.sources or [],
         )  # fmt: skip
 
-    def take_back(self, mark: tuple[int, ...]) -> None:
+    def mark(self) -> list[int]:
+        """Where the record is, to come back to."""
+        return [len(self.elements), *map(len, self.tables())]
+
+    def take_back(self, mark: list[int]) -> None:
         """Forget everything that was recorded after a mark."""
-        rows = mark[0]
-        tables: Any = (
-            (self.kind, self.left, self.right),
-            (self.constants,),
-            (self.indices,),
-            (self.lists,),
-            (self.integers,),
-        )
-        for end, several in zip(mark, (*tables, (self.picks,)), strict=False):
-            for table in several:
-                del table[end:]
-        if self.sources is not None:
-            del self.sources[rows:]
-        while len(self.elements) > mark[-1]:
+        elements, rows = mark[:2]
+        for table, end in zip(self.tables(), mark[1:], strict=True):
+            del table[end:]
+        while len(self.elements) > elements:
             self.elements.popitem()
-        forget_from(self.axes, rows)
-        forget_from(self.closed, rows)
-        forget_from(self.repeats, rows)
-        self._constant_rows = {x: row for x, row in self._constant_rows.items() if row < rows}
+        for by_row in (self.axes, self.closed, self.repeats):
+            for row in [row for row in by_row if row >= rows]:
+                del by_row[row]
+        self.constant_rows = {x: row for x, row in self.constant_rows.items() if row < rows}
         self.seen_lists = {key: seen for key, seen in self.seen_lists.items() if seen[0] <= rows}
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
@@ -373,10 +415,9 @@ class Record:
                 yield KINDS[kind], left, *lengths
 
 
-def forget_from(by_row: dict[int, Any], rows: int) -> None:
-    """Take all entries out of rows from a number on."""
-    for row in [row for row in by_row if row >= rows]:
-        del by_row[row]
+def tracing_depth() -> int:
+    """How many loops are being traced as axes now."""
+    return 0 if Record.current is None else Record.current.loops.depth
 
 
 def union(a: tuple[Axis, ...], b: tuple[Axis, ...]) -> tuple[Axis, ...]:
@@ -396,10 +437,10 @@ def free_axes(index: tuple[IndexLike, ...]) -> tuple[Axis, ...]:
 
 
 class RecordedScalar:
-    """A scalar of which only is known how it was made: a row of a record. It has the five operations and no value.
+    """A symbolic scalar: it has the five operations but no value, only the row that computes it.
 
-    It is the `row`, or (where that is -1) row `node`, a family, at an `index` for each of its axes; `free` are the
-    axes on which these depend.
+    It is the `row` or, where that is -1, the family `node` at an `index` for each of its axes. These depend on the axes
+    `free`.
     """
 
     __slots__ = ("free", "index", "node", "record", "row")
@@ -438,7 +479,7 @@ class RecordedScalar:
             if is_of_another_kind(other):
                 return NotImplemented  # and Python asks the other
             other = record.scalar(other)
-        if self.row < 0 or other.row < 0 or record.slowly:
+        if self.row < 0 or other.row < 0 or record.annotated:
             return record.operation(ADD, self, other)
         scalar = new(RecordedScalar)
         scalar.record = record
@@ -455,7 +496,7 @@ class RecordedScalar:
             if is_of_another_kind(other):
                 return NotImplemented  # and Python asks the other
             other = record.scalar(other)
-        if self.row < 0 or other.row < 0 or record.slowly:
+        if self.row < 0 or other.row < 0 or record.annotated:
             return record.operation(MUL, self, other)
         scalar = new(RecordedScalar)
         scalar.record = record
@@ -470,7 +511,7 @@ class RecordedScalar:
 
     def __pow__(self, exponent: Any) -> "RecordedScalar":
         if type(exponent) is Index:
-            raise NotAnAxis
+            raise NotTraceable
         if type(exponent) is RecordedScalar:
             self._no_value("** with an exponent that is no plain number", "write exp(y * log(x)) for x ** y")
         exponent = self.record.plain(exponent)
@@ -523,7 +564,7 @@ class RecordedScalar:
         return self.record.operation(kind, *((other, self) if swapped else (self, other)))
 
     def largest(self, items: Sequence[Any]) -> "RecordedScalar":
-        everything = self.record.as_axis(items)
+        everything = self.record.stack(items)
         return self.record.over(LARGEST, everything.item, everything.axis)
 
     def _no_value(self, what: str, instead: str) -> Any:
@@ -542,8 +583,8 @@ class RecordedScalar:
     __ne__ = __eq__
 
     def __hash__(self) -> int:
-        if self.record.depth:
-            raise NotAnAxis
+        if self.record.loops.depth:
+            raise NotTraceable
         return object.__hash__(self)
 
     def __rpow__(self, base: Any) -> Any:
@@ -608,7 +649,7 @@ class RecordedScalar:
 
 
 class RecordedInteger:
-    """An integer of an example, of which only is known which one it is. It can choose from a list, and no more."""
+    """A symbolic integer of an example. It can choose from a list, and no more."""
 
     __slots__ = ("place", "record")
 
@@ -624,7 +665,7 @@ class RecordedInteger:
         first = leaf_of(items)
         if is_of_another_kind(first):  # such as one that carries its own derivatives
             return self._choose_object(items, first)
-        rows = self.record.as_rows(items)
+        rows = self.record.stack_choices(items)
         self.record.picks.append((self.place, rows.axis.n))
         return self.record.as_chosen(self._choose(rows.item, rows.axis), items)
 
@@ -693,8 +734,8 @@ def leaf_of(items: Any) -> Any:
 
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
-READERS = ("current.py", "lists.py", "rolling.py", "replacements.py", "source.py", "calls.py")  # of loops
-ENGINE_FILES = {__file__, value_file, *(str(Path(__file__).with_name(name)) for name in READERS)}
+FILES = ("lists.py", "stacking.py", "replacements.py", "source.py", "recording.py")
+ENGINE_FILES = {__file__, value_file, *(str(Path(__file__).with_name(name)) for name in FILES)}
 
 
 def calling_place(also: Callable[[str], bool] = lambda file: False) -> tuple[str, int]:

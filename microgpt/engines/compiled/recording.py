@@ -1,18 +1,23 @@
-"""Begin of step 1: run a function on recorded numbers, with its loops read as axes, and return the record."""
+"""A function is recorded: it runs once on symbolic scalars, with its loops read as axes.
 
+Whatever it calls is rewritten from its source first, and so all the way down. Builtins are replaced (REPLACEMENTS) or
+known to be pure (PURE). A loop that calls any other function of C, or one without a source, runs as a Python loop.
+"""
+
+import functools
+import operator
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
 from numbers import Real
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 
-from microgpt.engines.compiled import current
-from microgpt.engines.compiled.calls import call
-from microgpt.engines.compiled.current import RecordingError
-from microgpt.engines.compiled.lists import Lazy, nested
+from microgpt import value
+from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, nested
 from microgpt.engines.compiled.record import (
     INPUT,
     PARAMETER,
@@ -20,12 +25,40 @@ from microgpt.engines.compiled.record import (
     Axis,
     Index,
     IndexLike,
+    NotTraceable,
     Record,
     RecordedInteger,
     RecordedScalar,
+    RecordingError,
     Shapes,
-)  # fmt: skip
-from microgpt.engines.compiled.rolling import as_chosen, as_rows, known_list
+    at,
+)
+from microgpt.engines.compiled.replacements import (
+    KNOWN_KINDS,
+    added_in_place,
+    added_to,
+    attribute,
+    backwards,
+    changes,
+    enumerated,
+    generated,
+    generated_list,
+    is_kind,
+    iterated,
+    kind_of,
+    listed,
+    made_of_each,
+    mapped,
+    operand,
+    same,
+    subscript,
+    total,
+    tupled,
+    unpacked,
+    zipped,
+)
+from microgpt.engines.compiled.source import HELPER, Sources
+from microgpt.engines.compiled.stacking import as_chosen, must_stack, stack_choices, stacked
 from microgpt.engines.trees import check_form
 
 
@@ -40,7 +73,7 @@ def record_function(
         arguments: name, "int" or "float", and shape of each argument of one example.
         with_sources: whether to note the line of the function behind each operation, which takes twice the time.
     """
-    record = Record(with_sources, known_list, as_rows, as_chosen)
+    record = Record(with_sources, must_stack, stack_choices, as_chosen)
     count = 0
 
     def leaf(kind: int, shape: tuple[int, ...], start: int) -> Any:
@@ -66,7 +99,7 @@ def record_function(
         else:
             example.append(leaf(INPUT, shape, floats))
             floats += prod(shape)
-    with current.recording(record), deeper_recursion():
+    with record.active(), deeper_recursion():
         result = call(function, params, *example)
         if record.refusals:  # and the function has caught it
             raise record.refusals[0]
@@ -114,3 +147,164 @@ def map_shapes(function: Callable[[tuple[int, ...]], Any], shapes: Shapes) -> An
     if isinstance(shapes, list):
         return [map_shapes(function, entry) for entry in shapes]
     return function(shapes)
+
+
+# What is called
+
+
+def zipped_rows(function: Any, rows: Any, **options: Any) -> Any:
+    """zip(*rows), a matrix transposed; or another function of rows."""
+    record = Record.current
+    if record is None or function is not zip or type(rows) not in (RecordedList, list, tuple, Lazy):
+        return call(function, *rows, **options)
+    rows = generated_list(rows)
+    if type(rows) is not RecordedList:
+        rows = list(iter(rows))
+    if not rows or options.keys() - {"strict"}:
+        return zipped(*iter(rows), **options)
+    strict = bool(options.get("strict"))
+
+    def everything() -> RecordedList | None:
+        source = stacked(rows, record)
+        inner: Any = None if source is None else source.at(at(source.axis))
+        if source is None or not is_symbolic(inner):
+            return None
+        return RecordedList(record, inner.axis, RecordedList(record, source.axis, inner.at(at(inner.axis))))
+
+    return Lazy(lambda: zip(*iter(rows), strict=strict), everything)
+
+
+def applied(function: Any, *lists: Any) -> Any:
+    """map(function, *lists)"""
+    if len(lists) != 1:
+        return made_of_each(map(functools.partial(call, function), *map(iterated, lists)))
+    return generated(functools.partial(call, function), lists[0], ("map", id(function)))
+
+
+def filtered(function: Any, items: Any) -> Lazy:
+    """filter(function, items)"""
+    return made_of_each(filter(function and functools.partial(call, function), iterated(items)))
+
+
+def got(owner: Any, name: str, *default: Any) -> Any:
+    """getattr(owner, name, default)"""
+    return attribute(owner, name) if not default or has(owner, name) else default[0]
+
+
+def has(owner: Any, name: str) -> bool:
+    """hasattr(owner, name)"""
+    try:
+        attribute(owner, name)
+    except AttributeError:
+        return False
+    return True
+
+
+def calling(decorator: Any) -> Any:
+    """A decorator, which is called as any other function is."""
+    return functools.partial(call, decorator)
+
+
+REPLACEMENTS: dict[Any, Callable[..., Any]] = {
+    sum: total, zip: zipped, enumerate: enumerated, reversed: backwards, list: listed, tuple: tupled, map: applied,
+    type: kind_of, isinstance: is_kind, filter: filtered, getattr: got, hasattr: has,
+    operator.iadd: added_in_place,
+}  # fmt: skip
+PURE = {
+    len, range, min, max, abs, int, float, bool, str, repr, issubclass, dict, set, frozenset, sorted,
+    any, all, round, divmod, pow, slice, callable, format, ord, chr, complex, hash,
+    value.exp, value.log, value.pick, value.largest, value.number,
+}  # fmt: skip
+PURE_METHODS = {"index", "count", "copy", "keys", "values", "items", "get", "join", "format", "startswith", "endswith",
+                "split", "strip", "lower", "upper", "read_at", "pick", "exp", "log", "largest"}  # fmt: skip
+
+
+def call(function: Any, *arguments: Any, **options: Any) -> Any:
+    """function(*arguments, **options), which is rewritten first if it is one of Python and has a source."""
+    record = Record.current
+    if record is None:
+        return function(*arguments, **options)
+    kind = type(function)
+    if kind is FunctionType:
+        if function in PURE:
+            return function(*map(operand, arguments), **options)
+        return rewritten(function, record)(*arguments, **options)
+    if kind is MethodType:
+        if type(function.__func__) is FunctionType and type(function.__self__) not in (RecordedScalar, RecordedInteger):
+            return changing_or(function, record)(function.__self__, *arguments, **options)
+        if record.loops.depth and not is_pure(function):
+            raise NotTraceable
+        return function(*arguments, **options)
+    if kind is functools.partial:
+        return call(function.func, *function.args, *arguments, **{**function.keywords, **options})
+    try:
+        replacement = REPLACEMENTS.get(function)
+    except TypeError:
+        replacement = None
+    if replacement is not None:
+        return replacement(*arguments, **options)
+    method = getattr(type(function), "__call__", None) if not isinstance(function, type) else None  # noqa: B004
+    if isinstance(method, FunctionType):
+        return rewritten(method, record)(function, *arguments, **options)
+    if arguments and type(arguments[0]) is RecordedList:
+        if getattr(function, "__objclass__", None) is list:  # list.append(x, y) is x.append(y)
+            return getattr(arguments[0], function.__name__)(*arguments[1:], **options)
+        if getattr(function, "__module__", None) == "_heapq":  # which takes nothing else for a list
+            return function(arguments[0].as_plain(), *arguments[1:], **options)
+    if record.loops.depth:
+        if not is_pure(function):
+            raise NotTraceable
+        arguments = tuple(map(operand, arguments))
+        options = {name: calling(one) if type(one) is FunctionType else one for name, one in options.items()}  # key
+    return function(*arguments, **options)
+
+
+def changing_or(method: MethodType, record: Record) -> Any:
+    """A method of Python's, rewritten; those of a recorded list change it or not, as they are."""
+    if type(method.__self__) is RecordedList:
+        return method.__func__
+    return rewritten(method.__func__, record)  # type: ignore[arg-type]
+
+
+def is_pure(function: Any) -> bool:
+    """Whether a function that is not Python's is known to change nothing."""
+    try:
+        if function in PURE:
+            return True
+    except TypeError:
+        return False
+    if isinstance(function, type):
+        return issubclass(function, BaseException)
+    owner = getattr(function, "__self__", None)
+    module, name = getattr(function, "__module__", None), getattr(function, "__name__", "")
+    if module == "_operator":
+        return not name.startswith(("i", "setitem", "delitem", "call"))  # such as iadd
+    return module == "math" or (type(owner) in KNOWN_KINDS and name in PURE_METHODS)
+
+
+HELPERS: dict[str, Any] = {
+    HELPER + function.__name__: function
+    for function in (
+        mapped, generated, call, subscript, attribute, zipped_rows, iterated, unpacked, changes,
+        added_to, same, slice, operand, calling,
+    )
+}  # fmt: skip
+SOURCES = Sources(HELPERS)  # of all records: the code of a function belongs to the process
+
+
+def rewritten(function: FunctionType, record: Record) -> Callable[..., Any]:
+    """A function with the helpers in it. One without a source stays as it is, and is no part of an axis."""
+    code = function.__code__
+    replacement = SOURCES.rewritten(function)
+    if replacement is code:
+        return function
+    if replacement is None:
+        if record.loops.depth:
+            raise NotTraceable
+        return function
+    # The helpers are given as variables from around the function: its module, whose globals it shares, stays as it is.
+    cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+    closure = tuple(cells[name] if name in cells else CellType(HELPERS[name]) for name in replacement.co_freevars)
+    same_function = FunctionType(replacement, function.__globals__, function.__name__, function.__defaults__, closure)
+    same_function.__kwdefaults__ = function.__kwdefaults__
+    return same_function

@@ -8,10 +8,9 @@ scalar that stands for every x_i and carries the index i as an axis. What is rec
 Here is what a rewritten function calls in the place of its comprehensions (`mapped`, `generated`), its subscripts, and
 Python's `sum`, `zip`, `enumerate`, ...
 
-Reading a loop as an axis must not change what it means. So the body may do with its index nothing but calculate and
-index with it, with an element nothing but the operations, and it may change nothing outside of itself. Whatever else
-it is about to do raises `NotAnAxis` before it is done: then what was recorded of it is dropped, and the loop is run as
-a loop. docs/axes.md has it in a table.
+Reading a loop as an axis must not change what it means. So the body may only calculate and index with its index, may
+only use the operations on an element, and may change nothing outside of itself. Before it does anything else, it raises
+`NotTraceable`: what was recorded of it is dropped, and the loop runs in Python. docs/axes.md has a table.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,21 +21,22 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.engines.compiled import current
-from microgpt.engines.compiled.current import NotAnAxis, RecordingError
 from microgpt.engines.compiled.lists import Lazy, RecordedList, holds_index, holds_lists, items_down_from
 from microgpt.engines.compiled.record import (
     PICK,
     SUM,
     Axis,
     Index,
+    NotTraceable,
     Record,
     RecordedInteger,
     RecordedScalar,
+    RecordingError,
     at,
     calling_line,
+    tracing_depth,
 )
-from microgpt.engines.compiled.rolling import as_list, known_list
+from microgpt.engines.compiled.stacking import must_stack, stacked
 from microgpt.value import Value
 
 KNOWN_KINDS: frozenset[Any] = frozenset((
@@ -53,18 +53,18 @@ SYMBOLIC = (RecordedScalar, RecordedInteger, Index, list, tuple, int)  # of whic
 
 def mapped(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> Any:
     """[function(item) for item in items], on one item that stands for all if that can be."""
-    record = current.RECORD
+    record = Record.current
     if record is None:
         return [function(item) for item in items]
     items = generated_list(items)
-    source = as_list(items, record) if site not in record.loops else None
+    source = stacked(items, record) if site not in record.loops.untraceable else None
     if source is not None:
-        found = tried(function, source, record)
+        found = trace(function, source, record)
         if found is not None:
             if type(items) is Lazy:
                 items.use_up()
             return found
-        record.loops.add(site)
+        record.loops.untraceable.add(site)
     return [function(item) for item in iterated(items)]
 
 
@@ -78,61 +78,55 @@ def generated_list(items: Any) -> Any:
     return items
 
 
-def tried(function: Callable[[Any], Any], source: RecordedList, record: Record) -> RecordedList | None:
-    """The list that a body makes of every item of another, or None, with nothing recorded, if it is no axis."""
+def trace(function: Callable[[Any], Any], source: RecordedList, record: Record) -> RecordedList | None:
+    """The list that a body makes of all items of another; None, with nothing recorded, if the body is not traceable."""
     axis = Axis(source.axis.n, source.axis.ragged)
     item = source.at(at(axis))
-    mark, given_up, refusals, lists_made = record.mark(), record.given_up, len(record.refusals), record.lists_made
-    slowly = record.slowly
-    record.depth += 1
-    record.given_up, record.slowly = False, True
-    record.times *= axis.n
+    mark, annotated, refusals, lists_made = record.mark(), record.annotated, len(record.refusals), record.lists_made
     results: list[Any] = []
+    record.annotated, traced = True, False
     try:
-        results.append(function(item))
-        results = kept(results, lists_made, record, set())
-        read = not record.given_up
-    except NotAnAxis:
-        read = False
-    except Exception:  # the loop will raise it, if it is a fault of the function
-        read = False
+        with record.loops.traced(axis.n):
+            results.append(function(item))
+            results = stackable(results, lists_made, record, set())
+            traced = not record.loops.aborted
+    except (NotTraceable, Exception):  # what the function raises by a fault of its own, the Python loop raises again
+        pass
     finally:
-        record.depth -= 1
-        record.given_up, record.slowly = given_up, slowly
-        record.times //= axis.n
-    if not read:
+        record.annotated = annotated
+    if not traced:
         del record.refusals[refusals:]
         record.take_back(mark)
         return None
     (result,) = results
     found = RecordedList(record, axis, result)
-    found.made_anew = type(result) is RecordedScalar and axis not in result.free and result.node >= mark[0]
+    found.made_anew = type(result) is RecordedScalar and axis not in result.free and result.node >= mark[1]
     return found
 
 
 SOLE = getrefcount([[]][0])  # references to what only a list holds
 
 
-def kept(results: Any, lists_made: int, record: Record, seen: set[int]) -> list[Any]:
+def stackable(results: Any, lists_made: int, record: Record, seen: set[int]) -> list[Any]:
     """What a body gave, to stand for all: scalars, plain values, tuples and lists of them.
 
     A list among them must have been made by the body, and be there once, and nowhere else: elements would share any
-    other one. So that, like all that cannot stand for all, raises NotAnAxis.
+    other one. So that, like all that cannot stand for all, raises NotTraceable.
     """
     found: list[Any] = []
     for i in range(len(results)):
         kind = type(results[i])
         if kind is tuple:
-            found.append(tuple(kept(results[i], lists_made, record, seen)))
+            found.append(tuple(stackable(results[i], lists_made, record, seen)))
         elif kind is list and getrefcount(results[i]) <= SOLE:
-            found.append(RecordedList.written_out(record, kept(results[i], lists_made, record, seen)))
+            found.append(RecordedList.written_out(record, stackable(results[i], lists_made, record, seen)))
         elif kind is RecordedList and is_own(results[i], lists_made) and id(results[i]) not in seen:
             found.append(results[i])
             seen.add(id(results[i]))
         elif kind in (RecordedScalar, RecordedInteger, Index, int, float, str, bool, type(None)):
             found.append(results[i])
         else:
-            raise NotAnAxis
+            raise NotTraceable
     return found
 
 
@@ -153,7 +147,7 @@ def is_own(item: Any, lists_made: int) -> bool:
 
 def generated(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> Any:
     """(function(item) for item in items)"""
-    if current.RECORD is None:
+    if Record.current is None:
         return (function(item) for item in items)
     source = items if type(items) in KNOWN_KINDS else iter(iterated(items))
 
@@ -168,15 +162,15 @@ def generated(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -
 
 def iterated(items: Any) -> Any:
     """What a loop goes through. An iterator from elsewhere is used up by that, which an axis must not do."""
-    if current.RECORD is not None and current.RECORD.depth and type(items) not in KNOWN_KINDS:
-        raise NotAnAxis
+    if type(items) not in KNOWN_KINDS and tracing_depth():
+        raise NotTraceable
     return items
 
 
 def attribute(owner: Any, name: str) -> Any:
     """owner.name, which may run code if the class of the owner says so."""
-    if current.RECORD is not None and current.RECORD.depth and runs_code(owner, name):
-        raise NotAnAxis
+    if tracing_depth() and runs_code(owner, name):
+        raise NotTraceable
     return getattr(owner, name)
 
 
@@ -206,8 +200,8 @@ def has_operators(kind: Any) -> bool:
 def operand(item: Any) -> Any:
     """What is used in an operator, or by a function of Python's own, which would run code of its class unseen."""
     kind: Any = type(item)
-    if current.RECORD is not None and current.RECORD.depth and kind not in KNOWN_KINDS and has_operators(kind):
-        raise NotAnAxis
+    if kind not in KNOWN_KINDS and tracing_depth() and has_operators(kind):
+        raise NotTraceable
     return item
 
 
@@ -226,33 +220,29 @@ def unpacked(item: Any, pattern: Any) -> list[Any]:
 
 def changes() -> None:
     """Something outside of the function is about to change."""
-    if current.RECORD is not None and current.RECORD.depth:
-        raise NotAnAxis
+    if tracing_depth():
+        raise NotTraceable
 
 
-def changes_in_place(target: Any) -> None:
-    """`target` is about to be changed by an augmented assignment, if it is of a kind that can be."""
-    if (
-        current.RECORD is not None
-        and current.RECORD.depth
-        and not isinstance(target, (int, float, str, tuple, RecordedScalar))
-    ):
-        raise NotAnAxis
+def added_to(target: Any, more: Any) -> Any:
+    """`more`, which an augmented assignment is about to put into `target`, if that is of a kind that can change."""
+    if tracing_depth() and not isinstance(target, (int, float, str, tuple, RecordedScalar)):
+        raise NotTraceable
+    return more
 
 
 def added_in_place(target: Any, more: Any) -> Any:
     """operator.iadd(target, more)"""
-    changes_in_place(target)
-    target += more
+    target += added_to(target, more)
     return target
 
 
 def same(a: Any, b: Any) -> bool:
     """a is b"""
-    if a is not b and current.RECORD is not None:
+    if a is not b and Record.current is not None:
         symbolic = isinstance(a, SYMBOLIC) and isinstance(b, SYMBOLIC)
-        if current.RECORD.depth and symbolic:
-            raise NotAnAxis
+        if symbolic and tracing_depth():
+            raise NotTraceable
         if symbolic and (was_chosen(a) or was_chosen(b)):
             raise RecordingError(
                 f"{calling_line()} asks by `is` about what an integer of the example chose: which one that is differs "
@@ -300,11 +290,12 @@ def is_scalar_of(kinds: Any) -> bool:
 
 def subscript(items: Any, key: Any) -> Any:
     """items[key]"""
-    if current.RECORD is not None and current.RECORD.depth:
+    record = Record.current
+    if record is not None and record.loops.depth:
         if type(items) in (list, tuple) and holds_index(key):
-            return known_list(items, current.RECORD)[key]
+            return must_stack(items, record)[key]
         if type(items) not in KNOWN_KINDS:
-            raise NotAnAxis
+            raise NotTraceable
         operand(key)
     return items[key]
 
@@ -328,23 +319,23 @@ def made_of_each(items: Iterable[Any]) -> Lazy:
 
 def total(items: Any, start: Any = 0) -> Any:
     """sum(items, start)"""
-    assert current.RECORD is not None
+    assert Record.current is not None
     items = taken(items)
-    source = as_list(items, current.RECORD)
+    source = stacked(items, Record.current)
     if source is None or type(source.item) is not RecordedScalar:
         return sum(iterated(items) if type(items) is not RecordedList else iter(items), start)
-    found = current.RECORD.over(SUM, source.item, source.axis)
+    found = Record.current.over(SUM, source.item, source.axis)
     return found if type(start) in (int, float) and start == 0 else found + start
 
 
 def zipped(*lists: Any, strict: bool = False) -> Any:
     """zip(*lists)"""
-    record: Record = current.RECORD
+    record: Any = Record.current
     if not lists or any(type(one) not in (RecordedList, list, tuple, range, Lazy) for one in lists):
         return made_of_each(zip(*map(iterated, lists), strict=strict))
 
     def everything() -> RecordedList | None:
-        sources = [as_list(one, record) for one in lists]
+        sources = [stacked(one, record) for one in lists]
         known = [source for source in sources if source is not None]
         lengths = {len(source) for source in known}
         uses_a_part = len(lengths) > 1 and any([type(one) is Lazy for one in lists])  # of an iterator
@@ -358,12 +349,12 @@ def zipped(*lists: Any, strict: bool = False) -> Any:
 
 def enumerated(items: Any, start: Any = 0) -> Any:
     """enumerate(items, start)"""
-    record: Record = current.RECORD
+    record: Any = Record.current
     if type(items) not in (RecordedList, list, tuple, range, Lazy) or type(start) not in (int, Index):
         return made_of_each(enumerate(iterated(items), start))
 
     def everything() -> RecordedList | None:
-        source = as_list(items, record)
+        source = stacked(items, record)
         if source is None:
             return None
         return RecordedList(record, source.axis, (at(source.axis) + start, source.at(at(source.axis))))
@@ -378,7 +369,7 @@ def backwards(items: Any) -> Any:
     length = len(items)
 
     def everything() -> RecordedList | None:
-        return as_list(items[::-1], items.record) if len(items) == length else None
+        return stacked(items[::-1], items.record) if len(items) == length else None
 
     return Lazy(lambda: items_down_from(length - 1, items), everything)
 

@@ -19,7 +19,7 @@ from loop_programs import PRELUDE, Outcome, difference, load, numbers, outcome, 
 from written_loops import loops_of
 
 from microgpt import Value, evaluate, exp, largest, log, pick, value_and_grad
-from microgpt.engines.compiled.current import RecordingError
+from microgpt.engines.compiled.record import RecordingError
 from microgpt.engines.compiled.recording import record_function
 
 RNG = np.random.default_rng(3)

@@ -1,7 +1,7 @@
 """How plain lists become lists with an axis: their items must be alike.
 
 Scalars that lie one step apart in a family, as those of a row do, are one piece of it at an index; others, such as what
-a loop has gathered, become a family of their own, a LIST in the record. Lists of lists roll up from within.
+a loop has gathered, become a family of their own, a LIST in the record. Lists of lists stack_anew up from within.
 """
 
 import math
@@ -9,15 +9,16 @@ from itertools import pairwise
 from numbers import Real
 from typing import Any
 
-from microgpt.engines.compiled.current import NotAnAxis, RecordingError
 from microgpt.engines.compiled.lists import Chosen, Lazy, RecordedList, is_symbolic
 from microgpt.engines.compiled.record import (
     LIST,
     Axis,
     Index,
+    NotTraceable,
     Record,
     RecordedInteger,
     RecordedScalar,
+    RecordingError,
     at,
     calling_line,
     new,
@@ -25,12 +26,12 @@ from microgpt.engines.compiled.record import (
 )
 
 
-def as_list(items: Any, record: Record) -> RecordedList | None:
+def stacked(items: Any, record: Record) -> RecordedList | None:
     """A list as one with an axis; None if its items are not alike."""
     kind = type(items)
     if kind is RecordedList:
         items.check()
-        return items if items.plain is None else rolled(items.plain, record)
+        return items if items.plain is None else stack(items.plain, record)
     if kind is Lazy:  # not used up by being looked at
         return None if items.runs_code else items.look()
     if kind is range:
@@ -39,23 +40,23 @@ def as_list(items: Any, record: Record) -> RecordedList | None:
         axis = Axis(len(items))
         return RecordedList(record, axis, at(axis) * items.step + items.start)
     if kind is list or kind is tuple:
-        return rolled(items, record)
+        return stack(items, record)
     return None
 
 
-def known_list(items: Any, record: Record) -> RecordedList:
-    """A list as one with an axis. Raises NotAnAxis if it cannot be, and RecordingError if it is not in a loop."""
-    found = as_list(items, record)
-    if found is None and record.depth:
-        raise NotAnAxis
+def must_stack(items: Any, record: Record) -> RecordedList:
+    """A list as one with an axis. Raises NotTraceable if it cannot be, and RecordingError if it is not in a loop."""
+    found = stacked(items, record)
+    if found is None and record.loops.depth:
+        raise NotTraceable
     if found is None:  # numbers among scalars, in `largest`
-        found = rolled([record.scalar(item) for item in items], record)
+        found = stack([record.scalar(item) for item in items], record)
     if found is None:
         raise RecordingError("largest needs scalars to choose from, found an empty list")
     return found
 
 
-def as_rows(items: Any, record: Record) -> RecordedList:
+def stack_choices(items: Any, record: Record) -> RecordedList:
     """What an integer is to choose from: scalars, or rows of the same length. Raises RecordingError if it is not."""
     if type(items) not in (RecordedList, list, tuple):
         raise needed("a list", f"a {type(items).__name__}")
@@ -74,8 +75,8 @@ def as_rows(items: Any, record: Record) -> RecordedList:
     for entry in entries:
         if not isinstance(entry, (list, tuple, Real, RecordedScalar, RecordedInteger)):
             raise needed("scalars or rows", f"a {type(entry).__name__} {entry!r:.80}")
-    entries = [as_rows(entry, record) if lengths else record.scalar(entry) for entry in entries]
-    found = rolled(entries, record)
+    entries = [stack_choices(entry, record) if lengths else record.scalar(entry) for entry in entries]
+    found = stack(entries, record)
     if found is None:
         raise needed("scalars, or rows of scalars,", "rows that are not alike")
     return found
@@ -98,12 +99,12 @@ def as_chosen(chosen: Any, items: Any) -> Any:
     """What an integer chose from a list: it remembers that it is a row of that list."""
     if type(chosen) is RecordedList:
         if type(items) is RecordedList and (items.view or items.owner is not None):
-            chosen.view = chosen.record.depth > 0
+            chosen.view = chosen.record.loops.depth > 0
         chosen.chosen_from = Chosen(items)
     return chosen
 
 
-def rolled(items: Any, record: Record) -> RecordedList | None:
+def stack(items: Any, record: Record) -> RecordedList | None:
     """A plain list as one with an axis, if its items are alike: scalars, lists of the same length, equal numbers."""
     if not items:
         return None
@@ -111,7 +112,7 @@ def rolled(items: Any, record: Record) -> RecordedList | None:
     seen = record.seen_lists.get(key)
     if seen is not None and all(map(is_settled, items)):
         return seen[1]
-    found = roll(items, record)
+    found = stack_anew(items, record)
     if all(map(is_settled, items)):
         record.seen_lists[key] = len(record), found, list(items)  # while they are kept, no others have their identities
     return found
@@ -125,22 +126,22 @@ def is_settled(item: Any) -> bool:
     return kind is not list and (kind is not tuple or all(map(is_settled, item)))
 
 
-def roll(items: Any, record: Record) -> RecordedList | None:
-    """As `rolled`, without a look at what has been rolled before: what makes items alike depends on their kind."""
+def stack_anew(items: Any, record: Record) -> RecordedList | None:
+    """As `stack`, without a look at what has been stack before: what makes items alike depends on their kind."""
     kinds = set(map(type, items))
     if len(kinds) > 1 and not kinds <= {RecordedList, list, tuple}:
         return None
     kind = type(items[0])
     if kind is RecordedScalar:
-        return roll_scalars(items, record)
+        return stack_scalars(items, record)
     if kind in (RecordedList, list, tuple):
         if len({len(item) for item in items}) != 1 or not len(items[0]):
             return None
-        inner = [as_list(item, record) for item in items]
+        inner = [stacked(item, record) for item in items]
         axis = Axis(len(items[0]), any(one is not None and one.axis.ragged for one in inner))
         together = None
         if None not in inner:
-            together = rolled([one.at(at(axis)) for one in inner if one is not None], record)
+            together = stack([one.at(at(axis)) for one in inner if one is not None], record)
         if together is None:
             return None
         return RecordedList(record, together.axis, RecordedList(record, axis, together.item))
@@ -154,11 +155,11 @@ def roll(items: Any, record: Record) -> RecordedList | None:
     if kind in (int, float, str, bool, type(None)) and all(item == items[0] for item in items):
         return RecordedList(record, Axis(len(items)), items[0])
     if kind is float and all(map(math.isfinite, items)):
-        return roll_scalars([record.scalar(item) for item in items], record)
+        return stack_scalars([record.scalar(item) for item in items], record)
     return None
 
 
-def roll_scalars(items: list[RecordedScalar], record: Record) -> RecordedList:
+def stack_scalars(items: list[RecordedScalar], record: Record) -> RecordedList:
     """Scalars as a list with an axis. Neighbours in a family that stay neighbours are one piece of it."""
     pieces: list[list[RecordedScalar]] = []
     steps: list[tuple[int, int] | None] = []  # in which index neighbours differ, and by how much

@@ -41,8 +41,8 @@ def main() -> int:
     except OSError as error:
         raise InputError(f"cannot write the page {out}: {error.strerror}; choose another place with --out") from None
     is_page = out.is_file()  # and no pipe or device
-    see = f"to see each of them, open {out} in a browser" if is_page else f"the page went to {out}"
-    print(f"{text!r}{what} took {explanation.operations:,} operations in the model in {run.directory}; {see}")
+    print(f"{text!r}{what} takes {explanation.operations:,} operations in the model of {run.directory}")
+    print(f"open {out} in a browser" if is_page else f"the page went to {out}")
     if is_page and settings.open and not webbrowser.open(out.resolve().as_uri()):
         print(f"no browser could be started here; the page is {out.resolve()}")
     return 0

@@ -81,10 +81,10 @@ def main() -> int:
         different.add(text)
     if known and not quiet:
         count, distinct = settings.num_samples, len(different)
-        repeats = "" if distinct == count else f"; {distinct} of the {count} are different"
+        repeats = "" if distinct == count else f", {distinct} are different"
         if distinct < count and Choice(settings.temperature, settings.top_k).is_certain:
-            repeats = f"; all {count} are the same, because each takes the likeliest character every time"
-        print(f"{new} of {count} are new, not in the text that the model in {run.directory} learned from{repeats}")
+            repeats = ", all the same, since each takes the likeliest character"
+        print(f"{new} of {count} are new{repeats}; the model is in {run.directory}")
     return 0
 
 

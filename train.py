@@ -103,7 +103,7 @@ def main() -> int:
         return 0
 
     # A session writes each step down, and looks now and then at what the model has learned, and writes.
-    session = Session(start, loss_and_gradients, SUITED)
+    session = Session(start, loss_and_gradients)
 
     # A step: draw a batch, compute its loss and the gradients, and let Adam improve the parameters a little.
     schedule = Schedule(s.steps, s.learning_rate, s.warmup, s.weight_decay, s.grad_clip)

@@ -12,7 +12,7 @@ Of several processes that train together, only the first has something to write 
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import wraps
@@ -55,11 +55,10 @@ class Session:
     Args:
         start: where training begins, with the settings.
         step: what `value_and_grad` made of the loss of one sequence, a function of (params, tokens, weights).
-        suited: the names of the settings that were chosen for the text, to be told.
     """
 
-    def __init__(self, start: Start, step: Any, suited: Iterable[str] = ()):
-        self.start, self.loss, self.suited = start, step.of_one, suited
+    def __init__(self, start: Start, step: Any):
+        self.start, self.loss = start, step.of_one
         self.settings, self.corpus, self.state = start.settings, start.corpus, start.state
         self.processes = start.processes
         self.begun = self.state.step
@@ -103,9 +102,9 @@ class Session:
     def begin(self) -> None:
         """Say what is to come, check the engine, open the directory, and look at the model before its first step."""
         start, corpus, settings = self.start, self.corpus, self.settings
-        print_lines(messages.of_text(corpus, start.data), f"note: {start.why}" if start.why else "")
-        print_lines(messages.of_model(start.config, corpus, settings, self.suited))
-        print_lines(messages.of_little_text(start.config, corpus), self.processes.description())
+        print_lines(messages.of_text(corpus, start.data), messages.indented(start.why))
+        print_lines(messages.of_model(start.config), messages.of_little_text(start.config, corpus))
+        print_lines(self.processes.description())
         if not settings.skip_check:
             some = corpus.training[0][: start.config.n_positions + 1]
             print_lines(check_model(self.loss, start.parameters, some, settings.engine, self.processes.exact))
@@ -146,8 +145,9 @@ class Session:
         directory, start.lock = create_run_directory(wanted)
         keep_text(directory, start.text)
         if settings.init_from:
-            print_lines(f"beginning with the weights in {settings.init_from}; what Adam remembers starts afresh")
-        print_lines(f"writing to {directory}" + (f", since there is a {wanted} already" if directory != wanted else ""))
+            print_lines(f"starting from the weights in {settings.init_from}, with a new optimizer state")
+        if directory != wanted:
+            print_lines(f"writing to {directory}, because {wanted} exists")
         return directory
 
     def unless_stopped(self, evaluated: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
@@ -319,11 +319,11 @@ class Session:
         return INTERRUPTED if self.interrupted or self.ctrl_c.requested else 0
 
     def draw(self, directory: Path) -> None:
-        """Write loss.svg and tensors.svg, or say what it takes."""
+        """Write loss.svg and tensors.svg, if matplotlib is installed."""
         try:
             draw_losses(directory, read_metrics(directory, self.state.step), self.baseline)
             draw_tensors(directory, read_tensors(directory, self.state.step))
         except ImportError:
-            print_lines('if you want a picture of the losses, too: pip install -e ".[plot]"')
+            pass
         except (OSError, InputError) as error:
             print_lines(f"no picture of the losses: {error}")

@@ -1,4 +1,4 @@
-"""A text to explain, where nobody has chosen one."""
+"""The text that the page explains if the user gives none."""
 
 from microgpt.explain.page import positions_that_fit, room, shortest
 from microgpt.learning.sampling import sample
@@ -9,18 +9,18 @@ SHORT = 8  # characters of it
 
 
 def some_text(run: Run) -> tuple[str, str]:
-    """A held-out name of a usual length, or as much of some text as a page can hold and, in brackets, what it is."""
+    """Return a held-out name of a usual length, or the beginning of a text and, in brackets, its origin."""
     checkpoint, lines = run.checkpoint, run.documents == "lines"
     most = min(SHORT, room(run, positions_that_fit(run)))
     if checkpoint is None or run.text is None:
-        text, what = sample(run, max_new_tokens=SHORT).strip("\n"), "it wrote that"
+        text, what = sample(run, max_new_tokens=SHORT).strip("\n"), "written by the model"
         if len(text) < shortest(run):
-            text, what = 2 * characters_of(run.vocabulary, run.documents)[-1], "it wrote nothing"
+            text, what = 2 * characters_of(run.vocabulary, run.documents)[-1], "the model wrote nothing"
     else:
         seed = checkpoint.origin.settings.get("seed", 0)
         corpus = make_corpus(run.text, run.config.n_positions, seed, run.documents, run.vocabulary)
         texts = [decode(sequence, run.vocabulary) for sequence in corpus.validation]
-        what = "from the text that was held out"
+        what = "from the held-out text"
         if lines:
             names = [text.strip("\n") for text in texts]
             text = next((name for name in names if min(4, most) <= len(name) <= most), min(names, key=len))
@@ -30,5 +30,5 @@ def some_text(run: Run) -> tuple[str, str]:
     fits = text[:most]
     if lines and fits == text:
         return fits, ""
-    cut = ", as much as a page of this model can hold" if fits != text and most < SHORT else ""
+    cut = ", cut to what a page can hold" if fits != text and most < SHORT else ""
     return fits, f" ({what}{cut})"

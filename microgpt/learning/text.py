@@ -244,13 +244,13 @@ def why_prose(text: str, n_positions: int) -> str:
     """
     for number, line in enumerate(text.split(BOUNDARY), start=1):
         if len(line) >= n_positions:
-            return f"line {number:,} has {counted(len(line), 'character')} and lines may have {n_positions - 1:,}"
+            return f"line {number:,} has {counted(len(line), 'character')} ({n_positions - 1:,} at most for lines)"
     blocks = [block.split(BOUNDARY) for block in re.split("\n\n+", text.strip(BOUNDARY))]
     lines, all_lines = sum(map(len, blocks)), text.strip(BOUNDARY).count(BOUNDARY) + 1
     empty, close = all_lines - lines, lines - len(blocks)  # close: without an empty one before it
     if empty < FEW * all_lines or close <= FEW * lines:
         return ""
-    return f"{empty:,} of {all_lines:,} lines are empty, and they do not stand between all others"
+    return f"{empty:,} of {all_lines:,} lines are empty, but do not separate all others"
 
 
 def room_for_lines(text: str, n_positions: int) -> int:

@@ -78,7 +78,7 @@ def test_windows_shells_get_double_quotes():
 
 
 def test_printed_commands_are_quoted():
-    assert of_going_on(Path("runs/it's mine")) == 'go on with: python train.py --resume "runs/it\'s mine"'
+    assert of_going_on(Path("runs/it's mine")) == 'to go on: python train.py --resume "runs/it\'s mine"'
 
 
 def test_no_other_way_of_quoting_is_left():

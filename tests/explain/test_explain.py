@@ -466,9 +466,9 @@ def trained(tmp_path_factory):
 def test_the_command_writes_a_page_about_a_held_out_name_of_the_newest_run(trained):
     result = call("explain.py", cwd=trained)
     assert result.returncode == 0, result.stderr
-    name = re.match(r"'(\w+)' took [\d,]+ operations", result.stdout)[1]
+    name = re.match(r"'(\w+)' takes [\d,]+ operations", result.stdout)[1]
     assert name in NAMES.splitlines()
-    assert "operations in the model in runs/names; to see" in result.stdout
+    assert "operations in the model of runs/names\nopen " in result.stdout
     content, _ = parts((trained / "runs" / "names" / "explain.html").read_text(encoding="utf-8"))
     assert "".join(content["vocabulary"][token] for token in content["tokens"]) == f"\n{name}\n"
     assert [row[0] for row in content["run"]["curve"]] == [0, 1, 2]
@@ -481,9 +481,9 @@ def test_of_prose_it_takes_a_text_that_fits_and_says_so(tmp_path):
     assert call("train.py", "--data", "fox.txt", *options, cwd=tmp_path).returncode == 0
     result = call("explain.py", "--run", "run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    text, what = re.match(r"'(.+)' (\(.*\)) took [\d,]+ operations", result.stdout).groups()
+    text, what = re.match(r"'(.+)' (\(.*\)) takes [\d,]+ operations", result.stdout).groups()
     assert text in PROSE[-24:]
-    assert what == "(from the text that was held out)"
+    assert what == "(from the held-out text)"
 
 
 def test_the_page_may_lie_elsewhere_and_be_about_any_text(trained, tmp_path):
@@ -516,7 +516,7 @@ def test_a_page_goes_into_a_pipe_and_leaves_it_in_place(trained, tmp_path):
         result = call("explain.py", *options, cwd=tmp_path)
     assert (tmp_path / "read").read_bytes().startswith(b"<!doctype html>")
     assert (tmp_path / "pipe").is_fifo()
-    assert result.stdout.endswith("; the page went to pipe\n")
+    assert result.stdout.endswith("\nthe page went to pipe\n")
 
 
 def test_the_page_in_a_run_directory_is_not_written_through_a_link(trained, tmp_path):

@@ -146,7 +146,7 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     assert call("train.py", "--resume", "alone", "--steps", "9", cwd=tmp_path).returncode == 0
     code, out, errors = run_together(2, "train.py", "--resume", str(tmp_path / "shared"), "--steps", "9")
     assert code == 0, errors
-    assert out.count("going on with") == 1
+    assert out.count("resuming") == 1
     assert f"PyTorch {torch.__version__} on cpu, 2 processes\n" in out
     alone, shared = (
         np.array([float(row[1]) for row in read_metrics(tmp_path / name, 9)[1:]]) for name in ("alone", "shared")
@@ -226,7 +226,7 @@ def test_if_one_dies_the_others_end_and_the_run_can_be_resumed(tmp_path, victim)
     step = load_run(run).checkpoint.step
     resumed = call("train.py", "--resume", run, "--steps", step + 2, cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    assert f"going on with {run} after step {step}" in resumed.stdout
+    assert f"resuming {run} after step {step}" in resumed.stdout
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the processes are found in /proc")

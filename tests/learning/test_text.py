@@ -236,7 +236,7 @@ def test_empty_lines_between_all_others_are_left_out(gap):
     assert kind_of_documents(text, n_positions=4) == "lines"
     assert sorted(everything(make_corpus(text, 4, seed=0))) == sorted(f"\n{name}\n" for name in names(30))
     close = re.sub("\n+", "\n", text, count=10)
-    assert why_prose(close, 4).endswith("lines are empty, and they do not stand between all others")
+    assert why_prose(close, 4).endswith("lines are empty, but do not separate all others")
 
 
 def drawn_lines(n, length, letters):

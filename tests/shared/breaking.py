@@ -30,14 +30,8 @@ def runs(text):
 
 
 def copy_project(directory):
-    """A copy of the project that can be broken. The compiler is a link, so that its kernels need no compiling."""
-    (directory / "microgpt").mkdir()
-    for path in (ROOT / "microgpt").iterdir():
-        if path.is_file():
-            shutil.copy(path, directory / "microgpt")
-    (directory / "microgpt" / "compiler").symlink_to(ROOT / "microgpt" / "compiler")
-    for folder in ("explain", "pytorch", "runs"):
-        shutil.copytree(ROOT / "microgpt" / folder, directory / "microgpt" / folder)
+    """A copy of the project that can be broken."""
+    shutil.copytree(ROOT / "microgpt", directory / "microgpt", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "data", directory / "data")
     for script in ("train.py", "explain.py", "sample.py"):
         shutil.copy(ROOT / script, directory)

@@ -4,7 +4,7 @@
 >>> from microgpt import check, largest
 >>> point = {"w": np.array([0.5, -1.0])}, np.array([3.0, 4.0])
 >>> found = check(lambda params, x: (params["w"][0] * x + params["w"][1]) ** 2, *point, engine="scalar")
-checked: the gradient equals the slope of the loss to 11 digits
+gradient checked: slope agrees to 11 digits
 >>> found = check(lambda params, x: largest(params["w"]) * x, *point, engine="scalar")
 the gradient is wrong: params["w"][0] has 0, the slope of the loss is 3; row 0 of the batch
 line 1 of ...: largest(params["w"][0], params["w"][1]) carries no gradient, and the loss depends on it; ...
@@ -148,9 +148,9 @@ def compare(
         return apart
     errors = [slope.error for slope in slopes if not isnan(slope.error)]
     known = f"to {digits(max(errors))} digits" if errors else "as far as rounding shows"
-    report = f"checked{operations}: the gradient equals the slope of the loss {known}"
+    report = f"gradient checked{operations}: slope agrees {known}"
     if len(engines) == 2:
-        report += f", and the engines {engine} and scalar agree to {digits(apart)}"
+        report += f", engines to {digits(apart)}"
     return Check(True, report)
 
 

@@ -25,8 +25,8 @@ def summary(program: Program) -> str:
     """What the compiler found, in a line."""
     products = sum(product_of(program, nest) is not None for nest in program.nests.forward)
     return (
-        f"{program.operations:,} operations on single numbers became {len(program.nests.forward)} instructions on "
-        f"arrays, {products} of them matrix products"
+        f"{program.operations:,} scalar operations became {len(program.nests.forward)} array instructions "
+        f"({products} matrix products)"
     )
 
 

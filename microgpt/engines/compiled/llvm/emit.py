@@ -29,7 +29,7 @@ from microgpt.engines.compiled.llvm.arguments import loaded
 from microgpt.value import LARGEST_EXPONENT, LARGEST_FLOAT
 
 LARGEST_FLOAT32 = (2 - 2**-23) * 2.0**127
-I64, I32, I8 = ir.IntType(64), ir.IntType(32), ir.IntType(8)
+I64, I32 = ir.IntType(64), ir.IntType(32)
 FAST = ("contract", "nsz")
 
 # Every kernel gets a pointer to each of these: the spaces of loads, the tables of starts, and its own arguments.
@@ -450,7 +450,7 @@ class NestKernel(Kernel):
 POINTERS = ("code", *SPACES[:-1], "inputs", "integers", "outputs", "results")
 FRAME = (
     *POINTERS, "steps", "block_size", "batch", "first_block", "end_block", "input_count", "integer_count",
-    "output_count", "seed", "width", "fill",
+    "output_count", "seed", "width",
 )  # fmt: skip
 OUTPUT_SPACES = (CELLS, PARAMETERS, CONSTANTS)  # where an output may lie
 
@@ -488,25 +488,22 @@ class Driver(Builder):
         self.up_to(self.frame["output_count"], lambda output: self.copy_out(begin, output))
 
     def copy_in(self, begin: Any, lane: Any) -> None:
-        """Copy one example into its lane. The last one takes the place of those that are missing.
+        """Copy one example into its lane. The last example fills the lanes of those that are missing.
 
-        Of its floats only if asked to `fill`: where gradients are summed, nothing may be infinite in a place that no
-        example has. The seed of the backward pass is the share of the example in the mean.
+        The backward pass begins with the share of the example in the mean, which is 0 for a missing one.
         """
         last, example = self.sub(self.frame["batch"], I64(1)), self.add(begin, lane)
         real = self.icmp_signed("<=", example, last)
         row = self.select(real, example, last)
-        filled = self.or_(real, self.icmp_signed("!=", self.frame["fill"], I64(0)))
-        floats = self.select(filled, self.frame["input_count"], I64(0))
-        self.copy("inputs", CELLS, self.mul(row, self.frame["input_count"]), floats, lane, self.size)
-        integers = self.frame["integer_count"]
-        self.copy("integers", INTEGERS, self.mul(row, integers), integers, lane, 8)
+        self.copy("inputs", CELLS, row, self.frame["input_count"], lane, self.size)
+        self.copy("integers", INTEGERS, row, self.frame["integer_count"], lane, 8)
         share = self.fdiv(self.number(1.0), self.sitofp(self.frame["batch"], self.scalar))
         seed = self.select(real, share, self.number(0.0))
         self.write(seed, self.pointer[CELLS], self.add(self.frame["seed"], lane))
 
-    def copy(self, source: str, target: str, start: Any, count: Any, lane: Any, size: int) -> None:
-        """Copy the numbers of one example, which lie in a row, into its lane."""
+    def copy(self, source: str, target: str, row: Any, count: Any, lane: Any, size: int) -> None:
+        """Copy a row of numbers into a lane."""
+        start = self.mul(row, count)
 
         def number(i: Any) -> None:
             value = self.load(self.gep(self.pointer[source], [self.add(start, i)]), align=size)

@@ -134,7 +134,7 @@ class Plan:
         ], np.int64)  # fmt: skip
         self.driver = ctypes.CFUNCTYPE(None, ctypes.POINTER(Frame))(driver)
         self.frame = Frame(
-            code=address(self.code), steps=len(steps), block_size=block_size, fill=with_gradient,
+            code=address(self.code), steps=len(steps), block_size=block_size,
             input_count=program.groups.inputs, integer_count=len(program.integers),
             seed=self.memory(program.nests.seed) * block_size,
             outputs=address(self.outputs), output_count=len(self.outputs),

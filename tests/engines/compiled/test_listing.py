@@ -17,7 +17,7 @@ def test_the_listing_shows_the_gpt_with_the_lines_it_comes_from():
     parameters = initial_parameters(CONFIG, 0)
     text = listing(GPT_LOSS, parameters, np.array([[0, 1, 2, 3, 4]]), np.ones((1, 4), np.float32))
     lines = text.splitlines()
-    assert "7 of them matrix products" in lines[0]
+    assert "7 matrix products" in lines[0]
     rows = [line for line in lines if "·" in line and "product" in line]
     assert ["[24 x 8] · [8 x 4]" in rows[0], "[5 x 8] · [8 x 4]" in rows[-1]] == [True, True]
     assert any("exp(" in line and "functions.py:" in line and "exps = [exp(x_i - shift)" in line for line in lines)

@@ -29,35 +29,34 @@ LARGEST_EXPONENT = math.log(LARGEST_FLOAT)  # 709.78: exp of anything above it h
 
 
 class Scalar:
-    """A number to calculate with: a kind of scalar has `+`, `*` and `**`, and all here is composed of these."""
+    """Minus and division, composed of `+`, `*` and `**`: for every kind of number that has these three.
+
+    Its method `lift` turns a plain number into one of its kind.
+    """
 
     __slots__ = ()
-
-    def lift(self, x: Any) -> Any:
-        """A plain number as a scalar of the same kind."""
-        raise NotImplementedError
 
     def __neg__(self: Any) -> Any:
         return self * -1
 
-    def __sub__(self, other: Any) -> Any:
+    def __sub__(self: Any, other: Any) -> Any:
         return self + -self.lift(other)
 
-    def __truediv__(self, other: Any) -> Any:
+    def __truediv__(self: Any, other: Any) -> Any:
         return self * self.lift(other) ** -1
 
     # A plain number on the left: 2 + v, 2 * v, 2 - v, 2 / v, and sum(), which begins with 0 + v.
 
-    def __radd__(self, other: Any) -> Any:
+    def __radd__(self: Any, other: Any) -> Any:
         return self.lift(other) + self
 
-    def __rmul__(self, other: Any) -> Any:
+    def __rmul__(self: Any, other: Any) -> Any:
         return self.lift(other) * self
 
-    def __rsub__(self, other: Any) -> Any:
+    def __rsub__(self: Any, other: Any) -> Any:
         return self.lift(other) - self
 
-    def __rtruediv__(self, other: Any) -> Any:
+    def __rtruediv__(self: Any, other: Any) -> Any:
         return self.lift(other) / self
 
 
@@ -67,36 +66,31 @@ class Value(Scalar):
     __slots__ = ("data", "grad", "operation", "inputs", "derivatives")
     __array_ufunc__ = None  # tells numpy's numbers to leave `number * value` to us
 
-    def __init__(
-        self,
-        data: Any,
-        operation: str = "",
-        inputs: "tuple[Value, ...]" = (),
-        derivatives: tuple[float, ...] = (),
-    ):
+    def __init__(self, data: Any, operation: str = "", inputs: "tuple[Value, ...]" = (), derivatives: Any = ()):
         self.data: float = data if inputs else number(data)
         self.grad = 0.0
         self.operation = operation  # what made it; nothing did for a leaf, such as a parameter
         self.inputs = inputs  # the Values it was computed from
-        self.derivatives = derivatives  # d self / d input, for each input
+        self.derivatives: tuple[float, ...] = derivatives  # d self / d input, for each input
 
     def __repr__(self) -> str:
         made_by = f", operation={self.operation!r}" if self.operation else ""
         return f"Value(data={self.data}, grad={self.grad}{made_by})"
 
     def lift(self, x: Any) -> "Value":
-        return value(x)
+        """A Value as it is; a plain number as a new Value, a leaf of the graph."""
+        return x if isinstance(x, Value) else Value(x)
 
     # The five operations: each line computes a value and, beside it, its derivative to each input.
 
     def __add__(self, other: Any) -> "Value":
         """a + b: if either input grows a little, so does the sum."""
-        other = value(other)
+        other = self.lift(other)
         return Value(self.data + other.data, "+", (self, other), (1.0, 1.0))
 
     def __mul__(self, other: Any) -> "Value":
         """a * b: if one input grows a little, the product grows by that times the other input."""
-        other = value(other)
+        other = self.lift(other)
         return Value(self.data * other.data, "*", (self, other), (other.data, self.data))
 
     def __pow__(self, exponent: Any) -> "Value":
@@ -122,21 +116,21 @@ class Value(Scalar):
         return Value(power, "exp", (self,), (power,))
 
     def __rpow__(self, base: Any) -> "Value":
-        return value(base) ** self  # which is refused there
+        return self.lift(base) ** self  # which is refused there
 
     # Comparisons are choices: True or False, which count as 1 or 0, with no gradient. (`==` asks for the same object.)
 
     def __lt__(self, other: Any) -> bool:
-        return self.data < value(other).data
+        return self.data < self.lift(other).data
 
     def __le__(self, other: Any) -> bool:
-        return self.data <= value(other).data
+        return self.data <= self.lift(other).data
 
     def __gt__(self, other: Any) -> bool:
-        return self.data > value(other).data
+        return self.data > self.lift(other).data
 
     def __ge__(self, other: Any) -> bool:
-        return self.data >= value(other).data
+        return self.data >= self.lift(other).data
 
     def backward(self) -> None:
         """Set the `grad` of everything that this value was made of: the derivative of this value to it.
@@ -175,11 +169,6 @@ def number(x: Any) -> float:
     if not isinstance(x, (float, int, Real)):
         raise TypeError(f"expected a Value or a real number, found {type(x).__name__}: {x!r:.80}")
     return float(x)
-
-
-def value(x: Any) -> Value:
-    """A Value as it is; a plain number as a new Value, a leaf of the graph."""
-    return x if isinstance(x, Value) else Value(x)
 
 
 # The same for Values, for plain floats, and for any other kind of scalar that has the methods: so one function

@@ -532,7 +532,7 @@ NUMBERS = {
     "minus": ("return self + -self.lift(other)", "return self + self.lift(other)", "computes 0.5 - "),
     "over": ("return self * self.lift(other) ** -1", "return self * self.lift(other)", "computes -0.7 / 1.5 as"),
     "backwards minus": ("return self.lift(other) - self", "return self - self.lift(other)", "computes 2 - "),
-    "greater": ("return self.data > value(other)", "return self.data < value(other)", "computes 0.966667 > 0 as"),
+    "greater": ("self.data > self.lift(other)", "self.data < self.lift(other)", "computes 0.966667 > 0 as"),
 }
 
 

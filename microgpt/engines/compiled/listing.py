@@ -15,6 +15,7 @@ from typing import Any
 from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, PARAMETERS, Expression, loads_of, nodes_of
 from microgpt.engines.compiled.llvm.matmul import product_step
 from microgpt.engines.compiled.llvm.run import Program
+from microgpt.engines.compiled.llvm.schedule import Schedule
 from microgpt.engines.compiled.nests import Nest
 from microgpt.engines.trees import argument_names, checked_arguments, checked_parameters, map_arrays
 
@@ -106,7 +107,7 @@ def source_of(program: Program, nest: Nest) -> tuple[str, int]:
 
 def product_of(program: Program, nest: Nest) -> Any:
     """The matrix product that a nest is; None if it is none."""
-    return product_step(nest, 4, False, lambda load: 0, program.nests.is_masked)
+    return product_step(nest, Schedule(4, False, lambda start: start, []), program.nests.is_masked)
 
 
 def operation_of(program: Program, nest: Nest) -> tuple[str, str]:
@@ -115,7 +116,7 @@ def operation_of(program: Program, nest: Nest) -> tuple[str, str]:
     product = product_of(program, nest)
     if product is not None:
         rows, columns, terms = (product.arguments[name] for name in ("rows", "columns", "terms"))
-        if product.shape.kind == "map":
+        if product.shape.examples == "columns":
             return "product", f"[{rows} x {terms}] · [{terms} x {columns // 4}]"
         masked = ", masked" if product.shape.bound else ""
         return "product", f"[{rows} x {terms}] · [{terms} x {columns}] of each{masked}"

@@ -1,11 +1,12 @@
-"""Matrix products: loop nests that sum products of two loads, by kernels that keep a tile of the result in registers.
+"""Matrix products, by a kernel that keeps a tile of the result in registers.
 
-    cells       [I, columns] = parameters [I, K] · cells [K, columns]         a linear map; its gradient to the input
-    gradients   [I, J]      += cells [I, columns] · cells [J, columns]        its gradient to the parameters
-    cells       [I, J] = cells [I, K] · cells [K, J] for every example        attention, and its gradients
+    results   [I, J]  = parameters [I, K] · results [K, J]     a linear map, and its gradient to its input
+    gradients [I, J] += results [I, K] · results [K, J]        its gradient to the parameters
+    results   [I, J]  = results [I, K] · results [K, J]        attention, and its gradients
 
-Nobody wrote a matrix product. A nest is one if it sums `a * b` over one axis, a moves along a second and b along a
-third; what other axes there are, both move along.
+The examples of the batch lie along J in the first, along K in the second; the third is one product for each example.
+Nobody wrote a matrix product: a nest is one if it sums `a * b` over an axis K, where a moves along a second axis I and
+b along a third, J. Along all other axes a, b and the result move together, in loops outside.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from llvmlite.binding import get_host_cpu_features, get_process_triple
 
 from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, PARAMETERS, Load
 from microgpt.engines.compiled.llvm.emit import I64, Kernel
-from microgpt.engines.compiled.llvm.schedule import Step, vector_axis
+from microgpt.engines.compiled.llvm.schedule import Schedule, Step, vector_axis
 from microgpt.engines.compiled.nests import Nest
 
 FEATURES = get_host_cpu_features()
@@ -28,16 +29,22 @@ MANY_REGISTERS = VECTOR_BYTES == 64 or get_process_triple().startswith(("aarch64
 ROWS, VECTORS = 4, 4 if MANY_REGISTERS else 2  # of a tile
 CORNER = 4 if MANY_REGISTERS else 2
 LENGTHS, LOADS = ("rows", "columns", "terms"), ("target", "a", "b")
-FIXED = {"map": ("target column", "b column"), "weights": ("a term", "b term"), "each": ()}  # strides that are 1
+# Along what the examples lie, by the spaces of the loads, and the strides that are 1 then.
+ALONG: dict[tuple[str, ...], str] = {
+    (CELLS, PARAMETERS, CELLS): "columns",
+    (GRADIENTS, CELLS, CELLS): "terms",
+    (CELLS, CELLS, CELLS): "outer",
+}
+FIXED = {"columns": ("target column", "b column"), "terms": ("a term", "b term"), "outer": ()}
 
 
 @dataclass(frozen=True)
 class ProductShape:
     """The structure of a matrix product: all that its kernel depends on."""
 
-    kind: str  # "map", "weights" or "each"
-    outer: int  # loops around it
-    bound: str  # of "each": "", "square" (I stays below a limit by J), "end" (K by I) or "start" (I by K)
+    examples: str  # along what they lie: "columns", "terms" or "outer"
+    outer: int  # the number of outer loops
+    bound: str  # which index stays below a limit by which other: "rows by columns", "terms by rows", "rows by terms"
     add: bool
     factor: float
     width: int
@@ -46,8 +53,8 @@ class ProductShape:
     def argument_names(self) -> list[str]:
         names = [*LENGTHS, *(f"{load} start" for load in LOADS)]
         strides = ("target row", "target column", "a row", "a term", "b column", "b term")
-        names += [stride for stride in strides if stride not in FIXED[self.kind]]
-        if self.kind == "each":
+        names += [stride for stride in strides if stride not in FIXED[self.examples]]
+        if self.examples == "outer":
             names.append("examples")
         if self.bound:
             names += ["constant", "step"]
@@ -59,86 +66,68 @@ class ProductShape:
         ProductKernel(module, name, self)
 
 
-def product_step(nest: Nest, block_size: int, double: bool, place: Any, is_masked: Any) -> Step | None:
-    """The kernel of a nest that is a matrix product, with its arguments; None if it is none.
+def product_step(nest: Nest, schedule: Schedule, is_masked: Callable[[Load], bool]) -> Step | None:
+    """The kernel of a nest that is a matrix product, with its arguments; None if no kernel fits the nest.
 
-    `place` is where a load begins in memory; `is_masked` tells whether what is beyond the bound of a load is zero.
+    `is_masked` tells whether a load is zero beyond its bound.
     """
-    factor, (a, b) = two_factors(nest)
-    if a is None or b is None or nest.reduction != "sum":
+    factor, factors = two_factors(nest)
+    loads = [nest.target, *sorted(factors, key=lambda load: load.space != PARAMETERS)]
+    examples = ALONG.get(tuple([load.space for load in loads]), "")
+    if not examples or nest.reduction != "sum" or any(load.table or load.chooser for load in loads):
         return None
-    if any(load.table is not None or load.chooser is not None for load in (nest.target, a, b)):
+    joined = vector_axis(nest, loads)
+    axes = [i for i, n in enumerate(nest.lengths) if n > 1 and i != joined]
+    moves = {i: tuple([load.strides[i] != 0 for load in loads]) for i in axes}
+    patterns = (True, True, False), (True, False, True), (False, True, True)
+    rows, columns, terms = ([i for i in axes if moves[i] == pattern] for pattern in patterns)
+    bounds = {i: bound for i, bound in enumerate(nest.bounds) if bound is not None and nest.lengths[i] > 1}
+    if examples == "columns":
+        fits = rows and len(terms) == 1 and all(moves[i][0] for i in axes if i not in terms) and not bounds
+        columns = []
+    elif examples == "terms":
+        fits = rows and columns and not bounds
+        terms = []
+    else:
+        fits = rows and columns and len(terms) == 1 and joined < 0 and len(bounds) <= 1
+    if not fits:
         return None
-    left, right = (b, a) if a.space != PARAMETERS and b.space == PARAMETERS else (a, b)
-    return product_of_loads(nest, factor, left, right, block_size, double, place, is_masked)
-
-
-def product_of_loads(
-    nest: Nest, factor: float, a: Load, b: Load, block_size: int, double: bool, place: Any, is_masked: Any
-) -> Step | None:
-    """The kernel of a nest that sums a · b, with its arguments; None if it is no matrix product."""
-    target = nest.target
-    if b.space != CELLS or a.space not in (PARAMETERS, CELLS) or target.space not in (CELLS, GRADIENTS):
-        return None
-    merged = vector_axis(nest, [target, a, b])
-    axes = [i for i, n in enumerate(nest.lengths) if n > 1 and i != merged]
-
-    def moves(i: int) -> tuple[bool, bool, bool]:
-        return target.strides[i] != 0, a.strides[i] != 0, b.strides[i] != 0
-
-    rows = [i for i in axes if moves(i) == (True, True, False)]
-    columns = [i for i in axes if moves(i) == (True, False, True)]
-    inner = [i for i in axes if moves(i) == (False, True, True)]
-    bounded = {i for i, bound in enumerate(nest.bounds) if bound is not None and nest.lengths[i] > 1}
-    count = block_size * (nest.lengths[merged] if merged >= 0 else 1)
-    width = next(w for w in (16, 8, 4, 2, 1) if count % w == 0 and w * (8 if double else 4) <= max(VECTOR_BYTES, 8))
-
-    def longest(of: list[int]) -> int:
-        return max(of, key=lambda axis: nest.lengths[axis])
-
-    def step(kind: str, i: int, j: int, k: int, bound: str = "", **limits: int) -> Step:
-        """The kernel whose rows, columns and terms are these axes; -1 for the examples."""
-        scale = {CELLS: block_size, PARAMETERS: 1, GRADIENTS: 1}
-        outer = [axis for axis in axes if axis not in (i, j, k)]
-        directions = {"row": i, "column": j, "term": k} | {f"outer {n}": axis for n, axis in enumerate(outer)}
-        arguments = limits | {
-            name: nest.lengths[axis] if axis >= 0 else count for name, axis in zip(LENGTHS, (i, j, k), strict=True)
-        }
-        for name, load in zip(LOADS, (target, a, b), strict=True):
-            arguments[f"{name} start"] = place(load)
-            for direction, axis in directions.items():
-                if axis >= 0 and (load.strides[axis] or axis in outer):
-                    arguments[f"{name} {direction}"] = load.strides[axis] * scale[load.space]
-        arguments |= {f"outer {n}": nest.lengths[axis] for n, axis in enumerate(outer)}
-        shape = ProductShape(kind, len(outer), bound, nest.add or kind == "weights", factor, width, double)
-        return Step(shape, arguments)
-
-    if a.space == PARAMETERS and target.space == CELLS:
-        if not rows or len(inner) != 1 or bounded or any(not target.strides[i] for i in axes if i not in inner):
-            return None
-        return step("map", longest(rows), -1, inner[0])
-    if a.space == CELLS and target.space == GRADIENTS:
-        return step("weights", longest(rows), longest(columns), -1) if rows and columns and not bounded else None
-    if a.space == CELLS and target.space == CELLS:
-        if not rows or not columns or len(inner) != 1 or merged >= 0 or len(bounded) > 1:
-            return None
-        i, j, k = longest(rows), longest(columns), inner[0]
-        if not bounded:
-            return step("each", i, j, k, examples=count)
-        axis = bounded.pop()
-        limit = nest.bounds[axis]
-        assert limit is not None
+    i, j, k = (max(of, key=lambda axis: nest.lengths[axis], default=-1) for of in (rows, columns, terms))
+    bound, limits = "", {}
+    for axis, limit in bounds.items():
         if (axis, limit.of) in ((j, i), (k, j), (j, k)):  # the rows are to be bounded, or to bound
-            a, b, i, j = b, a, j, i
-        bound = {(i, j): "square", (k, i): "end", (i, k): "start"}.get((axis, limit.of))
-        if bound is None or limit.step <= 0 or (bound != "square" and not is_masked(a)):
+            loads, i, j = [loads[0], loads[2], loads[1]], j, i
+        known = {(i, j): "rows by columns", (k, i): "terms by rows", (i, k): "rows by terms"}
+        bound, limits = known.get((axis, limit.of), ""), {"constant": limit.constant, "step": limit.step}
+        if not bound or limit.step <= 0 or (k in (axis, limit.of) and not is_masked(loads[1])):
             return None
-        return step("each", i, j, k, bound, examples=count, constant=limit.constant, step=limit.step)
-    return None
+    count = schedule.block_size * (nest.lengths[joined] if joined >= 0 else 1)
+    most = max(VECTOR_BYTES, 8) // (8 if schedule.double else 4)
+    width = next(w for w in (16, 8, 4, 2, 1) if count % w == 0 and w <= most)
+    outer = [axis for axis in axes if axis not in (i, j, k)]
+    add = nest.add or examples == "terms"
+    shape = ProductShape(examples, len(outer), bound, add, factor, width, schedule.double)
+    return Step(shape, limits | product_arguments(nest, loads, (i, j, k), outer, count, schedule))
 
 
-def two_factors(nest: Nest) -> tuple[float, tuple[Load | None, Load | None]]:
-    """The two loads that are multiplied, and a constant factor."""
+def product_arguments(
+    nest: Nest, loads: list[Load], tile: tuple[int, int, int], outer: list[int], count: int, schedule: Schedule
+) -> dict[str, int]:
+    """The arguments of a matrix product whose rows, columns and terms are these axes; -1 for the examples."""
+    found = {name: nest.lengths[axis] if axis >= 0 else count for name, axis in zip(LENGTHS, tile, strict=True)}
+    found |= {} if -1 in tile else {"examples": count}
+    found |= {f"outer {n}": nest.lengths[axis] for n, axis in enumerate(outer)}
+    directions = [*zip(("row", "column", "term"), tile, strict=True), *((f"outer {n}", a) for n, a in enumerate(outer))]
+    for name, load in zip(LOADS, loads, strict=True):
+        found[f"{name} start"] = schedule.start(load)
+        for direction, axis in directions:
+            if axis in outer or (axis >= 0 and load.strides[axis]):
+                found[f"{name} {direction}"] = load.strides[axis] * schedule.scale(load.space)
+    return found
+
+
+def two_factors(nest: Nest) -> tuple[float, list[Load]]:
+    """The loads whose product a nest sums, none if it does not, and a constant factor."""
     expression, factor = nest.expression, 1.0
     while expression.operation == "*" and "constant" in (x.operation for x in expression.arguments):
         x, y = expression.arguments
@@ -146,15 +135,14 @@ def two_factors(nest: Nest) -> tuple[float, tuple[Load | None, Load | None]]:
             x, y = y, x
         expression, factor = x, factor * y.what
     if expression.operation != "*" or any(x.operation != "load" for x in expression.arguments):
-        return factor, (None, None)
-    x, y = expression.arguments
-    return factor, (x.what, y.what)
+        return factor, []
+    return factor, [x.what for x in expression.arguments]
 
 
 class ProductKernel(Kernel):
     """target[I, J] = factor * the sum over K of a[I, K] * b[J, K], in tiles whose sums stay in registers.
 
-    A vector holds examples. They lie along J in a "map", along K in "weights", and beside all three in "each".
+    A vector holds examples, which lie along J, along K, or beside all three.
     """
 
     def __init__(self, module: ir.Module, name: str, shape: ProductShape):
@@ -172,7 +160,7 @@ class ProductKernel(Kernel):
 
     def if_in_square(self, row: Any, column: Any) -> Any:
         """Where the target is bounded, the code in this context runs only within the bound."""
-        if self.shape.bound != "square":
+        if self.shape.bound != "rows by columns":
             return nullcontext()
         return self.if_then(self.icmp_signed("<", row, self.limit(column)))
 
@@ -206,7 +194,7 @@ class ProductKernel(Kernel):
         def of_rows(i: Any, height: int) -> None:
             self.in_pieces("columns", 1, CORNER, lambda j, across: self.tile(starts, i, height, j, across))
 
-        if self.shape.kind == "map":
+        if self.shape.examples == "columns":
             self.in_pieces("columns", self.width, VECTORS, of_columns)
         else:
             self.in_pieces("rows", 1, CORNER, of_rows)
@@ -214,10 +202,10 @@ class ProductKernel(Kernel):
     def tile(self, starts: list[Any], i: Any, height: int, j: Any, across: int) -> None:
         """Compute the tile of `height` rows from i and `across` columns, or vectors of columns, from j."""
         rows = [self.add(i, I64(r)) for r in range(height)]
-        columns = [self.add(j, I64(c * (self.width if self.shape.kind == "map" else 1))) for c in range(across)]
+        columns = [self.add(j, I64(c * (self.width if self.shape.examples == "columns" else 1))) for c in range(across)]
         with self.if_in_square(i, columns[-1]):
             terms = self.terms(i, rows[-1])
-            if self.shape.kind == "each":
+            if self.shape.examples == "outer":
                 self.each(
                     I64(0), self.argument["examples"], self.width,
                     lambda example: self.sums([self.add(start, example) for start in starts], rows, columns, terms),
@@ -228,9 +216,9 @@ class ProductKernel(Kernel):
     def terms(self, first_row: Any, last_row: Any) -> tuple[Any, Any]:
         """The first term of the sums of a tile, and the end of its terms."""
         first, end = I64(0), self.argument["terms"]
-        if self.shape.bound == "end":  # K stays below the limit of the last row
+        if self.shape.bound == "terms by rows":  # up to the limit of the last row
             end = self.minimum(end, self.limit(last_row))
-        elif self.shape.bound == "start":  # the first row stays below the limit of K
+        elif self.shape.bound == "rows by terms":  # from where the limit is above the first row
             beyond = self.sub(first_row, self.argument["constant"])
             first = self.ceiling(self.add(beyond, I64(1)), self.argument["step"])
         return first, end
@@ -240,7 +228,7 @@ class ProductKernel(Kernel):
         target, left, right = starts
         lefts = [self.along(left, "a row", row) for row in rows]
         rights = [self.along(right, "b column", column) for column in columns]
-        space, kind = (PARAMETERS, self.scalar) if self.shape.kind == "map" else (CELLS, self.vector)
+        space, kind = (PARAMETERS, self.scalar) if self.shape.examples == "columns" else (CELLS, self.vector)
 
         def term(k: Any, sums: list[Any]) -> list[Any]:
             theirs = [self.read(self.pointer[CELLS], self.along(at, "b term", k)) for at in rights]
@@ -253,7 +241,7 @@ class ProductKernel(Kernel):
             return found
 
         zeros = [self.vector(0.0)] * (len(rows) * len(columns))
-        sums = self.loop(*terms, self.width if self.shape.kind == "weights" else 1, zeros, term)
+        sums = self.loop(*terms, self.width if self.shape.examples == "terms" else 1, zeros, term)
         for (row, column), result in zip(product(rows, columns), sums, strict=True):
             where = self.along(self.along(target, "target row", row), "target column", column)
             with self.if_in_square(row, column):
@@ -261,7 +249,7 @@ class ProductKernel(Kernel):
 
     def put(self, result: Any, where: Any) -> None:
         space = CELLS
-        if self.shape.kind == "weights":
+        if self.shape.examples == "terms":
             space, result = GRADIENTS, self.across(result)
         if self.shape.factor != 1.0:
             result = self.fmul(result, self.number(self.shape.factor, result))

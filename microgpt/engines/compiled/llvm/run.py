@@ -172,7 +172,7 @@ def steps_of(nests: Nests, schedule: Schedule, with_gradient: bool) -> list[Step
     checked = "derivative" if with_gradient else "power"
     steps = []
     for nest in nests.forward + (nests.backward if with_gradient else []):
-        product = product_step(nest, schedule.block_size, schedule.double, schedule.start, nests.is_masked)
+        product = product_step(nest, schedule, nests.is_masked)
         steps.append(product or schedule.step(nest, "" if nest.backward else checked))
     return steps
 

@@ -4,6 +4,7 @@ The shape of a kernel holds the order of the loops. The arguments are lengths, s
 the size of the model.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,6 @@ from microgpt.engines.compiled.expressions import (
 )
 from microgpt.engines.compiled.llvm.arguments import packed
 from microgpt.engines.compiled.llvm.emit import LeafShape, LoopShape, NestShape, structure_of
-from microgpt.engines.compiled.llvm.memory import Memory
 from microgpt.engines.compiled.nests import Nest
 
 USUAL = (-2.0, -1.0, 0.0, 1.0, 2.0)  # constants that are part of a kernel
@@ -42,10 +42,10 @@ class Step:
 class Schedule:
     """Turns nests into steps, for blocks of one size."""
 
-    def __init__(self, block_size: int, double: bool, memory: Memory, constants: list[float]):
+    def __init__(self, block_size: int, double: bool, memory: Callable[[int], int], constants: list[float]):
         self.block_size = block_size
         self.double = double
-        self.memory = memory
+        self.memory = memory  # where a result lies in the memory of a block
         self.constants = list(constants)
         self.constant_at: dict[float, int] = {}
         self.tables: list[np.ndarray] = []

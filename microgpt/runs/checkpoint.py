@@ -1,14 +1,14 @@
-"""The state of a run in one file, from which training goes on as if it had never stopped.
+"""The whole state of a run in one file, from which training resumes as if it had never stopped.
 
     checkpoints/step-000400.safetensors
 
-holds four vectors (all parameters in the order of `parameter_shapes`, Adam's two moments of them, and the parameters
-with the lowest validation loss so far) and, as JSON in the file's metadata, everything else: the shape of the model,
-its vocabulary, the settings, the step. Random numbers need no state of their own, because batches are a function of
-the seed and of how many were drawn (see `batches`). Every vector has a checksum, and so has the JSON.
+The file holds four flat vectors: the parameters, the best parameters so far, and the two moments of Adam. The file's
+metadata holds all else as JSON: the model's shape, its vocabulary, the settings and the step. Random numbers need no
+state, because batches are a function of the seed and the step (see `batches`). Each vector and the JSON have a
+checksum.
 
-This file is the truth about a run; the files that other programs read are made from it (hugging_face.py). A new one
-is complete, on the disk, before the one before the last is deleted.
+This file is the truth about a run. The files for other programs are made from it (hugging_face.py). A new one is
+complete on the disk before an old one is deleted.
 """
 
 import hashlib
@@ -33,21 +33,21 @@ from microgpt.learning.text import BOUNDARY
 from microgpt.runs.files import parse_json, write_file
 
 FORMAT = 1
-KEPT = 2  # the newest checkpoint, and the one before it in case that the disk damages the newest
+KEPT = 2  # the newest checkpoint, and the one before it in case the disk damages the newest
 NAME = r"step-\d{6,12}\.safetensors"
 VECTORS = ("parameters", "best_parameters", "adam_m", "adam_v")
 LARGEST_HEADER = 16_000_000  # bytes of a safetensors file before its numbers
-LARGEST_SIZE = 10**9  # of anything in a config: what is larger is no laptop's
+LARGEST_SIZE = 10**9  # of any number in a config
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a run is: all that is settled when it begins."""
+    """All that is fixed when a run begins."""
 
     config: GPTConfig
     vocabulary: str
     documents: str  # "lines" or "stream"
-    data: str  # the name of the data file, as it was given
+    data: str  # the name of the data file, as given
     data_sha256: str  # of its text: UTF-8, with newlines as line ends
     settings: dict[str, Any]
     started: str  # a date, in ISO 8601
@@ -56,18 +56,18 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Some parameters whose validation loss is known."""
+    """Parameters with their validation loss."""
 
     step: int  # after so many steps
     loss: float  # nats per character
     parameters: np.ndarray  # one flat vector
-    samples: list[str]  # what the model wrote then
-    loss_on_all: float | None = None  # of all that is held out, at the end, if `loss` is of a part of it
+    samples: list[str]  # texts that the model wrote then
+    loss_on_all: float | None = None  # of all held-out text, at the end, if `loss` is of a part of it
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run after one of its steps. Vectors are flat and have the run's own precision."""
+    """The state of a run after a step. Vectors are flat and have the dtype of the run."""
 
     origin: RunInfo
     step: int
@@ -75,21 +75,21 @@ class Checkpoint:
     adam_m: np.ndarray
     adam_v: np.ndarray
     initial_loss: float  # of the first validation
-    best: Evaluation  # at the validations that the settings plan
-    unplanned: Evaluation | None = None  # of these very parameters, where training was stopped between two of them
+    best: Evaluation  # of the planned validations
+    unplanned: Evaluation | None = None  # of the parameters above, if training stopped between validations
 
     @property
     def model(self) -> Evaluation:
-        """The best parameters: what sampling and other programs get."""
+        """The best parameters, for sampling and for other programs."""
         return self.unplanned if self.unplanned and self.unplanned.loss < self.best.loss else self.best
 
     def named(self, vector: np.ndarray) -> Arrays:
-        """The tensors of a flat vector by GPT-2's names."""
+        """Return a flat vector as tensors by GPT-2's names."""
         return views(vector, parameter_shapes(self.origin.config))
 
 
 def checkpoints(directory: Path) -> list[Path]:
-    """The checkpoints of a run directory, the newest first."""
+    """Return the checkpoints of a run directory, the newest first."""
     try:
         paths = [path for path in (directory / "checkpoints").iterdir() if re.fullmatch(NAME, path.name)]
     except OSError:
@@ -98,14 +98,15 @@ def checkpoints(directory: Path) -> list[Path]:
 
 
 def _step_of(path: Path) -> int:
-    """The step in the name of a checkpoint."""
+    """Return the step in the name of a checkpoint."""
     return int(path.name.split("-")[1].split(".")[0])
 
 
 def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint into a run directory, then delete all but the newest two. Raises OSError if there is no room.
+    """Write a checkpoint into a run directory, delete all but the newest two, and return its path.
 
-    When this returns the checkpoint is on the disk; when it fails the earlier ones are as they were.
+    When this returns, the checkpoint is on the disk. Raises OSError if it fails, for example on a full disk; then the
+    earlier checkpoints are unchanged.
     """
     path = directory / "checkpoints" / f"step-{checkpoint.step:06}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,18 +131,17 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> Path:
     checksums["state"] = hashlib.sha256(described.encode()).hexdigest()
     write_file(path, serialized(vectors, {"state": described, "sha256": json.dumps(checksums)}))
     for old in checkpoints(directory)[KEPT:]:
-        with suppress(OSError):  # a program that reads it just now may keep it
+        with suppress(OSError):  # another program may be reading it
             old.unlink()
     return path
 
 
 def load_checkpoint(directory: Path) -> Checkpoint:
-    """The newest checkpoint of a run directory, with all of it checked.
+    """Return the newest checkpoint of a run directory, after checking all of it.
 
-    Raises InputError, in one line, if there is none or if it is damaged; the line names an older good one if there is
-    one.
+    Raises InputError, in one line, if it is missing or damaged. The line names an older good one if there is one.
     """
-    for _ in range(3):  # a run that goes on may delete an old one between the listing and the reading
+    for _ in range(3):  # a run may delete an old one between listing and reading
         found = checkpoints(directory)
         if not found:
             break
@@ -154,7 +154,7 @@ def load_checkpoint(directory: Path) -> Checkpoint:
 
 
 def _remedy(older: list[Path]) -> str:
-    """What to do about a damaged checkpoint, if there is an older one that is good."""
+    """Return what to do about a damaged checkpoint if an older one is good, else an empty string."""
     for path in older:
         with suppress(InputError):
             return f"; {path} is good: delete the damaged one to go on from step {_read_checkpoint(path).step}"
@@ -162,7 +162,7 @@ def _remedy(older: list[Path]) -> str:
 
 
 def _read_checkpoint(path: Path) -> Checkpoint:
-    """One checkpoint, with all of it checked. Raises InputError, naming the file and what is wrong with it."""
+    """Return one checkpoint, after checking all of it. Raises InputError, naming the file and the fault."""
     with opened(path) as file:
         metadata = file.metadata() or {}
         checksums = parse_json(metadata.get("sha256", ""), str(path))
@@ -213,12 +213,12 @@ def _read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _read_unplanned(entry: "Entries", step: int, parameters: np.ndarray) -> Evaluation:
-    """The validation of a checkpoint's own parameters."""
+    """Return the evaluation of a checkpoint's own parameters."""
     return Evaluation(step, entry("loss", float), parameters, entry.strings("samples"))
 
 
 def _read_origin(entry: "Entries") -> RunInfo:
-    """The part of a checkpoint's description that never changes. Raises InputError where it makes no sense."""
+    """Return the fixed part of a checkpoint's description. Raises InputError if it is impossible."""
     shape = Entries(entry.path, entry("config", dict))
     config = GPTConfig(**{field.name: shape(field.name, int) for field in fields(GPTConfig)})
     check_config(config, entry.path)
@@ -231,7 +231,7 @@ def _read_origin(entry: "Entries") -> RunInfo:
 
 
 def check_config(config: GPTConfig, path: Path) -> None:
-    """Raise InputError, naming the file and the entry, unless there can be such a model."""
+    """Raise InputError, naming the file and the entry, unless such a model is possible."""
     for key, size in asdict(config).items():
         if not 1 <= size <= LARGEST_SIZE:
             raise InputError(f"{path}: {key} is {size}, expected a positive integer of at most {LARGEST_SIZE:,}")
@@ -250,13 +250,13 @@ def check_vocabulary(vocabulary: str, size: int, path: Path) -> None:
 
 
 class Entries:
-    """The entries of a JSON object of a file, each checked when it is asked for."""
+    """The entries of a JSON object in a file. Each is checked when it is read."""
 
     def __init__(self, path: Path, content: dict[str, Any]):
         self.path, self.content = path, content
 
     def __call__(self, key: str, *kinds: type) -> Any:
-        """The entry, which must be of one of the types and, if a number, finite."""
+        """Return an entry. Raises InputError unless it has one of the types and, if a number, is finite."""
         value = self.content.get(key)
         if type(value) not in kinds or (isinstance(value, float) and not isfinite(value)):
             names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
@@ -264,7 +264,7 @@ class Entries:
         return value
 
     def strings(self, key: str) -> list[str]:
-        """The entry, which must be a list of strings."""
+        """Return an entry. Raises InputError unless it is a list of strings."""
         values = self(key, list)
         if not all(isinstance(value, str) for value in values):
             raise InputError(f"{self.path}: {key} is {values!r:.80}, expected a list of strings")
@@ -273,7 +273,7 @@ class Entries:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """A safetensors file, open for reading; whatever is wrong with it becomes an InputError that names it."""
+    """Open a safetensors file for reading. Raises InputError, naming the file, for every fault of it."""
     try:
         if not path.is_file():
             raise InputError(f"{path} is missing" if not path.exists() else f"{path} is not a file")
@@ -290,7 +290,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def serialized(tensors: Arrays, metadata: dict[str, str]) -> bytes:
-    """The bytes of a safetensors file: always the same for the same content, which the library's own are not."""
+    """Return the bytes of a safetensors file: unlike the library's own, always the same for the same content."""
     content = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata)
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
@@ -299,7 +299,7 @@ def serialized(tensors: Arrays, metadata: dict[str, str]) -> bytes:
 
 
 def checksum(tensors: Arrays) -> str:
-    """The SHA-256 of some tensors: of their names, types, shapes and numbers."""
+    """Return the SHA-256 of tensors: of their names, types, shapes and numbers."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])

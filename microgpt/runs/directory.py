@@ -1,17 +1,17 @@
-"""A run directory: everything that training leaves behind, and that going on and sampling need.
+"""A run directory: all that training leaves behind, and that resuming and sampling need.
 
-    checkpoints/       the state of the run, the one truth (checkpoint.py)
+    checkpoints/       the state of the run (checkpoint.py)
     config.json, model.safetensors, tokenizer.json, tokenizer_config.json, generation_config.json, README.md
-                       the best model so far, for all programs that open Hugging Face models (hugging_face.py)
-    text.txt           a copy of the text that it learned from, while it is small
-    metrics.csv        what every step found
-    tensors.csv        what the steps at the looks did to each tensor
+                       the best model so far, for programs that open Hugging Face models (hugging_face.py)
+    text.txt           a copy of the text, unless it is large
+    metrics.csv        the loss and more of every step
+    tensors.csv        what some steps did to each tensor
     snapshots.safetensors
-                       the parameters at a few steps, to look back at (snapshots.py)
+                       the parameters at a few steps (snapshots.py)
     loss.svg, tensors.svg
-                       both files as pictures, if matplotlib is there
+                       pictures of the two csv files, if matplotlib is installed
 
-No file is ever executed or unpickled: what is read is JSON, text, and safetensors. All that is read is checked.
+No file is ever executed or unpickled. The files are JSON, text and safetensors, and everything is checked when read.
 """
 
 import filecmp
@@ -48,9 +48,9 @@ class Run(Model):
 
 
 def create_run_directory(wanted: str | Path) -> tuple[Path, FileLock | None]:
-    """Make a new directory and lock it: the wanted one or, if something is there, the next free name.
+    """Make and lock a new directory: the wanted one or, if that exists, the next free name, such as `runs/names-2`.
 
-    So `runs/names` may become `runs/names-2`. Raises InputError if a directory cannot be made there.
+    Raises InputError if no directory can be made there.
     """
     wanted = Path(wanted)
     if wanted.name in ("", ".."):  # such as . and ..: a next free name needs a name
@@ -78,19 +78,19 @@ def create_run_directory(wanted: str | Path) -> tuple[Path, FileLock | None]:
 
 
 def _is_empty(directory: Path) -> bool:
-    """Whether this is a directory with nothing in it."""
+    """Return whether this is an empty directory."""
     return directory.is_dir() and not any(path.name != LOCK for path in directory.iterdir())
 
 
 def keep_text(directory: Path, text: str) -> None:
-    """Put a copy of the text into a run directory, unless it is large."""
+    """Write a copy of the text into a run directory, unless it is large."""
     content = text.encode()
     if len(content) <= LARGEST_TEXT_COPY:
         write_file(directory / "text.txt", content)
 
 
 def kept_text(directory: Path, data_sha256: str) -> str | None:
-    """The copy of the text in a run directory, if there is one. Raises InputError if it is not the text of the run."""
+    """Return the copy of the text in a run directory, if it has one. Raises InputError if it is another text."""
     path = directory / "text.txt"
     if not path.exists():
         return None
@@ -104,10 +104,10 @@ def kept_text(directory: Path, data_sha256: str) -> str | None:
 
 
 def newest_run(runs: str | Path = "runs", resumable: bool = False) -> Path:
-    """The run directory that was written to last; only one with a checkpoint, if it is to be resumed.
+    """Return the run directory that was written last. A run to resume needs a checkpoint.
 
-    A copy of a run that is still there does not count until it goes on by itself, and a checkpoint with a date in the
-    future, which only a wrong clock gives, counts as the oldest. Raises InputError if there is none.
+    An unchanged copy of a run beside it does not count. A checkpoint dated in the future, by a wrong clock, counts as
+    the oldest. Raises InputError if there is no run.
     """
     found, now = [], time.time_ns()
     for directory in Path(runs).glob("*/"):
@@ -123,7 +123,7 @@ def newest_run(runs: str | Path = "runs", resumable: bool = False) -> Path:
 
 
 def _is_copy(directory: Path) -> bool:
-    """Whether a run was copied from one beside it, which its card still names, and has not gone on since."""
+    """Return whether this run is a copy of one beside it, which its card still names, and was not resumed since."""
     try:
         card = (directory / CARD).read_text(encoding="utf-8", errors="replace")
         original = directory.with_name(Path(path_in_card(card)).name)
@@ -134,11 +134,11 @@ def _is_copy(directory: Path) -> bool:
 
 
 def load_run(path: str | Path) -> Run:
-    """Read a run directory and check all that is read.
+    """Return the run in a directory, after checking all that is read.
 
-    A directory with checkpoints is what its newest one says. One without, or the path of its model.safetensors, is
-    read as the Hugging Face model that it is. Raises InputError, in one line that names the file and what is wrong
-    with it, if anything is missing, damaged, or does not fit the rest.
+    The newest checkpoint describes the run. A directory without one, or the path of its model.safetensors, is read as a
+    Hugging Face model. Raises InputError, in one line that names the file and the fault, if anything is missing,
+    damaged or inconsistent.
     """
     path = Path(path)
     if path.is_file() and path.name == MODEL:
@@ -157,9 +157,9 @@ def load_run(path: str | Path) -> Run:
 
 
 def repair(run: Run) -> list[str]:
-    """Make the model files of a run anew where they do not match its checkpoint; return a line for all one should know.
+    """Rewrite the model files of a run that do not match its checkpoint; return a line for each thing to report.
 
-    A run that is being trained just now is left alone.
+    A run that is still training is left alone.
     """
     if run.checkpoint is None or not wrong_files(run.directory, run.checkpoint):
         return []
@@ -178,9 +178,9 @@ def repair(run: Run) -> list[str]:
 
 
 def resume_run(directory: Path) -> tuple[Checkpoint, list[list[str]], FileLock | None]:
-    """Lock a run directory to go on with it: its newest checkpoint, and its metrics so far.
+    """Lock a run directory, and return its newest checkpoint, its metrics so far, and the lock.
 
-    Raises InputError if another run writes to it, or if there is anything wrong with it.
+    Raises InputError if another run writes to it, or if anything in it is damaged.
     """
     if not directory.is_dir() or not checkpoints(directory):
         raise InputError(f"{directory} has no checkpoint to resume: without --resume, `python train.py` begins a run")

@@ -1,7 +1,7 @@
-"""Files that are whole or not there, and directories that one program at a time writes to.
+"""Atomic writes, a lock for a directory, and careful reads.
 
-`write_file` is what every file of a run goes through, `lock` what keeps a second run out, and `read_json` and
-`read_bytes` take a file for hostile until it has shown that it is not.
+All files of a run are written by `write_file`, and `lock` keeps a second run out. `read_json` and `read_bytes` trust no
+file. `quoted` prints paths for a shell.
 """
 
 import errno
@@ -28,10 +28,10 @@ class InUseError(InputError):
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, see it onto the disk, and only then give it its own name.
+    """Write a file under a temporary name, wait until it is on the disk, and rename it.
 
-    Whenever the program or the machine stops, the name has all of its earlier content or all of the new one.
-    Raises OSError, naming the file, if it cannot be written; then the earlier one is as it was.
+    If the program or the machine stops, the name has either all of the old content or all of the new. Raises OSError,
+    naming the file, if it cannot be written; then the old content is unchanged.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -52,10 +52,10 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def check_place(option: str, place: str, usual: str) -> None:
-    """Raise InputError, naming the option, where no file can be written; `usual` is a name that could be.
+    """Raise InputError, naming the option, if no file can be written at a place; `usual` is a possible name.
 
-    A program asks this before its work. Afterwards it opens the place itself, as `Path.write_bytes` does: what the
-    user names may be a link, a pipe or a device, which `write_file` would replace.
+    A program calls this before its work. Afterwards it opens the place by `Path.write_bytes`, because `write_file`
+    would replace a link, a pipe or a device.
     """
     path = Path(place)
     if path.is_dir():
@@ -67,7 +67,7 @@ def check_place(option: str, place: str, usual: str) -> None:
 
 
 def sync(descriptor: int) -> None:
-    """Wait until the disk has what was written. On macOS fsync leaves it in the drive's own cache: ask for more."""
+    """Wait until written data are on the disk. On macOS fsync stops at the drive's cache, so it has another call."""
     if sys.platform == "darwin":
         import fcntl
 
@@ -78,7 +78,7 @@ def sync(descriptor: int) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Wait until the disk knows the names in a directory. Windows has no such call and orders renames itself."""
+    """Wait until the names in a directory are on the disk. Windows has no such call and orders renames itself."""
     if sys.platform == "win32":
         return
     descriptor = os.open(directory, os.O_RDONLY)
@@ -90,7 +90,7 @@ def _sync_directory(directory: Path) -> None:
 
 
 def replace(source: Path, target: Path, patience: float = 2.0) -> None:
-    """Rename a file over another one. On Windows this has to wait while another program reads the other one."""
+    """Rename a file over another one. On Windows, wait while another program reads the other one."""
     give_up = time.monotonic() + patience
     while True:
         try:
@@ -103,10 +103,10 @@ def replace(source: Path, target: Path, patience: float = 2.0) -> None:
 
 
 def lock(directory: Path) -> FileLock | None:
-    """Keep other runs out of a directory until the lock is released or this process is gone, however it goes.
+    """Keep other runs out of a directory until the lock is released or this process ends, in any way.
 
-    Raises InUseError if another run has it, and InputError if the directory cannot be written. Where a file system
-    knows no locks, says so and returns None.
+    Raises InUseError if another run has it, and InputError if the directory is not writable. If the file system has no
+    locks, prints a note and returns None.
     """
     held = FileLock(directory / LOCK, blocking=False, thread_local=False)
     try:
@@ -122,7 +122,7 @@ def lock(directory: Path) -> FileLock | None:
 
 
 def read_bytes(path: Path, largest: int) -> bytes:
-    """The content of a file. Raises InputError if there is none or if it is larger than it has reason to be."""
+    """Return the content of a file. Raises InputError if it is missing, or larger than `largest`."""
     try:
         if path.exists() and not path.is_file():  # a pipe would keep us waiting
             raise InputError(f"{path} is not a file")
@@ -136,12 +136,12 @@ def read_bytes(path: Path, largest: int) -> bytes:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises InputError if there is none."""
+    """Return the object in a JSON file. Raises InputError if there is none."""
     return parse_json(read_bytes(path, LARGEST_JSON), str(path))
 
 
 def parse_json(content: bytes | str, name: str) -> dict[str, Any]:
-    """The object that some JSON describes; `name` is what the errors call it."""
+    """Return the object in some JSON. Errors call it `name`."""
     try:
         parsed = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -152,15 +152,15 @@ def parse_json(content: bytes | str, name: str) -> dict[str, Any]:
 
 
 def to_json(content: dict[str, Any]) -> bytes:
-    """An object as a JSON file for people to read."""
+    """Return an object as readable JSON."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def quoted(path: PurePath) -> str:
-    """A path for a command that is printed to be copied: cmd.exe, PowerShell and Unix shells all read it as it is.
+    """Return a path as cmd.exe, PowerShell and Unix shells all read it, for a command to copy.
 
-    It has forward slashes and, where it needs them, double quotes. What a shell changes even between those goes
-    between single quotes, which cmd.exe alone does not know.
+    It has forward slashes and, where needed, double quotes. Characters that a shell changes even there need single
+    quotes, which cmd.exe does not know.
     """
     text = path.as_posix()
     if text.startswith(("-", "~")):  # no option, and nobody's home

@@ -3,18 +3,21 @@
     from transformers import pipeline
     pipeline("text-generation", "runs/names")("ann")
 
-Five files make a directory a model there: the shape (config.json), the parameters (model.safetensors, GPT-2's names),
-the tokenizer (tokenizer.json: a token is a character), how to use it (tokenizer_config.json) and how to write with it
-(generation_config.json). All are plain JSON, and all are made from a checkpoint, which stays the truth.
+Five files make a directory such a model, and all are made from a checkpoint:
 
-Where lines are documents the newline is a special token: it is put before every prompt, and writing ends at the next
-one. In prose it is a character like others, and the special token is END, the end of the text. Writing ends there, and
-shorter prompts of a batch are filled up with it from the left, so that all end where writing begins. It has to be one
-that no text needs, for transformers leaves what it pads with out of all that it decodes. Runs of prose that were begun
-before there was END have no special token: they take one prompt at a time.
+    config.json             the shape of the model
+    model.safetensors       the parameters, by GPT-2's names
+    tokenizer.json          the tokenizer, whose tokens are characters
+    tokenizer_config.json   how to use it
+    generation_config.json  how to write with the model
 
-An unknown character is an error, "Missing [UNK] token from the vocabulary"; the words are those of the library
-`tokenizers`, and no file can change them. The model's README.md says what they mean and what to do.
+For lines, the newline is a special token: it stands before every prompt, and writing ends at the next one. For prose,
+the newline is an ordinary character, and the special token is END, the end of the text. Writing ends there. Shorter
+prompts of a batch are padded with END on the left. No text may contain END, because transformers removes padding tokens
+from decoded text. Older runs of prose have no END, and take one prompt at a time.
+
+For an unknown character the library `tokenizers` raises "Missing [UNK] token from the vocabulary". No file can change
+these words, so the model's README.md explains them.
 """
 
 import os
@@ -45,8 +48,8 @@ from microgpt.runs.model_card import model_card
 
 MODEL, CARD = "model.safetensors", "README.md"
 
-# What GPT-2's config.json may say besides the sizes. Each key has the values that mean the model of gpt.py; a key that
-# is not there has the first. Dropout is not listed: it is for training, and does not change what a model computes.
+# The values in GPT-2's config.json that mean the model of gpt.py. A missing key has the first value. Dropout is not
+# listed, because it only changes training.
 REQUIRED: dict[str, tuple[Any, ...]] = {
     "model_type": ("gpt2",),
     "activation_function": ("gelu_new", "gelu_pytorch_tanh"),  # two names of one function
@@ -56,17 +59,17 @@ REQUIRED: dict[str, tuple[Any, ...]] = {
     "add_cross_attention": (False,),
     "tie_word_embeddings": (True,),
 }
-BUFFERS = re.compile(r"h\.\d+\.attn\.(masked_)?bias")  # the causal mask, which older files hold among the parameters
+BUFFERS = re.compile(r"h\.\d+\.attn\.(masked_)?bias")  # the causal mask, which older files store like parameters
 
 
 def _begin_and_end(origin: RunInfo) -> tuple[int, int | None]:
-    """The numbers of the newline, before which nothing is read, and of the character at which writing ends, if any."""
+    """Return the token of the newline, and the token at which writing ends, if any."""
     end = closing(origin.vocabulary, origin.documents)
     return origin.vocabulary.index(BOUNDARY), None if end is None else origin.vocabulary.index(end)
 
 
 def _config_json(origin: RunInfo) -> dict[str, Any]:
-    """The shape of the model in GPT-2's words."""
+    """Return the shape of the model in GPT-2's words."""
     newline, end = _begin_and_end(origin)
     return {
         "model_type": "gpt2",
@@ -84,7 +87,7 @@ def _config_json(origin: RunInfo) -> dict[str, Any]:
 
 
 def _tokenizer_json(origin: RunInfo) -> dict[str, Any]:
-    """A tokenizer of the library `tokenizers` whose tokens are the characters: nothing is normalised or left out."""
+    """Return a tokenizer for the library `tokenizers`. Its tokens are the characters, and it normalises nothing."""
     newline, end = _begin_and_end(origin)
     lines = origin.documents == "lines"
     special = {"special": True, "normalized": False, "single_word": False, "lstrip": False, "rstrip": False}
@@ -119,7 +122,7 @@ PRE_TOKENIZER = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "
 
 
 def _tokenizer_config_json(origin: RunInfo) -> dict[str, Any]:
-    """How transformers is to use the tokenizer."""
+    """Return the settings with which transformers uses the tokenizer."""
     end = closing(origin.vocabulary, origin.documents)
     begin = {"bos_token": BOUNDARY} if origin.documents == "lines" else {}
     special = {} if end is None else {**begin, "eos_token": end, "pad_token": end, "padding_side": "left"}
@@ -132,7 +135,7 @@ def _tokenizer_config_json(origin: RunInfo) -> dict[str, Any]:
 
 
 def _generation_config_json(origin: RunInfo) -> dict[str, Any]:
-    """How to write with the model: draw from its own probabilities, to its end or to that of the context."""
+    """Return the settings for writing: draw from the model's probabilities, until the end or the context is full."""
     newline, end = _begin_and_end(origin)
     return {
         "do_sample": True,
@@ -146,7 +149,7 @@ def _generation_config_json(origin: RunInfo) -> dict[str, Any]:
 
 
 def _json_files(origin: RunInfo) -> dict[str, bytes]:
-    """The JSON files of a model by their names."""
+    """Return the JSON files of a model by name."""
     return {
         "config.json": to_json(_config_json(origin)),
         "tokenizer.json": to_json(_tokenizer_json(origin)),
@@ -156,15 +159,15 @@ def _json_files(origin: RunInfo) -> dict[str, bytes]:
 
 
 def write_model(directory: Path, checkpoint: Checkpoint) -> None:
-    """Make a run directory the Hugging Face model of a checkpoint. Raises OSError if a file cannot be written.
+    """Write a checkpoint into a run directory as a Hugging Face model. Raises OSError if a file cannot be written.
 
-    A model.safetensors that is not one of ours, or not any more, is kept under another name.
+    A model.safetensors that another program wrote or that is damaged is kept under another name.
     """
     for name, content in _json_files(checkpoint.origin).items():
         if not _holds(directory / name, content):
             write_file(directory / name, content)
     tensors = checkpoint.named(checkpoint.model.parameters)
-    metadata = {"format": "pt", "sha256": checksum(tensors)}  # by the first, transformers knows how to read it
+    metadata = {"format": "pt", "sha256": checksum(tensors)}  # transformers needs the first
     if state_of_model(directory, checkpoint) in ("changed", "damaged"):
         n = next(n for n in count(1) if not os.path.lexists(directory / f"{MODEL}.old-{n}"))
         replace(directory / MODEL, directory / f"{MODEL}.old-{n}")
@@ -173,9 +176,9 @@ def write_model(directory: Path, checkpoint: Checkpoint) -> None:
 
 
 def restore_model(directory: Path, checkpoint: Checkpoint) -> list[str]:
-    """Make those model files again that do not match the checkpoint; return a line to tell about each reason.
+    """Rewrite the model files that do not match the checkpoint; return a line for each reason.
 
-    A model.safetensors that another program put there is left alone, and so is everything beside it.
+    If another program wrote model.safetensors, no file is changed.
     """
     if state_of_model(directory, checkpoint) == "changed":
         return [
@@ -195,15 +198,18 @@ def restore_model(directory: Path, checkpoint: Checkpoint) -> list[str]:
 
 
 def wrong_files(directory: Path, checkpoint: Checkpoint) -> list[str]:
-    """The names of the model files that do not match the checkpoint."""
+    """Return the names of the model files that do not match the checkpoint."""
     wrong = [name for name, content in _json_files(checkpoint.origin).items() if not _holds(directory / name, content)]
     wrong += [] if state_of_model(directory, checkpoint) == "matches" else [MODEL]
     return wrong + ([] if (directory / CARD).is_file() else [CARD])
 
 
 def state_of_model(directory: Path, checkpoint: Checkpoint) -> str:
-    """What model.safetensors is: "missing"; "changed" by another program, which leaves none of our checksums;
-    "damaged", where our checksum does not fit; "stale", from an earlier checkpoint; or one that "matches"."""
+    """Return the state of model.safetensors.
+
+    It is "missing", "changed" by another program (which leaves no checksum of ours), "damaged" (the checksum does not
+    fit), "stale" (from an earlier checkpoint), or "matches".
+    """
     path = directory / MODEL
     if (directory / f"{MODEL}.index.json").exists():  # transformers saved it in several files
         return "changed"
@@ -223,7 +229,7 @@ def state_of_model(directory: Path, checkpoint: Checkpoint) -> str:
 
 
 def _holds(path: Path, content: bytes) -> bool:
-    """Whether a file has just this content."""
+    """Return whether a file has exactly this content."""
     try:
         return read_bytes(path, len(content)) == content
     except InputError:
@@ -231,10 +237,10 @@ def _holds(path: Path, content: bytes) -> bool:
 
 
 def read_model(directory: Path) -> tuple[GPTConfig, str, str, Arrays]:
-    """The shape, the vocabulary, the kind of documents and the parameters of a Hugging Face model.
+    """Return the shape, the vocabulary, the kind of documents and the parameters of a Hugging Face model.
 
-    It may have been saved by `transformers`, as long as it is a character-level GPT-2 with a tokenizer such as ours.
-    Raises InputError, in one line that names the file and what is wrong, for anything else.
+    `transformers` may have saved it, if it is a character-level GPT-2 with a tokenizer like ours. Raises InputError, in
+    one line that names the file and the fault, for any other model.
     """
     config = _read_config(directory / "config.json")
     vocabulary, documents = _read_tokenizer(directory / "tokenizer.json", config.vocab_size)
@@ -242,7 +248,7 @@ def read_model(directory: Path) -> tuple[GPTConfig, str, str, Arrays]:
 
 
 def _read_config(path: Path) -> GPTConfig:
-    """The shape of the model from a config.json. Raises InputError if it is none that this GPT can have."""
+    """Return the shape of the model in a config.json. Raises InputError if this GPT cannot have it."""
     content = read_json(path)
     for key, accepted in REQUIRED.items():
         found = content.get(key, None if key == "model_type" else accepted[0])
@@ -258,7 +264,7 @@ def _read_config(path: Path) -> GPTConfig:
 
 
 def _read_tokenizer(path: Path, vocab_size: int) -> tuple[str, str]:
-    """The vocabulary and the kind of documents from a tokenizer.json. Raises InputError if a token is no character."""
+    """Return the vocabulary and the kind of documents. Raises InputError if a token is not a character."""
     if not path.exists():
         raise InputError(f"{path} is missing: save the tokenizer beside the model, tokenizer.save_pretrained(...)")
     content = read_json(path)
@@ -284,7 +290,7 @@ def _read_tokenizer(path: Path, vocab_size: int) -> tuple[str, str]:
 
 
 def _begins_with_newline(post_processor: Any) -> bool:
-    """Whether a tokenizer puts a newline before every text."""
+    """Return whether a tokenizer puts a newline before every text."""
     template = post_processor.get("single") if isinstance(post_processor, dict) else None
     begins = template[0] if isinstance(template, list) and template else None
     first = begins.get("SpecialToken") if isinstance(begins, dict) else None
@@ -292,9 +298,9 @@ def _begins_with_newline(post_processor: Any) -> bool:
 
 
 def _read_tensors(path: Path, config: GPTConfig) -> Arrays:
-    """The parameters from a model.safetensors by GPT-2's names, with or without the prefix of GPT2LMHeadModel.
+    """Return the parameters in a model.safetensors by GPT-2's names, with or without the prefix of GPT2LMHeadModel.
 
-    Raises InputError unless they are just those of such a model, in single or double precision, and finite.
+    Raises InputError unless they are exactly those of the model, finite, and all in float32 or all in float64.
     """
     if path.with_name(f"{MODEL}.index.json").exists():
         raise InputError(f"{path} is not all: the model is in several files; save it with a larger max_shard_size")

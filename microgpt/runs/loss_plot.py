@@ -1,4 +1,4 @@
-"""A run as pictures: its losses over its steps, and what the steps did to each tensor."""
+"""Pictures of a run: its losses, and what its steps did to each tensor."""
 
 import io
 from collections.abc import Callable
@@ -14,9 +14,9 @@ TRAINING, MEAN, VALIDATION, BIGRAM = "#5b9bd540", "#3f8fd2", "#e07b39", "#8a63d2
 
 
 def draw_losses(directory: Path, rows: list[list[str]], baseline: float) -> Path:
-    """Draw metrics.csv rows, and a baseline's validation loss, as loss.svg in the run directory; return its path.
+    """Draw metrics.csv rows, and the loss of a baseline, as loss.svg in the run directory; return its path.
 
-    Raises ImportError if matplotlib is not there, and OSError if the file cannot be written.
+    Raises ImportError without matplotlib, and OSError if the file cannot be written.
     """
     step, training, validation = (METRICS.index(name) for name in ("step", "training_loss", "validation_loss"))
     trained = [(int(row[step]), float(row[training])) for row in rows if row[training]]
@@ -33,9 +33,7 @@ def draw_losses(directory: Path, rows: list[list[str]], baseline: float) -> Path
             axes.plot(steps, losses, color=VALIDATION, marker="o", linewidth=2, label="validation")
             last = (steps[-1], losses[-1])
             axes.annotate(f"{last[1]:.3f}", last, (0, 8), textcoords="offset points", color=VALIDATION, ha="right")
-        axes.axhline(
-            baseline, color=BIGRAM, linestyle="--", label=f"validation of mere character pairs: {baseline:.3f}"
-        )
+        axes.axhline(baseline, color=BIGRAM, linestyle="--", label=f"counting pairs: {baseline:.3f}")
         label(axes, "loss, nats per character")
         axes.legend(frameon=False, labelcolor=INK)
 
@@ -45,14 +43,14 @@ def draw_losses(directory: Path, rows: list[list[str]], baseline: float) -> Path
 def draw_tensors(directory: Path, rows: list[list[str]]) -> Path:
     """Draw tensors.csv rows as tensors.svg in the run directory, a line for each tensor; return its path.
 
-    Raises ImportError if matplotlib is not there, and OSError if the file cannot be written.
+    Raises ImportError without matplotlib, and OSError if the file cannot be written.
     """
     names = list(dict.fromkeys(row[1] for row in rows))
 
     def draw(figure: Any) -> None:
         from matplotlib import colormaps
 
-        panels = ("gradient_norm", "length of the gradient"), ("update_ratio", "step / values, as lengths")
+        panels = ("gradient_norm", "norm of the gradient"), ("update_ratio", "norm of the step / of the values")
         for axes, (column, meaning) in zip(figure.subplots(len(panels), sharex=True), panels, strict=True):
             cell = TENSORS.index(column)
             for i, name in enumerate(names):
@@ -65,11 +63,11 @@ def draw_tensors(directory: Path, rows: list[list[str]]) -> Path:
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right", frameon=False, labelcolor=INK, fontsize="x-small")
 
-    return write_picture(directory / "tensors.svg", "What the steps of a run did", max(5.0, 0.17 * len(names)), draw)
+    return write_picture(directory / "tensors.svg", "Steps of a run, by tensor", max(5.0, 0.17 * len(names)), draw)
 
 
 def label(axes: Any, meaning: str) -> None:
-    """Say what the axes of a picture are."""
+    """Label the axes of a picture."""
     axes.set_xlabel("step", color=INK)
     axes.set_ylabel(meaning, color=INK)
     axes.tick_params(colors=INK)
@@ -78,7 +76,7 @@ def label(axes: Any, meaning: str) -> None:
 
 
 def write_picture(path: Path, title: str, height: float, draw: Callable[[Any], None]) -> Path:
-    """Let a function draw on a figure, and write that to a file; return its path."""
+    """Call `draw` on a new figure, and write that to a file; return its path."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -92,10 +90,9 @@ def write_picture(path: Path, title: str, height: float, draw: Callable[[Any], N
 
 
 def save_picture(figure: Any, path: Path, **options: Any) -> None:
-    """Draw a matplotlib figure where the user wants it, in the format of the name's ending, and say so.
+    """Save a matplotlib figure in the format of the path's suffix (SVG without one), and print the path.
 
-    Without an ending it is SVG. The options are those of `savefig`. Raises InputError for a format that it does not
-    know.
+    The options are those of `savefig`. Raises InputError for an unknown format.
     """
     drawn = io.BytesIO()
     try:
@@ -107,7 +104,7 @@ def save_picture(figure: Any, path: Path, **options: Any) -> None:
 
 
 def smooth(losses: tuple[float, ...], share: float = 0.02) -> list[float]:
-    """The running mean of a sequence, each number counting less by a factor, for a window of this share of it."""
+    """Return the exponential running mean of a sequence, over a window of this share of it."""
     keep = 1 - 1 / max(1.0, share * len(losses))
     means, total, weight = [], 0.0, 0.0
     for loss in losses:

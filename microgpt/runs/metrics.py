@@ -1,4 +1,4 @@
-"""What the steps of a run found: metrics.csv has a row a step, tensors.csv a row for each tensor of some steps."""
+"""Two files about the steps: metrics.csv has a row a step, tensors.csv a row for each tensor of some steps."""
 
 import csv
 from collections.abc import Callable
@@ -16,12 +16,12 @@ TENSORS = ("step", "tensor", "gradient_norm", "value_norm", "update_ratio")  # s
 
 
 def lacks_validation(rows: list[list[str]]) -> bool:
-    """Whether there was no validation after the last of the steps: none was planned, or Ctrl-C stopped it."""
+    """Return whether no validation follows the last step: none was planned, or Ctrl-C stopped it."""
     return bool(rows) and rows[-1][METRICS.index("validation_loss")] == ""
 
 
 def read_metrics(directory: Path, step: int) -> list[list[str]]:
-    """The rows of metrics.csv up to a step, each cell as it stands there. Raises InputError if one is missing."""
+    """Return the rows of metrics.csv up to a step, as text. Raises InputError if one is missing."""
     path = directory / "metrics.csv"
 
     def follows(row: list[str], rows: list[list[str]]) -> bool:
@@ -35,7 +35,7 @@ def read_metrics(directory: Path, step: int) -> list[list[str]]:
 
 
 def read_tensors(directory: Path, step: int) -> list[list[str]]:
-    """The rows of tensors.csv up to a step, as far as they are whole; none if there is no such file."""
+    """Return the complete rows of tensors.csv up to a step; none without the file."""
     path = directory / "tensors.csv"
 
     def follows(row: list[str], _: Any) -> bool:
@@ -47,7 +47,7 @@ def read_tensors(directory: Path, step: int) -> list[list[str]]:
 def _read_rows(
     path: Path, header: tuple[str, ...], step: int, follows: Callable[[list[str], list[list[str]]], bool]
 ) -> list[list[str]]:
-    """The rows under a header up to a step, while each follows on those before it. Raises InputError for no file."""
+    """Return the rows under a header up to a step, while each follows the one before. Raises InputError for no file."""
     rows: list[list[str]] = []
     try:
         if path.exists() and not path.is_file():
@@ -66,12 +66,12 @@ def _read_rows(
 
 
 def _is_line(text: str) -> bool:
-    """Whether a line was written to its end."""
+    """Return whether a line was written to its end."""
     return text.endswith("\n")
 
 
 def _is_row(row: list[str], length: int) -> bool:
-    """Whether these are so many cells: a step, then numbers or nothing."""
+    """Return whether a row has so many cells: a step, then numbers or nothing."""
     try:
         numbers = [float(cell) for cell in row if cell]
     except ValueError:

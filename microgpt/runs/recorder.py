@@ -1,4 +1,4 @@
-"""A run written down while it goes: every step in metrics.csv, the best parameters, and checkpoints to go on from."""
+"""Write a run down while it trains: metrics of every step, the best parameters, and checkpoints."""
 
 import csv
 import io
@@ -20,10 +20,10 @@ from microgpt.runs.snapshots import is_due, read_snapshots, write_snapshots
 
 
 class Recorder:
-    """Writes a run down while it goes: what every step found, the best parameters, and the state to go on from."""
+    """Writes the files of a run while it trains."""
 
     def __init__(self, run: Run, origin: RunInfo, state: OptimizerState, rows: list[list[str]]):
-        """Begin to record; `run.checkpoint` is where it goes on from, if it does, and `rows` its metrics so far."""
+        """Begin to record. For a resumed run, `run.checkpoint` is its last state and `rows` its metrics so far."""
         self.run, self.origin, self.state = run, origin, state
         before = run.checkpoint
         self.best = before.best if before else None
@@ -39,17 +39,17 @@ class Recorder:
 
     @property
     def seconds(self) -> float:
-        """How long the run has taken, that before it was resumed included."""
+        """The duration of the run, with the time before it was resumed."""
         return time.monotonic() - self.start
 
     def wants_parameters(self, step: int) -> bool:
-        """Whether recording this step takes the parameters, for a snapshot."""
+        """Return whether recording this step needs the parameters, for a snapshot."""
         return is_due(step, len(self.state.m))
 
     def record(self, update: Update | None, validated: Evaluation | None) -> None:
-        """Add the row of a step (None: of the state before the first) and of a planned validation to metrics.csv.
+        """Add a row to metrics.csv, for a step (None: for the state before the first) and a planned validation.
 
-        Of an observed step, add the rows of its tensors to tensors.csv. Keep a snapshot of the parameters if it is due.
+        For an observed step, add a row for each tensor to tensors.csv. Keep a snapshot of the parameters if it is due.
         """
         if self.wants_parameters(self.state.step):
             with np.errstate(over="ignore"):
@@ -76,14 +76,14 @@ class Recorder:
             self.tensors.flush()
 
     def compare(self, validated: Evaluation | None) -> None:
-        """Keep what was validated, if it is the best so far."""
+        """Keep an evaluation if it is the best so far."""
         if validated and (self.best is None or validated.loss < self.best.loss):
             self.best = validated
         if validated and self.initial_loss is None:
             self.initial_loss = validated.loss
 
     def complete(self, rows: list[list[str]], validated: Evaluation) -> None:
-        """Put a planned validation into the last of the rows of metrics.csv, where Ctrl-C had stopped it."""
+        """Put a planned validation that Ctrl-C stopped into the last row of metrics.csv."""
         self.compare(validated)
         rows[-1][METRICS.index("validation_loss")] = str(validated.loss)
         self.steps.close()
@@ -92,7 +92,7 @@ class Recorder:
     def save(self, unplanned: Evaluation | None = None) -> None:
         """Save a checkpoint and the model made from it; see `Checkpoint` for `unplanned`. Raises OSError if it fails.
 
-        Before, the disk has all rows: no checkpoint is ahead of the metrics.
+        All rows are on the disk first, so no checkpoint is ahead of the metrics.
         """
         assert self.best is not None, "the state before the first step is validated"
         assert self.initial_loss is not None
@@ -117,7 +117,7 @@ class Recorder:
 
 
 def begun_file(path: Path, header: tuple[str, ...], rows: list[list[str]]) -> TextIO:
-    """A file of comma-separated values with these rows, open for more."""
+    """Return a csv file with these rows, open for more."""
     begun = io.StringIO(newline="")
     csv.writer(begun).writerows([header, *rows])
     write_file(path, begun.getvalue().encode())

@@ -1,9 +1,9 @@
-"""A run's parameters at steps that grow geometrically, kept small: to look back at how the model became what it is.
+"""The parameters at a few steps, to look back at how the model learned.
 
     snapshots.safetensors
 
-holds a float32 vector of all parameters for each of the steps 0, 1, 2, 3, 5, 8, ..., under the step's number, and their
-checksum. Training does not need it: one who deletes it loses nothing but the sight.
+The file holds a float32 vector of all parameters for each of the steps 0, 1, 2, 3, 5, 8, ..., and their checksum. The
+name of a vector is its step. Training does not need the file.
 """
 
 import json
@@ -26,16 +26,16 @@ Snapshots = dict[int, np.ndarray]  # by step
 
 
 def is_due(step: int, parameters: int) -> bool:
-    """Whether a run of a model with so many parameters keeps a snapshot after this step.
+    """Return whether a run of a model with so many parameters keeps a snapshot after this step.
 
-    It depends on nothing else, so a run that is resumed keeps the same ones. Larger models keep fewer.
+    It depends on nothing else, so a resumed run keeps the same ones. Larger models keep fewer.
     """
     return step in snapshot_steps(parameters)
 
 
 @lru_cache
 def snapshot_steps(parameters: int) -> tuple[int, ...]:
-    """All steps after which there is a snapshot, as many as MOST_BYTES have room for; none where not even three do."""
+    """Return the steps with a snapshot, as many as fit into MOST_BYTES; none if fewer than three fit."""
     room = MOST_BYTES // (4 * parameters)
     if room < 3:
         return ()
@@ -47,15 +47,15 @@ def snapshot_steps(parameters: int) -> tuple[int, ...]:
 
 
 def write_snapshots(directory: Path, snapshots: Snapshots) -> None:
-    """Write the snapshots of a run so far. Raises OSError if there is no room."""
+    """Write the snapshots of a run so far. Raises OSError if it fails."""
     vectors = {str(step): vector for step, vector in snapshots.items()}
     write_file(directory / FILE, serialized(vectors, {"sha256": json.dumps({"snapshots": checksum(vectors)})}))
 
 
 def read_snapshots(directory: Path, parameters: int) -> Snapshots:
-    """The snapshots of a run of a model with so many parameters, in order; none where there is no such file.
+    """Return the snapshots of a run of a model with so many parameters, in order; none without the file.
 
-    Raises InputError, naming the file and what is wrong with it, if it is damaged.
+    Raises InputError, naming the file and the fault, if it is damaged.
     """
     path = directory / FILE
     if not path.exists():

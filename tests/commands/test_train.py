@@ -373,7 +373,7 @@ def test_the_picture_of_prose_has_the_baseline(trained_long):
     _, run = trained_long
     corpus = make_corpus(run.text, 8, 0)
     pairs = bigram_loss(bigram_probabilities(corpus.training, len(run.vocabulary) - 1), corpus.part)  # END is in none
-    assert f"validation of mere character pairs: {pairs:.3f}" in (run.directory / "loss.svg").read_text()
+    assert f"counting pairs: {pairs:.3f}" in (run.directory / "loss.svg").read_text()
 
 
 def test_without_matplotlib_there_is_no_picture(trained):

@@ -239,7 +239,7 @@ def test_the_card_tells_the_characters_and_how_to_find_an_unknown_one(tmp_path, 
     with pytest.raises(Exception, match="UNK") as caught:
         tokenizer("abz")
     assert str(caught.value).removeprefix("WordLevel error: ") in card
-    (remedy,) = re.findall(r"`(set\(.*?)` names it", card, re.DOTALL)
+    (remedy,) = re.findall(r"`(set\(.*?)`", card, re.DOTALL)
     assert eval(remedy, {"prompt": "abz", "AutoTokenizer": AutoTokenizer}) == {"z"}
     characters = "\nabc" if documents == "ending" else "\nabcd"
     assert f"\n{characters!r}\n" in card

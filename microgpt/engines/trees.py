@@ -1,6 +1,7 @@
 """What engines are given and give back: nestings of arrays, the same for all of them, checked before anything runs."""
 
 import inspect
+import operator
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
@@ -22,6 +23,19 @@ def map_arrays(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     if isinstance(tree, (list, tuple)):
         return [map_arrays(function, *entries) for entries in zip(tree, *others, strict=True)]
     return function(tree, *others)
+
+
+def leaves_of(tree: Any) -> list[Any]:
+    """All arrays in a nesting of dicts and lists, in order."""
+    found: list[Any] = []
+    map_arrays(found.append, tree)
+    return found
+
+
+def unflatten(vector: np.ndarray, tree: Any) -> Any:
+    """A flat vector as arrays in the nesting, shapes and dtypes of a tree."""
+    parts = iter(np.split(vector, np.cumsum([np.size(leaf) for leaf in leaves_of(tree)])))
+    return map_arrays(lambda leaf: next(parts).reshape(np.shape(leaf)).astype(np.asarray(leaf).dtype, copy=False), tree)
 
 
 def in_new_lists(arrays: Any, numbers: Any) -> Any:
@@ -109,9 +123,7 @@ def shape_of(result: Any, scalar: type, found_in: str = "") -> tuple[int, ...]:
 
 def precision(params: Any) -> np.dtype[Any]:
     """What all parameters can be in without loss: float32, or float64 if one of them or none is there."""
-    dtypes: list[Any] = []
-    map_arrays(lambda array: dtypes.append(array.dtype), params)
-    return np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
+    return np.result_type(*[leaf.dtype for leaf in leaves_of(params)] or [np.float64])
 
 
 def stacked(results: list[Any], dtype: Any) -> Any:
@@ -161,6 +173,50 @@ def one_vector(arrays: list[np.ndarray]) -> np.ndarray | None:
         place += array.nbytes
     first, end = ((at - address(base)) // base.itemsize for at in (start, place))
     return base if end - first == base.size else base[first:end]
+
+
+class FlatParameters:
+    """The parameters of a call as one flat vector: without a copy, if they are views of one already."""
+
+    def __init__(self, params: Any):
+        self.names = list(params) if type(params) is dict else None
+        self.leaves = [np.asarray(leaf) for leaf in leaves_of(params)]
+        self.structure = repr(map_arrays(np.shape, params))  # as a key
+        dtype = self.leaves[0].dtype if self.leaves else np.dtype(np.float64)
+        if dtype not in (np.float32, np.float64) or not all(leaf.dtype == dtype for leaf in self.leaves):
+            checked_parameters(params)  # names it, if one is not of floats
+            dtype = np.result_type(*[leaf.dtype for leaf in self.leaves])
+        self.dtype = dtype
+        self.whole = one_vector(self.leaves)
+        ends = np.cumsum([leaf.size for leaf in self.leaves]).tolist()
+        self.shapes = [leaf.shape for leaf in self.leaves]
+        self.parts = [(slice(end - leaf.size, end), leaf.shape) for leaf, end in zip(self.leaves, ends, strict=True)]
+        self.flat = self.names is not None and all(
+            type(params[name]) is np.ndarray and params[name].dtype == dtype for name in self.names
+        )
+
+    def are(self, params: Any) -> bool:
+        """Whether these are the same arrays under the same names."""
+        return (
+            self.flat and type(params) is dict and len(params) == len(self.leaves)
+            and all(map(operator.is_, params.values(), self.leaves)) and list(params) == self.names
+            and [leaf.shape for leaf in self.leaves] == self.shapes
+        )  # fmt: skip
+
+    def vector(self) -> np.ndarray:
+        if self.whole is not None:
+            return self.whole
+        if not self.leaves:
+            return np.zeros(0)
+        return np.concatenate([leaf.ravel() for leaf in self.leaves], dtype=self.dtype)
+
+    def like(self, params: Any, vector: np.ndarray) -> Any:
+        """A flat vector as arrays in the nesting, shapes and dtypes of the parameters."""
+        if self.flat and self.names is not None:
+            return {
+                name: vector[part].reshape(shape) for name, (part, shape) in zip(self.names, self.parts, strict=True)
+            }
+        return unflatten(vector, params)
 
 
 def argument_names(function: Callable[..., Any], count: int) -> list[str]:

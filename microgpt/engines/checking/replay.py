@@ -19,7 +19,7 @@ import numpy as np
 
 from microgpt.engines.collector import collector_paused
 from microgpt.engines.tracing import BINDING, CHOICES, Traced, expression, plain, short, trace, unwrapped, where
-from microgpt.engines.trees import precision, rows
+from microgpt.engines.trees import leaves_of, precision, rows
 from microgpt.value import Value
 
 LONGEST = 80  # characters of an expression, if fewer operations make it shorter
@@ -51,17 +51,9 @@ def is_finite_alone(step: Callable[..., Any], params: Any, batch: tuple[Any, ...
     """Whether the results of a batch, such as the loss and all gradients, are finite."""
     try:
         with np.errstate(all="ignore"):
-            return all(np.isfinite(array).all() for array in arrays_of(step(params, *batch)))
+            return all(np.isfinite(array).all() for array in leaves_of(step(params, *batch)))
     except (ValueError, ArithmeticError):  # what value.py raises
         return False
-
-
-def arrays_of(tree: Any) -> list[np.ndarray]:
-    """All arrays in a nesting of dicts, lists and tuples."""
-    if isinstance(tree, (dict, list, tuple)):
-        entries = tree.values() if isinstance(tree, dict) else tree
-        return [array for entry in entries for array in arrays_of(entry)]
-    return [np.asarray(tree)]
 
 
 def example_not_finite(

@@ -16,7 +16,16 @@ import numpy as np
 from microgpt.engines.scalar import ScalarEngine
 from microgpt.engines.select import loss_in
 from microgpt.engines.tracing import leaves
-from microgpt.engines.trees import checked_arguments, checked_parameters, in_new_lists, map_arrays, map_numbers, rows
+from microgpt.engines.trees import (
+    checked_arguments,
+    checked_parameters,
+    in_new_lists,
+    leaves_of,
+    map_arrays,
+    map_numbers,
+    rows,
+    unflatten,
+)
 from microgpt.value import Value
 
 FEW = 64  # parameters, or arrays of them, that each get a slope of their own
@@ -50,8 +59,7 @@ class Problem:
         self.params = map_arrays(lambda array: array.astype(np.float64), checked_parameters(params))
         self.arrays = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in checked_arguments(tuple(arrays))]
         self.examples = len(self.arrays[0]) if self.arrays else 1
-        self.shapes: list[tuple[int, ...]] = []
-        map_arrays(lambda array: self.shapes.append(array.shape), self.params)
+        self.shapes = [array.shape for array in leaves_of(self.params)]
         self.point = self.vector(self.params)
         self.ends = np.cumsum([prod(shape) for shape in self.shapes])
         self.names: list[str] = []
@@ -59,14 +67,11 @@ class Problem:
 
     def vector(self, tree: Any) -> np.ndarray:
         """All parameters, or their gradients, as one vector."""
-        parts: list[np.ndarray] = [np.zeros(0)]
-        map_arrays(lambda array: parts.append(np.ravel(array)), tree)
-        return np.concatenate(parts)
+        return np.concatenate([np.zeros(0), *map(np.ravel, leaves_of(tree))])
 
     def tree(self, vector: np.ndarray) -> Any:
         """A vector as arrays in the nesting of the parameters."""
-        parts = iter(np.split(vector, self.ends[:-1]))
-        return map_arrays(lambda array: next(parts).reshape(array.shape), self.params)
+        return unflatten(vector, self.params)
 
     def name(self, place: int) -> str:
         """What the number at a place of the vector is called, such as `params["w"][0]`."""

@@ -1,6 +1,5 @@
 """The engine "compiled": a function of one example, with a program for each shape of example that it meets."""
 
-import operator
 import os
 import warnings
 from collections.abc import Callable
@@ -17,10 +16,9 @@ from microgpt.engines.compiled.llvm.run import INTEGER, Program
 from microgpt.engines.compiled.record import RecordingError
 from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.compiled.referee import OPERATIONS, verify
-from microgpt.engines.trees import argument_names, checked_arguments, checked_parameters, map_arrays, one_vector
+from microgpt.engines.trees import FlatParameters, argument_names, checked_arguments, map_arrays
 from microgpt.errors import InputError
 
-FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 OWN = tuple(str(Path(__file__).parents[1] / room) + os.sep for room in ("compiled", "pytorch"))  # the engine's files
 MANY_PROGRAMS = 100  # of one function are kept; a caller who needs more probably has a new shape in every batch
 
@@ -44,7 +42,7 @@ class Compiled:
         self.programs: dict[Any, Program] = {}
         self.verify = verify
         self.made = 0
-        self.given: Parameters | None = None
+        self.given: FlatParameters | None = None
 
     def program(self, params: Any, structure: Any, arrays: list[np.ndarray]) -> Program:
         """The program for parameters and arguments of these shapes. It is recorded when they are first met."""
@@ -72,7 +70,7 @@ class Compiled:
         """Run the program for these arguments: return it, its results, and gradients nested like the parameters."""
         given = self.given
         if given is None or not given.are(params):
-            given = self.given = Parameters(params)
+            given = self.given = FlatParameters(params)
         arrays = checked_arguments(arguments)
         program = self.program(params, given.structure, arrays)
         batch, integers, floats = examples(program, arrays, given.dtype)
@@ -95,7 +93,7 @@ class Compiled:
 
     def in_double(self, program: Program, params: Any, arrays: list[np.ndarray]) -> np.ndarray:
         """The results of the first example in double precision."""
-        parameters = Parameters(map_arrays(lambda array: np.asarray(array, np.float64), params))
+        parameters = FlatParameters(map_arrays(lambda array: np.asarray(array, np.float64), params))
         _, integers, floats = examples(program, [array[:1] for array in arrays], parameters.dtype)
         return program.run(parameters.vector(), integers, floats, 1, 1, False)[0][:, 0]
 
@@ -146,60 +144,6 @@ def hide_own_frames(error: BaseException) -> None:
         error.__traceback__ = trace
 
 
-class Parameters:
-    """The parameters of a call as one flat vector: without a copy, if they are views of one already."""
-
-    def __init__(self, params: Any):
-        self.leaves: list[np.ndarray] = []
-        self.names = list(params) if type(params) is dict else None
-        self.structure = collect(params, self.leaves)
-        dtype = self.leaves[0].dtype if self.leaves else np.dtype(np.float64)
-        if dtype not in FLOATS or not all(leaf.dtype == dtype for leaf in self.leaves):
-            checked_parameters(params)  # names it, if one is not of floats
-            dtype = np.result_type(*[leaf.dtype for leaf in self.leaves])
-        self.dtype = dtype
-        self.whole = one_vector(self.leaves)
-        ends = np.cumsum([leaf.size for leaf in self.leaves]).tolist()
-        self.shapes = [leaf.shape for leaf in self.leaves]
-        self.parts = [(slice(end - leaf.size, end), leaf.shape) for leaf, end in zip(self.leaves, ends, strict=True)]
-        self.flat = self.names is not None and all(
-            type(params[name]) is np.ndarray and params[name].dtype == dtype for name in self.names
-        )
-
-    def are(self, params: Any) -> bool:
-        """Whether these are the same arrays under the same names."""
-        return (
-            self.flat and type(params) is dict and len(params) == len(self.leaves)
-            and all(map(operator.is_, params.values(), self.leaves)) and list(params) == self.names
-            and [leaf.shape for leaf in self.leaves] == self.shapes
-        )  # fmt: skip
-
-    def vector(self) -> np.ndarray:
-        if self.whole is not None:
-            return self.whole
-        if not self.leaves:
-            return np.zeros(0)
-        return np.concatenate([leaf.ravel() for leaf in self.leaves], dtype=self.dtype)
-
-    def like(self, params: Any, vector: np.ndarray) -> Any:
-        """A flat vector as arrays in the nesting, shapes and dtypes of the parameters."""
-        if self.flat and self.names is not None:
-            return {
-                name: vector[part].reshape(shape) for name, (part, shape) in zip(self.names, self.parts, strict=True)
-            }
-        return unflatten(vector, params)
-
-
-def collect(params: Any, leaves: list[np.ndarray]) -> Any:
-    """Append all parameters to `leaves`, in order. Return their nesting, with shapes in place of arrays, as a key."""
-    if isinstance(params, dict):
-        return ("dict", *[(key, collect(entry, leaves)) for key, entry in params.items()])
-    if isinstance(params, (list, tuple)):
-        return ("list", *[collect(entry, leaves) for entry in params])
-    leaves.append(np.asarray(params))
-    return leaves[-1].shape
-
-
 def examples(program: Program, arrays: list[np.ndarray], dtype: Any) -> tuple[int, np.ndarray, np.ndarray]:
     """The number of examples, and their integers and floats in rows. Raises IndexError as check_integers does."""
     batch = len(arrays[0]) if arrays else 1
@@ -239,24 +183,6 @@ def check_integers(integers: np.ndarray, program: Program, given: list[np.ndarra
             f"{program.integers[place]} is {found} in row {example} of the batch: "
             f"expected 0 to {program.integer_limits[place] - 1}, the length of what it picks from"
         )
-
-
-def unflatten(vector: np.ndarray, params: Any) -> Any:
-    """A flat vector as arrays in the nesting, shapes and dtypes of the parameters."""
-    end = 0
-
-    def next_part(entry: Any) -> Any:
-        nonlocal end
-        if isinstance(entry, dict):
-            return {key: next_part(inner) for key, inner in entry.items()}
-        if isinstance(entry, (list, tuple)):
-            return [next_part(inner) for inner in entry]
-        array = np.asarray(entry)
-        start, end = end, end + array.size
-        part = vector[start:end].reshape(array.shape)
-        return part if vector.dtype is array.dtype else part.astype(array.dtype)
-
-    return next_part(params)
 
 
 def in_form(results: np.ndarray, form: Any) -> Any:

@@ -14,7 +14,7 @@ from microgpt.engines.compiled.record import ADD, EXP, LOG, MUL, POW, SUM, Argum
 from microgpt.engines.compiled.recorded_numbers import numbers_of
 from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.tracing import plain, trace, where
-from microgpt.engines.trees import map_arrays, map_numbers
+from microgpt.engines.trees import leaves_of, map_arrays, map_numbers
 from microgpt.errors import DisagreementError, InputError
 from microgpt.value import Value
 
@@ -153,11 +153,10 @@ def first_difference(
     given: dict[str, list[np.ndarray]] = {"int": [], "float": []}
     for (_, kind, _), part in zip(arguments, example, strict=True):
         given[kind].append(np.ravel(part))
-    flat: list[np.ndarray] = []
-    map_arrays(lambda array: flat.append(np.ravel(array)), numbers)
     integers = np.concatenate([np.zeros(0, np.int64), *given["int"]]).astype(np.int64)
     floats = np.concatenate([np.zeros(0), *given["float"]])
-    for row, values in enumerate(numbers_of(record, np.concatenate([np.zeros(0), *flat]), integers, floats)):
+    parameters = np.concatenate([np.zeros(0), *map(np.ravel, leaves_of(numbers))])
+    for row, values in enumerate(numbers_of(record, parameters, integers, floats)):
         if record.kind[row] in SOURCES and record.sources is not None:
             recorded.setdefault(record.sources[row], []).append(np.ravel(values))
     computed: dict[Any, list[Any]] = {}

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.engines.compiled.api import Compiled, Parameters, examples
+from microgpt.engines.compiled.api import Compiled, examples
 from microgpt.engines.compiled.llvm.run import Program
 from microgpt.engines.pytorch.code import code_of
-from microgpt.engines.trees import checked_arguments, map_arrays
+from microgpt.engines.trees import FlatParameters, checked_arguments, map_arrays
 from microgpt.errors import InputError
 
 try:
@@ -112,9 +112,9 @@ class OnTorch(Compiled):
         found = beside.run(exact, tuple([array[:1] for array in arrays]), False)[1]
         return found[:, 0]
 
-    def parameters(self, params: Any) -> Parameters:
+    def parameters(self, params: Any) -> FlatParameters:
         if self.given is None or not self.given.are(params):
-            self.given = Parameters(params)
+            self.given = FlatParameters(params)
         return self.given
 
     def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> tuple[Program, np.ndarray, Any]:

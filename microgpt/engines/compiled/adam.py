@@ -16,7 +16,7 @@ import numpy as np
 from llvmlite import ir
 
 from microgpt.adam import adam
-from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, Expression, Load, loads_of, shared
+from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, Expression, Load, shared
 from microgpt.engines.compiled.llvm.emit import I64, Builder, structure_of
 from microgpt.engines.compiled.llvm.machine import machine
 from microgpt.engines.trees import address, check_array
@@ -48,6 +48,7 @@ class RuleShape:
     """The structure of an update rule. Its kernel gets the vectors, the numbers of the step, and a length."""
 
     program: tuple[Any, ...]  # the nodes of its results, as in NestShape
+    loads: tuple[Load, ...]
     results: tuple[int, ...]  # the nodes that are the new parameter, m and v
     double: bool
 
@@ -70,10 +71,10 @@ class RuleShape:
         *vectors, numbers = pointers
         values: list[Any] = []
         for operation, what, arguments in self.program:
-            if operation == "load" and what.space == CELLS:
-                values.append(build.read(vectors[what.start], i))
+            if operation == "load" and self.loads[what].space == CELLS:
+                values.append(build.read(vectors[self.loads[what].start], i))
             elif operation == "load":
-                values.append(build.read(numbers, I64(what.start), build.scalar))
+                values.append(build.read(numbers, I64(self.loads[what].start), build.scalar))
             elif operation == "constant":
                 values.append(build.number(what))
             else:
@@ -89,8 +90,10 @@ def compiled(rule: Callable[..., Any], double: bool) -> tuple[Any, list[Callable
     rate = numbers.number(lambda _, learning_rate: learning_rate)
     leaves = {name: Expression("load", (), Load(CELLS, i, ())) for i, name in enumerate(VECTORS)}
     results = shared(Expression("results", rule(**leaves, step=numbers, learning_rate=rate)), {})
-    *program, (_, _, places) = structure_of(results, {load: load for load in loads_of(results)})
-    (kernel,) = machine().prepare([RuleShape(tuple(program), places, double)])
+    (*program, (_, _, places)), loads = structure_of(
+        results, lambda leaf: leaf.what if leaf.operation == "load" else None
+    )
+    (kernel,) = machine().prepare([RuleShape(tuple(program), tuple(loads), places, double)])
     pointers = [ctypes.c_void_p] * (len(VECTORS) + 1)
     return ctypes.CFUNCTYPE(None, *pointers, ctypes.c_int64)(kernel), numbers.functions
 

@@ -23,6 +23,7 @@ from microgpt.engines.compiled.expressions import (
     INTEGERS,
     PARAMETERS,
     Expression,
+    Load,
     nodes_of,
 )
 from microgpt.engines.compiled.llvm.arguments import loaded
@@ -285,15 +286,22 @@ class Builder(ir.IRBuilder):
         return self.select(self.fcmp_ordered(operation, x, y), self.number(1.0, x), self.number(0.0, x))
 
 
-def structure_of(expression: Expression, leaf_of: dict[Any, Any]) -> tuple[Any, ...]:
-    """The nodes of an expression as plain data: (operation, what, arguments). A load is what `leaf_of` says."""
-    nodes = nodes_of(expression)
-    place = {node: i for i, node in enumerate(nodes)}
-    return tuple([
-        (node.operation, leaf_of[node.what] if node.operation == "load" else node.what,
-         tuple([place[argument] for argument in node.arguments]))
-        for node in nodes
-    ])  # fmt: skip
+def structure_of(
+    expression: Expression, load_of: Callable[[Expression], Load | None]
+) -> tuple[tuple[Any, ...], list[Load]]:
+    """The nodes of an expression as plain data, (operation, what, arguments), and the loads in it.
+
+    `load_of` tells which load a leaf is; None for a constant. The `what` of a load is its number among the loads.
+    """
+    loads: dict[Load, int] = {}
+    place: dict[Expression, int] = {}
+    program = []
+    for node in nodes_of(expression):
+        load = None if node.arguments else load_of(node)
+        operation, what = ("load", loads.setdefault(load, len(loads))) if load else (node.operation, node.what)
+        program.append((operation, what, tuple([place[argument] for argument in node.arguments])))
+        place[node] = len(place)
+    return tuple(program), list(loads)
 
 
 def function_type(double: bool) -> ir.FunctionType:

@@ -17,8 +17,6 @@ from microgpt.engines.compiled.expressions import (
     INTEGERS,
     Expression,
     Load,
-    loads_of,
-    nodes_of,
 )
 from microgpt.engines.compiled.llvm.arguments import packed
 from microgpt.engines.compiled.llvm.emit import LeafShape, LoopShape, NestShape, structure_of
@@ -73,36 +71,28 @@ class Schedule:
             self.table_size += len(starts)
         return self.table_at[key]
 
-    def constant_load(self, number: float, axes: int) -> Load:
-        """A load of a constant from memory. So kernels hold few constants, and models of all widths share them."""
-        if number not in self.constant_at:
-            self.constant_at[number] = len(self.constants)
-            self.constants.append(number)
-        return Load(CONSTANTS, self.constant_at[number], (0,) * axes)
+    def load_of(self, node: Expression, axes: int) -> Load | None:
+        """The load that a leaf of an expression is; None for a constant that is part of the kernel.
 
-    def with_loaded_constants(self, nest: Nest) -> Expression:
-        """The expression of a nest, with loads in place of constants that may differ from model to model."""
-        done: dict[Any, Expression] = {}
-        for node in nodes_of(nest.expression):
-            if node.operation == "constant" and node.what not in USUAL:
-                load = Expression("load", (), self.constant_load(node.what, len(nest.lengths)))
-                done[id(node)] = done.setdefault(("constant", node.what), load)
-            elif node.arguments:
-                done[id(node)] = Expression(node.operation, tuple(done[id(a)] for a in node.arguments), node.what)
-            else:
-                done[id(node)] = node
-        return done[id(nest.expression)]
+        Other constants are loaded from memory, so that models of all widths share their kernels.
+        """
+        if node.operation == "load":
+            return node.what
+        if node.what in USUAL:
+            return None
+        if node.what not in self.constant_at:
+            self.constant_at[node.what] = len(self.constants)
+            self.constants.append(node.what)
+        return Load(CONSTANTS, self.constant_at[node.what], (0,) * axes)
 
     def step(self, nest: Nest, checked: str) -> Step:
         """The kernel of a nest that is no matrix product."""
-        expression = self.with_loaded_constants(nest)
-        loads = loads_of(expression)
+        program, loads = structure_of(nest.expression, lambda node: self.load_of(node, len(nest.lengths)))
         everything = [nest.target, *loads]
         joined = vector_axis(nest, everything)
         order, summed = loop_order(nest, everything, joined)
         count = self.block_size * (nest.lengths[joined] if joined >= 0 else 1)
         width = next(w for w in WIDTHS if count % w == 0 and w <= (16 if self.double else 32))
-        program = structure_of(expression, {load: i for i, load in enumerate(loads)})
         arguments: dict[str, int] = {}
         shape = NestShape(
             tuple([loop_shape(nest, order, i, count, summed, arguments) for i in range(len(order))]),

@@ -51,8 +51,9 @@ from microgpt.engines.compiled.llvm.machine import machine
 from microgpt.engines.engine import adam_update
 from microgpt.errors import counted
 from microgpt.gpt import GPTConfig, loss
+from microgpt.learning.batches import batches, make_corpus
 from microgpt.learning.parameters import Arrays, flatten, initial_parameters
-from microgpt.learning.text import batches, make_corpus, read_text
+from microgpt.learning.text import read_text
 from microgpt.learning.training import OptimizerState, Schedule, train
 from microgpt.runs.files import check_place
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from microgpt.commands.start import Start
 from microgpt.engines.engine import value_and_grad
-from microgpt.learning.text import Corpus, padded
+from microgpt.learning.batches import Corpus, padded
 
 LISTINGS = ("instructions", "c", "examples")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
+from microgpt.learning.batches import Corpus, predictions
 from microgpt.learning.parameters import parameter_count
-from microgpt.learning.text import Corpus, predictions
 
 ITEM = 4  # bytes of a float32
 VECTORS = "the parameters, their gradient, Adam's two moments and a copy of the best parameters"

@@ -17,8 +17,9 @@ from microgpt.adam import scheduled_learning_rate
 from microgpt.commands.script import escape_control, silence_stdout
 from microgpt.errors import counted
 from microgpt.gpt import GPTConfig
+from microgpt.learning.batches import Corpus, predictions
 from microgpt.learning.parameters import parameter_count
-from microgpt.learning.text import BOUNDARY, Corpus, predictions, why_prose
+from microgpt.learning.text import BOUNDARY, why_prose
 from microgpt.learning.training import TensorUpdate, Update
 from microgpt.runs.checkpoint import Checkpoint, Evaluation
 from microgpt.runs.directory import Run

@@ -23,19 +23,10 @@ from microgpt.commands.messages import of_kind, print_lines
 from microgpt.commands.options import parse_given, settings_again
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
+from microgpt.learning.batches import POOL, Corpus, make_corpus
 from microgpt.learning.parameters import Arrays, flatten, initial_parameters
 from microgpt.learning.single_process import SingleProcess, process_count
-from microgpt.learning.text import (
-    BOUNDARY,
-    POOL,
-    Corpus,
-    characters_of,
-    decode_text,
-    kind_of_documents,
-    make_corpus,
-    read_text,
-    room_for_lines,
-)
+from microgpt.learning.text import BOUNDARY, characters_of, decode_text, kind_of_documents, read_text, room_for_lines
 from microgpt.learning.training import OptimizerState
 from microgpt.runs.checkpoint import Checkpoint, RunInfo
 from microgpt.runs.directory import kept_text, load_run, newest_run, resume_run

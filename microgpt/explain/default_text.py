@@ -1,8 +1,9 @@
 """The text that the page explains if the user gives none."""
 
 from microgpt.explain.page import positions_that_fit, room, shortest
+from microgpt.learning.batches import make_corpus
 from microgpt.learning.sampling import sample
-from microgpt.learning.text import characters_of, decode, make_corpus
+from microgpt.learning.text import characters_of, decode
 from microgpt.runs.directory import Run
 
 SHORT = 8  # characters of it

@@ -26,9 +26,10 @@ from microgpt.explain.instructions import instructions
 from microgpt.explain.observe import observed
 from microgpt.explain.program import KINDS, MEMBER, Picked, Program, Recorded, TooLongError, record
 from microgpt.explain.strips import WATCHED, Strip, strips
+from microgpt.learning.batches import make_corpus
 from microgpt.learning.bigram import bigram_loss, bigram_probabilities
 from microgpt.learning.parameters import flatten, parameter_count, parameter_shapes
-from microgpt.learning.text import BOUNDARY, characters_of, closing, encode, make_corpus
+from microgpt.learning.text import BOUNDARY, characters_of, closing, encode
 from microgpt.learning.training import divergence_named
 from microgpt.runs.directory import Run
 from microgpt.runs.metrics import METRICS, read_metrics

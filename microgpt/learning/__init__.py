@@ -1,10 +1,11 @@
 """Learning: from a text to a trained model, and from the model back to text.
 
-text.py         characters, vocabularies, and batches of a text
+text.py         characters and vocabularies: from a text to integers and back
+batches.py      from integers to sequences and batches
 bigram.py       the baseline: which character follows which
 parameters.py   the parameters of a GPT: names, shapes, first values
 training.py     train: one step after the other, and the validation loss
-model_check.py the gradients of a GPT, checked before it is trained
+model_check.py  the gradients of a GPT, checked before it is trained
 on_device.py    training that stays on PyTorch's device, in one process or several
 single_process.py
                 one process that trains, where there could be several

@@ -8,8 +8,8 @@ import numpy as np
 from microgpt.engines.checking.gradient_check import compare, small_fault
 from microgpt.engines.checking.slopes import Problem
 from microgpt.errors import DisagreementError, DivergenceError
+from microgpt.learning.batches import padded
 from microgpt.learning.parameters import Arrays
-from microgpt.learning.text import padded
 from microgpt.value import Value
 
 OPERATIONS = 60_000  # about how many train.py checks

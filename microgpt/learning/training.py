@@ -26,8 +26,8 @@ from microgpt.engines.checking.replay import why_not_finite
 from microgpt.engines.engine import adam_in_chunks
 from microgpt.engines.trees import one_vector
 from microgpt.errors import DivergenceError, InputError
+from microgpt.learning.batches import padded
 from microgpt.learning.parameters import Arrays, as_vector, flatten, views
-from microgpt.learning.text import padded
 from microgpt.value import __file__ as value_file
 
 

@@ -15,8 +15,8 @@ from microgpt.commands import memory_check
 from microgpt.commands.memory_check import check_memory, memory_there
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
+from microgpt.learning.batches import batches, make_corpus, windows
 from microgpt.learning.parameters import parameter_count
-from microgpt.learning.text import batches, make_corpus, windows
 
 CORPUS = make_corpus(NAMES, 16, 0)
 LEAST = 20 * parameter_count(TINY)  # bytes: five numbers of float32 for each parameter
@@ -118,14 +118,14 @@ def test_where_nothing_is_told_the_library_knows_or_all_is_possible(tmp_path, mo
 
 
 def test_a_pool_is_no_longer_than_an_epoch(monkeypatch):
-    monkeypatch.setattr("microgpt.learning.text.POOL", 10**12)
+    monkeypatch.setattr("microgpt.learning.batches.POOL", 10**12)
     tracemalloc.start()
     try:
         long = list(islice(batches(CORPUS.training, 4, 0), 14))
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
-    monkeypatch.setattr("microgpt.learning.text.POOL", -(-len(CORPUS.training) // 4))
+    monkeypatch.setattr("microgpt.learning.batches.POOL", -(-len(CORPUS.training) // 4))
     whole = islice(batches(CORPUS.training, 4, 0), 14)
     assert all((a == b).all() for pairs in zip(long, whole, strict=True) for a, b in zip(*pairs, strict=True))
 

@@ -9,7 +9,7 @@ import pytest
 from running import TINY, call, train
 
 from microgpt.commands import messages
-from microgpt.learning.text import make_corpus
+from microgpt.learning.batches import make_corpus
 from microgpt.runs.checkpoint import Evaluation, load_checkpoint
 
 FOX = "the quick brown fox jumps over the lazy dog\n" * 12

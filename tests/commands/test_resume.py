@@ -12,7 +12,8 @@ from filelock import FileLock
 from running import LONG, NAMES, PROSE, assert_refused, call, command, environment, interrupted
 from safetensors.numpy import load_file, save_file
 
-from microgpt.learning.text import END, batches
+from microgpt.learning.batches import batches
+from microgpt.learning.text import END
 from microgpt.runs.checkpoint import load_checkpoint, save_checkpoint
 from microgpt.runs.directory import load_run
 from microgpt.runs.metrics import read_metrics, read_tensors
@@ -110,7 +111,7 @@ def test_a_run_stopped_often_is_the_same(data):
 
 @pytest.mark.parametrize("pool_size", [1, 2, 3])
 def test_batches_go_on_where_they_stopped(pool_size, monkeypatch):
-    monkeypatch.setattr("microgpt.learning.text.POOL", pool_size)
+    monkeypatch.setattr("microgpt.learning.batches.POOL", pool_size)
     sequences = [[0, i, 0] for i in range(1, 12)]
     whole = batches(sequences, 3, 7)
     drawn = [next(whole) for _ in range(20)]

@@ -17,8 +17,8 @@ from safetensors.numpy import load_file, save_file
 from microgpt import evaluate
 from microgpt.commands.start import from_scratch, settings_for
 from microgpt.gpt import loss
+from microgpt.learning.batches import make_corpus
 from microgpt.learning.bigram import bigram_loss, bigram_probabilities
-from microgpt.learning.text import make_corpus
 from microgpt.learning.training import mean_loss
 from microgpt.runs.checkpoint import load_checkpoint
 from microgpt.runs.directory import load_run

@@ -11,8 +11,8 @@ from helpers import assert_close, assert_equal_engines, double
 from microgpt import evaluate, exp, log, pick, value_and_grad
 from microgpt.functions import attention, cross_entropy, dot, gelu, layer_norm, linear, softmax, tanh
 from microgpt.gpt import GPTConfig, loss
+from microgpt.learning.batches import padded
 from microgpt.learning.parameters import initial_parameters
-from microgpt.learning.text import padded
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))

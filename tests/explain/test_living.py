@@ -17,9 +17,10 @@ from microgpt import gpt
 from microgpt.adam import scheduled_learning_rate
 from microgpt.engines.engine import value_and_grad
 from microgpt.explain.page import explain, to_html
+from microgpt.learning.batches import padded
 from microgpt.learning.parameters import flatten, views
 from microgpt.learning.sampling import Choice, probabilities
-from microgpt.learning.text import encode, padded
+from microgpt.learning.text import encode
 from microgpt.learning.training import Schedule, train
 from microgpt.runs.directory import load_run
 from microgpt.runs.snapshots import read_snapshots

@@ -13,26 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microgpt.errors import InputError
+from microgpt.learning import batches as batches_module
 from microgpt.learning import text as text_module
+from microgpt.learning.batches import batches, make_corpus, padded, padded_length, predictions, windows
 from microgpt.learning.bigram import bigram_probabilities
 from microgpt.learning.text import (
     END,
-    batches,
     characters_of,
     closing,
     decode,
     decode_text,
     encode,
     kind_of_documents,
-    make_corpus,
-    padded,
-    padded_length,
-    predictions,
     read_text,
     room_for_lines,
     vocabulary_of,
     why_prose,
-    windows,
 )
 
 DATA = Path(__file__).parents[2] / "data"
@@ -360,7 +356,7 @@ def test_a_look_at_a_long_text_takes_an_even_part_of_what_is_held_out(documents)
     text = "\n".join(f"{i:06}" for i in range(100_000))
     corpus = make_corpus(text, n_positions=20, seed=0, documents=documents)
     places = [corpus.validation.index(sequence) for sequence in corpus.part]
-    assert 15_000 < predictions(corpus.part) <= text_module.PART
+    assert 15_000 < predictions(corpus.part) <= batches_module.PART
     assert len(set(np.diff(places))) == 1
     assert places[-1] > 0.9 * len(corpus.validation)
 
@@ -459,7 +455,7 @@ def test_batches_have_their_size_even_if_there_are_fewer_sequences():
 
 
 def test_sequences_of_like_length_come_together(monkeypatch):
-    monkeypatch.setattr("microgpt.learning.text.POOL", 16)
+    monkeypatch.setattr("microgpt.learning.batches.POOL", 16)
     drawn = islice(batches(sequences_of(64), batch_size=4, seed=0), 16)
     assert all(len({len(row) for row in rows_of(batch)}) <= 2 for batch in drawn)
 
@@ -479,9 +475,9 @@ def test_the_seed_chooses_the_batches():
 @pytest.mark.parametrize("before", [0, 700])
 def test_an_epoch_is_shuffled_once_however_many_batches_it_has(monkeypatch, before):
     shuffled = []
-    shuffle = text_module._shuffled
+    shuffle = batches_module._shuffled
     monkeypatch.setattr(
-        text_module, "_shuffled", lambda n, seed, epoch: shuffled.append(epoch) or shuffle(n, seed, epoch)
+        batches_module, "_shuffled", lambda n, seed, epoch: shuffled.append(epoch) or shuffle(n, seed, epoch)
     )
     list(islice(batches(sequences_of(1000), batch_size=2, seed=0, drawn_before=before), 600))  # of 500 an epoch
     assert shuffled == ([0, 1] if before == 0 else [1, 2])
@@ -531,7 +527,7 @@ def test_padding_weighs_nothing():
 
 
 def test_lines_of_many_lengths_come_in_batches_of_few(monkeypatch):
-    monkeypatch.setattr("microgpt.learning.text.POOL", 1)
+    monkeypatch.setattr("microgpt.learning.batches.POOL", 1)
     sequences = [[i + 1] * (21 + 7 * i % 261) for i in range(2000)]  # of 20 to 280 predictions
     drawn = list(islice(batches(sequences, batch_size=4, seed=0), 1000))
     assert len({weights.shape for _, weights in drawn}) < 25

@@ -13,8 +13,8 @@ from microgpt.adam import adam, scheduled_learning_rate
 from microgpt.errors import DivergenceError, InputError
 from microgpt.functions import dot
 from microgpt.gpt import loss
+from microgpt.learning.batches import batches, padded
 from microgpt.learning.parameters import flatten, initial_parameters, views
-from microgpt.learning.text import batches, padded
 from microgpt.learning.training import Schedule, mean_loss, train
 from microgpt.value import Value, log
 

@@ -15,8 +15,8 @@ from microgpt.engines.engine import evaluate, value_and_grad
 from microgpt.errors import DivergenceError
 from microgpt.functions import cross_entropy, dot, layer_norm, softmax
 from microgpt.gpt import GPTConfig, loss
+from microgpt.learning.batches import padded
 from microgpt.learning.parameters import initial_parameters
-from microgpt.learning.text import padded
 from microgpt.learning.training import Schedule, mean_loss, train
 from microgpt.value import exp, log, pick
 

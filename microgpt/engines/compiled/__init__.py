@@ -1,24 +1,29 @@
-"""The compiler: functions of scalars, recorded once, run as array instructions on whole batches.
+"""The compiler: it turns a function of scalars into loops over arrays, and these into machine code.
 
-Nothing here is for users: they come in by `microgpt.value_and_grad` and `microgpt.evaluate`. To see what became of a
-function, there is `listing`.
+A function of scalars, for one example
+    source.py            rewrites the function, so that its loops and calls go through
+    replacements.py      what runs in their place
+    lists.py             symbolic lists, of which one item stands for all
+    stacking.py          makes plain lists symbolic
+    recording.py         runs the rewritten function once, on symbolic scalars
+becomes a record
+    record.py            a table of scalar operations; a row with axes stands for the operation at every index
+    nodes.py             takes the rows that a result needs, and flattens nested sums
+    groups.py            makes rows that are alike one instruction
+becomes array instructions
+    nests.py             computes what is cheap where it is needed, and derives the backward pass
+    expressions.py       what a nest computes, and its derivatives, by the rules of value.py
+becomes loop nests: for each index of some axes, an expression of strided loads, which is stored or summed
+    llvm/                compiles the nests, and runs them on the blocks of a batch, on several threads
+    c_text.py            prints the nests as a program in C
+    c_template.py        what stands around the nests there
+becomes machine code, or C.
 
-record.py       a function as a table of operations, and the symbolic scalars that write it
-lists.py        symbolic lists, of which one item stands for all
-stacking.py     how plain lists become symbolic ones
-replacements.py what a recorded function calls in place of its loops and of builtins
-source.py       how these calls get into the function
-recording.py    run a function once on symbolic scalars
-recorded_numbers.py  the numbers of a record, row by row
-referee.py      nothing compiled is used before it has computed what the function itself computes
-nodes.py        the rows that a result needs; nested sums are flattened
-groups.py       families of scalars that are alike become one array instruction
-expressions.py  what an instruction computes, and its derivatives, by the rules of value.py
-nests.py        instructions become loop nests, forward and backward; what is cheap is not stored
-api.py          the engine "compiled": a program for each shape of example
-listing.py      a program for people to read
-llvm/           loop nests as machine code
-c_text.py       loop nests as a program in C, to be read
-c_template.py   what stands around them in it
-adam.py         Adam, as it stands in the book, for all parameters at once
+api.py               the engine "compiled": a program for each shape of example
+referee.py           compares each program with the function itself, before it is used
+recorded_numbers.py  computes the rows of a record, to find the line where the two differ
+listing.py           prints a program for people to read
+adam.py              Adam, as it stands in the book, as one kernel
+
+Users call `microgpt.value_and_grad` and `microgpt.evaluate`.
 """

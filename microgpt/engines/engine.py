@@ -33,6 +33,7 @@ class BatchFunction:
 
     def __init__(self, function: Callable[..., Any], name: str, with_gradient: bool, **options: Any):
         self.engine, self.made = name, engine_for(function, name, **options)
+        self.device = options["device"]
         self.of_one = self.made.function
         self.call = self.made.value_and_grad if with_gradient else self.made.evaluate
 
@@ -51,7 +52,7 @@ class BatchFunction:
 
     def check(self, params: Any, *arrays: Any) -> Check:
         """Compare the gradients with the slope of the loss, and this engine with "scalar": see `microgpt.check`."""
-        return check(self.of_one, params, *arrays, engine=self.engine)
+        return check(self.of_one, params, *arrays, engine=self.engine, device=self.device)
 
 
 def value_and_grad(

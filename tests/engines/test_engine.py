@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import microgpt.engines.engine
+from microgpt.engines.compiled.api import Compiled
 from microgpt.errors import InputError
 from microgpt.value import Value
 
@@ -26,6 +27,30 @@ def line(dtype=np.float64):
 
 
 # value_and_grad
+
+
+@pytest.mark.parametrize("engine", ["scalar", "compiled"])
+def test_a_step_can_be_listed_summed_up_and_checked(engine, capsys):
+    step = microgpt.engines.engine.value_and_grad(squared_error, engine)
+    if engine == "compiled":
+        with pytest.raises(InputError, match="call the function once"):
+            step.summary()
+    step(line(), X, Y)
+    assert "operation" in step.summary()
+    assert '(params["w"] * x + params["b"] - y) ** 2' in step.listing(line(), X, Y)
+    assert step.check(line(), X, Y).ok
+    assert "checked" in capsys.readouterr().out
+
+
+def test_a_step_checks_its_own_engine(monkeypatch):
+    right = Compiled.value_and_grad
+
+    def twice(engine, *given):
+        loss, gradients = right(engine, *given)
+        return loss, {name: 2 * gradient for name, gradient in gradients.items()}
+
+    monkeypatch.setattr(Compiled, "value_and_grad", twice)
+    assert not microgpt.engines.engine.value_and_grad(squared_error).check(line(), X, Y)
 
 
 def test_loss_and_gradients_are_means_over_the_batch():

@@ -3,6 +3,7 @@
 import codeop
 import contextlib
 import io
+import linecache
 import re
 
 import pytest
@@ -22,10 +23,11 @@ def snippets_of(document):
 def assert_prints_what_it_shows(document):
     """Run the snippets in one session, one after the other; numbers may differ by a hundredth, as machines round."""
     session = {}
-    for code, shown in snippets_of(document):
-        printed = io.StringIO()
+    for i, (code, shown) in enumerate(snippets_of(document), 1):
+        printed, name = io.StringIO(), f"snippet {i}"
+        linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)  # as a file would have it
         with contextlib.redirect_stdout(printed):
-            exec(code, session)
+            exec(compile(code, name, "exec"), session)
         assert re.sub(NUMBER, "#", printed.getvalue()) == re.sub(NUMBER, "#", shown)
         found, expected = (
             [float(number) for number in re.findall(NUMBER, text)] for text in (printed.getvalue(), shown)

@@ -31,7 +31,7 @@ from microgpt import (
     train,
     value_and_grad,
 )
-from microgpt.commands.options import option, parse, require
+from microgpt.commands.options import COUNT, POSITIVE, Options, option, parse
 from microgpt.commands.script import run_script
 from microgpt.functions import attention, cross_entropy, linear, tanh
 from microgpt.gpt import add, empty_cache, gpt, named
@@ -46,10 +46,10 @@ N_EMBD, HIDDEN, POSITIONS, HEADS = 32, 64, 16, 4
 
 
 @dataclass
-class Settings:
-    steps: int = option(2000, "how many times each rung improves its parameters")
-    batch_size: int = option(64, "names a step learns from")
-    seed: int = option(0, "of all that is random")
+class Settings(Options):
+    steps: int = option(2000, "how many times each rung improves its parameters", must=POSITIVE)
+    batch_size: int = option(64, "names a step learns from", must=POSITIVE)
+    seed: int = option(0, "of all that is random", must=COUNT)
     plot: str = option("ladder.svg", "where to draw the table, if matplotlib is installed")
 
 
@@ -217,9 +217,6 @@ def write_names(logits: Callable[..., Any], params: Arrays, vocabulary: str, see
 
 def main() -> int:
     settings = parse(Settings, "Climb from counting pairs to a GPT; print what each rung buys.")
-    for name in ("steps", "batch_size"):
-        require(name, getattr(settings, name), getattr(settings, name) >= 1, "a positive integer")
-    require("seed", settings.seed, settings.seed >= 0, "0 or a positive integer")
     check_place("plot", settings.plot, "ladder.svg")
     corpus = make_corpus(read_text(NAMES), POSITIONS, settings.seed)
     vocab_size = len(corpus.vocabulary)

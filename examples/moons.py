@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from microgpt import Schedule, evaluate, exp, log, train, value_and_grad
-from microgpt.commands.options import option, parse, require
+from microgpt.commands.options import COUNT, POSITIVE, Options, option, parse
 from microgpt.commands.script import run_script
 from microgpt.functions import linear, tanh
 from microgpt.learning.parameters import Arrays
@@ -24,10 +24,10 @@ HIDDEN = 16
 
 
 @dataclass
-class Settings:
-    steps: int = option(200, "how many times to improve the parameters")
-    batch_size: int = option(32, "points a step learns from")
-    seed: int = option(0, "of all that is random")
+class Settings(Options):
+    steps: int = option(200, "how many times to improve the parameters", must=POSITIVE)
+    batch_size: int = option(32, "points a step learns from", must=POSITIVE)
+    seed: int = option(0, "of all that is random", must=COUNT)
     plot: str = option("moons.svg", "where to draw the losses and the boundary, if matplotlib is installed")
 
 
@@ -77,9 +77,6 @@ def learn(engine: str, settings: Settings) -> tuple[Arrays, list[float], float]:
 
 def main() -> int:
     settings = parse(Settings, "Learn to tell two moons apart, with both engines.")
-    for name in ("steps", "batch_size"):
-        require(name, getattr(settings, name), getattr(settings, name) >= 1, "a positive integer")
-    require("seed", settings.seed, settings.seed >= 0, "0 or a positive integer")
     check_place("plot", settings.plot, "moons.svg")
     parameters, losses, seconds = learn("compiled", settings)
     _, scalar_losses, scalar_seconds = learn("scalar", settings)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from microgpt import Schedule, adam_update, evaluate, exp, largest, log, train, value_and_grad
-from microgpt.commands.options import POSITIVE, option, parse
+from microgpt.commands.options import COUNT, POSITIVE, Options, option, parse
 from microgpt.commands.script import run_script
 from microgpt.functions import gelu, linear, softmax, tanh
 from microgpt.value import Scalar
@@ -115,9 +115,9 @@ def residual(params, t):  # scalar -> scalar
 
 
 @dataclass
-class Settings:
+class Settings(Options):
     steps: int = option(1500, "how many times to improve the solution of the equation", must=POSITIVE)
-    seed: int = option(0, "of all that is random")
+    seed: int = option(0, "of all that is random", must=COUNT)
 
 
 def solve(steps: int, seed: int, engine: str = "compiled", hidden: int = 12) -> tuple[dict[str, np.ndarray], float]:

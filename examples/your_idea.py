@@ -31,7 +31,7 @@ from microgpt import (
     train,
     value_and_grad,
 )
-from microgpt.commands.options import option, parse, require
+from microgpt.commands.options import POSITIVE, Options, option, parse, require
 from microgpt.commands.script import run_script
 from microgpt.functions import attention, cross_entropy, dot, gelu, layer_norm, linear
 from microgpt.gpt import add
@@ -43,9 +43,9 @@ WIDTH = N_EMBD // HEADS
 
 
 @dataclass
-class Settings:
-    steps: int = option(600, "how many times each variant improves its parameters")
-    seeds: int = option(3, "how often each is trained, from other beginnings")
+class Settings(Options):
+    steps: int = option(600, "how many times each variant improves its parameters", must=POSITIVE)
+    seeds: int = option(3, "how often each is trained, from other beginnings", must=POSITIVE)
     only: str | None = option(None, "the name of one variant, to compare it with the plain GPT alone")
 
 
@@ -190,8 +190,6 @@ def learn(variant: Variant, steps: int, seeds: int, text: str) -> tuple[list[flo
 
 def main() -> int:
     settings = parse(Settings, "Compare variants of a GPT over several seeds.")
-    for name in ("steps", "seeds"):
-        require(name, getattr(settings, name), getattr(settings, name) >= 1, "a positive integer")
     known = settings.only is None or settings.only in VARIANTS
     require("only", settings.only, known, f"one of {', '.join(VARIANTS)}")
     chosen = {name: v for name, v in VARIANTS.items() if settings.only in (None, name) or v is PLAIN}

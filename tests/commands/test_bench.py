@@ -1,18 +1,25 @@
-"""What bench.py compares is the same: all programs learn the same, and the limit counts what the model does."""
+"""bench.py compares the same: all contenders learn the same, and the limit counts the work of the model."""
 
 import json
-import subprocess
+import math
 import sys
+import time
+from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
+from running import call
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-import bench  # noqa: E402
+from bench import models, outgrow, table  # noqa: E402
+from bench.contenders import peak  # noqa: E402
+from bench.contenders.c import c_compiler  # noqa: E402
+from bench.measure import Contender, measure  # noqa: E402
 from microgpt.functions import dot  # noqa: E402
-from microgpt.gpt import GPTConfig, loss  # noqa: E402
+from microgpt.gpt import loss  # noqa: E402
 from microgpt.learning.parameters import initial_parameters  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -23,70 +30,51 @@ MODEL, BATCH = "4x2x5", 3
 @pytest.fixture
 def tiny(monkeypatch):
     """A tiny model, weights so large that every function bends, and a learning rate at which the loss changes."""
-    monkeypatch.setattr(bench, "initial_parameters", lambda config, seed: large(initial_parameters(config, seed)))
-    monkeypatch.setitem(bench.MODELS, MODEL, (4, 2, 5))
-    monkeypatch.setattr(bench, "LEARNING_RATE", 0.01)
+    monkeypatch.setattr(models, "initial_parameters", lambda config, seed: large(initial_parameters(config, seed)))
+    monkeypatch.setitem(models.MODELS, MODEL, (4, 2, 5))
+    monkeypatch.setattr(models, "LEARNING_RATE", 0.01)
+    limit = sys.getrecursionlimit()
+    yield
+    sys.setrecursionlimit(limit)  # which the textbook raises
 
 
 def large(parameters):
     return {name: 8 * array if array.ndim > 1 else array for name, array in parameters.items()}
 
 
-def losses(step):
+def losses(file, *arguments):
+    step = resolve_name(f"bench.contenders.{file}:step")(*arguments)
     return [float(step()) for _ in range(6)]
 
 
-def test_the_engines_learn_the_same(tiny):
-    compiled = losses(bench.microgpt_step(MODEL, BATCH, "compiled", 1))
-    assert compiled == pytest.approx(losses(bench.microgpt_step(MODEL, BATCH, "scalar", 1)), abs=1e-4)
-    assert compiled[-1] < compiled[0] - 0.05
-
-
-@pytest.fixture
-def recursion_limit():
-    """Put it back: a test elsewhere that recurses without end would go too deep for the stack."""
-    limit = sys.getrecursionlimit()
-    yield
-    sys.setrecursionlimit(limit)
-
-
-@pytest.mark.usefixtures("recursion_limit")
-def test_the_textbook_learns_the_same(tiny):
-    ours = losses(bench.microgpt_step(MODEL, 1, "compiled", 1))
-    assert losses(bench.textbook_step(MODEL)) == pytest.approx(ours, abs=1e-4)
+CONTENDERS = {
+    "scalar": ("engines", MODEL, BATCH, "scalar", 1),
+    "torch": ("engines", MODEL, BATCH, "torch", 1),
+    "torch_gpt": ("torch_gpt", MODEL, BATCH, 1, False),
+    "jax": ("jax_gpt", MODEL, BATCH),
+    "textbook": ("textbook_value", MODEL),
+    "c": ("c", MODEL, BATCH),
+    "c, all widths, more than one chunk": ("c", "16x1x8", 17),
+}
 
 
 @pytest.mark.filterwarnings("ignore:Converting a tensor")  # the loss is printed, not learned from
-def test_pytorch_learns_the_same(tiny):
-    pytest.importorskip("torch")
-    ours = losses(bench.microgpt_step(MODEL, BATCH, "compiled", 1))
-    assert losses(bench.torch_step(MODEL, BATCH, 1, compiled=False)) == pytest.approx(ours, abs=1e-4)
+@pytest.mark.parametrize("name", CONTENDERS)
+def test_all_contenders_learn_the_same(tiny, name):
+    file, model, *others = CONTENDERS[name]
+    needed = {"torch": "torch", "torch_gpt": "torch", "jax": "jax"}.get(name)
+    if (needed and not find_spec(needed)) or (file == "c" and not c_compiler()):
+        pytest.skip("this contender is not installed")
+    ours = losses("engines", model, others[0] if others else 1, "compiled", 1)
+    assert losses(file, model, *others) == pytest.approx(ours, abs=1e-4)
+    assert ours[-1] < ours[0] - 0.01
 
 
-def test_the_engine_on_pytorch_learns_the_same(tiny):
-    pytest.importorskip("torch")
-    ours = losses(bench.microgpt_step(MODEL, BATCH, "compiled", 1))
-    assert losses(bench.on_torch_step(MODEL, BATCH, 1, compiled=False)) == pytest.approx(ours, abs=1e-4)
-
-
-def test_jax_learns_the_same(tiny):
-    pytest.importorskip("jax")
-    ours = losses(bench.microgpt_step(MODEL, BATCH, "compiled", 1))
-    assert losses(bench.jax_step(MODEL, BATCH)) == pytest.approx(ours, abs=1e-4)
-
-
-@pytest.mark.skipif(bench.c_compiler() is None, reason="there is no C compiler")
-@pytest.mark.parametrize(("model", "batch_size"), [(MODEL, BATCH), ("16x1x8", 17)])  # all widths, more than one chunk
-def test_c_by_hand_learns_the_same(tiny, model, batch_size):
-    ours = losses(bench.microgpt_step(model, batch_size, "compiled", 1))
-    assert losses(bench.c_step(model, batch_size)) == pytest.approx(ours, abs=1e-4)
-
-
-def test_a_compiler_that_the_environment_names_is_the_one(monkeypatch):
+def test_the_c_compiler_that_the_environment_names(monkeypatch):
     monkeypatch.setenv("CC", sys.executable)
-    assert bench.c_compiler() == sys.executable
+    assert c_compiler() == sys.executable
     monkeypatch.setenv("CC", "no-such-compiler")
-    assert bench.c_compiler() is None
+    assert c_compiler() is None
 
 
 def test_the_limit_counts_the_products_of_the_model(monkeypatch):
@@ -99,74 +87,77 @@ def test_the_limit_counts_the_products_of_the_model(monkeypatch):
 
     monkeypatch.setattr("microgpt.functions.dot", counting_dot)
     monkeypatch.setattr("microgpt.gpt.dot", counting_dot)
-    config, positions = GPTConfig(5, 7, 8, 2, 4), 6
-    parameters = {name: array.tolist() for name, array in initial_parameters(config, 0).items()}
-    loss(parameters, [1] * (positions + 1), [1.0] * positions, config)
-    assert sum(counted) == bench.multiply_adds(config, positions)
+    config, parameters, (tokens, weights) = models.task("32x1x8", 1)
+    loss({n: array.tolist() for n, array in parameters.items()}, tokens[0].tolist(), weights[0].tolist(), config)
+    assert sum(counted) == models.multiply_adds("32x1x8")
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16])
 def test_the_peak_is_measured_by_multiply_adds(lanes, monkeypatch):
     turns = 3
-    monkeypatch.setattr(bench, "TOGETHER", turns * bench.CHAINS * lanes)
-    monkeypatch.setattr(bench.np, "ones", lambda size, dtype: given.setdefault("sums", np.full(size, 2, dtype)))
+    monkeypatch.setattr(peak, "TOGETHER", turns * peak.CHAINS * lanes)
+    monkeypatch.setattr(peak.np, "ones", lambda size, dtype: given.setdefault("sums", np.full(size, 2, dtype)))
     given = {}
-    bench.multiply_adds_step(lanes, 1)()
-    sums = given["sums"].reshape(bench.CHAINS + 1, lanes)
+    peak.multiply_adds_step(lanes, 1)()
+    sums = given["sums"].reshape(peak.CHAINS + 1, lanes)
     assert (sums[:-1] == ((2 * 2 + 2) * 2 + 2) * 2 + 2).all()
     assert (sums[-1] == 2).all()
 
 
-def test_ways_take_turns_and_are_measured_alike():
-    ways = {name: bench.Way(sleeper, seconds) for name, seconds in (("short", 0.002), ("long", 0.004))}
-    measured = bench.measure(ways, repeats=3, shortest=0.001)
+def test_contenders_take_turns():
+    contenders = {
+        name: Contender("functools:partial", time.sleep, s) for name, s in (("short", 0.002), ("long", 0.004))
+    }
+    measured = measure(contenders, repeats=3, shortest=0.001)
     assert [len(seconds) for seconds in measured.values()] == [3, 3]
     assert min(measured["short"]) >= 0.002
     assert min(measured["long"]) >= 0.004
-    assert not any(way.process.is_alive() for way in ways.values())
-
-
-def sleeper(seconds):
-    return lambda: bench.time.sleep(seconds)
-
-
-def test_a_way_that_fails_is_named():
-    with pytest.raises(ChildProcessError, match="failing"), bench.Way(failing) as way:
-        way.seconds(1)
-
-
-def failing():
-    raise RuntimeError("as it should")
-
-
-def call(*options):
-    return subprocess.run(
-        [sys.executable, ROOT / "bench.py", *options], capture_output=True, encoding="utf-8", timeout=300, check=False
-    )
-
-
-def test_a_row_of_the_table_is_printed_and_kept(tmp_path):
-    kept = tmp_path / "found.json"
-    ran = call(
-        "--sections", "table", "--models", "16x1x8", "--repeats", "1", "--torch", "no", "--jax", "no", "--json", kept
-    )
-    assert ran.returncode == 0, ran.stderr
-    found = json.loads(kept.read_text())
-    assert list(found) == ["machine", "table"]
-    rows = [row for row in bench.ROWS if row.model == "16x1x8"]
-    assert list(found["table"]) == [str(row) for row in rows]
-    for row in rows:
-        assert str(row) in ran.stdout
-        c = {"C by hand"} if row.threads == 1 and bench.c_compiler() else set()
-        assert set(found["table"][str(row)]["seconds_a_step"]) == {"microgpt", "the limit"} | c
+    assert not any(contender.process.is_alive() for contender in contenders.values())
 
 
 @pytest.mark.parametrize(
-    ("option", "known"), [("--sections", "table,scalar,loop,first-run,scale,busy"), ("--models", "16x1x8,32x1x8")]
+    ("make", "reason"), [("operator:truediv", "ZeroDivisionError: division by zero"), ("os:_exit", "ended with 1")]
 )
-def test_what_there_is_not_is_refused(option, known):
-    ran = call(option, "speed")
-    assert ran.returncode == 2
-    assert len(ran.stderr.splitlines()) == 1
-    assert f"{option} is speed" in ran.stderr
-    assert known in ran.stderr
+def test_a_contender_that_fails_is_named(make, reason):
+    arguments = (1, 0) if make == "operator:truediv" else (1,)
+    with pytest.raises(ChildProcessError, match=f"the slow one: {reason}"):
+        measure({"the slow one": Contender(make, *arguments)}, repeats=1)
+
+
+def test_a_row_of_the_table_is_printed_and_kept(tmp_path):
+    options = ("--sections", "table", "--models", "16x1x8", "--repeats", 1, "--torch", "no", "--jax", "no")
+    ran = call("bench.py", *options, "--json", "found.json", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert list(found) == ["machine", "table"]
+    rows = [row for row in table.ROWS if row.model == "16x1x8"]
+    assert list(found["table"]) == [str(row) for row in rows]
+    for row in rows:
+        assert str(row) in ran.stdout
+        c = {"C by hand"} if row.threads == 1 and c_compiler() else set()
+        assert set(found["table"][str(row)]["seconds_a_step"]) == {"microgpt", "the limit"} | c
+
+
+def test_outgrow_has_a_row_for_every_engine(tmp_path):
+    pytest.importorskip("torch")
+    options = ("--sections", "outgrow", "--sizes", "8x1x4,16x1x4", "--engines", "compiled,torch,scalar", "--repeats", 2)
+    ran = call("bench.py", *options, "--device", "cpu", "--json", "found.json", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in ran.stdout.splitlines()]
+    rows = [row for row in rows if row[0] in ("8x1x4", "16x1x4")]
+    assert [(row[0], row[2]) for row in rows] == [
+        (size, engine) for size in ("8x1x4", "16x1x4") for engine in ("compiled", "torch", "scalar")
+    ]
+    for _, _, _, step, memory, first in rows:
+        assert step.endswith(" ms")
+        assert memory.endswith(" MB")
+        assert first.endswith(" s")
+    found = json.loads((tmp_path / "found.json").read_text())["outgrow"]
+    assert all(len(took["seconds_a_step"]) == 2 and not math.isnan(took["peak_bytes"]) for took in found.values())
+
+
+def test_outgrow_says_what_cannot_be_measured(monkeypatch, capsys):
+    monkeypatch.setattr(outgrow, "Contender", lambda *_, **options: Contender("os:_exit", 3, **options))
+    settings = type("Settings", (), {"sizes": "8x1x4", "engines": "torch", "device": "cuda", "repeats": 1})
+    assert outgrow.outgrow(settings) == {}
+    assert capsys.readouterr().out.splitlines()[-1].endswith("| ended with 3 |")

@@ -29,7 +29,14 @@ IMPOSSIBLE = {
         "--seed": "-1",
         "--format": "csv",
     },
-    "bench.py": {"--sections": "speed", "--models": "speed"},
+    "bench.py": {
+        "--sections": "speed",
+        "--models": "speed",
+        "--repeats": "0",
+        "--sizes": "8x1 8x0x4",
+        "--engines": "steam",
+        "--device": "tpu",
+    },
 }
 
 

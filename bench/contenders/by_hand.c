@@ -4,9 +4,9 @@ Read beside functions.py and gpt.py, which this follows name by name. There a fu
 Value.backward finds the rest. Here each function has a second one, which somebody had to derive: from d_y, how fast the
 loss grows with each output, to d_x, how fast it grows with each input, and to what it adds to the gradients of the
 parameters. What the second one needs of the first must be kept in memory, so the whole is also a plan of what lives
-where. Who changes a formula changes it twice, and a mistake is no error: it may only be a model that learns worse.
+where. A change of a formula is made twice, and a mistake is no error: it may only be a model that learns worse.
 
-It is plain C for one thread. bench.py compiles it and measures it beside the others, which learn the same:
+It is plain C for one thread. c.py compiles it, and bench.py measures it beside the others, which learn the same:
     cc -O3 -march=native -ffast-math -fPIC -c by_hand.c && cc -shared by_hand.o -o by_hand.so -lm
 N is the number of positions in all sequences together, n is n_embd. Matrices are stored row by row. */
 #include <math.h>

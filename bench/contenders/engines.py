@@ -1,0 +1,58 @@
+"""microgpt on its engines."""
+
+import sys
+from functools import partial
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from bench import models
+from bench.measure import ROOT, Step
+from microgpt import OptimizerState, Schedule, adam_update, loss, train, value_and_grad
+from microgpt.gpt import GPTConfig
+from microgpt.learning.parameters import Arrays, flatten
+
+
+def step(model: str, batch_size: int, engine: str, threads: int | None) -> Step:
+    """A training step of a model of the table."""
+    return step_of(*models.task(model, batch_size), engine, threads)
+
+
+def step_of(
+    config: GPTConfig, parameters: Arrays, batch: Any, engine: str, threads: int | None, device: str | None = "cpu"
+) -> Step:
+    """A training step on an engine; "torch-compile" is the engine torch, compiled once more by PyTorch."""
+    gpt_loss = partial(loss, config=config)
+    if not engine.startswith("torch"):
+        return same_batch(value_and_grad(gpt_loss, engine, threads), parameters, batch, adam_update(engine))
+    import torch  # only now, because PyTorch is an extra
+
+    from microgpt.learning.on_device import DeviceTraining, Processes
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    state = OptimizerState(0, *(np.zeros_like(flatten(parameters)) for _ in range(2)))
+    made = value_and_grad(gpt_loss, "torch", device=device, torch_compile=engine == "torch-compile")
+    updates = iter(DeviceTraining(made, parameters, repeat(batch), schedule(), state, Processes(device=device)))
+    return lambda: next(updates).loss
+
+
+def same_batch(value_and_grad: Any, parameters: Arrays, batch: Any, *update: Any) -> Step:
+    """The steps of `train` on one batch again and again: each call takes one and returns its loss."""
+    updates = train(value_and_grad, parameters, repeat(batch), schedule(), *update)
+    return lambda: next(updates).loss
+
+
+def schedule() -> Schedule:
+    """Steps without end and without clipping, as those of the others."""
+    return Schedule(10**9, models.LEARNING_RATE, 0, grad_clip=0)
+
+
+def moons(threads: int) -> Step:
+    """A step of examples/moons.py, of 32 points."""
+    sys.path.insert(0, str(ROOT / "examples"))
+    import moons
+
+    loss_and_gradients = value_and_grad(moons.loss, "compiled", threads)
+    return same_batch(loss_and_gradients, moons.start(0), moons.moons(32, np.random.default_rng(0)))

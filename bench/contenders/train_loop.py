@@ -1,0 +1,37 @@
+"""The loop of train.py around its steps."""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import cycle, islice
+from typing import Any
+
+from bench.measure import ROOT, Step
+from bench.models import BATCH, LEARNING_RATE, MODELS, TINY, task
+from microgpt import Schedule, adam_update, batches, loss, make_corpus, read_text, train, value_and_grad
+
+
+def on_names(only_full: bool, made_before: bool) -> Step:
+    """A step of train.py's loop, if wanted only on names that fill all positions, as those of the bench do."""
+    (config, parameters, _), positions = task(TINY, BATCH), MODELS[TINY][2]
+    sequences = [s for s in training_names() if not only_full or len(s) == positions + 1]
+    drawn: Iterator[Any] = batches(sequences, BATCH, seed=0)
+    epoch = len(sequences) // BATCH
+    if made_before:
+        drawn = cycle(list(islice(drawn, epoch)))
+    step = value_and_grad(partial(loss, config=config), "compiled", 1)
+    schedule = Schedule(10**9, LEARNING_RATE, warmup=100, weight_decay=0.3, grad_clip=1.0)
+    updates = train(step, parameters, drawn, schedule, adam_update("compiled"))
+    for _ in islice(updates, epoch):  # so that all lengths have been met
+        pass
+    return lambda: next(updates)
+
+
+def batches_alone(lines: int) -> Step:
+    """Draw a batch of names, from a text that has at least so many."""
+    sequences = training_names()
+    drawn = batches(sequences * -(-lines // len(sequences)), BATCH, seed=0)
+    return lambda: next(drawn)
+
+
+def training_names() -> list[list[int]]:
+    return make_corpus(read_text(ROOT / "data" / "names.txt"), n_positions=16, seed=0).training

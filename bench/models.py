@@ -1,0 +1,37 @@
+"""The model and the batch that all contenders get."""
+
+import numpy as np
+
+from microgpt.gpt import GPTConfig
+from microgpt.learning.parameters import Arrays, initial_parameters
+
+LEARNING_RATE = 1e-7  # so small that thousands of steps on one batch do not change the work of a step
+CHARACTERS = 27
+BATCH = 64  # samples a step, where nothing else is said
+MODELS = {
+    "16x1x8": (16, 1, 8),  # n_embd, n_layer, positions
+    "32x1x8": (32, 1, 8),
+    "64x1x8": (64, 1, 8),
+    "64x4x16": (64, 4, 16),
+    "64x4x64": (64, 4, 64),
+    "128x4x64": (128, 4, 64),
+}
+TINY, PROSE, LARGE = "16x1x8", "64x4x64", "128x4x64"
+
+
+def task(model: str, batch_size: int) -> tuple[GPTConfig, Arrays, tuple[np.ndarray, np.ndarray]]:
+    """The shape of a model, its first parameters, and a batch of names that fill all positions with their weights."""
+    n_embd, n_layer, positions = MODELS[model]
+    config = GPTConfig(CHARACTERS, max(16, positions), n_embd, n_layer, 4)
+    tokens = np.zeros((batch_size, positions + 1), np.int64)
+    tokens[:, 1:-1] = np.random.default_rng(0).integers(1, 27, (batch_size, positions - 1))
+    weights = np.full((batch_size, positions), 1 / positions, np.float32)
+    return config, initial_parameters(config, 0), (tokens, weights)
+
+
+def multiply_adds(model: str) -> int:
+    """How many multiply-adds the products of one sample's forward pass take: linear maps, attention and the head."""
+    n, n_layer, positions = MODELS[model]
+    linear_maps = positions * 12 * n * n
+    attention = positions * (positions + 1) * n  # a query with each key so far, and as many weights with values
+    return n_layer * (linear_maps + attention) + positions * n * CHARACTERS

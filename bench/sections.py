@@ -1,0 +1,131 @@
+"""What else is measured. Each section prints what it finds and returns all that was measured, in seconds."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from statistics import median
+from typing import Any
+
+from bench.contenders.engines import same_batch
+from bench.measure import ROOT, Contender, lasting, measure, peak_memory, speed_ratio, tell, three_digits
+from bench.models import BATCH, LARGE, TINY, task
+from bench.table import CORES, has_torch
+from microgpt import adam_update, loss, value_and_grad
+from microgpt.errors import counted
+
+OURS = "bench.contenders.engines:step"
+LOOP = "bench.contenders.train_loop"
+
+
+def scalar(settings: Any) -> dict[str, Any]:
+    """A training step of 16x1x8 for one sample, with each engine and with the textbook's."""
+    measured = measure(
+        {
+            f"compiled, batch {BATCH}": Contender(OURS, TINY, BATCH, "compiled", 1),
+            "scalar": Contender(OURS, TINY, 1, "scalar", 1),
+            "the textbook's form of it": Contender("bench.contenders.textbook_value:step", TINY),
+        },
+        settings.repeats,
+    )
+    compiled = next(iter(measured))
+    measured[compiled] = [seconds / BATCH for seconds in measured[compiled]]
+    tell(measured, compiled, f"{TINY}: microseconds a sample")
+    return measured
+
+
+def loop(settings: Any) -> dict[str, Any]:
+    """What surrounds the steps in train.py: batches that are drawn, clipping, a new length now and then."""
+    contenders = {
+        "the bench's own step": Contender(OURS, TINY, BATCH, "compiled", 1),
+        "train.py's loop, names that fill all positions": Contender(f"{LOOP}:on_names", True, False),
+        "train.py's loop, all names": Contender(f"{LOOP}:on_names", False, False),
+        "the same, its batches made before": Contender(f"{LOOP}:on_names", False, True),
+        "text.batches alone": Contender(f"{LOOP}:batches_alone", 1),
+        "text.batches alone, a million lines": Contender(f"{LOOP}:batches_alone", 10**6),
+    }
+    measured = measure(contenders, settings.repeats)
+    tell(measured, "the bench's own step", f"{TINY}, batch {BATCH}, 1 thread: microseconds a step")
+    return measured
+
+
+def first_run(settings: Any) -> dict[str, Any]:
+    """train.py from its start to its end, on a machine that has never run it, and then once more."""
+    found: dict[str, list[float]] = {"no cache anywhere": [], "kernels cached": []}
+    for _ in range(min(settings.repeats, 3)):
+        with tempfile.TemporaryDirectory() as directory:
+            for i, seconds in enumerate(found.values()):
+                command = [sys.executable, str(ROOT / "train.py"), "--steps", "5", "--out", f"{directory}/run{i}"]
+                seconds.append(lasting(command, directory)[0])
+    print("python train.py --steps 5: seconds from start to end")
+    for name, seconds in found.items():
+        print(f"  {name:20}{median(seconds):8.2f}   ({min(seconds):.2f} to {max(seconds):.2f})")
+    return found
+
+
+def scale(settings: Any) -> dict[str, Any]:
+    """From nothing to the first step of 128x4x64 taken, and the memory for it."""
+    found = {}
+    print(f"{LARGE}, batch 12: a process that takes one step")
+    with tempfile.TemporaryDirectory() as directory:
+        for name in ("no cache anywhere", "kernels cached"):
+            seconds, printed = lasting(
+                [sys.executable, "-c", "from bench.sections import first_step; first_step()"], directory
+            )
+            found[name] = json.loads(printed) | {"seconds": seconds}
+            print(f"  {name:20}{seconds:8.2f} s{found[name]['peak_bytes'] / 1e6:10,.0f} MB at most")
+    print(f"  {found['kernels cached']['operations']:,} scalar operations a sample, found in its loops")
+    return found
+
+
+def first_step() -> None:
+    """Take a step of the large model; print how many operations it has, and the most memory that it took."""
+    config, parameters, batch = task(LARGE, 12)
+    loss_and_gradients: Any = value_and_grad(partial(loss, config=config))
+    same_batch(loss_and_gradients, parameters, batch, adam_update())()
+    (program,) = loss_and_gradients.made.programs.values()
+    print(json.dumps({"operations": program.operations, "peak_bytes": peak_memory()}))
+
+
+def busy(settings: Any) -> dict[str, Any]:
+    """What becomes of a step, and of the tiny ones of examples/moons.py, beside a program that needs a core."""
+    quiet = measure(contenders_by_threads(settings), settings.repeats, shortest=0.1)
+    with another_program():
+        disturbed = measure(contenders_by_threads(settings), settings.repeats, shortest=0.1)
+    print(f"microseconds a step of {TINY}, batch {BATCH}, and of examples/moons.py, batch 32")
+    print(f"{'':36}{'alone':>10}{'beside another program at 100 %':>36}")
+    for name, seconds in disturbed.items():
+        middle, least, most = (three_digits(1e6 * s) for s in (median(seconds), min(seconds), max(seconds)))
+        alone = three_digits(1e6 * median(quiet[name]))
+        one_thread = name.split(",")[0] + ", 1 thread"
+        ratio = speed_ratio(disturbed, one_thread, name)
+        print(f"  {name:34}{alone:>10}{middle:>12} {f'({least} to {most})':24} x {ratio:.2f} of one thread")
+    return {"alone": quiet, "beside another program": disturbed}
+
+
+def contenders_by_threads(settings: Any) -> dict[str, Contender]:
+    """One thread first, then all."""
+    contenders = {}
+    for threads in dict.fromkeys((1, CORES)):
+        many = counted(threads, "thread")
+        contenders[f"microgpt, {many}"] = Contender(OURS, TINY, BATCH, "compiled", threads, threads=threads)
+        contenders[f"moons, {many}"] = Contender("bench.contenders.engines:moons", threads, threads=threads)
+        if has_torch(settings):
+            contenders[f"PyTorch eager, {many}"] = Contender(
+                "bench.contenders.torch_gpt:step", TINY, BATCH, threads, False, threads=threads
+            )
+    return contenders
+
+
+@contextmanager
+def another_program() -> Iterator[None]:
+    """Something else that wants all of a core."""
+    program = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        program.kill()
+        program.wait()

@@ -1,18 +1,16 @@
 """`check` calls right gradients right and wrong ones wrong, and says what is wrong, where, and by how much."""
 
-import os
 import random
 import re
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-import helpers
 import numpy as np
 import pytest
 from breaks import BREAKS, SOURCE
+from helpers import TINY, random_parameters
+from running import assert_refused, call
 
 from microgpt import (
     DisagreementError,
@@ -28,12 +26,13 @@ from microgpt import (
     pick,
     value_and_grad,
 )
-from microgpt.engines.checking.gradient_check import small_fault
+from microgpt.engines.checking import gradient_check
 from microgpt.engines.compiled.api import Compiled
 from microgpt.functions import cross_entropy, linear, softmax, tanh
+from microgpt.learning import model_check
 from microgpt.learning.model_check import check_model
 
-FILE, ROOT = Path(__file__).name, Path(__file__).parents[3]
+FILE = Path(__file__).name
 RNG = np.random.default_rng(0)
 
 
@@ -86,19 +85,16 @@ def cancelled(params, x):
     return (large + sum(params["w"][50:]) - sum(x_i * w for w, x_i in zip(params["w"][:50], x, strict=True))) ** 2
 
 
-GPT = partial(loss, config=helpers.TINY)
+GPT = partial(loss, config=TINY)
 TOKENS = np.array([[0, 1, 2, 3, 4, 0], [0, 4, 4, 1, 0, 0]])
 
 RIGHT = {
-    "gpt": (GPT, initial_parameters(helpers.TINY, 0, np.float64), TOKENS, np.full((2, 5), 0.2)),
-    "gpt, random": (GPT, helpers.random_parameters(helpers.TINY), TOKENS, np.full((2, 5), 0.2)),
-    "gpt in float32": (GPT, initial_parameters(helpers.TINY, 0), TOKENS, np.full((2, 5), 0.2, np.float32)),
+    "gpt": (GPT, random_parameters(TINY), TOKENS, np.full((2, 5), 0.2)),
+    "gpt in float32": (GPT, initial_parameters(TINY, 0), TOKENS, np.full((2, 5), 0.2, np.float32)),
     "perceptron": (perceptron, PERCEPTRON, RNG.normal(size=(20, 2)), RNG.integers(0, 2, 20)),
     "recurrent": (recurrent, RECURRENT, RNG.normal(size=(3, 6)), np.ones(3)),
-    "softmax": (surprise, {"w": RNG.normal(size=8)}, np.array([3, 0])),
     "softmax of equal numbers": (surprise, {"w": np.zeros(8)}, np.array([3, 0])),
     "softmax of many": (surprise, {"w": RNG.normal(size=100)}, np.array([3, 0])),
-    "relu": (lambda p, x: relu(p["w"] * x), {"w": np.array(0.7)}, np.array([1.0, -1.0])),
     "relu near its edge": (lambda p, x: relu(p["w"] * x), {"w": np.array(2e-5)}, np.array([1.0, -1.0])),
     "large and small": (lambda p: log(p[0]) + exp(-p[1]) + p[2] ** 2, [np.array(x) for x in (1e-7, 300.0, 1e5)]),
     "steep": (steep, {"w": np.array([0.4, -3.0])}, np.array([1.0, 2.0])),
@@ -112,15 +108,14 @@ RIGHT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("engine", ["scalar", "compiled"])
 @pytest.mark.parametrize("problem", RIGHT.values(), ids=RIGHT.keys())
-def test_a_right_gradient_is_called_right(problem, engine, capsys):
-    found = check(*problem, engine=engine)
+def test_a_right_gradient_is_called_right(problem, capsys):
+    found = check(*problem)
     assert found, found.report
     assert (found.cause, found.parameter, found.line) == ("", "", "")
     assert found.report.startswith("gradient checked")
+    assert "engines to" in found.report
     assert capsys.readouterr().out == f"{found.report}\n"
-    assert ("engines to" in found.report) == (engine == "compiled")
 
 
 # What is wrong
@@ -162,7 +157,7 @@ WRONG = {
 @pytest.mark.parametrize(
     ("function", "w", "cause", "parameter", "line", "difference"), WRONG.values(), ids=WRONG.keys()
 )
-def test_a_loss_without_a_right_gradient_is_found_with_its_cause(function, w, cause, parameter, line, difference):
+def test_a_wrong_gradient_is_found_with_cause(function, w, cause, parameter, line, difference):
     found = check(function, {"w": np.array(w)}, np.array([1.0, 1.0]))
     assert not found
     assert (found.cause, found.parameter) == (cause, parameter), found.report
@@ -181,7 +176,7 @@ JUMPS = {
 
 @pytest.mark.parametrize("function", JUMPS.values(), ids=JUMPS.keys())
 @pytest.mark.parametrize("size", [2, 100])
-def test_a_loss_that_jumps_at_the_parameters_is_at_an_edge(function, size):
+def test_a_loss_that_jumps_is_at_an_edge(function, size):
     found = check(function, {"w": np.zeros(size)}, np.array([0.5, 1.0]), engine="scalar")
     assert (found.ok, found.cause) == (False, "edge"), found.report
     assert "is at its edge" in found.report
@@ -196,22 +191,19 @@ SMOOTH = {
 
 
 @pytest.mark.parametrize("function", SMOOTH.values(), ids=SMOOTH.keys())
-def test_a_comparison_of_equal_numbers_on_which_the_loss_does_not_depend_is_right(function):
+def test_a_comparison_that_changes_nothing_is_right(function):
     found = check(function, {"w": np.zeros(2)}, np.array([0.5, 1.0]), engine="scalar")
     assert found, found.report
 
 
-def test_the_row_that_is_wrong_is_named():
+def test_the_row_and_the_parameter_are_named():
     found = check(greatest, {"w": np.array([0.5, 2.0])}, np.array([0.0, 0.0, 3.0]), engine="scalar")
     assert "row 2 of the batch" in found.report
-
-
-def test_in_a_large_array_the_parameter_that_differs_most_is_named():
     found = check(greatest, {"w": np.r_[RNG.uniform(size=300), 2.0, np.zeros(20)]}, np.ones(2), engine="scalar")
     assert (found.cause, found.parameter) == ("largest", 'params["w"][300]')
 
 
-def test_without_a_known_cause_a_parameter_that_is_wrong_is_found_by_halves():
+def test_an_unexplained_parameter_is_found_by_halves():
     kept = []
 
     def forgotten(params, x):  # one parameter is taken from another call
@@ -235,7 +227,7 @@ FAILS = {
 
 
 @pytest.mark.parametrize(("function", "expected"), [(f, e) for f, *e in FAILS.values()], ids=FAILS.keys())
-def test_a_loss_that_is_not_finite_or_raises_is_told_in_one_line(function, expected):
+def test_a_loss_that_fails_is_told_in_one_line(function, expected):
     found = check(function, {"w": np.array(0.5)}, np.array([2.0, -2.0]))
     raises = "the loss r" in expected[0] or "Error" in expected[0]
     assert (found.ok, found.cause) == (False, "raises" if raises else "not finite")
@@ -246,16 +238,14 @@ def test_a_loss_that_is_not_finite_or_raises_is_told_in_one_line(function, expec
     assert found.line.endswith(f" of {FILE}") == (FILE in found.report)
 
 
-def test_the_line_of_an_operation_that_fails_in_the_package_is_named_with_its_caller():
+def test_an_operation_in_the_package_has_its_callers_line():
     found = check(lambda params, x: cross_entropy(params["w"], 0) * log(x), {"w": np.ones(2)}, np.array([-1.0]))
-    assert (found.cause, found.line) == ("not finite", line_of("cross_entropy(params['w'], 0) *".replace("'", '"')))
+    assert (found.cause, found.line) == ("not finite", line_of('cross_entropy(params["w"], 0) *'))
 
 
-def test_what_value_and_grad_made_of_a_loss_is_checked_as_the_loss():
-    problem = {"w": np.array([0.5, -1.0, 2.0])}, np.array([1.0, 2.0])
-    square = lambda params, x: sum(params["w"]) ** 2 * x  # noqa: E731
-    assert check(value_and_grad(square), *problem).report == check(square, *problem).report
-    assert check(value_and_grad(greatest, "scalar"), *problem).cause == "largest"
+def test_a_function_of_value_and_grad_is_checked():
+    found = check(value_and_grad(greatest, "scalar"), {"w": np.array([0.5, -1.0, 2.0])}, np.array([1.0, 2.0]))
+    assert found.cause == "largest"
 
 
 # A class of one's own
@@ -267,63 +257,39 @@ class Micro:
     def __init__(self, data, children=()):
         self.data, self.grad, self._prev, self._backward = data, 0.0, set(children), lambda: None
 
-    def __add__(self, other):
-        other = other if isinstance(other, Micro) else Micro(other)
-        out = Micro(self.data + other.data, (self, other))
+    def lift(self, other):
+        return other if isinstance(other, Micro) else type(self)(other)
+
+    def made(self, data, *inputs):
+        """A result with its inputs, each with its derivative."""
+        out = type(self)(data, [x for x, _ in inputs])
 
         def _backward():
-            self.grad += out.grad
-            other.grad += out.grad
+            for x, derivative in inputs:
+                x.grad += derivative * out.grad
 
         out._backward = _backward
         return out
+
+    def __add__(self, other):
+        other = self.lift(other)
+        return self.made(self.data + other.data, (self, 1.0), (other, 1.0))
 
     def __mul__(self, other):
-        other = other if isinstance(other, Micro) else Micro(other)
-        out = Micro(self.data * other.data, (self, other))
+        other = self.lift(other)
+        return self.made(self.data * other.data, (self, other.data), (other, self.data))
 
-        def _backward():
-            self.grad += other.data * out.grad
-            other.grad += self.data * out.grad
-
-        out._backward = _backward
-        return out
-
-    def __pow__(self, other):
-        out = Micro(self.data**other, (self,))
-
-        def _backward():
-            self.grad += other * self.data ** (other - 1) * out.grad
-
-        out._backward = _backward
-        return out
+    def __pow__(self, k):
+        return self.made(self.data**k, (self, k * self.data ** (k - 1)))
 
     def relu(self):
-        out = Micro(0 if self.data < 0 else self.data, (self,))
-
-        def _backward():
-            self.grad += (out.data > 0) * out.grad
-
-        out._backward = _backward
-        return out
+        return self.made(max(0.0, self.data), (self, float(self.data > 0)))
 
     def exp(self):
-        out = Micro(exp(self.data), (self,))
-
-        def _backward():
-            self.grad += out.data * out.grad
-
-        out._backward = _backward
-        return out
+        return self.made(exp(self.data), (self, exp(self.data)))
 
     def log(self):
-        out = Micro(log(self.data), (self,))
-
-        def _backward():
-            self.grad += 1 / self.data * out.grad
-
-        out._backward = _backward
-        return out
+        return self.made(log(self.data), (self, 1 / self.data))
 
     def backward(self):
         order, visited = [], set()
@@ -366,11 +332,6 @@ def with_methods(params, x, y):
     return ((sum(hidden) - y) / 3 + hidden[0].exp()) ** 2
 
 
-def slipped(name, **methods):
-    """The class with a slip in some of its methods."""
-    return type(name, (Micro,), methods)
-
-
 MICRO = {"w": np.array([0.5, -0.7, 1.5])}, np.array([1.0, 2.0, -0.5]), np.array([0.3, 0.2, 0.1])
 
 
@@ -395,10 +356,10 @@ def test_a_class_of_ones_own_is_checked():
     for function in (with_methods, by_functions):
         found = check(function, *MICRO, value=Micro)
         assert found, found.report
-    assert check(GPT, initial_parameters(helpers.TINY, 0), TOKENS, np.full((2, 5), 0.2), value=Micro)
+    assert check(GPT, initial_parameters(TINY, 0), TOKENS, np.full((2, 5), 0.2), value=Micro)
 
 
-def test_what_is_wrong_behind_functions_of_its_module_is_found(monkeypatch):
+def test_a_fault_behind_functions_of_its_module_is_found(monkeypatch):
     monkeypatch.setitem(globals(), "micro_log", lambda x: Micro(log(x.data)))
     found = check(by_functions, *MICRO, value=Micro)
     assert (found.ok, found.parameter) == (False, 'params["w"][0]')
@@ -406,59 +367,25 @@ def test_what_is_wrong_behind_functions_of_its_module_is_found(monkeypatch):
 
 class WrongRelu(Micro):
     def relu(self):
-        out = WrongRelu(max(0.0, self.data), (self,))
-        out._backward = lambda: setattr(self, "grad", self.grad + out.grad)
-        return out
-
-    def __mul__(self, other):
-        return as_class(WrongRelu, super().__mul__(other))
-
-    def __add__(self, other):
-        return as_class(WrongRelu, super().__add__(other))
-
-    __radd__, __rmul__ = __add__, __mul__
+        return self.made(max(0.0, self.data), (self, 1.0))
 
 
-class WrongMinus(WrongRelu):
-    relu = Micro.relu
-
+class WrongMinus(Micro):
     def __sub__(self, other):
-        other = other if isinstance(other, Micro) else Micro(other)
-        out = Micro(self.data - other.data, (self, other))
-
-        def _backward():
-            self.grad += out.grad
-            other.grad += out.grad
-
-        out._backward = _backward
-        return out
+        other = self.lift(other)
+        return self.made(self.data - other.data, (self, 1.0), (other, 1.0))
 
 
 class Overwrites(Micro):
-    def __mul__(self, other):
-        other = other if isinstance(other, Micro) else Micro(other)
-        out = Micro(self.data * other.data, (self, other))
-
-        def _backward():
-            self.grad = other.data * out.grad
-            other.grad = self.data * out.grad
-
-        out._backward = _backward
+    def made(self, data, *inputs):
+        out = super().made(data, *inputs)
+        out._backward = lambda: [setattr(x, "grad", derivative * out.grad) for x, derivative in inputs]
         return out
-
-    __rmul__ = __mul__
 
 
 class WrongNumber(Micro):
     def exp(self):
-        out = Micro(1 + self.data, (self,))
-        out._backward = lambda: setattr(self, "grad", self.grad + out.grad)
-        return out
-
-
-def as_class(kind, made):
-    made.__class__ = kind
-    return made
+        return self.made(1 + self.data, (self, 1.0))
 
 
 def minus(params, x, y):
@@ -473,27 +400,16 @@ def only_exp(params, x, y):
     return params["w"][0].exp() + params["w"][1]
 
 
-def with_a_constant_of_the_class(params, x, y):
-    return (params["w"][0] * x + params["w"][1]).relu() + WrongRelu(1.0) * 2.0 - y
-
-
-def with_a_scalar_on_the_left(params, x, y):
-    return sum((w * x for w in params["w"]), WrongRelu(0.5)).relu() - y
+def with_constants_of_the_class(params, x, y):
+    return sum((w * x for w in params["w"]), WrongRelu(0.25) * 2.0).relu() - y
 
 
 SLIPS = {
     "relu": (WrongRelu, with_methods, "derivative", "hidden = [(w * x + 0.1).relu()", "the derivative of relu"),
-    "constant": (
-        WrongRelu,
-        with_a_constant_of_the_class,
-        "derivative",
-        "params['w'][1]).relu()".replace("'", '"'),
-        "of relu",
-    ),
-    "left": (WrongRelu, with_a_scalar_on_the_left, "derivative", "WrongRelu(0.5)).relu()", "the derivative of relu"),
-    "minus": (WrongMinus, minus, "derivative", "(params['w'][1] - ".replace("'", '"'), "the derivative of -"),
+    "constants": (WrongRelu, with_constants_of_the_class, "derivative", "WrongRelu(0.25) * 2.0)", "derivative of relu"),
+    "minus": (WrongMinus, minus, "derivative", '(params["w"][1] - ', "the derivative of -"),
     "twice": (Overwrites, used_twice, "backward", "", "backward of Overwrites"),
-    "number": (WrongNumber, only_exp, "number", "return params['w'][0].exp()".replace("'", '"'), "plain numbers"),
+    "number": (WrongNumber, only_exp, "number", 'return params["w"][0].exp()', "plain numbers"),
 }
 
 
@@ -515,15 +431,39 @@ def broken(right, wrong):
     return module.Value
 
 
+@pytest.fixture
+def check_model_with(monkeypatch):
+    """A function that checks a model, as train.py does, where value.py is broken."""
+
+    def checked(kind):
+        for module in (gradient_check, model_check):
+            monkeypatch.setattr(module, "Value", kind)
+        return check_model(GPT, initial_parameters(TINY, 0), [0, 1, 2, 3, 0], "scalar")
+
+    return checked
+
+
 @pytest.mark.parametrize(("right", "wrong"), BREAKS.values(), ids=BREAKS.keys())
-def test_every_broken_value_is_found_and_the_operation_is_named(right, wrong):
+def test_every_broken_value_is_found_and_named(check_model_with, right, wrong):
     kind = broken(right, wrong)
-    found = check(with_all_five, *MICRO, value=kind)
-    assert not found
     operation = operation_broken(right)
-    assert found.cause == ("derivative" if operation else "backward")
-    named = f"the derivative of {operation} in Value is wrong" if operation else "backward of Value is wrong"
-    assert named in found.report
+    named = f"the derivative of {operation} in {{}} is wrong" if operation else "backward of {} is wrong"
+    found = check(with_all_five, *MICRO, value=kind)
+    assert (found.ok, found.cause) == (False, "derivative" if operation else "backward")
+    assert named.format("Value") in found.report
+    with pytest.raises(DisagreementError) as caught:
+        check_model_with(kind)
+    assert str(caught.value).startswith(named.format("value.py"))
+    assert "\n" not in str(caught.value)
+
+
+def test_train_py_refuses_a_broken_value(check_model_with, tmp_path):
+    with pytest.raises(DisagreementError):
+        check_model_with(broken(*BREAKS["product rule swapped"]))
+    refused = call("train.py", "--steps", "1", cwd=tmp_path)
+    assert_refused(refused, "error: the derivative of * in value.py is wrong", code=1)
+    assert "checked" not in refused.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 NUMBERS = {
@@ -550,7 +490,7 @@ def with_all_signs(params, x, y):
     return (2 - h) * (h > 0) + 3 * h + log(exp(h * 0) * 4.24) * a + 3 / (y + 1.0) + (a + 0.8) ** -1
 
 
-def test_a_wrong_number_is_found_in_a_loss_that_plain_floats_cannot_compute():
+def test_a_wrong_number_is_found_without_plain_floats():
     point = {"w": np.array([0.3, 0.1, 0.5])}, np.ones(2), np.ones(2)
     kind = type("MinusIsPlus", (Micro,), {"__sub__": lambda self, other: self + other})
     found = check(lambda params, x, y: (params["w"][0] - params["w"][2]).relu(), *point, value=kind)
@@ -569,8 +509,8 @@ def only_products(params, x, y):
 
 
 @pytest.mark.parametrize("passed_on", ["self.grad += 1.0", "made_of.grad += derivative * node.grad"])
-@pytest.mark.parametrize("function", ["with_all_five", "minus", "only_products"])
-def test_a_backward_that_passes_nothing_on_is_named_and_no_operation(function, passed_on):
+@pytest.mark.parametrize("function", ["with_all_five", "only_products"])
+def test_a_backward_that_passes_nothing_on_is_named(function, passed_on):
     found = check(globals()[function], *MICRO, value=broken(passed_on, "pass"))
     assert (found.ok, found.cause) == (False, "backward"), found.report
     assert "backward of Value is wrong: it passes nothing on" in found.report
@@ -590,7 +530,7 @@ def with_all_five(params, x, y):
 
 
 def test_value_as_it_is_has_no_fault():
-    assert small_fault(Value) is None
+    assert gradient_check.small_fault(Value) is None
     assert check(with_all_five, *MICRO, value=broken("", ""))
 
 
@@ -619,7 +559,7 @@ def test_an_engine_that_is_wrong_is_named_with_who_is_right(wrong_engine):
     assert found.difference == pytest.approx(1e-3, rel=0.1)
 
 
-def test_of_engines_that_hardly_differ_nobody_is_called_right(wrong_engine):
+def test_of_engines_that_hardly_differ_none_is_right(wrong_engine):
     wrong_engine("b1", 1 + 1e-9)
     found = check(perceptron, PERCEPTRON, RNG.normal(size=(20, 2)), RNG.integers(0, 2, 20))
     assert (found.ok, found.cause) == (False, "engine")
@@ -629,88 +569,51 @@ def test_of_engines_that_hardly_differ_nobody_is_called_right(wrong_engine):
 # A model before it is trained
 
 
-def test_a_model_is_checked_in_a_line():
-    report = check_model(GPT, initial_parameters(helpers.TINY, 0), [0, 1, 2, 3, 0], "compiled")
-    assert re.fullmatch(r"gradient checked on [\d,]+ operations: slope agrees to \d+ digits, engines to 1[0-9]", report)
-    assert "engines" not in check_model(GPT, initial_parameters(helpers.TINY, 0), [0, 1, 2, 3, 0], "scalar")
-
-
-def test_a_long_sequence_is_cut_to_about_sixty_thousand_operations():
-    config = GPTConfig(vocab_size=5, n_positions=64, n_embd=16, n_layer=1, n_head=2)
-    report = check_model(
-        partial(loss, config=config), initial_parameters(config, 0), [0] + [1, 2, 3, 4] * 15, "compiled"
-    )
-    operations = int(report.split(" operations")[0].split(" on ")[-1].replace(",", ""))
-    assert 30_000 < operations < 120_000
-
-
-def test_engines_of_a_model_that_do_not_agree_are_found_out(wrong_engine):
-    wrong_engine("h.0.ln_1.bias", 1 + 1e-9)
-    with pytest.raises(DisagreementError, match=r"the engines do not agree in params\[\"h\.0\.ln_1\.bias\"\]"):
-        check_model(GPT, initial_parameters(helpers.TINY, 0), [0, 1, 2, 3, 0], "compiled")
-
-
 LARGE = GPTConfig(vocab_size=27, n_positions=4, n_embd=64, n_layer=4, n_head=4)
 
 
-def test_a_large_model_is_compared_by_its_loss_and_a_slope():
-    report = check_model(partial(loss, config=LARGE), initial_parameters(LARGE, 0), [0, 1, 2, 3], "compiled")
-    assert re.fullmatch(r"gradient checked on [\d,]+ operations: slope agrees to \d+ digits", report)
+@pytest.mark.parametrize(
+    ("config", "tokens", "engine", "said", "operations"),
+    [
+        (TINY, [0, 1, 2, 3, 0], "compiled", r"to \d+ digits, engines to 1\d", (1_000, 10_000)),
+        (TINY, [0, 1, 2, 3, 0], "scalar", r"to \d+ digits", None),
+        (GPTConfig(5, 64, 16, 1, 2), [0] + [1, 2, 3, 4] * 15, "compiled", r".*engines to \d+", (30_000, 120_000)),
+        (LARGE, [0, 1, 2, 3], "compiled", r"to \d+ digits", (300_000, 2_000_000)),
+    ],
+    ids=["compiled", "scalar", "a long sequence is cut", "a large one has no scalar engine"],
+)  # fmt: skip
+def test_a_model_is_checked_in_a_line(config, tokens, engine, said, operations):
+    report = check_model(partial(loss, config=config), initial_parameters(config, 0), tokens, engine)
+    found = re.fullmatch(r"gradient checked(?: on ([\d,]+) operations)?: slope agrees " + said, report)
+    assert found, report
+    assert (found[1] is None) == (operations is None)
+    assert not operations or operations[0] < int(found[1].replace(",", "")) < operations[1]
 
 
-def test_a_large_model_whose_gradient_is_wrong_is_found_out(wrong_engine):
-    wrong_engine("h.3.mlp.c_fc.weight", 1.01)
-    with pytest.raises(DisagreementError, match="another slope"):
-        check_model(partial(loss, config=LARGE), initial_parameters(LARGE, 0), [0, 1, 2, 3], "compiled")
+@pytest.mark.parametrize(
+    ("config", "name", "factor", "said"),
+    [
+        (TINY, "h.0.ln_1.bias", 1 + 1e-9, r"the engines do not agree in params\[\"h\.0\.ln_1\.bias\"\]"),
+        (LARGE, "h.3.mlp.c_fc.weight", 1.01, "another slope"),
+    ],
+)
+def test_a_wrong_engine_trains_no_model(wrong_engine, config, name, factor, said):
+    wrong_engine(name, factor)
+    with pytest.raises(DisagreementError, match=said):
+        check_model(partial(loss, config=config), initial_parameters(config, 0), [0, 1, 2, 3], "compiled")
 
 
-def test_a_model_that_is_not_finite_diverges_and_is_not_called_wrong():
-    parameters = initial_parameters(helpers.TINY, 0)
+def test_a_model_that_is_not_finite_diverges():
+    parameters = initial_parameters(TINY, 0)
     parameters["wte.weight"][:] = np.inf
     with pytest.raises(DivergenceError, match="numbers are not finite in this model"):
         check_model(GPT, parameters, [0, 1, 2, 3, 0], "compiled")
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(10))
 def test_no_right_model_is_refused(seed):
     rng = np.random.default_rng(seed)
     config = GPTConfig(int(rng.integers(2, 9)), 5, 4, int(rng.integers(1, 6)), 2)
-    parameters = {n: a * 10.0 ** rng.uniform(-2, 2) for n, a in helpers.random_parameters(config, seed).items()}
+    parameters = {n: a * 10.0 ** rng.uniform(-2, 2) for n, a in random_parameters(config, seed).items()}
     tokens = rng.integers(0, config.vocab_size, 6).tolist()
     assert check_model(partial(loss, config=config), parameters, tokens, "scalar").startswith("gradient checked")
-
-
-@pytest.fixture
-def broken_copy(tmp_path):
-    """A function that copies the project with a broken value.py. All but the book is linked."""
-
-    def copied(right, wrong):
-        (tmp_path / "microgpt").mkdir()
-        for path in (ROOT / "microgpt").iterdir():
-            (tmp_path / "microgpt" / path.name).symlink_to(path)
-        for name in ("train.py", "data"):
-            (tmp_path / name).symlink_to(ROOT / name)
-        (tmp_path / "microgpt" / "value.py").unlink()
-        (tmp_path / "microgpt" / "value.py").write_text(SOURCE.replace(right, wrong), encoding="utf-8")
-        return tmp_path
-
-    return copied
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ["compiled", "scalar"])
-@pytest.mark.parametrize(("right", "wrong"), BREAKS.values(), ids=BREAKS.keys())
-def test_no_broken_engine_is_trained_with(broken_copy, right, wrong, engine):
-    directory = broken_copy(right, wrong)
-    code = f"import sys, runpy; sys.path.insert(0, {str(directory)!r}); runpy.run_path('train.py', run_name='__main__')"
-    words = [sys.executable, "-c", code, "--steps", "1", "--engine", engine]
-    environment = os.environ | {"PYTHONPATH": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}
-    result = subprocess.run(words, cwd=directory, env=environment, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 1
-    assert len(result.stderr.splitlines()) == 1
-    named = re.match(r"error: (the derivative of (\S+) in value\.py|backward of value\.py) is wrong", result.stderr)
-    assert named, result.stderr
-    assert named[2] == operation_broken(right)
-    assert "checked" not in result.stdout
-    assert "compiled" not in result.stderr
-    assert not (directory / "runs").exists()

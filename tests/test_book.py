@@ -1,8 +1,11 @@
 """The promise to the reader: the files of the book rest on nothing but the five operations and each other."""
 
 import ast
+import io
+import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -60,3 +63,20 @@ def test_nothing_is_imported_behind_the_readers_back(file):
 def test_importing_the_package_loads_no_framework(heavy):
     code = f"import sys, microgpt; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def lines_of_code(file: str) -> int:
+    """The lines of a file without comments, docstrings and empty lines."""
+    source = (PACKAGE / file).read_text(encoding="utf-8")
+    no_code = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    tokens = [t for t in tokenize.generate_tokens(io.StringIO(source).readline) if t.type not in no_code]
+    code = {line for t in tokens for line in range(t.start[0], t.end[0] + 1)}
+    strings = [n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Expr)]
+    docstrings = [n for n in strings if isinstance(n, ast.Constant)]
+    return len(code - {line for n in docstrings for line in range(n.lineno, n.end_lineno + 1)})
+
+
+def test_the_readme_counts_the_lines_of_the_book():
+    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    said = re.search(r"(\d+) lines of Python", readme.replace("\n", " "))
+    assert int(said[1]) == sum(map(lines_of_code, ["value.py", "functions.py", "gpt.py", "adam.py"]))

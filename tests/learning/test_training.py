@@ -1,7 +1,7 @@
 """The training loop: it goes down, it changes what it should, and it stops where numbers go astray."""
 
 from functools import partial
-from itertools import islice, repeat
+from itertools import repeat
 from math import inf, nan
 
 import numpy as np
@@ -51,17 +51,7 @@ def test_training_lowers_the_loss():
     assert mean_loss(evaluated, parameters, SEQUENCES) < before - 0.3
 
 
-def test_the_same_batches_give_the_same_parameters():
-    def trained():
-        parameters = initial_parameters(TINY, seed=0)
-        schedule = Schedule(steps=3, learning_rate=0.02, warmup=1)
-        list(train(value_and_grad(tiny_loss), parameters, batches(SEQUENCES, 2, seed=0), schedule))
-        return flatten(parameters)
-
-    assert trained().tobytes() == trained().tobytes()
-
-
-def test_the_parameters_become_views_of_one_vector_that_changes_in_place():
+def test_the_parameters_become_views_of_one_vector():
     parameters = start()
     updates = train(gradients_in_turn(gradient(1.0), gradient(1.0)), parameters, NO_BATCH, Schedule(2, 0.1, 0))
     next(updates)
@@ -73,17 +63,9 @@ def test_the_parameters_become_views_of_one_vector_that_changes_in_place():
     assert (matrix != after_one).all()
 
 
-def test_there_are_as_many_updates_as_steps():
-    updates = list(train(lambda params: (1.0, gradient(1.0)), start(), NO_BATCH, Schedule(7, 0.1, 2)))
-    assert [update.step for update in updates] == [1, 2, 3, 4, 5, 6, 7]
-
-
-def test_training_ends_with_the_batches():
-    assert len(list(train(lambda params: (1.0, gradient(1.0)), start(), [(), ()], Schedule(7, 0.1, 2)))) == 2
-
-
 def test_an_update_tells_the_loss_the_rate_and_the_norm():
     updates = list(train(lambda params: (1.25, gradient(3.0)), start(), NO_BATCH, Schedule(4, 0.1, 2)))
+    assert [update.step for update in updates] == [1, 2, 3, 4]
     assert [update.loss for update in updates] == [1.25] * 4
     assert [update.learning_rate for update in updates] == [scheduled_learning_rate(i, 4, 2, 0.1) for i in (1, 2, 3, 4)]
     assert updates[0].gradient_norm == pytest.approx(3.0 * 6**0.5, rel=1e-14)
@@ -104,14 +86,14 @@ def test_an_observed_step_tells_what_it_did_to_each_tensor():
     assert nothing.update_ratio == inf
 
 
-def test_observing_changes_nothing_that_is_learned():
+def test_observing_changes_nothing_and_repeats_to_the_bit():
     def trained(observed):
         parameters = initial_parameters(TINY, seed=0)
         drawn = batches(SEQUENCES, 2, seed=0)
         list(train(value_and_grad(tiny_loss), parameters, drawn, Schedule(4, 0.02, 1), observed=observed))
         return flatten(parameters).tobytes()
 
-    assert trained(None) == trained(lambda step: True)
+    assert trained(None) == trained(None) == trained(lambda step: True)
 
 
 # Clipping and decay
@@ -128,7 +110,7 @@ def test_a_gradient_longer_than_the_limit_is_shortened_to_it(clip, factor):
     assert parameters["matrix"][0, 0] == pytest.approx(x, rel=1e-12)
 
 
-def test_gradients_that_are_views_of_one_vector_do_the_same_and_stay_as_they_are():
+def test_gradients_that_are_views_stay_unchanged():
     vector = flatten(gradient(3.0))
     of_one_vector, separate = start(), start()
     shapes = {name: array.shape for name, array in separate.items()}
@@ -150,31 +132,23 @@ def test_only_matrices_decay():
 # Divergence
 
 
-def refuse(params):
-    return log(0.0), gradient(1.0)
-
-
-def power(params):
-    return Value(1e200) ** 2, gradient(1.0)
-
-
 def overflow(params):
     raise OverflowError("too large")
 
 
 FAILURES = {
     "the loss is nan": lambda params: (nan, gradient(1.0)),
-    "the loss is infinite": lambda params: (inf, gradient(1.0)),
-    "a gradient is nan": lambda params: (1.0, gradient(nan)),
-    "a gradient is infinite": lambda params: (1.0, gradient(inf)),
-    "a number without a logarithm": refuse,
-    "a number without a power": power,
-    "the engine overflows": overflow,
+    "the loss is inf": lambda params: (inf, gradient(1.0)),
+    "norm nan": lambda params: (1.0, gradient(nan)),
+    "norm inf": lambda params: (1.0, gradient(inf)),
+    r"log\(0\.0\)": lambda params: (log(0.0), gradient(1.0)),
+    r"1e\+200": lambda params: (Value(1e200) ** 2, gradient(1.0)),
+    "too large": overflow,
 }
 
 
-@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES.keys())
-def test_divergence_names_the_step_and_leaves_the_parameters(failure):
+@pytest.mark.parametrize(("said", "failure"), FAILURES.items())
+def test_divergence_names_the_step_and_leaves_the_parameters(said, failure):
     turns = iter([lambda params: (1.0, gradient(1.0)), failure])
     parameters = start()
 
@@ -184,14 +158,9 @@ def test_divergence_names_the_step_and_leaves_the_parameters(failure):
     updates = train(good_then_bad, parameters, NO_BATCH, Schedule(5, 0.1, 0))
     next(updates)
     after_the_good_step = flatten(parameters)
-    with pytest.raises(DivergenceError, match="diverged at step 2"):
+    with pytest.raises(DivergenceError, match=f"diverged at step 2: .*{said}"):
         next(updates)
     assert flatten(parameters).tobytes() == after_the_good_step.tobytes()
-
-
-def test_divergence_tells_what_the_engine_said():
-    with pytest.raises(DivergenceError, match=r"log\(0\.0\)"):
-        next(train(refuse, start(), NO_BATCH, Schedule(5, 0.1, 0)))
 
 
 def test_a_fault_of_the_input_is_no_divergence():
@@ -203,15 +172,15 @@ def broken(params, x):
     raise ValueError("the loss cannot take this")
 
 
-@pytest.mark.parametrize("function", [broken, lambda p, x: dot([x], [x, x]), lambda p, x: x * int("one")])
+@pytest.mark.parametrize("function", [broken, lambda p, x: dot([x], [x, x])])
 @pytest.mark.parametrize("engine", ["scalar", "compiled"])
 def test_a_fault_of_the_loss_comes_through_as_it_is(function, engine):
-    with pytest.raises(ValueError, match=r"cannot take this|zip\(\)|'one'") as found:
+    with pytest.raises(ValueError, match=r"cannot take this|zip\(\)") as found:
         next(train(value_and_grad(function, engine=engine), start(), [(np.ones(1),)], Schedule(5, 0.1, 0)))
     assert type(found.value) is ValueError
 
 
-def test_a_validation_loss_that_is_not_finite_is_divergence():
+def test_a_nan_validation_loss_is_divergence():
     with pytest.raises(DivergenceError, match=r"^numbers are not finite in this model: the validation loss is nan"):
         mean_loss(lambda params, tokens, weights: np.full(len(tokens), nan), start(), SEQUENCES)
 
@@ -254,14 +223,8 @@ def test_a_padded_batch_gives_the_mean_over_its_characters():
         assert array == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-def test_batches_can_be_taken_from_a_generator():
-    drawn = islice(batches(SEQUENCES, 2, seed=0), 2)
-    schedule = Schedule(5, 0.01, 0)
-    assert len(list(train(value_and_grad(tiny_loss), initial_parameters(TINY, seed=0), drawn, schedule))) == 2
-
-
 @pytest.mark.parametrize(("engine", "said"), [("scalar", "give integers"), ("compiled", r"give tokens\.astype\(int\)")])
-def test_tokens_that_are_floats_are_refused_and_told_what_to_give(engine, said):
+def test_tokens_that_are_floats_are_refused(engine, said):
     tokens, weights = padded(SEQUENCES)
     with pytest.raises(TypeError, match=said):
         value_and_grad(tiny_loss, engine=engine)(random_parameters(TINY), tokens.astype(float), weights)

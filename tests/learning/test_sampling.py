@@ -60,37 +60,22 @@ def likeliest(run, tokens):
 # Chances
 
 
-@pytest.mark.parametrize("temperature", [0.1, 0.5, 1.0, 3.0])
-def test_chances_are_the_softmax_of_the_logits_over_the_temperature(temperature):
-    assert_close(probabilities(LOGITS, Choice(temperature)), softmax([logit / temperature for logit in LOGITS]))
+CERTAIN = [0.0, 1.0, 0.0, 0.0]
+BOTH = softmax([2.0, 1.0])
+CHANCES = [
+    *((Choice(t), softmax([logit / t for logit in LOGITS])) for t in (0.1, 0.5, 1.0, 3.0)),
+    *((Choice(t), CERTAIN) for t in (0, 1e-3, 1e-100, 5e-324)),
+    (Choice(1e300), [0.25] * 4),
+    (Choice(top_k=1), CERTAIN),
+    (Choice(top_k=2), [0.0, BOTH[0], 0.0, BOTH[1]]),
+    (Choice(top_k=4), softmax(LOGITS)),
+    (Choice(top_k=1000), softmax(LOGITS)),
+]
 
 
-def test_temperature_zero_is_certain_of_the_likeliest():
-    assert probabilities(LOGITS, GREEDY) == [0.0, 1.0, 0.0, 0.0]
-
-
-@pytest.mark.parametrize("temperature", [1e-3, 1e-100, 5e-324])
-def test_a_tiny_temperature_is_certain_of_the_likeliest(temperature):
-    assert probabilities(LOGITS, Choice(temperature)) == [0.0, 1.0, 0.0, 0.0]
-
-
-def test_a_huge_temperature_makes_all_alike():
-    assert probabilities(LOGITS, Choice(1e300)) == [0.25] * 4
-
-
-def test_top_k_keeps_the_likeliest_in_proportion():
-    chances = probabilities(LOGITS, Choice(top_k=2))
-    both = softmax([2.0, 1.0])
-    assert_close(chances, [0.0, both[0], 0.0, both[1]])
-
-
-def test_top_k_one_is_certain_of_the_likeliest():
-    assert probabilities(LOGITS, Choice(top_k=1)) == [0.0, 1.0, 0.0, 0.0]
-
-
-@pytest.mark.parametrize("top_k", [4, 5, 1000])
-def test_top_k_of_all_or_more_changes_nothing(top_k):
-    assert probabilities(LOGITS, Choice(top_k=top_k)) == probabilities(LOGITS, Choice())
+@pytest.mark.parametrize(("choice", "expected"), CHANCES)
+def test_chances_are_softmax_over_temperature_among_top_k(choice, expected):
+    assert_close(probabilities(LOGITS, choice), expected)
 
 
 def test_top_k_of_equal_logits_keeps_just_so_many():
@@ -124,12 +109,8 @@ def test_chances_are_never_negative_and_sum_to_one(logits, temperature, top_k):
 def test_choices_come_as_often_as_their_chances():
     rng = np.random.default_rng(0)
     counts = np.bincount([choose([0.1, 0.0, 0.6, 0.3], rng) for _ in range(20_000)], minlength=4)
+    assert counts[1] == 0
     assert counts / 20_000 == pytest.approx([0.1, 0.0, 0.6, 0.3], abs=0.015)
-
-
-@given(st.integers(0, 1000), st.integers(0, 5))
-def test_what_has_no_chance_is_never_chosen(seed, i):
-    assert choose([float(i == j) for j in range(6)], np.random.default_rng(seed)) == i
 
 
 # Documents
@@ -143,58 +124,32 @@ def test_greedy_text_always_takes_the_likeliest(prose):
     assert encode(written, prose.vocabulary) == tokens
 
 
-def test_top_k_one_writes_what_greedy_writes(prose):
-    options = {"max_new_tokens": 30, "seed": 5}
-    assert sample(prose, choice=Choice(top_k=1), **options) == sample(prose, choice=GREEDY, **options)
-
-
-def test_the_prompt_is_the_beginning(lines):
-    assert sample(lines, "abc").startswith("abc")
-
-
-def test_the_stream_is_the_rest(lines):
+def test_the_stream_is_what_follows_the_prompt(lines):
     assert "ab" + "".join(text for text, _ in stream(lines, "ab", seed=3)) == sample(lines, "ab", seed=3)
 
 
-def test_the_prompt_matters(prose):
+def test_seed_number_and_prompt_decide_what_is_written(prose):
+    written = [sample(prose, seed=seed, index=index) for seed in (1, 2) for index in (0, 1)]
+    assert len(set(written)) == 4
+    assert sample(prose, seed=2, index=1) == written[-1]
     after_a, after_d = (sample(prose, prompt, max_new_tokens=40)[1:] for prompt in "ad")
     assert after_a != after_d
 
 
-def test_the_same_seed_and_number_write_the_same(prose):
-    assert sample(prose, seed=1, index=2) == sample(prose, seed=1, index=2)
-
-
-def test_another_seed_or_number_writes_something_else(prose):
-    assert len({sample(prose, seed=seed, index=index) for seed in (1, 2) for index in (0, 1)}) == 4
-
-
-def test_a_line_has_no_newline_and_fits_in_the_context(lines):
+def test_a_line_ends_where_the_model_says_so(lines):
     samples = [sample(lines, seed=seed) for seed in range(50)]
     assert not any("\n" in text for text in samples)
-    assert max(map(len, samples)) <= lines.config.n_positions
-
-
-def test_lines_end_at_different_lengths(lines):
-    assert len({len(sample(lines, seed=seed)) for seed in range(50)}) > 2
-
-
-def test_a_line_ends_where_the_model_says_so(lines):
+    lengths = {len(text) for text in samples}
+    assert len(lengths) > 2
+    assert max(lengths) <= lines.config.n_positions
     text = sample(lines, choice=GREEDY)
-    tokens = encode("\n" + text, lines.vocabulary)
-    assert len(tokens) > lines.config.n_positions or likeliest(lines, tokens) == 0
+    assert len(text) == lines.config.n_positions or likeliest(lines, encode("\n" + text, lines.vocabulary)) == 0
 
 
-@pytest.mark.parametrize("limit", [1, 2])
-def test_a_line_can_be_cut_short(lines, limit):
-    assert max(len(sample(lines, seed=seed, max_new_tokens=limit)) for seed in range(20)) == limit
-
-
-def test_prose_goes_on_past_the_context(prose):
+def test_a_limit_cuts_lines_and_lets_prose_go_on(lines, prose):
+    for limit in (1, 2):
+        assert max(len(sample(lines, seed=seed, max_new_tokens=limit)) for seed in range(20)) == limit
     assert len(sample(prose, "abc", max_new_tokens=40)) == 43
-
-
-def test_prose_is_500_characters_long_if_not_told_otherwise(prose):
     assert len(sample(prose)) == 500
 
 
@@ -213,13 +168,13 @@ def test_prose_ends_where_its_end_is_drawn(ending, compiled):
     assert all(text and text in "\nabc" for parts in written for text, _ in parts[:-1])
 
 
-def test_prose_from_before_there_was_an_end_goes_on(ending):
+def test_older_prose_without_an_end_goes_on(ending):
     for vocabulary in ("\nabcd", "\n" + END + "abc"):
         older = replace(ending, vocabulary=vocabulary)
         assert all(len(sample(older, "ab", seed=seed, max_new_tokens=30)) == 32 for seed in range(20))
 
 
-def test_past_the_context_the_model_reads_the_later_half_of_the_window_again(prose, monkeypatch):
+def test_past_the_context_half_the_window_is_reread(prose, monkeypatch):
     read = []
 
     def recorded(params, config, token, position, cache):
@@ -239,12 +194,22 @@ def test_past_the_context_the_model_reads_the_later_half_of_the_window_again(pro
 
 def test_a_prompt_may_fill_the_context(lines, prose):
     assert sample(lines, "abcda").startswith("abcda")
-    assert sample(prose, "abcdab", max_new_tokens=1).startswith("abcdab")
+    assert sample(prose, "a\ncdab", max_new_tokens=1).startswith("a\ncdab")
 
 
-def test_a_prompt_too_long_for_a_line_is_told_the_room(lines):
-    with pytest.raises(InputError, match="has 6 characters, the context has room for 5: give a shorter one"):
-        sample(lines, "abcdab")
+@pytest.mark.parametrize(
+    ("kind", "prompt", "said"),
+    [
+        ("lines", "abcdab", "has 6 characters, the context has room for 5: give a shorter one"),
+        ("lines", "ax", r"'x'.*'abcd'"),
+        ("lines", "a\nb", "newline"),
+        ("prose", "x" + "dab" * 20, "'x'"),
+        ("ending", "a" + END, r"never seen the character '\\x03'; it knows 'abc'"),
+    ],
+)
+def test_a_prompt_that_cannot_be_is_refused(request, kind, prompt, said):
+    with pytest.raises(InputError, match=said):
+        sample(request.getfixturevalue(kind), prompt)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -252,18 +217,6 @@ def test_of_a_long_prompt_of_prose_the_end_is_read(prose, compiled):
     long, read = "dab" * 20 + "abcdab", "abcdab"  # there are 6 positions
     options = {"seed": 1, "max_new_tokens": 30, "compiled": compiled}
     assert sample(prose, long, **options) == "dab" * 20 + sample(prose, read, **options)
-    with pytest.raises(InputError, match="'x'"):
-        sample(prose, "x" + long)
-
-
-def test_an_unknown_character_is_named_and_the_known_ones_are_shown(lines):
-    with pytest.raises(InputError, match=r"'x'.*'abcd'"):
-        sample(lines, "ax")
-
-
-def test_prose_cannot_begin_with_its_end(ending):
-    with pytest.raises(InputError, match=r"never seen the character '\\x03'; it knows 'abc'"):
-        sample(ending, "a" + END)
 
 
 @pytest.mark.parametrize(
@@ -275,17 +228,8 @@ def test_prose_cannot_begin_with_its_end(ending):
         (r"\q", "\nq", r"\q"),
     ],
 )
-def test_a_newline_can_be_typed_where_the_model_knows_no_backslash(typed, known, meant):
+def test_a_newline_can_be_typed_without_backslashes_known(typed, known, meant):
     assert as_typed(typed, known) == meant
-
-
-def test_a_line_cannot_begin_with_two_lines(lines):
-    with pytest.raises(InputError, match="newline"):
-        sample(lines, "a\nb")
-
-
-def test_prose_may_begin_with_two_lines(prose):
-    assert sample(prose, "a\nb", max_new_tokens=1).startswith("a\nb")
 
 
 @pytest.mark.parametrize(("documents", "last"), [("lines", "c"), ("stream", "c"), ("stream", END)])
@@ -302,14 +246,14 @@ def test_many_at_once_write_what_one_at_a_time_writes(documents, last):
         assert log_probability == pytest.approx(sum(p for _, p in stream(run, index=i, **options)), abs=1e-9)
 
 
-def test_more_than_are_written_together_are_those_that_one_at_a_time_writes():
+def test_a_second_group_is_written_as_one_alone():
     config = GPTConfig(vocab_size=4, n_positions=6, n_embd=4, n_layer=1, n_head=2)
     run = Model(config, "\nabc", "lines", initial_parameters(config, 3))
     many = sample_many(run, TOGETHER + 3, "a")
     assert [text for text, _ in many] == [sample(run, "a", index=i) for i in range(TOGETHER + 3)]
 
 
-def test_the_first_samples_are_there_before_the_later_ones_are_written(lines, monkeypatch):
+def test_first_samples_come_before_later_ones_are_written(lines, monkeypatch):
     begun = []
     together = sampling._generate_together
     monkeypatch.setattr(sampling, "_generate_together", lambda *given: begun.append(len(given[3])) or together(*given))
@@ -319,8 +263,7 @@ def test_the_first_samples_are_there_before_the_later_ones_are_written(lines, mo
     assert first + list(written) == sample_many(lines, 3 * TOGETHER, seed=4)
 
 
-@pytest.mark.parametrize("documents", ["lines", "stream"])
-@pytest.mark.parametrize("choice", [Choice(), Choice(0.7, 2), GREEDY])
+@pytest.mark.parametrize(("documents", "choice"), [("lines", Choice()), ("stream", Choice(0.7, 2)), ("stream", GREEDY)])
 def test_compiled_code_writes_the_same_characters(documents, choice):
     config = GPTConfig(vocab_size=6, n_positions=7, n_embd=8, n_layer=2, n_head=2)
     run = Model(config, "\nabcde", documents, random_parameters(config))
@@ -340,14 +283,14 @@ def test_a_character_is_there_as_soon_as_it_is_chosen(prose, monkeypatch):
         assert len(read) == 2 + i  # what was read before: the prompt, and what was chosen since
 
 
-def test_compiling_is_worth_it_for_much_text_and_not_for_a_few_names():
+def test_compiling_is_worth_it_for_much_text():
     names, plays = GPTConfig(27, 16, 32, 1, 4), GPTConfig(65, 64, 64, 4, 4)
     assert not worth_compiling(names, 20 * 16)
     assert not worth_compiling(plays, 20)
     assert worth_compiling(plays, 500)
 
 
-def test_log_probabilities_are_the_models_own_whatever_the_choice(lines):
+def test_log_probabilities_do_not_depend_on_the_choice(lines):
     for choice in (None, GREEDY, Choice(0.3, 2)):
         tokens, expected = encode("\nab", lines.vocabulary), []
         written = list(stream(lines, "ab", seed=1, choice=choice))

@@ -39,7 +39,7 @@ def main() -> int:
         else:
             out.write_bytes(page)
     except OSError as error:
-        raise InputError(f"cannot write the page {out}: {error.strerror}; choose another place with --out") from None
+        raise InputError(f"cannot write the page {out}: {error.strerror}; choose another with --out") from None
     is_page = out.is_file()  # and no pipe or device
     print(f"{text!r}{what} takes {explanation.operations:,} operations in the model of {run.directory}")
     print(f"open {out} in a browser" if is_page else f"the page went to {out}")

@@ -1,4 +1,4 @@
-"""What `train.py --listing` prints: the program of the model, in instructions or in C, or the text as numbers."""
+"""The output of `train.py --listing`: the program of the model, as instructions or in C, or its input."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ LISTINGS = ("instructions", "c", "examples")
 
 
 def listed(start: Start, loss: Callable[..., Any]) -> str:
-    """The listing that the settings ask for, of a loss of tokens and weights."""
+    """Return the listing that the settings ask for, for a loss of tokens and weights."""
     s, positions = start.settings, start.config.n_positions
     if s.listing == "instructions":
         return value_and_grad(loss).listing(start.parameters, *padded([start.corpus.usual(positions)]))

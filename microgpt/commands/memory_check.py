@@ -1,4 +1,4 @@
-"""Is there memory enough to train a model? Asked before any of it is taken, while the answer can still be a line."""
+"""Check whether there is enough memory to train a model, before any of it is taken."""
 
 import os
 import sys
@@ -18,42 +18,40 @@ PREDICTION = 8 + ITEM  # bytes of a token and a weight
 
 
 def check_memory(config: GPTConfig, corpus: Corpus, batch_size: int) -> None:
-    """Raise InputError if there is no memory to train a model on a corpus, in batches of so many sequences.
+    """Raise InputError if the memory is too small to train a model on a corpus, in batches of so many sequences.
 
-    Only the least is counted that this takes, in float32. Whatever is computed comes on top of it.
+    The estimate is a lower bound: it counts the parameters and the batch in float32, and no intermediate results.
     """
     there, count = memory_there(), parameter_count(config)
     needed = VECTOR_COUNT * ITEM * count
     if needed > there:
         raise InputError(
-            f"a model of this shape has {amount(count)} parameters: to train it, {VECTORS} need {gigabytes(needed)}, "
-            f"and there are {gigabytes(there)} here; it takes a smaller --n-embd, --n-layer or --block-size, "
-            "or more memory"
+            f"a model of this shape has {amount(count)} parameters: {VECTORS} need {gigabytes(needed)}, "
+            f"but there are {gigabytes(there)}; take a smaller --n-embd, --n-layer or --block-size"
         )
     usual = min(config.n_positions, predictions(corpus.training) // len(corpus.training))
     needed += batch_size * usual * PREDICTION
     if needed > there:
         raise InputError(
-            f"--batch-size is {amount(batch_size)}: with such batches, training needs {gigabytes(needed)}, "
-            f"and there are {gigabytes(there)} here; it takes a smaller one, or more memory"
+            f"--batch-size is {amount(batch_size)}: such batches need {gigabytes(needed)}, "
+            f"but there are {gigabytes(there)}; take a smaller one"
         )
 
 
 def amount(n: int) -> str:
-    """A count for people."""
+    """Return a count for people."""
     return f"{n:,}" if n < 10**15 else f"more than 10^{int((n.bit_length() - 1) * log10(2))}"
 
 
 def gigabytes(n: int) -> str:
-    """A number of bytes for people."""
+    """Return a number of bytes for people."""
     return f"{n / 1e9:,.1f} GB" if n < 10**15 else f"{amount(n // 10**9)} GB"
 
 
 def memory_there(root: Path = Path("/")) -> int:
-    """The bytes of memory that this process can have at most: sys.maxsize where that cannot be known.
+    """Return the most bytes of memory that this process can have, or sys.maxsize if that is unknown.
 
-    It is that of the machine or, on Linux, what its control groups leave to it, such as those of a container; on Linux
-    swap counts too.
+    On Linux this includes swap, and the limits of control groups, such as those of a container.
     """
     memory, swap = sys.maxsize, 0
     with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
@@ -62,13 +60,13 @@ def memory_there(root: Path = Path("/")) -> int:
         entries = dict(line.split(":") for line in (root / "proc/meminfo").read_text().splitlines())
         memory, swap = (1024 * int(entries[name].split()[0]) for name in ("MemTotal", "SwapTotal"))
     for path in limit_files(root):
-        with suppress(OSError, ValueError):  # in it there may be "max"
+        with suppress(OSError, ValueError):  # it may contain "max"
             memory = min(memory, int(path.read_text()))
     return memory + swap
 
 
 def limit_files(root: Path) -> list[Path]:
-    """Where Linux writes what the control groups of this process, and all around them, let them have of memory."""
+    """Return the Linux files that limit the memory of this process: of its control groups and their parents."""
     found = []
     with suppress(OSError, ValueError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():

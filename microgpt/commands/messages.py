@@ -106,7 +106,7 @@ def of_losses(config: GPTConfig, baseline: float) -> str:
 
 
 def of_resumption(checkpoint: Checkpoint, directory: Path, settings: Any, may_change: Any, interval: int) -> list[str]:
-    """Where a run goes on, and which settings have changed."""
+    """The step from which a run goes on, and the settings that have changed."""
     step, before = checkpoint.step, checkpoint.origin.settings
     lines = [f"resuming {directory} after step {step} of {before.get('steps', step)}"]
     changes = {n: v for n, v in asdict(settings).items() if n in may_change and n in before and v != before[n]}

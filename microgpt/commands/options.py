@@ -1,4 +1,4 @@
-"""Settings that are command-line options: a dataclass says each option's name, default, type, help and limits."""
+"""Settings that are command-line options: a dataclass has each option's name, default, type, help and limits."""
 
 import argparse
 import sys
@@ -11,9 +11,9 @@ from microgpt.errors import InputError
 
 T = TypeVar("T")
 
-MISUSED = 2  # the exit code for what was wrong in the call
+MISUSED = 2  # the exit code for a wrong call
 
-# What an option may have to be: in words, and as a question to a value.
+# A condition on an option: in words, and as a test of a value.
 Must = tuple[str, Callable[[Any], bool]]
 POSITIVE: Must = ("a positive integer", lambda n: n >= 1)
 COUNT: Must = ("0 or a positive integer", lambda n: n >= 0)
@@ -30,10 +30,10 @@ def option(
     alone: str | None = None,
     otherwise: str = "",
 ) -> Any:
-    """A field of a settings dataclass that is also an option of the command line: its default and its help.
+    """Return a field of a settings dataclass that is also an option of the command line.
 
-    With `must`, any value but None has to be so. With `alone`, the option may also be given without a value, and then
-    has that one. The help tells the default and, in the words of `otherwise`, what it is in other cases.
+    Every value except None must satisfy `must`. With `alone`, the option may come without a value, and then has that
+    one. The help shows the default and, in the words of `otherwise`, other defaults.
     """
     metadata = {"meaning": meaning, "choices": choices, "must": must, "alone": alone, "otherwise": otherwise}
     return field(default=default, metadata=metadata)
@@ -41,7 +41,7 @@ def option(
 
 @dataclass
 class Options:
-    """The base of all settings. Raises InputError, naming the option, where a value is not as it must be."""
+    """The base class of all settings. Raises InputError, naming the option, for an impossible value."""
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -59,12 +59,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(settings: type[T], description: str) -> T:
-    """Read the settings, a dataclass of options, from the command line: `n_layer` becomes --n-layer."""
+    """Return the settings, a dataclass of options, from the command line: `n_layer` is --n-layer."""
     return settings(**parse_given(settings, description))
 
 
 def parse_given(settings: type[Any], description: str) -> dict[str, Any]:
-    """Only those settings, by name, that the command line gives."""
+    """Return only the settings that the command line gives, by name."""
     parser = Parser(description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     for entry in fields(settings):
         kind: Any = kind_of(entry)
@@ -86,9 +86,10 @@ def parse_given(settings: type[Any], description: str) -> dict[str, Any]:
 
 
 def values_joined(parser: Parser, arguments: list[str]) -> list[str]:
-    """The arguments, with each text that begins with a dash joined to its option: `--prompt -an` as `--prompt=-an`.
+    """Return the arguments, with each text that begins with a dash joined to its option: `--prompt -an` as
+    `--prompt=-an`.
 
-    argparse would take such a text for an option, though none has that name.
+    argparse would take such a text for an option, even if none has that name.
     """
     flags = parser._option_string_actions
     joined: list[str] = []
@@ -102,25 +103,25 @@ def values_joined(parser: Parser, arguments: list[str]) -> list[str]:
 
 
 def kind_of(entry: Field[Any]) -> type:
-    """The type of an option's values: of `int | None`, the int."""
+    """Return the type of an option's values: int for `int | None`."""
     return (get_args(entry.type) or (entry.type,))[0]
 
 
 def settings_again(settings: type[T], saved: dict[str, Any], given: dict[str, Any]) -> T:
-    """Settings that were saved, with those changed that are given now. Raises InputError for saved ones of no sense."""
+    """Return saved settings with those changed that are given. Raises InputError for impossible saved ones."""
     entries = {entry.name: entry for entry in fields(settings)}  # type: ignore[arg-type]
     for name, value in saved.items():
         if name not in entries:
-            raise InputError(f"the run has a setting {name!r:.80} that this version of microgpt does not know")
+            raise InputError(f"the run has a setting {name!r:.80}, unknown to this version of microgpt")
         choices = entries[name].metadata["choices"]
         if type(value) not in (kind_of(entries[name]), type(entries[name].default)) or (
             choices and value not in choices and value != entries[name].default
         ):
-            raise InputError(f"the run's setting {name} is {value!r:.80}, which is none that it can have")
+            raise InputError(f"the run's setting {name} is {value!r:.80}, which is impossible")
     return settings(**(saved | given))
 
 
 def require(name: str, value: Any, holds: bool, expected: str) -> None:
-    """Raise an InputError, naming the option, unless its value is as expected."""
+    """Raise InputError, naming the option, unless `holds`."""
     if not holds:
         raise InputError(f"--{name.replace('_', '-')} is {value}: expected {expected}")

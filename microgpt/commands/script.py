@@ -1,4 +1,4 @@
-"""How a script runs: errors that are one line, output to terminals and pipes, and a gentle Ctrl-C."""
+"""How a script runs: errors in one line, output to terminals and pipes, and a gentle Ctrl-C."""
 
 import os
 import signal
@@ -14,22 +14,22 @@ from unicodedata import category
 from microgpt.commands.options import MISUSED
 from microgpt.errors import DisagreementError, InputError
 
-PATIENCE = 1.0  # seconds after Ctrl-C that something may still take which can be done again
+PATIENCE = 1.0  # seconds after Ctrl-C in which work that can be repeated may go on
 FAILED, INTERRUPTED = 1, 130  # exit codes: underway, by Ctrl-C
 
 
 def silence_stdout() -> None:
-    """Let all further output go nowhere."""
+    """Drop all further output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def escape_control(text: str) -> str:
-    """A text as a terminal may have it: control characters, which could steer it, are written out, as JSON does it."""
+    """Return a text that cannot steer a terminal: control characters are escaped, as in JSON."""
     return "".join(c if c in "\n\t" or category(c) != "Cc" else f"\\u{ord(c):04x}" for c in text)
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether a line on this stream can be overwritten. IDLE's streams call themselves terminals, and cannot do it."""
+    """Return whether a line on this stream can be overwritten. (IDLE's streams claim to be terminals, but cannot.)"""
     try:
         return os.isatty(stream.fileno())
     except (AttributeError, OSError, ValueError):  # there is no file below, or it is closed
@@ -37,20 +37,20 @@ def is_terminal(stream: Any) -> bool:
 
 
 def run_script(main: Callable[[], int]) -> NoReturn:
-    """Run a script to its exit code; turn what can go wrong into one line on standard error."""
+    """Run a script and exit with its code. Failures become one line on standard error."""
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115  # whoever called us may have closed it
-        if hasattr(stream, "reconfigure"):  # those of a notebook and of IDLE have no encoding to fail in
-            stream.reconfigure(errors="backslashreplace")  # a terminal may not know all letters
+        stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115  # the caller may have closed it
+        if hasattr(stream, "reconfigure"):  # streams of notebooks and IDLE have no encoding
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack some characters
         setattr(sys, name, stream)
     try:
         code = main()
     except InputError as error:
         code = print_error(error, MISUSED)
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it
         silence_stdout()
         code = 0
-    except (ArithmeticError, DisagreementError, OSError) as error:  # divergence, engines that do not agree, a full disk
+    except (ArithmeticError, DisagreementError, OSError) as error:  # divergence, engines that disagree, a full disk
         code = print_error(error, FAILED)
     except MemoryError as error:
         code = print_error(
@@ -68,26 +68,26 @@ def print_error(message: Any, code: int) -> int:
 
 
 class Interruption:
-    """Whether and when Ctrl-C was pressed, or the process was asked to end (SIGTERM)."""
+    """Records Ctrl-C, or a request to end the process (SIGTERM)."""
 
     since = inf  # by time.monotonic()
 
     @property
     def requested(self) -> bool:
-        """Whether it was."""
+        """Whether it happened."""
         return self.since < inf
 
     @property
     def overdue(self) -> bool:
-        """Whether it was so long ago that one should not go on with what can be done again."""
+        """Whether it happened so long ago that work which can be repeated should stop."""
         return time.monotonic() - self.since > PATIENCE
 
 
 @contextmanager
 def interruption() -> Iterator[Interruption]:
-    """Let the first Ctrl-C only set `requested`, so that the program can finish well; a second one ends it at once.
+    """Let the first Ctrl-C only set `requested`, so that the program can finish well. A second one ends it at once.
 
-    Only the main thread may ask for this: another one, of a program that runs a script in it, is never interrupted.
+    In any thread but the main one nothing is interrupted, because Python sends signals to the main thread.
     """
     state = Interruption()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""A run while it is trained: what is written down, what is said, and how it ends, whatever happens.
+"""A run while it trains: validation, files, messages, and a good end in every case.
 
     with Session(start, loss) as session:
         for update in train(...):
@@ -7,7 +7,7 @@
                 break
     return session.end()
 
-Of several processes that train together, only the first has something to write and to say.
+If several processes train together, only the main one writes and prints.
 """
 
 import sys
@@ -41,20 +41,20 @@ from microgpt.runs.loss_plot import draw_losses, draw_tensors
 from microgpt.runs.metrics import METRICS, lacks_validation, read_metrics, read_tensors
 from microgpt.runs.recorder import Recorder
 
-SAVE_EVERY = 60.0  # seconds; after them a checkpoint is due even if no validation is
-SAMPLES, LENGTH = 5, 60  # texts that the model writes at each look, and their characters at most
+SAVE_EVERY = 60.0  # seconds from checkpoint to checkpoint, at most
+SAMPLES, LENGTH = 5, 60  # texts that the model writes at each validation, and their longest length
 
 
 class StoppedError(Exception):
-    """A look at the model was stopped, because Ctrl-C was pressed."""
+    """Ctrl-C stopped a validation."""
 
 
 class Session:
-    """Opens a run directory, writes down every step of training, looks now and then at the model, and ends well.
+    """Opens a run directory, records every step of training, validates now and then, and ends well.
 
     Args:
         start: where training begins, with the settings.
-        step: what `value_and_grad` made of the loss of one sequence, a function of (params, tokens, weights).
+        step: the function that `value_and_grad` made of the loss of one sequence, of (params, tokens, weights).
     """
 
     def __init__(self, start: Start, step: Any):
@@ -64,7 +64,7 @@ class Session:
         self.begun = self.state.step
         steps = self.settings.steps
         self.interval = self.settings.eval_interval or max(1, steps // 5)
-        # What learns by heart is soon at its best: then there are early looks, too.
+        # With little text the best model comes early, so there are early validations.
         little_text = messages.is_little(start.config, start.corpus) and self.settings.eval_interval is None
         self.early = {max(1, steps // part) for part in (200, 100, 50, 20, 10)} if little_text else set()
         self.ctrl_c = Interruption()
@@ -72,20 +72,20 @@ class Session:
             evaluate(step, self.settings.engine, self.settings.threads, self.processes.device)
         )
         self.directory: Path | None = None
-        self.closing = ExitStack()  # what is to be closed at the end
+        self.closing = ExitStack()  # closes the files, the bar and the lock
         self.stopping = self.interrupted = self.unvalidated = False
-        self.given_up = False  # because it learns by heart and guesses worse than blindly what it has not seen
+        self.given_up = False  # because it overfits and is worse than guessing
         validated = [row[METRICS.index("validation_loss")] for row in start.rows]
         before = [float(loss) for loss in validated if loss]
         self.blind = log(start.config.vocab_size)  # the loss of blind guessing
-        self.insisted = len(before) > 1 and before[-1] > self.blind  # to go on, by who resumed the run
-        self.losses: list[float] = []  # of the steps since the last look
-        self.means: list[float] = []  # of the training losses between looks
-        self.warned = False  # that it learns by heart
+        self.insisted = len(before) > 1 and before[-1] > self.blind  # the user resumed a run that was given up
+        self.losses: list[float] = []  # of the steps since the last validation
+        self.means: list[float] = []  # of the training losses between validations
+        self.warned = False  # of overfitting
         losses = METRICS.index("training_loss")
         self.all_losses = [float(row[losses]) for row in start.rows if row[losses]]
         self.without_gradient: list[str] = []  # the tensors whose gradient was 0 at the last observed step
-        self.warned_of: set[str] = set()  # what is plainly wrong, by kind
+        self.warned_of: set[str] = set()  # the kinds of warnings
 
     def __enter__(self) -> "Session":
         try:
@@ -100,7 +100,7 @@ class Session:
         return self
 
     def begin(self) -> None:
-        """Say what is to come, check the engine, open the directory, and look at the model before its first step."""
+        """Print the first messages, check the gradient, open the directory, and validate before the first step."""
         start, corpus, settings = self.start, self.corpus, self.settings
         print_lines(messages.of_text(corpus, start.data), messages.indented(start.why))
         print_lines(messages.of_model(start.config), messages.of_little_text(start.config, corpus))
@@ -130,11 +130,11 @@ class Session:
             elif lacks_validation(start.rows) and self.planned(self.state.step):
                 self.recorder.complete(start.rows, self.validate())
                 self.recorder.save()
-        except StoppedError:  # before its first step there is nothing to save, and later it is saved
+        except StoppedError:  # before the first step there is nothing to save, later it is saved
             raise KeyboardInterrupt from None
 
     def directory_of_run(self) -> Path:
-        """The directory of the run: that which goes on, or a new one."""
+        """Return the directory of the run: the resumed one, or a new one."""
         start, settings = self.start, self.settings
         if start.checkpoint is not None and start.directory is not None:
             print_lines(*messages.of_resumption(start.checkpoint, start.directory, settings, MAY_CHANGE, self.interval))
@@ -151,7 +151,7 @@ class Session:
         return directory
 
     def unless_stopped(self, evaluated: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-        """The function, which now raises StoppedError soon after Ctrl-C, between rows or batches."""
+        """Return the function with a test for Ctrl-C between rows or batches, which raises StoppedError."""
 
         @wraps(evaluated)
         def part_by_part(parameters: Any, *batch: np.ndarray) -> np.ndarray:
@@ -170,14 +170,14 @@ class Session:
             raise StoppedError
 
     def validate_unless_stopped(self) -> Evaluation | None:
-        """See `validate`; None if Ctrl-C was pressed. A planned look is then made when the run goes on."""
+        """Validate, or return None after Ctrl-C. The resumed run then does a planned validation."""
         try:
             return self.validate()
         except StoppedError:
             return None
 
     def validate(self) -> Evaluation:
-        """Measure and say how well the model does now on what it has not seen, and what it writes."""
+        """Measure and print the validation loss and some samples; return both."""
         self.processes.fetch()
         parameters, step = self.start.parameters, self.state.step
         loss = mean_loss(self.evaluated_loss, parameters, self.corpus.part, step)
@@ -193,7 +193,7 @@ class Session:
         return found
 
     def written(self) -> list[str]:
-        """What the model writes now."""
+        """Return some samples."""
         seed = self.settings.seed
         if self.settings.engine == "compiled" and worth_compiling(self.run.config, SAMPLES * LENGTH):
             return [text for text, _ in sample_many(self.run, SAMPLES, seed=seed, max_new_tokens=LENGTH)]
@@ -204,15 +204,15 @@ class Session:
         return found
 
     def planned(self, step: int) -> bool:
-        """Whether there is a look after this step."""
+        """Return whether a validation follows this step."""
         return step == self.settings.steps or step % self.interval == 0 or step in self.early
 
     def observed(self, step: int) -> bool:
-        """Whether it is measured what this step does to each tensor: at the looks, and at the beginning."""
+        """Return whether this step measures its effect on each tensor: at validations, and at the beginning."""
         return step <= 2 or self.planned(step)
 
     def warn(self, update: Update) -> None:
-        """Say once, in a line, what is plainly wrong."""
+        """Print each warning once."""
         found = {"step": "", "gradient": "", "jump": ""}
         if update.step == 1 and not self.settings.init_from:
             matrices = [t for name, t in update.tensors.items() if self.start.parameters[name].ndim > 1]
@@ -228,7 +228,7 @@ class Session:
         self.warned_of |= {kind for kind, line in found.items() if line}
 
     def record(self, update: Update) -> None:
-        """Write a step down; now and then look at what the model has learned, and save a checkpoint."""
+        """Record a step; if it is due, validate and save a checkpoint."""
         if self.processes.is_main:
             step = update.step
             planned = self.planned(step)
@@ -256,7 +256,7 @@ class Session:
                 self.recorder.save()
 
     def finish(self) -> None:
-        """Of a model whose looks were at a part of what is held out, measure it on all of that."""
+        """If validations used a part of the held-out text, validate the best model on all of it."""
         if self.processes.is_main:
             best, complete = self.recorder.best, self.state.step == self.settings.steps and not self.unvalidated
             done = complete or self.given_up
@@ -267,7 +267,7 @@ class Session:
         self.interrupted = self.unvalidated or (wanted and self.state.step < self.settings.steps)
 
     def measure_on_all(self, best: Evaluation) -> None:
-        """Measure the best model on all that is held out, unless Ctrl-C is pressed."""
+        """Validate the best model on all held-out text, unless Ctrl-C is pressed."""
         print_lines(messages.of_measuring(self.corpus))
         parameters = views(best.parameters, parameter_shapes(self.start.config))
         try:
@@ -289,12 +289,12 @@ class Session:
         self.explain(error)
 
     def release(self) -> None:
-        """Let other runs into the directory: in a notebook this process goes on."""
+        """Release the lock of the directory. In a notebook this process goes on."""
         if self.start.lock is not None:
             self.start.lock.release()
 
     def explain(self, error: BaseException | None) -> None:
-        """Raise an error that ended training again, with what is saved and what to do."""
+        """Raise an error that ended training again, with the saved files and the remedy."""
         if not self.processes.is_main:
             return
         saved = self.directory is not None and bool(checkpoints(self.directory))
@@ -303,11 +303,11 @@ class Session:
             kept = f"{self.directory} has the last checkpoint; " if saved else ""
             raise DivergenceError(f"{error}; {kept}{remedy}") from error
         if isinstance(error, OSError) and self.directory is not None:
-            kept = f"all but the steps since the last checkpoint is saved; {messages.of_going_on(self.directory)}"
+            kept = f"only the steps since the last checkpoint are lost; {messages.of_going_on(self.directory)}"
             raise OSError(f"{error}; {kept if saved else f'{self.directory} has no checkpoint yet'}") from error
 
     def end(self) -> int:
-        """Draw the losses, say what came out, and give the exit code."""
+        """Draw the losses, print the result, and return the exit code."""
         if self.processes.is_main and self.directory is not None:
             self.draw(self.directory)
             kept = load_checkpoint(self.directory)

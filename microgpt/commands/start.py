@@ -1,7 +1,7 @@
-"""Where training begins or goes on: at random parameters, at those of another model, or at a checkpoint.
+"""Where training begins: at random parameters, at those of another model, or at a checkpoint.
 
-`begin` reads the command line of train.py and gives everything that the loop needs. What cannot go together (a shape
-and a model, a text and a checkpoint) is refused with the difference named.
+`begin` reads the command line of train.py and returns all that the loop needs. Contradictory settings, such as a shape
+and a model, are refused with the difference named.
 """
 
 import hashlib
@@ -34,13 +34,13 @@ from microgpt.runs.files import quoted
 from microgpt.runs.hugging_face import MODEL, state_of_model
 from microgpt.runs.metrics import lacks_validation
 
-# What a resumed run may be told anew. All else would make it another run than the one that was begun.
+# Settings that a resumed run may change. Any other change would make it another run.
 MAY_CHANGE = (
     "steps", "learning_rate", "warmup", "weight_decay", "grad_clip", "eval_interval", "engine", "threads", "device",
     "torch_compile",
 )  # fmt: skip
 STANDARD_INPUT = "-"
-Suited = Mapping[str, tuple[Any, Any]]  # settings that depend on the text: what suits lines, and what suits prose
+Suited = Mapping[str, tuple[Any, Any]]  # settings that depend on the text: for lines, and for prose
 
 
 @dataclass
@@ -52,12 +52,12 @@ class Start:
     corpus: Corpus
     config: GPTConfig
     parameters: Arrays
-    directory: Path | None = None  # that goes on
-    checkpoint: Checkpoint | None = None  # to go on from
+    directory: Path | None = None  # of a resumed run
+    checkpoint: Checkpoint | None = None  # of a resumed run
     rows: list[list[str]] = field(default_factory=list)  # of metrics.csv so far
     lock: FileLock | None = None
     processes: Any = field(default_factory=SingleProcess)  # that train together
-    why: str = ""  # what the text was taken for, where that may surprise
+    why: str = ""  # the kind of the text and the reason, where that may surprise
 
     def __post_init__(self) -> None:
         nothing = np.zeros_like(flatten(self.parameters))
@@ -65,19 +65,19 @@ class Start:
         self.state = OptimizerState(c.step, c.adam_m, c.adam_v) if c else OptimizerState(0, nothing, nothing.copy())
 
     def __getstate__(self) -> dict[str, Any]:
-        """What other processes get of it: the lock stays with the one that holds it."""
+        """Return the state for other processes, without the lock."""
         return self.__dict__ | {"lock": None}
 
     @property
     def data(self) -> str:
-        """What the text is called."""
+        """The name of the text."""
         if self.checkpoint is not None:
             return self.checkpoint.origin.data
         return {None: "data/names.txt", STANDARD_INPUT: "standard input"}.get(self.settings.data, self.settings.data)
 
     @property
     def origin(self) -> RunInfo:
-        """What the run is, for its checkpoints."""
+        """The fixed facts of the run, for its checkpoints."""
         settings = {n: v for n, v in asdict(self.settings).items() if n not in ("out", "resume", "listing")}
         began = self.checkpoint.origin.started if self.checkpoint else datetime.now(UTC).date().isoformat()
         sha256 = hashlib.sha256(self.text.encode()).hexdigest()
@@ -86,15 +86,15 @@ class Start:
 
 
 def begin(kind: type, suited: Suited, names: Path) -> Start:
-    """Everything that training begins with, from the command line.
+    """Return everything that training begins with, from the command line.
 
     Args:
         kind: the dataclass of settings.
-        suited: what suits lines and what suits prose; what the command line gives comes first.
-        names: the text to learn from where none is given.
+        suited: the default settings for lines and for prose.
+        names: the default text.
 
-    Several processes that torchrun started all get what the first of them found. Ends with exit code 0 where a run is
-    to be resumed that has no step left. Raises InputError for what is not possible.
+    If torchrun started several processes, all get the findings of the main one. Exits with code 0 if the run to resume
+    is complete. Raises InputError for an impossible beginning.
     """
     given = parse_given(kind, "Train a character-level GPT on a text file.")
     processes = processes_for(given)
@@ -109,7 +109,7 @@ def begin(kind: type, suited: Suited, names: Path) -> Start:
 
 
 def found_by_one(given: dict[str, Any], kind: type, suited: Suited, names: Path) -> Start:
-    """Where one process finds that training begins."""
+    """Return where training begins, as one process finds it."""
     if "resume" in given:
         return from_checkpoint(kind, given, directory_to_resume(given), names)
     begin_with = from_model if "init_from" in given else from_scratch
@@ -117,37 +117,37 @@ def found_by_one(given: dict[str, Any], kind: type, suited: Suited, names: Path)
 
 
 def settings_for(kind: type, suited: Suited, documents: str, given: dict[str, Any]) -> Any:
-    """The settings that suit this kind of documents, or in their place those that are given."""
+    """Return the given settings, and the defaults for this kind of documents."""
     return kind(**({name: pair[documents == "stream"] for name, pair in suited.items()} | given))
 
 
 def directory_to_resume(given: dict[str, Any]) -> Path:
-    """The run directory that --resume means, alone or together with --out."""
+    """Return the run directory of --resume, which may come with --out."""
     out, resume = given.get("out"), given["resume"]
     directory = Path(resume if resume != "newest" else out or newest_run(resumable=True))
     if out is not None and Path(out) != directory:
-        raise InputError(f"--out is {out}, but {directory} goes on where it is: leave --out away")
+        raise InputError(f"--out is {out}, but {directory} stays where it is: omit --out")
     return directory
 
 
 def processes_for(given: dict[str, Any]) -> Any:
-    """The processes that torchrun started to train together, if it did."""
+    """Return the processes that train together: one, or those of torchrun."""
     count = process_count()
     if count == 1:
         if os.environ.get("WORLD_SIZE", "1") != "1":
             print_lines("note: WORLD_SIZE is set, but torchrun did not start this process, which trains alone")
         return SingleProcess()
     if given.get("engine") != "torch" and "resume" not in given:
-        raise InputError(f"torchrun started {count} processes, which only --engine torch lets train together")
+        raise InputError(f"torchrun started {count} processes, but only --engine torch trains in several")
     from microgpt.learning.on_device import join
 
     return join(given.get("device"))
 
 
 def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: str | Path) -> Start:
-    """Random parameters, for the text of `data`.
+    """Begin with random parameters, for the text of `data`.
 
-    `settings_for(documents, given)` makes the settings that suit such documents from those that the user gave.
+    `settings_for(documents, given)` returns the settings for such documents.
     """
     text = read_data(data)
     documents, why = given.get("documents", "auto"), ""
@@ -167,17 +167,16 @@ def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: 
 
 
 def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: str | Path) -> Start:
-    """The parameters, the shape, the vocabulary and the kind of documents of another model: see `from_scratch`.
+    """Begin with the parameters, shape, vocabulary and kind of documents of another model: see `from_scratch`.
 
-    Raises InputError if the user asks for another shape, or if the text of `data` has a character that the model does
-    not know.
+    Raises InputError for another shape, or if the text has a character that the model does not know.
     """
     run = load_run(given["init_from"])
     if run.checkpoint is not None and state_of_model(run.directory, run.checkpoint) == "changed":
         model = run.directory / MODEL
         raise InputError(
-            f"{model} was changed by another program: begin with it, --init-from {quoted(model)}, "
-            "or delete it to begin with the checkpoint"
+            f"{model} was changed by another program: begin a run with it, --init-from {quoted(model)}, "
+            "or delete it to use the checkpoint"
         )
     c = run.config
     shape = {"n_layer": c.n_layer, "n_head": c.n_head, "n_embd": c.n_embd, "block_size": c.n_positions}
@@ -193,10 +192,10 @@ def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: st
 
 
 def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_data: Path) -> Start:
-    """Where a run stopped: its settings, with those of MAY_CHANGE that are given, its text and its state.
+    """Begin where a run stopped, with its settings, its text and its state. Settings of MAY_CHANGE may be new.
 
-    Ends with exit code 0 if there is nothing left to do. Raises InputError if another process writes to the directory,
-    if anything in it is damaged, or if other settings or another text are given than those of the run.
+    Exits with code 0 if no step is left. Raises InputError if another process writes to the directory, if a file is
+    damaged, or if other settings or another text are given.
     """
     checkpoint, rows, lock = resume_run(directory)
     origin = checkpoint.origin
@@ -209,7 +208,7 @@ def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_
     if settings.steps < checkpoint.step:
         raise InputError(
             f"--steps is {settings.steps}, but {directory} has already done {checkpoint.step}: "
-            f"give more of them to go on, such as --steps {2 * checkpoint.step}"
+            f"give more, such as --steps {2 * checkpoint.step}"
         )
     if settings.steps == checkpoint.step and not lacks_validation(rows):  # the last step is always followed by one
         further = f"python train.py --resume {quoted(directory)} --steps {2 * checkpoint.step}"
@@ -223,15 +222,15 @@ def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_
 
 
 def refuse_others(given: Mapping[str, Any], fixed: Mapping[str, Any], whose: str) -> None:
-    """Raise InputError, naming the option, if something is given that differs from what is fixed."""
+    """Raise InputError, naming the option, if a given value differs from a fixed one."""
     for name, value in fixed.items():
         if name in given and given[name] != value:
             flag = "--" + name.replace("_", "-")
-            raise InputError(f"{flag} is {given[name]}, but {whose} {value}: leave it out, or begin a run of its own")
+            raise InputError(f"{flag} is {given[name]}, but {whose} {value}: omit it, or begin a new run")
 
 
 def read_data(data: str | Path) -> str:
-    """The text of a file or, for -, of standard input; ./- and the Path of that name are a file."""
+    """Return the text of a file or, for -, of standard input. (./- is a file.)"""
     if data != STANDARD_INPUT:
         return read_text(data)
     if sys.stdin is None:
@@ -243,16 +242,16 @@ def read_data(data: str | Path) -> str:
 
 
 def text_again(data: str | None, checkpoint: Checkpoint, directory: Path, default_data: Path) -> str:
-    """The text that a run learned from: from the file given now, from that of its beginning, or from the copy.
+    """Return the text of a run: from the file given now, from the original file, or from the copy.
 
-    Raises InputError if the file has another text by now, and says what is different.
+    Raises InputError, naming the differences, if the file has changed.
     """
     origin = checkpoint.origin
     source = data or origin.settings.get("data") or default_data
     copy = kept_text(directory, origin.data_sha256)
     if data is None and (source == STANDARD_INPUT or not Path(source).is_file()):
         if copy is None:
-            raise InputError(f"{directory} learned from {origin.data}, which is not there now: say where, with --data")
+            raise InputError(f"{directory} learned from {origin.data}, which is missing: give it with --data")
         return copy
     text = read_data(source)
     found = hashlib.sha256(text.encode()).hexdigest()
@@ -261,8 +260,8 @@ def text_again(data: str | None, checkpoint: Checkpoint, directory: Path, defaul
         unknown = "".join(sorted(set(text) - set(known)))
         lacking = "".join(sorted(set(known) - set(text) - {BOUNDARY}))
         differences = [f"its SHA-256 is {found[:12]}..., not {origin.data_sha256[:12]}..."]
-        differences += [f"it has the characters {unknown!r:.80}, which the run has never seen"] if unknown else []
+        differences += [f"it has the characters {unknown!r:.80}, unknown to the run"] if unknown else []
         differences += [f"it lacks the characters {lacking!r:.80}"] if lacking else []
         remedy = f"; to go on with the copy, add --data {quoted(directory / 'text.txt')}" if copy is not None else ""
-        raise InputError(f"{source} is not the text that {directory} learned from: {'; '.join(differences)}{remedy}")
+        raise InputError(f"{source} is not the text of {directory}: {'; '.join(differences)}{remedy}")
     return text

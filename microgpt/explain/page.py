@@ -85,7 +85,7 @@ def explain(run: Run, text: str) -> Explanation:
     positions = positions_that_fit(run)
     if len(tokens) - 1 > positions:
         raise InputError(
-            f"the text has {counted(len(text), 'character')}, which take more operations in this model than the "
+            f"the text has {counted(len(text), 'character')}, which need more operations than the "
             f"{LARGEST_PROGRAM:,} that a page can hold: give a --text of at most {room(run, positions)} characters"
         )
     with collector_paused(), observed(WATCHED) as calls:
@@ -126,8 +126,8 @@ def positions_that_fit(run: Run) -> int:
     positions = positions_recorded(run.config, run.config.n_positions, LARGEST_PROGRAM)
     if room(run, positions) < shortest(run):
         raise InputError(
-            f"this model takes more operations for a single character than the {LARGEST_PROGRAM:,} that a page can "
-            "hold: explain a smaller one"
+            f"this model needs more operations for one character than the {LARGEST_PROGRAM:,} that a page can "
+            "hold: explain a smaller model"
         )
     return positions
 
@@ -160,7 +160,7 @@ def tokens_of(run: Run, text: str) -> list[int]:
     """What the model reads and is to predict. Raises InputError for a text that it cannot read."""
     lines = run.documents == "lines"
     if lines and BOUNDARY in text:
-        raise InputError(f"the text {text!r:.80} has a newline in it: this model knows single lines, give one of them")
+        raise InputError(f"the text {text!r:.80} has a newline, but this model knows single lines: give one of them")
     least, most = shortest(run), room(run, run.config.n_positions)
     if not least <= len(text) <= most:
         raise InputError(

@@ -131,8 +131,8 @@ def _parts_of_stream(text: str, n_positions: int) -> tuple[list[str], list[str]]
     if held_out <= n_positions:
         remedy = f"use --block-size {held_out - 1} or less, or" if held_out > 1 else "use"
         raise InputError(
-            f"the text has {counted(len(stream) - 2, 'character')}, and the tenth of it that is held out is no longer "
-            f"than the context, {n_positions}, which is how many the model can look back on: {remedy} a text of at "
+            f"the text has {counted(len(stream) - 2, 'character')}, and its held-out tenth is no longer "
+            f"than the context of {n_positions}: {remedy} a text of at "
             f"least {10 * (n_positions + 1):,} characters"
         )
     training, held = stream[:-held_out], stream[-held_out:]

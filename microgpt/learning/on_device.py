@@ -110,7 +110,7 @@ class Processes:
             below, above = (batch_size // self.count * self.count + i * self.count for i in (0, 1))
             fitting = f"{below} or {above}" if below else f"{above}"
             raise InputError(
-                f"--batch-size is {batch_size}, which {self.count} processes cannot share evenly: "
+                f"--batch-size is {batch_size}, but {self.count} processes train together: "
                 f"expected a multiple of {self.count}, such as {fitting}"
             )
 
@@ -138,7 +138,7 @@ def process_lost(when: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise ConnectionError(f"another of the processes ended {when}") from error
+        raise ConnectionError(f"another process ended {when}") from error
 
 
 class DeviceTraining(Steps):

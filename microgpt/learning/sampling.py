@@ -252,7 +252,7 @@ def prompt_tokens(model: Model, prompt: str) -> list[int]:
     if model.documents == "stream":
         return encode(prompt or BOUNDARY, known, whose)[-model.config.n_positions :]
     if BOUNDARY in prompt:
-        raise InputError(f"the prompt {prompt!r:.80} has a newline in it: this model writes single lines")
+        raise InputError(f"the prompt {prompt!r:.80} has a newline, but this model writes single lines")
     tokens, room = encode(BOUNDARY + prompt, known, whose), model.config.n_positions - 1
     if len(prompt) > room:
         raise InputError(

@@ -15,7 +15,9 @@ def process_count() -> int:
         return 1  # WORLD_SIZE alone may be left over from something else
     count = os.environ["WORLD_SIZE"]
     if not count.isdecimal() or int(count) < 1:
-        raise InputError(f"WORLD_SIZE is {count!r} in the environment: expected how many processes train together")
+        raise InputError(
+            f"WORLD_SIZE is {count!r} in the environment: expected the number of processes that train together"
+        )
     return int(count)
 
 

@@ -63,7 +63,7 @@ def decode_text(data: bytes, name: str) -> str:
         ) from None
     if "\0" in text:
         raise InputError(
-            f"{name} is not a text file: it holds a zero byte at offset {data.index(0)}; if it is text in UTF-16 or "
+            f"{name} is not a text file: it has a zero byte at offset {data.index(0)}; if it is text in UTF-16 or "
             "UTF-32, save it as UTF-8"
         )
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -105,8 +105,8 @@ def _check_no_end(text: str) -> None:
     if place >= 0:
         line, column = text.count(BOUNDARY, 0, place) + 1, place - text.rfind(BOUNDARY, 0, place)
         raise InputError(
-            f"the text has the character U+0003 on line {line:,}, as character {column:,} of it; for prose that is the "
-            "end of the text, and cannot stand in it: delete it, or put a newline in its place"
+            f"the text has the character U+0003 on line {line:,}, as character {column:,}; in prose that is the "
+            "end of the text: delete it, or replace it by a newline"
         )
 
 
@@ -127,7 +127,7 @@ def encode(text: str, vocabulary: str, whose: str = "the model") -> list[int]:
         shown = visible(known) if len(known) <= SHORT else f"{len(known):,} others"
         code = "" if unknown.isascii() else f" (U+{ord(unknown):04X})"
         raise InputError(
-            f"{whose} has never seen the character {visible(unknown)}{code}; it knows {shown}{_remedy(text, ids)}"
+            f"{whose} does not know the character {visible(unknown)}{code}; it knows {shown}{_remedy(text, ids)}"
         ) from None
 
 
@@ -156,7 +156,7 @@ def _remedy(text: str, ids: dict[str, int]) -> str:
     ):
         respelled = "".join(character if character in ids else character.swapcase() for character in spelled)
         if len(text) <= SHORT and all(character in ids for character in respelled):
-            return f"; {respelled.strip(BOUNDARY)!r}{how} would do"
+            return f"; {respelled.strip(BOUNDARY)!r}{how} would work"
     return ""
 
 

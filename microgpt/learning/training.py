@@ -230,7 +230,7 @@ def check_state(state: OptimizerState, vector: np.ndarray) -> None:
             found = f"of shape {np.shape(moment)} and dtype {np.asarray(moment).dtype}"
             raise InputError(
                 f"state.{name} is {found}, but the parameters are {vector.size} numbers of dtype {vector.dtype}: "
-                "a state belongs to the parameters that it was trained with; begin anew with state=None"
+                "a state belongs to the parameters that it was trained with; begin with state=None"
             )
         if not moment.flags.carray:
             raise InputError(

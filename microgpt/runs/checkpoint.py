@@ -150,14 +150,14 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         except InputError as error:
             if os.path.lexists(found[0]):
                 raise InputError(f"{error}{_remedy(found[1:])}") from None
-    raise InputError(f"{directory} has no checkpoint: training has not come so far, or they were deleted")
+    raise InputError(f"{directory} has no checkpoint: training has not saved one yet, or they were deleted")
 
 
 def _remedy(older: list[Path]) -> str:
     """Return what to do about a damaged checkpoint if an older one is good, else an empty string."""
     for path in older:
         with suppress(InputError):
-            return f"; {path} is good: delete the damaged one to go on from step {_read_checkpoint(path).step}"
+            return f"; {path} is good: delete the damaged one to resume from step {_read_checkpoint(path).step}"
     return ""
 
 
@@ -168,11 +168,13 @@ def _read_checkpoint(path: Path) -> Checkpoint:
         checksums = parse_json(metadata.get("sha256", ""), str(path))
         described = metadata.get("state", "")
         if checksums.get("state") != hashlib.sha256(described.encode()).hexdigest():
-            raise InputError(f"{path} is damaged: the checksum of its description does not fit")
+            raise InputError(f"{path} is damaged: the checksum of its description is wrong")
         state = parse_json(described, str(path))
         entry = Entries(path, state)
         if entry("format", int) != FORMAT:
-            raise InputError(f"{path}: has format {state['format']}, this version of microgpt reads format {FORMAT}")
+            raise InputError(
+                f"{path}: has format {state['format']}, but this version of microgpt reads format {FORMAT}"
+            )
         origin = _read_origin(entry)
         if set(file.keys()) != set(VECTORS):
             raise InputError(f"{path} is damaged: it has the tensors {sorted(file.keys())!r:.200}, expected {VECTORS}")
@@ -187,7 +189,7 @@ def _read_checkpoint(path: Path) -> Checkpoint:
             if vectors[name].dtype != dtype:
                 raise InputError(f"{path} is damaged: {name} has dtype {vectors[name].dtype}, expected {expected}")
             if checksum({name: vectors[name]}) != checksums.get(name):
-                raise InputError(f"{path} is damaged: the checksum of {name} does not fit its numbers")
+                raise InputError(f"{path} is damaged: the checksum of {name} does not match its numbers")
             if not np.isfinite(vectors[name]).all():
                 raise InputError(f"{path}: {name} holds numbers that are not finite")
     step = entry("step", int)
@@ -244,9 +246,9 @@ def check_vocabulary(vocabulary: str, size: int, path: Path) -> None:
     if len(vocabulary) != size:
         raise InputError(f"{path}: the vocabulary has {len(vocabulary)} characters, but vocab_size is {size}")
     if len(set(vocabulary)) != size or BOUNDARY not in vocabulary:
-        raise InputError(f"{path}: the vocabulary is not a newline and other characters, each once")
+        raise InputError(f"{path}: the vocabulary lacks the newline or repeats a character")
     if any("\ud800" <= character <= "\udfff" for character in vocabulary):
-        raise InputError(f"{path}: the vocabulary has half of a character (a surrogate)")
+        raise InputError(f"{path}: the vocabulary has a surrogate, which is half of a character")
 
 
 class Entries:

@@ -71,7 +71,7 @@ def create_run_directory(wanted: str | Path) -> tuple[Path, FileLock | None]:
             pass
         except OSError as error:
             raise InputError(
-                f"cannot make the run directory {wanted}: {error.strerror}; choose another place with --out"
+                f"cannot make the run directory {wanted}: {error.strerror}; choose another with --out"
             ) from None
         n += 1
         directory = wanted.with_name(f"{wanted.name}-{n}")
@@ -96,11 +96,11 @@ def kept_text(directory: Path, data_sha256: str) -> str | None:
         return None
     content = read_bytes(path, LARGEST_TEXT_COPY)
     if hashlib.sha256(content).hexdigest() != data_sha256:
-        raise InputError(f"{path} is not the text that the run learned from: delete it to go on without this copy")
+        raise InputError(f"{path} is not the text of this run: delete it to go on without a copy")
     try:
         return content.decode()
     except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8: delete it to go on without this copy") from None
+        raise InputError(f"{path} is not UTF-8: delete it to go on without a copy") from None
 
 
 def newest_run(runs: str | Path = "runs", resumable: bool = False) -> Path:
@@ -148,7 +148,7 @@ def load_run(path: str | Path) -> Run:
         raise InputError(f"there is no run directory {path}: {found}")
     if not checkpoints(path):
         if not (path / "config.json").exists():
-            raise InputError(f"{path} has no checkpoint and no config.json: there is no trained model in it")
+            raise InputError(f"{path} has no trained model: neither a checkpoint nor a config.json")
         return Run(*read_model(path), path)
     checkpoint = load_checkpoint(path)
     origin, parameters = checkpoint.origin, checkpoint.named(checkpoint.model.parameters)
@@ -168,7 +168,7 @@ def repair(run: Run) -> list[str]:
     except InUseError:
         return []
     except InputError as error:
-        return [f"{', '.join(wrong_files(run.directory, run.checkpoint))} should be made again, but {error}"]
+        return [f"{', '.join(wrong_files(run.directory, run.checkpoint))} should be rewritten, but {error}"]
     try:
         newest = load_checkpoint(run.directory)  # the run may have gone on before we had the lock
         return restore_model(run.directory, newest)
@@ -183,14 +183,14 @@ def resume_run(directory: Path) -> tuple[Checkpoint, list[list[str]], FileLock |
     Raises InputError if another run writes to it, or if anything in it is damaged.
     """
     if not directory.is_dir() or not checkpoints(directory):
-        raise InputError(f"{directory} has no checkpoint to resume: without --resume, `python train.py` begins a run")
+        raise InputError(f"{directory} has no checkpoint to resume: begin a run with `python train.py`")
     held = lock(directory)
     checkpoint = load_checkpoint(directory)
     if state_of_model(directory, checkpoint) == "changed":
         model = directory / MODEL
         raise InputError(
-            f"{model} was changed by another program, and going on would replace it: "
-            f"begin with it, --init-from {quoted(model)}, or delete it to go on from the checkpoint"
+            f"{model} was changed by another program, and resuming would replace it: "
+            f"begin a run with it, --init-from {quoted(model)}, or delete it to resume from the checkpoint"
         )
     path = directory / "metrics.csv"
     rows = read_metrics(directory, checkpoint.step) if path.exists() else []

@@ -62,7 +62,7 @@ def check_place(option: str, place: str, usual: str) -> None:
         raise InputError(f"--{option} is {path}, a directory: give the name of a file, such as {path / usual}")
     if not path.parent.is_dir():
         raise InputError(
-            f"cannot write --{option} {path}: there is no directory {path.parent}; make it, or give another"
+            f"cannot write --{option} {path}: there is no directory {path.parent}; make it, or choose another"
         )
 
 
@@ -112,11 +112,13 @@ def lock(directory: Path) -> FileLock | None:
     try:
         held.acquire()
     except Timeout:
-        raise InUseError(f"another run is writing to {directory}: wait for its end, or take another --out") from None
+        raise InUseError(
+            f"another run is writing to {directory}: wait until it ends, or choose another --out"
+        ) from None
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise InputError(f"cannot write to {directory}: {error.strerror}") from None
-        print(f"note: cannot lock {directory} ({error}): see to it that no other run writes there", file=sys.stderr)
+        print(f"note: cannot lock {directory} ({error}): make sure that no other run writes there", file=sys.stderr)
         return None
     return held
 

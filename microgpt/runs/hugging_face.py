@@ -193,8 +193,8 @@ def restore_model(directory: Path, checkpoint: Checkpoint) -> list[str]:
     try:
         write_model(directory, checkpoint)
     except OSError as error:
-        return [f"{', '.join(wrong)} in {directory} should be made again from the checkpoint, but {error.strerror}"]
-    return [f"made {', '.join(wrong)} again from the checkpoint in {directory}{kept}"]
+        return [f"{', '.join(wrong)} in {directory} should be rewritten from the checkpoint, but {error.strerror}"]
+    return [f"rewrote {', '.join(wrong)} from the checkpoint in {directory}{kept}"]
 
 
 def wrong_files(directory: Path, checkpoint: Checkpoint) -> list[str]:
@@ -253,13 +253,13 @@ def _read_config(path: Path) -> GPTConfig:
     for key, accepted in REQUIRED.items():
         found = content.get(key, None if key == "model_type" else accepted[0])
         if found not in accepted or isinstance(found, bool) != isinstance(accepted[0], bool):
-            raise InputError(f"{path}: {key} is {found!r:.80}, which this GPT cannot have: expected {accepted[0]!r}")
+            raise InputError(f"{path}: {key} is {found!r:.80}, but this GPT needs {accepted[0]!r}")
     entry = Entries(path, content)
     config = GPTConfig(**{key: entry(key, int) for key in GPTConfig.__dataclass_fields__})
     check_config(config, path)
     inner = content.get("n_inner")
     if inner is not None and inner != 4 * config.n_embd:
-        raise InputError(f"{path}: n_inner is {inner!r:.80}, which this GPT cannot have: expected {4 * config.n_embd}")
+        raise InputError(f"{path}: n_inner is {inner!r:.80}, but this GPT needs {4 * config.n_embd}")
     return config
 
 
@@ -271,17 +271,17 @@ def _read_tokenizer(path: Path, vocab_size: int) -> tuple[str, str]:
     model = content.get("model")
     tokens = model.get("vocab") if isinstance(model, dict) and model.get("type") == "WordLevel" else None
     if not isinstance(tokens, dict) or content.get("pre_tokenizer") != PRE_TOKENIZER or content.get("normalizer"):
-        raise InputError(f"{path}: this is no tokenizer of single characters, which is all that this GPT can use")
+        raise InputError(f"{path}: its tokens are not single characters, which this GPT needs")
     for token, number in tokens.items():
         if len(token) != 1:
-            raise InputError(f"{path}: the token {token!r:.80} is not a single character, as all have to be")
+            raise InputError(f"{path}: the token {token!r:.80} is not a single character")
         if type(number) is not int:
             raise InputError(f"{path}: the number of the token {token!r} is {number!r:.80}, expected an integer")
     added = content.get("added_tokens") or []
     for token in added if isinstance(added, list) else [added]:
         text = token.get("content") if isinstance(token, dict) else token
         if not isinstance(text, str) or text not in tokens:
-            raise InputError(f"{path}: the added token {text!r:.80} is no character of the vocabulary")
+            raise InputError(f"{path}: the added token {text!r:.80} is not in the vocabulary")
     if sorted(tokens.values()) != list(range(len(tokens))):
         raise InputError(f"{path}: the numbers of the {len(tokens)} tokens are not 0 to {len(tokens) - 1}, each once")
     vocabulary = "".join(sorted(tokens, key=lambda token: tokens[token]))
@@ -303,23 +303,25 @@ def _read_tensors(path: Path, config: GPTConfig) -> Arrays:
     Raises InputError unless they are exactly those of the model, finite, and all in float32 or all in float64.
     """
     if path.with_name(f"{MODEL}.index.json").exists():
-        raise InputError(f"{path} is not all: the model is in several files; save it with a larger max_shard_size")
+        raise InputError(
+            f"{path} is incomplete, because the model is in several files: save it with a larger max_shard_size"
+        )
     with opened(path) as file:
         metadata = file.metadata() or {}
         stored = {name.removeprefix("transformer."): name for name in file.keys()}  # noqa: SIM118  # no dict
         stored = {name: key for name, key in stored.items() if not BUFFERS.fullmatch(name)}
         head = stored.pop("lm_head.weight", None)
         if len(stored) != 12 * config.n_layer + 4:
-            raise InputError(f"{path}: has {len(stored)} tensors, which do not make {config.n_layer} layers")
+            raise InputError(f"{path}: has {len(stored)} tensors, which is wrong for {config.n_layer} layers")
         tensors: Arrays = {}
         for name, shape in parameter_shapes(config).items():
             if name not in stored:
                 raise InputError(f"{path}: the tensor {name} is missing")
             part = file.get_slice(stored[name])
             if tuple(part.get_shape()) != shape:
-                raise InputError(f"{path}: {name} has shape {tuple(part.get_shape())}, config.json makes it {shape}")
+                raise InputError(f"{path}: {name} has shape {tuple(part.get_shape())}, expected {shape}")
             if part.get_dtype() not in ("F32", "F64"):
-                raise InputError(f"{path}: {name} has dtype {part.get_dtype()}, expected F32 or F64: save it so")
+                raise InputError(f"{path}: {name} has dtype {part.get_dtype()}, expected F32 or F64")
             tensors[name] = file.get_tensor(stored[name])
         if head is not None and not np.array_equal(file.get_tensor(head), tensors["wte.weight"]):
             raise InputError(f"{path}: lm_head.weight differs from wte.weight, but this GPT has one tensor for both")
@@ -327,7 +329,7 @@ def _read_tensors(path: Path, config: GPTConfig) -> Arrays:
         if not np.isfinite(tensor).all():
             raise InputError(f"{path}: {name} holds numbers that are not finite")
     if len({tensor.dtype for tensor in tensors.values()}) > 1:
-        raise InputError(f"{path}: has tensors of float32 and of float64, expected one type for all")
+        raise InputError(f"{path}: has tensors of float32 and float64, expected one dtype for all")
     if metadata.get("sha256", checksum(tensors)) != checksum(tensors):
-        raise InputError(f"{path} is damaged: its checksum does not fit its numbers")
+        raise InputError(f"{path} is damaged: its checksum does not match its numbers")
     return tensors

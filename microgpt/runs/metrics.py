@@ -30,7 +30,9 @@ def read_metrics(directory: Path, step: int) -> list[list[str]]:
 
     rows = _read_rows(path, METRICS, step, follows)
     if not rows or int(rows[-1][0]) != step:
-        raise InputError(f"{path} is damaged: expected a row for every step up to {step}; delete it to go on without")
+        raise InputError(
+            f"{path} is damaged: expected a row for every step up to {step}; delete it to go on without it it"
+        )
     return rows
 
 

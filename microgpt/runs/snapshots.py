@@ -76,7 +76,7 @@ def read_snapshots(directory: Path, parameters: int) -> Snapshots:
             if vector.dtype != np.float32 or vector.shape != (parameters,) or not np.isfinite(vector).all():
                 raise InputError(f"{path} is damaged: step {name} is not a vector of {parameters:,} finite float32")
         if parse_json(metadata.get("sha256", ""), str(path)).get("snapshots") != checksum(vectors):
-            raise InputError(f"{path} is damaged: the checksum does not fit its numbers")
+            raise InputError(f"{path} is damaged: the checksum does not match its numbers")
     except InputError as error:
         raise InputError(f"{error}; {remedy}") from None
     return {step: vectors[str(step)] for step in sorted(map(int, vectors))}

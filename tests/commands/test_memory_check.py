@@ -33,14 +33,14 @@ LEAST = 20 * parameter_count(TINY)  # bytes: five numbers of float32 for each pa
 def test_a_model_that_no_machine_holds_is_refused_in_a_line(tmp_path, option, parameters, needed):
     (tmp_path / "names.txt").write_text(NAMES)
     result = call("train.py", "--data", "names.txt", *OPTIONS, option, 10**10, cwd=tmp_path)
-    assert_refused(result, parameters, needed, " GB here; it takes a smaller --n-embd")
+    assert_refused(result, parameters, needed, " GB; take a smaller --n-embd")
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_batch_that_no_machine_holds_is_refused_in_a_line(tmp_path):
     (tmp_path / "names.txt").write_text(NAMES)
     result = call("train.py", "--data", "names.txt", *OPTIONS, "--batch-size", 10**12, cwd=tmp_path)
-    assert_refused(result, "--batch-size is 1,000,000,000,000", "GB here; it takes a smaller one")
+    assert_refused(result, "--batch-size is 1,000,000,000,000", "GB; take a smaller one")
 
 
 def test_numbers_of_thousands_of_digits_are_refused_too():

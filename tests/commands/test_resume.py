@@ -360,7 +360,7 @@ def test_a_shape_or_text_must_fit(done, tmp_path):
     result = call("train.py", "--init-from", done, "--data", "names.txt", "--n-embd", "8", cwd=tmp_path)
     assert_refused(result, "--n-embd is 8, but the model in", "has 4")
     result = call("train.py", "--init-from", done, "--data", "others.txt", cwd=tmp_path)
-    assert_refused(result, "never seen the character 'x'")
+    assert_refused(result, "does not know the character 'x'")
     assert not (tmp_path / "runs").exists()
 
 

@@ -315,7 +315,7 @@ def test_no_instruction_is_credited_with_what_it_only_uses_or_passes_through(exp
     [
         ("", "the text has 0 characters: expected 1 to 5"),
         ("abcabc", "the text has 6 characters: expected 1 to 5"),
-        ("abx", "never seen the character 'x'"),
+        ("abx", "does not know the character 'x'"),
         ("a\nb", "newline"),
     ],
 )
@@ -404,7 +404,7 @@ def test_the_page_knows_which_character_ends_what_it_writes(tmp_path, documents,
 
 def test_the_end_of_prose_cannot_be_explained(tmp_path):
     run = make_run(tmp_path, "stream", CONFIG, vocabulary="\nabc\x03")
-    with pytest.raises(InputError, match="never seen the character"):
+    with pytest.raises(InputError, match="does not know the character"):
         explain(run, "ab\x03")
 
 

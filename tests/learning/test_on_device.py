@@ -172,7 +172,7 @@ def test_only_the_engine_torch_trains_in_several_processes(tmp_path, monkeypatch
     for name, value in told.items():  # as torchrun tells each of them
         monkeypatch.setenv(name, value)
     refused = call("train.py", "--out", tmp_path / "run", *SMALL, cwd=tmp_path)
-    assert_refused(refused, "torchrun started 2 processes, which only --engine torch lets train together")
+    assert_refused(refused, "torchrun started 2 processes, but only --engine torch trains in several")
 
 
 @pytest.mark.parametrize("engine", ["scalar", "torch"])

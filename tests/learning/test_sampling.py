@@ -204,7 +204,7 @@ def test_a_prompt_may_fill_the_context(lines, prose):
         ("lines", "ax", r"'x'.*'abcd'"),
         ("lines", "a\nb", "newline"),
         ("prose", "x" + "dab" * 20, "'x'"),
-        ("ending", "a" + END, r"never seen the character '\\x03'; it knows 'abc'"),
+        ("ending", "a" + END, r"does not know the character '\\x03'; it knows 'abc'"),
     ],
 )
 def test_a_prompt_that_cannot_be_is_refused(request, kind, prompt, said):

@@ -179,7 +179,7 @@ def test_an_older_good_one_is_named(tmp_path):
     path, _ = saved(tmp_path, step=6)
     path.write_bytes(path.read_bytes()[:-1])
     complaint = refusal(tmp_path)
-    assert f"{good} is good: delete the damaged one to go on from step 5" in complaint
+    assert f"{good} is good: delete the damaged one to resume from step 5" in complaint
     path.unlink()
     assert load_checkpoint(tmp_path).step == 5
 
@@ -189,7 +189,7 @@ def test_a_link_to_nothing_is_damage(tmp_path):
     path, _ = saved(tmp_path, step=6)
     path.unlink()
     path.symlink_to("nowhere")
-    assert "to go on from step 5" in refusal(tmp_path)
+    assert "to resume from step 5" in refusal(tmp_path)
 
 
 def test_an_older_one_that_is_damaged_too_is_not_recommended(tmp_path):
@@ -250,7 +250,7 @@ SHAPE = {"vocab_size": 5, "n_positions": 6, "n_embd": 4, "n_layer": 1, "n_head":
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        ({"format": 2}, "has format 2, this version of microgpt reads format 1"),
+        ({"format": 2}, "has format 2, but this version of microgpt reads format 1"),
         ({"format": "1"}, "format is '1', expected int"),
         ({"step": -1.5}, "step is -1.5"),
         ({"step": True}, "step is True"),
@@ -258,8 +258,8 @@ SHAPE = {"vocab_size": 5, "n_positions": 6, "n_embd": 4, "n_layer": 1, "n_head":
         ({"initial_loss": None}, "initial_loss is None"),
         ({"documents": "auto"}, "documents is 'auto'"),
         ({"vocabulary": "\nabc"}, "the vocabulary has 4 characters, but vocab_size is 5"),
-        ({"vocabulary": "\nabca"}, "each once"),
-        ({"vocabulary": "abcde"}, "a newline"),
+        ({"vocabulary": "\nabca"}, "repeats a character"),
+        ({"vocabulary": "abcde"}, "lacks the newline"),
         ({"vocabulary": "\nabc\ud800"}, "surrogate"),
         ({"vocabulary": ["\n"]}, "vocabulary is"),
         ({"config": SHAPE | {"n_head": 3}}, "n_embd 4 is not a multiple of n_head 3"),

@@ -140,7 +140,7 @@ def test_a_file_system_without_locks_is_said_and_used(run, monkeypatch, capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert lock(run.directory) is None
-    assert "see to it that no other run writes there" in capsys.readouterr().err
+    assert "make sure that no other run writes there" in capsys.readouterr().err
 
 
 # Loading
@@ -167,7 +167,7 @@ def test_a_run_without_its_text_can_be_loaded(run):
 @pytest.mark.parametrize("content", [b"", b"ab\nbb\n", b"\xff", b"ab\nba"])
 def test_a_text_that_was_changed_is_refused(run, content):
     (run.directory / "text.txt").write_bytes(content)
-    assert "text.txt is not the text that the run learned from: delete it" in refusal(load_run, run.directory)
+    assert "text.txt is not the text of this run: delete it" in refusal(load_run, run.directory)
 
 
 def test_a_missing_run_directory_is_named(tmp_path):
@@ -175,7 +175,7 @@ def test_a_missing_run_directory_is_named(tmp_path):
 
 
 def test_a_run_that_came_to_nothing_is_named(tmp_path):
-    assert "no trained model in it" in refusal(load_run, create_run_directory(tmp_path / "run")[0])
+    assert "has no trained model" in refusal(load_run, create_run_directory(tmp_path / "run")[0])
 
 
 # Files made from the checkpoint
@@ -186,7 +186,7 @@ def test_a_missing_file_is_made_again(run, name):
     path = run.directory / name
     before = path.read_bytes()
     path.unlink()
-    assert restore_model(run.directory, run.checkpoint) == [f"made {name} again from the checkpoint in {run.directory}"]
+    assert restore_model(run.directory, run.checkpoint) == [f"rewrote {name} from the checkpoint in {run.directory}"]
     assert len(path.read_bytes()) == len(before)
     assert restore_model(run.directory, run.checkpoint) == []
 
@@ -198,7 +198,7 @@ def test_a_missing_file_is_made_again(run, name):
 def test_a_damaged_file_is_made_again(run, name, damage):
     path = run.directory / name
     path.write_bytes(damage(path.read_bytes()))
-    assert f"made {name} again" in restore_model(run.directory, run.checkpoint)[0]
+    assert f"rewrote {name} from" in restore_model(run.directory, run.checkpoint)[0]
     assert restore_model(run.directory, run.checkpoint) == []
 
 
@@ -206,13 +206,13 @@ def test_a_flipped_bit_of_the_model_is_mended(run):
     path = run.directory / "model.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[:-7] + bytes([content[-7] ^ 4]) + content[-6:])
-    assert "made model.safetensors again" in restore_model(run.directory, run.checkpoint)[0]
+    assert "rewrote model.safetensors from" in restore_model(run.directory, run.checkpoint)[0]
 
 
 def test_the_model_of_an_earlier_checkpoint_is_made_again(run):
     save_checkpoint(run.directory, make_checkpoint(seed=4, step=8))
     newer = load_run(run.directory)
-    assert "made model.safetensors again" in restore_model(run.directory, newer.checkpoint)[0]
+    assert "rewrote model.safetensors from" in restore_model(run.directory, newer.checkpoint)[0]
 
 
 def test_what_a_user_wrote_into_the_card_stays(run):
@@ -427,7 +427,7 @@ def test_no_header_of_a_checkpoint_makes_loading_take_much_memory(run):
 
 def test_where_no_directory_can_be_made_another_place_is_offered(tmp_path):
     (tmp_path / "file").write_text("")  # as little a place for directories as one without permission
-    assert "choose another place with --out" in refusal(create_run_directory, tmp_path / "file" / "names")
+    assert "choose another with --out" in refusal(create_run_directory, tmp_path / "file" / "names")
 
 
 def test_a_copy_is_not_the_newest_run_until_it_goes_on(tmp_path):

@@ -174,6 +174,8 @@ int main(int count, char **arguments)
         if (!file || fwrite(p, sizeof(real), PARAMETERS, file) != PARAMETERS || fclose(file))
             return perror(arguments[1]), 1;
     }
+    free(integers);
+    free(floats);
     return 0;
 }
 """

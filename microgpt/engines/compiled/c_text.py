@@ -388,7 +388,8 @@ def node_text(
         return f"({first[0]} {operation} {second[0]} ? 1.0 : 0.0)", ATOM
     if operation == "**":
         return f"{safe}power({first[0]}, {number_text(what)})", ATOM
-    return f"safe_{operation}({first[0]})", ATOM
+    safe_name = f"safe_{operation}"
+    return f"{safe_name if safe_name in HELPERS else operation}({first[0]})", ATOM
 
 
 def in_brackets(argument: tuple[str, int], least: int = ATOM) -> str:

@@ -191,7 +191,7 @@ def evaluated(expression: Expression, leaf: Callable[[Load], Any], choice: Calla
             elif node.operation == "**":
                 result = first**node.what
             else:
-                result = first.exp() if node.operation == "exp" else first.log()
+                result = getattr(first, node.operation)()
         done[id(node)] = result
     return done[id(expression)]
 

@@ -17,6 +17,7 @@ from microgpt.engines.compiled.llvm.matmul import product_step
 from microgpt.engines.compiled.llvm.run import Program
 from microgpt.engines.compiled.llvm.schedule import Schedule
 from microgpt.engines.compiled.nests import Nest
+from microgpt.engines.compiled.record import FUNCTIONS
 from microgpt.engines.trees import argument_names, checked_arguments, checked_parameters, map_arrays
 
 FORMULA = 34  # characters of a formula that is shown
@@ -142,7 +143,7 @@ def formula(expression: Expression) -> str:
         if node.operation == "constant":
             return f"{node.what:.4g}"
         inner = [text(argument) for argument in node.arguments]
-        if node.operation in ("exp", "log"):
+        if node.operation in FUNCTIONS:
             return f"{node.operation}({inner[0]})"
         if node.operation == "**":
             return f"({inner[0]}) ** {node.what:g}"

@@ -32,8 +32,9 @@ from microgpt.engines.compiled.expressions import (
     shared,
 )
 from microgpt.engines.compiled.groups import Access, Array, Bound, Groups, Instruction
+from microgpt.engines.compiled.record import FUNCTIONS
 
-ELEMENTWISE = ("terms", "pow", "log", "exp", "less", "less or equal")
+ELEMENTWISE = ("terms", "pow", *FUNCTIONS, "less", "less or equal")
 LARGEST_EXPRESSION = 60  # nodes
 SMALL = 4000  # cells; a program of so few is over before a kernel of its own has been compiled
 
@@ -162,7 +163,7 @@ class Nests:
     def worth_keeping(self, instruction: Instruction, roots: int) -> bool:
         if roots == 1:
             return False
-        if instruction.operation in ("pow", "log", "exp"):
+        if instruction.operation in ("pow", *FUNCTIONS):
             return instruction.operation != "pow" or instruction.exponent not in (2, 3)
         full = {
             (operand.space, operand.start)
@@ -452,7 +453,7 @@ class Nests:
 
 
 def is_expensive(expression: Expression) -> bool:
-    return any(node.operation in ("exp", "log", "**") for node in nodes_of(expression))
+    return any(node.operation in ("**", *FUNCTIONS) for node in nodes_of(expression))
 
 
 def differentiable(expression: Expression) -> list[Load]:
@@ -516,7 +517,7 @@ def combined(instruction: Instruction, arguments: list[Expression]) -> Expressio
         return arguments[0] ** instruction.exponent
     if operation in ("less", "less or equal"):
         return Expression("<" if operation == "less" else "<=", (arguments[0], arguments[1]))
-    return arguments[0].exp() if operation == "exp" else arguments[0].log()
+    return getattr(arguments[0], operation)()
 
 
 Indices = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]

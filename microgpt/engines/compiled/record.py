@@ -55,6 +55,8 @@ KINDS = (
     CONSTANT, PARAMETER, INPUT, VIEW, LIST, ADD, MUL, POW, LOG, EXP, LESS, LESS_EQUAL, SUM, LARGEST, PICK,
 ) = range(len(KINDS))  # fmt: skip
 BINARY = (ADD, MUL, LESS, LESS_EQUAL)
+FUNCTIONS = {KINDS[kind]: kind for kind in (LOG, EXP)}  # of one scalar, by name
+CALCULATES = (ADD, MUL, POW, *FUNCTIONS.values(), SUM)
 
 Shapes = Any  # what remains of params: the same nesting of dicts and lists, with shapes for arrays
 Argument = tuple[str, str, tuple[int, ...]]  # its name, "int" or "float", and the shape of one example
@@ -366,7 +368,7 @@ class Record:
     def operations(self) -> int:
         """How many of the five operations the scalar engine does; `sum` adds each of its items to what it has."""
         kinds = np.frombuffer(self.kind, np.int8) if len(self.kind) else np.zeros(0, np.int8)
-        calculates = np.isin(kinds, (ADD, MUL, POW, LOG, EXP, SUM))
+        calculates = np.isin(kinds, CALCULATES)
         total = int(calculates.sum())
         for row, times in self.repeats.items():
             total += (times - 1) * bool(calculates[row])

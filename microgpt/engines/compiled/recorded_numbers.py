@@ -10,13 +10,13 @@ import numpy as np
 from microgpt.engines.compiled.record import (
     ADD,
     CONSTANT,
-    EXP,
+    FUNCTIONS,
     INPUT,
+    KINDS,
     LARGEST,
     LESS,
     LESS_EQUAL,
     LIST,
-    LOG,
     MUL,
     PARAMETER,
     POW,
@@ -56,10 +56,8 @@ def numbers_of(record: Record, params: np.ndarray, integers: np.ndarray, floats:
             values = TWO[kind](operand(left, axes), operand(right, axes))
         elif kind == POW:
             values = operand(left, axes) ** record.constants[right]
-        elif kind == LOG:
-            values = np.log(operand(left, axes))
-        elif kind == EXP:
-            values = np.minimum(np.exp(operand(left, axes)), LARGEST_FLOAT)
+        elif kind in FUNCTIONS.values():
+            values = np.minimum(getattr(np, KINDS[kind])(operand(left, axes)), LARGEST_FLOAT)
         else:
             closed = record.closed[row]
             inner = operand(left, (closed, *axes))

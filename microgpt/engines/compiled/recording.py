@@ -5,6 +5,7 @@ known to be pure (PURE). A loop that calls any other function of C, or one witho
 """
 
 import functools
+import inspect
 import operator
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import numpy as np
 from microgpt import value
 from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, nested
 from microgpt.engines.compiled.record import (
+    FUNCTIONS,
     INPUT,
     PARAMETER,
     Argument,
@@ -213,10 +215,10 @@ REPLACEMENTS: dict[Any, Callable[..., Any]] = {
 PURE = {
     len, range, min, max, abs, int, float, bool, str, repr, issubclass, dict, set, frozenset, sorted,
     any, all, round, divmod, pow, slice, callable, format, ord, chr, complex, hash,
-    value.exp, value.log, value.pick, value.largest, value.number,
+    *[entry for entry in vars(value).values() if inspect.isfunction(entry)],
 }  # fmt: skip
 PURE_METHODS = {"index", "count", "copy", "keys", "values", "items", "get", "join", "format", "startswith", "endswith",
-                "split", "strip", "lower", "upper", "read_at", "pick", "exp", "log", "largest"}  # fmt: skip
+                "split", "strip", "lower", "upper", "read_at", "pick", "largest", *FUNCTIONS}  # fmt: skip
 
 
 def call(function: Any, *arguments: Any, **options: Any) -> Any:

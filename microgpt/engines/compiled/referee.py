@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.engines.collector import collector_paused
-from microgpt.engines.compiled.record import ADD, EXP, LOG, MUL, POW, SUM, Argument, RecordedScalar, RecordingError
+from microgpt.engines.compiled.record import CALCULATES, Argument, RecordedScalar, RecordingError
 from microgpt.engines.compiled.recorded_numbers import numbers_of
 from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.tracing import plain, trace, where
@@ -25,7 +25,6 @@ KEEPS = (
     "the function uses numbers that it kept from an earlier call, in a list, an attribute or a cache outside of it: "
     "it must not depend on earlier calls; make them anew in each call, or pass them as an argument"
 )
-SOURCES = (ADD, MUL, POW, LOG, EXP, SUM)
 
 
 class UndefinedError(Exception):
@@ -157,7 +156,7 @@ def first_difference(
     floats = np.concatenate([np.zeros(0), *given["float"]])
     parameters = np.concatenate([np.zeros(0), *map(np.ravel, leaves_of(numbers))])
     for row, values in enumerate(numbers_of(record, parameters, integers, floats)):
-        if record.kind[row] in SOURCES and record.sources is not None:
+        if record.kind[row] in CALCULATES and record.sources is not None:
             recorded.setdefault(record.sources[row], []).append(np.ravel(values))
     computed: dict[Any, list[Any]] = {}
     for step in trace(function, numbers, example).steps:

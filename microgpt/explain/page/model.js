@@ -329,7 +329,7 @@ function goTo(time) {
   putParameters(time === content.times.length ? program.parameters : program.snapshots.subarray(time * P, (time + 1) * P));
 }
 
-function randomParameters(seed) {  // as in microgpt/parameters.py: gains 1, biases 0, weights from a normal distribution
+function randomParameters(seed) {  // as in microgpt/learning/parameters.py: gains 1, biases 0, weights from a normal distribution
   const random = generator(seed), normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
   const vector = new Float64Array(P);
   let at = 0;

@@ -104,8 +104,7 @@ function madeOf(target, node) {
     }
     case MUL: return operandTable(node, "×");
     case POW: return operandTable(node, `to the power of ${precise(data[right[node]])}`);
-    case LOG: return operandTable(node, "log");
-    default: return operandTable(node, "exp");
+    default: return operandTable(node, FUNCTION_NAMES[program.kind[node]]);
   }
 }
 

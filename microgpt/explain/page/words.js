@@ -54,6 +54,7 @@ function parameterName(node) {
   return `parameter ${name}[${index.join(", ")}]${name === "wte.weight" ? `, for ${quoted(index[0])}` : name === "wpe.weight" ? `, for position ${index[0]}` : ""}`;
 }
 
+const FUNCTION_NAMES = { [LOG]: "log", [EXP]: "exp" };
 const KIND_WORDS = { [MUL]: "a product in", [POW]: "a power in", [LOG]: "a logarithm in", [EXP]: "an exponential in", [LARGEST]: "the largest of the numbers in" };
 
 function nameOf(node) {

@@ -211,7 +211,7 @@ class Builder(ir.IRBuilder):
             return self.power(arguments[0], what, checked)
         if operation in ("<", "<="):
             return self.less(operation, *arguments)
-        return self.exp(arguments[0]) if operation == "exp" else self.log(arguments[0])
+        return getattr(self, operation)(arguments[0])
 
     def exp(self, x: Any) -> Any:
         """e ** x, at most the largest finite number."""

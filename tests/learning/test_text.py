@@ -174,7 +174,7 @@ def test_unknown_and_known_characters_are_shown_readably():
     ):
         with pytest.raises(InputError) as error:
             encode(text, vocabulary)
-        assert str(error.value) == f"the model has never seen {said}"
+        assert str(error.value) == f"the model does not know {said}"
 
 
 # Documents

@@ -10,18 +10,20 @@ import pytest
 from helpers import assert_equal_engines
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programs import I3, INSTRUCTION, PROGRAMS, RESULTS, UNDEFINED, X3, M, W, X, gpt_case, run_instructions
-from written_loops import (
-    ARGUMENTS,
-    CARRYING,
-    COMPREHENSIONS,
-    DECISIONS,
-    ELEMENTS,
-    INDICES,
+from programs import (
+    I3,
+    INSTRUCTION,
+    PROGRAMS,
     RAGGED,
     RAGGED_X,
-    SEVERAL_LISTS,
-    loops_of,
+    RESULTS,
+    UNDEFINED,
+    X3,
+    M,
+    W,
+    X,
+    gpt_case,
+    run_instructions,
 )
 
 from microgpt.engines.engine import evaluate, value_and_grad
@@ -88,39 +90,9 @@ def test_functions_of_every_kind(name, device):
     assert_equal_engines(function, params, *arguments, engine="torch", device=device)
 
 
-@loops_of(*COMPREHENSIONS)
-def test_comprehensions(function):
-    same(function, *ARGUMENTS)
-
-
-@loops_of(*SEVERAL_LISTS)
-def test_several_lists_at_once(function):
-    same(function, *ARGUMENTS)
-
-
-@loops_of(*INDICES)
-def test_indices(function):
-    same(function, *ARGUMENTS)
-
-
-@loops_of(*DECISIONS)
-def test_decisions(function):
-    same(function, *ARGUMENTS)
-
-
-@loops_of(*ELEMENTS)
-def test_elements(function):
-    same(function, *ARGUMENTS)
-
-
-@loops_of(*CARRYING)
-def test_loops_that_carry_something(function):
-    same(function, *ARGUMENTS)
-
-
-@loops_of(*RAGGED)
-def test_what_a_ragged_loop_leaves_out_may_be_undefined(function):
-    same(function, np.array(0.5), RAGGED_X)
+@pytest.mark.parametrize("name", RAGGED)
+def test_what_a_ragged_loop_leaves_out_may_be_undefined(name):
+    same(RAGGED[name], np.array(0.5), RAGGED_X)
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3, 4, -1, -2, -3, -0.5, 0.5, 0.3, -1.7])

@@ -90,6 +90,11 @@ def assert_equal_engines(function: Any, params: Any, *arguments: Any, engine: st
         assert np.abs(a - b).max(initial=0.0) <= 1e-10 * np.abs(a).max(initial=0.0) + 1e-12
 
 
+def functions(*all_of_them: Any) -> Any:
+    """Parameters of a test, named as they are."""
+    return pytest.mark.parametrize("function", all_of_them, ids=lambda function: function.__name__)
+
+
 def random_parameters(config: GPTConfig, seed: int = 0) -> Arrays:
     """Parameters in double precision in which no bias is 0 and no gain is 1, and the tokens matter most."""
     rng = np.random.default_rng(seed)

@@ -224,3 +224,24 @@ def run_instructions(instructions, params, floats, integers):
             }[operation]()
         scalars.append(2 * tanh(y * 0.5) if squash or operation in ("exp", "**", "*", "dot", "shift") else y * 0.5)
     return scalars
+
+
+# Ragged loops: 1 / 0 on the diagonal of a matrix and logarithms of negative numbers above it, if these were computed.
+
+
+def all_that_came_before(p, x):
+    seen, total = [], 0
+    for a in x:
+        total = total + sum((a - b) ** -0.5 * p for b in seen)
+        seen.append(a)
+    return total
+
+
+RAGGED_X = np.cumsum(RNG.uniform(0.1, 2.0, (2, 5)), axis=1)
+RAGGED = {
+    "half a matrix": lambda p, x: sum(p * log(x[i] - x[j]) ** -1 for i in range(len(x)) for j in range(i)),
+    "row by row": lambda p, x: sum([sum(row) for row in [[log((a - b) * p) for b in x[:i]] for i, a in enumerate(x)]]),
+    "all that came before": all_that_came_before,
+    "all but itself": lambda p, x: sum(log(((a - b) * p) ** 2) for i, a in enumerate(x) for b in x[:i] + x[i + 1 :]),
+    "the neighbours": lambda p, x: sum([log((x[i] - x[i - 1]) * p) if i > 0 else x[i] * p for i in range(len(x))]),
+}

@@ -6,17 +6,11 @@ import itertools
 import operator
 from contextlib import suppress
 from functools import cached_property
-from random import Random
 from types import FunctionType
 
 import numpy as np
 import pytest
-from changing_programs import Changer, recorded_losses, text_of
-from helpers import assert_equal_engines
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from loop_programs import PRELUDE, Outcome, difference, load, numbers, outcome, smallest
-from written_loops import loops_of
+from helpers import assert_equal_engines, functions
 
 from microgpt import Value, evaluate, exp, largest, log, pick, value_and_grad
 from microgpt.engines.compiled.record import RecordingError
@@ -38,28 +32,12 @@ def product_by_index(p, x, i):
     return sum(c[row][0] * c[row][1] for row in range(3))
 
 
-def diagonal(p, x, i):
-    d = [[0.0 for _ in range(4)] for _ in range(4)]
-    for k in range(4):
-        d[k][k] = p["w"][k]
-    return sum([d[k][k] * x[k] for k in range(4)]) + sum(sum(row) for row in d)
-
-
 def read_between_changes(p, x, i):
     rows = [[v * 2 for v in row] for row in p["m"]]
     total = 0
     for k in range(3):
         rows[k][k] = x[k]
         total += sum([row[k] for row in rows]) * (k + 1) + sum(sum(row) ** 2 for row in rows)
-    return total
-
-
-def keys_of_heads(p, x, i):
-    keys, total = [[] for _ in range(2)], 0
-    for t in range(3):
-        for head in range(2):
-            keys[head].append(p["m"][t][head] * x[t])
-        total += sum([sum(key) ** 2 for key in keys])
     return total
 
 
@@ -98,35 +76,12 @@ def scaled_rows_and_columns(p, x, i):
     return a[0][0] + 2 * a[1][2] + sum(a[2])
 
 
-def pairs_of_lists(p, x, i):
-    pairs = [([v, 0.0], v * v) for v in p["w"]]
-    for k, (row, _) in enumerate(pairs):
-        row[1] = x[k]
-    return sum([row[0] * row[1] * square for row, square in pairs])
-
-
-def rows_of_two(p, x, i):
-    rows = [[a, b] for a, b in zip(p["w"], x)]
-    for _ in range(2):
-        for k in range(4):
-            rows[k][0] += 0.1 * rows[k][1] * rows[k - 1][0]
-    return sum([rows[k][0] * rows[k - 1][1] for k in range(4)])
-
-
 def one_row_many_names(p, x, i):
     row = [v * 2 for v in x]
     rows = [row for _ in range(3)]
     for k in range(3):
         rows[k][k] = p["w"][k]
     return sum(sum(r) for r in rows) + row[0]
-
-
-def a_row_by_another_name(p, x, i):
-    rows = [[v * 2 for v in row] for row in p["m"]]
-    first, last, all_of_them = rows[0], rows[-1:], list(rows)
-    first[1] = p["s"]
-    last[0][0] = p["s"] * 3
-    return sum(sum(row) for row in rows) + sum(all_of_them[2]) + sum(rows[0])
 
 
 def shallow_copies(p, x, i):
@@ -137,37 +92,12 @@ def shallow_copies(p, x, i):
     return sum(sum(sum(row) for row in c) * (k + 1) for k, c in enumerate(copies)) + sum(rows[0])
 
 
-def slices_of_rows(p, x, i):
-    rows = [[v for v in row] for row in p["m"]]
-    tail, part = rows[1:], rows[::2]
-    tail[0][0] = x[0]
-    part[1][0] = x[1]
-    rows[0][3] = x[2]
-    return sum(sum(row) * 2 for row in tail) + sum(sum(row) for row in part) + sum([row[0] for row in rows])
-
-
-def through_zip_and_enumerate(p, x, i):
-    rows = [[v for v in row] for row in p["m"]]
-    for k, (row, v) in enumerate(zip(rows, x)):
-        row[k] = v * p["s"]
-    pairs = list(zip(rows, p["w"]))
-    pairs[0][0][3] = p["s"]
-    return sum(sum(row) * (k + 1) for k, row in enumerate(rows))
-
-
 def grown_while_read(p, x, i):
     states = [[v for v in x]]
     for row in p["m"]:
         states.append([a * 0.5 + b * sum(s[k] for s in states) for k, (a, b) in enumerate(zip(states[-1], row))])
         states[0][0] = states[-1][1]
     return sum(sum(state) for state in states)
-
-
-def extended_by_itself(p, x, i):
-    row = [v * p["s"] for v in x]
-    row.extend(row)
-    row += row
-    return sum([v * (k + 1) for k, v in enumerate(row)])
 
 
 def one_list_of_two_names_grows(p, x, i):
@@ -219,14 +149,6 @@ def chosen_before_the_table_grows(p, x, i):
     return sum(row) + sum(pick(table, i[1])) * row[1] + other[0] * other[1] + sum(pick(lists, i[1]))
 
 
-def a_mask_written_in_place(p, x, i):
-    scores = [a * b for a, b in zip(p["w"], x)]
-    scores[2] = -1e9
-    shift = largest(scores)
-    exps = [exp(score - shift) for score in scores]
-    return sum(e * e for e in exps) / sum(exps)
-
-
 def parameters_changed(p, x, i):
     for k in range(4):
         p["w"][k] = p["w"][k] * x[k]
@@ -264,13 +186,11 @@ def kinds_asked(p, x, i):
     return total(p["m"]) + total((x, [x])) + sum(whole) + sum(count)
 
 
-@loops_of(
-    product_by_index, diagonal, read_between_changes, keys_of_heads, triangular, fast_weights, scaled_rows_and_columns,
-    pairs_of_lists, rows_of_two, one_row_many_names, a_row_by_another_name, shallow_copies, slices_of_rows,
-    through_zip_and_enumerate, grown_while_read, extended_by_itself, one_list_of_two_names_grows,
-    changed_after_reversed, zip_takes_a_part_of_an_iterator, functions_of_operator_that_change,
-    chosen_before_the_table_grows, a_mask_written_in_place, parameters_changed,
-    chosen_then_copied, table_changed_then_chosen, rows_that_are_the_same, kinds_asked,
+@functions(
+    product_by_index, read_between_changes, triangular, fast_weights, scaled_rows_and_columns, one_row_many_names,
+    shallow_copies, grown_while_read, one_list_of_two_names_grows, changed_after_reversed,
+    zip_takes_a_part_of_an_iterator, functions_of_operator_that_change, chosen_before_the_table_grows,
+    parameters_changed, chosen_then_copied, table_changed_then_chosen, rows_that_are_the_same, kinds_asked,
 )  # fmt: skip
 @pytest.mark.parametrize("file", [__file__, "no file"])  # without one there is no source
 def test_what_a_list_holds_is_what_python_says(function, file):
@@ -312,7 +232,7 @@ def all_is_suppressed(p, x, i):
     return sum([weight(k) * x[k] for k in range(4)])
 
 
-@loops_of(bare_except, returns_in_the_end, all_is_suppressed)
+@functions(bare_except, returns_in_the_end, all_is_suppressed)
 def test_no_handler_of_a_body_hides_that_it_must_run_as_a_loop(function):
     assert_equal_engines(function, *ARGUMENTS, verify=False)
 
@@ -496,7 +416,7 @@ def changes_by_functions(p, x, i):
     return sum(found) + sum([cached.number * v for v in x]) + sum([getattr(cached, "number") * v for v in x])  # noqa: B009
 
 
-@loops_of(changes_by_other_statements, changes_by_functions)
+@functions(changes_by_other_statements, changes_by_functions)
 def test_a_body_that_changes_what_is_outside_runs_as_a_loop(function):
     assert_equal_engines(function, *ARGUMENTS, verify=False)
 
@@ -548,7 +468,7 @@ def asks_by_trying(p, x, i):
     return added(x, p["s"]) + sum([added([v], p["s"]) for v in x]) + added(p["s"], x[1])
 
 
-@loops_of(
+@functions(
     asks_by_trying,
     methods_of_the_class_list,
     a_scalar_is_a_float_or_a_value,
@@ -640,58 +560,6 @@ def test_what_cannot_be_followed_is_refused_with_the_line(name):
     with pytest.raises((RecordingError, ValueError), match=message) as caught:
         value_and_grad(function, verify=False)(*ARGUMENTS)
     assert "test_changes.py:" in str(caught.value) or name == "largest of nothing"
-
-
-# Generated programs
-
-
-def assert_same(seed, found_by):
-    """A program does the same on both engines; if not, the fewest of its statements that show it are shown.
-
-    What depends on an integer of the example may be refused.
-    """
-    arguments = numbers(seed, 2)
-
-    def differs(statements):
-        expected, found = found_by(text_of(statements), *arguments)
-        if isinstance(found.error, RecordingError) and "integer of the example" in str(found.error):
-            return ""
-        return difference(expected, found)
-
-    statements = Changer(Random(seed), seed).statements()
-    if differs(statements):
-        fewest = smallest(statements, differs)
-        pytest.fail(f"{differs(fewest)}\n{text_of(fewest)[len(PRELUDE) :]}")
-
-
-generated = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-seeds = st.integers(0, 2**32 - 1)
-
-
-@generated
-@given(seeds)
-def test_random_changes_are_recorded(tmp_path, seed):
-    def both(text, *arguments):
-        expected, found = outcome(text, tmp_path, "scalar", *arguments), Outcome()
-        try:
-            found.loss = float(np.mean(recorded_losses(load(text, tmp_path).loss, *arguments)))
-        except Exception as error:
-            found.error = error
-        found.gradients = expected.gradients
-        return expected, found
-
-    assert_same(seed, both)
-
-
-@pytest.mark.slow
-@generated
-@given(seeds, st.booleans())
-def test_random_changes(tmp_path, seed, has_source):
-    def both(text, *arguments):
-        where = tmp_path if has_source else None
-        return [outcome(text, where, engine, *arguments) for engine in ("scalar", "compiled")]
-
-    assert_same(seed, both)
 
 
 # Which function is compiled

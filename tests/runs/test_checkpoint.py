@@ -50,11 +50,7 @@ def forge(path, state=None, tensors=None):
     described = json.dumps(described | (state or {}))
     vectors = {name: array for name, array in (load_file(path) | (tensors or {})).items() if array is not None}
     sums = {name: checksum({name: array}) for name, array in vectors.items()}
-    save_forged(path, described, vectors, sums)
-
-
-def save_forged(path, described, vectors, sums):
-    sums = sums | {"state": hashlib.sha256(described.encode()).hexdigest()}
+    sums["state"] = hashlib.sha256(described.encode()).hexdigest()
     save_file(vectors, path, {"state": described, "sha256": json.dumps(sums)})
 
 
@@ -62,31 +58,15 @@ def save_forged(path, described, vectors, sums):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("documents", ["lines", "stream"])
-def test_a_checkpoint_comes_back_to_the_bit(tmp_path, dtype, documents):
-    _, checkpoint = saved(tmp_path, dtype=dtype, documents=documents)
-    assert_same_checkpoint(load_checkpoint(tmp_path), checkpoint)
-
-
-def test_unusual_characters_come_back(tmp_path):
-    _, checkpoint = saved(tmp_path, vocabulary='\n"😀مé'[:5])
-    assert load_checkpoint(tmp_path).origin.vocabulary == checkpoint.origin.vocabulary == '\n"😀مé'[:5]
-
-
-def test_numbers_that_no_decimal_ends_come_back(tmp_path):
-    checkpoint = replace(make_checkpoint(), initial_loss=1 / 3)
-    save_checkpoint(tmp_path, checkpoint)
-    assert load_checkpoint(tmp_path).initial_loss == 1 / 3
-
-
-def test_the_loss_on_all_that_is_held_out_comes_back(tmp_path):
-    checkpoint = make_checkpoint()
-    checkpoint = replace(checkpoint, best=replace(checkpoint.best, loss_on_all=1 / 3))
+def test_a_checkpoint_comes_back_to_the_bit(tmp_path, dtype):
+    checkpoint = make_checkpoint(dtype=dtype, documents="stream", vocabulary='\n"😀مé'[:5])
+    best = replace(checkpoint.best, loss_on_all=1 / 3)
+    checkpoint = replace(checkpoint, initial_loss=1 / 3, best=best)
     save_checkpoint(tmp_path, checkpoint)
     assert_same_checkpoint(load_checkpoint(tmp_path), checkpoint)
 
 
-def test_a_checkpoint_from_before_there_was_a_loss_on_all_can_be_read(tmp_path):
+def test_an_older_checkpoint_without_loss_on_all_is_read(tmp_path):
     path, checkpoint = saved(tmp_path)
     best = {"step": checkpoint.best.step, "loss": checkpoint.best.loss, "samples": checkpoint.best.samples}
     forge(path, state={"best": best})
@@ -94,18 +74,13 @@ def test_a_checkpoint_from_before_there_was_a_loss_on_all_can_be_read(tmp_path):
 
 
 @pytest.mark.parametrize(("loss", "chosen"), [(1.0, "unplanned"), (2.0, "best")])
-def test_the_model_of_a_stopped_run_is_the_better_of_its_best_and_its_last(tmp_path, loss, chosen):
+def test_a_stopped_runs_model_is_best_or_last(tmp_path, loss, chosen):
     checkpoint = make_checkpoint()
     checkpoint = replace(checkpoint, unplanned=Evaluation(7, loss, checkpoint.parameters, ["b"]))
     save_checkpoint(tmp_path, checkpoint)
     loaded = load_checkpoint(tmp_path)
     assert_same_checkpoint(loaded, checkpoint)
     assert_same_validated(loaded.model, getattr(checkpoint, chosen))
-
-
-def test_tensors_have_gpt_2s_names(tmp_path):
-    _, checkpoint = saved(tmp_path)
-    assert checkpoint.named(checkpoint.parameters)["wte.weight"].shape == (TINY.vocab_size, TINY.n_embd)
 
 
 def test_the_newest_two_are_kept(tmp_path):
@@ -115,66 +90,47 @@ def test_the_newest_two_are_kept(tmp_path):
     assert load_checkpoint(tmp_path).step == 1_000_001
 
 
-def test_a_state_that_is_saved_twice_is_there_once(tmp_path):
+def test_a_state_saved_twice_is_there_once(tmp_path):
     for loss in (1.0, 3.0):
         save_checkpoint(tmp_path, replace(make_checkpoint(), initial_loss=loss))
     assert len(checkpoints(tmp_path)) == 1
     assert load_checkpoint(tmp_path).initial_loss == 3.0
 
 
-def test_a_file_that_was_not_finished_counts_for_nothing(tmp_path):
-    path, checkpoint = saved(tmp_path)
-    (path.parent / ".step-000009.safetensors.tmp").write_bytes(path.read_bytes()[:100])
-    assert_same_checkpoint(load_checkpoint(tmp_path), checkpoint)
-
-
-def test_no_checkpoint_is_an_error(tmp_path):
-    assert "has no checkpoint" in refusal(tmp_path)
-
-
 # Damage
 
 
 @pytest.mark.slow
-def test_every_byte_that_changes_is_noticed_or_changes_nothing(tmp_path):
+def test_every_changed_byte_is_noticed_or_harmless(tmp_path):
     path, checkpoint = saved(tmp_path, config=SMALLEST)
     content = path.read_bytes()
     harmless = 0
     for i, byte in enumerate(content):
-        for flip in (1 << i % 8, 0xFF):
-            path.write_bytes(content[:i] + bytes([byte ^ flip]) + content[i + 1 :])
-            try:
-                loaded = load_checkpoint(tmp_path)
-            except InputError:
-                continue
-            assert_same_checkpoint(loaded, checkpoint)
-            harmless += 1
+        path.write_bytes(content[:i] + bytes([byte ^ 1 << i % 8]) + content[i + 1 :])
+        try:
+            loaded = load_checkpoint(tmp_path)
+        except InputError:
+            continue
+        assert_same_checkpoint(loaded, checkpoint)
+        harmless += 1
     assert harmless < 20  # in the blanks at the end of the header
 
 
-@pytest.mark.slow
-def test_every_length_of_a_cut_file_is_refused(tmp_path):
+def test_any_other_length_is_refused(tmp_path):
     path, _ = saved(tmp_path)
     content = path.read_bytes()
-    for length in [*range(min(len(content), 4096)), len(content) - 1]:
+    for length in [*range(0, len(content), 37), len(content) - 1]:
         path.write_bytes(content[:length])
         assert path.name in refusal(tmp_path)
-
-
-def test_a_file_that_goes_on_after_its_end_is_refused(tmp_path):
-    path, _ = saved(tmp_path)
-    path.write_bytes(path.read_bytes() + b"\0")
+    path.write_bytes(content + b"\0")
     assert path.name in refusal(tmp_path)
+    for length in (2**63, 2**64 - 1, 20_000_000):
+        path.write_bytes(length.to_bytes(8, "little") + content[8:])
+        assert f"claims {length:,} bytes" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("length", [2**63, 2**64 - 1, 10**8, 2**31, 20_000_000])
-def test_a_header_that_claims_to_be_huge_is_refused(tmp_path, length):
-    path, _ = saved(tmp_path)
-    path.write_bytes(length.to_bytes(8, "little") + path.read_bytes()[8:])
-    assert f"claims {length:,} bytes" in refusal(tmp_path)
-
-
-def test_an_older_good_one_is_named(tmp_path):
+def test_an_older_good_checkpoint_is_named(tmp_path):
+    assert "has no checkpoint" in refusal(tmp_path)
     good, _ = saved(tmp_path, step=5)
     path, _ = saved(tmp_path, step=6)
     path.write_bytes(path.read_bytes()[:-1])
@@ -182,25 +138,10 @@ def test_an_older_good_one_is_named(tmp_path):
     assert f"{good} is good: delete the damaged one to resume from step 5" in complaint
     path.unlink()
     assert load_checkpoint(tmp_path).step == 5
-
-
-def test_a_link_to_nothing_is_damage(tmp_path):
-    saved(tmp_path, step=5)
-    path, _ = saved(tmp_path, step=6)
-    path.unlink()
     path.symlink_to("nowhere")
     assert "to resume from step 5" in refusal(tmp_path)
-
-
-def test_an_older_one_that_is_damaged_too_is_not_recommended(tmp_path):
-    for step in (5, 6):
-        path, _ = saved(tmp_path, step=step)
-        path.write_bytes(path.read_bytes()[:-1])
+    good.write_bytes(good.read_bytes()[:-1])
     assert "is good" not in refusal(tmp_path)
-
-
-def test_a_directory_in_place_of_the_file_is_refused(tmp_path):
-    path, _ = saved(tmp_path)
     path.unlink()
     path.mkdir()
     assert "is not a file" in refusal(tmp_path)
@@ -208,40 +149,33 @@ def test_a_directory_in_place_of_the_file_is_refused(tmp_path):
 
 # What fits its checksums and still makes no sense
 
-VECTOR = np.zeros(TINY.vocab_size, np.float32)
+SHORT = np.zeros(TINY.vocab_size, np.float32)
+WHOLE = make_checkpoint().parameters
+NAN, INFINITE = (np.append(WHOLE[:-1], np.float32(number)) for number in (np.nan, np.inf))
 
 
 @pytest.mark.parametrize(
     ("tensors", "expected"),
     [
-        ({"adam_v": None}, "expected .*adam_v"),
-        ({"extra": VECTOR}, "extra"),
-        ({"adam_m": VECTOR}, r"adam_m has shape \[5\], expected a vector of float32 of length"),
-        ({"adam_m": VECTOR.reshape(1, -1)}, "adam_m has shape"),
+        ({"adam_v": None}, "expected "),
+        ({"extra": SHORT}, "extra"),
+        ({"adam_m": SHORT}, "adam_m has shape [5], expected a vector of float32 of length"),
+        ({"adam_m": WHOLE.reshape(1, -1)}, "adam_m has shape"),
+        *(
+            ({"parameters": WHOLE.astype(dtype)}, f"parameters has dtype {dtype}")
+            for dtype in ("float64", "float16", "int32")
+        ),
+        *(
+            ({name: wrong}, f"{name} holds numbers that are not finite")
+            for name in ("parameters", "best_parameters", "adam_m", "adam_v")
+            for wrong in (NAN, INFINITE)
+        ),
     ],
 )
 def test_tensors_that_do_not_fit_are_named(tmp_path, tensors, expected):
     path, _ = saved(tmp_path)
     forge(path, tensors=tensors)
-    with pytest.raises(InputError, match=expected):
-        load_checkpoint(tmp_path)
-
-
-@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32])
-def test_numbers_of_another_type_are_named(tmp_path, dtype):
-    path, checkpoint = saved(tmp_path)
-    forge(path, tensors={"parameters": checkpoint.parameters.astype(dtype)})
-    assert f"parameters has dtype {np.dtype(dtype)}" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize("vector", ["parameters", "best_parameters", "adam_m", "adam_v"])
-@pytest.mark.parametrize("number", [np.nan, np.inf])
-def test_numbers_that_are_not_finite_are_named(tmp_path, vector, number):
-    path, checkpoint = saved(tmp_path)
-    wrong = checkpoint.parameters.copy()
-    wrong[3] = number
-    forge(path, tensors={vector: wrong})
-    assert f"{vector} holds numbers that are not finite" in refusal(tmp_path)
+    assert expected in refusal(tmp_path)
 
 
 SHAPE = {"vocab_size": 5, "n_positions": 6, "n_embd": 4, "n_layer": 1, "n_head": 2}
@@ -293,27 +227,22 @@ def test_any_description_loads_or_is_refused(tmp_path, key, value):
     loads_or_is_refused(load_checkpoint, tmp_path)
 
 
+@pytest.mark.slow
 @quickly
-@given(content=st.binary(max_size=200))
-def test_any_bytes_are_refused(tmp_path, content):
+@given(content=st.binary(max_size=200) | any_json)
+def test_any_bytes_and_any_header_are_refused(tmp_path, content):
     path, _ = saved(tmp_path)
+    if not isinstance(content, bytes):
+        described = json.dumps(content).encode()
+        content = len(described).to_bytes(8, "little") + described + bytes(64)
     path.write_bytes(content)
-    assert path.name in refusal(tmp_path)
-
-
-@quickly
-@given(header=any_json)
-def test_any_header_is_refused(tmp_path, header):
-    path, _ = saved(tmp_path)
-    described = json.dumps(header).encode()
-    path.write_bytes(len(described).to_bytes(8, "little") + described + bytes(64))
     assert path.name in refusal(tmp_path)
 
 
 # Writing
 
 
-def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+def test_a_checkpoint_is_synced_before_it_is_named(tmp_path, monkeypatch):
     events = []
     fsync, rename = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda fd: events.append("synced") or fsync(fd))

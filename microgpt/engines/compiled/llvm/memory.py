@@ -1,90 +1,62 @@
-"""Which results share memory: one whose last reader has run makes room for those that come after.
+"""Which results share memory: one whose last reader has run makes room for later ones.
 
-Cells are numbered as if all results lay side by side. Here each array that lies in memory gets a place in it; what was
-computed where it was needed gets none. Arrays with a bound have a place of their own, because the cells beyond the
-bound are zero from the beginning, and nothing writes there.
+Every result has an offset, as if none shared memory. Here each region of offsets that a nest uses gets a place in the
+memory of a block. A region with a bound has its place alone, because what lies beyond the bound is zero from the
+beginning and nothing writes there.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterator
+from bisect import bisect_right, insort
+from math import inf
 
-from microgpt.engines.compiled.expressions import CELLS, Load, loads_of
+from microgpt.engines.compiled.expressions import CELLS, loads_of
 from microgpt.engines.compiled.nests import Nest, Region
 
 
 class Memory:
-    """A place for each region; called with the number of a cell, it tells where that lies."""
+    """Where regions lie. Called with the offset of a result, it returns the place."""
 
-    def __init__(self, regions: list[Region], nests: list[Nest], alive: list[int]):
-        """`alive` are cells that are written before the first nest, or read after the last."""
-        regions = sorted(regions, key=lambda region: region.start)
-        self.starts = [region.start for region in regions]
-        self.offsets = [0] * len(regions)
-        first, last = [len(nests)] * len(regions), [-1] * len(regions)
-        for step, nest in enumerate(nests):
-            for i in {self.region_at(cell) for cell in cells_of(nest)}:
-                first[i], last[i] = min(first[i], step), max(last[i], step)
-        for cell in alive:
-            i = self.region_at(cell)
-            first[i], last[i] = -1, len(nests)
-        for i, region in enumerate(regions):
-            if region.masked and last[i] >= 0:
-                first[i], last[i] = -1, len(nests)
-        ending = sorted((i for i in range(len(regions)) if last[i] >= 0), key=lambda i: -last[i])  # the next one last
-        self.size = 0
-        holes: list[tuple[int, int]] = []  # free places: start, size
-        place = [0] * len(regions)
-        for i in sorted((i for i in range(len(regions)) if last[i] >= 0), key=lambda i: first[i]):
-            while ending and last[ending[-1]] < first[i]:
-                done = ending.pop()
-                if regions[done].size:
-                    holes = with_hole(holes, place[done], regions[done].size)
-            size = regions[i].size
-            fitting = [hole for hole in holes if hole[1] >= size]
-            if fitting:
-                start, room = min(fitting, key=lambda hole: hole[1])
-                holes.remove((start, room))
-                if room > size:
-                    holes.append((start + size, room - size))
-            elif holes and max(holes)[0] + max(holes)[1] == self.size:  # the last one can grow
-                start, room = max(holes)
-                holes.remove((start, room))
-                self.size = start + size
-            else:
-                start, self.size = self.size, self.size + size
-            place[i] = start
-            self.offsets[i] = start - regions[i].start
-        self.masked = [(place[i], regions[i].size) for i in range(len(regions)) if regions[i].masked and last[i] >= 0]
+    def __init__(self, regions: list[Region], nests: list[Nest], outside: list[int]):
+        """`outside` are offsets that are written before the first nest, or read after the last."""
+        self.regions = sorted(regions, key=lambda region: region.start)
+        self.starts = [region.start for region in self.regions]
+        used = [{self.region_at(offset) for offset in offsets} for offsets in (outside, *map(offsets_of, nests))]
+        sizes = {i: self.regions[i].size for i in set().union(*used)}
+        masked = {i for i in sizes if self.regions[i].masked}
+        always = used[0] | masked  # the first of these are the floats of the examples, which so begin at 0
+        self.places = placed(sizes, lifetimes([always, *used[1:], always]))
+        self.size = max((place + sizes[i] for i, place in self.places.items()), default=0)
+        self.masked = [(self.places[i], sizes[i]) for i in masked]
 
-    def region_at(self, cell: int) -> int:
-        return bisect_right(self.starts, cell) - 1
+    def region_at(self, offset: int) -> int:
+        return bisect_right(self.starts, offset) - 1
 
-    def __call__(self, cell: int) -> int:
-        return cell + self.offsets[self.region_at(cell)]
+    def __call__(self, offset: int) -> int:
+        region = self.region_at(offset)
+        return offset - self.starts[region] + self.places[region]
 
 
-def cells_of(nest: Nest) -> Iterator[int]:
-    """A cell of each array that a nest reads or writes."""
-    for load in (nest.target, *loads_of(nest.expression)):
-        yield from cells_of_load(load)
+def lifetimes(uses: list[set[int]]) -> dict[int, tuple[int, int]]:
+    """The first and the last step that uses each one, in the order of the first step and then of the numbers."""
+    found: dict[int, tuple[int, int]] = {}
+    for step, used in enumerate(uses):
+        for one in sorted(used):
+            found[one] = found.get(one, (step, step))[0], step
+    return found
 
 
-def cells_of_load(load: Load) -> Iterator[int]:
-    if load.space == CELLS:
-        if load.table is None:
-            yield load.start
-        else:
-            yield from load.table.starts.tolist()
+def placed(sizes: dict[int, int], lives: dict[int, tuple[int, int]]) -> dict[int, int]:
+    """A place for each one, in the smallest gap between those that live then."""
+    places: dict[int, int] = {}
+    living: list[tuple[int, int, int]] = []  # place, end and last use
+    for one, (first, last) in lives.items():
+        living = [other for other in living if other[2] >= first]
+        gaps = zip([*(place for place, _, _ in living), inf], [0, *(end for _, end, _ in living)], strict=True)
+        _, places[one] = min((place - end, end) for place, end in gaps if place - end >= sizes[one])
+        insort(living, (places[one], places[one] + sizes[one], last))
+    return places
 
 
-def with_hole(holes: list[tuple[int, int]], start: int, size: int) -> list[tuple[int, int]]:
-    """Free places with one more, joined with those beside it."""
-    joined = []
-    for other, room in holes:
-        if other + room == start:
-            start, size = other, size + room
-        elif start + size == other:
-            size += room
-        else:
-            joined.append((other, room))
-    return [*joined, (start, size)]
+def offsets_of(nest: Nest) -> list[int]:
+    """An offset in each region that a nest reads or writes."""
+    loads = [load for load in (nest.target, *loads_of(nest.expression)) if load.space == CELLS]
+    return [start for load in loads for start in ([load.start] if load.table is None else load.table.starts.tolist())]

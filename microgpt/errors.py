@@ -1,12 +1,14 @@
-"""The ways in which a run can fail: by what it was given, by its numbers, or by a fault of the program."""
+"""The ways in which a run can fail: by its input, by its numbers, or by a fault of the program."""
 
 
 class InputError(ValueError):
-    """Something the user can mend: an option, a data file, a run directory. Its text is one line that says how."""
+    """An error that the user can repair, such as a wrong option or a damaged file. Its text is one line with the
+    remedy.
+    """
 
 
 class DivergenceError(ArithmeticError):
-    """Numbers are not finite. Its text is one line that names what was seen, and the step if training got that far."""
+    """Numbers are not finite. Its text is one line with the finding, and the step if training got that far."""
 
 
 class DisagreementError(RuntimeError):
@@ -14,5 +16,5 @@ class DisagreementError(RuntimeError):
 
 
 def counted(n: int, noun: str) -> str:
-    """A number of things: "1 line", "2 lines"."""
+    """Return a number of things: "1 line", "2 lines"."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")

@@ -1,7 +1,7 @@
-"""From the text to batches: sequences of integers to train on and to validate on, and arrays of several of them.
+"""From integers to batches: sequences to train on and to validate on, and arrays of several of them.
 
-A sequence has at most n_positions + 1 integers; each but the first is to be predicted from those before it. Each line
-of "lines" is a sequence. A "stream" is one long sequence, and what is trained on are windows of it.
+A sequence has at most n_positions + 1 integers. The model predicts each but the first from those before it. For
+"lines", each line is a sequence. For a "stream", the training data are windows of one long sequence.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,37 +26,37 @@ from microgpt.learning.text import (
     vocabulary_of,
 )
 
-# Batches that are drawn together, so that each can be filled with sequences of like length. Validation loss on names
-# (train.py, mean of seeds 0 to 4) with pools of 1 (no sorting), 2, 4, 8 and 16: 1.926, 1.927, 1.935, 1.938, 1.940.
+# The number of batches that are drawn together and sorted by length. Validation loss on names (train.py, mean of seeds
+# 0 to 4) with 1 (no sorting), 2, 4, 8 and 16: 1.926, 1.927, 1.935, 1.938, 1.940.
 POOL = 2
-PART = 20_000  # characters of the held-out text that are enough for a look at how training goes
+PART = 20_000  # held-out characters that are enough for a validation during training
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text made ready: its vocabulary, what its documents are, and the sequences to train on and to validate on.
+    """A text ready for training: its vocabulary, its kind of documents, and its sequences.
 
-    A sequence is a list of integers, the places of its characters in the vocabulary. The long one of a stream, to train
-    on, is an array of integers.
+    A sequence is a list of integers, the indices of its characters in the vocabulary. The long training sequence of a
+    stream is an array.
     """
 
     vocabulary: str
     documents: str  # "lines" or "stream"
-    training: list[list[int]]  # of a stream a single one, as long as it is: `windows` draws from it
+    training: list[list[int]]  # a stream has a single one, from which `windows` draws
     validation: list[list[int]]
 
     @property
     def characters(self) -> str:
-        """The characters that can stand in the sequences: all of the vocabulary but END."""
+        """The characters that may occur in the sequences: the vocabulary without END."""
         return characters_of(self.vocabulary, self.documents)
 
     @property
     def part(self) -> list[list[int]]:
-        """A fixed part of the sequences to validate on, evenly spread: all of them, or about 20,000 predictions."""
+        """A fixed part of the validation sequences, evenly spread, with about 20,000 predictions or all."""
         return self.validation[:: -(-predictions(self.validation) // PART)]
 
     def usual(self, n_positions: int) -> list[int]:
-        """A sequence to train on that is as long as most, cut to so many positions to predict from."""
+        """Return a training sequence of median length, cut to so many predictions."""
         return sorted(self.training, key=len)[len(self.training) // 2][: n_positions + 1]
 
     def batches(
@@ -67,14 +67,14 @@ class Corpus:
         dtype: Any = np.float32,
         drawn_before: int = 0,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Endless batches to train on: see the functions `batches`, for lines, and `windows`, for a stream."""
+        """Return endless training batches: see `batches`, for lines, and `windows`, for a stream."""
         if self.documents == "lines":
             return batches(self.training, batch_size, seed, dtype, drawn_before)
         return windows(self.training[0], n_positions, batch_size, seed, dtype, drawn_before)
 
 
 def predictions(sequences: list[list[int]]) -> int:
-    """How many characters are predicted in some sequences: all but the first of each."""
+    """Return the number of predicted characters in some sequences: all but the first of each."""
     return sum(len(sequence) - 1 for sequence in sequences)
 
 
@@ -83,12 +83,12 @@ def make_corpus(
 ) -> Corpus:
     """Cut a text into sequences, and hold a tenth of it out.
 
-    `n_positions` is the longest context: the sequences have one character more at most. `documents` is "lines",
-    "stream" or, to let the text decide, "auto"; the vocabulary is that of the text, or a given one that has all its
-    characters. Of lines a tenth of the distinct ones is held out, chosen by the seed: equal lines are never on both
-    sides. Of a stream it is the last tenth, in one piece, as the field does it. Raises InputError for a text in which
-    there is nothing to learn or nothing to hold out, a line too long, an unknown character, or in prose END, and for
-    another kind of documents.
+    For lines, a random tenth of the distinct lines is held out, so none is on both sides. For a stream, it is the last
+    tenth, as in nanoGPT. A sequence has at most `n_positions` + 1 characters. `documents` is "lines", "stream", or
+    "auto" to let the text decide. A given vocabulary must have all characters of the text.
+
+    Raises InputError for a text with nothing to learn or nothing to hold out, a line that is too long, an unknown
+    character, END in prose, or another kind of documents.
     """
     if documents == "auto":
         documents = kind_of_documents(text, n_positions)
@@ -107,7 +107,7 @@ def make_corpus(
 
 
 def _parts_of_lines(text: str, n_positions: int, seed: int) -> tuple[list[str], list[str]]:
-    """The lines to train on and those to validate on, each between two newlines."""
+    """Return the lines to train on and those to validate on, each between two newlines."""
     lines = [line for line in text.split(BOUNDARY) if line]
     longest = max(lines, key=len)
     if len(longest) >= n_positions:
@@ -125,7 +125,7 @@ def _parts_of_lines(text: str, n_positions: int, seed: int) -> tuple[list[str], 
 
 
 def _parts_of_stream(text: str, n_positions: int) -> tuple[list[str], list[str]]:
-    """The text to train on, and the windows of its last tenth: in them each character but the first is predicted."""
+    """Return the text to train on, and windows of its last tenth that predict each of its characters once."""
     stream = BOUNDARY + text.strip(BOUNDARY) + BOUNDARY
     held_out = len(stream) // 10
     if held_out <= n_positions:
@@ -146,12 +146,11 @@ def batches(
     dtype: Any = np.float32,
     drawn_before: int = 0,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Endless batches of shuffled sequences as (tokens, weights): all sequences are drawn before any is drawn again.
+    """Yield batches of shuffled sequences as (tokens, weights), without end. Each epoch draws all sequences once.
 
-    Sequences are drawn for POOL batches at once, or for one epoch if that is less, and dealt out by length, so
-    that little is wasted on padding; these batches then come in random order. See `padded` for the arrays and
-    `padded_length` for their lengths. Each pool has random numbers of its own, so the batches after the first
-    `drawn_before` can be had without drawing those.
+    POOL batches (or one epoch, if that is less) are drawn at once, sorted by length to save padding, and come in random
+    order. See `padded` for the arrays and `padded_length` for their lengths. Each pool has its own random numbers, so
+    `drawn_before` batches can be skipped without drawing them.
     """
     pool_size = min(POOL, -(-len(sequences) // batch_size))
     first, skipped = divmod(drawn_before, pool_size)
@@ -170,18 +169,18 @@ def batches(
 
 
 def _shuffled(n: int, seed: int, epoch: int) -> np.ndarray:
-    """The integers 0 to n - 1 in the random order of an epoch."""
+    """Return the integers 0 to n - 1 in the random order of an epoch."""
     return np.random.default_rng([seed, 0, epoch]).permutation(n)
 
 
 def windows(
     sequence: list[int], n_positions: int, batch_size: int, seed: int, dtype: Any = np.float32, drawn_before: int = 0
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Endless batches of windows of a long sequence: tokens [batch, n_positions + 1] and weights [batch, n_positions].
+    """Yield batches of windows of a long sequence without end: tokens [batch, n_positions + 1], weights [batch,
+    n_positions].
 
-    Every epoch cuts the sequence anew, from a random place on, and shuffles the windows. So a window may begin
-    anywhere, and yet all of the sequence is drawn before any of it is drawn again. The batches after the first
-    `drawn_before` can be had without drawing those.
+    Every epoch cuts the sequence anew, from a random start, and shuffles the windows. So windows begin anywhere, and
+    each epoch draws all of the sequence once. `drawn_before` batches can be skipped without drawing them.
     """
     from_every_place = sliding_window_view(np.asarray(sequence), n_positions + 1)  # a view: it takes no memory
     n = len(from_every_place) // n_positions
@@ -196,7 +195,7 @@ def windows(
 
 
 def _in_turn(order: Callable[[int], np.ndarray], n: int, size: int, start: int) -> Iterator[np.ndarray]:
-    """From the endless list order(0), order(1), ..., each of length n: `size` entries at a time, from `start` on."""
+    """Yield `size` entries at a time of the endless list order(0), order(1), ..., each of length n, from `start` on."""
     epoch, before = divmod(start, n)
     rest = order(epoch)[before:]
     while True:
@@ -209,10 +208,11 @@ def _in_turn(order: Callable[[int], np.ndarray], n: int, size: int, start: int) 
 
 
 def padded_length(longest: int, most: int) -> int:
-    """The predictions that a batch is padded to if its longest sequence has `longest`; `most` is never exceeded.
+    """Return the number of predictions to which a batch is padded if its longest sequence has `longest`; at most
+    `most`.
 
-    A program is compiled for every length, so there are few: all up to 16, then 8 for every doubling. Padding takes
-    less than an eighth of a batch.
+    The compiler makes a program for every length, so there are few lengths: all up to 16, then 8 for every doubling.
+    Padding takes less than an eighth of a batch.
 
     >>> sorted({padded_length(n, 100) for n in range(1, 101)})[12:]
     [13, 14, 15, 16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56, 60, 64, 72, 80, 88, 96, 100]
@@ -224,11 +224,11 @@ def padded_length(longest: int, most: int) -> int:
 def padded(
     sequences: list[list[int]], dtype: Any = np.float32, most: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Some sequences as arrays: tokens [batch, t + 1], integers, and weights [batch, t], for t predictions.
+    r"""Return sequences as arrays: integer tokens [batch, t + 1] and weights [batch, t], for t predictions.
 
-    There t is that of the longest sequence or, with `most`, its `padded_length`. Shorter sequences are filled up with
-    predictions of weight 0. All others weigh the same, and so much that the
-    mean over the batch of the weighted sums is the mean over all predicted characters.
+    t is the length of the longest sequence or, with `most`, its `padded_length`. Padding has weight 0. All other
+    predictions have equal weights. With these, the mean over the batch of the weighted sums is the mean over all
+    predicted characters.
 
     >>> tokens, weights = padded([[0, 2, 1, 0], [0, 1, 0]])
     >>> print(tokens, weights, sep="\n")

@@ -1,6 +1,6 @@
-"""The simplest language model there is: how often does each character follow each other one? No network, no gradient.
+"""A baseline without network or gradient: count how often each character follows each other one.
 
-A model that has learned anything beyond pairs of characters has a lower loss than this one.
+A model that has learned more than pairs of characters has a lower loss.
 """
 
 import numpy as np
@@ -9,9 +9,9 @@ CHUNK = 1_000_000  # characters that are counted at a time, to save memory
 
 
 def bigram_probabilities(sequences: list[list[int]], vocab_size: int) -> np.ndarray:
-    """The chance [vocab_size, vocab_size] of each character (second axis) to follow each one (first axis).
+    """Return the probability [vocab_size, vocab_size] of each character (second axis) after each one (first axis).
 
-    Every pair counts once more than it occurs, so that nothing is impossible (Laplace's rule of succession).
+    Every pair counts once more than it occurs, so no probability is 0 (Laplace's rule of succession).
     """
     counts = np.ones((vocab_size, vocab_size))
     flat = counts.reshape(-1)
@@ -23,6 +23,6 @@ def bigram_probabilities(sequences: list[list[int]], vocab_size: int) -> np.ndar
 
 
 def bigram_loss(probabilities: np.ndarray, sequences: list[list[int]]) -> float:
-    """The mean of -log of the chance of each character after the one before it: nats per character."""
+    """Return the mean of -log(probability) of each character after the one before it: nats per character."""
     chances = np.concatenate([probabilities[sequence[:-1], sequence[1:]] for sequence in sequences])
     return float(-np.log(chances).mean())

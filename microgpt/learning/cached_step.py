@@ -1,8 +1,8 @@
-"""One position of the GPT as a function that can be compiled, so that long texts are written fast.
+"""One position of the GPT as a compiled function, to write long texts fast.
 
-`gpt` extends its cache: a function of another shape at every position. Here the memory has a fixed size and is an
-argument, together with what of it is still unseen; so one program serves all positions. Otherwise the lines are those
-of gpt.py, which stays the definition: both give the same logits.
+`gpt` extends its cache, so it is another program at every position. Here the cache has a fixed size and is an argument,
+with a mask for its empty places. So one program serves all positions. The other lines are those of gpt.py, which is the
+definition: both give the same logits.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ UNSEEN = -1e6  # added to the score of a place where nothing is remembered yet: 
 def attention(
     query: Vector, key: Vector, value: Vector, keys: Matrix, values: Matrix, unseen: Vector
 ) -> Vector:  # [d], [d], [d], [t, d], [t, d], [t] -> [d]
-    """The attention of functions.py to a memory of t places, some of them unseen, and to this position itself."""
+    """Return the attention of functions.py over a cache of t places, some of them empty, and this position."""
     scale = 1 / sqrt(len(query))
     scores = [dot(query, k) * scale + u for k, u in zip(keys, unseen, strict=True)]  # [t]
     own_score = dot(query, key) * scale
@@ -45,7 +45,7 @@ def cached_step(
     unseen: Vector,
     config: GPTConfig,
 ) -> tuple[Vector, Matrix, Matrix]:  # ..., [n_layer, t, n_embd] twice, [t] -> [vocab_size], [n_layer, n_embd] twice
-    """The logits for the token after `token`, and the key and the value of this position in every layer."""
+    """Return the logits for the token after `token`, and the keys and values of this position in every layer."""
     n = config.n_embd
     heads = [slice(h * n // config.n_head, (h + 1) * n // config.n_head) for h in range(config.n_head)]
     new_keys, new_values = [], []
@@ -68,15 +68,15 @@ def cached_step(
 
 @lru_cache(maxsize=8)
 def _compiled_step(config: GPTConfig) -> Callable[..., Any]:
-    """`cached_step` on arrays, for one text in each row of a batch."""
+    """Return `cached_step` on arrays, with one text in each row of the batch."""
     return evaluate(partial(cached_step, config=config))
 
 
 class Reader:
-    """Reads texts character by character, in compiled code and double precision; each row is a text of its own."""
+    """Reads several texts in parallel, character by character, in compiled code and double precision."""
 
     def __init__(self, parameters: Arrays, config: GPTConfig, rows: int):
-        """Begin to read that many texts at once."""
+        """Begin to read so many texts at once."""
         shapes = {name: array.shape for name, array in parameters.items()}
         self.parameters = views(flatten(parameters).astype(np.float64), shapes)
         self.step = _compiled_step(config)
@@ -86,12 +86,12 @@ class Reader:
         self.position = 0
 
     def forget(self) -> None:
-        """Begin again at the first position."""
+        """Go back to the first position."""
         self.unseen[:] = UNSEEN
         self.position = 0
 
     def read(self, tokens: list[int]) -> list[Vector]:
-        """Read one more token of each text; return the logits [rows, vocab_size] for the one after it."""
+        """Read one more token of each text; return the logits [rows, vocab_size] for the next one."""
         here = self.position
         memory = self.keys, self.values, self.unseen
         logits, keys, values = self.step(self.parameters, np.array(tokens), np.full(len(tokens), here), *memory)

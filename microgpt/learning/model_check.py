@@ -1,4 +1,4 @@
-"""A GPT is checked before it is trained: its gradients against the slope of its loss, and engine against engine."""
+"""Check a GPT before it is trained: gradients against the slope of the loss, and engine against engine."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,17 +19,17 @@ MANY_OPERATIONS = 300_000  # more than these take too long on Values
 def check_model(
     loss: Callable[..., Any], parameters: Arrays, sequence: list[int], engine: str, device: str | None = None
 ) -> str:
-    """Check a model before it is trained, on so much of a sequence as takes about 60,000 operations.
+    """Check a model before it is trained, on a part of a sequence that takes about 60,000 operations.
 
-    Of a model so large that a single position takes more than 300,000, the scalar engine computes no gradient.
+    If a single position takes more than 300,000, the model is too large for the gradient of the scalar engine.
 
     Args:
         loss: a function of (params, tokens, weights), as in gpt.py.
         sequence: the tokens of one document.
         engine, device: as in `check`.
 
-    Returns: what was found, in a line. Raises DisagreementError if something is wrong, and DivergenceError if the loss
-    is not finite.
+    Returns the finding, in a line. Raises DisagreementError if something is wrong, and DivergenceError if the loss is
+    not finite.
     """
     small = small_fault(Value)
     if small is not None:

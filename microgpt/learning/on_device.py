@@ -1,9 +1,9 @@
-"""Training where PyTorch computes: the parameters and all that Adam remembers stay on the device, on one or many.
+"""Training with PyTorch: the parameters and the state of Adam stay on the device, in one process or several.
 
     torchrun --nproc-per-node 2 train.py --engine torch
 
-runs train.py in several processes, on one machine or more, each with a share of every batch. What they learn is what
-one process learns, up to rounding: their gradients are added up, as one vector, before each takes the same step.
+runs train.py in several processes, on one machine or more. Each takes a share of every batch, and they add up their
+gradients before each takes the same step. So they learn the same as one process, up to rounding.
 """
 
 import os
@@ -29,7 +29,7 @@ CHUNK = 32768  # parameters that Adam takes at a time on a CPU, so that its pass
 
 @dataclass
 class Processes:
-    """The processes that train together, and which of them this is: see also single_process.py."""
+    """The processes that train together, and the index of this one: see also single_process.py."""
 
     count: int = 1
     rank: int = 0
@@ -38,12 +38,12 @@ class Processes:
 
     @property
     def is_main(self) -> bool:
-        """Whether this one writes, and speaks for all."""
+        """Whether this process writes and prints for all."""
         return self.rank == 0
 
     @property
     def exact(self) -> str:
-        """A device beside it that has float64."""
+        """A device with float64, for the check."""
         device = chosen_device(self.device)
         return "cpu" if device.type == "mps" else str(device)
 
@@ -51,21 +51,23 @@ class Processes:
         self, step: Any, parameters: Arrays, batches: Any, schedule: Schedule, state: OptimizerState,
         observed: Callable[[int], bool] | None = None,
     ) -> "DeviceTraining":  # fmt: skip
-        """The steps to take, all together, with what `value_and_grad` made of a loss for PyTorch."""
+        """Return the steps of all processes together, with a function that `value_and_grad` made for PyTorch."""
         self.steps = DeviceTraining(step, parameters, batches, schedule, state, self, observed)
         return self.steps
 
     def fetch(self) -> None:
-        """Bring the parameters and what Adam remembers from the device to the host."""
+        """Copy the parameters and the state of Adam from the device to the host."""
         if self.steps is not None:
             self.steps.fetch()
 
     def agreed_to_stop(self, wanted: bool) -> bool:
-        """Whether this step was the last; of several processes, that after which the others know that one wants to."""
+        """Return whether this step was the last. All processes agree on it, if one of them wants to stop."""
         return self.steps.agreed_to_stop(wanted) if self.steps is not None else wanted
 
     def broadcast(self, make: Callable[[], Any]) -> Any:
-        """What the first process makes, in all of them. What ends the first there ends the others without a word."""
+        """Call `make` on the main process and return its result in all. If the main process exits, the others exit
+        quietly.
+        """
         if self.count == 1:
             return make()
         parcel: list[Any] = [None]
@@ -82,19 +84,19 @@ class Processes:
         return parcel[0]
 
     def share(self, batch: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        """This process's rows of a batch."""
+        """Return this process's rows of a batch."""
         size = len(batch[0]) // self.count
         return tuple(array[self.rank * size : (self.rank + 1) * size] for array in batch)
 
     def close(self) -> None:
-        """Wait until all are done, the first with writing, and part."""
+        """Wait until all processes are done and the main one has written, then leave the group."""
         if self.count > 1:
             with process_lost("at the end"):
                 dist.barrier()
             dist.destroy_process_group()
 
     def description(self) -> str:
-        """What computes, where that is worth a word."""
+        """Return the device and the number of processes, for a message."""
         device = chosen_device(self.device)
         kind = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
         return f"computing with PyTorch {torch.__version__} on {kind}" + (
@@ -116,7 +118,7 @@ class Processes:
 
 
 def join(device: str | None) -> Processes:
-    """Meet the other processes that torchrun started; without torchrun this is the only one."""
+    """Join the processes of torchrun; without torchrun, return the only process."""
     count = process_count()
     if count == 1:
         return Processes(device=device)
@@ -134,7 +136,7 @@ def join(device: str | None) -> Processes:
 
 @contextmanager
 def process_lost(when: str) -> Iterator[None]:
-    """Turn what torch.distributed raises when another process is gone into a ConnectionError of one line."""
+    """Turn the error of torch.distributed about a lost process into a ConnectionError of one line."""
     try:
         yield
     except RuntimeError as error:
@@ -142,10 +144,10 @@ def process_lost(when: str) -> Iterator[None]:
 
 
 class DeviceTraining(Steps):
-    """Takes the steps of a schedule like `training.train`, and yields an Update after each, all on the device.
+    """Takes the steps of a schedule like `training.train`, all on the device, and yields an Update after each.
 
-    The parameters and the state on the host are those of the last `fetch()`. Where several processes train, all of
-    them stop after the same step: see `agreed_to_stop`.
+    The parameters and the state on the host are those of the last `fetch()`. Several processes stop after the same
+    step: see `agreed_to_stop`.
     """
 
     def __init__(
@@ -167,20 +169,20 @@ class DeviceTraining(Steps):
         self.adam = torch.compile(compiled_adam) if self.engine.torch_compile else adam_in_place
 
     def fetch(self) -> None:
-        """Bring parameters and moments to the host. On a CPU they are there already."""
+        """Copy the parameters and moments to the host. On a CPU they are already there."""
         for array, tensor in zip(self.on_host, self.vectors, strict=True):
             if tensor.device.type != "cpu":
                 array[...] = tensor.cpu().numpy()
 
     def agreed_to_stop(self, wanted: bool) -> bool:
-        """Whether this step was the last; of several processes, that after which the others know that one wants to."""
+        """Return whether this step was the last. All processes agree on it, if one of them wants to stop."""
         self.stop_wanted = self.stop_wanted or wanted
         if self.processes.count == 1:
             self.stopping = self.stop_wanted
         return self.stopping
 
     def gradient(self, step: int, batch: tuple[np.ndarray, ...]) -> tuple[float, torch.Tensor, float]:
-        """The loss of a batch, its gradient and the norm: the two numbers leave the device in one piece."""
+        """Return the loss of a batch, its gradient and the norm. The two numbers leave the device together."""
         _, results, gradient = self.engine.on_device(
             self.parameters, self.vectors[0], self.processes.share(batch), True, len(batch[0])
         )
@@ -213,7 +215,7 @@ def adam_in_place(
     parameter: torch.Tensor, gradient: torch.Tensor, m: torch.Tensor, v: torch.Tensor,
     step: Any, learning_rate: Any, weight_decay: torch.Tensor,
 ) -> None:  # fmt: skip
-    """One step of Adam on flat vectors, in place: see `adam` for the arguments."""
+    """Take one step of Adam on flat vectors, in place: see `adam` for the arguments."""
     size = CHUNK if parameter.device.type == "cpu" else max(1, len(parameter))
     for p, g, m_part, v_part, decay in zip(
         *(t.split(size) for t in (parameter, gradient, m, v, weight_decay)), strict=True
@@ -225,14 +227,14 @@ def compiled_adam(
     parameter: torch.Tensor, gradient: torch.Tensor, m: torch.Tensor, v: torch.Tensor,
     step: Any, learning_rate: Any, weight_decay: torch.Tensor,
 ) -> None:  # fmt: skip
-    """The same in one piece, for PyTorch to compile."""
+    """Take the same step in one piece, for PyTorch to compile."""
     found = adam(parameter, gradient, m, v, step, learning_rate, weight_decay=weight_decay)
     for tensor, new in zip((parameter, m, v), found, strict=True):
         tensor.copy_(new)
 
 
 def numbers(update: Any, step: int, rate: float) -> tuple[Any, Any]:
-    """Step and learning rate as an update takes them: what PyTorch compiles is to be compiled once for all of them."""
+    """Return the step and the learning rate as tensors, so that PyTorch compiles the update only once."""
     if update is adam_in_place:
         return step, rate
     return torch.tensor(step, dtype=torch.float64), torch.tensor(rate, dtype=torch.float64)

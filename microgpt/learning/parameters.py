@@ -1,8 +1,8 @@
-"""What the model learns: its tensors, their names and shapes, and where they start.
+"""The parameters of a GPT: names, shapes and first values of its tensors.
 
-Names and layouts are GPT-2's own (gpt.py begins with what the names are short for), so the dict in memory, the file
-on disk and the lines of gpt.py speak of the same things. All tensors are views of one flat vector: an optimizer sees
-a vector, the model sees names.
+Names and layouts are GPT-2's own (gpt.py begins with the names in full). So the dict in memory, the file on disk and
+the lines of gpt.py use the same words. All tensors are views of one flat vector: an optimizer sees a vector, the model
+sees names.
 """
 
 from math import prod, sqrt
@@ -14,8 +14,8 @@ from microgpt.gpt import GPTConfig
 
 Arrays = dict[str, np.ndarray]
 
-# The standard deviation of the initial weights. GPT-2 takes 0.02, for 768 numbers a position; so small a model
-# learns faster from larger ones. Validation loss on names (one layer, learning rate 0.01), by the scale:
+# The standard deviation of the initial weights. GPT-2 takes 0.02, at width 768; small models learn faster from larger
+# ones. Validation loss on names (one layer, learning rate 0.01), by the scale:
 #                                                       0.02   0.05   0.1    0.15   0.2
 #   n_embd 16, 400 steps of 4 names, mean of 5 seeds    2.387  2.365  2.315  2.289  2.293
 #   n_embd 32, 2,000 steps of 64, mean of 3 seeds       1.982  1.974  1.969  1.972  1.984
@@ -23,7 +23,7 @@ INITIAL_SCALE = 0.15
 
 
 def parameter_shapes(config: GPTConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor, by GPT-2's names, in GPT-2's order. A linear map n -> m is stored as [n, m]."""
+    """Return the shape of every tensor by GPT-2's names, in GPT-2's order. A linear map n -> m is stored as [n, m]."""
     n = config.n_embd
     shapes: dict[str, tuple[int, ...]] = {"wte.weight": (config.vocab_size, n), "wpe.weight": (config.n_positions, n)}
 
@@ -43,13 +43,13 @@ def parameter_shapes(config: GPTConfig) -> dict[str, tuple[int, ...]]:
 
 
 def parameter_count(config: GPTConfig) -> int:
-    """How many numbers all tensors have together."""
+    """Return the number of parameters."""
     n = config.n_embd
     return (config.vocab_size + config.n_positions) * n + config.n_layer * (12 * n * n + 13 * n) + 2 * n
 
 
 def views(vector: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> Arrays:
-    """Cut a flat vector into named arrays of the given shapes, without copying: a change of one shows in the other."""
+    """Cut a flat vector into named arrays without copying, so that they share its numbers."""
     arrays, start = {}, 0
     for name, shape in shapes.items():
         size = prod(shape)
@@ -64,9 +64,9 @@ def flatten(arrays: Arrays) -> np.ndarray:
 
 
 def as_vector(arrays: Arrays) -> np.ndarray:
-    """Named arrays as one flat vector: the one that they are the `views` of, if there is one, else a copy.
+    """Return named arrays as one flat vector: the one of which they are `views`, if there is one, else a copy.
 
-    That views lie in their order is not looked at, which takes long: see `one_vector`.
+    The order of the views is not checked, because that takes long: see `one_vector`.
     """
     vector = next(iter(arrays.values())).base
     if (
@@ -80,11 +80,11 @@ def as_vector(arrays: Arrays) -> np.ndarray:
 
 
 def initial_parameters(config: GPTConfig, seed: int, dtype: Any = np.float32) -> Arrays:
-    """GPT-2's initialization (Radford et al. 2019, section 2.3) at our scale, as views of one flat vector.
+    """Return GPT-2's initialization (Radford et al. 2019, section 2.3) at our scale, as views of one flat vector.
 
-    Weights are drawn from a normal distribution; those of the maps that write to the residual stream (c_proj) are
-    smaller by the square root of their number, so that the stream does not grow with depth. Biases start at 0 and
-    gains at 1. The same seed gives the same numbers in every dtype, up to rounding.
+    Weights come from a normal distribution. Those of the maps into the residual stream (c_proj) are smaller by the
+    square root of their number, so that the stream does not grow with depth. Biases start at 0 and gains at 1. The same
+    seed gives the same numbers in every dtype, up to rounding.
     """
     rng = np.random.default_rng(seed)
     shapes = parameter_shapes(config)

@@ -1,8 +1,8 @@
-"""From logits to text: the model writes, one character at a time.
+"""From logits to text: the model writes one character at a time.
 
-Each character costs one position, because the keys and values of those before are remembered. The definition runs on
-plain floats: the same `gpt` function as in training, without a graph. Where there is much to write, the same is done
-by compiled code (cached_step.py).
+Each character costs one position, because a cache keeps the keys and values of earlier ones. The definition runs on
+plain floats: the same `gpt` function as in training, without a graph. Compiled code (cached_step.py) does the same
+faster, where there is much to write.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ MUCH = 10_000_000  # parameters to go through: from so many on, compiled code is
 
 @dataclass(frozen=True)
 class Model:
-    """A trained GPT: all that is needed to write with it."""
+    """A trained GPT: all that writing needs."""
 
     config: GPTConfig
     vocabulary: str  # the characters, in the order of their tokens
@@ -39,9 +39,9 @@ class Model:
 
 @dataclass(frozen=True)
 class Choice:
-    """How the next character is chosen from its probabilities. Raises InputError for what makes no sense.
+    """How to choose the next character from its probabilities. Raises InputError for impossible values.
 
-    Below 1 the temperature makes it more careful, above 1 more daring, and with 0 it always takes the likeliest.
+    A temperature below 1 is more careful, above 1 more daring, and 0 always takes the likeliest character.
     """
 
     temperature: float = 1.0
@@ -55,12 +55,12 @@ class Choice:
 
     @property
     def is_certain(self) -> bool:
-        """Whether every sample of a prompt is the same, because the likeliest is always taken."""
+        """Whether every sample of a prompt is the same, because the likeliest character is always taken."""
         return self.temperature == 0 or self.top_k == 1
 
 
 def probabilities(logits: Vector, choice: Choice) -> list[float]:  # [vocab_size] -> [vocab_size]
-    """The chance of each character to be the next one."""
+    """Return the probability of each character to be the next one."""
     if choice.temperature == 0:
         likeliest = logits.index(max(logits))
         return [float(i == likeliest) for i in range(len(logits))]
@@ -75,14 +75,14 @@ def probabilities(logits: Vector, choice: Choice) -> list[float]:  # [vocab_size
 
 
 def _finite(logits: Vector) -> Vector:
-    """The logits. Raises DivergenceError if one of them is not a finite number."""
+    """Return the logits. Raises DivergenceError if one of them is not finite."""
     if not all(map(isfinite, logits)):
         raise DivergenceError("this model's logits are not finite numbers: its parameters are too large")
     return logits
 
 
 def choose(chances: list[float], rng: np.random.Generator) -> int:
-    """Draw an index with the given chances."""
+    """Draw an index with the given probabilities."""
     point = rng.random() * sum(chances)
     for i, chance in enumerate(chances):
         point -= chance
@@ -94,10 +94,10 @@ def choose(chances: list[float], rng: np.random.Generator) -> int:
 def generate(
     params: Parameters, config: GPTConfig, tokens: list[int], rng: np.random.Generator, choice: Choice
 ) -> Iterator[tuple[int, float]]:
-    """Endless next tokens after some first ones, which must be at least one and fit in the context.
+    """Yield next tokens without end, after at least one first token. The first tokens must fit in the context.
 
-    Each comes with its log-probability: the model's own, whatever the choice makes of it. Past the context, the
-    window slides: the model reads the later half of the window again, as positions 0, 1, ..., and goes on from there.
+    Each comes with its log-probability: the model's own, whatever the choice does. Past the context, the window slides.
+    The model reads the later half of the window again, as positions 0, 1, ..., and goes on from there.
     """
     half = (config.n_positions + 1) // 2
     window, read = list(tokens), 0
@@ -116,7 +116,7 @@ def generate(
 def _generate_together(
     parameters: Arrays, config: GPTConfig, tokens: list[int], rngs: list[np.random.Generator], choice: Choice
 ) -> Iterator[list[tuple[int, float]]]:
-    """What `generate` gives, of several texts at once in compiled code: a list with one entry for each of the rngs."""
+    """Do the same as `generate` for several texts in compiled code: yield a list with an entry for each of the rngs."""
     half = (config.n_positions + 1) // 2
     reader = Reader(parameters, config, len(rngs))
     windows = [list(tokens) for _ in rngs]  # all of one length
@@ -133,7 +133,7 @@ def _generate_together(
 
 
 def worth_compiling(config: GPTConfig, characters: int) -> bool:
-    """Whether so many characters are written sooner by compiled code, the time for compiling included."""
+    """Return whether compiled code writes so many characters sooner, with the time for compiling."""
     return parameter_count(config) * characters >= MUCH
 
 
@@ -146,7 +146,7 @@ def sample(
     max_new_tokens: int | None = None,
     compiled: bool = False,
 ) -> str:
-    """One new document, the prompt included: see `stream` for the arguments and the errors.
+    """Return one new document with its prompt: see `stream` for the arguments and the errors.
 
     The same model, prompt, seed, index and choice give the same text.
     """
@@ -161,10 +161,10 @@ def sample_many(
     choice: Choice | None = None,
     max_new_tokens: int | None = None,
 ) -> list[tuple[str, float]]:
-    """The same as `sample` for index 0 to count - 1, many at once in compiled code: texts and their log-probabilities.
+    """Return what `sample` returns for index 0 to count - 1, with log-probabilities, written together in compiled code.
 
-    The texts include the prompt, the log-probabilities do not (see `stream`). Every sample has random numbers of its
-    own, and both ways compute in double precision: the texts are the same.
+    The texts include the prompt, the log-probabilities do not (see `stream`). Both ways give the same texts, because
+    they compute in double precision and every sample has its own random numbers.
     """
     return list(samples_in_turn(model, count, prompt, seed, choice, max_new_tokens))
 
@@ -177,7 +177,7 @@ def samples_in_turn(
     choice: Choice | None = None,
     max_new_tokens: int | None = None,
 ) -> Iterator[tuple[str, float]]:
-    """What `sample_many` gives, in the same order: `TOGETHER` samples are written at once, and then yielded."""
+    """Yield the results of `sample_many` in order, after every `TOGETHER` samples."""
     tokens = prompt_tokens(model, prompt)
     limit, end = new_tokens(model, tokens, max_new_tokens), closing(model.vocabulary, model.documents)
     for first in range(0, count, TOGETHER):
@@ -208,15 +208,17 @@ def stream(
     max_new_tokens: int | None = None,
     compiled: bool = False,
 ) -> Iterator[tuple[str, float]]:
-    """The characters of one new document, one by one as they are chosen, without the prompt.
+    """Yield the characters of one new document without the prompt, one by one as they are chosen.
 
-    Each comes with its natural log-probability (the model's own, at temperature 1 and among all characters); what
-    closes the document, of a line the newline and of prose END, comes as an empty text, with its own. Sample number
-    `index` of a seed has its own random numbers, however many are drawn. A line ends there or where the context is
-    full; prose ends after `max_new_tokens` (default: 500) characters, unless its END is drawn sooner, and past the
-    context the model goes on from the later half of what it has read. `compiled` code gives the same, sooner if there
-    is much to write (see `worth_compiling`). Raises InputError for a prompt with a character the model never saw, and
-    for one that is longer than a line of the model can be.
+    Each comes with its natural log-probability: the model's own, at temperature 1 and among all characters. The end of
+    a document (the newline of a line, END in prose) comes as an empty text. Sample number `index` of a seed has its own
+    random numbers, however many are drawn.
+
+    A line ends at a newline, or where the context is full. Prose ends at END, or after `max_new_tokens` (default: 500)
+    characters. Past the context, the model goes on from the later half of what it has read. `compiled` code gives the
+    same, sooner if there is much to write (see `worth_compiling`).
+
+    Raises InputError for a prompt with an unknown character, and for one that is longer than a line can be.
     """
     tokens = prompt_tokens(model, prompt)
     limit, end = new_tokens(model, tokens, max_new_tokens), closing(model.vocabulary, model.documents)
@@ -236,7 +238,7 @@ def stream(
 
 
 def new_tokens(model: Model, tokens: list[int], wanted: int | None) -> int:
-    """How many characters to write at most: for lines no more than the context has room for."""
+    """Return how many characters to write at most. A line is limited by the context."""
     if model.documents == "lines":
         room = model.config.n_positions + 1 - len(tokens)  # the last one chosen needs no position of its own
         return room if wanted is None else min(room, wanted)
@@ -244,9 +246,9 @@ def new_tokens(model: Model, tokens: list[int], wanted: int | None) -> int:
 
 
 def prompt_tokens(model: Model, prompt: str) -> list[int]:
-    """The tokens that the model reads before it writes: for lines a newline and the prompt, for prose the prompt.
+    """Return the tokens that the model reads first: for lines a newline and the prompt, for prose the prompt.
 
-    An empty prompt of prose becomes a newline. Of a longer one than the context only the end is read.
+    An empty prompt of prose becomes a newline. Only the end of a long prompt of prose is read.
     """
     known, whose = characters_of(model.vocabulary, model.documents), model.named
     if model.documents == "stream":
@@ -262,5 +264,5 @@ def prompt_tokens(model: Model, prompt: str) -> list[int]:
 
 
 def as_typed(prompt: str, known: str) -> str:
-    r"""A prompt from the command line: \n and \t are a newline and a tab, unless the model knows the backslash."""
+    r"""Return a typed prompt, in which \n and \t are a newline and a tab, unless the model knows the backslash."""
     return prompt if "\\" in known else prompt.replace("\\n", "\n").replace("\\t", "\t")

@@ -1,4 +1,4 @@
-"""One process that trains by itself: what on_device.py has for several that train together."""
+"""One process that trains alone: it has the methods of `Processes` in on_device.py."""
 
 import os
 from collections.abc import Callable
@@ -10,7 +10,7 @@ TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by torchrun, in t
 
 
 def process_count() -> int:
-    """How many processes torchrun started to train together: 1 where it did not start this one."""
+    """Return how many processes torchrun started to train together: 1 without torchrun."""
     if not all(name in os.environ for name in TOLD):
         return 1  # WORLD_SIZE alone may be left over from something else
     count = os.environ["WORLD_SIZE"]
@@ -22,25 +22,25 @@ def process_count() -> int:
 
 
 class SingleProcess:
-    """The only process: it writes, speaks, and has all results where it is."""
+    """The only process: it writes, prints, and has all results on the host."""
 
     is_main = True
     device = exact = None
 
     def broadcast(self, make: Callable[[], Any]) -> Any:
-        """What the first process makes, in all of them."""
+        """Return the result of `make`."""
         return make()
 
     def agreed_to_stop(self, wanted: bool) -> bool:
-        """Whether this step was the last."""
+        """Return whether this step was the last."""
         return wanted
 
     def fetch(self) -> None:
-        """Bring the parameters and what Adam remembers to where they are read."""
+        """Do nothing: the parameters and the state of Adam are already on the host."""
 
     def description(self) -> str:
-        """What computes, where that is worth a word."""
+        """Return an empty text: the device is not worth a message."""
         return ""
 
     def close(self) -> None:
-        """Part from the others."""
+        """Do nothing: there is no group to leave."""

@@ -1,15 +1,14 @@
 """From a text file to integers, and back.
 
-A character is an integer: its place in the vocabulary, which is the characters of the text. Newline is always
-among them, as number 0. It is the boundary of documents: every document begins and ends with it, so the model
-learns how documents begin and when they are over.
+A character becomes an integer: its index in the vocabulary, which has all characters of the text. The newline is always
+number 0. It begins and ends every document, so the model learns how documents begin and end.
 
-Where every line of the text fits in the context, each line is a document ("lines": names), and empty lines are left
-out. Otherwise the whole text is one document ("stream": prose).
+If every line of the text fits in the context, each line is a document ("lines", such as names), and empty lines are
+left out. Otherwise the whole text is one document ("stream", that is prose).
 
-The vocabulary of prose has one character more than the text, as its last: END, the end of the text. The sequences
-never reach it, so the model learns that it does not come. If it comes nevertheless, writing ends. Other programs
-need it to pad texts of different lengths (runs/hugging_face.py), as they use GPT-2's <|endoftext|>.
+The vocabulary of prose has one more character, the last: END, the end of the text. Training sequences never contain it,
+so the model learns to avoid it. If it comes nevertheless, writing ends. Other programs use it to pad texts of different
+lengths (runs/hugging_face.py), like GPT-2's <|endoftext|>.
 """
 
 import codecs
@@ -24,12 +23,12 @@ from microgpt.errors import InputError, counted
 
 BOUNDARY = "\n"
 END = "\x03"  # U+0003, which ASCII calls "end of text"
-FEW = 0.05  # of all lines: so many exceptions do not decide what a text is
-LONGEST, MANY = 64, 100  # characters of a line, and lines, at which `room_for_lines` makes room
-STOP = "[\u3002\uff01\uff1f]"  # the full stop, the exclamation and the question mark of Chinese and Japanese
+FEW = 0.05  # of all lines: so many exceptions do not change the kind of a text
+LONGEST, MANY = 64, 100  # characters of a line, and lines, for `room_for_lines`
+STOP = "[\u3002\uff01\uff1f]"  # the full stop, exclamation mark and question mark of Chinese and Japanese
 SHORT = 100  # characters of a text that an error can show
 CHUNK = 1_000_000  # characters of a long text that are encoded at a time
-# What a text in another encoding begins with. Those of UTF-32 come first: one of them begins like one of UTF-16.
+# The byte-order marks of other encodings. Those of UTF-32 come first, because one begins like one of UTF-16.
 MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -39,10 +38,10 @@ MARKS = (
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a UTF-8 file, with or without a byte-order mark, with every kind of line end turned into a newline.
+    """Return the text of a UTF-8 file, with newlines for line ends of every kind and without a byte-order mark.
 
-    A file of UTF-16 or UTF-32 with a byte-order mark, as Notepad and PowerShell write it, will do as well.
-    Raises InputError if there is no such file, or if it is empty, binary, or in another encoding.
+    UTF-16 and UTF-32 work, too, if they have a byte-order mark, as from Notepad and PowerShell. Raises InputError if
+    the file is missing, empty, binary, or in another encoding.
     """
     path = Path(path)
     try:
@@ -53,7 +52,7 @@ def read_text(path: str | Path) -> str:
 
 
 def decode_text(data: bytes, name: str) -> str:
-    """The text of a file's bytes (see `read_text`); `name` is what the errors call it."""
+    """Return the text of a file's bytes (see `read_text`). Errors call it `name`."""
     encoding = next((name for mark, name in MARKS if data.startswith(mark)), "UTF-8")
     try:
         text = data.decode("utf-8-sig" if encoding == "UTF-8" else encoding)
@@ -73,9 +72,9 @@ def decode_text(data: bytes, name: str) -> str:
 
 
 def vocabulary_of(text: str, documents: str = "lines") -> str:
-    r"""All characters of the text, each once: newline first, then the others in the order of Unicode; of prose END too.
+    r"""Return each character of the text once: newline first, the others in Unicode order, for prose END last.
 
-    In prose END cannot stand (see `make_corpus`): there it is not one of the others.
+    Prose cannot contain END otherwise (see `make_corpus`).
 
     >>> vocabulary_of("banana"), vocabulary_of("banana", "stream")
     ('\nabn', '\nabn\x03')
@@ -85,9 +84,9 @@ def vocabulary_of(text: str, documents: str = "lines") -> str:
 
 
 def closing(vocabulary: str, documents: str) -> str | None:
-    """The character at which writing ends: of a line the newline, of prose END.
+    """Return the character at which writing ends: the newline of a line, END of prose.
 
-    None where END is not the last of a vocabulary of prose, as in runs that were begun before there was END.
+    Returns None for prose without END in its vocabulary, as in older runs.
     """
     if documents == "lines":
         return BOUNDARY
@@ -95,12 +94,12 @@ def closing(vocabulary: str, documents: str) -> str | None:
 
 
 def characters_of(vocabulary: str, documents: str) -> str:
-    """The characters of a vocabulary that can stand in a text: all, but in prose not END."""
+    """Return the characters that can occur in a text: the vocabulary, for prose without END."""
     return vocabulary if documents == "lines" else vocabulary.removesuffix(END)
 
 
 def _check_no_end(text: str) -> None:
-    """Raise InputError, saying where, if END stands in a text."""
+    """Raise InputError, with the place, if END occurs in a text."""
     place = text.find(END)
     if place >= 0:
         line, column = text.count(BOUNDARY, 0, place) + 1, place - text.rfind(BOUNDARY, 0, place)
@@ -111,10 +110,9 @@ def _check_no_end(text: str) -> None:
 
 
 def encode(text: str, vocabulary: str, whose: str = "the model") -> list[int]:
-    r"""The integer of each character. Raises InputError, naming it, for one that the vocabulary does not have.
+    r"""Return the integer of each character. Raises InputError, naming it, for one that the vocabulary lacks.
 
-    If the text would do with other small and capital letters, or with its accents composed or decomposed, the error
-    says so.
+    The error suggests another spelling if that would work: other small and capital letters, or other accents.
 
     >>> encode("ban", "\nabn")
     [2, 1, 3]
@@ -132,7 +130,7 @@ def encode(text: str, vocabulary: str, whose: str = "the model") -> list[int]:
 
 
 def _encode_long(text: str, vocabulary: str) -> np.ndarray:
-    """As `encode`, but as an array of the smallest integers that will do: a byte a character, where a list takes 8."""
+    """Do the same as `encode`, but return an array of small integers: a byte a character, where a list takes 8."""
     ids = np.empty(len(text), np.min_scalar_type(len(vocabulary)))
     codes = np.array([ord(character) for character in vocabulary])
     of_code = np.full(codes.max() + 2, len(vocabulary), ids.dtype)  # the last stands for all that is higher
@@ -147,7 +145,7 @@ def _encode_long(text: str, vocabulary: str) -> np.ndarray:
 
 
 def _remedy(text: str, ids: dict[str, int]) -> str:
-    """Another spelling of a text with an unknown character, in the characters that are known, if there is one."""
+    """Return another spelling of a text that has only known characters, if there is one."""
     composed, decomposed = normalize("NFC", text), normalize("NFD", text)
     for spelled, how in (
         (text, ""),
@@ -161,7 +159,7 @@ def _remedy(text: str, ids: dict[str, int]) -> str:
 
 
 def visible(text: str) -> str:
-    """The text in quotes, with codes for the marks and skin tones that would melt into the character before them."""
+    """Return the text in quotes, with codes for marks that would combine with the character before them."""
     melts = {c for c in text if not c.isascii() and category(c) in ("Mn", "Mc", "Me", "Sk")}
     return "".join(c.encode("unicode_escape").decode() if c in melts else c for c in repr(text))
 
@@ -172,19 +170,19 @@ def _ids(vocabulary: str) -> dict[str, int]:
 
 
 def decode(ids: list[int], vocabulary: str) -> str:
-    """The text of some integers: the inverse of `encode`."""
+    """Return the text of some integers: the inverse of `encode`."""
     return "".join(vocabulary[i] for i in ids)
 
 
 def kind_of_documents(text: str, n_positions: int) -> str:
-    """What the documents of a text are: "lines", if `why_prose` finds nothing against it, or "stream"."""
+    """Return the kind of documents in a text: "lines" unless `why_prose` has a reason against it, else "stream"."""
     return "stream" if why_prose(text, n_positions) else "lines"
 
 
 def why_prose(text: str, n_positions: int) -> str:
-    """Why the lines of a text cannot be its documents, in words; empty if they can.
+    """Return why the lines of a text cannot be its documents; empty if they can.
 
-    They can if all of them fit in the context and hardly any is empty, or an empty line stands between all of them.
+    They can if all fit in the context, and if hardly any is empty or an empty line separates all others.
     """
     for number, line in enumerate(text.split(BOUNDARY), start=1):
         if len(line) >= n_positions:
@@ -198,12 +196,12 @@ def why_prose(text: str, n_positions: int) -> str:
 
 
 def room_for_lines(text: str, n_positions: int) -> int:
-    """The context in which lines can be documents: so many positions or, if the lines clearly are documents, more.
+    """Return the context for lines: `n_positions`, or more if the lines clearly are documents.
 
-    That takes at least `MANY` different lines of at most `LONGEST` characters. Either hardly any is longer than usual;
-    or they look like names, and not like sentences or rows of a table: hardly any has a space, a comma, a semicolon or
-    a bar. Chinese and Japanese sentences have no spaces; so few lines may go on behind the end of a sentence, unless
-    most stop at one.
+    For more, there must be at least `MANY` different lines of at most `LONGEST` characters. Hardly any may be longer
+    than usual, or they must look like names, not sentences or table rows. Hardly any name has a space, a comma, a
+    semicolon or a bar. Chinese and Japanese sentences have no spaces. So few lines may go on after a full stop, unless
+    most lines stop at one.
     """
     lines = text.split(BOUNDARY)
     longest = max(map(len, lines))

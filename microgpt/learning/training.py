@@ -1,6 +1,6 @@
-"""The training loop: batches in, better parameters out. It knows nothing of GPTs and nothing of engines.
+"""The training loop: batches in, better parameters out. It knows no GPTs and no engines.
 
-`train` is a generator: each turn takes one step and tells about it; whoever runs it looks, prints, saves, or stops.
+`train` is a generator: it yields an Update after each step, and the caller validates, prints, saves, or stops.
 
 >>> def step(parameters, wanted):  # the loss and its gradients: made by an engine or, as here, by hand
 ...     error = parameters["w"] - wanted
@@ -33,9 +33,9 @@ from microgpt.value import __file__ as value_file
 
 @dataclass(frozen=True)
 class Schedule:
-    """How to descend: everything about the steps but the gradient.
+    """The length of training, and the size of its steps.
 
-    The learning rate climbs in a straight line for `warmup` steps, then falls in one, towards 0 after the last step.
+    The learning rate climbs linearly for `warmup` steps, then falls linearly, towards 0 after the last step.
     """
 
     steps: int
@@ -47,7 +47,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class TensorUpdate:
-    """What one step did to one tensor. A norm is the root of the sum of squares of all its numbers."""
+    """The effect of one step on one tensor. A norm is the root of the sum of squares of all its numbers."""
 
     gradient_norm: float  # before clipping
     value_norm: float  # of its values, before the step
@@ -56,7 +56,7 @@ class TensorUpdate:
 
 @dataclass(frozen=True)
 class Update:
-    """What one step found and did."""
+    """The findings of one step."""
 
     step: int  # the first is 1
     loss: float  # of this step's batch, before the step; nats per character for a language model
@@ -67,9 +67,9 @@ class Update:
 
 @dataclass
 class OptimizerState:
-    """What the optimizer remembers from step to step; before the first: OptimizerState(0, np.zeros(n), np.zeros(n)).
+    """The state of the optimizer. Before the first step it is OptimizerState(0, np.zeros(n), np.zeros(n)).
 
-    There n is the number of all parameters. `train` changes it in place.
+    Here n is the number of all parameters. `train` changes it in place.
     """
 
     step: int  # taken so far
@@ -86,27 +86,27 @@ def train(
     state: OptimizerState | None = None,
     observed: Callable[[int], bool] | None = None,
 ) -> Iterator[Update]:
-    """Take the schedule's steps, one batch each, and yield after each step.
+    """Take the schedule's steps, one batch each, and yield an Update after each step.
 
     Args:
-        value_and_grad: of (parameters, *batch), gives the loss and its gradients (which cost no copy if they are
-            `views` of one vector, in the order of the parameters).
-        parameters: arrays by name, all of one dtype. They become views of one flat vector, which every step changes
-            in place.
-        batches: a tuple of arrays for each step. Where they end before the schedule does, so does training.
-        schedule: how many steps, how large, and what else shapes them.
-        update: called as update(vector, gradient, m, v, step, learning_rate, weight_decay), changes the first and the
-            two moments in place. All are flat vectors but the step, which counts from 1, and the learning rate; the
-            gradient is clipped, the weight decay that of each parameter. Adam, or a rule of your own.
-        state: what the optimizer remembers, changed in place; None for one before its first step. To go on later,
-            keep it with the parameters and give both again.
-        observed: whether the Update of a step, given its number, has `tensors`; None for no step. An observed step
-            takes a little longer; what is learned is the same.
+        value_and_grad: a function of (parameters, *batch) that returns the loss and its gradients. (It costs no copy if
+            they are `views` of one vector, in the order of the parameters.)
+        parameters: arrays by name, all of one dtype. They become views of one flat vector, which every step changes in
+            place.
+        batches: a tuple of arrays for each step. If they end before the schedule does, so does training.
+        schedule: the number and the size of the steps.
+        update: a function of (vector, gradient, m, v, step, learning_rate, weight_decay) that changes the first and the
+            two moments in place: Adam, or a rule of your own. All are flat vectors except the step, which counts from
+            1, and the learning rate. The gradient is already clipped.
+        state: the state of the optimizer, changed in place; None for a new one. To resume later, keep it with the
+            parameters and give both again.
+        observed: a function of a step's number: whether its Update has `tensors`; None for no step. An observed step
+            takes a little longer; the result is the same.
 
-    Raises InputError for parameters that are not arrays, and for a state or a gradient that does not fit them.
-    Raises DivergenceError, with the parameters as they were before the step, if the loss or the gradient is not finite
-    or some number on the way to it has no logarithm or power. It names the operation, its line and the row of the
-    batch, if `value_and_grad` is of an engine. What else the loss raises comes through as it is.
+    Raises InputError for parameters that are not arrays, and for a state or a gradient that does not fit them. Raises
+    DivergenceError if the loss or the gradient is not finite, or if a number on the way has no logarithm or power. Then
+    the parameters are those before the step. With a `value_and_grad` of an engine the error names the operation, its
+    line and the row of the batch. Other errors of the loss come through unchanged.
     """
     if not parameters:
         raise InputError("there are no parameters to train: expected arrays by name")
@@ -119,7 +119,7 @@ def train(
 
 
 class Steps:
-    """The loop of training: one step for each batch. Where its vectors are, and who computes, is up to the subclass.
+    """The training loop: one step for each batch. A subclass computes the gradient and the update.
 
     Attributes:
         vectors: the parameters and Adam's two moments, flat.
@@ -143,7 +143,7 @@ class Steps:
         self.decay: Any = decay_of(vector, self.shapes, schedule)
 
     def gradient(self, step: int, batch: tuple[Any, ...]) -> tuple[float, Any, float]:
-        """The loss of a batch, its flat gradient, and the norm of that."""
+        """Return the loss of a batch, its flat gradient, and the norm of the gradient."""
         raise NotImplementedError
 
     def update(self, gradient: Any, step: int, rate: float) -> None:
@@ -151,11 +151,11 @@ class Steps:
         raise NotImplementedError
 
     def why_not_finite(self, batch: tuple[Any, ...]) -> str:
-        """The operation that made the loss or the gradient of a batch infinite or NaN: see replay.py."""
+        """Return which operation made the loss or the gradient of a batch infinite or NaN: see replay.py."""
         raise NotImplementedError
 
     def copied(self, vector: Any) -> np.ndarray:
-        """A copy of a vector as an array."""
+        """Return a copy of a vector as an array."""
         return np.array(vector)
 
     def __iter__(self) -> Iterator[Update]:
@@ -178,7 +178,7 @@ class Steps:
 
 
 class HostSteps(Steps):
-    """Steps on arrays, with a gradient and an update rule of any kind: see `train`."""
+    """Steps on arrays, with any gradient and any update rule: see `train`."""
 
     def __init__(
         self, value_and_grad: Callable[..., tuple[float, Any]], parameters: Arrays, batches: Iterable[tuple[Any, ...]],
@@ -207,7 +207,7 @@ class HostSteps(Steps):
 def tensor_updates(
     shapes: dict[str, tuple[int, ...]], gradient: np.ndarray, before: np.ndarray, after: np.ndarray
 ) -> dict[str, TensorUpdate]:
-    """What a step did to each tensor, from flat vectors: the gradient, and the values before and after the step."""
+    """Return the effect of a step on each tensor, from flat vectors of the gradient and the values before and after."""
     with np.errstate(all="ignore"):
         flat = (vector.astype(np.float64) for vector in (gradient, before, after))
         gradients, values, new = (views(vector, shapes) for vector in flat)
@@ -222,7 +222,7 @@ def tensor_updates(
 
 
 def check_state(state: OptimizerState, vector: np.ndarray) -> None:
-    """Raise InputError, naming what is wrong, unless the state is one of as many parameters, in the same dtype."""
+    """Raise InputError, naming the fault, unless the state fits the parameters in size and dtype."""
     if state.step < 0:
         raise InputError(f"state.step is {state.step}: expected the number of steps taken so far, at least 0")
     for name, moment in (("m", state.m), ("v", state.v)):
@@ -241,7 +241,9 @@ def check_state(state: OptimizerState, vector: np.ndarray) -> None:
 
 
 def in_order(gradients: Any, shapes: dict[str, tuple[int, ...]]) -> Arrays:
-    """The gradients in the order of the parameters. Raises InputError unless each parameter has one of its shape."""
+    """Return the gradients in the order of the parameters. Raises InputError unless each parameter has one of its
+    shape.
+    """
     found = {name: getattr(gradient, "shape", None) for name, gradient in gradients.items()}
     if found != shapes:
         wrong = next(name for name in [*shapes, *found] if found.get(name) != shapes.get(name))
@@ -251,7 +253,7 @@ def in_order(gradients: Any, shapes: dict[str, tuple[int, ...]]) -> Arrays:
 
 
 def decay_of(vector: np.ndarray, shapes: dict[str, tuple[int, ...]], schedule: Schedule) -> np.ndarray:
-    """The weight decay of each parameter in a flat vector: that of the schedule for those in matrices, else 0."""
+    """Return the weight decay of each parameter as a flat vector: the schedule's own for matrices, else 0."""
     decay = np.zeros_like(vector)
     for array in views(decay, shapes).values():
         if array.ndim > 1:
@@ -266,12 +268,12 @@ def mean_loss(
     step: int = 0,
     batch_size: int = 64,
 ) -> float:
-    """The loss over all characters of the sequences, each counting the same: nats per character.
+    """Return the mean loss over all characters of the sequences, in nats per character.
 
-    `evaluated_loss(parameters, tokens, weights)` gives the weighted sum of each row, as `evaluate(loss)` does.
-    The sequences are lists of integers, such as `Corpus.validation`; `batch_size` of them are evaluated at a time,
-    padded to few different lengths.
-    Raises DivergenceError if it is not finite, and names `step`, the number of steps taken, if it is not 0.
+    `evaluated_loss(parameters, tokens, weights)` returns the weighted sum of each row, as `evaluate(loss)` does. The
+    sequences are lists of integers, such as `Corpus.validation`. They are evaluated `batch_size` at a time, padded to
+    few lengths. Raises DivergenceError if the loss is not finite; it names `step`, the number of steps taken, unless
+    that is 0.
     """
     total = 0.0
     in_order = sorted(sequences, key=len)
@@ -289,10 +291,9 @@ def mean_loss(
 
 @contextmanager
 def divergence_named(where: str, what: str = "training diverged", why: Callable[[], str] = str) -> Iterator[None]:
-    """Turn what numbers that went astray raise into a DivergenceError: an overflow, or the logarithm of 0 in value.py.
+    """Turn an overflow, or the logarithm of 0 in value.py, into a DivergenceError, with the result of `why`.
 
-    What `why` then returns is added. Any other ValueError is a fault of the function or of its arguments, and stays as
-    it is.
+    Any other ValueError is a fault of the function or its arguments, and stays as it is.
     """
     try:
         with np.errstate(all="ignore"):  # what is not finite is looked for, and named, by the callers

@@ -6,7 +6,7 @@ import shutil
 from math import log
 
 import pytest
-from breaking import ROOT, break_it, call, copy_project, losses, runs
+from breaking import ROOT, Project, losses, runs
 
 pytestmark = pytest.mark.slow
 
@@ -19,15 +19,13 @@ BLIND = log(27)
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory):
     """What the run of the introduction prints."""
-    ((commands, shown),) = runs(INTRODUCTION)
-    printed = call(copy_project(tmp_path_factory.mktemp("healthy")), *commands)
-    assert_shown(shown, printed)
+    (printed,) = Project(tmp_path_factory.mktemp("healthy")).seen(INTRODUCTION, assert_shown)
     return printed
 
 
 @pytest.fixture
 def project(tmp_path):
-    return copy_project(tmp_path)
+    return Project(tmp_path)
 
 
 def assert_shown(shown, printed):
@@ -42,25 +40,24 @@ def section(number):
 
 
 def seen(project, text):
-    """Make the changes of a section, run its commands, and return what they printed."""
-    break_it(project, text)
-    printed = []
-    for commands, shown in runs(text):
-        printed.append("\n".join(call(project, command) for command in commands))
-        assert_shown(shown, printed[-1])
-    return printed
+    return project.seen(text, assert_shown)
 
 
 def rows(project, run, file):
-    with (project / "runs" / run / file).open() as lines:
+    with (project.directory / "runs" / run / file).open() as lines:
         return list(csv.DictReader(lines))
+
+
+def line_of_function(project, text):
+    """The number of the line of functions.py that begins with a text."""
+    return (project.directory / "microgpt" / "functions.py").read_text().split(text)[0].count("\n") + 1
 
 
 def instructions(printed):
     return int(re.search(r"became (\d+) array instructions", printed)[1])
 
 
-def test_there_are_twelve_symptoms_that_the_table_names_and_remedies_for_all():
+def test_every_symptom_has_its_remedy():
     linked = re.findall(r"\[(\d+)\]\(#([\w-]+)\)", INTRODUCTION)
     assert [int(number) for number, _ in linked] == list(range(1, 13))
     for number, anchor in linked:
@@ -71,9 +68,9 @@ def test_there_are_twelve_symptoms_that_the_table_names_and_remedies_for_all():
 
 def test_a_wrong_gradient_is_found_by_the_check(project):
     page = (ROOT / "docs" / "break-it.md").read_text(encoding="utf-8")
-    break_it(project, page.split("\n## 1. ")[1].split("\n## 2. ")[0])
+    project.break_it(page.split("\n## 1. ")[1].split("\n## 2. ")[0])
     (said,) = re.findall(r"^error: .*(?=\.\.\.$)", INTRODUCTION, re.MULTILINE)
-    assert said in call(project, "python train.py")
+    assert said in project.call("python train.py")
 
 
 def test_the_healthy_run_is_healthy(healthy):
@@ -90,9 +87,9 @@ def test_1_weights_that_begin_at_0(project):
 
 
 def test_2_a_gradient_that_vanishes(project):
-    healthy = losses(call(project, runs(section(2))[0][0][0]))[-1]
+    healthy = losses(project.call(runs(section(2))[0][0][0]))[-1]
     assert healthy == pytest.approx(float(re.search(r"has (\d\.\d+) after the same 10 steps", section(2))[1]), abs=0.05)
-    shutil.rmtree(project / "runs")
+    shutil.rmtree(project.directory / "runs")
     (printed,) = seen(project, section(2))
     assert healthy < losses(printed)[-1] - 0.1
     norms = {row["tensor"]: float(row["gradient_norm"]) for row in rows(project, "vanishes", "tensors.csv")[:53]}
@@ -124,10 +121,12 @@ def test_6_steps_that_are_too_large(project, healthy):
 
 def test_7_nan_at_once(project):
     (printed,) = seen(project, section(7))
-    line = (project / "microgpt" / "functions.py").read_text().split("    scale = variance**-0.5")[0].count("\n") + 1
+    line = (project.directory / "microgpt" / "functions.py").read_text().split("    scale = variance**-0.5")[0].count(
+        "\n"
+    ) + 1
     assert f"0.0 ** -0.5 in line {line} of functions.py, row 0, is a division by 0" in printed
     (command,), _ = runs(section(7))[0]
-    checked = call(project, command.replace(" --skip-check", ""))
+    checked = project.call(command.replace(" --skip-check", ""))
     for said in (printed, checked):
         assert "numbers are not finite in this model: " in said
         assert "no step was taken yet" in said
@@ -136,7 +135,7 @@ def test_7_nan_at_once(project):
 
 def test_8_nan_late(project):
     (printed,) = seen(project, section(8))
-    line = (project / "microgpt" / "functions.py").read_text().split("    return -log(")[0].count("\n") + 1
+    line = line_of_function(project, "    return -log(")
     assert int(re.search(r"diverged at step (\d+)", printed)[1]) > 10
     assert re.search(rf"log\([\d.e+-]+\) in line {line} of functions.py, row \d+", printed)
 
@@ -159,7 +158,7 @@ def test_10_a_model_that_is_too_small(project, healthy):
 def test_11_samples_that_repeat(project):
     (printed,) = seen(project, section(11))
     written = printed.splitlines()[-8:]
-    daring = call(project, "python sample.py --run runs/repeats --num-samples 8 --quiet").splitlines()
+    daring = project.call("python sample.py --run runs/repeats --num-samples 8 --quiet").splitlines()
     assert len(set(written)) <= 5 < len(set(daring))
 
 
@@ -168,17 +167,17 @@ def test_12_operations_that_wait_for_each_other(project, healthy):
     assert instructions(printed) > 2 * instructions(healthy)
 
 
-def test_pre_norm_does_without_a_warm_up_and_post_norm_does_not(project):
+def test_pre_norm_needs_no_warm_up(project):
     text = SECTIONS["Where does a layer norm stand, and why? Why is there a warm-up?"]
     (without_warm_up, _), _ = runs(text)
-    pre = losses(call(project, *without_warm_up))[-1]
+    pre = losses(project.call(*without_warm_up))[-1]
     post, warmed = (losses(printed)[-1] for printed in seen(project, text))
     assert pre < post - 0.05
     assert warmed < post - 0.15
 
 
-def test_the_scale_of_attention_is_what_a_large_head_needs(project):
+def test_a_large_head_needs_its_scale(project):
     text = SECTIONS["What does a missing `1 / sqrt(d)` do?"]
     ((commands, _),) = runs(text)
-    scaled = losses(call(project, *commands))[-1]
+    scaled = losses(project.call(*commands))[-1]
     assert scaled < losses(*seen(project, text))[-1] - 0.05

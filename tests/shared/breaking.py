@@ -1,15 +1,12 @@
 """Documents that break the project: the changes and commands in them, and a copy of the project to try them on."""
 
-import os
 import re
 import shutil
-import subprocess
 import sys
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from running import ROOT, call
 
 
 def changes(text):
@@ -29,37 +26,73 @@ def runs(text):
     return [([line.strip() for line in commands.splitlines()], shown.splitlines()) for commands, shown in blocks]
 
 
-def copy_project(directory):
-    """A copy of the project that can be broken."""
-    shutil.copytree(ROOT / "microgpt", directory / "microgpt", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "data", directory / "data")
-    for script in ("train.py", "explain.py", "sample.py"):
-        shutil.copy(ROOT / script, directory)
-    return directory
+class Project:
+    """A copy of the project that can be broken. Its scripts run in this process, which imports the copy for them."""
+
+    def __init__(self, directory):
+        self.directory, self.modules = directory, {}
+        shutil.copytree(ROOT / "microgpt", directory / "microgpt")
+        (directory / "data").symlink_to(ROOT / "data")
+        for script in ("train.py", "explain.py", "sample.py"):
+            shutil.copy(ROOT / script, directory)
+
+    def break_it(self, text):
+        """Make the changes of a section."""
+        for file, old, new in changes(text):
+            path = self.directory / file
+            source = path.read_text()
+            assert source.count(old) == 1, f"{file} has no longer the lines {old!r}"
+            path.write_text(source.replace(old, new))
+        self.modules = {}
+
+    def call(self, *commands):
+        """What the commands print, each one of Python, `head -n lines file > file`, or `cut -d, -fcolumns file`."""
+        return "\n".join(map(self.call_one, commands))
+
+    def call_one(self, command):
+        name, *words = command.split()
+        if name == "python":
+            words += ["--threads", "1"] if words[0] == "train.py" else []  # no thread outlives the copy
+            with self.imported():
+                from microgpt.commands import session
+
+                session.SAMPLES = 1
+                result = call(self.directory / words[0], *words[1:], cwd=self.directory)
+            return result.stdout + result.stderr
+        lines = (self.directory / words[-3 if name == "head" else -1]).read_text().splitlines()
+        if name == "head":
+            (self.directory / words[-1]).write_text("\n".join(lines[: int(words[1])]) + "\n")
+            return ""
+        columns = [int(n) - 1 for n in re.search(r"-f([\d,]+)", command)[1].split(",")]
+        return "\n".join(",".join(line.split(",")[i] for i in columns) for line in lines)
+
+    def seen(self, text, assert_shown):
+        """Make the changes of a section, run its commands, and return what each block printed, where it is as shown."""
+        self.break_it(text)
+        printed = []
+        for commands, shown in runs(text):
+            printed.append(self.call(*commands))
+            assert_shown(shown, printed[-1])
+        return printed
+
+    @contextmanager
+    def imported(self):
+        """Let this process import the package of this copy, or take it as it was imported before."""
+        ours = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "microgpt"}
+        swap_modules(ours, self.modules)
+        sys.path.insert(0, str(self.directory))
+        try:
+            yield
+        finally:
+            sys.path.remove(str(self.directory))
+            self.modules = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "microgpt"}
+            swap_modules(self.modules, ours)
 
 
-def break_it(project, text):
-    for file, old, new in changes(text):
-        source = (project / file).read_text()
-        assert source.count(old) == 1, f"{file} has no longer the lines {old!r}"
-        (project / file).write_text(source.replace(old, new))
-
-
-def call(project, command):
-    """What a command prints: one of Python, `head -n lines file > file`, or `cut -d, -fcolumns file`."""
-    if command.startswith("python "):
-        environment = os.environ | {"PYTHONPATH": str(project), "PYTHONDONTWRITEBYTECODE": "1"}
-        words = [sys.executable, *command.split()[1:]]
-        result = subprocess.run(words, cwd=project, env=environment, capture_output=True, text=True, check=False)
-        return result.stdout + result.stderr
-    if command.startswith("head "):
-        _, _, lines, source, _, target = command.split()
-        kept = (project / source).read_text().splitlines(keepends=True)[: int(lines)]
-        (project / target).write_text("".join(kept))
-        return ""
-    columns = [int(n) - 1 for n in re.search(r"-f([\d,]+)", command)[1].split(",")]
-    rows = (project / command.split()[-1]).read_text().splitlines()
-    return "\n".join(",".join(row.split(",")[i] for i in columns) for row in rows)
+def swap_modules(old, new):
+    for name in old:
+        del sys.modules[name]
+    sys.modules.update(new)
 
 
 def numbers(text):

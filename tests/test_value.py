@@ -2,8 +2,10 @@
 
 import math
 import operator
+import re
 import sys
 from fractions import Fraction
+from functools import partial
 from itertools import permutations
 
 import numpy as np
@@ -36,79 +38,56 @@ def test_repr_of_a_result_shows_its_operation():
 # Every operation gives the value and the gradients that PyTorch gives
 
 
-@pytest.mark.parametrize(("x", "y"), [(2.0, 3.0), (-1.5, 0.25), (0.0, 7.0), (1e-3, -1e3)])
-@pytest.mark.parametrize("operation", [operator.add, operator.mul, operator.sub, operator.truediv])
-def test_operations_on_two_values_agree_with_pytorch(operation, x, y):
-    assert_like_torch(operation, operation, x, y)
+def test_operations_on_two_values_agree_with_pytorch():
+    for operation in (operator.add, operator.mul, operator.sub, operator.truediv):
+        for x, y in [(2.0, 3.0), (-1.5, 0.25), (0.0, 7.0), (1e-3, -1e3)]:
+            assert_like_torch(operation, operation, x, y)
 
 
-@pytest.mark.parametrize("exponent", [-2, -1, -0.5, 0, 0.5, 1, 2, 3, 1.7])
-@pytest.mark.parametrize("x", [0.1, 1.0, 2.5])
-def test_powers_agree_with_pytorch(x, exponent):
-    assert_like_torch(lambda v: v**exponent, lambda t: t**exponent, x)
+def test_powers_agree_with_pytorch():
+    for x, exponents in {0.1: POWERS, 1.0: POWERS, 2.5: POWERS, -2.5: WHOLE_POWERS}.items():
+        for k in exponents:
+            assert_like_torch(lambda v, k=k: v**k, lambda t, k=k: t**k, x)
 
 
-@pytest.mark.parametrize("exponent", [-2, -1, 0, 1, 2, 3])
-def test_whole_powers_of_negative_numbers_agree_with_pytorch(exponent):
-    assert_like_torch(lambda v: v**exponent, lambda t: t**exponent, -2.5)
+WHOLE_POWERS = [-2, -1, 0, 1, 2, 3]
+POWERS = [*WHOLE_POWERS, -0.5, 0.5, 1.7]
 
 
-@pytest.mark.parametrize("x", [1e-6, 0.5, 1.0, 2.5, 1e6])
-def test_log_agrees_with_pytorch(x):
-    assert_like_torch(log, torch.log, x)
-
-
-@pytest.mark.parametrize("x", [-700.0, -1.0, 0.0, 2.5, 700.0])
-def test_exp_agrees_with_pytorch(x):
-    assert_like_torch(exp, torch.exp, x)
-
-
-@pytest.mark.parametrize("x", [-2.0, 0.0, 3.0])
-def test_negation_agrees_with_pytorch(x):
-    assert_like_torch(operator.neg, operator.neg, x)
+def test_log_exp_and_minus_agree_with_pytorch():
+    for x in [1e-6, 0.5, 1.0, 2.5, 1e6]:
+        assert_like_torch(log, torch.log, x)
+    for x in [-700.0, -1.0, 0.0, 2.5, 700.0]:
+        assert_like_torch(exp, torch.exp, x)
+        assert_like_torch(operator.neg, operator.neg, x)
 
 
 # Plain numbers on either side
 
 NUMBERS = [2, 2.0, True, Fraction(1, 2), np.float32(0.5), np.float64(0.5), np.int64(2), np.uint8(2)]
 ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv]
+each_number = pytest.mark.parametrize("number", NUMBERS, ids=lambda number: type(number).__name__)
 
 
-@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: type(number).__name__)
-@pytest.mark.parametrize("operation", ARITHMETIC)
-def test_a_plain_number_may_stand_on_the_right(operation, number):
-    result = operation(Value(3.0), number)
-    assert type(result) is Value
-    assert result.data == pytest.approx(operation(3.0, float(number)), rel=1e-15)
+@each_number
+def test_a_plain_number_may_stand_anywhere(number):
+    for operation in ARITHMETIC:
+        right, left = operation(Value(3.0), number), operation(number, Value(3.0))
+        assert type(right) is type(left) is Value
+        assert right.data == pytest.approx(operation(3.0, float(number)), rel=1e-15)
+        assert left.data == pytest.approx(operation(float(number), 3.0), rel=1e-15)
+    assert (Value(3.0) ** number).data == 3.0 ** float(number)
+    assert Value(number).data == float(number)
+    assert type(Value(number).data) is float
 
 
-@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: type(number).__name__)
-@pytest.mark.parametrize("operation", ARITHMETIC)
-def test_a_plain_number_may_stand_on_the_left(operation, number):
-    result = operation(number, Value(3.0))
-    assert type(result) is Value
-    assert result.data == pytest.approx(operation(float(number), 3.0), rel=1e-15)
+def test_the_gradient_flows_past_plain_numbers():
+    for operation in ARITHMETIC:
 
+        def both(x, operation=operation):
+            return operation(2, x) + operation(x, 2)
 
-@pytest.mark.parametrize("operation", ARITHMETIC)
-def test_the_gradient_flows_past_a_plain_number_on_either_side(operation):
-    assert_like_torch(lambda v: operation(2, v) + operation(v, 2), lambda t: operation(2, t) + operation(t, 2), 3.0)
-
-
-@pytest.mark.parametrize("exponent", NUMBERS, ids=lambda number: type(number).__name__)
-def test_every_plain_number_can_be_an_exponent(exponent):
-    assert (Value(3.0) ** exponent).data == 3.0 ** float(exponent)
-
-
-@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: type(number).__name__)
-def test_a_value_holds_any_plain_number_as_a_float(number):
-    v = Value(number)
-    assert v.data == float(number)
-    assert type(v.data) is float
-
-
-def test_an_unsigned_number_is_subtracted_as_what_it_is():
-    assert (Value(5.0) - np.uint8(1)).data == 4.0
+        assert_like_torch(both, both, 3.0)
 
 
 def test_values_can_be_summed():
@@ -120,67 +99,45 @@ def test_values_can_be_summed():
 
 # Anything else is a TypeError that names what it found
 
+COMPARISONS = [operator.lt, operator.le, operator.gt, operator.ge]
 STRANGERS = ["a", None, 1j, [1.0], np.array([1.0]), torch.tensor([1.0])]
 
 
 @pytest.mark.parametrize("stranger", STRANGERS, ids=lambda stranger: type(stranger).__name__)
-@pytest.mark.parametrize("operation", [*ARITHMETIC, operator.pow])
-def test_other_types_are_refused_on_the_right(operation, stranger):
-    with pytest.raises(TypeError, match=type(stranger).__name__):
-        operation(Value(2.0), stranger)
-
-
-@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda stranger: type(stranger).__name__)
-@pytest.mark.parametrize("operation", [*ARITHMETIC, operator.pow])
-def test_other_types_are_refused_on_the_left(operation, stranger):
-    with pytest.raises(TypeError, match=type(stranger).__name__):
-        operation(stranger, Value(2.0))
-
-
-@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda stranger: type(stranger).__name__)
-def test_a_value_of_another_type_is_refused(stranger):
+def test_other_types_are_refused(stranger):
+    for operation in [*ARITHMETIC, operator.pow, *COMPARISONS]:
+        with pytest.raises(TypeError, match=type(stranger).__name__):
+            operation(Value(2.0), stranger)
+        if operation not in COMPARISONS:  # an array on the left compares item by item
+            with pytest.raises(TypeError, match=type(stranger).__name__):
+                operation(stranger, Value(2.0))
     with pytest.raises(TypeError, match=type(stranger).__name__):
         Value(stranger)
 
 
-def test_an_exponent_cannot_be_a_value():
+@pytest.mark.parametrize("base", [2.0, Value(2.0)])
+def test_an_exponent_cannot_be_a_value(base):
     with pytest.raises(TypeError, match=r"exponent .* not a Value: write exp\(y \* log\(x\)\)"):
-        Value(2.0) ** Value(3.0)
-
-
-def test_an_exponent_cannot_be_a_value_for_a_plain_base():
-    with pytest.raises(TypeError, match=r"exponent .* not a Value: write exp\(y \* log\(x\)\)"):
-        2.0 ** Value(3.0)
+        base ** Value(3.0)
 
 
 # Comparisons are choices
 
-COMPARISONS = [operator.lt, operator.le, operator.gt, operator.ge]
 
-
-@pytest.mark.parametrize(
-    ("x", "y"), [(1.0, 2.0), (2.0, 2.0), (3.0, -2.0), (0.0, -0.0), (math.nan, 1.0), (1.0, math.inf)]
-)
 @pytest.mark.parametrize("comparison", COMPARISONS)
-def test_comparisons_are_those_of_the_numbers(comparison, x, y):
-    found = [comparison(a, b) for a, b in [(Value(x), Value(y)), (Value(x), y), (x, Value(y))]]
-    assert found == [comparison(x, y)] * 3
-    assert {type(result) for result in found} == {bool}
+def test_comparisons_are_those_of_the_numbers(comparison):
+    for x, y in [(1.0, 2.0), (2.0, 2.0), (3.0, -2.0), (0.0, -0.0), (math.nan, 1.0), (1.0, math.inf)]:
+        found = [comparison(a, b) for a, b in [(Value(x), Value(y)), (Value(x), y), (x, Value(y))]]
+        assert found == [comparison(x, y)] * 3
+        assert {type(result) for result in found} == {bool}
 
 
-@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: type(number).__name__)
+@each_number
 def test_every_plain_number_can_be_compared_with(number):
     assert Value(3.0) > number
     assert number < Value(3.0)
     assert not Value(-3.0) >= number
     assert not number <= Value(-3.0)
-
-
-@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda stranger: type(stranger).__name__)
-@pytest.mark.parametrize("comparison", COMPARISONS)
-def test_other_types_cannot_be_compared_with(comparison, stranger):
-    with pytest.raises(TypeError, match=type(stranger).__name__):
-        comparison(Value(2.0), stranger)
 
 
 def test_equality_is_identity():
@@ -200,18 +157,17 @@ CHOICES = {
 }
 
 
-@pytest.mark.parametrize("x", [-3.0, -0.5, 0.0, 0.7, 2.5])
 @pytest.mark.parametrize("name", CHOICES)
-def test_functions_with_choices_agree_with_pytorch(name, x):
-    ours, theirs = CHOICES[name]
-    assert_like_torch(ours, theirs, x)
+def test_functions_with_choices_agree_with_pytorch(name):
+    for x in [-3.0, -0.5, 0.0, 0.7, 2.5]:
+        assert_like_torch(*CHOICES[name], x)
 
 
-@pytest.mark.parametrize(("x", "y"), [(2.0, 3.0), (3.0, -2.0), (-1.0, -2.0)])
-def test_the_maximum_of_two_agrees_with_pytorch(x, y):
-    assert_like_torch(lambda a, b: a * (a > b) + b * (b >= a), torch.maximum, x, y)
-    assert_like_torch(lambda a, b: a if a > b else b, torch.maximum, x, y)
-    assert_like_torch(max, torch.maximum, x, y)
+def test_the_maximum_of_two_agrees_with_pytorch():
+    for x, y in [(2.0, 3.0), (3.0, -2.0), (-1.0, -2.0)]:
+        assert_like_torch(lambda a, b: a * (a > b) + b * (b >= a), torch.maximum, x, y)
+        assert_like_torch(lambda a, b: a if a > b else b, torch.maximum, x, y)
+        assert_like_torch(max, torch.maximum, x, y)
 
 
 # Backward
@@ -240,7 +196,7 @@ def test_a_value_that_does_not_matter_has_no_gradient():
     assert b.grad == 0.0
 
 
-def test_backward_again_accumulates_in_leaves_as_pytorch_does():
+def test_backward_accumulates_in_leaves_as_pytorch_does():
     def result(a, b):
         return (a * b + a) * (a * b)
 
@@ -261,7 +217,7 @@ def test_backward_again_starts_afresh_in_between():
         assert (cube.grad, square.grad) == (1.0, 2.0)
 
 
-def test_backward_again_accumulates_in_a_leaf_that_is_itself_the_result():
+def test_backward_accumulates_in_a_result_without_inputs():
     ours, theirs = Value(2.0), double(2.0)
     for _ in range(2):
         ours.backward()
@@ -269,7 +225,7 @@ def test_backward_again_accumulates_in_a_leaf_that_is_itself_the_result():
     assert ours.grad == theirs.grad.item() == 2.0
 
 
-def test_two_results_add_to_the_gradient_of_a_shared_leaf():
+def test_two_results_add_to_a_shared_gradient():
     a = Value(2.0)
     (a * 3).backward()
     (a * 5).backward()
@@ -277,7 +233,7 @@ def test_two_results_add_to_the_gradient_of_a_shared_leaf():
 
 
 @pytest.mark.slow
-def test_a_million_operations_in_a_row_are_differentiated_and_freed():
+def test_a_million_operations_are_differentiated_and_freed():
     before = sys.getallocatedblocks()
     x = Value(1.0)
     y = x
@@ -289,16 +245,17 @@ def test_a_million_operations_in_a_row_are_differentiated_and_freed():
     assert sys.getallocatedblocks() < before + 10_000
 
 
-@pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
-def test_the_order_of_construction_does_not_matter(order):
+def test_the_order_of_construction_does_not_matter():
     makers = [lambda a, b: a * b, lambda a, b: (a + b).exp(), lambda a, b: (b * a).log(), lambda a, b: a * a]
 
-    def diamond(a, b):
+    def diamond(a, b, order):
         parts = {i: makers[i](a, b) for i in order}
         joined = parts[0] * parts[1] + parts[0] * parts[2] + parts[3] * parts[1]
         return joined * parts[0] + joined
 
-    assert_like_torch(diamond, diamond, 0.7, 1.3)
+    for order in permutations(range(4)):
+        ordered = partial(diamond, order=order)
+        assert_like_torch(ordered, ordered, 0.7, 1.3)
 
 
 OPERATIONS = {
@@ -334,7 +291,7 @@ def fits(operation, x, y):
         max_size=25,
     ),
 )
-def test_any_graph_of_the_five_operations_agrees_with_pytorch(leaves, steps):
+def test_any_graph_of_operations_agrees_with_pytorch(leaves, steps):
     ours, theirs = to_values(leaves), [double(x) for x in leaves]
     our_nodes, their_nodes = list(ours), list(theirs)
     for operation, first, second, k in steps:
@@ -352,22 +309,11 @@ def test_any_graph_of_the_five_operations_agrees_with_pytorch(leaves, steps):
 # Where numbers get too large: exp stays finite
 
 
-@pytest.mark.parametrize("x", [709.79, 1e4, sys.float_info.max, math.inf])
-def test_exp_stays_at_the_largest_float(x):
-    assert exp(x) == sys.float_info.max
-    assert exp(Value(x)).data == sys.float_info.max
-
-
-def test_exp_is_exact_up_to_the_largest_exponent():
-    assert exp(709.782712893384) == math.exp(709.782712893384)
-    assert exp(Value(709.782712893384)).data == math.exp(709.782712893384)
-
-
-def test_exp_of_something_very_negative_is_zero():
+def test_exp_stays_at_the_largest_float():
+    for x in [709.79, 1e4, sys.float_info.max, math.inf]:
+        assert exp(x) == exp(Value(x)).data == sys.float_info.max
+    assert exp(709.782712893384) == exp(Value(709.782712893384)).data == math.exp(709.782712893384)
     assert exp(-1e4) == exp(Value(-1e4)).data == exp(-math.inf) == 0.0
-
-
-def test_exp_leaves_nan_as_it_is():
     assert math.isnan(exp(math.nan))
     assert math.isnan(exp(Value(math.nan)).data)
 
@@ -384,39 +330,29 @@ def test_the_gradient_of_a_saturated_sigmoid_is_zero(x):
 
 @pytest.mark.parametrize("x", [0.0, -1.0, math.nan])
 def test_a_logarithm_needs_a_positive_number(x):
-    with pytest.raises(ValueError, match=rf"log\({x}\)"):
-        Value(x).log()
+    for argument in (x, Value(x)):
+        with pytest.raises(ValueError, match=rf"log\({x}\): a logarithm needs a positive number"):
+            log(argument)
 
 
-@pytest.mark.parametrize(
-    ("x", "exponent"),
-    [(0.0, -1), (-8.0, 0.5), (1e200, 2), (1e-200, -2), (0.0, 0.5), (math.inf, 2), (math.nan, 2)],
-)
-def test_a_power_without_a_finite_value_and_derivative_is_an_error(x, exponent):
-    with pytest.raises(ValueError, match=rf"{x} \*\* {float(exponent)}".replace("+", r"\+")):
-        Value(x) ** exponent
+def test_a_power_needs_finite_value_and_derivative():
+    for x, exponent in [(0.0, -1), (-8.0, 0.5), (1e200, 2), (1e-200, -2), (0.0, 0.5), (math.inf, 2), (math.nan, 2)]:
+        with pytest.raises(ValueError, match=re.escape(f"{x} ** {float(exponent)}")):
+            Value(x) ** exponent
 
 
-@pytest.mark.parametrize("numerator", [1.0, Value(1.0)])
-def test_division_by_zero_is_an_error(numerator):
+@pytest.mark.parametrize(("numerator", "zero"), [(1.0, Value(0.0)), (Value(1.0), Value(0.0)), (Value(1.0), 0)])
+def test_division_by_zero_is_an_error(numerator, zero):
     with pytest.raises(ValueError, match=r"0\.0 \*\* -1\.0"):
-        numerator / Value(0.0)
+        numerator / zero
 
 
-def test_division_by_a_plain_zero_is_an_error():
-    with pytest.raises(ValueError, match=r"0\.0 \*\* -1\.0"):
-        Value(1.0) / 0
-
-
-@pytest.mark.parametrize("x", [0.0, -2.0, 1e300])
-def test_the_power_zero_is_one_with_derivative_zero(x):
-    v = Value(x)
-    one = v**0
-    one.backward()
-    assert (one.data, v.grad) == (1.0, 0.0)
-
-
-def test_the_power_one_of_zero_has_derivative_one():
+def test_the_powers_zero_and_one_are_everywhere():
+    for x in [0.0, -2.0, 1e300]:
+        v = Value(x)
+        one = v**0
+        one.backward()
+        assert (one.data, v.grad) == (1.0, 0.0)
     zero = Value(0.0)
     (zero**1).backward()
     assert zero.grad == 1.0
@@ -433,16 +369,10 @@ def test_exp_and_log_of_values_are_values():
     assert type(exp(Value(1.5))) is type(log(Value(1.5))) is Value
 
 
-@pytest.mark.parametrize("x", [0.0, -1.0])
-def test_the_logarithm_of_a_float_needs_a_positive_number_too(x):
-    with pytest.raises(ValueError, match=r"domain|positive"):
-        log(x)
-
-
 # pick and largest
 
 
-def test_pick_gives_the_very_item_so_its_gradient_flows():
+def test_pick_gives_the_very_item():
     items = to_values([1.0, 2.0, 3.0])
     assert pick(items, 2) is items[2]
 
@@ -463,22 +393,15 @@ def test_pick_refuses_what_is_no_integer(index):
 def test_largest_is_a_plain_number():
     assert largest(to_values([1.0, 3.0, 2.0])) == 3.0
     assert type(largest(to_values([1.0, 3.0, 2.0]))) is float
+    assert largest([Value(1.0), 5.0, Value(3.0)]) == largest([1.0, Value(5.0), 3.0]) == 5.0
+    for place in range(3):
+        numbers = [3.0, 1.0, 2.0]
+        numbers[place] = math.nan
+        assert math.isnan(largest(numbers))
+        assert math.isnan(largest(to_values(numbers)))
 
 
 def test_no_gradient_flows_through_largest():
     a, b = Value(2.0), Value(3.0)
     (a * largest([a, b]) + b).backward()
     assert (a.grad, b.grad) == (3.0, 1.0)
-
-
-def test_largest_takes_values_and_floats_together():
-    assert largest([Value(1.0), 5.0, Value(3.0)]) == 5.0
-    assert largest([1.0, Value(5.0), 3.0]) == 5.0
-
-
-@pytest.mark.parametrize("place", range(3))
-def test_the_largest_is_no_number_wherever_one_is_none(place):
-    numbers = [3.0, 1.0, 2.0]
-    numbers[place] = math.nan
-    assert math.isnan(largest(numbers))
-    assert math.isnan(largest(to_values(numbers)))

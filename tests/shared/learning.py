@@ -1,6 +1,5 @@
-"""Fifty steps with the engine "torch", in this process or in several that torchrun starts."""
+"""Fifty steps with the engine "torch"."""
 
-import sys
 from functools import partial
 from itertools import pairwise
 
@@ -9,7 +8,7 @@ import numpy as np
 from microgpt.engines.engine import value_and_grad
 from microgpt.functions import cross_entropy
 from microgpt.gpt import GPTConfig, loss
-from microgpt.learning.on_device import DeviceTraining, join
+from microgpt.learning.on_device import DeviceTraining
 from microgpt.learning.parameters import flatten, initial_parameters
 from microgpt.learning.training import OptimizerState, Schedule
 
@@ -40,11 +39,3 @@ def learned_on_torch(processes, torch_compile=False, steps=50, function=GPT):
     losses = [update.loss for update in training]
     training.fetch()
     return losses, flatten(parameters)
-
-
-if __name__ == "__main__":
-    processes = join("cpu")
-    losses, vector = learned_on_torch(processes)
-    if processes.first:
-        np.savez(sys.argv[1], losses=losses, vector=vector)
-    processes.leave()

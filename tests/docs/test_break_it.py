@@ -119,7 +119,7 @@ def test_a_vanishing_gradient_hides_in_the_norms(project):
     project.break_it(text)
     (commands, shown), *_ = runs(text)
     printed = project.call(*commands[:2])  # the page is tested elsewhere
-    assert_shown(shown[:-1], printed)
+    assert_shown([line for line in shown if line[0].isdigit()], printed)
     assert 0.01 < norms(printed)[-1] < 10
     lengths = re.findall(r"\| `(\S+)` \| ([\d.e-]+) \|", text)
     assert len(lengths) == 5

@@ -10,8 +10,23 @@ from helpers import assert_equal_engines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from programs import (
-    I3, INSTRUCTION, MLP, PROGRAMS, RAGGED, RAGGED_X, RESULTS, RNG, UNDEFINED, X3, M, W, X, gpt_case, mlp, run_instructions,
-)  # fmt: skip
+    I3,
+    INSTRUCTION,
+    MLP,
+    PROGRAMS,
+    RAGGED,
+    RAGGED_X,
+    RESULTS,
+    RNG,
+    UNDEFINED,
+    X3,
+    M,
+    W,
+    X,
+    gpt_case,
+    mlp,
+    run_instructions,
+)
 
 import microgpt
 from microgpt.functions import dot, softmax, tanh
@@ -81,7 +96,7 @@ def test_float32_is_close_to_float64(value_and_grad):
 
     assert error(params) <= 1e-4
     losses = []
-    for _ in range(30):
+    for _ in range(10):
         mean_loss, gradients = step(params, *batch)
         losses.append(mean_loss)
         params = {name: array - np.float32(0.1) * gradients[name] for name, array in params.items()}

@@ -150,7 +150,7 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
 
 def test_a_batch_that_does_not_divide_is_refused():
     settings = SimpleNamespace(threads=None, batch_size=5)
-    with pytest.raises(InputError, match="--batch-size is 5, .*: expected a multiple of 2, such as 4 or 6"):
+    with pytest.raises(InputError, match=r"--batch-size is 5, .*: expected a multiple of 2, such as 4 or 6"):
         Processes(count=2).check(settings)
     Processes(count=5).check(settings)
 

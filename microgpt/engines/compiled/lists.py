@@ -1,12 +1,12 @@
-"""Lists with an axis: one known item stands for all, so a list of a thousand takes no more than one of two.
+"""Symbolic lists: one known item stands for all, so a list of a thousand takes no more than a list of two.
 
-The function that is being recorded sees an ordinary list: it reads items, slices and goes through it, and gets the one
-item at that index. `Lazy` is the same for what is made when it is asked for, such as `zip`.
+The recorded function sees an ordinary list. It reads items, slices it and goes through it, and gets the one item at the
+index it asked for. `Lazy` is the same for what makes its items on demand, such as `zip`.
 
-Python lets a list change, and lets two names share it. Two rules keep what is known of a list true:
+In Python a list may change, and two names may share it. Two rules keep a symbolic list true:
 
 - A list within an item belongs to one list alone. Before it changes, its owner becomes a plain list of its elements.
-- What is only looked at within an axis (a `view`) is never kept: a body that would keep one runs as a loop.
+- A list that a body only looks at (a `view`) is never kept. A body that would keep one runs in Python.
 """
 
 import dis
@@ -38,7 +38,7 @@ ADD_IN_PLACE = next(
 
 
 class RecordedList:
-    """A list of which one item is known, that stands for all: item number i is `item` with i in place of the axis.
+    """A list with one known item: item number i is `item` with i in place of the axis.
 
     It is a list in every other way. Before it changes, or a list in it does, it becomes `plain`: its elements, each by
     itself. Lists whose items are not alike are so from the beginning (`written_out`).
@@ -52,11 +52,11 @@ class RecordedList:
         self.axis = axis
         self.item = item
         self.plain: list[Any] | None = None
-        self.elements: dict[int, Any] = {}  # those that someone has
-        self.owner = owner  # the list that this one is an element of
-        self.view = False  # a list as a body sees it: at an index, or of no elements that are objects
+        self.elements: dict[int, Any] = {}  # those that were read as objects
+        self.owner = owner  # the list that has this one as an element
+        self.view = False  # a body looks at it: its index or its elements are no objects
         self.chosen_from: Chosen | None = None
-        self.made_anew = False  # each item is an object of its own, though all may be the same scalar
+        self.made_anew = False  # each item is an object of its own, even if all are one scalar
         record.lists_made += 1
         self.born = record.lists_made
 
@@ -75,12 +75,12 @@ class RecordedList:
         return RecordedList(self.record, self.axis, item)
 
     def at(self, index: Any) -> Any:
-        """The item at an index that may depend on axes, which is within the list, to look at."""
+        """A view of the item at an index within the list, which may depend on axes."""
         self.check()
         return read_at(self.item, self.axis, index)
 
     def element(self, i: int) -> Any:
-        """Item number i as an object, always the same one."""
+        """Item number i, always as the same object."""
         self.check()
         if i not in self.elements:
             item = read_at(self.item, self.axis, i, self)
@@ -92,12 +92,12 @@ class RecordedList:
         return self.elements[i]
 
     def check(self) -> None:
-        """Raise RecordingError if an integer chose this row, or one that it is in, from a list that has changed."""
+        """Raise RecordingError if an integer chose this row, or a list that holds it, from a list that has changed."""
         if self.chosen_from is not None:
             self.chosen_from.check()
 
     def copied(self, axis: Axis, by: Any, owner: "RecordedList | None") -> "RecordedList":
-        """This list as an item of another one, with an index in place of that one's axis."""
+        """This list as an item of another list, with an index in place of the axis of that list."""
         if self.plain is None:
             found = RecordedList(self.record, self.axis, read_at(self.item, axis, by), owner)
         else:
@@ -159,27 +159,27 @@ class RecordedList:
         return items_down_from(len(self) - 1, self)
 
     def __contains__(self, wanted: Any) -> bool:
-        return wanted in list(iter(self))
+        return wanted in [*self]
 
     def __repr__(self) -> str:
-        return repr(list(iter(self)))
+        return repr([*self])
 
     def __eq__(self, other: Any) -> bool:
-        return isinstance(other, list) and list(iter(self)) == list(iter(other))
+        return isinstance(other, list) and [*self] == [*other]
 
     def __add__(self, other: Any) -> list[Any]:
-        return list(iter(self)) + (list(iter(other)) if type(other) is RecordedList else other)
+        return [*self] + ([*other] if type(other) is RecordedList else other)
 
     def __radd__(self, other: Any) -> list[Any]:
-        """other + self; and other += self, for which Python asks here, too, and which changes the other."""
+        """other + self. Python also calls this for other += self, which changes the other list."""
         caller = sys._getframe(1)
         if caller.f_code.co_code[caller.f_lasti : caller.f_lasti + 2] == ADD_IN_PLACE and type(other) is list:
-            other.extend(list(iter(self)))
+            other.extend([*self])
             return other
-        return other + list(iter(self))
+        return other + self.copy()
 
     def __mul__(self, times: Any) -> list[Any]:
-        return list(iter(self)) * times
+        return [*self] * times
 
     __rmul__ = __mul__
 
@@ -189,21 +189,21 @@ class RecordedList:
     __rmatmul__ = __matmul__
 
     def copy(self) -> list[Any]:
-        return list(iter(self))
+        return [*self]
 
     __copy__ = copy
 
     def __deepcopy__(self, memo: Any) -> list[Any]:
-        return deepcopy(list(iter(self)), memo)
+        return deepcopy([*self], memo)
 
     def index(self, *arguments: Any) -> int:
-        return list(iter(self)).index(*arguments)
+        return [*self].index(*arguments)
 
     def count(self, wanted: Any) -> int:
-        return list(iter(self)).count(wanted)
+        return [*self].count(wanted)
 
     def as_plain(self) -> list[Any]:
-        """The elements as a plain list, which from now on is this list: it is about to change."""
+        """The elements as a plain list, which this list is from now on: it is about to change."""
         if self.record.loops.depth:
             raise NotTraceable
         if self.chosen_from is not None:
@@ -214,11 +214,11 @@ class RecordedList:
         if self.owner is not None:
             self.owner.as_plain()
         if self.plain is None:
-            self.plain = list(iter(self))
+            self.plain = [*self]
         return self.plain
 
     def __iadd__(self, other: Any) -> "RecordedList":
-        self.as_plain().extend(list(iter(other)))
+        self.as_plain().extend([*other])
         return self
 
     def __imul__(self, times: Any) -> "RecordedList":
@@ -230,7 +230,7 @@ class RecordedList:
 
 
 def items_down_from(i: int, items: RecordedList) -> Iterator[Any]:
-    """What `reversed` goes through: each item as it is by then."""
+    """The items from number i down, each as it is when its turn comes."""
     while 0 <= i < len(items):
         yield items[i]
         i -= 1
@@ -251,9 +251,9 @@ Sequence.register(RecordedList)  # for `match`
 
 
 class Chosen:
-    """The rows of which an integer of the example chose one: which one, nobody knows, so none of them may change.
+    """The rows among which an integer of the example chose. It is unknown which one, so none of them may change.
 
-    Of a plain list, what each row held is kept, to be compared; one with an axis becomes plain before a row changes.
+    What each row of a plain list held is kept, to be compared. A symbolic list becomes plain before a row changes.
     """
 
     def __init__(self, items: Any):
@@ -276,14 +276,14 @@ def is_symbolic(items: Any) -> bool:
 
 
 def contents(items: Any) -> Any:
-    """What a list holds, and the lists in it: objects in tuples."""
+    """The objects that a list and the lists in it hold, as nested tuples."""
     if type(items) is RecordedList and items.plain is not None:
         items = items.plain
     return tuple([contents(item) for item in items]) if type(items) in (list, tuple) else items
 
 
 def same_contents(a: Any, b: Any) -> bool:
-    """Whether two contents are the same objects, and lists among them did not change."""
+    """Whether two contents are the same objects in the same nesting."""
     if type(a) is tuple and type(b) is tuple:
         return len(a) == len(b) and all(map(same_contents, a, b))
     return a is b
@@ -295,7 +295,7 @@ def holds_lists(item: Any) -> bool:
 
 
 def read_at(item: Any, axis: Axis, by: Any, owner: RecordedList | None = None) -> Any:
-    """An item, or several in lists and tuples, with an index in place of an axis; the lists belong to an owner."""
+    """An item with an index in place of an axis, also within tuples and lists. The lists get this owner."""
     kind = type(item)
     if kind is RecordedScalar or kind is RecordedInteger:
         return item.read_at(axis, by)
@@ -307,7 +307,7 @@ def read_at(item: Any, axis: Axis, by: Any, owner: RecordedList | None = None) -
 
 
 def nested(leaf: Any, axes: tuple[Axis, ...], record: Record) -> Any:
-    """A scalar or an integer with some axes as nested lists."""
+    """A scalar or an integer with some axes, as nested lists."""
     for axis in reversed(axes):
         leaf = RecordedList(record, axis, leaf)
     return leaf
@@ -321,9 +321,9 @@ def holds_index(key: Any) -> bool:
 
 
 class Lazy:
-    """What zip, enumerate, reversed, map or a generator expression give: items that are made when they are asked for.
+    """The result of zip, enumerate, reversed, map or a generator expression: it makes its items on demand.
 
-    Asked for all at once, by `sum` or a comprehension, they may be had as a list with an axis.
+    `sum` and comprehensions ask for all at once, and may get them as a symbolic list.
     """
 
     __slots__ = ("_all", "_each", "_items", "depth", "made_of", "runs_code")
@@ -335,15 +335,15 @@ class Lazy:
         self._each = each
         self._all = everything
         self.made_of = made_of
-        self.runs_code = runs_code  # to make the items, so not more of them than are asked for
+        self.runs_code = runs_code  # making items runs code, so no more are made than are asked for
         self._items: Iterator[Any] | None = None
-        self.depth = tracing_depth()  # of loops that it was made in
+        self.depth = tracing_depth()  # how many loops were being traced when it was made
 
     def __iter__(self) -> "Lazy":
         return self
 
     def check(self) -> None:
-        """Raise NotTraceable in the body of a loop that it was made outside of: the first turn uses it up."""
+        """Raise NotTraceable in the body of a loop if it was made outside: the first turn uses it up."""
         if tracing_depth() > self.depth:
             raise NotTraceable
 
@@ -354,12 +354,12 @@ class Lazy:
         return next(self._items)
 
     def look(self) -> Any:
-        """All items as a list with an axis, None if they cannot be had so; for generators this runs their code."""
+        """All items as a symbolic list, or None if that cannot be. For generators this runs their code."""
         self.check()
         return self._all() if self._items is None else None
 
     def use_up(self) -> None:
-        """Someone has all items."""
+        """Note that all items have been taken."""
         self._items = iter(())
         for one in self.made_of:
             if type(one) is Lazy:

@@ -1,6 +1,6 @@
-"""The numbers of a record, row by row: what a function computes, as it was written down, before anything is grouped.
+"""The numbers of a record, row by row, before anything is grouped: slow and plain.
 
-It is slow and plain, with numpy: an array for each row, with an axis for each axis of the row.
+Each row is a numpy array, with an axis for each axis of the row.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ TWO = {ADD: np.add, MUL: np.multiply, LESS: np.less, LESS_EQUAL: np.less_equal}
 
 
 def numbers_of(record: Record, params: np.ndarray, integers: np.ndarray, floats: np.ndarray) -> list[np.ndarray]:
-    """What each row of a record is, for these parameters and this example, each of them flat."""
+    """The values of each row, for flat parameters, integers and floats of an example."""
     known: list[np.ndarray] = []
     floats = np.concatenate([floats, integers[np.array(record.returned, np.int64)]])
 
@@ -75,7 +75,7 @@ def numbers_of(record: Record, params: np.ndarray, integers: np.ndarray, floats:
 
 
 def aligned(values: np.ndarray, has: tuple[Axis, ...], axes: tuple[Axis, ...]) -> np.ndarray:
-    """An array with its axes in the order of others; those that it does not have are of length 1."""
+    """An array with its axes in the order of others, with length 1 for those that it does not have."""
     order = [has.index(axis) for axis in axes if axis in has]
     return values.transpose(order).reshape([axis.n if axis in has else 1 for axis in axes])
 

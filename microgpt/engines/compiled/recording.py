@@ -67,7 +67,7 @@ from microgpt.engines.trees import check_form
 def record_function(
     function: Callable[..., Any], shapes: Shapes, arguments: list[Argument], with_sources: bool = False
 ) -> Record:
-    """Run a function once on recorded numbers and return the record.
+    """Run a function once on symbolic scalars and return the record.
 
     Args:
         function: what to record; it gets the parameters and one example, as lists of scalars.
@@ -76,20 +76,18 @@ def record_function(
         with_sources: whether to note the line of the function behind each operation, which takes twice the time.
     """
     record = Record(with_sources, must_stack, stack_choices, as_chosen)
-    count = 0
 
     def leaf(kind: int, shape: tuple[int, ...], start: int) -> Any:
         axes = tuple(Axis(n) for n in shape)
         return nested(record.add_family(kind, start, 0, axes), axes, record)
 
     def parameters(shape: tuple[int, ...]) -> Any:
-        nonlocal count
-        start, count = count, count + prod(shape)
+        start = record.parameters
+        record.parameters += prod(shape)
         return leaf(PARAMETER, shape, start)
 
     params = map_shapes(parameters, shapes)
-    record.parameters = count
-    example, floats = [], 0
+    example = []
     for name, kind, shape in arguments:
         if kind == "int":
             start = len(record.names)
@@ -99,13 +97,12 @@ def record_function(
             place: IndexLike = Index(start, tuple(zip(axes, steps, strict=True))) if axes else start
             example.append(nested(RecordedInteger(record, place), axes, record))
         else:
-            example.append(leaf(INPUT, shape, floats))
-            floats += prod(shape)
+            example.append(leaf(INPUT, shape, record.floats))
+            record.floats += prod(shape)
     with record.active(), deeper_recursion():
         result = call(function, params, *example)
-        if record.refusals:  # and the function has caught it
+        if record.refusals:  # the function has caught it
             raise record.refusals[0]
-        record.floats = floats
         record.form = form_of(result, record)
         check_form(record.form, int)
     return record
@@ -113,9 +110,9 @@ def record_function(
 
 @contextmanager
 def deeper_recursion() -> Iterator[None]:
-    """Let a function call itself as often as it may in Python, though each of its calls takes several of ours."""
+    """Allow as deep a recursion as Python does, though each call of the function takes several of ours."""
     limit = sys.getrecursionlimit()
-    if sys.platform != "win32":  # where the stack is too small for it
+    if sys.platform != "win32":  # whose stack is too small for it
         sys.setrecursionlimit(6 * limit)
     try:
         yield
@@ -124,7 +121,7 @@ def deeper_recursion() -> Iterator[None]:
 
 
 def form_of(result: Any, record: Record) -> Any:
-    """How the result is nested, with the number of an output in place of each scalar; notes the outputs."""
+    """The nesting of the result, with the number of an output in place of each scalar. Notes the outputs."""
     if isinstance(result, dict):
         return {key: form_of(entry, record) for key, entry in result.items()}
     if isinstance(result, tuple):
@@ -155,7 +152,7 @@ def map_shapes(function: Callable[[tuple[int, ...]], Any], shapes: Shapes) -> An
 
 
 def zipped_rows(function: Any, rows: Any, **options: Any) -> Any:
-    """zip(*rows), a matrix transposed; or another function of rows."""
+    """function(*rows): for zip, the transposed matrix."""
     record = Record.current
     if record is None or function is not zip or type(rows) not in (RecordedList, list, tuple, Lazy):
         return call(function, *rows, **options)
@@ -203,7 +200,7 @@ def has(owner: Any, name: str) -> bool:
 
 
 def calling(decorator: Any) -> Any:
-    """A decorator, which is called as any other function is."""
+    """A decorator or a key that calls a function as recorded code does."""
     return functools.partial(call, decorator)
 
 
@@ -222,7 +219,7 @@ PURE_METHODS = {"index", "count", "copy", "keys", "values", "items", "get", "joi
 
 
 def call(function: Any, *arguments: Any, **options: Any) -> Any:
-    """function(*arguments, **options), which is rewritten first if it is one of Python and has a source."""
+    """function(*arguments, **options), rewritten first if it is a Python function with a source."""
     record = Record.current
     if record is None:
         return function(*arguments, **options)
@@ -262,14 +259,14 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
 
 
 def changing_or(method: MethodType, record: Record) -> Any:
-    """A method of Python's, rewritten; those of a recorded list change it or not, as they are."""
+    """A Python method, rewritten; those of a symbolic list as they are."""
     if type(method.__self__) is RecordedList:
         return method.__func__
     return rewritten(method.__func__, record)  # type: ignore[arg-type]
 
 
 def is_pure(function: Any) -> bool:
-    """Whether a function that is not Python's is known to change nothing."""
+    """Whether a builtin, a class or a function of C is known to change nothing."""
     try:
         if function in PURE:
             return True
@@ -295,7 +292,7 @@ SOURCES = Sources(HELPERS)  # of all records: the code of a function belongs to 
 
 
 def rewritten(function: FunctionType, record: Record) -> Callable[..., Any]:
-    """A function with the helpers in it. One without a source stays as it is, and is no part of an axis."""
+    """A function with the helpers in it. Without a source it stays as it is, and raises NotTraceable in an axis."""
     code = function.__code__
     replacement = SOURCES.rewritten(function)
     if replacement is code:
@@ -304,7 +301,7 @@ def rewritten(function: FunctionType, record: Record) -> Callable[..., Any]:
         if record.loops.depth:
             raise NotTraceable
         return function
-    # The helpers are given as variables from around the function: its module, whose globals it shares, stays as it is.
+    # The helpers are closure variables, because the globals belong to the function's module.
     cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
     closure = tuple(cells[name] if name in cells else CellType(HELPERS[name]) for name in replacement.co_freevars)
     same_function = FunctionType(replacement, function.__globals__, function.__name__, function.__defaults__, closure)

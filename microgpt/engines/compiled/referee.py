@@ -1,7 +1,7 @@
-"""The referee: no compiled function is used before it has computed what the function itself computes.
+"""The referee: a compiled function is used only after it has computed what the function itself computes.
 
-For one example the function runs as it stands, on plain numbers. Its results must be those of the compiled function, in
-double precision. If they are not, an error names the first source line whose numbers differ.
+The function runs as it stands, on plain numbers, for one example. The compiled function must give the same results in
+double precision. If it does not, an error names the first source line whose numbers differ.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,9 +18,9 @@ from microgpt.engines.trees import leaves_of, map_arrays, map_numbers
 from microgpt.errors import DisagreementError, InputError
 from microgpt.value import Value
 
-OPERATIONS = 2_000_000  # more than these are verified on request: they take more than half a second
+OPERATIONS = 2_000_000  # more take over half a second, and are verified on request only
 TOLERANCE = 1e-9  # of results, relative to them where they are larger than 1
-NUDGES = 3  # how often it is tried how far a result moves if each number changes in its last digit
+NUDGES = 3  # trials of how far results move if each number changes in its last digit
 KEEPS = (
     "the function uses numbers that it kept from an earlier call, in a list, an attribute or a cache outside of it: "
     "it must not depend on earlier calls; make them anew in each call, or pass them as an argument"
@@ -34,7 +34,7 @@ class UndefinedError(Exception):
 def verify(
     function: Callable[..., Any], params: Any, example: tuple[Any, ...], arguments: list[Argument], found: np.ndarray
 ) -> bool:
-    """Whether a function has given the results that were found; False if it has none for this example.
+    """Whether a function gives the results that were found; False if it has none for this example.
 
     Args:
         function: of the parameters and one example.
@@ -49,9 +49,9 @@ def verify(
         expected = results_of(function, numbers, example)
         if close(found, expected, TOLERANCE):
             return True
-        # What Values give is undefined where only a derivative is not finite.
+        # On Values a result is also undefined where only a derivative is not finite.
         if close(found, results_of(function, numbers, example, Value), TOLERANCE):
-            return True  # a number of numpy's float32 rounds a float that it meets, and no Value
+            return True  # a float32 of numpy rounds a float that it meets, but not a Value
         again = results_of(function, numbers, example)
         if not np.array_equal(again, expected, equal_nan=True):
             raise InputError(
@@ -77,7 +77,7 @@ def verify(
 
 
 def results_of(function: Callable[..., Any], numbers: Any, example: tuple[Any, ...], scalar: Any = float) -> np.ndarray:
-    """The results of a function for one example, flat. Raises UndefinedError where there are none."""
+    """The results of a function for one example, flat. Raises UndefinedError if there are none."""
     try:
         with collector_paused():
             params = map_arrays(lambda array: map_numbers(scalar, array.tolist()), numbers)
@@ -118,7 +118,7 @@ def scalars_in(result: Any) -> Iterator[Any]:
 
 
 def close(found: np.ndarray, expected: np.ndarray, tolerance: float) -> bool:
-    """Whether two vectors are within a tolerance, of each number that is larger than 1; what is infinite is equal."""
+    """Whether two vectors are equal within a tolerance, relative above 1. Numbers that are not finite are equal."""
     if found.shape != expected.shape:
         return False
     with np.errstate(all="ignore"):
@@ -145,7 +145,7 @@ def nudged(numbers: Any, seed: int) -> Any:
 def first_difference(
     function: Callable[..., Any], numbers: Any, example: tuple[Any, ...], arguments: list[Argument]
 ) -> str:
-    """Where, in the order of the source, a recorded number is none of those that the function itself computes there."""
+    """The first line for which a number was recorded that the function itself does not compute there."""
     shapes = map_arrays(lambda array: array.shape, numbers)
     record = record_function(function, shapes, arguments, with_sources=True)
     recorded: dict[tuple[str, int], list[np.ndarray]] = {}
@@ -170,6 +170,6 @@ def first_difference(
 
 
 def is_among(x: float, known: np.ndarray) -> bool:
-    """Whether a number is one of those known, but for rounding."""
+    """Whether a number is among those known, up to rounding."""
     with np.errstate(all="ignore"):
         return bool((np.abs(known - x) <= 1e-6 * np.maximum(1e-6, np.abs(known))).any() or not np.isfinite(x))

@@ -1,12 +1,9 @@
-"""How loops are read: a comprehension is one line about all elements of a list at once.
+"""What a recorded function calls in place of its comprehensions, its subscripts, and builtins such as `sum` and `zip`.
 
     [exp(x_i - shift) for x_i in x]
 
-Who reads this does not go through it element by element, and neither does the recording: it runs the body once, on a
-scalar that stands for every x_i and carries the index i as an axis. What is recorded does not grow with the list.
-
-Here is what a rewritten function calls in the place of its comprehensions (`mapped`, `generated`), its subscripts, and
-Python's `sum`, `zip`, `enumerate`, ...
+is one line about all elements of a list, and it is recorded as one. The body runs once, on a scalar that stands for
+every x_i and carries the index i as an axis. So the record does not grow with the list.
 
 Reading a loop as an axis must not change what it means. So the body may only calculate and index with its index, may
 only use the operations on an element, and may change nothing outside of itself. Before it does anything else, it raises
@@ -43,16 +40,16 @@ KNOWN_KINDS: frozenset[Any] = frozenset((
     list, tuple, dict, str, range, set, frozenset, RecordedList, Lazy, type({}.keys()), type({}.values()),
     type({}.items()), int, float, bool, type(None), RecordedScalar, RecordedInteger, Index, np.ndarray,
 ))  # fmt: skip
-NO_OPERATORS = {  # special methods that no operator calls, and none of Python's functions for a value
+NO_OPERATORS = {  # special methods that no operator and no builtin calls
     "__init__", "__new__", "__post_init__", "__call__", "__repr__", "__getattr__", "__getattribute__", "__setattr__",
     "__delattr__", "__copy__", "__deepcopy__", "__replace__", "__getstate__", "__setstate__", "__getnewargs__",
     "__reduce__", "__reduce_ex__", "__set_name__", "__init_subclass__", "__class_getitem__",
 }  # fmt: skip
-SYMBOLIC = (RecordedScalar, RecordedInteger, Index, list, tuple, int)  # of which one may stand for many
+SYMBOLIC = (RecordedScalar, RecordedInteger, Index, list, tuple, int)  # one of these may stand for many objects
 
 
 def mapped(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> Any:
-    """[function(item) for item in items], on one item that stands for all if that can be."""
+    """[function(item) for item in items], by one call for all items where that is possible."""
     record = Record.current
     if record is None:
         return [function(item) for item in items]
@@ -69,7 +66,7 @@ def mapped(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> A
 
 
 def generated_list(items: Any) -> Any:
-    """What a generator expression gives as a list with an axis, if that can be; anything else as it is."""
+    """The items of a generator expression as a symbolic list, if they can be one; anything else as it is."""
     if type(items) is Lazy and items.runs_code:
         found = items.look()
         if found is not None:
@@ -104,14 +101,14 @@ def trace(function: Callable[[Any], Any], source: RecordedList, record: Record) 
     return found
 
 
-SOLE = getrefcount([[]][0])  # references to what only a list holds
+SOLE = getrefcount([[]][0])  # how many references an object has that only a list holds
 
 
 def stackable(results: Any, lists_made: int, record: Record, seen: set[int]) -> list[Any]:
-    """What a body gave, to stand for all: scalars, plain values, tuples and lists of them.
+    """The result of a body, to stand for all: a scalar, a plain value, or tuples and lists of these.
 
-    A list among them must have been made by the body, and be there once, and nowhere else: elements would share any
-    other one. So that, like all that cannot stand for all, raises NotTraceable.
+    The body must have made each list itself, and nothing else may hold it, because the elements would share it.
+    Anything else raises NotTraceable.
     """
     found: list[Any] = []
     for i in range(len(results)):
@@ -131,9 +128,9 @@ def stackable(results: Any, lists_made: int, record: Record, seen: set[int]) -> 
 
 
 def is_own(item: Any, lists_made: int) -> bool:
-    """Whether all lists in an item were made after so many others, and are no elements of another list.
+    """Whether all lists in an item are newer than the first `lists_made`, and no elements of another list.
 
-    What an integer chose is as good: nobody may change it.
+    A row that an integer chose will do, too: it never changes.
     """
     if type(item) is tuple:
         return all(is_own(one, lists_made) for one in item)
@@ -161,21 +158,21 @@ def generated(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -
 
 
 def iterated(items: Any) -> Any:
-    """What a loop goes through. An iterator from elsewhere is used up by that, which an axis must not do."""
+    """The iterable of a loop. Raises NotTraceable for an iterator from elsewhere, which the loop would use up."""
     if type(items) not in KNOWN_KINDS and tracing_depth():
         raise NotTraceable
     return items
 
 
 def attribute(owner: Any, name: str) -> Any:
-    """owner.name, which may run code if the class of the owner says so."""
+    """owner.name. Raises NotTraceable where that runs code of the class."""
     if tracing_depth() and runs_code(owner, name):
         raise NotTraceable
     return getattr(owner, name)
 
 
 def runs_code(owner: Any, name: str) -> bool:
-    """Whether code of Python's gives this attribute: a descriptor, such as a property, or `__getattr__`."""
+    """Whether Python code computes this attribute: a descriptor, such as a property, or `__getattr__`."""
     kind = type(owner)
     if kind in KNOWN_KINDS:
         return False
@@ -192,13 +189,13 @@ def runs_code(owner: Any, name: str) -> bool:
 
 @cache
 def has_operators(kind: Any) -> bool:
-    """Whether objects of a kind run code of Python's in an operator, or are used up by being looked at."""
+    """Whether operators on objects of this kind run Python code, or use the object up."""
     special = [name for name in dir(kind) if name.startswith("__") and name not in NO_OPERATORS]
     return "__next__" in special or any(isinstance(getattr(kind, name, None), FunctionType) for name in special)
 
 
 def operand(item: Any) -> Any:
-    """What is used in an operator, or by a function of Python's own, which would run code of its class unseen."""
+    """The operand of an operator or a builtin. Raises NotTraceable where that would run code of its class unseen."""
     kind: Any = type(item)
     if kind not in KNOWN_KINDS and tracing_depth() and has_operators(kind):
         raise NotTraceable
@@ -206,7 +203,7 @@ def operand(item: Any) -> Any:
 
 
 def unpacked(item: Any, pattern: Any) -> list[Any]:
-    """The values of several loop variables: the entries of an item, nested as the variables are."""
+    """The values of several loop variables: the entries of an item in the nesting of the variables."""
     entries = list(iter(item))
     if len(entries) != len(pattern):
         what = "not enough values" if len(entries) < len(pattern) else "too many values"
@@ -219,13 +216,13 @@ def unpacked(item: Any, pattern: Any) -> list[Any]:
 
 
 def changes() -> None:
-    """Something outside of the function is about to change."""
+    """Raise NotTraceable within an axis: the function changes something outside of itself."""
     if tracing_depth():
         raise NotTraceable
 
 
 def added_to(target: Any, more: Any) -> Any:
-    """`more`, which an augmented assignment is about to put into `target`, if that is of a kind that can change."""
+    """`more`, which an augmented assignment adds to `target`. Raises NotTraceable if that changes an object."""
     if tracing_depth() and not isinstance(target, (int, float, str, tuple, RecordedScalar)):
         raise NotTraceable
     return more
@@ -255,28 +252,28 @@ def same(a: Any, b: Any) -> bool:
 
 
 def was_chosen(thing: Any) -> bool:
-    """Whether an integer of the example chose this scalar or row among others."""
+    """Whether an integer of the example chose this scalar or row."""
     if type(thing) is RecordedScalar:
         return bool(thing.record.kind[thing.node] == PICK)
     return type(thing) is RecordedList and thing.chosen_from is not None
 
 
 def kind_of(thing: Any, *more: Any) -> Any:
-    """type(thing): recorded lists and integers answer as Python's would."""
+    """type(thing), where symbolic lists and integers answer as plain ones do."""
     if more:
         return type(thing, *more)
     return {RecordedList: list, Index: int, RecordedInteger: int}.get(type(thing), type(thing))
 
 
 def is_kind(thing: Any, kinds: Any) -> bool:
-    """isinstance(thing, kinds), likewise."""
+    """isinstance(thing, kinds), where symbolic lists and integers answer as plain ones do."""
     if type(thing) is RecordedInteger:
         return issubclass(int, kinds)
     return is_scalar_of(kinds) if type(thing) is RecordedScalar else isinstance(thing, kinds)
 
 
 def is_scalar_of(kinds: Any) -> bool:
-    """Whether a scalar is of a kind. RecordingError where that depends on what is a Value, which nobody knows yet."""
+    """Whether a scalar is of a kind. Raises RecordingError where a float and a Value would answer differently."""
     if issubclass(float, kinds) != issubclass(Value, kinds):
         named = [
             kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else getattr(kinds, "__args__", (kinds,)))
@@ -301,8 +298,7 @@ def subscript(items: Any, key: Any) -> Any:
 
 
 def taken(items: Any) -> Any:
-    """The items of a Lazy as a list with an axis, if that can be, and if no lists are among those of a zip: a list
-    with an axis has copies of them."""
+    """The items of a Lazy as a symbolic list, if they can be one and hold no lists, of which it would have copies."""
     items = generated_list(items)
     if type(items) is Lazy and not items.runs_code:
         found = items.look()
@@ -313,7 +309,7 @@ def taken(items: Any) -> Any:
 
 
 def made_of_each(items: Iterable[Any]) -> Lazy:
-    """What an iterator gives, one by one."""
+    """The items of an iterator, one by one."""
     return Lazy(lambda: iter(items), lambda: None)
 
 

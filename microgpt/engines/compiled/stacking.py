@@ -1,7 +1,8 @@
-"""How plain lists become lists with an axis: their items must be alike.
+"""How plain lists become symbolic lists: their items must be alike.
 
-Scalars that lie one step apart in a family, as those of a row do, are one piece of it at an index; others, such as what
-a loop has gathered, become a family of their own, a LIST in the record. Lists of lists stack_anew up from within.
+Scalars that lie one step apart in a family, such as those of a row, are one piece of it at an index. Other scalars,
+such as those that a loop has gathered, become a family of their own, a LIST in the record. Lists of lists are stacked
+from the innermost.
 """
 
 import math
@@ -27,7 +28,7 @@ from microgpt.engines.compiled.record import (
 
 
 def stacked(items: Any, record: Record) -> RecordedList | None:
-    """A list as one with an axis; None if its items are not alike."""
+    """A list as a symbolic list; None if its items are not alike."""
     kind = type(items)
     if kind is RecordedList:
         items.check()
@@ -45,7 +46,7 @@ def stacked(items: Any, record: Record) -> RecordedList | None:
 
 
 def must_stack(items: Any, record: Record) -> RecordedList:
-    """A list as one with an axis. Raises NotTraceable if it cannot be, and RecordingError if it is not in a loop."""
+    """A list as a symbolic list. Raises NotTraceable if it cannot be one, or RecordingError outside of all loops."""
     found = stacked(items, record)
     if found is None and record.loops.depth:
         raise NotTraceable
@@ -57,7 +58,7 @@ def must_stack(items: Any, record: Record) -> RecordedList:
 
 
 def stack_choices(items: Any, record: Record) -> RecordedList:
-    """What an integer is to choose from: scalars, or rows of the same length. Raises RecordingError if it is not."""
+    """Scalars, or rows of one length, as a list to choose from. Raises RecordingError for anything else."""
     if type(items) not in (RecordedList, list, tuple):
         raise needed("a list", f"a {type(items).__name__}")
     if is_symbolic(items) and all_scalars(items):
@@ -83,7 +84,7 @@ def stack_choices(items: Any, record: Record) -> RecordedList:
 
 
 def needed(what: str, found: str) -> RecordingError:
-    """What an integer of the example cannot choose from."""
+    """The error for a list that an integer of the example cannot choose from."""
     return RecordingError(
         f"pick at {calling_line()} needs {what} to choose from, found {found}: an integer of the example can only "
         "choose among what is alike"
@@ -91,12 +92,12 @@ def needed(what: str, found: str) -> RecordingError:
 
 
 def all_scalars(items: RecordedList) -> bool:
-    """Whether a list with an axis holds scalars, or lists of them that have axes, too."""
+    """Whether a symbolic list holds scalars, or symbolic lists of them."""
     return type(items.item) is RecordedScalar or (is_symbolic(items.item) and all_scalars(items.item))
 
 
 def as_chosen(chosen: Any, items: Any) -> Any:
-    """What an integer chose from a list: it remembers that it is a row of that list."""
+    """An item that an integer chose from a list: a row remembers from which."""
     if type(chosen) is RecordedList:
         if type(items) is RecordedList and (items.view or items.owner is not None):
             chosen.view = chosen.record.loops.depth > 0
@@ -105,7 +106,7 @@ def as_chosen(chosen: Any, items: Any) -> Any:
 
 
 def stack(items: Any, record: Record) -> RecordedList | None:
-    """A plain list as one with an axis, if its items are alike: scalars, lists of the same length, equal numbers."""
+    """A plain list as a symbolic one, if its items are alike: scalars, lists of one length, or equal numbers."""
     if not items:
         return None
     key = tuple(map(id, items))
@@ -114,12 +115,12 @@ def stack(items: Any, record: Record) -> RecordedList | None:
         return seen[1]
     found = stack_anew(items, record)
     if all(map(is_settled, items)):
-        record.seen_lists[key] = len(record), found, list(items)  # while they are kept, no others have their identities
+        record.seen_lists[key] = len(record), found, list(items)  # kept, so that no other object gets their identities
     return found
 
 
 def is_settled(item: Any) -> bool:
-    """Whether an item has not changed since it was made, and tells it if it does."""
+    """Whether an item never changes, or would become plain first."""
     kind = type(item)
     if kind is RecordedList:
         return item.plain is None and item.chosen_from is None
@@ -127,7 +128,7 @@ def is_settled(item: Any) -> bool:
 
 
 def stack_anew(items: Any, record: Record) -> RecordedList | None:
-    """As `stack`, without a look at what has been stack before: what makes items alike depends on their kind."""
+    """The same without a look at lists that were stacked before. What makes items alike depends on their kind."""
     kinds = set(map(type, items))
     if len(kinds) > 1 and not kinds <= {RecordedList, list, tuple}:
         return None
@@ -160,9 +161,9 @@ def stack_anew(items: Any, record: Record) -> RecordedList | None:
 
 
 def stack_scalars(items: list[RecordedScalar], record: Record) -> RecordedList:
-    """Scalars as a list with an axis. Neighbours in a family that stay neighbours are one piece of it."""
+    """Scalars as a symbolic list. Items that lie one step apart in a family are one piece of it."""
     pieces: list[list[RecordedScalar]] = []
-    steps: list[tuple[int, int] | None] = []  # in which index neighbours differ, and by how much
+    steps: list[tuple[int, int] | None] = []  # which index of neighbours differs, and by how much
     for item in items:
         if pieces:
             step = difference(pieces[-1][-1], item)
@@ -191,7 +192,7 @@ def stack_scalars(items: list[RecordedScalar], record: Record) -> RecordedList:
 def piece_of(
     piece: list[RecordedScalar], step: tuple[int, int] | None, axis: Axis | None
 ) -> tuple[RecordedScalar, Axis | None]:
-    """Some neighbours as one scalar with an axis; a single one as it is."""
+    """Neighbours as one scalar with an axis, and that axis; a single scalar as it is, and None."""
     first = piece[0]
     if step is None:
         return first, None
@@ -205,7 +206,7 @@ def piece_of(
 
 
 def difference(a: RecordedScalar, b: RecordedScalar) -> tuple[int, int] | None:
-    """Which one of its indices differs from a to b, both in the same family, and by how much."""
+    """The one index in which two scalars of a family differ, and by how much; None for any others."""
     if a.node != b.node or not a.index:
         return None
     found = None

@@ -1,7 +1,7 @@
-"""The gradient check, and the search for the operation that is at fault.
+"""The gradient check, and the search for the operation at fault.
 
-slopes.py          the slope of a loss, measured without derivatives
-chain_rule.py      the operation at which a gradient goes wrong
-replay.py          the operation that made a loss infinite or NaN
-gradient_check.py  check: measured slopes against gradients, engine by engine
+slopes.py          measure the slope of a loss, without derivatives
+chain_rule.py      find the operation at which a gradient goes wrong
+replay.py          find the operation that made a loss infinite or NaN
+gradient_check.py  check: compare slopes with gradients, and engines with each other
 """

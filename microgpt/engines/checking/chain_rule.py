@@ -1,8 +1,8 @@
-"""Where a gradient goes wrong: at which operation, on which line, the chain rule and the slope of the loss part.
+"""Find the operation at which a gradient goes wrong.
 
-Every operation of a trace (tracing.py) is done once more on its own: the derivatives that it gives are compared with
-its slopes, (f(x + h) - f(x - h)) / 2h. If all are right, the chain rule is applied here, without the `backward` of the
-class, and the two are compared from the result to the parameters.
+Each operation of a trace (tracing.py) is repeated alone. Its derivatives are compared with its slopes, (f(x + h) - f(x
+- h)) / 2h. If all are right, the chain rule is applied here, without the `backward` of the class. The two gradients are
+then compared from the result to the parameters.
 """
 
 from collections import Counter, defaultdict
@@ -25,9 +25,9 @@ COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong: its `cause` in a word, a `text` that names the operation, and its step of the trace.
+    """A fault in a gradient: its `cause` in a word, a `text` that names the operation, and its step of the trace.
 
-    `right` has the slope of the loss for each parameter that it was made of, by name.
+    `right` has the slope of the loss for each parameter it depends on, by name.
     """
 
     cause: str
@@ -37,11 +37,11 @@ class Fault:
 
 
 def find_fault(found: Trace, owner: str) -> Fault | None:
-    """The first thing that makes the gradient of a traced loss differ from its slope; None if nothing is found.
+    """Return the first reason why the gradient of a traced loss differs from its slope; None if there is none.
 
     Args:
         found: a trace on Values or a class like it, whose `backward` was called.
-        owner: what has the derivatives: "value.py", or the name of a class.
+        owner: the place of the derivatives: "value.py", or the name of a class.
     """
     result, steps = found.result, found.steps
     if type(result) is not Traced or len(steps) > MANY_STEPS:
@@ -97,7 +97,7 @@ def find_fault(found: Trace, owner: str) -> Fault | None:
 def choice_at_fault(
     steps: list[Traced], matters: list[Traced], kink: Traced | None, right: dict[str, float]
 ) -> Fault | None:
-    """A choice, which carries no gradient, through which the loss depends on a parameter."""
+    """Return the fault of a choice, which has no gradient, if the loss depends on a parameter through it."""
     for step in matters:
         text = (
             f"{expression(step, 1)} carries no gradient, and the loss depends on it; for a maximum that does, multiply "
@@ -117,7 +117,7 @@ def choice_at_fault(
 
 
 def edge_fault(steps: list[Traced], right: dict[str, float], kink: Traced | None = None) -> Fault | None:
-    """A comparison of two equal numbers, or else a step whose slope is another on each side."""
+    """Return the fault of a comparison of equal numbers, or of a step with different slopes on its two sides."""
     compared = [step for step in steps if step.operation in COMPARISONS]
     edges = [step for step in compared if isclose(*map(plain, step.inputs), rel_tol=1e-9, abs_tol=1e-12)]
     for step in edges if kink is None else [*edges, kink]:
@@ -128,7 +128,7 @@ def edge_fault(steps: list[Traced], right: dict[str, float], kink: Traced | None
 
 
 def wrong_number(step: Traced, owner: str) -> Fault | None:
-    """That an operation computes another number than plain floats; None if not, or if they do not have the operation.
+    """Return the fault of an operation that computes another number than plain floats; None if there is none.
 
     Args:
         owner: as for `find_fault`.
@@ -144,12 +144,12 @@ def wrong_number(step: Traced, owner: str) -> Fault | None:
 
 
 def as_plain(x: Any) -> Any:
-    """The float of a scalar; a plain number as it is."""
+    """Return the float in a scalar; a plain number as it is."""
     return plain(x) if type(x) is Traced or has_gradient(x) else x
 
 
 def derivatives(step: Traced) -> list[float]:
-    """The derivatives of one operation to its inputs, by the class itself; 0 to plain numbers."""
+    """Return the derivatives of one operation to its inputs, by the class itself; 0 for plain numbers."""
     operands = again(step)
     result = step.apply(*operands)  # type: ignore[misc]
     begun = 1.0
@@ -160,21 +160,21 @@ def derivatives(step: Traced) -> list[float]:
 
 
 def passes_nothing_on(scalar: Any) -> bool:
-    """Whether `backward` of a class gives all inputs of + and of * the gradient 0."""
+    """Return whether `backward` of a class gives all inputs of + and * the gradient 0."""
     steps = trace(lambda a, b: (a + b, a * b), 2.0, (scalar(3.0),), scalar).steps
     return bool(steps) and not any(any(derivatives(step)) for step in steps)
 
 
 def again(step: Traced, place: int = -1, by: float = 0.0) -> list[Any]:
-    """The inputs of a step as new leaves, one of them moved."""
+    """Return the inputs of a step as new leaves, one of them moved."""
     moved = [as_plain(i) + by if place == at else as_plain(i) for at, i in enumerate(step.inputs)]
     return [type(unwrapped(i))(m) if has_gradient(i) else m for i, m in zip(step.inputs, moved, strict=True)]
 
 
 def slopes_of(step: Traced, given: list[float]) -> tuple[list[float], bool]:
-    """The slopes of one operation to its inputs, and whether one is another to the left than to the right.
+    """Return the slopes of one operation to its inputs, and whether one differs on its left and right.
 
-    What the class gives stands for the slope where it agrees with it, because it has more digits.
+    Where a derivative agrees with the slope, it stands for the slope, because it has more digits.
     """
     found, kink = list(given), False
     for place, operand in enumerate(step.inputs):
@@ -202,7 +202,7 @@ def slopes_of(step: Traced, given: list[float]) -> tuple[list[float], bool]:
 
 
 def gradients(steps: Sequence[Traced], derivatives: dict[int, list[float]], result: Traced) -> dict[Any, float]:
-    """The derivative of the result to every number: the chain rule, from the last step to the first."""
+    """Return the derivative of the result to every number, by the chain rule from the last step to the first."""
     found: dict[Any, float] = defaultdict(float)
     found[key(result)] = 1.0
     for step in reversed(steps):
@@ -213,7 +213,7 @@ def gradients(steps: Sequence[Traced], derivatives: dict[int, list[float]], resu
 
 
 def key(x: Traced) -> int:
-    """Which number it is: a class may give one of its inputs as the result."""
+    """Return the identity of a number, because a class may return one of its inputs."""
     return id(x.number) if has_gradient(x) else id(x)
 
 
@@ -222,7 +222,7 @@ def has_gradient(x: Any) -> bool:
 
 
 def differs(x: Traced, right: dict[Any, float], largest_gradient: float) -> bool:
-    """Whether `backward` has given a number another gradient than the chain rule."""
+    """Return whether `backward` gave a number another gradient than the chain rule."""
     if not has_gradient(x):
         return False
     found, expected = float(x.number.grad), right.get(key(x), 0.0)
@@ -230,6 +230,6 @@ def differs(x: Traced, right: dict[Any, float], largest_gradient: float) -> bool
 
 
 def tuple_of(derivatives: list[float], step: Traced) -> str:
-    """The derivatives to what is no plain number, for people."""
+    """Return the derivatives to all inputs that are not plain numbers, as text."""
     texts = [f"{d:.6g}" for d, i in zip(derivatives, step.inputs, strict=True) if type(i) is Traced]
     return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"

@@ -1,4 +1,4 @@
-"""Is my gradient right? `check` asks the slope of the loss itself, for which one needs nothing but the loss.
+"""Check a gradient against the slope of the loss, which needs nothing but the loss.
 
 >>> import numpy as np
 >>> from microgpt import check, largest
@@ -39,16 +39,16 @@ ROUNDINGS = 1000  # by how many roundings of the parameters two engines may diff
 
 @dataclass(frozen=True)
 class Check:
-    """What `check` has found. It counts as true if all is right.
+    """The result of `check`. It counts as true if all is right.
 
     Attributes:
         ok: whether the slope of the loss and the engines agree.
-        report: what was printed.
+        report: the printed text.
         cause: "" if all is right; else "derivative", "number", "backward", "largest", "edge", "constant", "random",
             "not finite", "raises", "engine" or "unknown".
-        parameter: which differs most, such as `params["w"][0]`.
-        difference: by how much its gradient differs from the slope, or one engine's from the other's.
-        line: where the chain rule and the slope part, or the loss fails: "line 12 of mine.py"; "" if not known.
+        parameter: the one that differs most, such as `params["w"][0]`.
+        difference: how much its gradient differs from the slope, or one engine's from the other's.
+        line: where the chain rule and the slope part, or the loss fails: "line 12 of mine.py"; "" if unknown.
     """
 
     ok: bool
@@ -70,19 +70,19 @@ def check(
     device: str | None = None,
     value: type = Value,
 ) -> Check:
-    """Compare the gradient of a loss with the slope of the loss, and two engines with each other; print what is found.
+    """Compare the gradient of a loss with the slope of the loss, and two engines with each other; print the result.
 
-    The slope, (f(x + h) - f(x - h)) / 2h, needs no derivatives: it is the referee. All is computed in double precision.
-    Each of up to 64 parameters is moved by itself; of more, each array is moved in a random direction. The loss is
-    computed at least twice for each of these, so a few examples are enough.
+    The slope, (f(x + h) - f(x - h)) / 2h, needs no derivatives: it is the referee. All of it runs in double precision.
+    Up to 64 parameters are moved one by one. With more, each array is moved in a random direction. The loss runs at
+    least twice for each, so a few examples are enough.
 
     Args:
-        loss, params, arrays: as for `value_and_grad`; the function it returns may stand for the loss, too. The mean
-            over all examples is checked.
-        engine: which engine to compare with "scalar"; "scalar" for none.
+        loss, params, arrays: as for `value_and_grad`, whose result may also stand for the loss. The mean over all
+            examples is checked.
+        engine: the engine to compare with "scalar"; "scalar" for none.
         device: of the engine "torch".
         value: a class of scalars of your own in place of `Value`, with data, grad, the operators, exp(), log() and
-            backward(). Then it is this class that is checked, and no engine.
+            backward(). Then this class is checked, and no engine.
 
     Raises TypeError or InputError as `value_and_grad` does.
     """
@@ -96,7 +96,7 @@ def check(
 def compare(
     problem: Problem, directions: list[np.ndarray], engine: str, device: str | None, values: bool = True
 ) -> Check:
-    """What `check` finds. Without `values` the gradient that is compared with the slope is that of the engine alone."""
+    """Return what `check` finds. Without `values` only the gradient of the engine is compared with the slope."""
     try:
         mean = problem.settled_loss()
         if not isfinite(mean):
@@ -140,9 +140,7 @@ def compare(
     if not values:
         slopes = [problem.slope(direction, engines[engine][1]) for direction in directions]
         if any(slope.differs for slope in slopes):
-            return Check(
-                False, f"the gradient of the engine {engine} promises another slope than the loss has", "engine"
-            )
+            return Check(False, f"the gradient of the engine {engine} differs from the slope of the loss", "engine")
     apart = differing(problem, engines, mean)
     if isinstance(apart, Check):
         return apart
@@ -155,7 +153,7 @@ def compare(
 
 
 def differing(problem: Problem, engines: dict[str, Any], mean: float) -> Check | float:
-    """How far the engines are apart, or what is wrong if that is too far."""
+    """Return how far the engines are apart, or a failed Check if that is too far."""
     for name, (found, _) in engines.items():
         if not abs(found - mean) <= 1e-9 * max(1.0, abs(mean)):
             text = f"the loss is {mean:.12g} on plain numbers, by the engine {name} it is {found:.12g}"
@@ -182,14 +180,14 @@ def differing(problem: Problem, engines: dict[str, Any], mean: float) -> Check |
 
 
 def rounded(problem: Problem) -> tuple[float, np.ndarray]:
-    """The loss and gradient of the scalar engine if every parameter is another one in its last digit."""
+    """Return the loss and gradient of the scalar engine after a change in the last digit of every parameter."""
     signs = np.random.default_rng(0).choice([-1, 1], problem.point.size)
     moved = problem.tree(problem.point * (1 + 2.0**-52 * signs))
     return Problem(problem.function, moved, problem.arrays, problem.value).by_class()
 
 
 def between(problem: Problem, place: int, engines: dict[str, Any], error: float) -> Check:
-    """Which of two engines is wrong about a parameter, if the slope of the loss can tell."""
+    """Return a failed Check that says which engine is wrong about a parameter, if the slope of the loss can tell."""
     (_, true), (name, (_, found)) = engines["scalar"], list(engines.items())[-1]
     alone = problem.along(place)
     text = f"{problem.name(place)}: {found[place]:.12g} by {name}, {true[place]:.12g} by scalar"
@@ -203,7 +201,7 @@ def between(problem: Problem, place: int, engines: dict[str, Any], error: float)
 
 
 def diagnosis(problem: Problem, direction: np.ndarray) -> Check:
-    """What is wrong with a gradient that does not promise the slope along a direction."""
+    """Return why a gradient does not promise the slope along a direction."""
     for row in range(problem.examples):
         alone = problem.example(row)
         _, gradient = alone.by_class()
@@ -224,7 +222,7 @@ def diagnosis(problem: Problem, direction: np.ndarray) -> Check:
 
 
 def one_that_differs(problem: Problem, direction: np.ndarray, gradient: np.ndarray) -> int:
-    """Of all parameters that a direction moves, one whose gradient is wrong: half of them are left out each time."""
+    """Return a parameter with a wrong gradient, among those that a direction moves, by bisection."""
     moved = np.flatnonzero(direction)
     while len(moved) > 1:
         middle, half = len(moved) // 2, np.zeros(direction.size)
@@ -234,7 +232,7 @@ def one_that_differs(problem: Problem, direction: np.ndarray, gradient: np.ndarr
 
 
 def found_fault(problem: Problem) -> Fault | None:
-    """The operation at which the gradient of the first example goes wrong."""
+    """Return the fault at which the gradient of the first example goes wrong."""
     with collector_paused():
         found = trace(problem.function, problem.params, rows(tuple(problem.arrays))[0], problem.value)
         if type(found.result) is not Traced:
@@ -248,7 +246,7 @@ def found_fault(problem: Problem) -> Fault | None:
 
 
 def number_fault(problem: Problem) -> Fault | None:
-    """The first operation of a class that computes another number than plain floats, in any example."""
+    """Return the fault of the first operation of a class that computes another number than plain floats."""
     for example in rows(tuple(problem.arrays)):
         with collector_paused():
             steps = trace(problem.function, problem.params, example, problem.value).steps
@@ -259,7 +257,7 @@ def number_fault(problem: Problem) -> Fault | None:
 
 
 def jump_fault(problem: Problem) -> Fault | None:
-    """The first comparison of two equal numbers, in any example."""
+    """Return the fault of the first comparison of two equal numbers, in any example."""
     traces = (
         trace(problem.function, problem.params, example, problem.scalar) for example in rows(tuple(problem.arrays))
     )
@@ -267,7 +265,7 @@ def jump_fault(problem: Problem) -> Fault | None:
 
 
 def failed(fault: Fault, text: str = "", parameter: str = "", difference: float = 0.0) -> Check:
-    """A report of what is wrong, then why, then where."""
+    """Return a failed Check whose report has the finding, the reason and the line."""
     line = where(fault.step) if fault.step is not None else ""
     why = f"{line}: {fault.text}" if line and fault.text else fault.text
     report = "\n".join(part for part in (text, why) if part)
@@ -275,7 +273,7 @@ def failed(fault: Fault, text: str = "", parameter: str = "", difference: float 
 
 
 def not_finite(problem: Problem, error: Exception | None = None) -> Check:
-    """Which operation of which example fails, or makes a number that is not finite; or what else a loss raises."""
+    """Return a failed Check for an operation that fails or makes a number that is not finite, or for another error."""
     if error is None or isinstance(error, (ArithmeticError, ValueError)):
         for row, example in enumerate(rows(tuple(problem.arrays))):
             try:
@@ -295,7 +293,7 @@ def not_finite(problem: Problem, error: Exception | None = None) -> Check:
 
 
 def changing(problem: Problem, mean: float) -> Check:
-    """On which line a loss gets a number that is another one each time."""
+    """Return a failed Check for a loss with a number that changes, and its line."""
     text = (
         f"the loss is another at each call, {mean:.12g} and {problem.loss(problem.point):.12g} at the same parameters"
     )
@@ -308,7 +306,7 @@ def changing(problem: Problem, mean: float) -> Check:
 
 
 def small_fault(value: type) -> Fault | None:
-    """What is wrong with a class of scalars, found on a small expression of all five operations that uses one twice."""
+    """Return the fault of a class of scalars on small expressions of all five operations, if it has one."""
     for expression_of in (five_operations, sums_and_products):
         found = trace(expression_of, {"a": 0.8, "b": 1.3}, (), value)
         if found.error is None and type(found.result) is Traced:
@@ -330,7 +328,7 @@ def sums_and_products(params: Any) -> Any:  # for a class that has not all of th
 
 
 def runs_away(value: type) -> bool:
-    """Whether `backward` goes through what is used twice again for each use: in a large graph it would never end."""
+    """Return whether `backward` repeats a shared part for each of its uses, which in a large graph never ends."""
     x = value(1.0)
     doubled = x
     for _ in range(10):
@@ -344,5 +342,5 @@ def owner_of(value: type) -> str:
 
 
 def digits(error: float) -> int:
-    """How many digits are equal."""
+    """Return the number of equal digits."""
     return min(15, int(-log10(max(error, 1e-16))))

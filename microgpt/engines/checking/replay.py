@@ -1,4 +1,4 @@
-"""Why a number is not finite: one example is replayed on scalars, and the operation that began it is named.
+"""Find the operation that made a loss infinite or NaN, by a replay of one example on scalars.
 
 >>> from microgpt import log
 >>> def loss(params, x):
@@ -7,7 +7,7 @@
 >>> example_not_finite(loss, params, (-0.5,), row=3)
 'log(-1.0) in line 2 of <doctest microgpt.engines.checking.replay[1]>, row 3; -1.0 is params["w"][0] * x'
 
-Of an engine that computes in float32, every number is rounded as there, so that the replay overflows where that does.
+For an engine in float32, the replay rounds every number to float32, so that it overflows in the same place.
 """
 
 from collections.abc import Callable
@@ -28,13 +28,13 @@ LARGEST_SINGLE = float(np.finfo(np.float32).max)
 
 
 def why_not_finite(step: Callable[..., Any], params: Any, batch: tuple[Any, ...]) -> str:
-    """The operation that made the loss or the gradient of a batch infinite or NaN, in a sentence.
+    """Return which operation made the loss or the gradient of a batch infinite or NaN, in a sentence.
 
     Args:
-        step: what `value_and_grad` or `evaluate` gave. It finds the first row that is not finite by itself.
+        step: the result of `value_and_grad` or `evaluate`. It finds the first row that is not finite by itself.
         params, batch: its arguments.
 
-    Returns: "" if `step` was made in another way, so that the loss itself is not known.
+    Returns "" if `step` was made in another way, so that the loss itself is unknown.
     """
     function = getattr(step, "of_one", None)
     if function is None:
@@ -44,11 +44,11 @@ def why_not_finite(step: Callable[..., Any], params: Any, batch: tuple[Any, ...]
         if not is_finite_alone(step, params, alone):
             in_single = step.engine != "scalar" and precision(params) == np.float32  # type: ignore[attr-defined]
             return example_not_finite(function, params, rows(alone)[0], row if batch else None, in_single)
-    return "each row by itself is finite: they are too large to be added up, or to be squared for the norm"
+    return "each row alone is finite, but their sum or the square of the norm is too large"
 
 
 def is_finite_alone(step: Callable[..., Any], params: Any, batch: tuple[Any, ...]) -> bool:
-    """Whether the results of a batch, such as the loss and all gradients, are finite."""
+    """Return whether the results of a batch, such as the loss and all gradients, are finite."""
     try:
         with np.errstate(all="ignore"):
             return all(np.isfinite(array).all() for array in leaves_of(step(params, *batch)))
@@ -59,13 +59,13 @@ def is_finite_alone(step: Callable[..., Any], params: Any, batch: tuple[Any, ...
 def example_not_finite(
     function: Callable[..., Any], params: Any, example: tuple[Any, ...], row: int | None, in_single: bool = False
 ) -> str:
-    """The operation that made the loss or the gradient of one example infinite or NaN, in a sentence.
+    """Return which operation made the loss or the gradient of one example infinite or NaN, in a sentence.
 
     Args:
-        function: of (params, *example), as for `value_and_grad`.
+        function: a function of (params, *example), as for `value_and_grad`.
         example: one row of each argument: numbers and nested lists.
-        row: its number in the batch, to be named.
-        in_single: whether to round every number as float32 does, to overflow where that does.
+        row: its number in the batch, for the text.
+        in_single: whether to round every number to float32.
     """
     scalar = Single if in_single else Value
     at_row = "" if row is None else f", row {row}"
@@ -87,12 +87,12 @@ def example_not_finite(
         largest = max((step for step in steps if step.operation != "exp"), key=lambda step: size[id(step)])
         number = f"its largest number is {short(largest)}, {written(largest)}{place(largest, '')}"
         if in_single and size[id(largest)] > LARGEST_SINGLE / 2:
-            number += "; float32 ends at 3.4e38"
-        return f"{begins}; replayed on scalars, one operation after the other, it stays finite, and {number}"
+            number += " (float32 ends at 3.4e38)"
+        return f"{begins}, but a replay on scalars stays finite; {number}"
 
 
 def steps_before(result: Traced) -> set[int]:
-    """The identities of all steps that a result was made of, its own included."""
+    """Return the identities of all steps that a result depends on, with its own."""
     ours: set[int] = set()
     stack = [result]
     while stack:
@@ -104,12 +104,12 @@ def steps_before(result: Traced) -> set[int]:
 
 
 def overflows(step: Traced) -> bool:
-    """Whether a step made of finite numbers one that is not."""
+    """Return whether a step made a number that is not finite from finite ones."""
     return not isfinite(plain(step)) and all(isfinite(plain(i)) for i in step.inputs)
 
 
 def of_values(steps: list[Traced], last: Traced, scalar: type, at_row: str) -> str:
-    """The step at which the numbers on the way to the last one left the finite ones; "" if that is finite."""
+    """Describe the step that made the first number that is not finite; "" if the last one is finite."""
     if isfinite(plain(last)):
         return ""
     for step in [*steps, last]:
@@ -126,7 +126,7 @@ def of_values(steps: list[Traced], last: Traced, scalar: type, at_row: str) -> s
 
 
 def of_gradients(steps: list[Traced], scalar: type, at_row: str) -> str:
-    """The step at which the chain rule, from the loss back, left the finite numbers; "" if it did not."""
+    """Describe the step at which the chain rule, from the loss back, left the finite numbers; "" if it did not."""
     rounded: Callable[[float], float] = single if scalar is Single else float
     gradients = {id(unwrapped(steps[-1])): 1.0} if steps else {}
     for step in reversed(steps):
@@ -143,7 +143,7 @@ def of_gradients(steps: list[Traced], scalar: type, at_row: str) -> str:
                     return f"the derivative of {what}{at}, is {short(rounded(derivative))}{operands(step)}"
                 return (
                     f"the gradient becomes {short(total)} at {what}{at}: its derivative is {short(derivative)}, and "
-                    f"{short(arrived)} arrives there from the loss{operands(step)}"
+                    f"{short(arrived)} arrives from the loss{operands(step)}"
                 )
             gradients[id(made_of)] = total
     for leaf in (i for step in steps for i in step.inputs if type(i) is Traced and i.name):
@@ -154,7 +154,7 @@ def of_gradients(steps: list[Traced], scalar: type, at_row: str) -> str:
 
 
 def of_failure(step: Traced, at_row: str) -> str:
-    """What an operation cannot do."""
+    """Describe an operation that fails."""
     of, verdict = "", ""
     if step.operation == "**" and len(step.inputs) == 2:
         base, exponent = map(plain, step.inputs)
@@ -171,19 +171,19 @@ def of_failure(step: Traced, at_row: str) -> str:
 
 
 def of_number(step: Traced, scalar: type, at_row: str) -> str:
-    """That a step made a number that is not finite, and of which numbers."""
+    """Describe a step that made a number that is not finite, with its operands."""
     verdict = f"is beyond {LARGEST_SINGLE:.2g}, the largest float32" if scalar is Single and overflows(step) else ""
     return f"{written(step)}{place(step, at_row)}, {verdict or f'is {plain(step)}'}{operands(step)}"
 
 
 def place(step: Traced, at_row: str) -> str:
-    """Where a step stands in the source and in the batch."""
+    """Describe the place of a step in the source and in the batch."""
     line = where(step)
     return (f" in {line}" if line else "") + at_row
 
 
 def operands(step: Traced) -> str:
-    """How the numbers that went in were made, and the parameters nearest to them."""
+    """Describe how the operands of a step were made, and the parameters nearest to them."""
     made = []
     for operand in {id(i): i for i in step.inputs if type(i) is Traced}.values():
         how = next(how for depth in (3, 2, 1) if len(how := expression(operand, depth)) <= LONGEST or depth == 1)
@@ -193,7 +193,7 @@ def operands(step: Traced) -> str:
 
 
 def nearest_parameters(step: Traced) -> str:
-    """The parameters that are the fewest operations away."""
+    """Return the parameters that are the fewest operations away, as text."""
     level, seen = [step], {id(step)}
     while level:
         names = list(dict.fromkeys(s.name for s in level if s.name.startswith("params")))
@@ -206,7 +206,7 @@ def nearest_parameters(step: Traced) -> str:
 
 
 def written(step: Traced) -> str:
-    """An operation with the numbers that went in."""
+    """Return an operation with its operands as text."""
     numbers = [short(i) for i in step.inputs]
     if step.operation in BINDING and len(numbers) == 2:
         first = f"({numbers[0]})" if step.operation == "**" and numbers[0][0] == "-" else numbers[0]
@@ -215,12 +215,12 @@ def written(step: Traced) -> str:
 
 
 def single(x: float) -> float:
-    """A number as float32 has it."""
+    """Return a number rounded to float32."""
     return c_float(x).value
 
 
 class Single(Value):
-    """A Value whose numbers are rounded as float32 does."""
+    """A Value whose numbers are rounded to float32."""
 
     __slots__ = ()
 
@@ -249,7 +249,7 @@ class Single(Value):
 
 
 def as_single(found: Value) -> Value:
-    """A Value, rounded."""
+    """Return a Value, rounded."""
     found.__class__ = Single
     found.data = single(found.data)
     found.derivatives = tuple(map(single, found.derivatives))

@@ -1,7 +1,7 @@
-"""The slope of a loss, measured without any derivative: the referee of every gradient.
+"""Measure the slope of a loss without any derivative: the referee of every gradient.
 
-A `Problem` is a loss at one point. `slope` moves its parameters a little to both sides, and compares how the loss
-changes with what a gradient promises.
+A `Problem` is a loss at one point. `slope` moves its parameters a little to both sides, and compares the change of the
+loss with the promise of a gradient.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ class Slope:
 
     Attributes:
         slope: the number.
-        error: how far it is from what was promised, as a part of it; NaN where rounding hides that.
+        error: its relative distance from the promised one; NaN where rounding hides that.
         differs: whether that is too far.
     """
 
@@ -51,7 +51,7 @@ class Slope:
 
 
 class Problem:
-    """A loss at one point: its parameters as one vector, its examples, and the class of scalars that is asked."""
+    """A loss at one point: its parameters as one vector, its examples, and its class of scalars."""
 
     def __init__(self, function: Callable[..., Any], params: Any, arrays: Any, value: type = Value):
         self.function, self.value = loss_in(function), value
@@ -66,28 +66,28 @@ class Problem:
         leaves(map_arrays(lambda _: 0.0, self.params), "params", lambda _, name: self.names.append(name))
 
     def vector(self, tree: Any) -> np.ndarray:
-        """All parameters, or their gradients, as one vector."""
+        """Return all parameters, or their gradients, as one vector."""
         return np.concatenate([np.zeros(0), *map(np.ravel, leaves_of(tree))])
 
     def tree(self, vector: np.ndarray) -> Any:
-        """A vector as arrays in the nesting of the parameters."""
+        """Return a vector as arrays in the nesting of the parameters."""
         return unflatten(vector, self.params)
 
     def name(self, place: int) -> str:
-        """What the number at a place of the vector is called, such as `params["w"][0]`."""
+        """Return the name of a number of the vector, such as `params["w"][0]`."""
         tensor = int(np.searchsorted(self.ends, place, "right"))
         start = self.ends[tensor] - prod(self.shapes[tensor])
         index = np.unravel_index(place - start, self.shapes[tensor] or (1,)) if self.shapes[tensor] else ()
         return self.names[tensor] + "".join(f"[{i}]" for i in index)
 
     def example(self, row: int) -> "Problem":
-        """The same for one example alone."""
+        """Return the same problem for one example."""
         alone = Problem(self.function, self.params, [array[row : row + 1] for array in self.arrays], self.value)
         alone.scalar = self.scalar
         return alone
 
     def loss(self, vector: np.ndarray) -> float:
-        """The mean loss, without any gradient."""
+        """Return the mean loss, without a gradient."""
         arrays, total = self.tree(vector), 0.0
         examples = rows(tuple(self.arrays))
         for example in examples:
@@ -98,7 +98,7 @@ class Problem:
         return total / len(examples)
 
     def by_class(self) -> tuple[float, np.ndarray]:
-        """The mean loss and its gradient, by the class of scalars."""
+        """Return the mean loss and its gradient, by the class of scalars."""
         if self.value is Value:
             mean, gradients = ScalarEngine(self.function).value_and_grad(self.params, *self.arrays)
             return mean, self.vector(gradients)
@@ -114,7 +114,7 @@ class Problem:
         return total / len(examples), gradient / len(examples)
 
     def settled_loss(self) -> float:
-        """The loss at the point: on plain floats, or else, where it asks more of its numbers, on the class."""
+        """Return the loss at the point: on plain floats, or on the class if the loss needs more than floats."""
         try:
             return self.loss(self.point)
         except (AttributeError, TypeError):
@@ -122,14 +122,14 @@ class Problem:
             return self.loss(self.point)
 
     def along(self, place: int) -> np.ndarray:
-        """The direction of one parameter."""
+        """Return the direction of one parameter."""
         return np.eye(1, self.point.size, place)[0]
 
     def all_names(self) -> list[str]:
         return [self.name(place) for place in range(self.point.size)]
 
     def directions(self, few: int = FEW) -> Iterator[np.ndarray]:
-        """Where to move the parameters: each alone if they are few, else all of each array, else all together."""
+        """Yield directions for the parameters: each alone if they are few, else each array, else all together."""
         size, rng = self.point.size, np.random.default_rng(0)
         scales = np.maximum(1.0, np.abs(self.point))
         if size <= few:
@@ -145,11 +145,11 @@ class Problem:
             yield direction
 
     def slope(self, direction: np.ndarray, gradient: np.ndarray) -> Slope:
-        """The slope of the loss along a direction, beside what a gradient promises.
+        """Return the slope of the loss along a direction, compared with the promise of a gradient.
 
-        A long step has the curvature of the loss in it, a short one the rounding of its numbers: so several are tried.
-        A gradient is right if one of them agrees with it. It is wrong only if two steps agree with each other far
-        better than with the gradient.
+        A long step measures the curvature of the loss, too, and a short one the rounding. So several are tried. A
+        gradient is right if one of them agrees with it. It is wrong only if two steps agree with each other far better
+        than with the gradient.
         """
         promised = float(gradient @ direction)
         size = float(np.linalg.norm(gradient * direction))
@@ -177,7 +177,7 @@ class Problem:
         return Slope(slope, apart / scale if apart > at_least else nan, apart > at_least)
 
     def jumps(self, direction: np.ndarray) -> bool:
-        """Whether the loss jumps here along a direction: a tenth of a tiny step changes it as much as the whole."""
+        """Return whether the loss jumps along a direction: a tenth of a tiny step changes it as much as the whole."""
         try:
             near, far = (
                 abs(self.loss(self.point + h * direction) - self.loss(self.point - h * direction)) for h in TINY
@@ -188,7 +188,7 @@ class Problem:
 
 
 def number_in(result: Any) -> float:
-    """The number in the result of a loss. Raises TypeError if it is no scalar."""
+    """Return the number in the result of a loss. Raises TypeError if it is not a scalar."""
     if not isinstance(result, Real) and not hasattr(result, "data"):
         raise TypeError(f"the loss returned a {type(result).__name__}: expected a single scalar")
     return float(result if isinstance(result, Real) else result.data)

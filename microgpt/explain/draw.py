@@ -12,8 +12,8 @@
 └─ ** 2 = 4   gradient 1
    └─ a = 2   gradient 1
 
-In a notebook, the same call shows a picture of the graph, and so does a Value that stands alone at the end of a cell,
-if it was made of few enough others.
+In a notebook, the same call shows a picture of the graph. So does a Value alone at the end of a cell, if its graph is
+small enough.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ WIDTH, HEIGHT, ACROSS, DOWN = 128, 52, 40, 14  # of a box, and the space between
 
 
 class Drawing(str):
-    """The text of a graph; a notebook shows its picture."""
+    """The text of a graph. A notebook shows its picture."""
 
     picture: str | None = None
 
@@ -37,11 +37,11 @@ class Drawing(str):
 
 
 def draw(result: Value, **names: Value) -> Drawing:
-    """A value and all that it was made of, as lines of text: at most 200, then how many values are left out.
+    """Return a value and its whole graph as lines of text: at most 200, then the number of values left out.
 
-    A result that is used again stands there again, "as above", without what it was made of. `names` are how leaves
-    are called; one without a name is called a constant. In a notebook it is a picture, in which each value stands
-    once, where there are at most 60 values. Raises TypeError for anything but a Value.
+    A result that is used again stands there again, "as above", without its operands. `names` are the names of leaves;
+    one without a name is called a constant. A notebook shows a picture with each value once, if there are at most 60.
+    Raises TypeError for anything but a Value.
     """
     if not isinstance(result, Value):
         raise TypeError(
@@ -54,7 +54,7 @@ def draw(result: Value, **names: Value) -> Drawing:
 
 
 def lines(result: Value, of: dict[Value, str]) -> Iterator[str]:
-    """The lines of a value and of its operands; a list of what is to be written, because a graph may be deep."""
+    """Yield the lines of a value and its operands. It uses a list instead of recursion, because a graph may be deep."""
     written: set[Value] = set()
     stack = [(result, "", "")]  # what stands before a value's own line, and before those of its operands
     for _ in range(MOST_LINES):
@@ -74,7 +74,7 @@ def lines(result: Value, of: dict[Value, str]) -> Iterator[str]:
 
 
 def reached(result: Value, most: float = inf) -> set[Value]:
-    """A value and all that it was made of; where there are more than `most`, at least so many of them."""
+    """Return a value and all that it depends on; if there are more than `most`, at least so many of them."""
     found = {result}
     stack = [result]
     while stack and len(found) <= most:
@@ -86,12 +86,12 @@ def reached(result: Value, most: float = inf) -> set[Value]:
 
 
 def called(value: Value, of: dict[Value, str]) -> str:
-    """The name of a value: its own, or that of its operation."""
+    """Return the name of a value: its own, or that of its operation."""
     return of.get(value) or value.operation or "constant"
 
 
 def svg(result: Value, of: dict[Value, str] | None = None) -> str | None:
-    """The graph as an SVG, operands left of what is made of them; None if it is too large for a picture."""
+    """Return the graph as an SVG, with operands left of their results; None if it is too large."""
     depths = depths_of(result)
     if depths is None:
         return None
@@ -120,7 +120,7 @@ def svg(result: Value, of: dict[Value, str] | None = None) -> str | None:
 
 
 def depths_of(result: Value) -> dict[Value, int] | None:
-    """How many operations deep each value of a graph lies, leaves first; None if there are more than MOST."""
+    """Return the depth of each value in a graph, leaves first; None if there are more than MOST."""
     if len(reached(result, MOST)) > MOST:
         return None
     depths: dict[Value, int] = {}
@@ -135,7 +135,7 @@ def depths_of(result: Value) -> dict[Value, int] | None:
 
 
 def box(x: float, y: float, name: str, value: Value) -> str:
-    """One value of the picture: what it is called, its number, its gradient."""
+    """Return one value of the picture: its name, its number, its gradient."""
     texts = [(name, "bold", 15), (f"data {value.data:.4g}", "normal", 31), (f"gradient {value.grad:.4g}", "normal", 46)]
     return f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6" fill="#fff" stroke="#888"/>' + "".join(
         f'<text x="{x + WIDTH / 2}" y="{y + down}" text-anchor="middle" font-weight="{weight}" fill="#222">'

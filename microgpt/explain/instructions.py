@@ -1,4 +1,4 @@
-"""What the compiler makes of a text: its array instructions, each with the strips that are its results."""
+"""The array instructions that the compiler makes of a text, each with the strips that are its results."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +14,11 @@ from microgpt.learning.parameters import Arrays
 def instructions(
     loss: Callable[..., Any], parameters: Arrays, tokens: list[int], weights: list[float]
 ) -> list[dict[str, Any]]:
-    """The instructions for a text, as the listing describes them.
+    """Return the instructions for a text, as the listing describes them.
 
-    `keys` are those of the strips that are its results; `way` of those that its loop computes on the way to them and
-    keeps nowhere, so that other loops may compute them, too. What an instruction only reads is in neither.
+    `keys` are those of the strips that are results of an instruction. `way` are those of intermediate strips, which its
+    loop computes but does not store, so that other loops may compute them, too. Strips that an instruction only reads
+    are in neither.
     """
     with observed(WATCHED) as calls:
         program = program_with_sources(loss, parameters, np.array([tokens]), np.array([weights]))

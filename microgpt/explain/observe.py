@@ -1,11 +1,11 @@
-"""Watch functions while they run, without a word of it in them.
+"""Watch functions while they run, without any change in them.
 
     with observed([linear, softmax]) as calls:
         loss(params, tokens, weights)
     calls[0].function, calls[0].variables, calls[0].result, calls[0].inner
 
-Python itself tells a profiler of every call and every return, and a frame that returns still has all of its local
-variables. So the intermediate lists of a function can be had under the names that its source gives them.
+Python tells a profiler of every call and every return, and a returning frame still has its local variables. So the
+intermediate lists of a function are available under the names in its source.
 """
 
 import sys
@@ -27,13 +27,13 @@ class Call:
 
 
 def place_of(code: CodeType) -> tuple[str, int, str]:
-    """By what a function is known, also where the compiler has rewritten it: its file, its line and its name."""
+    """Return the file, the line and the name of a function, which stay the same if the compiler rewrites it."""
     return code.co_filename, code.co_firstlineno, code.co_name
 
 
 @contextmanager
 def observed(functions: Iterable[Callable[..., Any]]) -> Iterator[list[Call]]:
-    """Watch these functions, and collect their outermost calls in the list; each holds those that it made."""
+    """Watch these functions. The list collects their outermost calls; each call holds those that it made."""
     watched = {place_of(function.__code__): function.__name__ for function in functions}
     outermost: list[Call] = []
     open_calls: list[Call] = []

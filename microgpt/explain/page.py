@@ -1,8 +1,8 @@
 """One HTML file with everything in it: a model, its loss as a list of operations, and the page that runs them.
 
-No number that the model computes is in the file: the engine in the page computes all of them, from the parameters and
-the operations (program.py). These arrays go into the file as gzip and base64, names and source code as JSON. Whatever
-characters a text has, they reach the page only as JSON strings that the script shows as text.
+The file has no number that the model computes. The engine in the page computes all of them, from the parameters and the
+operations (program.py). These arrays are in the file as gzip and base64, names and source code as JSON. The characters
+of a text reach the page only as JSON strings that the script shows as text.
 """
 
 import base64
@@ -59,7 +59,7 @@ TO_LEARN_FROM, HELD_OUT = 500, 100  # texts in the page, for training there
 
 @dataclass
 class Explanation:
-    """A model, ready to read any text that fits, and the text with which the page opens."""
+    """A model that can read any text that fits, and the text with which the page opens."""
 
     run: Run
     tokens: list[int]
@@ -69,15 +69,15 @@ class Explanation:
 
     @property
     def operations(self) -> int:
-        """How many operations the text takes."""
+        """The number of operations for the text."""
         return sum(self.program.operations(len(self.tokens) - 1).values())
 
 
 def explain(run: Run, text: str) -> Explanation:
-    """Write down what a model computes on the longest text that fits, and watch it.
+    """Record the program of a model for the longest text that fits, and watch it on this text.
 
-    Raises InputError if the text is too short or too long for the model, has a character that it does not know, or
-    takes more operations than a page can hold; DivergenceError if the model's numbers are not finite.
+    Raises InputError if the text is too short, too long, has an unknown character, or needs more operations than a page
+    can hold. Raises DivergenceError if the model's numbers are not finite.
     """
     tokens = tokens_of(run, text)
     loss, weights = loss_of(run, tokens)
@@ -95,7 +95,7 @@ def explain(run: Run, text: str) -> Explanation:
 
 
 def positions_recorded(config: gpt.GPTConfig, positions: int, limit: int) -> int:
-    """How many predictions, so many at most, a loss has that takes no more operations than the limit."""
+    """Return how many predictions, up to `most`, a loss can have within the limit of operations."""
     if parameter_count(config) >= limit:
         return 0
     try:
@@ -107,7 +107,7 @@ def positions_recorded(config: gpt.GPTConfig, positions: int, limit: int) -> int
 
 
 def can_explain(config: gpt.GPTConfig, documents: str) -> bool:
-    """Whether a page can hold the shortest text: an answer in a moment, for the end of training."""
+    """Return whether a page can hold the shortest text, in a moment."""
     least = 2 if documents == "lines" else 1  # predictions
     at_least = parameter_count(config) - config.n_embd * (config.vocab_size + config.n_positions)
     if 2 * least * at_least > LARGEST_PROGRAM:  # a product and a sum for almost every parameter but the embeddings
@@ -119,7 +119,7 @@ def can_explain(config: gpt.GPTConfig, documents: str) -> bool:
 
 
 def positions_that_fit(run: Run) -> int:
-    """How many predictions the longest text has that a page can hold.
+    """Return how many predictions the longest text has that a page can hold.
 
     Raises InputError if a page cannot hold even the shortest text.
     """
@@ -133,17 +133,17 @@ def positions_that_fit(run: Run) -> int:
 
 
 def room(run: Run, positions: int) -> int:
-    """How many characters a text may have, for so many predictions."""
+    """Return how many characters a text may have, for so many predictions."""
     return positions - 1 if run.documents == "lines" else positions + 1
 
 
 def shortest(run: Run) -> int:
-    """How many characters a text must have, for there to be one to predict."""
+    """Return how many characters a text needs, so that one can be predicted."""
     return 1 if run.documents == "lines" else 2
 
 
 def check_finite(run: Run, loss: Callable[..., Any], tokens: list[int], weights: list[float]) -> None:
-    """Raise DivergenceError if the loss of a text is not a finite number in this model."""
+    """Raise DivergenceError if the loss of a text is not finite in this model."""
     numbers = {name: array.tolist() for name, array in run.parameters.items()}
     with divergence_named("in this model", "numbers are not finite"):
         found = loss(numbers, tokens, weights)
@@ -152,12 +152,12 @@ def check_finite(run: Run, loss: Callable[..., Any], tokens: list[int], weights:
 
 
 def loss_of(run: Run, tokens: list[int]) -> tuple[Callable[..., Any], list[float]]:
-    """What is explained: the mean loss of the predictions in some tokens, as a function and its last argument."""
+    """Return the explained function, the mean loss of the predictions in some tokens, and its last argument."""
     return partial(gpt.loss, config=run.config), [1 / (len(tokens) - 1)] * (len(tokens) - 1)
 
 
 def tokens_of(run: Run, text: str) -> list[int]:
-    """What the model reads and is to predict. Raises InputError for a text that it cannot read."""
+    """Return the tokens that the model reads and predicts. Raises InputError for a text that it cannot read."""
     lines = run.documents == "lines"
     if lines and BOUNDARY in text:
         raise InputError(f"the text {text!r:.80} has a newline, but this model knows single lines: give one of them")
@@ -171,7 +171,7 @@ def tokens_of(run: Run, text: str) -> list[int]:
 
 
 def to_html(explanation: Explanation) -> str:
-    """The page, complete in itself."""
+    """Return the whole page."""
     run, program = explanation.run, explanation.program
     end = closing(run.vocabulary, run.documents)
     keys = {strip.key: strip.name for strip in explanation.strips}
@@ -236,23 +236,23 @@ def to_html(explanation: Explanation) -> str:
 
 
 def differences(numbers: Any) -> np.ndarray:
-    """Each integer less the one before it: small numbers, often the same, which pack well."""
+    """Return each integer minus the one before it: small numbers, often the same, which compress well."""
     return np.diff(np.array(numbers, np.int32), prepend=np.int32(0))
 
 
 def like_the_last(operands: list[int], kind: np.ndarray) -> np.ndarray:
-    """Each operand less that of the last node of the same kind, all of a kind together."""
+    """Return each operand minus that of the last node of the same kind, sorted by kind."""
     nodes = np.array(operands, np.int32)
     return np.concatenate([differences(nodes[kind == k]) for k in range(len(KINDS))])
 
 
 def planes(integers: np.ndarray) -> bytes:
-    """The lowest bytes of all integers, then the second lowest, and so on: most of the higher ones are 0."""
+    """Return the lowest bytes of all integers, then the second lowest, and so on. Most of the higher ones are 0."""
     return integers.astype("<i4").view(np.uint8).reshape(-1, 4).T.tobytes()
 
 
 def times(run: Run) -> dict[int, np.ndarray]:
-    """The snapshots of a run before the step of its model, by step; none for a model of others."""
+    """Return the snapshots of a run before the step of its model, by step; none for a model of another program."""
     if run.checkpoint is None:
         return {}
     found = read_snapshots(run.directory, parameter_count(run.config))
@@ -260,8 +260,9 @@ def times(run: Run) -> dict[int, np.ndarray]:
 
 
 def to_train_with(run: Run, positions: int) -> dict[str, Any]:
-    """What training in a page with so many positions needs: the settings, some texts to learn from and some held out,
-    and the loss of pairs."""
+    """Return the data for training in a page: the settings, some texts to learn from, some held out, and the loss of
+    pairs.
+    """
     origin = run.checkpoint.origin if run.checkpoint else None
     settings = origin.settings if origin else {}
     given: dict[str, Any] = {"weight_decay": 0.0, "grad_clip": 1.0, "learning_rate": 0.01}
@@ -282,19 +283,19 @@ def to_train_with(run: Run, positions: int) -> dict[str, Any]:
 
 
 def that_fit(sequences: list[list[int]], positions: int, documents: str) -> list[list[int]]:
-    """Of some sequences those with no more than so many predictions; prose is cut into such."""
+    """Return the sequences with at most so many predictions; prose is cut into such."""
     if documents == "lines":
         return [sequence for sequence in sequences if len(sequence) - 1 <= positions]
     return [sequence[i : i + positions + 1] for sequence in sequences for i in range(0, len(sequence) - 1, positions)]
 
 
 def spread(sequences: list[list[int]], wanted: int) -> list[list[int]]:
-    """So many of the sequences, at equal distances, as lists of Python's integers, which JSON can hold."""
+    """Return so many of the sequences, at equal distances, as lists of Python's integers for JSON."""
     return [list(map(int, sequence)) for sequence in sequences[:: max(1, len(sequences) // wanted)][:wanted]]
 
 
 def run_facts(run: Run) -> dict[str, Any]:
-    """What the page tells about the run: its losses, its settings, a few samples; less for a model of others."""
+    """Return facts about the run: its losses, its settings, some samples; fewer for a model of another program."""
     checkpoint = run.checkpoint
     facts: dict[str, Any] = {"name": run.directory.name, "settings": {}, "samples": [], "curve": []}
     if checkpoint is None:
@@ -317,7 +318,7 @@ def run_facts(run: Run) -> dict[str, Any]:
 
 
 def sources() -> dict[str, dict[str, str]]:
-    """The lines of the book that the sections of the page show, each with its file and line."""
+    """Return the lines of the book that the sections of the page show, each with its file and line."""
     return {
         "loss": lines_of(gpt.loss),
         "embedding": lines_of(gpt.gpt, "x = add(pick"),
@@ -337,7 +338,7 @@ def sources() -> dict[str, dict[str, str]]:
 
 
 def lines_of(function: Callable[..., Any], *beginnings: str) -> dict[str, str]:
-    """The source of a function without its docstring, or only its lines that begin so."""
+    """Return the source of a function without its docstring, or only the lines that begin so."""
     lines, first = inspect.getsourcelines(function)
     if beginnings:
         chosen = [i for i, line in enumerate(lines) if line.strip().startswith(beginnings)]

@@ -1,17 +1,17 @@
-"""A loss as a list of operations that can be run on any text: what the engine in the page sweeps over.
+"""A loss as a list of operations for any text: the program of the engine in the page.
 
-The function of the book runs once, on scalars without a value that write down what is done with them, and on tokens
-that write down where they choose. What comes out are flat arrays:
+The function of the book runs once, on symbolic scalars that record each operation, and on symbolic tokens that record
+where they choose. The result is flat arrays:
 
-node      0 to P - 1 are the parameters, in their order; then the weights of the predictions; then constants and what is
-          computed, operands first
-kind      what made it: an index of KINDS
-left      the first operand's node (-1: none); of the largest of some numbers, where they begin in `items`
-right     the second operand's node; of a power, the node of its constant exponent; of the largest, how many there are
+node      0 to P - 1 are the parameters, in order; then the weights of the predictions; then constants and results,
+          operands first
+kind      the operation: an index of KINDS
+left      the first operand's node (-1: none); for the largest of some numbers, where they begin in `items`
+right     the second operand's node; for a power, the node of its constant exponent; for the largest, their number
 choices   where a token chooses an operand: (LEFT, RIGHT, a strip's MEMBER or an ITEM; which node, member or item; which
           token; the table of nodes to choose from)
 
-A text is a walk from position to position, so a shorter text is a beginning of the same arrays: its loss is an entry of
+A text is read position by position, so a shorter text is a beginning of the same arrays. Its loss is an entry of
 `totals`.
 """
 
@@ -29,7 +29,7 @@ LEFT, RIGHT, MEMBER, ITEM = range(4)
 
 
 class TooLongError(Exception):
-    """The limit of operations was reached; `positions` of the text were complete by then."""
+    """The limit of operations was reached, after `positions` complete positions of the text."""
 
     def __init__(self, positions: int):
         super().__init__(positions)
@@ -38,7 +38,7 @@ class TooLongError(Exception):
 
 @dataclass
 class Program:
-    """What was written down; see the module."""
+    """The recorded arrays; see the module."""
 
     limit: int
     kind: list[int] = field(default_factory=list)
@@ -52,20 +52,20 @@ class Program:
     complete: int = 0  # positions that were passed so far
 
     def leaf(self, kind: int) -> "Recorded":
-        """A new parameter or constant."""
+        """Add a parameter or constant."""
         self.kind.append(kind)
         self.left.append(-1)
         self.right.append(-1)
         return Recorded(self, len(self.kind) - 1)
 
     def constant(self, x: float) -> "Recorded":
-        """The node of a plain number; equal ones are one node."""
+        """Return the node of a plain number; equal ones share a node."""
         if x not in self.constants:
             self.constants[x] = self.leaf(CONSTANT).node
         return Recorded(self, self.constants[x])
 
     def append(self, kind: int, left: "Recorded", right: "Recorded | None" = None) -> "Recorded":
-        """A new operation."""
+        """Add an operation."""
         node = len(self.kind)
         if node >= self.limit:
             raise TooLongError(self.complete)
@@ -78,13 +78,13 @@ class Program:
         return Recorded(self, node)
 
     def operations(self, positions: int) -> dict[str, int]:
-        """How many times a text of so many predictions uses each of the five operations."""
+        """Return how often a text of so many predictions uses each of the five operations."""
         found = np.bincount(self.kind[: self.totals[positions - 1] + 1], minlength=len(KINDS))
         return {KINDS[i]: int(found[i]) for i in range(ADD, LARGEST)}
 
 
 class Recorded(Scalar):
-    """A scalar without a value: the methods are those of Value, and say what Value's do."""
+    """A symbolic scalar, with the methods of Value."""
 
     __slots__ = ("node", "program")
 
@@ -133,13 +133,13 @@ class Picked(Recorded):
 
 
 class Token:
-    """A token that is not known yet: number `index` of the text."""
+    """A symbolic token: number `index` of the text."""
 
     def __init__(self, program: Program, index: int):
         self.program, self.index = program, index
 
     def pick(self, items: Sequence[Any]) -> Any:
-        """What `microgpt.value.pick` asks it for: one of some scalars, or one of some rows of them."""
+        """Choose one of some scalars, or one of some rows of them, for `microgpt.value.pick`."""
         if isinstance(items[0], Recorded):
             return Picked(items, self.index)
         self.program.complete = self.index  # an embedding is where a position begins
@@ -149,9 +149,9 @@ class Token:
 def record(
     loss: Callable[..., Any], shapes: dict[str, tuple[int, ...]], positions: int, limit: int
 ) -> tuple[Program, Recorded]:
-    """Write down a loss of `positions` predictions, with parameters of these shapes: the program, and its result.
+    """Record a loss of `positions` predictions, with parameters of these shapes; return the program and its result.
 
-    Raises TooLongError where it has more nodes than the limit.
+    Raises TooLongError if it has more nodes than the limit.
     """
     program = Program(limit)
 

@@ -1,7 +1,7 @@
-"""Give names to what was observed: strips, rows of scalars that belong together.
+"""Name the observed numbers: strips, rows of scalars that belong together.
 
-What goes in is the observed call of `loss`, on whatever scalars; what comes out is the same for all. So a strip of the
-page and an instruction of the compiler can be recognised as the same numbers.
+The input is the observed call of `loss`, on any scalars, and the strips are the same for all. So the page can find the
+numbers of a strip in an instruction of the compiler.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,8 +31,9 @@ WATCHED: list[Callable[..., Any]] = [
 
 @dataclass(frozen=True)
 class Strip:
-    """Some scalars with a name. In it, {here} stands for the position, {there} for the position of each scalar in turn,
-    {number} for its place in the strip, and {character} for that entry of the vocabulary."""
+    """Scalars with a name. In the name, {here} is the position, {there} the position of each scalar in turn, {number}
+    its index in the strip, and {character} that entry of the vocabulary.
+    """
 
     key: str  # what it is, the same at every position
     position: int
@@ -41,7 +42,7 @@ class Strip:
 
 
 def strips(loss_call: Call) -> Iterator[Strip]:
-    """All strips of one run of `loss`, position by position."""
+    """Yield all strips of one run of `loss`, position by position."""
     losses = inner_calls(loss_call, "cross_entropy")
     runs = inner_calls(loss_call, "gpt")[-len(losses) :]
     for position, (run, entropy) in enumerate(zip(runs, losses, strict=True)):
@@ -54,7 +55,7 @@ Named = tuple[str, str, list[Any]]
 
 
 def of_gpt(call: Call) -> Iterator[Named]:
-    """One position: the embedding, the blocks, and the logits."""
+    """Yield the strips of one position: the embedding, the blocks, and the logits."""
     embedded = inner_calls(call, "add")[0]
     yield "token", "embedding of the character at {here}, number {number}", list(embedded.variables["a"])
     yield "place", "embedding of {here}, number {number}", list(embedded.variables["b"])
@@ -67,9 +68,9 @@ def of_gpt(call: Call) -> Iterator[Named]:
 
 
 def of_block(call: Call, block: str, key: str) -> Iterator[Named]:
-    """One block: layer norm and attention, layer norm and MLP, each added to the residual stream.
+    """Yield the strips of one block: layer norm and attention, layer norm and MLP, each added to the residual stream.
 
-    Parts are found by the names of the functions, so a block whose norms or residuals were taken out has strips, too.
+    Parts are found by the names of the functions, so a block without norms or residuals has strips, too.
     """
     (attention,), (mlp,) = inner_calls(call, "self_attention"), inner_calls(call, "mlp")
     before = (
@@ -93,12 +94,12 @@ def of_block(call: Call, block: str, key: str) -> Iterator[Named]:
 
 
 def inner_calls(call: Call, function: str) -> list[Call]:
-    """The calls of a function that a call made itself, in order."""
+    """Return the calls of a function that a call made itself, in order."""
     return [inner for inner in call.inner if inner.function == function]
 
 
 def of_layer_norm(call: Call, name: str, key: str) -> Iterator[Named]:
-    """A layer norm: what it makes, and what it needs on the way."""
+    """Yield the strips of a layer norm: its result, and its intermediate numbers."""
     v = call.variables
     yield f"{key}.mean", f"{name}, the mean at {{here}}", [v["mean"]]
     yield f"{key}.centred", f"{name}, distance from the mean at {{here}}, number {{number}}", v["centred"]
@@ -109,7 +110,7 @@ def of_layer_norm(call: Call, name: str, key: str) -> Iterator[Named]:
 
 
 def of_self_attention(call: Call, block: str, key: str) -> Iterator[Named]:
-    """Queries, keys and values of all heads, then head by head, then the projection back."""
+    """Yield the strips of queries, keys and values of all heads, of each head, and of the projection."""
     heads = inner_calls(call, "attention")
     width = len(call.variables["query"]) // len(heads)
     for h, head in enumerate(heads):
@@ -128,6 +129,6 @@ def of_self_attention(call: Call, block: str, key: str) -> Iterator[Named]:
 
 
 def of_cross_entropy(call: Call) -> Iterator[Named]:
-    """The loss of one position."""
+    """Yield the strips of the loss of one position."""
     yield "shifted", "logit of {character} after {here}, less the largest", call.variables["shifted"]
     yield "surprise", "loss at {here}", [call.result]

@@ -120,7 +120,7 @@ SAID = {
         lambda p, x: log(p["w"] * x), 1.0, [1.0, 1e-310], ("the derivative of log(1e-310)", "row 1, is inf")),
     "an infinite chain": (
         steep, 1.0, [1.0, 1e200],
-        ("the gradient becomes inf at 0.0 * 1e+200 ", ", row 1: its derivative is 1e+200, and 1e+200 arrives from the loss")),
+        ("the gradient becomes inf at 0.0 * 1e+200 ", ", row 1: its derivative is 1e+200, and 1e+200 arrives from")),
     "an argument": (line, [1.0, 2.0], [[1.0, 1.0], [1.0, nan]], ("x[1] is nan, row 1",)),
     "a parameter": (line, [1.0, nan], np.ones((2, 2)), ('params["w"][1] is nan, row 0',)),
     "an infinite parameter": (line, [inf, 1.0], np.ones((2, 2)), ("inf",)),

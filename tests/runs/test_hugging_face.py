@@ -19,11 +19,10 @@ from microgpt.learning.sampling import Choice, probabilities, sample
 from microgpt.learning.text import END
 from microgpt.runs.checkpoint import checkpoints, save_checkpoint
 from microgpt.runs.directory import load_run
-from microgpt.runs.hugging_face import read_model, restore_model, write_model
+from microgpt.runs.hugging_face import restore_model, write_model
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
-from safetensors.torch import save_file as save_torch_file  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
@@ -45,6 +44,13 @@ STRANGE = "\n" + "".join(sorted(" \t\u00a0\u200b\u200d\u0301aä\u0308\"'\\<>&{}#
 @pytest.fixture
 def run(tmp_path):
     return make_run(tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    """A run of each kind, which no test changes."""
+    directory = tmp_path_factory.mktemp("kinds")
+    return {name: make_run(directory / name, **options, seed=1) for name, options in KINDS.items()}
 
 
 @pytest.fixture
@@ -84,9 +90,8 @@ def our_logits(run, tokens):
 # It is a GPT-2
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(5, 6, 4, 1, 2), (9, 3, 6, 2, 3), (30, 12, 8, 3, 1), (2, 1, 2, 1, 2)])
-def test_the_logits_are_ours_at_every_position(tmp_path, shape, dtype):
+@pytest.mark.parametrize("shape", [(9, 3, 6, 2, 3), (30, 12, 8, 3, 1), (2, 1, 2, 1, 2)])
+def test_the_logits_are_ours_at_every_position(tmp_path, shape):
     config = GPTConfig(*shape)
     checkpoint = make_checkpoint(config, vocabulary="\n" + "".join(chr(0x4E00 + i) for i in range(shape[0] - 1)))
     save_checkpoint(tmp_path, checkpoint)
@@ -98,31 +103,31 @@ def test_the_logits_are_ours_at_every_position(tmp_path, shape, dtype):
     assert_close(our_logits(load_run(tmp_path), tokens), logits)
 
 
-@pytest.mark.parametrize("documents", ["lines", "stream"])
-def test_every_character_comes_through_the_tokenizer_and_back(tmp_path, documents):
+def test_every_character_passes_through_the_tokenizer(tmp_path):
     config = GPTConfig(len(STRANGE), 4, 2, 1, 1)
-    write_model(tmp_path, make_checkpoint(config, documents, vocabulary=STRANGE))
+    write_model(tmp_path, make_checkpoint(config, "stream", vocabulary=STRANGE))
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     for number, character in enumerate(STRANGE):
         assert tokenizer.encode(character, add_special_tokens=False) == [number]
         assert tokenizer.decode([number], skip_special_tokens=False) == character
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        numbers = rng.integers(0, len(STRANGE), 30).tolist()
-        text = "".join(STRANGE[i] for i in numbers)
-        assert tokenizer.encode(text, add_special_tokens=False) == numbers
-        assert tokenizer.decode(numbers) == text
+    numbers = np.random.default_rng(0).integers(0, len(STRANGE), 300).tolist()
+    text = "".join(STRANGE[i] for i in numbers)
+    assert tokenizer.encode(text, add_special_tokens=False) == numbers
+    assert tokenizer.decode(numbers) == text
 
 
-def test_a_prompt_gets_its_opening_newline_where_lines_are_documents(tmp_path):
-    first, second = (make_run(tmp_path / documents, documents).directory for documents in ("lines", "stream"))
-    assert AutoTokenizer.from_pretrained(first)("ab")["input_ids"] == [0, 1, 2]
-    assert AutoTokenizer.from_pretrained(second)("ab")["input_ids"] == [1, 2]
-
-
-def test_an_unknown_character_is_not_swallowed(run):
-    with pytest.raises(Exception, match="UNK"):
-        AutoTokenizer.from_pretrained(run.directory)("abz")
+def test_a_prompt_gets_a_newline_only_before_lines(kinds):
+    lines, prose, ending = (AutoTokenizer.from_pretrained(run.directory) for run in kinds.values())
+    assert [tokenizer("ab").input_ids for tokenizer in (lines, prose, ending)] == [[0, 1, 2], [1, 2], [1, 2]]
+    for text in ("\n", "a\n\nb\n", "\n\n\nc"):
+        ids = ending(text).input_ids
+        assert ids == ["\nabc".index(character) for character in text]
+        assert ending.decode(ids, skip_special_tokens=True) == text
+        assert ending.decode([4, 4, *ids, 4], skip_special_tokens=True) == text
+    assert ending.all_special_tokens == [END]
+    assert (prose.all_special_tokens, prose.pad_token) == ([], None)
+    assert "pad_token" not in json.loads((kinds["stream"].directory / "tokenizer_config.json").read_text())
+    assert "without `batch_size=`" in (kinds["stream"].directory / "README.md").read_text()
 
 
 def written(directory, prompt, **options):
@@ -132,15 +137,15 @@ def written(directory, prompt, **options):
         return [found["generated_text"] for found in pipe(prompt, **options)]
 
 
-@pytest.mark.parametrize("prompt", ["", "a", "ab", "abca"])
 @pytest.mark.parametrize("documents", ["lines", "stream", "ending"])
-def test_the_pipeline_writes_what_we_write(tmp_path, documents, prompt):
-    run = make_run(tmp_path / "run", **KINDS[documents], seed=3)
-    length = {} if documents == "lines" else {"max_new_tokens": TINY.n_positions + 1 - max(1, len(prompt))}
-    ours = sample(run, prompt, choice=Choice(temperature=0), **length)
-    if documents != "lines" and not prompt:
-        ours = "\n" + ours  # what it reads when there is nothing to read
-    assert written(run.directory, prompt, do_sample=False, temperature=None, top_k=None) == [ours]
+def test_the_pipeline_writes_what_we_write(kinds, documents):
+    run = kinds[documents]
+    for prompt in ("", "a", "abca"):
+        length = {} if documents == "lines" else {"max_new_tokens": TINY.n_positions + 1 - max(1, len(prompt))}
+        ours = sample(run, prompt, choice=Choice(temperature=0), **length)
+        if documents != "lines" and not prompt:
+            ours = "\n" + ours  # what it reads when there is nothing to read
+        assert written(run.directory, prompt, do_sample=False, temperature=None, top_k=None) == [ours]
 
 
 def test_the_pipeline_draws_from_the_models_own_probabilities(run):
@@ -164,16 +169,17 @@ def test_the_pipeline_draws_from_all_characters(tmp_path):
     assert len({text[1] for text in texts}) > 75  # transformers by itself would take the likeliest 50
 
 
-def test_names_end_at_the_newline_and_all_at_the_end_of_the_context(tmp_path):
+def test_a_text_ends_where_its_end_is_drawn(kinds):
     torch.manual_seed(0)
-    lines, prose = (make_run(tmp_path / documents, documents).directory for documents in ("lines", "stream"))
-    names = written(lines, "a", num_return_sequences=300)
-    assert not any("\n" in name for name in names)
-    assert {len(name) for name in names} > {1, 2}
-    assert max(map(len, names)) <= TINY.n_positions
-    texts = written(prose, "a", num_return_sequences=300)
-    assert any("\n" in text for text in texts)
-    assert {len(text) for text in texts} == {TINY.n_positions + 1}
+    lines, prose, ending = (written(run.directory, "a", num_return_sequences=300) for run in kinds.values())
+    assert not any("\n" in text for text in lines)
+    assert {len(text) for text in lines} > {1, 2}
+    assert max(map(len, lines)) <= TINY.n_positions
+    assert any("\n" in text for text in prose)
+    assert {len(text) for text in prose} == {TINY.n_positions + 1}
+    assert {len(text) for text in ending} >= {1, 2, TINY.n_positions + 1}
+    assert not any(END in text for text in ending)
+    assert any("\n" in text for text in ending)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +190,7 @@ def test_names_end_at_the_newline_and_all_at_the_end_of_the_context(tmp_path):
         ("ending", 0, ["a", "ab", "abca"], ""),  # it ends at once
     ],
 )
-def test_a_batch_is_written_as_each_of_its_prompts_is_alone(tmp_path, documents, seed, prompts, first_gets):
+def test_a_batch_is_written_as_its_prompts_alone(tmp_path, documents, seed, prompts, first_gets):
     run = make_run(tmp_path / "run", **KINDS[documents], seed=seed)
     write, options = pipeline("text-generation", str(run.directory)), {"do_sample": False, "max_new_tokens": 2}
     alone = [write(prompt, **options)[0]["generated_text"] for prompt in prompts]
@@ -198,42 +204,9 @@ def test_a_batch_is_written_as_each_of_its_prompts_is_alone(tmp_path, documents,
     assert alone[0] == prompts[0] + first_gets
 
 
-def test_a_batch_of_prose_needs_no_further_line(tmp_path):
-    run, prompts = make_run(tmp_path / "run", **ENDING), ["ab", "a\nb"]
-    found = pipeline("text-generation", str(run.directory))(prompts, batch_size=2)
-    assert all(one["generated_text"].startswith(prompt) for (one,), prompt in zip(found, prompts, strict=True))
-
-
-def test_no_newline_of_prose_is_lost_and_nothing_is_put_before_it(tmp_path):
-    tokenizer = AutoTokenizer.from_pretrained(make_run(tmp_path / "run", **ENDING).directory)
-    for text in ("\n", "a\n\nb\n", "\n\n\nc"):
-        ids = tokenizer(text).input_ids
-        assert ids == ["\nabc".index(character) for character in text]
-        assert tokenizer.decode(ids, skip_special_tokens=True) == text
-        assert tokenizer.decode([4, 4, *ids, 4], skip_special_tokens=True) == text
-    assert tokenizer.all_special_tokens == [END]
-
-
-def test_prose_ends_where_its_end_is_drawn(tmp_path):
-    torch.manual_seed(0)
-    directory = make_run(tmp_path / "run", **ENDING, seed=1).directory
-    texts = written(directory, "a", num_return_sequences=300)
-    assert {len(text) for text in texts} >= {1, 2, TINY.n_positions + 1}
-    assert not any(END in text for text in texts)
-    assert any("\n" in text for text in texts)
-
-
-def test_prose_from_before_there_was_an_end_has_nothing_special(tmp_path):
-    directory = make_run(tmp_path / "run", "stream").directory
-    tokenizer = AutoTokenizer.from_pretrained(directory)
-    assert (tokenizer.all_special_tokens, tokenizer.pad_token) == ([], None)
-    assert "pad_token" not in json.loads((directory / "tokenizer_config.json").read_text())
-    assert "without `batch_size=`" in (directory / "README.md").read_text()
-
-
 @pytest.mark.parametrize("documents", ["lines", "stream", "ending"])
-def test_the_card_tells_the_characters_and_how_to_find_an_unknown_one(tmp_path, documents):
-    run = make_run(tmp_path / "run", **KINDS[documents])
+def test_the_card_tells_the_characters_and_unknown_ones(kinds, documents):
+    run = kinds[documents]
     card = (run.directory / "README.md").read_text()
     tokenizer = AutoTokenizer.from_pretrained(run.directory)
     with pytest.raises(Exception, match="UNK") as caught:
@@ -247,7 +220,7 @@ def test_the_card_tells_the_characters_and_how_to_find_an_unknown_one(tmp_path, 
     assert END not in card
 
 
-def test_the_card_tells_what_one_has_to_know(run):
+def test_the_card_tells_the_facts_of_the_run(run):
     card = (run.directory / "README.md").read_text()
     origin = run.checkpoint.origin
     for fact in ("ab.txt", origin.data_sha256, "steps: 9", "1.5000", "2.5000", "2025-01-31", "0.1", "ab\nba"):
@@ -279,8 +252,8 @@ def saved_by_transformers(run, directory, **changes):
 
 
 @pytest.mark.parametrize("documents", ["lines", "stream", "ending"])
-def test_what_transformers_saves_is_a_run(tmp_path, documents):
-    run = make_run(tmp_path / "run", **KINDS[documents])
+def test_a_model_that_transformers_saves_is_a_run(kinds, tmp_path, documents):
+    run = kinds[documents]
     theirs = saved_by_transformers(run, tmp_path / "theirs", resid_pdrop=0.3)
     loaded = load_run(tmp_path / "theirs")
     assert (loaded.config, loaded.vocabulary, loaded.documents) == (run.config, run.vocabulary, run.documents)
@@ -295,7 +268,7 @@ def test_what_transformers_saves_is_a_run(tmp_path, documents):
     assert_close(our_logits(loaded, tokens), logits)
 
 
-def test_a_model_that_was_changed_on_purpose_is_left_alone_and_said(run):
+def test_a_model_changed_on_purpose_is_left_alone(run):
     saved_by_transformers(run, run.directory)
     before = {path.name: path.read_bytes() for path in run.directory.iterdir() if path.is_file()}
     (note,) = restore_model(run.directory, run.checkpoint)
@@ -307,13 +280,14 @@ def test_a_model_that_was_changed_on_purpose_is_left_alone_and_said(run):
     assert (load_run(run.directory).parameters["wpe.weight"] == run.parameters["wpe.weight"]).all()
 
 
-def test_buffers_of_older_files_and_a_copy_of_the_head_are_fine(model):
+def test_older_buffers_and_a_copied_head_are_fine(model):
     def add(tensors):
         tensors["h.0.attn.bias"] = np.tril(np.ones((1, 1, 6, 6), np.float32))
         tensors["h.0.attn.masked_bias"] = np.array(-1e4, np.float32)
         tensors["lm_head.weight"] = tensors["wte.weight"]
 
     change_tensors(model, add)
+    change_json(model, "config.json", n_inner=16, activation_function="gelu_pytorch_tanh")  # other words for the same
     assert load_run(model).config == TINY
 
 
@@ -331,20 +305,15 @@ def test_buffers_of_older_files_and_a_copy_of_the_head_are_fine(model):
         ("tie_word_embeddings", False),
         ("n_inner", 5),
         ("n_head", 3),
-        *((key, size) for key in ("vocab_size", "n_embd", "n_layer") for size in (0, -1, 2.0, True, "4", None, 10**30)),
+        *(("n_layer", size) for size in (0, -1, 2.0, True, "4", None, 10**30)),
+        ("n_embd", None),
     ],
 )
-def test_what_this_gpt_cannot_be_is_named(model, key, value):
+def test_a_gpt_of_another_kind_is_named(model, key, value):
     change_json(model, "config.json", **{key: value})
     complaint = refusal(model)
     assert "config.json" in complaint
     assert key in complaint
-
-
-@pytest.mark.parametrize(("key", "value"), [("n_inner", 16), ("activation_function", "gelu_pytorch_tanh")])
-def test_other_words_for_the_same_are_fine(model, key, value):
-    change_json(model, "config.json", **{key: value})
-    assert load_run(model).config == TINY
 
 
 VOCAB = {"\n": 0, "a": 1, "b": 2, "c": 3, "d": 4}
@@ -353,20 +322,20 @@ VOCAB = {"\n": 0, "a": 1, "b": 2, "c": 3, "d": 4}
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"model": {"type": "BPE", "vocab": VOCAB, "merges": []}}, "no tokenizer of single characters"),
-        ({"model": None}, "no tokenizer of single characters"),
+        ({"model": {"type": "BPE", "vocab": VOCAB, "merges": []}}, "tokens are not single characters"),
+        ({"model": None}, "tokens are not single characters"),
         ({"model": {"type": "WordLevel", "vocab": VOCAB | {"ab": 5}}}, "the token 'ab' is not a single character"),
         ({"model": {"type": "WordLevel", "vocab": VOCAB | {"d": 5}}}, "are not 0 to 4"),
         ({"model": {"type": "WordLevel", "vocab": VOCAB | {"d": 3}}}, "are not 0 to 4"),
         ({"model": {"type": "WordLevel", "vocab": VOCAB | {"d": "4"}}}, "is '4', expected an integer"),
         (
             {"model": {"type": "WordLevel", "vocab": {c: i for i, c in enumerate("abcde")}}, "added_tokens": []},
-            "a newline",
+            "lacks the newline",
         ),
         ({"model": {"type": "WordLevel", "vocab": {"\n": 0, "a": 1}}}, "has 2 characters, but vocab_size is 5"),
-        ({"normalizer": {"type": "Lowercase"}}, "no tokenizer of single characters"),
-        ({"pre_tokenizer": {"type": "Whitespace"}}, "no tokenizer of single characters"),
-        ({"added_tokens": [{"id": 5, "content": "[PAD]"}]}, "the added token '[PAD]' is no character"),
+        ({"normalizer": {"type": "Lowercase"}}, "tokens are not single characters"),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, "tokens are not single characters"),
+        ({"added_tokens": [{"id": 5, "content": "[PAD]"}]}, "the added token '[PAD]' is not in the vocabulary"),
         ({"added_tokens": 7}, "the added token 7"),
     ],
 )
@@ -380,13 +349,13 @@ def test_another_tokenizer_is_named(model, change, expected):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda t: t.pop("ln_f.bias"), "has 15 tensors, which do not make 1 layers"),
+        (lambda t: t.pop("ln_f.bias"), "has 15 tensors, which is wrong for 1 layers"),
         (lambda t: t.update(extra=np.ones(1, np.float32)), "has 17 tensors"),
         (lambda t: t.update(other=t.pop("ln_f.bias")), "the tensor ln_f.bias is missing"),
         (lambda t: t.update({"ln_f.bias": np.zeros((4, 1), np.float32)}), "ln_f.bias has shape (4, 1)"),
         (lambda t: t.update({"ln_f.bias": np.zeros(4, np.float16)}), "ln_f.bias has dtype F16, expected F32 or F64"),
         (lambda t: t.update({"ln_f.bias": np.zeros(4, np.int32)}), "ln_f.bias has dtype I32"),
-        (lambda t: t.update({"ln_f.bias": np.zeros(4, np.float64)}), "of float32 and of float64"),
+        (lambda t: t.update({"ln_f.bias": np.zeros(4, np.float64)}), "has tensors of float32 and float64"),
         (lambda t: t["ln_f.bias"].__setitem__(0, np.nan), "ln_f.bias holds numbers that are not finite"),
         (lambda t: t.update({"lm_head.weight": t["wte.weight"] + 1}), "lm_head.weight differs from wte.weight"),
     ],
@@ -398,31 +367,22 @@ def test_parameters_that_do_not_fit_are_named(model, change, expected):
     assert expected in complaint
 
 
-def test_brain_floats_are_refused(model):
-    path = model / "model.safetensors"
-    save_torch_file({name: torch.tensor(array).bfloat16() for name, array in load_file(path).items()}, path)
-    assert "has dtype BF16, expected F32 or F64" in refusal(model)
-
-
-@pytest.mark.parametrize("template", [{"single": {"a": 1}}, {"single": 5}, {"single": [5]}, {"single": []}, [], 3])
-def test_any_post_processor_that_adds_no_newline_means_prose(model, template):
-    change_json(model, "tokenizer.json", post_processor=template)
-    assert load_run(model).documents == "stream"
+def test_a_post_processor_without_a_newline_means_prose(model):
+    for template in ({"single": {"a": 1}}, {"single": 5}, {"single": [5]}, {"single": []}, [], 3):
+        change_json(model, "tokenizer.json", post_processor=template)
+        assert load_run(model).documents == "stream"
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_a_missing_file_is_named(model, name):
-    (model / name).unlink()
+    (model / name).rename(model / "model-00001-of-00002.safetensors")
     assert name in refusal(model)
+    if name == "model.safetensors":
+        (model / "model.safetensors.index.json").touch()
+        assert "in several files" in refusal(model)
 
 
-def test_a_model_in_several_files_is_refused(model):
-    (model / "model.safetensors").rename(model / "model-00001-of-00002.safetensors")
-    (model / "model.safetensors.index.json").touch()
-    assert "in several files" in refusal(model)
-
-
-def test_a_model_of_ours_with_a_flipped_bit_is_refused(model):
+def test_a_flipped_bit_is_refused(model):
     path = model / "model.safetensors"
     content = path.read_bytes()
     for i in range(8 + int.from_bytes(content[:8], "little"), len(content), 7):
@@ -446,13 +406,6 @@ def test_any_json_loads_or_is_refused(model, key, value):
 
 
 @quickly
-@given(vocab=st.dictionaries(st.text(max_size=2), st.integers(-1, 6) | any_json, max_size=6))
-def test_any_vocabulary_loads_or_is_refused(model, vocab):
-    change_json(model, "tokenizer.json", model={"type": "WordLevel", "vocab": vocab})
-    loads_or_is_refused(load_run, model)
-
-
-@quickly
 @given(name=st.sampled_from(["config.json", "tokenizer.json", "model.safetensors"]), content=st.binary(max_size=300))
 def test_any_bytes_are_refused(model, name, content):
     before = (model / name).read_bytes()
@@ -461,11 +414,7 @@ def test_any_bytes_are_refused(model, name, content):
     (model / name).write_bytes(before)
 
 
-@pytest.mark.parametrize("content", [b"[" * 4_000_000, b"[" * 4_000_001, b'{"a":' * 700_000, b"[{}," * 900_000 + b"1]"])
-def test_absurd_json_is_refused_within_bounds(model, content):
-    (model / "config.json").write_bytes(content)
-    assert "config.json" in refusal(model)
-
-
-def test_read_model_gives_the_parameters_in_gpt_2s_order(model):
-    assert list(read_model(model)[3]) == list(make_checkpoint().named(make_checkpoint().parameters))
+def test_absurd_json_is_refused(model):
+    for content in (b"[" * 4_000_000, b"[" * 4_000_001, b'{"a":' * 700_000, b"[{}," * 900_000 + b"1]"):
+        (model / "config.json").write_bytes(content)
+        assert "config.json" in refusal(model)

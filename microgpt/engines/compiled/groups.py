@@ -72,7 +72,7 @@ class Array:
     start: int
     lengths: tuple[int, ...]
     strides: tuple[int, ...]
-    masked: bool = False  # cells beyond the bounds of its axes are never written, and stay zero
+    bounds: tuple[Bound | None, ...] = ()  # of its axes, if there are any: beyond them it is zero
 
     @property
     def size(self) -> int:
@@ -332,10 +332,10 @@ class Groups:
         """Whether two cells lie in the same array: a step from one array to another means nothing."""
         return space != CELLS or self.array_at(a) == self.array_at(b)
 
-    def new_array(self, lengths: tuple[int, ...], order: Sequence[int], masked: bool = False) -> Array:
+    def new_array(self, lengths: tuple[int, ...], order: Sequence[int], bounds: tuple[Bound | None, ...] = ()) -> Array:
         """Room for a result with axes of these lengths; in `order` they lie in the cells, the outermost first."""
         strides = dict(zip(order, row_major([lengths[axis] for axis in order]), strict=True))
-        array = Array(self.size, lengths, tuple([strides[axis] for axis in range(len(lengths))]), masked)
+        array = Array(self.size, lengths, tuple([strides[axis] for axis in range(len(lengths))]), bounds)
         self.size += array.size
         self.arrays.append(array)
         self.starts.append(array.start)
@@ -358,7 +358,7 @@ class Groups:
         closed = int(node.closed is not None)
         kept, outer = len(lengths) - closed, len(grid.counts)
         order = (*range(outer - 1), *range(outer, kept), outer - 1)  # the last axis of members is the innermost
-        array = self.new_array(lengths[:kept], order, any(bounds[:kept]))
+        array = self.new_array(lengths[:kept], order, bounds[:kept] if any(bounds[:kept]) else ())
         instruction = Instruction(
             "terms" if node.kind == ADD else KINDS[node.kind], lengths, bounds,
             Access(CELLS, array.start, array.strides + (0,) * closed), operands, array,

@@ -9,6 +9,7 @@ derivative rules of value.py: again loop nests over expressions.
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -19,6 +20,7 @@ from microgpt.engines.compiled.expressions import (
     CELLS,
     CONSTANTS,
     GRADIENTS,
+    INTEGERS,
     PARAMETERS,
     Expression,
     Load,
@@ -35,6 +37,7 @@ from microgpt.engines.compiled.groups import Access, Array, Bound, Groups, Instr
 from microgpt.engines.compiled.record import FUNCTIONS
 
 ELEMENTWISE = ("terms", "pow", *FUNCTIONS, "less", "less or equal")
+BATCH = -1  # the axis of every nest that is the batch
 LARGEST_EXPRESSION = 60  # nodes
 SMALL = 4000  # cells; a program of so few is over before a kernel of its own has been compiled
 
@@ -55,11 +58,54 @@ class Nest:
     instruction: int = -1  # which it comes from
     backward: bool = False
 
+    def over(
+        self, lengths: Sequence[int], bounds: Sequence[Bound | None], moved: Any, known: dict[Any, Expression]
+    ) -> "Nest":
+        """The same nest over other axes. `moved` tells how a load moves along these."""
+
+        def of(load: Load) -> Load:
+            new = moved(load)
+            return new if load.chooser is None else replace(new, chooser=moved(load.chooser))
+
+        expression = rebuilt(self.expression, lambda load: Expression("load", (), of(load)), known)
+        return replace(
+            self, lengths=tuple(lengths), bounds=tuple(bounds), target=of(self.target), expression=expression
+        )
+
+    def product(self) -> "Product | None":
+        """The matrix product that a nest is; None if it is none."""
+        factor, (a, b) = two_factors(self.expression)
+        if a is None or b is None or self.reduction != "sum":
+            return None
+        if any(load.table is not None or load.chooser is not None for load in (self.target, a, b)):
+            return None
+        if a.space != PARAMETERS and b.space == PARAMETERS:
+            a, b = b, a
+        in_target, in_a, in_b = (moving(load, self.lengths) for load in (self.target, a, b))
+        rows, columns, terms = in_target & in_a - in_b, in_target & in_b - in_a, in_a & in_b - in_target
+        outer = in_target & in_a & in_b
+        if not (rows and columns and terms) or rows | columns | terms | outer != in_target | in_a | in_b:
+            return None
+        return Product(factor, a, b, rows, columns, terms, outer)
+
     def axes_summed(self) -> list[int]:
         """The axes along which the target stays where it is."""
         chooser = self.target.chooser
         moves = [s != 0 or (chooser is not None and chooser.strides[i] != 0) for i, s in enumerate(self.target.strides)]
         return [i for i, n in enumerate(self.lengths) if n > 1 and not moves[i]]
+
+
+@dataclass(frozen=True)
+class Product:
+    """A matrix product: a factor times the sum over some terms of a * b. The batch is one of the axes."""
+
+    factor: float
+    a: Load
+    b: Load
+    rows: frozenset[int]  # axes of a and the target
+    columns: frozenset[int]  # of b and the target
+    terms: frozenset[int]  # of a and b
+    outer: frozenset[int]  # of all three
 
 
 @dataclass
@@ -234,9 +280,9 @@ class Nests:
         """All cells that something may be stored in, array by array."""
         g = self.groups
         found = [Region(0, g.inputs), Region(self.seed, 1)]
-        found += [Region(a.start, a.size, a.masked) for a, kept in zip(g.arrays, self.kept, strict=True) if kept]
+        found += [Region(a.start, a.size, bool(a.bounds)) for a, kept in zip(g.arrays, self.kept, strict=True) if kept]
         for start, array in zip(self.gradient_starts, self.gradient_arrays, strict=True):
-            found.append(Region(start, g.arrays[array].size, g.arrays[array].masked))
+            found.append(Region(start, g.arrays[array].size, bool(g.arrays[array].bounds)))
         return [region for region in found + [Region(start, size) for start, size in self.waste] if region.size]
 
     # Backward
@@ -286,9 +332,9 @@ class Nests:
         """Whether a load is of an array whose cells beyond its bounds are never written, and so are zero."""
         if load.start < self.groups.size:
             found = self.arrays_of(load)
-            return len(found) == 1 and self.groups.arrays[found[0]].masked
+            return len(found) == 1 and bool(self.groups.arrays[found[0]].bounds)
         place = bisect_right(self.gradient_starts, load.start) - 1
-        return place >= 0 and self.groups.arrays[self.gradient_arrays[place]].masked
+        return place >= 0 and bool(self.groups.arrays[self.gradient_arrays[place]].bounds)
 
     def array_written(self, load: Load) -> int:
         start = load.start if load.table is None else int(load.table.starts[0])
@@ -518,6 +564,96 @@ def combined(instruction: Instruction, arguments: list[Expression]) -> Expressio
     if operation in ("less", "less or equal"):
         return Expression("<" if operation == "less" else "<=", (arguments[0], arguments[1]))
     return getattr(arguments[0], operation)()
+
+
+@dataclass(frozen=True)
+class Part:
+    """An axis of a loop nest, or a part of it, as it walks along an axis of an array."""
+
+    of: int  # the axis of the array
+    step: int
+    length: int
+
+
+def delinearize(load: Load, lengths: tuple[int, ...], array: Array) -> tuple[list[int], list[list[Part]]] | None:
+    """Where a load lies in an array: the index of its first element, and for each axis of a nest its parts.
+
+    The innermost part comes first. None if the load lies in no grid.
+    """
+    if load.table is not None or any(s < 0 for s in load.strides):
+        return None
+    order = sorted((i for i, n in enumerate(array.lengths) if n > 1), key=lambda i: array.strides[i], reverse=True)
+    first, rest = [0] * len(array.lengths), load.start - array.start
+    for axis in order:
+        first[axis], rest = divmod(rest, array.strides[axis])
+    last = list(first)
+    found: list[list[Part]] = []
+    for length, stride in zip(lengths, load.strides, strict=True):
+        parts: list[Part] = []
+        while length > 1 and stride:
+            own = next((i for i in order if stride % array.strides[i] == 0), None)
+            if own is None:
+                return None
+            step, size = stride // array.strides[own], array.lengths[own]
+            within = length if first[own] + (length - 1) * step < size else size // step
+            if within < length and (size % step or first[own] or within < 2 or length % within):
+                return None
+            parts.append(Part(own, step, within))
+            last[own] += (within - 1) * step
+            length, stride = length // within, stride * within
+        found.append(parts)
+    if rest or any(i >= max(n, 1) for i, n in zip(last, array.lengths, strict=True)):
+        return None
+    return first, found
+
+
+def moving(load: Load, lengths: tuple[int, ...]) -> frozenset[int]:
+    """The axes of a nest along which a load moves; the batch is one of them."""
+    found = {i for i, n in enumerate(lengths) if n > 1 and (load.strides[i] or (load.table is not None and i == 0))}
+    if load.space in (CELLS, INTEGERS):
+        found.add(BATCH)
+    return frozenset(found) if load.chooser is None else frozenset(found) | moving(load.chooser, lengths)
+
+
+def squeezed(nest: Nest, known: dict[Any, Expression]) -> Nest:
+    """A nest without its axes of length 1."""
+    keep = [i for i, n in enumerate(nest.lengths) if n > 1]
+
+    def moved(load: Load) -> Load:
+        start, table = load.start, load.table
+        if table is not None and 0 not in keep:
+            start, table = int(table.starts[0]), None
+        return replace(load, start=start, strides=tuple([load.strides[i] for i in keep]), table=table)
+
+    bounds = [nest.bounds[i] for i in keep]
+    new = [bound and replace(bound, of=keep.index(bound.of)) for bound in bounds]
+    return nest if len(keep) == len(nest.lengths) else nest.over([nest.lengths[i] for i in keep], new, moved, known)
+
+
+def cut(nest: Nest, axis: int, inner: int, known: dict[Any, Expression]) -> Nest:
+    """A nest with two axes in place of one, the inner one of this length."""
+
+    def moved(load: Load) -> Load:
+        stride = load.strides[axis]
+        return replace(load, strides=(*load.strides[:axis], stride * inner, stride, *load.strides[axis + 1 :]))
+
+    lengths = [*nest.lengths[:axis], nest.lengths[axis] // inner, inner, *nest.lengths[axis + 1 :]]
+    bounds = [bound and replace(bound, of=bound.of + (bound.of > axis)) for bound in nest.bounds]
+    return nest.over(lengths, [*bounds[:axis], None, *bounds[axis:]], moved, known)
+
+
+def two_factors(expression: Expression) -> tuple[float, tuple[Load | None, Load | None]]:
+    """The two loads that are multiplied, and a constant factor."""
+    factor = 1.0
+    while expression.operation == "*" and "constant" in (x.operation for x in expression.arguments):
+        x, y = expression.arguments
+        if x.operation == "constant":
+            x, y = y, x
+        expression, factor = x, factor * y.what
+    if expression.operation != "*" or any(x.operation != "load" for x in expression.arguments):
+        return factor, (None, None)
+    x, y = expression.arguments
+    return factor, (x.what, y.what)
 
 
 Indices = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]

@@ -1,21 +1,16 @@
 """The engine "torch": the loop nests that the compiler finds, as tensors on whatever PyTorch runs on."""
 
 from collections.abc import Callable
-from math import inf, nan
 from typing import Any
 
 import numpy as np
+import torch
 
 from microgpt.engines.compiled.api import Compiled, examples
 from microgpt.engines.compiled.llvm.run import Program
-from microgpt.engines.pytorch.code import code_of
+from microgpt.engines.pytorch.run_nests import read_nests
 from microgpt.engines.trees import FlatParameters, checked_arguments, map_arrays
 from microgpt.errors import InputError
-
-try:
-    import torch
-except ImportError:
-    raise InputError("the engine 'torch' needs PyTorch: pip install -e \".[torch]\"") from None
 
 DEVICES = ("cpu", "cuda", "mps")
 
@@ -60,21 +55,12 @@ class OnTorch(Compiled):
             raise InputError("the device mps has no float64: give float32 parameters, or another device")
         return torch.from_numpy(numbers if numbers.flags.writeable else numbers.copy()).to(self.device)
 
-    def code(self, program: Program, shapes: list[tuple[int, ...]], dtype: Any, with_gradient: bool) -> Any:
-        """The function of a program: of the parameters, the examples and their shares in the mean."""
+    def module(self, program: Program, shapes: list[tuple[int, ...]], dtype: Any, with_gradient: bool) -> Any:
+        """A program as a function on tensors: of the parameters, the examples and their shares in the mean."""
         key = ("torch", str(self.device), dtype, with_gradient, self.torch_compile)
         if key not in program.plans:
-            code = code_of(program, shapes, with_gradient)
-            names = {"torch": torch, "NAN": nan, "INFINITY": inf, "LARGEST": torch.finfo(dtype).max}
-            exec(compile(code.text, "<a program on torch>", "exec"), names)
-            run: Any = names["run"]
-            if self.torch_compile:
-                run = torch.compile(run)
-            constants = [
-                torch.from_numpy(array).to(self.device, dtype if array.dtype.kind == "f" else None)
-                for array in code.constants
-            ]
-            program.plans[key] = (run, constants)  # type: ignore[assignment]
+            module = read_nests(program, shapes, with_gradient, dtype).to(self.device)
+            program.plans[key] = torch.compile(module) if self.torch_compile else module.forward  # type: ignore[assignment]
         return program.plans[key]
 
     def on_device(
@@ -94,10 +80,10 @@ class OnTorch(Compiled):
         if with_gradient and program.form != 0:
             raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
         batch, integers, floats = examples(program, arrays, given.dtype)
-        run, constants = self.code(program, [leaf.shape for leaf in given.leaves], p.dtype, with_gradient)
+        run = self.module(program, [leaf.shape for leaf in given.leaves], p.dtype, with_gradient)
         share = torch.full((batch,), 1 / (whole_batch or batch), dtype=p.dtype, device=self.device)
         with torch.no_grad():
-            results, gradient = run(p, self.tensor(floats), self.tensor(integers), share, *constants)
+            results, gradient = run(p, self.tensor(floats), self.tensor(integers), share)
         if self.engine not in program.verified_on:
             self.check(program, given.like(params, p.cpu().numpy()), arrays, results.cpu().numpy())
         return program, results, gradient

@@ -1,0 +1,638 @@
+"""PyTorch as an interpreter of loop nests: a graph of operations on tensors, read off the nests.
+
+    load      a strided view of a tensor; an index or a gather where a table or an integer says which
+    product   a matrix product
+    bound     torch.where
+    target    a new tensor where a nest writes all of an array; elsewhere a write in place, or a scatter
+
+A tensor holds an array, [batch, *its axes], contiguous. The parameters are one tensor without a batch. An axis with a
+bound has its full length; beyond the bound an array is zero.
+
+The graph is a `torch.fx.Graph`: it computes equal values once, and frees a tensor after the last operation on it.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from math import inf, nan, prod
+from operator import add, getitem, le, lt, mul
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import fx
+
+from microgpt.engines.compiled.expressions import (
+    CELLS,
+    CONSTANTS,
+    GRADIENTS,
+    INTEGERS,
+    PARAMETERS,
+    Expression,
+    Load,
+    Table,
+    loads_of,
+    nodes_of,
+)
+from microgpt.engines.compiled.groups import Array
+from microgpt.engines.compiled.nests import BATCH, Nest, cut, delinearize, moving, squeezed
+
+LARGE = 1e38  # what is larger than a float32 can hold
+
+
+class Tensor(NamedTuple):
+    """A node of the graph: [batch, *axes of a nest], of length 1 along those that it does not have."""
+
+    node: fx.Node
+    axes: frozenset[int] = frozenset()  # that it has
+    ordered: bool = True  # it is contiguous, or would be if nothing were left out
+    part: bool = False  # a view of a part of an array
+
+
+@dataclass
+class Stored:
+    """An array and the tensor that holds it."""
+
+    array: Array
+    batched: bool = True
+    node: Any = None  # None while it is all zeros
+    sizes: tuple[Any, ...] = ()  # of the tensor
+    own: bool = False  # whether it may be changed in place
+    clean: bool = True  # whether the tensor is zero beyond the bounds already
+
+    def strides(self) -> list[int]:
+        """The stride of each axis in the tensor."""
+        return [prod(self.array.lengths[i + 1 :]) for i in range(len(self.array.lengths))]
+
+    def places(self, cells: np.ndarray) -> np.ndarray:
+        """Where cells of the array lie in its tensor, flat."""
+        table, offsets = np.empty(self.array.size, np.int64), np.zeros(self.array.lengths, np.int64)
+        for index, stride in zip(np.indices(self.array.lengths, sparse=True), self.array.strides, strict=True):
+            offsets += index * stride
+        table[offsets.ravel()] = np.arange(self.array.size)
+        return table[cells - self.array.start]
+
+
+def read_nests(program: Any, shapes: list[tuple[int, ...]], with_gradient: bool, dtype: Any) -> fx.GraphModule:
+    """A program as a module that is called with (parameters, floats, integers, share).
+
+    All parameters come flat; the floats and the integers of the examples in rows; and for each example its share in
+    the mean. It returns the results [outputs, batch] and, with the gradient, that of the mean of the first one, flat
+    as the parameters. `shapes` are those of the parameters, in order.
+    """
+    reader = Reader(program, shapes, with_gradient, dtype)
+    reader.graph.eliminate_dead_code()
+    return fx.GraphModule(reader.module, reader.graph)
+
+
+class Reader:
+    """Reads nest after nest into a graph."""
+
+    def __init__(self, program: Any, shapes: list[tuple[int, ...]], with_gradient: bool, dtype: Any):
+        self.groups, self.nests, self.with_gradient, self.dtype = program.groups, program.nests, with_gradient, dtype
+        self.graph, self.module = fx.Graph(), torch.nn.Module()
+        self.known: dict[str, fx.Node] = {}
+        p, floats, integers, self.share = map(self.graph.placeholder, ("p", "floats", "integers", "share"))
+        self.batch = self.method("size", self.share, 0)
+        g, n, b = self.groups, self.nests, self.batch
+        kept = [(array.start, array) for array, kept in zip(g.arrays, n.kept, strict=True) if kept]
+        kept += [(start, g.arrays[i]) for start, i in zip(n.gradient_starts, n.gradient_arrays, strict=True)]
+        cells = [Stored(replace(array, start=start)) for start, array in kept]
+        cells += [Stored(Array(0, (g.inputs,), (1,)), True, floats, (b, g.inputs))] if g.inputs else []
+        cells += [Stored(Array(n.seed, (), ()), True, self.share, (b,))]
+        cells += [Stored(Array(start, (size,), (1,))) for start, size in n.waste]
+        sizes = [prod(shape) for shape in shapes]
+        count = len(program.integers)
+        self.stored = {
+            CELLS: sorted(cells, key=lambda stored: stored.array.start),
+            PARAMETERS: [Stored(Array(0, (sum(sizes),), (1,)), False, p, (sum(sizes),))],
+            GRADIENTS: [
+                Stored(Array(sum(sizes[:i]), shape, tuple(prod(shape[j + 1 :]) for j in range(len(shape)))), False)
+                for i, shape in enumerate(shapes)
+                if sizes[i]
+            ],
+            INTEGERS: [Stored(Array(0, (count,), (1,)), True, integers, (b, count))],
+        }
+        self.starts = {space: [s.array.start for s in stored] for space, stored in self.stored.items()}
+        self.scattered = Stored(Array(0, (sum(sizes),), (1,)), False)  # gradients that lie in no grid
+        for nest in [*n.forward, *(n.backward if with_gradient else [])]:
+            self.read(self.refined(squeezed(nest, n.known)))
+        self.finish()
+
+    # The graph
+
+    def once(self, kind: str, target: Any, *arguments: Any) -> fx.Node:
+        """The node with this operation and these arguments: the one there is, if there is one."""
+        key = f"{target} {arguments}"
+        if key not in self.known:
+            self.known[key] = self.graph.create_node(kind, target, arguments)
+        return self.known[key]
+
+    def call(self, function: Any, *arguments: Any) -> fx.Node:
+        return self.once("call_function", function, *arguments)
+
+    def method(self, name: str, *arguments: Any) -> fx.Node:
+        return self.once("call_method", name, *arguments)
+
+    def permute(self, node: fx.Node, order: list[int]) -> fx.Node:
+        if node.target == "permute":
+            before: Any = node.args
+            node, order = before[0], [before[1][i] for i in order]
+        return node if order == sorted(order) else self.method("permute", node, tuple(order))
+
+    def constant(self, array: Any) -> fx.Node:
+        array = np.ascontiguousarray(array)
+        key = f"{array.dtype} {array.shape} {array.tobytes()!r}"
+        if key not in self.known:
+            name, numbers = f"constant_{len(self.known)}", torch.from_numpy(array)
+            self.module.register_buffer(name, numbers.to(self.dtype) if numbers.is_floating_point() else numbers)
+            self.known[key] = self.graph.get_attr(name)
+        return self.known[key]
+
+    def zeros(self, *sizes: Any) -> fx.Node:
+        return self.graph.call_method("new_zeros", (self.share, sizes))
+
+    def size(self, axes: Any, lengths: tuple[int, ...]) -> Any:
+        """The number of indices of some axes together."""
+        number = prod(lengths[i] for i in axes if i != BATCH)
+        return number if BATCH not in axes else self.call(mul, self.batch, number) if number != 1 else self.batch
+
+    def sizes(self, axes: Any, lengths: tuple[int, ...]) -> tuple[Any, ...]:
+        """The shape of a tensor that has some of the axes of a nest."""
+        return tuple([self.size([i], lengths) if i in axes else 1 for i in range(BATCH, len(lengths))])
+
+    def expanded(self, value: Tensor, axes: Any, lengths: tuple[int, ...]) -> Tensor:
+        """A value that has these axes, too."""
+        if axes <= value.axes:
+            return value
+        node = self.method("expand", value.node, self.sizes(axes | value.axes, lengths))
+        return value._replace(node=node, axes=axes | value.axes, ordered=False)
+
+    # Loads
+
+    def stored_at(self, load: Load) -> Stored:
+        return self.stored[load.space][bisect_right(self.starts[load.space], load.start) - 1]
+
+    def tensor(self, stored: Stored) -> fx.Node:
+        if stored.node is None:
+            sizes = ((self.batch,) if stored.batched else ()) + stored.array.lengths
+            stored.node, stored.sizes, stored.own = self.zeros(*sizes), sizes, True
+        return stored.node
+
+    def grid(self, load: Load, lengths: tuple[int, ...]) -> tuple[int, list[int]] | None:
+        """Where a load begins in the tensor of its array, and its strides there; None if it lies in no grid."""
+        stored = self.stored_at(load)
+        found = None if load.chooser else delinearize(load, lengths, stored.array)
+        if found is None or any(len(parts) > 1 for parts in found[1]):
+            return None
+        strides = stored.strides()
+        steps = [sum(part.step * strides[part.of] for part in parts) for parts in found[1]]
+        return sum(i * stride for i, stride in zip(found[0], strides, strict=True)), steps
+
+    def refined(self, nest: Nest) -> Nest:
+        """A nest with its axes cut, so that each walks along one axis of an array where it can."""
+        loads = [nest.target, *loads_of(nest.expression)]
+        fixed = {i for axis, bound in bounds_of(nest).items() for i in (axis, bound.of)}
+        fixed |= {0} if any(load.table for load in loads) else set()
+        for load in loads:
+            plain = load.chooser is None and load.space != CONSTANTS
+            found = delinearize(load, nest.lengths, self.stored_at(load).array) if plain else None
+            for axis, parts in enumerate(found[1] if found else []):
+                if len(parts) > 1 and axis not in fixed:
+                    return self.refined(cut(nest, axis, parts[0].length, self.nests.known))
+        return nest
+
+    def strided(self, load: Load, lengths: tuple[int, ...], groups: list[list[int]]) -> Tensor | None:
+        """A view of an array with a dimension for each group of axes of a nest; None if it lies in no grid."""
+        stored, grid = self.stored_at(load), self.grid(load, lengths)
+        if grid is None:
+            return None
+        steps = {BATCH: stored.array.size * stored.batched, **dict(enumerate(grid[1]))}
+        dimensions: list[tuple[list[int], int]] = []  # axes that are one, and the stride
+        for group in groups:
+            pieces: list[tuple[list[int], int]] = []
+            for i in group:
+                if pieces and pieces[-1][1] == lengths[i] * steps[i]:
+                    pieces[-1] = ([*pieces[-1][0], i], steps[i])
+                elif steps[i]:
+                    pieces.append(([i], steps[i]))
+            dimensions += pieces or [([], 0)]
+        if len(dimensions) > len(groups) and groups != sorted(groups):  # one copy for all orders of groups
+            found = self.strided(load, lengths, sorted(groups))
+            assert found is not None
+            place = [sorted(groups).index(group) for group in groups]
+            return Tensor(self.permute(found.node, place), found.axes, False)
+        node = self.tensor(stored)
+        order = sorted(range(len(dimensions)), key=lambda j: -dimensions[j][1])
+        ordered = [d for d in dimensions if d[1]] == [dimensions[j] for j in order if dimensions[j][1]]
+        part = extent(grid[1], lengths) != stored.array.size
+        if part:
+            sizes = tuple([self.size(axes, lengths) for axes, _ in dimensions])
+            node = self.method("as_strided", node, sizes, tuple([stride for _, stride in dimensions]), grid[0])
+        else:
+            order = list(range(len(dimensions))) if ordered else order
+            sizes = tuple([self.size(dimensions[j][0], lengths) for j in order])
+            node = node if sizes == stored.sizes else self.method("reshape", node, sizes)
+            node = self.permute(node, [order.index(j) for j in range(len(order))])
+        if len(dimensions) > len(groups):
+            sizes = tuple([self.size([i for i in group if steps[i]], lengths) for group in groups])
+            return Tensor(self.method("reshape", node, sizes))
+        return Tensor(node, moving(load, lengths), ordered, part)
+
+    def load(self, load: Load, lengths: tuple[int, ...]) -> Tensor:
+        axes = moving(load, lengths)
+        if load.space == CONSTANTS:
+            return Tensor(self.constant(np.array(self.groups.constants)[cells_of(load, lengths)][None]), axes)
+        groups = [[i] if i in axes else [] for i in range(BATCH, len(lengths))]
+        found = self.strided(load, lengths, groups) if load.chooser is None else self.rows(load, lengths)
+        if found is not None:
+            return found
+        flat, places = self.pool(load.space, cells_of(load, lengths))
+        where = self.chosen(places, load, lengths)
+        if load.space == PARAMETERS:
+            return Tensor(self.call(getitem, flat, where.node), axes)
+        if BATCH in where.axes:
+            node = self.method("gather", flat, 1, self.method("reshape", where.node, (self.batch, -1)))
+        else:
+            node = self.method("index_select", flat, 1, self.method("reshape", where.node, (-1,)))
+        return Tensor(self.method("reshape", node, self.sizes(axes, lengths)), axes)
+
+    def rows(self, load: Load, lengths: tuple[int, ...]) -> Tensor | None:
+        """Rows of parameters that integers choose; None if they are none."""
+        assert load.chooser is not None
+        every = replace(load, chooser=None, strides=(*load.strides, load.step))  # with an axis of all choices
+        index, own = self.load(load.chooser, lengths), sorted(moving(replace(load, chooser=None), lengths))
+        rows = self.strided(every, (*lengths, load.choices), [[len(lengths)], *[[i] for i in own]])
+        if load.space != PARAMETERS or index.axes & set(own) or rows is None:
+            return None
+        node = self.method("index_select", rows.node, 0, self.method("reshape", index.node, (-1,)))
+        return self.unfolded(node, [*sorted(index.axes), *own], lengths)
+
+    def unfolded(self, node: fx.Node, order: list[int], lengths: tuple[int, ...]) -> Tensor:
+        """A tensor whose numbers lie in some order of axes as one over all axes of a nest."""
+        place = [*order, *(i for i in range(BATCH, len(lengths)) if i not in order)]
+        sizes = tuple([self.size([i], lengths) if i in order else 1 for i in place])
+        axes, ordered = frozenset(order), order == sorted(order)
+        if ordered:
+            return Tensor(self.method("reshape", node, self.sizes(axes, lengths)), axes)
+        node = self.permute(self.method("reshape", node, sizes), [place.index(i) for i in sorted(place)])
+        return Tensor(node, axes, False)
+
+    def folded(self, value: Tensor, groups: list[list[int]], lengths: tuple[int, ...]) -> Tensor:
+        """A value that has all these axes with one dimension for each group."""
+        order = [i for group in groups for i in group]
+        order += [i for i in range(BATCH, len(lengths)) if i not in order]
+        node = self.permute(value.node, [i + 1 for i in order])
+        return Tensor(self.method("reshape", node, tuple([self.size(group, lengths) for group in groups])))
+
+    def pool(self, space: str, cells: np.ndarray) -> tuple[Any, np.ndarray]:
+        """All arrays in which some cells lie, flat and side by side; and the places of the cells in it."""
+        which = np.searchsorted(self.starts[space], cells, side="right") - 1
+        places, nodes, before = np.zeros(cells.shape, np.int64), [], 0
+        for i in np.unique(which).tolist():
+            stored = self.stored[space][i]
+            places[which == i] = before + stored.places(cells[which == i])
+            before += stored.array.size
+            sizes = (self.batch, -1) if stored.batched else (-1,)
+            node = self.tensor(stored)
+            nodes.append(node if len(stored.sizes) == len(sizes) else self.method("reshape", node, sizes))
+        return nodes[0] if len(nodes) == 1 else self.call(torch.cat, tuple(nodes), -1), places
+
+    def chosen(self, places: np.ndarray, load: Load, lengths: tuple[int, ...]) -> Tensor:
+        """Places, or with a chooser of those along the last axis the one that an integer chooses."""
+        own = moving(replace(load, chooser=None), lengths) - {BATCH}
+        if load.chooser is None:
+            return Tensor(self.constant(places[None]), own)
+        index = self.load(load.chooser, lengths)
+        axes, steps = own | index.axes, np.unique(np.diff(places, axis=-1))
+        if len(steps) < 2:
+            step = self.call(mul, index.node, int(steps.sum()))
+            return Tensor(self.call(add, step, self.constant(places[None, ..., 0])), axes)
+        sizes = self.sizes(axes, lengths)
+        every = self.method("expand", self.constant(places[None]), (*sizes, places.shape[-1]))
+        which = self.method("expand", self.method("unsqueeze", index.node, -1), (*sizes, 1))
+        return Tensor(self.method("squeeze", self.method("gather", every, -1, which), -1), axes)
+
+    # Expressions
+
+    def compute(self, nest: Nest) -> Tensor:
+        """The expression of a nest."""
+        done: dict[int, Any] = {}  # a tensor or a number
+        for node in nodes_of(nest.expression):
+            if node.operation == "load":
+                done[id(node)] = self.load(node.what, nest.lengths)
+            elif node.operation == "constant":  # in the precision of the tensors it may be an infinity
+                done[id(node)] = node.what if abs(node.what) < LARGE else Tensor(self.constant(node.what))
+            else:
+                arguments = [done[id(argument)] for argument in node.arguments]
+                if all(isinstance(argument, float) for argument in arguments):
+                    arguments[0] = Tensor(self.constant(arguments[0]))
+                tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
+                axes = frozenset[int]().union(*(tensor.axes for tensor in tensors))
+                x = [argument.node if isinstance(argument, Tensor) else argument for argument in arguments]
+                result = self.operation(node, x, not nest.backward)
+                done[id(node)] = Tensor(result, axes, all(tensor.ordered for tensor in tensors))
+        result = done[id(nest.expression)]
+        return Tensor(self.constant(result)) if isinstance(result, float) else result
+
+    def operation(self, node: Expression, x: list[Any], checked: bool) -> fx.Node:
+        """An operation on nodes of the graph and numbers."""
+        if node.operation == "+":
+            for a, b in ((x[0], x[1]), (x[1], x[0])):
+                if a is not b and all(isinstance(one, fx.Node) for one in x) and b.target is mul:  # in one pass
+                    return self.call(scaled_sum if isinstance(b.args[1], float) else torch.addcmul, a, *b.args)
+            return self.call(add, *x)
+        if node.operation == "*":
+            return self.call(mul, *(x if isinstance(x[0], fx.Node) else x[::-1]))
+        if node.operation in ("<", "<="):
+            return self.method("to", self.call(lt if node.operation == "<" else le, *x), self.dtype)
+        if node.operation != "**":
+            return self.call({"exp": exp, "log": log}.get(node.operation) or getattr(torch, node.operation), *x)
+        k, y = node.what, self.call(power, x[0], node.what)
+        if not checked or k == 0 or (k < 0 and at_least_one(node.arguments[0])):
+            return y
+        no_slope = (k > 0 and k == int(k)) or not self.with_gradient
+        return self.call(not_finite_as_nan, y, y if no_slope else self.call(power, x[0], k - 1))
+
+    # Bounds
+
+    def masked(self, value: Tensor, nest: Nest, over: list[int], otherwise: float = 0.0) -> Tensor:
+        """A value, and something else beyond the bounds of some axes of a nest."""
+        for axis in over:
+            bound = nest.bounds[axis]
+            assert bound is not None
+            index, limit = (self.index(i, nest.lengths) for i in (axis, bound.of))
+            limit = self.call(add, self.call(mul, limit, bound.step), bound.constant)
+            mask = self.call(lt, index, limit)
+            node = self.call(torch.where, mask, value.node, otherwise)
+            value = Tensor(node, value.axes | {axis, bound.of}, value.ordered)
+        return value
+
+    def index(self, axis: int, lengths: tuple[int, ...]) -> fx.Node:
+        """The index of an axis of a nest."""
+        return self.method("reshape", self.call(arange, self.share, lengths[axis]), self.sizes([axis], lengths))
+
+    def has_bounds(self, load: Load, nest: Nest) -> bool:
+        """Whether a load is of an array that has the very bounds of a nest, and so is zero beyond them."""
+        stored = self.stored_at(load) if load.space == CELLS and load.chooser is None else None
+        grid = stored and stored.array.bounds and delinearize(load, nest.lengths, stored.array)
+        if not stored or not grid:
+            return False
+        for axis, bound in bounds_of(nest).items():
+            own, other = grid[1][axis], grid[1][bound.of]
+            if [part.step for part in (*own, *other)] != [1, 1] or grid[0][own[0].of] or grid[0][other[0].of]:
+                return False
+            if stored.array.bounds[own[0].of] != replace(bound, of=other[0].of):
+                return False
+        return True
+
+    def is_zero_beyond(self, load: Load, nest: Nest) -> bool:
+        """Whether a load is zero beyond the bounds of a nest; if its array has to be, its tensor now is."""
+        if not self.has_bounds(load, nest):
+            return False
+        stored = self.stored_at(load)
+        if not stored.clean:
+            sizes = (self.batch, *stored.array.lengths)
+            node = stored.node if stored.sizes == sizes else self.method("reshape", stored.node, sizes)
+            whole = Nest(stored.array.lengths, stored.array.bounds, load, Expression("load", (), load))
+            stored.node = self.masked(Tensor(node), whole, list(bounds_of(whole))).node
+            stored.sizes, stored.own, stored.clean = sizes, True, True
+        return True
+
+    # Nests
+
+    def read(self, nest: Nest) -> None:
+        target, expression = nest.target, nest.expression
+        if expression.key == ("constant", 0.0) and not nest.add and self.stored_at(target).node is None:
+            return  # an array begins as zeros
+        summed = frozenset(nest.axes_summed()) - ({0} if target.table is not None else set())
+        if target.space == GRADIENTS and target.chooser is None:
+            summed |= {BATCH}
+        bounds = bounds_of(nest)
+        inside = [i for i, bound in bounds.items() if i in summed or bound.of in summed]
+        if inside and expression.operation == "load" and self.is_zero_beyond(expression.what, nest):
+            inside, bounds = [], {}
+        value = self.product(nest, inside)
+        if value is None:
+            largest = nest.reduction == "largest" and bool(summed)
+            value = self.masked(self.compute(nest), nest, inside, -inf if largest else 0.0)
+            value = self.reduced("amax" if largest else "sum", value, summed, nest.lengths)
+        if self.has_bounds(target, nest):
+            self.stored_at(target).clean = False
+        else:
+            value = self.masked(value, nest, [i for i in bounds if i not in inside])
+        grid = self.grid(target, nest.lengths)
+        if grid is None or not extent(grid[1], nest.lengths):
+            self.scatter(nest, value)
+        else:
+            self.store(nest, value, grid[1])
+
+    def reduced(self, name: str, value: Tensor, over: frozenset[int], lengths: tuple[int, ...]) -> Tensor:
+        """The sum, or the largest, of a value along some axes."""
+        node, own = value.node, over & value.axes
+        if own:
+            node = self.method(name, node, tuple(sorted(i + 1 for i in own)), True)
+        times = self.size(over - own, lengths)
+        if name == "sum" and times != 1:
+            node = self.call(mul, node, times)
+        return Tensor(node, value.axes - over, value.ordered, value.part and node is value.node)
+
+    def product(self, nest: Nest, inside: list[int]) -> Tensor | None:
+        """The result of a nest that is a matrix product; None if it is none."""
+        product = nest.product()
+        if product is None:
+            return None
+        factors, lengths = {"a": product.a, "b": product.b}, nest.lengths
+        to_mask = ""
+        if inside and not any(self.is_zero_beyond(load, nest) for load in factors.values()):
+            needed = {i for axis in inside for i in (axis, nest.bounds[axis].of)}  # type: ignore[union-attr]
+            to_mask = next((name for name, load in factors.items() if needed <= moving(load, lengths)), "none")
+            if to_mask == "none":
+                return None
+        place = self.order_of_target(nest)
+        outer, rows, columns, terms = (
+            sorted(axes, key=place.index) for axes in (product.outer, product.rows, product.columns, product.terms)
+        )
+        terms.sort()
+        sides = [("a", rows), ("b", columns)]
+        sides.sort(key=lambda side: place.index(side[1][0]))
+        matrices = []
+        for i, (name, axes) in enumerate(sides):
+            groups = [*([outer] if outer else []), *([axes, terms] if i == 0 else [terms, axes])]
+            value = None if name == to_mask else self.strided(factors[name], lengths, groups)
+            if value is None:
+                value = self.masked(self.load(factors[name], lengths), nest, inside if name == to_mask else [])
+                value = self.folded(value, groups, lengths)
+            matrices.append(value.node)
+        node = self.call(torch.bmm if outer else torch.mm, *matrices)
+        if product.factor != 1:
+            node = self.call(mul, node, product.factor)
+        return self.unfolded(node, [*outer, *sides[0][1], *sides[1][1]], lengths)
+
+    def order_of_target(self, nest: Nest) -> list[int]:
+        """The axes of a nest as they lie in the tensor that it writes to; those that do not, last."""
+        every, grid = range(BATCH, len(nest.lengths)), self.grid(nest.target, nest.lengths)
+        return sorted(every, key=lambda i: -inf if i == BATCH else -grid[1][i] if grid else i)
+
+    # Targets
+
+    def store(self, nest: Nest, value: Tensor, strides: list[int]) -> None:
+        """Write where there is a grid: a whole array anew, a part of one in place."""
+        stored, lengths = self.stored_at(nest.target), nest.lengths
+        wanted = moving(nest.target, lengths)
+        if extent(strides, lengths) != stored.array.size:
+            self.make_own(stored)
+            place = self.strided(nest.target, lengths, [[i] for i in range(BATCH, len(lengths))])
+            change = added_at if nest.add else written_at
+            stored.node = self.graph.call_function(change, (stored.node, place.node, value.node))  # type: ignore[union-attr]
+            return
+        value = self.expanded(value, wanted, lengths)
+        node, sizes, ordered = value.node, self.sizes(wanted, lengths), value.ordered
+        order = sorted(range(len(lengths)), key=lambda i: -strides[i])
+        if [i for i in order if strides[i]] != [i for i in range(len(lengths)) if strides[i]]:
+            node, ordered = self.permute(node, [0, *(i + 1 for i in order)]), False
+            sizes = (sizes[0], *[sizes[i + 1] for i in order])
+        if value.part or not ordered:
+            node = self.call(copied, node) if value.part else self.method("contiguous", node)
+        if nest.add and stored.node is not None:
+            old = stored.node if stored.sizes == sizes else self.method("reshape", stored.node, sizes)
+            node = self.call(add, old, node)
+        stored.node, stored.sizes, stored.own = node, sizes, False
+
+    def make_own(self, stored: Stored) -> None:
+        """Let the tensor of an array be one that may be changed in place."""
+        if stored.node is not None and not stored.own:
+            stored.node, stored.own = self.graph.call_method("clone", (stored.node,)), True
+        self.tensor(stored)
+
+    def scatter(self, nest: Nest, value: Tensor) -> None:
+        """Write where integers choose, or where there is no grid."""
+        target, lengths = nest.target, nest.lengths
+        cells, batched = cells_of(target, lengths), target.space == CELLS
+        which = np.unique(np.searchsorted(self.starts[target.space], cells, side="right") - 1).tolist()
+        arrays = [self.stored[target.space][i] for i in which]
+        arrays = [stored for stored in arrays if stored.array.start not in dict(self.nests.waste)]
+        stored = arrays[0] if batched or len(arrays) == 1 else self.scattered
+        start, size = stored.array.start, stored.array.size
+        inside = (cells >= start) & (cells < start + size)
+        places = np.where(inside, stored.places(np.where(inside, cells, start)), size)  # the last: nobody reads it
+        where = self.chosen(places, target, lengths)
+        axes = where.axes | ({BATCH} if batched else set())
+        value = self.reduced("sum", value, value.axes - axes, lengths)
+        flat = (self.batch, -1) if batched else (-1,)
+        index, more = (self.method("reshape", self.expanded(one, axes, lengths).node, flat) for one in (where, value))
+        whole = inside.all()
+        node = self.method("scatter_add_", self.zeros(*flat[:-1], size + (not whole)), -1, index, more)
+        node = node if whole else self.method("contiguous", self.method("narrow", node, -1, 0, size))
+        if stored.node is not None:
+            old = self.method("reshape", stored.node, flat)
+            written = self.constant(np.isin(np.arange(size), places)[(None,) * batched])
+            node = self.call(add, old, node) if nest.add else self.call(torch.where, written, node, old)
+        stored.node, stored.sizes, stored.own = node, (*flat[:-1], size), False
+
+    # The end
+
+    def finish(self) -> None:
+        """Bring together the results, and the gradients of all parameters."""
+        outputs, nodes, order = self.groups.outputs, list[fx.Node](), list[int]()
+        for space in dict.fromkeys(space for space, _ in outputs):
+            which = [i for i, (other, _) in enumerate(outputs) if other == space]
+            found = self.load(
+                Load(space, 0, (0,), table=Table(np.array([outputs[i][1] for i in which]))), (len(which),)
+            )
+            nodes.append(self.method("expand", found.node, (self.batch, len(which))))
+            order += which
+        result = self.method("t", nodes[0]) if nodes else self.zeros(0, self.batch)
+        if len(nodes) > 1:
+            every = self.call(torch.cat, tuple(nodes), 1)
+            result = self.method("t", self.method("index_select", every, 1, self.constant(np.argsort(order))))
+        gradient = None
+        if self.with_gradient:
+            flat = tuple([self.method("reshape", self.tensor(stored), (-1,)) for stored in self.stored[GRADIENTS]])
+            gradient = self.call(torch.cat, flat) if flat else self.zeros(0)
+            if self.scattered.node is not None:
+                gradient = self.call(add, gradient, self.scattered.node)
+        self.graph.output((result, gradient))
+
+
+def exp(x: torch.Tensor) -> torch.Tensor:
+    """The largest number there is in place of an infinity, as in value.py."""
+    return torch.exp(x).clamp(max=torch.finfo(x.dtype).max)
+
+
+def arange(like: torch.Tensor, length: int) -> torch.Tensor:
+    return torch.arange(length, device=like.device)
+
+
+def log(x: torch.Tensor) -> torch.Tensor:
+    return torch.log(torch.where(x > 0, x, nan))
+
+
+def power(x: torch.Tensor, k: float) -> torch.Tensor:
+    """x ** k, finite wherever it has a float."""
+    if k == 0:
+        return x * 0.0 + 1.0  # `pow` makes 1 of NaN
+    if k == -2:
+        return torch.square(torch.reciprocal(x))  # `pow` squares first, which may give an infinity
+    simple = {-1.0: torch.reciprocal, -0.5: torch.rsqrt, 0.5: torch.sqrt}
+    return simple[k](x) if k in simple else torch.pow(x, k)
+
+
+def not_finite_as_nan(x: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+    """x; NaN where it or one of the others is not finite."""
+    for other in (x, *others):
+        x = torch.add(x, other, alpha=0)
+    return x
+
+
+def scaled_sum(x: torch.Tensor, y: torch.Tensor, scale: float) -> torch.Tensor:
+    """x + scale * y, in one pass."""
+    return torch.add(x, y, alpha=scale)
+
+
+def copied(x: torch.Tensor) -> torch.Tensor:
+    return x.clone(memory_format=torch.contiguous_format)
+
+
+def written_at(array: torch.Tensor, place: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """An array after a view of it was written."""
+    place.copy_(value)
+    return array
+
+
+def added_at(array: torch.Tensor, place: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    place.add_(value)
+    return array
+
+
+def at_least_one(expression: Expression) -> bool:
+    """Whether this is 1 or more, by its form, and finite: 1 + exp(x)."""
+    return {a.operation for a in expression.arguments} == {"constant", "exp"} and any(
+        a.operation == "constant" and 1 <= a.what < 2 for a in expression.arguments
+    )
+
+
+def bounds_of(nest: Nest) -> dict[int, Any]:
+    """The bounds of a nest, by their axes."""
+    return {i: bound for i, bound in enumerate(nest.bounds) if bound is not None}
+
+
+def extent(strides: list[int], lengths: tuple[int, ...]) -> int:
+    """How many numbers a grid has; 0 if some of them are the same."""
+    count = span = 1
+    for stride, n in sorted((s, n) for s, n in zip(strides, lengths, strict=True) if s):
+        if stride < span:
+            return 0
+        count, span = count * n, span + stride * (n - 1)
+    return count
+
+
+def cells_of(load: Load, lengths: tuple[int, ...]) -> np.ndarray:
+    """The cell of each index of a nest, of length 1 along axes on which it does not depend.
+
+    If an integer chooses, a last axis has those of all choices.
+    """
+    found = np.full([1] * len(lengths), load.start if load.table is None else 0, np.int64)
+    for i, (n, stride) in enumerate(zip(lengths, load.strides, strict=True)):
+        along = load.table.starts if load.table is not None and i == 0 else stride * np.arange(n if stride else 1)
+        found = found + along.reshape([-1 if j == i else 1 for j in range(len(lengths))])
+    return found if load.chooser is None else found[..., None] + load.step * np.arange(load.choices)

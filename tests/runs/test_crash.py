@@ -8,10 +8,8 @@ import errno
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import pytest
 import saving
 from helpers import assert_same_checkpoint
@@ -96,12 +94,13 @@ def no_space():
 
 
 @pytest.mark.parametrize(("how", "act", "code"), [("dead", lambda: os._exit(9), 9), ("full", no_space, 3)])
-def test_stopped_at_any_system_call_nothing_saved_is_lost(tmp_path, how, act, code):
+def test_stopped_at_any_call_nothing_is_lost(tmp_path, how, act, code):
     stopped = 0
     for number in range(1, 1000):
         directory = tmp_path / str(number)
+        directory.mkdir()
         for step in (1, 2):
-            save(directory_made(directory), step)
+            save(directory, step)
         ended = in_a_fork(saving_stopped, directory, number, act)
         assert_one_of_the_states(directory, at_least=2)
         if ended == NOT_REACHED:
@@ -112,77 +111,19 @@ def test_stopped_at_any_system_call_nothing_saved_is_lost(tmp_path, how, act, co
     assert stopped > 15
 
 
-def directory_made(directory):
-    directory.mkdir(exist_ok=True)
-    return directory
-
-
 def test_the_first_checkpoint_is_there_or_not(tmp_path):
     for number in range(1, 12):
-        directory = directory_made(tmp_path / str(number))
+        directory = tmp_path / str(number)
+        directory.mkdir()
         in_a_fork(saving_stopped, directory, number, lambda: os._exit(9))
         if checkpoints(directory):
             assert_same_checkpoint(load_checkpoint(directory), STATES[3])
 
 
-def test_killed_at_60_random_moments_it_loads_each_time(tmp_path):
+def test_killed_at_random_moments_it_loads(tmp_path):
     result = subprocess.run(
-        [sys.executable, saving.__file__, str(tmp_path), "60"],
-        capture_output=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        text=True,
-        timeout=200,
-        check=False,
-    )
+        [sys.executable, saving.__file__, str(tmp_path), "40"], env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) >= 4  # it was killed in many states
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of a few pages, if this machine lets us make one."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=160k", "none", str(tmp_path)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("cannot mount a small disk here")
-    yield tmp_path
-    subprocess.run(["umount", str(tmp_path)], check=True)
-
-
-def test_a_full_disk_loses_nothing(small_disk):
-    save(small_disk, 1)
-    filler = small_disk / "filler"
-    free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
-    for left in range(0, 60_000, 4096):
-        filler.write_bytes(bytes(max(0, free - left)))
-        with suppress(OSError):
-            save(small_disk, 2)
-        filler.unlink()
-        assert_one_of_the_states(small_disk, at_least=1)
-        for path in checkpoints(small_disk)[:-1]:
-            path.unlink()
-    filler.write_bytes(bytes(free - 4096))
-    with pytest.raises(OSError, match=f"No space left on device: .*{small_disk.name}"):
-        save(small_disk, 2)
-
-
-def test_the_state_in_a_damaged_directory_is_never_another(tmp_path):
-    """Bytes of any file changed at random: the state is the one saved, or is refused; nothing else is raised."""
-    save(tmp_path, 1)
-    rng = np.random.default_rng(0)
-    names = [path for path in tmp_path.rglob("*") if path.is_file()]
-    whole = {path: path.read_bytes() for path in names}
-    for _ in range(100):
-        path = names[rng.integers(len(names))]
-        content = bytearray(whole[path])
-        for place in rng.integers(0, len(content), 3):
-            content[place] = rng.integers(256)
-        path.write_bytes(bytes(content))
-        try:
-            loaded = load_checkpoint(tmp_path)
-        except ValueError:
-            assert path.parent.name == "checkpoints"
-        else:
-            assert_same_checkpoint(loaded, STATES[1])
-        path.write_bytes(whole[path])

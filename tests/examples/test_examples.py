@@ -1,7 +1,6 @@
 """The examples do what they say: the rungs go up, the engines agree on the moons, and the ideas can be compared."""
 
 import re
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -32,9 +31,7 @@ pytestmark = pytest.mark.slow
 
 
 def run(name, *options, cwd):
-    result = subprocess.run(
-        [sys.executable, EXAMPLES / name, *map(str, options)], cwd=cwd, capture_output=True, text=True, check=False
-    )
+    result = call(f"examples/{name}", *options, cwd=cwd, pictures=True)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -86,7 +83,7 @@ def test_the_last_rung_is_the_gpt_of_the_book():
     assert ours == pytest.approx(loss_of_gpt(params, [0, 5, 6, 0], [0.5, 0.25, 0.25], config), rel=1e-14)
 
 
-def test_the_ladder_prints_a_table_with_names_and_draws_it(tmp_path):
+def test_the_ladder_prints_and_draws_its_table(tmp_path):
     printed = run("ladder.py", "--steps", 8, "--batch-size", 4, cwd=tmp_path)
     rows = re.findall(r"^(\S.*?)  +(\d\.\d{4}) +([\d,]+) parameters +[\d.]+ s", printed, re.MULTILINE)
     assert [name for name, *_ in rows] == ["counts of pairs", *(rung.name for rung in ladder.rungs(27, 0))]
@@ -97,7 +94,7 @@ def test_the_ladder_prints_a_table_with_names_and_draws_it(tmp_path):
 # The moons
 
 
-def test_the_two_engines_learn_the_same_and_tell_the_moons_apart():
+def test_both_engines_tell_the_moons_apart():
     settings = moons.Settings(steps=120)
     parameters, compiled, _ = moons.learn("compiled", settings)
     _, scalar, _ = moons.learn("scalar", settings)
@@ -133,7 +130,7 @@ def test_a_picture_goes_where_it_is_wanted(tmp_path):
 
 
 @pytest.mark.parametrize(("script", "option"), [("examples/moons.py", "--plot"), ("bench.py", "--json")])
-def test_a_place_where_no_file_can_be_is_refused_before_the_work(tmp_path, script, option):
+def test_a_place_without_files_is_refused_first(tmp_path, script, option):
     result = call(script, option, "nowhere/file", cwd=tmp_path, pictures=True)
     assert_refused(result, f"cannot write {option} nowhere/file")
 

@@ -338,11 +338,6 @@ for t in range(len(G)):
     NEW += attention(G[t], [key[:] for key in keys], values[: t + 1])
 NEW = NEW[:6]
 
-cache, NEW = [], []
-for i, a in enumerate(U):
-    cache = [*cache, E(a)][-2:]
-    NEW.append(calm(sum(E(b, i) for b in cache)))
-
 NEW = list(L)
 [NEW.__setitem__(i, E(L[i], i)) for i in range(len(L))]
 
@@ -381,20 +376,6 @@ def function(rows, depth):
     return calm(sum(function([E(a) for a in rows], depth - 1) for _ in range(2)))
 NEW = function(L[:2], 2)
 
-class Counter:
-    bias = S
-    def __init__(self, scale):
-        self.scale, self.__seen = scale, 0
-    def apply(self, row):
-        self.__seen += 1
-        return [calm(z * self.scale + self.bias * self.__seen) for z in row]
-NEW = [Counter(a).apply([a])[0] for a in U] + Counter(S).apply(L)
-
-functions = []
-for a in U:
-    functions.append(lambda z: calm(z + a))
-NEW = [function(S) for function in functions]
-
 NEW = []
 try:
     for i, a in enumerate(U):
@@ -419,10 +400,6 @@ for i in range(len(R)):
         R[i][j] = E(R[i][j], i)
     BODY
 
-for i, r in enumerate(R):
-    for j in range(len(r)):
-        r[j] += 0.1 * R[i - 1][j % len(R[i - 1])]
-
 for r, q in zip(R, reversed(Q)):
     r[I] = q[J]
 
@@ -433,11 +410,6 @@ for r in R:
 for i, r in enumerate(R):
     R[i] = [E(a, i) for a in r]
     BODY
-
-r = R[0]
-for q in R[1:]:
-    r = [E(a, b) for a, b in zip(r, q)]
-    R[0] = r
 
 while len(L) > 1:
     BODY
@@ -459,14 +431,6 @@ finally:
 with Box(R) as rows:
     rows[I][J] = S
 rows[J][I] = T
-
-NEW = Box(R).put(I, L)
-NEW.rows[J][I] = T
-
-def function(z, seen=[]):
-    seen.append(z)
-    return sum(seen)
-NEW = [function(a) for a in U]
 
 NEW = [lambda r=r: sum(r) for r in R]
 R[I][J] = S
@@ -494,16 +458,8 @@ NEW = zip(R, Q)
 R[I][J] = S
 NEW = [[sum(r), sum(q)] for r, q in NEW]
 
-NEW = enumerate(R)
-R[I] = L
-NEW = list(NEW)
-
 NEW = reversed(L)
 L[I] = S
-NEW = list(NEW)
-
-NEW = map(sum, R)
-R[I][J] = S
 NEW = list(NEW)
 
 NEW = [L]
@@ -511,25 +467,12 @@ for i, r in enumerate(R):
     NEW.append([E(a, b) for a, b in zip(NEW[-1], r)])
     NEW[0] = NEW[-1]
 
-NEW = [r for r in R]
-NEW[I] = L
-NEW[J][I] = S
-
-NEW = R[I:]
-NEW[J][I] = S
-
-first, *NEW = R
-first[I] = S
-
 NEW = other = [E(a) for a in U]
 other += L
 
 NEW = sum(pick(G, tokens[0]))
 G[I][J] = S
 NEW = [NEW, sum(pick(G, tokens[0]))]
-
-NEW = list(pick(G, tokens[0]))
-NEW[I] = S
 """.strip().split("\n\n")
 
 KINDS = {"S": "scalar", "T": "scalar", "L": "list", "H": "list", "U": "list", "V": "list", "R": "rows", "Q": "rows",

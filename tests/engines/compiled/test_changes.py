@@ -22,16 +22,6 @@ X, TOKENS = RNG.uniform(-1.0, 1.0, (2, 4)), np.array([[0, 2, 1], [2, 2, 0]])
 ARGUMENTS = PARAMS, X, TOKENS
 
 
-def product_by_index(p, x, i):
-    a, b = p["m"], [[v, 1 - v] for v in x]
-    c = [[0.0] * 2 for _ in a]
-    for row in range(3):
-        for column in range(2):
-            for k in range(4):
-                c[row][column] += a[row][k] * b[k][column]
-    return sum(c[row][0] * c[row][1] for row in range(3))
-
-
 def read_between_changes(p, x, i):
     rows = [[v * 2 for v in row] for row in p["m"]]
     total = 0
@@ -53,51 +43,12 @@ def triangular(p, x, i):
     return sum(log(low[j][j]) for j in range(n)) + sum(sum(row) for row in low)
 
 
-def fast_weights(p, x, i):
-    memory, out = [[0.0] * 4 for _ in range(4)], 0
-    for row in p["m"]:
-        out += sum(sum(m * v for m, v in zip(line, row)) ** 2 for line in memory)
-        for a in range(4):
-            for b in range(4):
-                memory[a][b] = memory[a][b] * 0.9 + row[a] * x[b]
-    return out
-
-
-def scaled_rows_and_columns(p, x, i):
-    a = [[exp(v) for v in row] for row in p["m"]]
-    for _ in range(2):
-        for row in a:
-            total = sum(row)
-            for k in range(4):
-                row[k] = row[k] / total
-        for k, total in enumerate([sum(column) for column in zip(*a)]):
-            for row in a:
-                row[k] /= total
-    return a[0][0] + 2 * a[1][2] + sum(a[2])
-
-
 def one_row_many_names(p, x, i):
     row = [v * 2 for v in x]
     rows = [row for _ in range(3)]
     for k in range(3):
         rows[k][k] = p["w"][k]
     return sum(sum(r) for r in rows) + row[0]
-
-
-def shallow_copies(p, x, i):
-    rows = [[v * 2 for v in row] for row in p["m"]]
-    copies = [rows[:], [row for row in rows], list(rows), rows.copy(), copy.copy(rows), [] + rows, [*rows]]  # noqa: RUF005
-    rows[0] = [v for v in x]
-    rows[1][1] = p["s"]
-    return sum(sum(sum(row) for row in c) * (k + 1) for k, c in enumerate(copies)) + sum(rows[0])
-
-
-def grown_while_read(p, x, i):
-    states = [[v for v in x]]
-    for row in p["m"]:
-        states.append([a * 0.5 + b * sum(s[k] for s in states) for k, (a, b) in enumerate(zip(states[-1], row))])
-        states[0][0] = states[-1][1]
-    return sum(sum(state) for state in states)
 
 
 def one_list_of_two_names_grows(p, x, i):
@@ -157,20 +108,6 @@ def parameters_changed(p, x, i):
     return sum(p["w"]) * p["s"] + sum(sum(row) for row in p["m"])
 
 
-def chosen_then_copied(p, x, i):
-    row = list(pick(p["m"], i[0]))
-    row[0] = row[0] * 5
-    return sum(row) + sum(pick(p["m"], i[0]))
-
-
-def table_changed_then_chosen(p, x, i):
-    table = [[v for v in row] for row in p["m"]]
-    before = sum(table[k][1] for k in range(3))
-    for k in range(3):
-        table[k][1] = x[k]
-    return before + sum(sum(pick(table, token)) for token in i)
-
-
 def rows_that_are_the_same(p, x, i):
     return sum([sum(a * b for a, b in zip(r, s)) * (2 if r is s else 1) for r in p["m"] for s in p["m"]])
 
@@ -187,10 +124,9 @@ def kinds_asked(p, x, i):
 
 
 @functions(
-    product_by_index, read_between_changes, triangular, fast_weights, scaled_rows_and_columns, one_row_many_names,
-    shallow_copies, grown_while_read, one_list_of_two_names_grows, changed_after_reversed,
+    read_between_changes, triangular, one_row_many_names, one_list_of_two_names_grows, changed_after_reversed,
     zip_takes_a_part_of_an_iterator, functions_of_operator_that_change, chosen_before_the_table_grows,
-    parameters_changed, chosen_then_copied, table_changed_then_chosen, rows_that_are_the_same, kinds_asked,
+    parameters_changed, rows_that_are_the_same, kinds_asked,
 )  # fmt: skip
 @pytest.mark.parametrize("file", [__file__, "no file"])  # without one there is no source
 def test_what_a_list_holds_is_what_python_says(function, file):

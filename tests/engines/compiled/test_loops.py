@@ -13,8 +13,7 @@ from functools import cache, partial, reduce, singledispatch, wraps
 from heapq import heappush
 from inspect import currentframe
 from io import StringIO
-from itertools import accumulate, chain, count, groupby, pairwise, product, zip_longest
-from math import prod, sin, sqrt
+from itertools import chain, count, groupby, pairwise, product, zip_longest
 from pathlib import Path
 from random import Random
 
@@ -22,13 +21,13 @@ import numpy as np
 import pytest
 from helpers import assert_equal_engines, functions
 from programs import RAGGED, RAGGED_X
-from random_programs import load
+from random_programs import PRELUDE, load
 
 from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.engine import evaluate, value_and_grad
 from microgpt.engines.trees import map_arrays
-from microgpt.functions import attention, dot, linear, softmax, tanh
-from microgpt.value import exp, largest, log, pick
+from microgpt.functions import attention, linear, softmax, tanh
+from microgpt.value import largest, log
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -59,191 +58,86 @@ def mix(y, z=0.5, *others, share=0.3, **options):
     return y * (1 - share) + z * share + sum(others) + options.get("bias", 0)
 
 
-EXPRESSIONS = {
-    # comprehensions and generator expressions
-    "nested": lambda p, x, g, t: weighted([weighted([tanh(a * b) for b in p["c"]]) for a in x]),
-    "nested in the iterable": lambda p, x, g, t: weighted([b + p["s"] for b in [a * a for a in [exp(a) for a in x]]]),
-    "two fors": lambda p, x, g, t: weighted([tanh(b) * r[0] for r in g for b in r[1:]] + [a * b for a in x for b in x]),
-    "sums of sums": lambda p, x, g, t: sum(sum(a * b for b in r) * r[0] for a, r in zip(p["a"], p["m"], strict=True)),
-    "sum with a start": lambda p, x, g, t: sum((a * a for a in x), p["s"]) * sum([], p["s"]) * sum(x, start=2),
-    "sum of lists": lambda p, x, g, t: weighted(sum([[a, a * p["s"]] for a in x], [])),
-    "sum of one": lambda p, x, g, t: sum(tanh(a) for a in x[:1]) * sum([p["s"]]),
-    "sum of nothing": lambda p, x, g, t: p["s"] * (1 + sum(a * a for a in x[5:])) + len([a for a in x[5:]]) + sum(()),
-    "calls": lambda p, x, g, t: weighted(tuple(a * p["s"] for a in x)) * weighted(dict(enumerate(x)).values()),
-    "prod": lambda p, x, g, t: prod(1 + a * 0.5 for a in p["a"]) * prod([b * b for b in x], start=p["s"]),
-    "joined": lambda p, x, g, t: weighted([a * 2 for a in x] + [a * a for a in p["a"]] + x + [1.5] + [p["s"]] * 3),
-    "constants only": lambda p, x, g, t: p["s"] * sum([i * 0.5 for i in range(4)]) + sum(0.25 for _ in range(3)),
-    "elements unused": lambda p, x, g, t: weighted([p["s"] * p["c"][0] for _ in x]) + sum(p["s"] for _ in range(3)),
-    # several lists
-    "zip": lambda p, x, g, t: weighted([a * b - c for a, b, c in zip(p["a"], p["b"], g[0], strict=True)]),
-    "zip of unequals": lambda p, x, g, t: weighted([a * b for a, b in zip(p["c"], x)]) + len([a for a, _ in zip(x, g)]),
-    "zip of nothing": lambda p, x, g, t: p["s"] + sum(a * b for a, b in zip(x[:0], p["a"])) + len(list(zip())),
-    "zip with itself": lambda p, x, g, t: sum(a * b for a, b in zip(x, x)) * sum(a * b for a, b in zip(x[1:], x[:-1])),
-    "zip with a range": lambda p, x, g, t: weighted([x[i] * a for i, a in zip(range(1, 5), p["a"], strict=True)]),
-    "zip in zip": lambda p, x, g, t: weighted([a * b + c for (a, b), c in zip(zip(p["a"], p["b"]), x)]),
-    "transposes": lambda p, x, g, t: (
-        weighted([dot(c, p["a"]) for c in zip(*p["m"], strict=True)])
-        + weighted([tanh(sum(r)) for r in [list(r) for r in zip(*zip(*g, strict=True), strict=True)]])
-    ),
-    "a ragged transpose": lambda p, x, g, t: weighted([sum(column) for column in zip(*[x, p["a"], p["c"]])]),
-    "a matrix product": lambda p, x, g, t: sum(
-        tanh(a) for r in [[dot(r, c) for c in zip(*p["m"])] for r in g] for a in r
-    ),
-    "enumerate": lambda p, x, g, t: weighted(
-        [a * i + x[i] for i, a in enumerate(p["a"])] + [a * i for i, a in enumerate(x, 3)]
-    ),
-    "enumerated pairs": lambda p, x, g, t: sum(a * b * (i + 1) for i, (a, b) in enumerate(zip(x, p["a"]))),
-    "stars": lambda p, x, g, t: sum(a * rest[-1] for a, *rest in g) + weighted([*x, *[a * 2 for a in p["a"]]]),
-    # indices
-    "neighbours": lambda p, x, g, t: weighted(
-        [x[i] * x[i - 1] for i in range(5)] + [x[i] - x[i + 1] for i in range(4)]
-    ),
-    "from the end": lambda p, x, g, t: weighted([x[-i] * p["a"][i] for i in range(4)] + [x[-i - 1] for i in range(5)]),
-    "reversed": lambda p, x, g, t: weighted(
-        [x[4 - i] * a for i, a in enumerate(p["a"])] + [x[i] for i in range(4, -1, -1)]
-    ),
-    "strides": lambda p, x, g, t: weighted([x[i] for i in range(0, 5, 2)] + [p["a"][2 * i] * x[i] for i in range(2)]),
-    "heads": lambda p, x, g, t: weighted([sum(p["a"][h * 2 + j] * x[j + h] for j in range(2)) for h in range(2)]),
-    "two indices": lambda p, x, g, t: weighted([g[i][j] * p["m"][j][i] for i in range(3) for j in range(4)]),
-    "a transpose by indices": lambda p, x, g, t: weighted(
-        [sum(p["m"][j][i] * p["a"][j] for j in range(4)) for i in range(3)]
-    ),
-    "a diagonal": lambda p, x, g, t: (
-        weighted([p["q"][i][i] for i in range(3)]) + sum(p["q"][i][2 - i] for i in range(3))
-    ),
-    "a triangle": lambda p, x, g, t: weighted(
-        [sum(r) for r in [[p["q"][i][j] * x[j] for j in range(i + 1)] for i in range(3)]]
-    ),
-    "a window": lambda p, x, g, t: weighted([sum(x[i + j] * p["c"][j] for j in range(3)) for i in range(len(x) - 2)]),
-    "indices from a list": lambda p, x, g, t: weighted([x[i] * p["a"][[3, 0, 2, 2][i]] for i in [3, 0, 2, 2]]),
-    "computed indices": lambda p, x, g, t: weighted(
-        [x[(3 * i + 1) % 5] * x[i // 2] * x[min(i, 2)] * x[divmod(i, 2)[1]] for i in range(5)]
-    ),
-    "the index as a number": lambda p, x, g, t: weighted(
-        [a * i + i / 3 - i**2 + sin(i) * a + TABLE[i] for i, a in enumerate(x)]
-    ),
-    "the index as an exponent": lambda p, x, g, t: (
-        sum(a**i for i, a in enumerate(x)) + sum((1 + p["s"] ** 2) ** (i / 2) for i in range(3))
-    ),
-    "the index in functions": lambda p, x, g, t: weighted([exp(0.1 * i) * a * exp(-sqrt(i)) for i, a in enumerate(x)]),
-    "counts as indices": lambda p, x, g, t: (
-        x[sum(1 for i in range(5) if i % 2)] * x[len([a for a in x]) - 1] * x[max(i % 3 for i in range(5))]
-    ),
-    "booleans": lambda p, x, g, t: sum(a * (i > 2) for i, a in enumerate(x)) + sum(i == 3 for i in range(5)) * x[True],
-    "slices": lambda p, x, g, t: weighted(
-        [
-            weighted([a * p["s"] for a in part])
-            for part in (
-                x[1:],
-                x[:-1],
-                x[::2],
-                x[::-1],
-                x[-3:],
-                x[-2::-1],
-                x[1:4:2],
-                x[3:1],
-                x[-100:100],
-                x[4:0:-2],
-                x[slice(1, 3)],
-            )
-        ]
-    ),
-    "slices by an index": lambda p, x, g, t: weighted(
-        [dot(p["a"][h * 2 : (h + 1) * 2], x[:2]) for h in range(2)] + [sum(x[: i + 1]) for i in range(5)]
-    ),
-    "picks": lambda p, x, g, t: (
-        weighted([tanh(a) for r in [pick(p["m"], i) for i in t] for a in r]) + sum(pick(x, i) * p["a"][i] for i in t)
-    ),
-    "picks of what a loop made": lambda p, x, g, t: (
-        pick([tanh(a * p["s"]) for a in p["a"]], t[0]) * sum(p["a"][i] for i in t[1:])
-    ),
-    "largest": lambda p, x, g, t: (
-        weighted([a * largest([a, p["s"], 0.1]) for a in x]) + sum(largest(r) * r[0] for r in g)
-    ),
-    "softmax": lambda p, x, g, t: (
-        sum(softmax([a * b for a, b in zip(x, p["a"])])[:2]) + largest([a * a for a in x]) * p["s"]
-    ),
-    # decisions by plain integers, lengths and identities
-    "conditional": lambda p, x, g, t: weighted([a if i % 2 else b * b for i, (a, b) in enumerate(zip(x, p["a"]))]),
-    "conditions": lambda p, x, g, t: (
-        weighted([a * i for i, a in enumerate(x) if i % 2 if i < 4]) + len([i for i in range(9) if i not in (2, 5)])
-    ),
-    "lengths": lambda p, x, g, t: (
-        weighted([a for r in [x, [], p["a"], x[:1]] if len(r) > 1 for a in r]) + len(g) * len(g[0]) * bool(x)
-    ),
-    "any and all": lambda p, x, g, t: (
-        p["s"] * (any(i == 3 for i in range(5)) + 2 * all(len(r) == 4 for r in g) + 4 * any(r is x for r in g))
-    ),
-    "sorted": lambda p, x, g, t: (
-        weighted([x[i] for i in sorted(range(5), key=lambda i: -i * i % 3)])
-        * x[min((abs(i - 2) for i in range(5)), default=3)]
-    ),
-    "sorted by place": lambda p, x, g, t: weighted(
-        sorted(x, key=lambda a: {id(a): -i for i, a in enumerate(x)}[id(a)])
-    ),
-    "identities": lambda p, x, g, t: (
-        weighted([a * b for a in p["a"] for b in p["a"] if a is not b]) + sum(a is p["a"][2] for a in p["a"]) * p["s"]
-    ),
-    "identities of results": lambda p, x, g, t: (
-        p["s"] * sum(1 + (a is b) for d in [[a * 2 for a in x]] for a in d for b in d)
-    ),
-    "distinct": lambda p, x, g, t: p["s"] * sum(len(set(d)) * len({id(a) for a in d}) for d in [[tanh(a) for a in x]]),
-    "keys": lambda p, x, g, t: sum(
-        x[{a: i for i, a in enumerate(d)}[a]] * a for d in [[a * p["s"] for a in p["a"]]] for a in reversed(d)
-    ),
-    "types": lambda p, x, g, t: (
-        p["s"] * sum(isinstance(d, list) + 2 * isinstance(d[0], (list, tuple)) for d in [[a * 2 for a in x]])
-    ),
-    "texts": lambda p, x, g, t: (
-        weighted([a * float(f"{i:02d}/{len(r)}"[1]) for i, (a, r) in enumerate(zip(x, g))])
-        * len(f"{x[0]}{x[1]!r:>5}") ** 0
-    ),
-    # elements of other kinds
-    "all kinds": lambda p, x, g, t: weighted(
-        [a * x[1] + tanh(a * p["s"]) for a in [x[0], 1.5, 2, p["s"], True, np.float64(0.5)]]
-    ),
-    "missing": lambda p, x, g, t: weighted([0.5 if a is None else a * 2 for a in [x[0], None, p["s"], None]]),
-    "lists and scalars": lambda p, x, g, t: weighted(
-        [sum(r) if isinstance(r, list) else p["c"][0] for r in [x, p["s"], [p["s"], x[0]]]]
-    ),
-    "plain numbers": lambda p, x, g, t: weighted(
-        [(a if w > 0.3 else a * a) * round(w) + sin(w) * int(w * 4) for a, w in zip(x, TABLE)]
-    ),
-    "pairs": lambda p, x, g, t: weighted(
-        [x[i] * g[i][j] + p["m"][j][i] * (i - j) for i, j in [(0, 1), (2, 3), (1, 1)]]
-    ),
-    "names": lambda p, x, g, t: (
-        weighted([sum(p[name]) * x[0] for name in ("a", "b", "c")]) + sum(len(p[name]) for name in "abc")
-    ),
-    "numpy": lambda p, x, g, t: (
-        weighted([a * w for a, w in zip(x, np.array([0.5, -1.0]))] + [x[i] * i for i in np.arange(4)]) + sum(np.ones(3))
-    ),
-    "dicts": lambda p, x, g, t: weighted(
-        [dot(d["w"], d["w"]) * d["k"] for d in [{"w": r, "k": i + 1.0} for i, r in enumerate(g)]]
-    ),
-    "functions": lambda p, x, g, t: weighted(
-        [f(a) for f, a in zip([tanh, exp, lambda a: a * a, partial(mix, share=0.5)], x)]
-    ),
-    "taken apart": lambda p, x, g, t: weighted(
-        [(lambda a, b, *rest: a * b + sum(rest))(*r) + dot(r[:2], (r + r)[-2:]) for r in g]
-    ),
-    "compared lists": lambda p, x, g, t: (
-        (([a for a in x] == x) + 2 * ([r for r in g] == g) + 8 * (x[0] in x) + x.index(x[0])) * p["s"]
-    ),
-    # from one turn to the next
-    "accumulate": lambda p, x, g, t: (
-        weighted(accumulate(x, lambda total, a: tanh(total + a))) + sum(accumulate(p["a"], operator.mul))
-    ),
-    "reduce": lambda p, x, g, t: (
-        reduce(lambda total, a: total * 0.5 + a, x, p["s"]) * reduce(operator.add, [a * a for a in x])
-    ),
-    "walrus": lambda p, x, g, t: weighted([(half := a * 0.5) * half + p["s"] for a in x]) + half,
-}
+# Of p, x [5], g [3, 4] and t [3]; s, u, v, w, m and q are parameters: a scalar, [4], [4], [3], [4, 3] and [3, 3].
+EXPRESSIONS = """
+[weighted([tanh(a * b) for b in w]) for a in x]
+[b + s for b in [a * a for a in [exp(a) for a in x]]]
+[tanh(b) * r[0] for r in g for b in r[1:]] + [a * b for a in x for b in u]
+[sum(a * b for b in r) * r[0] for a, r in zip(u, m, strict=True)]
+[sum((a * a for a in x), s), sum([], s), sum(x, start=2), sum(tanh(a) for a in x[:1]), sum([s])]
+sum([[a, a * s] for a in x], [])
+[s * (1 + sum(a * a for a in x[5:])) + len([a for a in x[5:]]) + sum(())]
+tuple(a * s for a in x) + tuple(dict(enumerate(x)).values())
+[prod(1 + a * 0.5 for a in u), prod([b * b for b in x], start=s)]
+[a * 2 for a in x] + [a * a for a in u] + x + [1.5] + [s] * 3
+[s * sum([i * 0.5 for i in range(4)]) + sum(0.25 for _ in range(3)), sum(s for _ in range(3))] + [s * w[0] for _ in x]
+[a * b - c for a, b, c in zip(u, v, g[0], strict=True)] + [a * b + c for (a, b), c in zip(zip(u, v), x)]
+[a * b for a, b in zip(w, x)] + [len([a for a, _ in zip(x, g)]) + s] + [a * b for a, b in zip(x[:0], u)]
+[a * b for a, b in zip(x, x)] + [a * b for a, b in zip(x[1:], x[:-1])] + [x[i] * a for i, a in zip(range(1, 5), u)]
+[dot(c, u) for c in zip(*m, strict=True)] + [tanh(sum(r)) for r in [list(r) for r in zip(*zip(*g))]]
+[sum(column) for column in zip(*[x, u, w])] + [tanh(a) for r in [[dot(r, c) for c in zip(*m)] for r in g] for a in r]
+[a * i + x[i] for i, a in enumerate(u)] + [a * x[i - 3] for i, a in enumerate(x, 3)]
+[a * b * (i + 1) for i, (a, b) in enumerate(zip(x, u))]
+[a * rest[-1] for a, *rest in g] + [*x, *[a * 2 for a in u]]
+[x[i] * x[i - 1] for i in range(5)] + [x[i] - x[i + 1] for i in range(4)]
+[x[-i] * u[i] for i in range(4)] + [x[-i - 1] for i in range(5)]
+[x[4 - i] * a for i, a in enumerate(u)] + [x[i] for i in range(4, -1, -1)]
+[x[i] for i in range(0, 5, 2)] + [u[2 * i] * x[i] for i in range(2)]
+[sum(u[h * 2 + j] * x[j + h] for j in range(2)) for h in range(2)]
+[g[i][j] * m[j][i] for i in range(3) for j in range(4)] + [sum(m[j][i] * u[j] for j in range(4)) for i in range(3)]
+[q[i][i] for i in range(3)] + [q[i][2 - i] for i in range(3)]
+[sum(r) for r in [[q[i][j] * x[j] for j in range(i + 1)] for i in range(3)]]
+[sum(x[i + j] * w[j] for j in range(3)) for i in range(len(x) - 2)]
+[x[i] * u[[3, 0, 2, 2][i]] for i in [3, 0, 2, 2]]
+[x[(3 * i + 1) % 5] * x[i // 2] * x[min(i, 2)] * x[divmod(i, 2)[1]] for i in range(5)]
+[a * i + i / 3 - i**2 + sin(i) * a + TABLE[i] for i, a in enumerate(x)]
+[a**i for i, a in enumerate(x)] + [(1 + s**2) ** (i / 2) for i in range(3)]
+[exp(0.1 * i) * a * exp(-sqrt(i)) for i, a in enumerate(x)]
+[x[sum(1 for i in range(5) if i % 2)] * x[len([a for a in x]) - 1] * x[max(i % 3 for i in range(5))]]
+[a * (i > 2) for i, a in enumerate(x)] + [sum(i == 3 for i in range(5)) * x[True]]
+x[1:] + x[:-1] + x[::2] + x[::-1] + x[-3:] + x[-2::-1] + x[1:4:2] + x[3:1] + x[-100:100] + x[4:0:-2] + x[slice(1, 3)]
+[a * s for r in (x[1:], x[::-1], x[4:0:-2], x[3:1]) for a in r] + [a * b for a, b in zip(x[::2], x[-2::-1])]
+[dot(u[h * 2 : (h + 1) * 2], x[:2]) for h in range(2)] + [sum(x[: i + 1]) for i in range(5)]
+[tanh(a) for r in [pick(m, i) for i in t] for a in r] + [sum(pick(x, i) * u[i] for i in t)]
+[pick([tanh(a * s) for a in u], t[0]) * sum(u[i] for i in t[1:])]
+[a * largest([a, s, 0.1]) for a in x] + [largest(r) * r[0] for r in g] + [largest([a * a for a in x]) * s]
+softmax([a * b for a, b in zip(x, u)])[:2]
+[a if i % 2 else b * b for i, (a, b) in enumerate(zip(x, u))]
+[a * i for i, a in enumerate(x) if i % 2 if i < 4] + [s * len([i for i in range(9) if i not in (2, 5)])]
+[a for r in [x, [], u, x[:1]] if len(r) > 1 for a in r] + [s * len(g) * len(g[0]) * bool(x)]
+[s * (any(i == 3 for i in range(5)) + 2 * all(len(r) == 4 for r in g) + 4 * any(r is x for r in g))]
+[x[i] for i in sorted(range(5), key=lambda i: -i * i % 3)] + [x[min((abs(i - 2) for i in range(5)), default=3)]]
+sorted(x, key=lambda a: {id(a): -i for i, a in enumerate(x)}[id(a)])
+[a * b for a in u for b in u if a is not b] + [sum(a is u[2] for a in u) * s]
+[s * sum(1 + (a is b) for d in [[a * 2 for a in x]] for a in d for b in d)]
+[s * sum(len(set(d)) * len({id(a) for a in d}) for d in [[tanh(a) for a in x]])]
+[x[{a: i for i, a in enumerate(d)}[a]] * a for d in [[a * s for a in u]] for a in reversed(d)]
+[s * sum(isinstance(d, list) + 2 * isinstance(d[0], (list, tuple)) for d in [[a * 2 for a in x]])]
+[a * float(f"{i:02d}/{len(r)}"[1]) for i, (a, r) in enumerate(zip(x, g))] + [s * bool(f"{x[0]}{x[1]!r:>5}")]
+[a * x[1] + tanh(a * s) for a in [x[0], 1.5, 2, s, True, np.float64(0.5)]]
+[0.5 if a is None else a * 2 for a in [x[0], None, s, None]]
+[sum(r) if isinstance(r, list) else w[0] for r in [x, s, [s, x[0]]]]
+[(a if b > 0.3 else a * a) * round(b) + sin(b) * int(b * 4) for a, b in zip(x, TABLE)]
+[x[i] * g[i][j] + m[j][i] * (i - j) for i, j in [(0, 1), (2, 3), (1, 1)]]
+[sum(p[name]) * x[0] + len(p[name]) for name in "abc"]
+[a * b for a, b in zip(x, np.array([0.5, -1.0]))] + [x[i] * i for i in np.arange(4)] + [sum(np.ones(3)) * s]
+[dot(d["w"], d["w"]) * d["k"] for d in [{"w": r, "k": i + 1.0} for i, r in enumerate(g)]]
+[f(a) for f, a in zip([tanh, exp, lambda a: a * a, partial(mix, share=0.5)], x)]
+[(lambda a, b, *rest: a * b + sum(rest))(*r) + dot(r[:2], (r + r)[-2:]) for r in g]
+[(([a for a in x] == x) + 2 * ([r for r in g] == g) + 8 * (x[0] in x) + x.index(x[0])) * s]
+[*accumulate(x, lambda total, a: tanh(total + a)), *accumulate(u, operator.mul)]
+[reduce(lambda total, a: total * 0.5 + a, x, s), reduce(operator.add, [a * a for a in x])]
+[(half := a * 0.5) * half + s for a in x] + [half]
+""".strip().splitlines()
 
 
-@pytest.mark.parametrize("name", EXPRESSIONS)
-def test_expressions(name):
-    assert_equal_engines(EXPRESSIONS[name], *ARGUMENTS)
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_expressions(expression, tmp_path):
+    names = 's, u, v, w, m, q = p["s"], p["a"], p["b"], p["c"], p["m"], p["q"]'
+    loss = f"def loss(p, x, g, t):\n    {names}\n    return weighted({expression})\n"
+    program = load(f"{PRELUDE}import numpy as np\nfrom math import prod, sin\n{loss}", tmp_path)
+    vars(program).update(weighted=weighted, TABLE=TABLE)
+    assert_equal_engines(program.loss, *ARGUMENTS)
 
 
 # Loops that carry something from one turn to the next

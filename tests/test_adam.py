@@ -44,7 +44,7 @@ def test_betas_and_epsilon_are_those_of_pytorch():
     assert_close(ours, theirs.detach())
 
 
-def test_an_array_moves_as_each_of_its_floats_would():
+def test_an_array_moves_as_its_floats():
     array, ms, vs = start(), np.zeros(6), np.zeros(6)
     floats = [(x, 0.0, 0.0) for x in start().tolist()]
     for step, gradient in enumerate(gradients(), 1):
@@ -62,7 +62,7 @@ def test_a_step_leaves_its_arguments_as_they_were():
     assert all((array == 1).all() for array in (parameter, gradient, m, v))
 
 
-def test_the_first_step_is_as_long_as_the_learning_rate_whatever_the_gradient():
+def test_the_first_step_has_the_learning_rate():
     for gradient in (1e-3, 1.0, 1e6):
         moved, _, _ = adam(1.0, gradient, 0.0, 0.0, 1, 0.01)
         assert moved == pytest.approx(1.0 - 0.01, rel=1e-5)
@@ -83,17 +83,17 @@ def test_the_rate_rises_in_a_straight_line():
     assert rates(100, warmup=10)[:10] == pytest.approx([0.05 * i for i in range(1, 11)], rel=1e-15)
 
 
-def test_the_rate_falls_in_a_straight_line_to_one_part_above_zero():
+def test_the_rate_falls_in_a_straight_line():
     assert rates(14, warmup=10)[9:] == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1], rel=1e-15)
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(1, 1), (5, 5), (300, 20), (300, 1)])
-def test_the_peak_is_reached_when_the_warmup_is_over(steps, warmup):
+def test_the_peak_is_reached_after_the_warmup(steps, warmup):
     assert rates(steps, warmup)[warmup - 1] == max(rates(steps, warmup)) == 0.5
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(1, 0), (1, 1), (1, 5), (2, 2), (300, 0), (300, 20), (5, 6), (5, 100)])
-def test_every_rate_is_positive_and_none_above_the_peak(steps, warmup):
+def test_rates_lie_between_zero_and_the_peak(steps, warmup):
     assert all(0 < rate <= 0.5 for rate in rates(steps, warmup))
 
 

@@ -31,7 +31,7 @@ def all_logits(config, params, tokens):
 
 
 @any_config
-def test_logits_at_every_position_are_those_of_gpt_2(config):
+def test_the_logits_are_those_of_gpt_2(config):
     parameters, tokens = random_parameters(config), random_tokens(config, config.n_positions)
     with torch.no_grad():
         theirs = hugging_face_model(config, parameters)(torch.tensor([tokens])).logits[0]
@@ -39,7 +39,7 @@ def test_logits_at_every_position_are_those_of_gpt_2(config):
 
 
 @any_config
-def test_the_cache_holds_the_keys_and_values_of_gpt_2(config):
+def test_the_cache_has_keys_and_values(config):
     parameters, tokens = random_parameters(config), random_tokens(config, config.n_positions)
     cache = empty_cache(config)
     for position, token in enumerate(tokens):
@@ -52,7 +52,7 @@ def test_the_cache_holds_the_keys_and_values_of_gpt_2(config):
 
 
 @any_config
-def test_the_gradient_of_the_loss_to_every_tensor_is_that_of_gpt_2(config):
+def test_every_gradient_is_that_of_gpt_2(config):
     parameters, tokens = random_parameters(config), random_tokens(config, config.n_positions + 1)
     weights = np.linspace(0.5, 2.0, config.n_positions).tolist()
 

@@ -81,7 +81,7 @@ def test_pytorch_is_imported_in_its_room_alone():
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
-def test_the_sign_on_a_room_names_all_that_is_in_it(room):
+def test_a_room_names_all_that_is_inside(room):
     sign = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8")))
     named = {line.split()[0] for line in sign.splitlines() if line.split()[:1] and line.split()[0].endswith(".py")}
     assert named == {path.name for path in room.glob("*.py")} - {"__init__.py"}

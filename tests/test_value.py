@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch")
 # A value
 
 
-def test_a_new_value_has_its_number_and_no_gradient():
+def test_a_new_value_has_no_gradient():
     v = Value(3)
     assert (v.data, v.grad) == (3.0, 0.0)
     assert type(v.data) is float
@@ -190,7 +190,7 @@ def test_every_value_in_between_has_its_gradient():
     assert product.grad == 2 * 10.0
 
 
-def test_a_value_that_does_not_matter_has_no_gradient():
+def test_a_value_without_influence_has_no_gradient():
     a, b = Value(2.0), Value(5.0)
     a.exp().backward()
     assert b.grad == 0.0
@@ -361,7 +361,7 @@ def test_the_powers_zero_and_one_are_everywhere():
 # The functions also take plain floats
 
 
-def test_exp_and_log_of_floats_are_those_of_python():
+def test_exp_and_log_take_floats():
     assert (exp(1.5), log(1.5)) == (math.exp(1.5), math.log(1.5))
 
 

@@ -98,7 +98,7 @@ def test_dead_units_are_told(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_projection_that_begins_at_0_is_no_fault(tmp_path, monkeypatch):
+def test_a_projection_may_begin_at_0(tmp_path, monkeypatch):
     """What comes before it has no gradient in the first step, and one in the second."""
 
     def begun(*arguments):

@@ -30,14 +30,14 @@ LEAST = 20 * parameter_count(TINY)  # bytes: five numbers of float32 for each pa
         ("--block-size", "40,000,000,288 parameters", "800.0 GB"),
     ],
 )
-def test_a_model_that_no_machine_holds_is_refused_in_a_line(tmp_path, option, parameters, needed):
+def test_a_model_too_large_is_refused(tmp_path, option, parameters, needed):
     (tmp_path / "names.txt").write_text(NAMES)
     result = call("train.py", "--data", "names.txt", *OPTIONS, option, 10**10, cwd=tmp_path)
     assert_refused(result, parameters, needed, " GB; take a smaller --n-embd")
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_batch_that_no_machine_holds_is_refused_in_a_line(tmp_path):
+def test_a_batch_too_large_is_refused(tmp_path):
     (tmp_path / "names.txt").write_text(NAMES)
     result = call("train.py", "--data", "names.txt", *OPTIONS, "--batch-size", 10**12, cwd=tmp_path)
     assert_refused(result, "--batch-size is 1,000,000,000,000", "GB; take a smaller one")
@@ -63,7 +63,7 @@ def test_what_just_fits_is_not_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("begins", [["--resume", "run", "--steps", "99"], ["--init-from", "run"]])
-def test_no_model_is_gone_on_with_or_begun_with_where_there_is_no_memory(tmp_path, monkeypatch, begins):
+def test_other_beginnings_need_the_memory_too(tmp_path, monkeypatch, begins):
     monkeypatch.chdir(tmp_path)
     make_run(tmp_path / "run")
     monkeypatch.setattr(memory_check, "memory_there", lambda: LEAST - 1)
@@ -108,7 +108,7 @@ def test_an_older_container_may_have_less(machine, limit):
     assert memory_there(machine) == min(limit, 8000 * 1024) + 2000 * 1024
 
 
-def test_where_nothing_is_told_the_library_knows_or_all_is_possible(tmp_path, monkeypatch):
+def test_without_these_files_the_library_is_asked(tmp_path, monkeypatch):
     assert memory_there(tmp_path) > 0
     monkeypatch.delattr("os.sysconf", raising=False)
     assert memory_there(tmp_path) == sys.maxsize
@@ -130,6 +130,6 @@ def test_a_pool_is_no_longer_than_an_epoch(monkeypatch):
     assert all((a == b).all() for pairs in zip(long, whole, strict=True) for a, b in zip(*pairs, strict=True))
 
 
-def test_a_batch_of_many_epochs_has_each_part_of_a_stream_equally_often():
+def test_a_batch_of_epochs_has_parts_equally():
     tokens, _ = next(windows(list(range(9)), 2, 30_000, 0))
     assert np.unique(tokens[:, 0] // 2, return_counts=True)[1].tolist() == [10_000] * 3

@@ -75,7 +75,7 @@ def test_a_stopped_run_can_be_insisted_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_learning_by_heart_is_told_again_at_the_end(tmp_path):
+def test_learning_by_heart_is_told_twice(tmp_path):
     text = "".join(f"{a}{b}{a}\n" for a in "abcdefg" for b in "hijk")
     options = "--documents lines --steps 300 --eval-interval 50 --n-embd 32 --batch-size 8 --warmup 5 --weight-decay 0"
     result = train(tmp_path, "--skip-check", "--seed", "1", *options.split(), text=text)
@@ -179,6 +179,6 @@ def test_no_smaller_first_step_is_advised():
         ("ab" * 500, "stream", "learning from x.txt: 902 characters, 99 more held out"),
     ],
 )
-def test_one_is_told_as_one_and_many_as_many(text, documents, told):
+def test_one_is_told_as_one(text, documents, told):
     found = messages.of_text(make_corpus(text, 8, 0, documents), "x.txt")
     assert any(words in found for words in ([told] if isinstance(told, str) else told))

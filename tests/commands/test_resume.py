@@ -177,7 +177,7 @@ def test_more_steps_tell_their_schedule(copy):
     assert rates[10] > rates[9]
 
 
-def test_a_run_that_is_done_says_how_to_go_on(copy):
+def test_a_complete_run_tells_how_to_continue(copy):
     result = call("train.py", "--resume", copy, cwd=copy)
     assert result.returncode == 0  # so `until python train.py --resume; do :; done` ends
     assert "is complete: all of its 10 steps are done" in result.stdout
@@ -223,7 +223,7 @@ def test_given_settings_are_compared_with_the_run(copy):
 
 
 @pytest.mark.parametrize(("pool_size", "code"), [(2, 0), (5, 2)])
-def test_a_run_goes_on_that_has_the_former_pool_size(copy, pool_size, code):
+def test_a_run_with_a_pool_size_goes_on(copy, pool_size, code):
     saved = load_checkpoint(copy)
     saved.origin.settings["pool_size"] = pool_size
     save_checkpoint(copy, saved)
@@ -260,7 +260,7 @@ def test_other_data_is_refused_with_the_difference(copy, given):
     assert load_checkpoint(copy).step == 10
 
 
-def test_data_that_is_gone_is_replaced_by_the_copy(copy):
+def test_missing_data_is_replaced_by_the_copy(copy):
     (copy.parent / "names.txt").unlink()
     assert call("train.py", "--resume", copy, "--steps", "11", cwd=copy.parent).returncode == 0
     (copy / "text.txt").unlink()
@@ -313,7 +313,7 @@ def test_training_begins_with_weights_of_another_model(done, tmp_path):
     assert begun != float(read_metrics(tmp_path / "fresh", 3)[0][2])
 
 
-def test_a_run_of_ours_can_be_begun_from_too(done, tmp_path):
+def test_training_begins_with_a_run_of_ours(done, tmp_path):
     (tmp_path / "names.txt").write_text(NAMES)
     options = ["--data", "names.txt", "--steps", "1", "--engine", "scalar", "--learning-rate", "1e-30"]
     result = call("train.py", "--init-from", done, *options, cwd=tmp_path)

@@ -221,7 +221,7 @@ def test_a_context_longer_than_validation_is_refused(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_end_of_prose_must_not_be_in_it(tmp_path):
+def test_prose_must_not_have_its_end_inside(tmp_path):
     (tmp_path / "fox.txt").write_text(PROSE.replace(";", ";\n\x03"))
     result = call("train.py", "--data", "fox.txt", *TINY, "--block-size", "8", cwd=tmp_path)
     assert_refused(result, "U+0003 on line 2, as character 1 of it", "delete it")
@@ -381,6 +381,6 @@ def test_without_matplotlib_there_is_no_picture(trained):
     assert load_checkpoint(trained[0] / "runs" / "names").step == 2
 
 
-def test_a_running_mean_of_the_same_is_the_same():
+def test_a_running_mean_keeps_what_is_constant():
     assert smooth((2.0,) * 500) == pytest.approx([2.0] * 500)
     assert smooth((1.0, 3.0)) == [1.0, 3.0]  # few steps are not smoothed

@@ -13,11 +13,11 @@ PAGE = (DOCS / "live.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "page.css"])
-def test_the_page_in_docs_has_the_script_and_the_style_as_they_are(name):
+def test_the_page_has_the_present_script_and_style(name):
     assert (PARTS / name).read_text(encoding="utf-8") in PAGE, "python docs/make.py makes it anew"
 
 
-def test_it_is_the_page_of_the_model_that_train_makes_by_default():
+def test_it_is_the_page_of_the_default_model():
     content = json.loads(re.search(r'<script type="application/json" id="content">(.*?)</script>', PAGE, re.DOTALL)[1])
     assert content["config"] == {"vocab_size": 27, "n_positions": 16, "n_embd": 32, "n_layer": 1, "n_head": 4}
     assert content["run"]["step"] > 1000
@@ -25,11 +25,11 @@ def test_it_is_the_page_of_the_model_that_train_makes_by_default():
     assert len(content["training"]["texts"]) >= 300
 
 
-def test_page_and_film_are_small_and_the_page_names_no_place_of_the_machine_that_made_it():
+def test_page_and_film_are_small():
     assert len(PAGE) <= 3_000_000
     assert (DOCS / "live.gif").stat().st_size <= 3_000_000
     assert "/tmp/" not in PAGE.split('id="numbers"')[0]
 
 
-def test_every_part_of_the_page_is_put_into_it():
+def test_every_part_is_put_into_the_page():
     assert {path.name for path in PARTS.iterdir()} == {*SCRIPTS, "page.css", "page.html"}

@@ -28,7 +28,7 @@ def gradient_check(module: ModuleType) -> None:
     assert (a.grad, b.grad) == pytest.approx((slope_a, slope_b), rel=1e-6), "the gradients are wrong"
 
 
-def test_the_check_passes_on_the_engine_as_it_is():
+def test_the_check_passes_on_the_engine():
     gradient_check(engine(SOURCE))
 
 

@@ -75,7 +75,7 @@ def test_functions_with_choices_agree_with_pytorch(engine):
         )
 
 
-def test_at_the_edge_the_chosen_side_has_the_gradient(engine):
+def test_at_the_edge_one_side_has_the_gradient(engine):
     loss, gradient = value_and_grad(lambda p: relu(p[0]) + relu(p[1]) * p[2], engine)(np.zeros(3))
     assert (loss, gradient.tolist()) == (0.0, [0.0, 0.0, 0.0])
     _, gradient = value_and_grad(lambda p: p[0] * (p[0] >= 0), engine)(np.zeros(1))

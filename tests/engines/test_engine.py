@@ -30,7 +30,7 @@ def line(dtype=np.float64):
 
 
 @pytest.mark.parametrize("engine", ["scalar", "compiled"])
-def test_a_step_can_be_listed_summed_up_and_checked(engine, capsys):
+def test_a_step_can_be_listed_and_checked(engine, capsys):
     step = microgpt.engines.engine.value_and_grad(squared_error, engine)
     if engine == "compiled":
         with pytest.raises(InputError, match="call the function once"):
@@ -72,7 +72,7 @@ def test_without_arguments_there_is_one_example():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_gradients_have_the_shapes_and_types_of_the_parameters(dtype):
+def test_gradients_have_shapes_and_types_of_parameters(dtype):
     params = {"matrix": np.ones((2, 3), dtype), "vector": np.ones(4, dtype), "scalar": np.array(1.0, dtype)}
     _, gradients = value_and_grad(lambda p: p["matrix"][1][2] * p["vector"][0] * p["scalar"])(params)
     assert {name: (g.shape, g.dtype) for name, g in gradients.items()} == {
@@ -92,7 +92,7 @@ def test_gradients_have_the_nesting_of_the_parameters():
     assert gradients == {"layers": [{"w": np.array([6.0])}, {"w": np.array([3.0])}], "out": np.array(2.0)}
 
 
-def test_parameters_may_be_a_list_or_a_single_array():
+def test_parameters_may_be_a_list_or_array():
     assert value_and_grad(lambda p: p[0] * p[1])([np.array(2.0), np.array(3.0)]) == (6.0, [3.0, 2.0])
     mean_loss, gradient = value_and_grad(lambda p: p[0] * p[1])(np.array([2.0, 3.0]))
     assert (mean_loss, gradient.tolist()) == (6.0, [3.0, 2.0])
@@ -109,7 +109,7 @@ def test_a_constant_loss_has_gradient_zero():
     assert gradients == {"w": 0.0, "b": 0.0}
 
 
-def test_a_loss_that_is_a_parameter_has_gradient_one():
+def test_a_parameter_as_loss_has_gradient_one():
     assert value_and_grad(lambda p, x: p["w"])(line(), X) == (0.5, {"w": 1.0, "b": 0.0})
 
 
@@ -198,7 +198,7 @@ IN_PLACE = {  # the loss of an example x, with the rows [1, 2], and a part of th
 
 
 @pytest.mark.parametrize("function", IN_PLACE, ids=lambda function: function.__name__)
-def test_what_one_example_changes_in_its_lists_no_other_sees(function):
+def test_what_an_example_changes_no_other_sees(function):
     params = {
         "w": np.array([0.5, -2.0]), "b": np.array(4.0), "m": np.array([[1.0, 2.0], [3.0, 4.0]]),
         "layers": [{"w": np.array([1.0])}, {"w": np.array([2.0])}],
@@ -237,12 +237,12 @@ def backward_of_the_result(p, x):
 @pytest.mark.parametrize(
     "function", [backward_in_a_loss, backward_after_setting_the_gradient_to_zero, backward_of_the_result]
 )
-def test_a_loss_that_calls_backward_is_refused_and_told_what_to_do(function, w):
+def test_a_loss_that_calls_backward_is_refused(function, w):
     with pytest.raises(TypeError, match=r"calls backward\(\).*derivatives of derivatives"):
         value_and_grad(function)({"w": np.array(w), "b": np.array(1.0)}, X)
 
 
-def test_a_derivative_of_no_parameter_is_a_constant_of_the_loss():
+def test_a_derivative_of_no_parameter_is_constant():
     def function(p, x):
         x = Value(x)
         (x**3).backward()
@@ -253,7 +253,7 @@ def test_a_derivative_of_no_parameter_is_a_constant_of_the_loss():
     assert gradients["w"] == pytest.approx(np.mean(3 * X**2))
 
 
-def test_a_loss_that_changes_the_data_of_a_parameter_is_refused():
+def test_a_loss_that_changes_data_is_refused():
     def function(p, x):
         p["w"].data *= 2
         return p["w"] * x
@@ -304,7 +304,7 @@ both = pytest.mark.parametrize("transform", [value_and_grad, evaluate], ids=["va
         ({"w": np.ones(2, np.float16)}, r"params\['w'\].*float16"),
     ],
 )
-def test_a_parameter_that_is_no_float_array_is_named(transform, params, name):
+def test_a_parameter_of_no_floats_is_named(transform, params, name):
     with pytest.raises(TypeError, match=name):
         transform(lambda p: 1.0)(params)
 
@@ -331,7 +331,7 @@ def test_an_empty_batch_is_refused(transform):
 
 @both
 @pytest.mark.parametrize("engine", ["scalar", "compiled"])
-def test_a_device_is_refused_by_the_engines_that_compute_on_the_processor(transform, engine):
+def test_other_engines_refuse_a_device(transform, engine):
     with pytest.raises(InputError, match=f"device is 'cuda', but the engine '{engine}' .*give engine=\"torch\""):
         transform(squared_error, engine=engine, device="cuda")
     with pytest.raises(InputError, match="torch_compile"):
@@ -380,7 +380,7 @@ def peak_memory(batch_size):
         tracemalloc.stop()
 
 
-def test_only_one_example_at_a_time_has_a_graph():
+def test_one_example_at_a_time_has_graphs():
     peak_memory(1)
     assert peak_memory(8) < 1.5 * peak_memory(1)
 
@@ -412,7 +412,7 @@ def test_the_cycle_collector_works_again_after_an_error():
     assert gc.isenabled()
 
 
-def test_the_cycle_collector_stays_off_for_who_turned_it_off():
+def test_a_cycle_collector_turned_off_stays_off():
     gc.disable()
     try:
         value_and_grad(squared_error)(line(), X, Y)

@@ -63,7 +63,7 @@ def fails(params, x):
     return log(product) + 1.0
 
 
-def test_the_operation_that_fails_is_known_with_its_operands_its_line_and_its_error():
+def test_the_operation_that_fails_is_known():
     found = trace(fails, {"w": np.array([2.0])}, (-0.5,))
     assert (found.failed.operation, plain(found.failed.inputs[0])) == ("log", -1.0)
     assert expression(found.failed.inputs[0]) == 'params["w"][0] * x'
@@ -75,13 +75,13 @@ def test_the_operation_that_fails_is_known_with_its_operands_its_line_and_its_er
 
 @pytest.mark.parametrize("scalar", [float, Value])
 @pytest.mark.parametrize("wrong", [lambda x: (x * 0) ** -1, lambda x: 1 / (x * 0), lambda x: x / 0, lambda x: x**0.5])
-def test_a_power_that_is_not_finite_or_not_real_is_known_too(wrong, scalar):
+def test_a_power_that_is_not_real_is_known(wrong, scalar):
     found = trace(lambda params: wrong(params["w"]), {"w": np.array(-2.0)}, (), scalar)
     assert found.failed.operation == "**"
     assert plain(found.failed.inputs[0]) in (0.0, -2.0)
 
 
-def test_an_error_of_the_function_itself_is_no_failed_operation():
+def test_an_error_of_the_function_is_no_operation():
     found = trace(lambda params: [params["w"] * 2][3], {"w": np.array(1.0)}, ())
     assert isinstance(found.error, IndexError)
     assert found.failed is None
@@ -100,7 +100,7 @@ def test_an_error_that_the_function_handles_is_none():
     assert found.error is found.failed is None
 
 
-def test_a_line_of_this_package_names_the_line_that_called_it():
+def test_a_line_of_the_package_names_its_caller():
     found = trace(lambda params: tanh(params["w"]), {"w": np.array(1.0)}, ())
     here = line_of("trace(lambda params: tanh(")
     assert where(found.steps[0]).endswith(f" of functions.py, called from line {here} of {FILE}")
@@ -140,13 +140,13 @@ class Own:
         return Own(max(0.0, self.data))
 
 
-def test_a_class_of_the_learner_keeps_its_own_operations():
+def test_a_class_of_ones_own_keeps_its_operations():
     found = trace(lambda params, x: (params["w"] * x - 1.0).relu(), {"w": np.array(2.0)}, (3.0,), Own)
     assert [(step.operation, plain(step)) for step in found.steps] == [("*", 6.0), ("-", 5.0), ("relu", 5.0)]
 
 
 @pytest.mark.parametrize("kind", [Own, Value])
-def test_an_operation_with_a_scalar_of_the_class_on_the_left_is_traced(kind):
+def test_an_operation_with_a_class_left_is_traced(kind):
     before = dict(vars(kind))
     found = trace(lambda params: kind(2.0) - kind(3.0) * params["w"], {"w": np.array(2.0)}, (), kind)
     assert type(found.result.number) is kind
@@ -155,14 +155,14 @@ def test_an_operation_with_a_scalar_of_the_class_on_the_left_is_traced(kind):
     assert vars(kind) == before
 
 
-def test_a_scalar_of_the_class_may_be_compared_and_be_the_start_of_a_sum():
+def test_a_class_may_be_compared_and_begin_sums():
     found = trace(
         lambda params: (Value(3.0) > params["w"][0]) * sum(params["w"], Value(1.0)), {"w": np.ones(2)}, (), Value
     )
     assert [(step.operation, plain(step)) for step in found.steps] == [("<", 1.0), ("+", 2.0), ("+", 3.0), ("*", 3.0)]
 
 
-def test_the_operators_of_the_class_are_its_own_again_after_an_error():
+def test_the_operators_are_restored_after_an_error():
     before = dict(vars(Value))
     assert isinstance(trace(lambda params: params["v"], {"w": np.ones(2)}, (), Value).error, KeyError)
     assert vars(Value) == before
@@ -173,7 +173,7 @@ def test_what_leaves_the_graph_is_noted():
     assert [step.operation for step in found.steps] == ["data", "*"]
 
 
-def test_a_function_that_asks_what_it_was_given_is_answered_as_by_the_number():
+def test_a_traced_number_answers_as_a_number():
     found = trace(lambda params, x: 1.0 if isinstance(params["w"], Value) and isinstance(x, float) else 0.0,
                   {"w": np.array(2.0)}, (1.0,), Value)  # fmt: skip
     assert found.result == 1.0

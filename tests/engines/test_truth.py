@@ -136,7 +136,7 @@ def test_functions_of_every_kind(same, name):
 
 
 @pytest.mark.parametrize("name", RAGGED)
-def test_what_a_ragged_loop_leaves_out_may_be_undefined(same, name):
+def test_what_ragged_loops_leave_out_may_be_undefined(same, name):
     same(RAGGED[name], np.array(0.5), RAGGED_X)
 
 

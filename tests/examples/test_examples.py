@@ -75,7 +75,7 @@ def test_no_rung_sees_what_is_to_come():
         assert whole[:3] == cut
 
 
-def test_the_last_rung_is_the_gpt_of_the_book():
+def test_the_last_rung_is_the_book():
     config = GPTConfig(27, ladder.POSITIONS, ladder.N_EMBD, 2, ladder.HEADS)
     params = {name: array.tolist() for name, array in initial_parameters(config, 0).items()}
     last = ladder.rungs(27, 0)[-1]
@@ -138,7 +138,7 @@ def test_a_place_without_files_is_refused_first(tmp_path, script, option):
 # Ideas
 
 
-def test_the_plain_variant_is_the_gpt_of_the_book():
+def test_the_plain_variant_is_that_of_the_book():
     config = GPTConfig(9, your_idea.POSITIONS, your_idea.N_EMBD, 1, your_idea.HEADS)
     book = initial_parameters(config, 0, np.float64)
     ours = {
@@ -171,7 +171,7 @@ def test_every_variant_learns(name):
     assert 13_000 < parameters < 14_500
 
 
-def test_rms_norm_has_a_root_mean_square_of_one():
+def test_rms_norm_has_a_mean_square_of_one():
     x = [3.0, -1.0, 2.0, 0.5]
     normed = your_idea.rms_norm({"n.weight": [1.0] * 4}, "n", x)
     assert np.sqrt(np.mean(np.square(normed))) == pytest.approx(1.0, abs=1e-5)

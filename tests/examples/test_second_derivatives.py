@@ -80,19 +80,19 @@ def along(function, params, x, direction):
 
 @pytest.mark.parametrize("engine", ["scalar", "compiled", pytest.param("torch", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS.keys())
-def test_a_jet_has_the_derivatives_of_pytorch_through_any_function(function, engine):
+def test_a_jet_has_the_derivatives_of_pytorch(function, engine):
     expected = pytorch_along(function, X.tolist(), DIRECTION.tolist())
     assert_close(evaluate(partial(along, function), engine)({}, X[None], DIRECTION[None])[0], expected)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS.keys())
-def test_the_gradient_of_a_second_derivative_is_the_same_on_all_engines(function):
+def test_second_derivatives_have_gradients_on_all_engines(function):
     params = {"x": X, "direction": DIRECTION}
     assert_equal_engines(lambda p: along(function, {}, p["x"], p["direction"])[2] + 0 * p["x"][0], params)
 
 
 @pytest.mark.parametrize("engine", ["scalar", "compiled"])
-def test_numbers_of_an_example_meet_jets_from_either_side(engine):
+def test_numbers_meet_jets_from_either_side(engine):
     def mixed(params, x):
         y = Jet(params["w"], 1.0)
         z = x * y + x / y - (x - y) + (x < y) * y + (x >= y) * y
@@ -105,7 +105,7 @@ def test_numbers_of_an_example_meet_jets_from_either_side(engine):
     assert value_and_grad(mixed, engine)({"w": np.array(w)}, x)[0] == pytest.approx(expected.mean())
 
 
-def test_rows_of_jets_can_be_picked_by_an_integer_of_the_example():
+def test_rows_of_jets_can_be_picked():
     def chosen(params, i):
         table = [[Jet(w, 1.0) for w in row] for row in params["table"]]
         return sum(y**3 for y in pick(table, i)).second
@@ -115,7 +115,7 @@ def test_rows_of_jets_can_be_picked_by_an_integer_of_the_example():
     assert_close(evaluate(chosen)(params, np.array([2, 0])), 6 * params["table"][[2, 0]].sum(1))
 
 
-def test_the_product_with_the_hessian_is_that_of_pytorch():
+def test_the_hessian_product_is_that_of_pytorch():
     torch = pytest.importorskip("torch")
     point, direction = RNG.normal(size=4), RNG.normal(size=4)
     params = {"point": point, "direction": direction}
@@ -128,7 +128,7 @@ def test_the_product_with_the_hessian_is_that_of_pytorch():
 
 
 @pytest.mark.slow
-def test_the_product_with_the_hessian_of_a_gpt_is_how_its_gradient_changes():
+def test_the_hessian_product_is_how_gradients_change():
     config = GPTConfig(vocab_size=5, n_positions=4, n_embd=4, n_layer=1, n_head=2)
     of_gpt, batch = partial(loss, config=config), padded([[0, 1, 2, 0], [0, 4, 3, 0]], np.float64)
     point = initial_parameters(config, 0, np.float64)
@@ -154,7 +154,7 @@ def jets_of(numbers, directions):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["scalar", "compiled", "torch"])
-def test_all_engines_take_the_same_steps_towards_a_solution(engine):
+def test_all_engines_take_the_same_steps(engine):
     params, _ = example.solve(3, 0, engine)
     expected, _ = example.solve(3, 0, "compiled")
     for name, array in params.items():
@@ -162,7 +162,7 @@ def test_all_engines_take_the_same_steps_towards_a_solution(engine):
 
 
 @pytest.mark.slow
-def test_the_equation_is_solved_and_the_example_says_so(capsys, monkeypatch):
+def test_the_example_solves_its_equation(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["second_derivatives.py"])
     assert example.main() == 0
     said = capsys.readouterr().out

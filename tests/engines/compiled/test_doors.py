@@ -48,7 +48,7 @@ UNFIT = {
 
 @pytest.mark.parametrize("name", ["m", "v", "weight_decay"])
 @pytest.mark.parametrize("how", UNFIT)
-def test_adam_names_a_vector_that_does_not_fit_the_parameters(name, how):
+def test_adam_names_a_vector_that_does_not_fit(name, how):
     change, expected = UNFIT[how]
     given = vectors()
     given[name] = change(given[name])
@@ -73,7 +73,7 @@ def test_adam_refuses_vectors_that_share_memory():
         take_step(adam_update(), given)
 
 
-def test_adam_refuses_a_moment_that_has_become_shorter_since_the_last_step():
+def test_adam_refuses_a_moment_that_became_shorter():
     given, update = vectors(), adam_update()
     take_step(update, given)
     given["m"].resize(N - 5, refcheck=False)
@@ -132,7 +132,7 @@ def one_step(update, parameters, state, value_and_grad=lambda p: (1.0, {"w": np.
         (np.zeros(8)[::2], np.zeros(4), r"state\.m is .*not contiguous"),
     ],
 )
-def test_train_names_a_state_that_is_not_of_these_parameters(update, m, v, expected):
+def test_train_names_a_state_of_other_parameters(update, m, v, expected):
     parameters = {"w": np.zeros(4)}
     with pytest.raises(InputError, match=expected):
         one_step(update, parameters, OptimizerState(0, m, v))
@@ -161,13 +161,13 @@ def test_train_says_that_parameters_are_not_nested():
         ({"w": np.ones(4), "b": np.ones(2), "c": np.ones(1)}, "'c'.*no such parameter"),
     ],
 )
-def test_train_names_a_gradient_that_does_not_fit_its_parameter(gradients, expected):
+def test_train_names_a_gradient_that_does_not_fit(gradients, expected):
     with pytest.raises(InputError, match=expected):
         one_step(adam_update(), {"w": np.zeros(4), "b": np.zeros(2)}, None, lambda p: (1.0, gradients))
 
 
 @pytest.mark.parametrize("of_one_vector", [False, True])
-def test_gradients_go_to_the_parameters_of_their_names_in_whatever_order(of_one_vector):
+def test_gradients_go_to_parameters_by_name(of_one_vector):
     gradients = {"b": np.array([0.0, 0.0]), "w": np.ones(4)}
     if of_one_vector:
         gradients = views(np.array([0.0, 0.0, 1.0, 1.0, 1.0, 1.0]), {"b": (2,), "w": (4,)})
@@ -196,7 +196,7 @@ FORMS = {
 @pytest.mark.parametrize("engine", ["compiled", pytest.param("torch", marks=WITHOUT_TORCH)])
 @pytest.mark.parametrize("how", FORMS)
 @pytest.mark.filterwarnings("error")
-def test_arrays_are_read_in_whatever_form_they_lie_in_memory(how, engine):
+def test_arrays_are_read_in_any_layout(how, engine):
     params = {"w": np.array([1.0, -2.0, 0.5]), "b": np.array(0.25)}
     x, i = np.arange(15.0).reshape(5, 3), np.array([0, 1, 2, 1, 0])
     expected = value_and_grad(loss, "scalar")(params, x, i)
@@ -208,13 +208,13 @@ def test_arrays_are_read_in_whatever_form_they_lie_in_memory(how, engine):
 
 
 @pytest.mark.parametrize("dtype", [">f8", ">f4", "<f2", "<f8"])
-def test_examples_are_read_in_whatever_form_their_numbers_have(dtype):
+def test_examples_are_read_in_any_type(dtype):
     params = {"w": np.array([1.0, -2.0, 0.5]), "b": np.array(0.25)}
     x, i = np.arange(15.0).reshape(5, 3).astype(dtype), np.array([0, 1, 2, 1, 0], ">i4")
     assert value_and_grad(loss)(params, x, i)[0] == pytest.approx(value_and_grad(loss, "scalar")(params, x, i)[0])
 
 
-def test_a_parameter_that_has_another_size_since_the_last_call_is_read_anew():
+def test_a_parameter_of_another_size_is_read():
     total = evaluate(lambda p: sum(p["w"]))
     params = {"w": np.arange(4.0)}
     assert total(params).tolist() == [6.0]

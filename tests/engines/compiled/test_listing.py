@@ -13,7 +13,7 @@ CONFIG = GPTConfig(vocab_size=5, n_positions=8, n_embd=8, n_layer=1, n_head=2)
 GPT_LOSS = partial(loss, config=CONFIG)
 
 
-def test_the_listing_shows_the_gpt_with_the_lines_it_comes_from():
+def test_the_listing_of_a_gpt_shows_its_lines():
     parameters = initial_parameters(CONFIG, 0)
     text = listing(GPT_LOSS, parameters, np.array([[0, 1, 2, 3, 4]]), np.ones((1, 4), np.float32))
     lines = text.splitlines()
@@ -23,7 +23,7 @@ def test_the_listing_shows_the_gpt_with_the_lines_it_comes_from():
     assert any("exp(" in line and "functions.py:" in line and "exps = [exp(x_i - shift)" in line for line in lines)
 
 
-def test_a_chain_too_long_for_one_instruction_has_results_on_its_way():
+def test_a_long_chain_has_results_on_its_way():
     def chain(p, x):
         y = [p_i * x for p_i in p]
         for _ in range(45):

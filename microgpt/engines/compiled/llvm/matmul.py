@@ -11,17 +11,17 @@ b along a third, J. Along all other axes a, b and the result move together, in l
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features, get_process_triple
 
-from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, PARAMETERS, Load
+from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, PARAMETERS, Load, loads_of
 from microgpt.engines.compiled.llvm.emit import I64, Kernel
 from microgpt.engines.compiled.llvm.schedule import Schedule, Step, vector_axis
-from microgpt.engines.compiled.nests import Nest
+from microgpt.engines.compiled.nests import BATCH, Nest
 
 FEATURES = get_host_cpu_features()
 VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx2") else 16
@@ -69,30 +69,29 @@ class ProductShape:
 def product_step(nest: Nest, schedule: Schedule, is_masked: Callable[[Load], bool]) -> Step | None:
     """The kernel of a nest that is a matrix product, with its arguments; None if no kernel fits the nest.
 
-    `is_masked` tells whether a load is zero beyond its bound.
+    The axes along which one load moves `alone` become outer loops, around the product without them. `is_masked` tells
+    whether a load is zero beyond its bound.
     """
-    factor, factors = two_factors(nest)
-    loads = [nest.target, *sorted(factors, key=lambda load: load.space != PARAMETERS)]
+    factors = loads_of(nest.expression)
+    alone = {
+        i for i, n in enumerate(nest.lengths) if n > 1 and sum(x.strides[i] != 0 for x in (nest.target, *factors)) == 1
+    }
+    product = replace(nest, lengths=tuple([1 if i in alone else n for i, n in enumerate(nest.lengths)])).product()
+    if product is None:
+        return None
+    loads = [nest.target, product.a, product.b]
     examples = ALONG.get(tuple([load.space for load in loads]), "")
-    if not examples or nest.reduction != "sum" or any(load.table or load.chooser for load in loads):
-        return None
     joined = vector_axis(nest, loads)
-    axes = [i for i, n in enumerate(nest.lengths) if n > 1 and i != joined]
-    moves = {i: tuple([load.strides[i] != 0 for load in loads]) for i in axes}
-    patterns = (True, True, False), (True, False, True), (False, True, True)
-    rows, columns, terms = ([i for i in axes if moves[i] == pattern] for pattern in patterns)
+    rows, columns, terms = (axes - {BATCH, joined} for axes in (product.rows, product.columns, product.terms))
     bounds = {i: bound for i, bound in enumerate(nest.bounds) if bound is not None and nest.lengths[i] > 1}
-    if examples == "columns":
-        fits = rows and len(terms) == 1 and all(moves[i][0] for i in axes if i not in terms) and not bounds
-        columns = []
-    elif examples == "terms":
-        fits = rows and columns and not bounds
-        terms = []
-    else:
-        fits = rows and columns and len(terms) == 1 and joined < 0 and len(bounds) <= 1
-    if not fits:
+    if not examples or (bounds and examples != "outer") or (examples != "terms" and len(terms) != 1):
         return None
-    i, j, k = (max(of, key=lambda axis: nest.lengths[axis], default=-1) for of in (rows, columns, terms))
+    if examples == "outer" and (joined >= 0 or len(bounds) > 1):
+        return None
+    if examples != "terms" and not all(nest.target.strides[i] for i in alone):
+        return None
+    tile = rows, columns if examples != "columns" else [], terms if examples != "terms" else []
+    i, j, k = (max(sorted(axes), key=lambda axis: nest.lengths[axis], default=-1) for axes in tile)
     bound, limits = "", {}
     for axis, limit in bounds.items():
         if (axis, limit.of) in ((j, i), (k, j), (j, k)):  # the rows are to be bounded, or to bound
@@ -104,9 +103,9 @@ def product_step(nest: Nest, schedule: Schedule, is_masked: Callable[[Load], boo
     count = schedule.block_size * (nest.lengths[joined] if joined >= 0 else 1)
     most = max(VECTOR_BYTES, 8) // (8 if schedule.double else 4)
     width = next(w for w in (16, 8, 4, 2, 1) if count % w == 0 and w <= most)
-    outer = [axis for axis in axes if axis not in (i, j, k)]
+    outer = [axis for axis, n in enumerate(nest.lengths) if n > 1 and axis not in (joined, i, j, k)]
     add = nest.add or examples == "terms"
-    shape = ProductShape(examples, len(outer), bound, add, factor, width, schedule.double)
+    shape = ProductShape(examples, len(outer), bound, add, product.factor, width, schedule.double)
     return Step(shape, limits | product_arguments(nest, loads, (i, j, k), outer, count, schedule))
 
 
@@ -124,19 +123,6 @@ def product_arguments(
             if axis in outer or (axis >= 0 and load.strides[axis]):
                 found[f"{name} {direction}"] = load.strides[axis] * schedule.scale(load.space)
     return found
-
-
-def two_factors(nest: Nest) -> tuple[float, list[Load]]:
-    """The loads whose product a nest sums, none if it does not, and a constant factor."""
-    expression, factor = nest.expression, 1.0
-    while expression.operation == "*" and "constant" in (x.operation for x in expression.arguments):
-        x, y = expression.arguments
-        if x.operation == "constant":
-            x, y = y, x
-        expression, factor = x, factor * y.what
-    if expression.operation != "*" or any(x.operation != "load" for x in expression.arguments):
-        return factor, []
-    return factor, [x.what for x in expression.arguments]
 
 
 class ProductKernel(Kernel):

@@ -76,7 +76,7 @@ tuple(a * s for a in x) + tuple(dict(enumerate(x)).values())
 [a * b for a, b in zip(x, x)] + [a * b for a, b in zip(x[1:], x[:-1])] + [x[i] * a for i, a in zip(range(1, 5), u)]
 [dot(c, u) for c in zip(*m, strict=True)] + [tanh(sum(r)) for r in [list(r) for r in zip(*zip(*g))]]
 [sum(column) for column in zip(*[x, u, w])] + [tanh(a) for r in [[dot(r, c) for c in zip(*m)] for r in g] for a in r]
-[a * i + x[i] for i, a in enumerate(u)] + [a * x[i - 3] for i, a in enumerate(x, 3)]
+[a * i + x[i] for i, a in enumerate(u)] + [a * x[i] for i, a in enumerate(x[:3], 2)]
 [a * b * (i + 1) for i, (a, b) in enumerate(zip(x, u))]
 [a * rest[-1] for a, *rest in g] + [*x, *[a * 2 for a in u]]
 [x[i] * x[i - 1] for i in range(5)] + [x[i] - x[i + 1] for i in range(4)]
@@ -160,6 +160,15 @@ def a_growing_cache(p, x, grid, tokens):
         outputs += attention(row, keys, values)
         outputs += attention(row[2:], [key[2:] for key in keys], [value[:2] for value in values])
     return weighted(outputs)
+
+
+def a_growing_list_that_begins_elsewhere(p, x, grid, tokens):
+    cache, total = [], 0
+    for t in range(3):
+        cache.append(x[t] * p["s"])
+        row = grid[0][: t + 1] if t else [row[0] for row in grid][:1]
+        total = total + sum([a * b for a, b in zip(cache, row)]) * (t + 1)
+    return total
 
 
 def a_sliding_cache(p, x, grid, tokens):
@@ -551,12 +560,12 @@ def functions_of_the_book(p, x, grid, tokens):
 
 
 @functions(
-    mixed_loops, a_growing_cache, a_sliding_cache, breaks_and_continues, lists_that_change_under_their_loop,
-    assigned_items, entries_of_dicts, a_comprehension_that_carries, a_match_statement, shadowed, late_bound_functions,
-    a_generator_sees_later_changes, iterators_are_used_up, own_builtins, a_class_body, sees_its_own_names,
-    nested_functions, lambdas, all_kinds_of_arguments, objects, own_containers, decorated, functions_by_type,
-    functions_that_do_more_than_compute, recursion, generators, iterators, records, arrays_of_objects,
-    functions_of_the_book,
+    mixed_loops, a_growing_cache, a_growing_list_that_begins_elsewhere, a_sliding_cache, breaks_and_continues,
+    lists_that_change_under_their_loop, assigned_items, entries_of_dicts, a_comprehension_that_carries,
+    a_match_statement, shadowed, late_bound_functions, a_generator_sees_later_changes, iterators_are_used_up,
+    own_builtins, a_class_body, sees_its_own_names, nested_functions, lambdas, all_kinds_of_arguments, objects,
+    own_containers, decorated, functions_by_type, functions_that_do_more_than_compute, recursion, generators,
+    iterators, records, arrays_of_objects, functions_of_the_book,
 )  # fmt: skip
 def test_functions(function):
     assert_equal_engines(function, *ARGUMENTS)

@@ -2,10 +2,10 @@
 
 import pytest
 from browsing import BROWSER, QUIET, Watched
-from running import NAMES, call
+from running import call, train
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
     if BROWSER is None:
@@ -20,9 +20,8 @@ def browser():
 def trained(tmp_path_factory):
     """A directory with a small trained run and a page about `anna`."""
     directory = tmp_path_factory.mktemp("page")
-    (directory / "names.txt").write_text(NAMES)
     options = ["--n-embd", "8", "--n-head", "2", "--n-layer", "2", "--steps", "40", "--warmup", "4", "--skip-check"]
-    assert call("train.py", "--data", "names.txt", *options, cwd=directory).returncode == 0
+    train(directory, *options)
     result = call("explain.py", "--text", "anna", "--out", "anna.html", cwd=directory)
     assert result.returncode == 0, result.stderr
     return directory

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import re
-import shutil
 import subprocess
 from collections import Counter
 from dataclasses import replace
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import as_lists, assert_close, make_run
-from running import NAMES, PROSE, TINY, assert_refused, call
+from running import NAMES, TINY, assert_refused, call, train
 
 from microgpt import functions, gpt
 from microgpt.engines.trees import map_arrays, map_numbers
@@ -36,17 +35,11 @@ from microgpt.explain.page import (
     to_html,
 )
 from microgpt.explain.program import (
-    ADD,
     CONSTANT,
-    EXP,
     ITEM,
-    LARGEST,
     LEFT,
-    LOG,
     MEMBER,
-    MUL,
     PARAMETER,
-    POW,
     RIGHT,
     TooLongError,
     record,
@@ -93,7 +86,7 @@ def inner(y):
     return total
 
 
-def test_watched_functions_tell_their_variables_results_and_inner_calls():
+def test_watched_functions_tell_variables_results_and_calls():
     with observed([outer, inner]) as calls:
         assert outer([1, 2]) == 9
     (call,) = calls
@@ -105,14 +98,7 @@ def test_watched_functions_tell_their_variables_results_and_inner_calls():
     ]
 
 
-def test_nothing_is_watched_afterwards():
-    with observed([inner]) as calls:
-        pass
-    inner([1])
-    assert calls == []
-
-
-def test_watching_ends_where_a_function_fails():
+def test_watching_ends_even_where_a_function_fails():
     with observed([inner]) as calls, pytest.raises(TypeError):
         inner([1, "a"])
     assert len(calls) == 1
@@ -167,7 +153,7 @@ def run_program(program, parameters, tokens):
 
 
 @pytest.mark.parametrize("tokens", [[0, 1], [1, 1], [1, 0, 1], [0, 1, 1, 0]])
-def test_one_program_computes_the_loss_of_any_text_that_fits(tokens):
+def test_one_program_computes_the_loss_of_any_text(tokens):
     program, _ = record(small_loss, SHAPES, 3, 10_000)
     positions = len(tokens) - 1
     expected = small_loss({"table": TABLE}, tokens, [1 / positions] * positions)
@@ -198,24 +184,13 @@ def test_it_counts_the_operations_that_values_take(run, explanation):
     assert explanation.operations == made.total()
 
 
-def test_operands_come_before_what_is_made_of_them(explanation):
-    program = explanation.program
-    for node, kind in enumerate(program.kind):
-        if kind in (ADD, MUL, POW, LOG, EXP):
-            assert max(program.left[node], program.right[node]) < node
-        elif kind == LARGEST:
-            assert max(program.items[program.left[node] : program.left[node] + program.right[node]]) < node
-    for where, node, _, table in program.choices:
-        assert where == ITEM or max(list(program.tables)[table]) < node
-
-
-def test_the_weights_stand_behind_the_parameters_and_equal_constants_are_one_node():
+def test_weights_follow_parameters_and_equal_constants_share_nodes():
     program, _ = record(small_loss, SHAPES, 3, 10_000)
     assert program.kind[:7] == [PARAMETER] * 4 + [CONSTANT] * 3
     assert sorted(program.constants) == [-1.0, 0.0, 2.0, 3.0]
 
 
-def test_a_program_that_is_too_long_says_how_many_positions_were_complete():
+def test_a_program_too_long_tells_its_complete_positions():
     whole, _ = record(small_loss, SHAPES, 3, 10_000)
     with pytest.raises(TooLongError) as caught:
         record(small_loss, SHAPES, 3, whole.totals[1] + 8)
@@ -245,38 +220,21 @@ def test_the_strips_hold_what_the_model_computes(run):  # up to the last digits:
     assert found["loss", 3] == [total.data]
 
 
-def test_attention_reads_from_all_positions_so_far(explanation):
-    for layer in range(2):
-        for head in range(2):
-            for position in range(6):
-                shares = strip_of(explanation, f"h.{layer}.head.{head}.attention", position).scalars
-                assert len(shares) == position + 1
-
-
-def test_names_say_block_head_and_what(explanation):
+def test_strips_have_names_places_and_all_positions_so_far(explanation):
     name = strip_of(explanation, "h.1.head.0.attention", 2).name
     assert name == "block 1, head 0, attention from {here} to {there}"
-
-
-def test_all_strips_are_in_the_program_and_no_name_is_given_twice(explanation):
-    seen = set()
     for strip in explanation.strips:
         assert strip.scalars
-        assert (strip.key, strip.position) not in seen
-        seen.add((strip.key, strip.position))
         assert all(0 <= scalar.node < len(explanation.program.kind) for scalar in strip.scalars)
-
-
-def test_the_book_has_no_word_of_the_explanation():
-    for module in (gpt, functions):
-        assert "explain" not in inspect.getsource(module)
-    assert all(function.__module__ in ("microgpt.gpt", "microgpt.functions") for function in WATCHED)
+        if strip.key.endswith(".attention") and "head" in strip.key:
+            assert len(strip.scalars) == strip.position + 1
+    assert len({(strip.key, strip.position) for strip in explanation.strips}) == len(explanation.strips)
 
 
 # The compiler
 
 
-def test_the_instructions_know_the_strips_that_are_their_results(explanation):
+def test_instructions_know_the_strips_they_result_in(explanation):
     by_key = {key: one for one in explanation.instructions for key in one["keys"]}
     assert by_key["logits"]["operation"] == "product"
     assert by_key["h.1.head.1.query"] is by_key["h.1.head.0.value"]
@@ -290,7 +248,7 @@ def test_the_instructions_know_the_strips_that_are_their_results(explanation):
     )
 
 
-def test_no_instruction_is_credited_with_what_it_only_uses_or_passes_through(explanation):
+def test_instructions_get_credit_for_their_results_alone(explanation):
     positions = len(explanation.tokens) - 1
     sizes = Counter()
     for strip in explanation.strips:
@@ -326,28 +284,18 @@ def test_a_text_that_the_model_cannot_read_is_refused(run, text, expected):
 
 
 def test_prose_is_explained_without_newlines_around_it(tmp_path):
-    run = make_run(tmp_path, "stream", CONFIG)
-    assert explain(run, "ab\nc").tokens == [1, 2, 0, 3]
-    for text in ("a", "abcdabc" + "d"):
-        with pytest.raises(InputError, match="expected 2 to 7"):
+    run = make_run(tmp_path, "stream", CONFIG, vocabulary="\nabc\x03")
+    explanation = explain(run, "ab\nc")
+    assert explanation.tokens == [1, 2, 0, 3]
+    assert parts(to_html(explanation))[0]["closing"] == 4
+    for text, said in (("a", "expected 2 to 7"), ("abcabcab", "expected 2 to 7"), ("ab\x03", "know the character")):
+        with pytest.raises(InputError, match=said):
             explain(run, text)
 
 
 @pytest.mark.slow
-def test_a_text_that_takes_too_many_operations_is_told_what_fits_and_others_can_be_read(run, monkeypatch):
-    operations = explain(run, "abc").operations
-    monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", int(1.3 * operations))
-    with pytest.raises(InputError, match=r"has 5 characters, which take more operations.*at most [34] characters"):
-        explain(run, "abcda")
-    assert explain(run, "abc").operations == operations
-    monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", 1000)
-    with pytest.raises(InputError, match="more operations for a single character than the 1,000"):
-        explain(run, "a")
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("documents", ["lines", "stream"])
-def test_the_beginning_that_fits_is_the_longest_that_does(tmp_path, monkeypatch, documents):
+def test_a_text_too_long_is_told_what_fits(tmp_path, monkeypatch, documents):
     run = make_run(tmp_path, documents, CONFIG)
     ends = [node + 1 for node in explain(run, "abc").program.totals]  # where a text of 1, 2, ... predictions ends
     fewer = 1 if documents == "lines" else -1  # characters than predictions
@@ -358,6 +306,9 @@ def test_the_beginning_that_fits_is_the_longest_that_does(tmp_path, monkeypatch,
         if longest < 5:
             with pytest.raises(InputError, match=f"give a --text of at most {longest} characters"):
                 explain(run, "abcda")
+    for limit, fits in ((ends[0] - 1, False), (ends[0], documents == "stream"), (ends[1], True)):
+        monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", limit)
+        assert can_explain(run.config, documents) == fits, limit
     monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", ends[0] - 1)
     for refused in (lambda run, _: positions_that_fit(run), explain):
         with pytest.raises(InputError, match="more operations for a single character"):
@@ -374,12 +325,14 @@ def parts(page):
     return content, gzip.decompress(base64.b64decode(packed))
 
 
-def test_the_page_has_the_parameters_to_the_last_bit_and_all_that_it_lists(run, explanation):
+def test_the_page_has_the_parameters_to_the_bit(run, explanation):
     content, numbers = parts(to_html(explanation))
+    assert content["closing"] == 0
     (name, dtype, count), *_ = content["arrays"]
     assert (name, dtype) == ("parameters", "float32")
     assert (np.frombuffer(numbers, np.float32, count) == flatten(run.parameters)).all()
     assert len(numbers) == sum(np.dtype(dtype).itemsize * count for _, dtype, count in content["arrays"])
+    assert to_html(explain(run, "abc")) == to_html(explanation)
 
 
 def test_integers_come_back_from_their_differences():
@@ -389,28 +342,9 @@ def test_integers_come_back_from_their_differences():
     assert (np.cumsum(read) == numbers).all()
 
 
-def test_the_page_is_the_same_for_the_same_text(run):
-    assert to_html(explain(run, "ab")) == to_html(explain(run, "ab"))
-
-
-@pytest.mark.parametrize(
-    ("documents", "vocabulary", "closing"),
-    [("lines", "\nabcd", 0), ("lines", "\nabc\x03", 0), ("stream", "\nabc\x03", 4), ("stream", "\nabcd", None)],
-)
-def test_the_page_knows_which_character_ends_what_it_writes(tmp_path, documents, vocabulary, closing):
-    run = make_run(tmp_path, documents, CONFIG, vocabulary=vocabulary)
-    assert parts(to_html(explain(run, "ab")))[0]["closing"] == closing
-
-
-def test_the_end_of_prose_cannot_be_explained(tmp_path):
-    run = make_run(tmp_path, "stream", CONFIG, vocabulary="\nabc\x03")
-    with pytest.raises(InputError, match="does not know the character"):
-        explain(run, "ab\x03")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("documents", ["lines", "stream"])
-def test_the_texts_to_train_on_in_the_page_are_of_the_data_and_fit(tmp_path, monkeypatch, documents):
+def test_texts_to_train_on_are_the_datas_and_fit(tmp_path, monkeypatch, documents):
     text = "abcd\nab\nba\nbcd\na\ndcb\ncab\n" * 3
     run = replace(make_run(tmp_path, documents, CONFIG), text=text)
     ends = [node + 1 for node in explain(run, "ab").program.totals]
@@ -427,7 +361,7 @@ def test_the_texts_to_train_on_in_the_page_are_of_the_data_and_fit(tmp_path, mon
 HOSTILE = "</script><script>alert(1)</script><!--\u2028\"'&`${x}"
 
 
-def test_no_text_can_leave_its_place_in_the_page(run, explanation):
+def test_no_text_can_leave_its_place(run, explanation):
     vocabulary = "\n<>/!"
     checkpoint = run.checkpoint
     settings = {"data": HOSTILE, HOSTILE: 1}
@@ -455,15 +389,8 @@ def test_the_sources_are_lines_of_the_book():
 # The command
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("trained")
-    (directory / "names.txt").write_text(NAMES)
-    assert call("train.py", "--data", "names.txt", *TINY, cwd=directory).returncode == 0
-    return directory
-
-
-def test_the_command_writes_a_page_about_a_held_out_name_of_the_newest_run(trained):
+@pytest.mark.slow
+def test_the_command_explains_a_held_out_name(trained):
     result = call("explain.py", cwd=trained)
     assert result.returncode == 0, result.stderr
     name = re.match(r"'(\w+)' takes [\d,]+ operations", result.stdout)[1]
@@ -471,64 +398,38 @@ def test_the_command_writes_a_page_about_a_held_out_name_of_the_newest_run(train
     assert "operations in the model of runs/names\nopen " in result.stdout
     content, _ = parts((trained / "runs" / "names" / "explain.html").read_text(encoding="utf-8"))
     assert "".join(content["vocabulary"][token] for token in content["tokens"]) == f"\n{name}\n"
-    assert [row[0] for row in content["run"]["curve"]] == [0, 1, 2]
+    assert [row[0] for row in content["run"]["curve"]] == [0, *range(1, 41)]
 
 
 @pytest.mark.slow
-def test_of_prose_it_takes_a_text_that_fits_and_says_so(tmp_path):
-    (tmp_path / "fox.txt").write_text(PROSE)
-    options = [*TINY, "--block-size", "8", "--out", "run"]
-    assert call("train.py", "--data", "fox.txt", *options, cwd=tmp_path).returncode == 0
-    result = call("explain.py", "--run", "run", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    text, what = re.match(r"'(.+)' (\(.*\)) takes [\d,]+ operations", result.stdout).groups()
-    assert text in PROSE[-24:]
-    assert what == "(from the held-out text)"
-
-
-def test_the_page_may_lie_elsewhere_and_be_about_any_text(trained, tmp_path):
-    result = call(
-        "explain.py", "--run", trained / "runs" / "names", "--text", "ceo", "--out", "page.html", cwd=tmp_path
-    )
-    assert result.returncode == 0, result.stderr
-    assert (tmp_path / "page.html").stat().st_size > 10_000
-
-
-def test_a_link_to_a_page_is_followed(trained, tmp_path):
-    (tmp_path / "served").mkdir()
-    page = tmp_path / "served" / "index.html"
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_page_goes_where_it_is_told(trained, tmp_path):
+    page = tmp_path / "index.html"
     page.write_text("earlier")
     page.chmod(0o640)
     (tmp_path / "link.html").symlink_to(page)
-    options = ["--run", trained / "runs" / "names", "--text", "ceo", "--out", "link.html"]
-    assert call("explain.py", *options, cwd=tmp_path).returncode == 0
+    os.mkfifo(tmp_path / "pipe")
+    run = trained / "runs" / "names"
+    options = ["--run", run, "--text", "ceo", "--out"]
+    assert call("explain.py", *options, "link.html", cwd=tmp_path).returncode == 0
     assert (tmp_path / "link.html").readlink() == page
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert page.stat().st_mode & 0o777 == 0o640
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["index.html", "link.html", "served"]
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_page_goes_into_a_pipe_and_leaves_it_in_place(trained, tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    options = ["--run", trained / "runs" / "names", "--text", "ceo", "--out", "pipe", "--open"]
     with (tmp_path / "read").open("wb") as read, subprocess.Popen(["cat", tmp_path / "pipe"], stdout=read):
-        result = call("explain.py", *options, cwd=tmp_path)
+        result = call("explain.py", *options, "pipe", "--open", cwd=tmp_path)
     assert (tmp_path / "read").read_bytes().startswith(b"<!doctype html>")
-    assert (tmp_path / "pipe").is_fifo()
     assert result.stdout.endswith("\nthe page went to pipe\n")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["index.html", "link.html", "pipe", "read"]
 
-
-def test_the_page_in_a_run_directory_is_not_written_through_a_link(trained, tmp_path):
-    run = shutil.copytree(trained / "runs" / "names", tmp_path / "run")
-    (tmp_path / "precious").write_text("mine")
     (run / "explain.html").unlink(missing_ok=True)
-    (run / "explain.html").symlink_to(tmp_path / "precious")  # such as in a directory that someone else made
+    (run / "explain.html").symlink_to(page)  # such as in a directory that someone else made
+    page.write_text("mine")
     assert call("explain.py", "--run", run, "--text", "ceo", cwd=tmp_path).returncode == 0
-    assert (tmp_path / "precious").read_text() == "mine"
+    assert page.read_text() == "mine"
     assert not (run / "explain.html").is_symlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -548,10 +449,12 @@ def test_the_command_refuses_in_one_line(trained, options, expected):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("documents", ["lines", "stream"])
-def test_without_a_text_one_is_chosen_that_fits(tmp_path, monkeypatch, documents):
-    (tmp_path / "text.txt").write_text("abcdefgh\nhgfedcba\nabababab\nbcbcbcbc\n" * 9)
+def test_a_text_that_fits_is_chosen(tmp_path, monkeypatch, documents):
     options = [*TINY, "--documents", documents, "--block-size", "12", "--out", "run"]
-    assert call("train.py", "--data", "text.txt", *options, cwd=tmp_path).returncode == 0
+    train(tmp_path, *options, text="abcdefgh\nhgfedcba\nabababab\nbcbcbcbc\n" * 9)
+    if documents == "stream":
+        result = call("explain.py", "--run", "run", cwd=tmp_path)
+        assert re.match(r"'(.+)' \(from the held-out text\) takes [\d,]+ operations", result.stdout)
     run = load_run(tmp_path / "run")
     whole = some_text(run)[0]
     assert len(whole) == 8
@@ -560,7 +463,7 @@ def test_without_a_text_one_is_chosen_that_fits(tmp_path, monkeypatch, documents
     monkeypatch.setattr(page_module, "LARGEST_PROGRAM", (program.totals[2] + program.totals[3]) // 2)
     fitting, what = some_text(run)
     assert fitting == whole[: 2 if documents == "lines" else 4]
-    assert "as much as a page of this model can hold" in what
+    assert "cut to what a page can hold" in what
     explain(run, fitting)
     monkeypatch.setattr(page_module, "LARGEST_PROGRAM", 20)
     assert not can_explain(run.config, documents)
@@ -568,29 +471,10 @@ def test_without_a_text_one_is_chosen_that_fits(tmp_path, monkeypatch, documents
         some_text(run)
 
 
-@pytest.mark.parametrize("documents", ["lines", "stream"])
-def test_whether_a_page_can_hold_a_text_is_what_explaining_it_finds(tmp_path, monkeypatch, documents):
-    run = make_run(tmp_path, documents)
-    shortest = "ab"[: 1 if documents == "lines" else 2]
-    found = set()
-    for limit in range(200, 6000, 400):
-        monkeypatch.setattr(page_module, "LARGEST_PROGRAM", limit)
-        try:
-            explain(run, shortest)
-        except InputError:
-            fits = False
-        else:
-            fits = True
-        assert can_explain(run.config, documents) == fits
-        found.add(fits)
-    assert found == {True, False}
-
-
 @pytest.mark.slow
-def test_training_promises_no_page_that_there_cannot_be(tmp_path):
-    (tmp_path / "names.txt").write_text(NAMES)
+def test_training_promises_no_impossible_page(tmp_path):
     large = ["--n-embd", "300", "--n-head", "2", "--steps", "1", "--batch-size", "2", "--skip-check"]
-    result = call("train.py", "--data", "names.txt", *large, "--out", "large", cwd=tmp_path)
+    result = train(tmp_path, *large, "--out", "large")
     assert "python sample.py --run large" in result.stdout
     assert "explain.py" not in result.stdout
     assert_refused(call("explain.py", "--run", "large", cwd=tmp_path), "explain a smaller one")

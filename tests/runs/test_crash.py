@@ -122,7 +122,7 @@ def test_the_first_checkpoint_is_there_or_not(tmp_path):
 
 def test_killed_at_random_moments_it_loads(tmp_path):
     result = subprocess.run(
-        [sys.executable, saving.__file__, str(tmp_path), "40"], env=os.environ | {"PYTHONPATH": str(ROOT)},
+        [sys.executable, saving.__file__, str(tmp_path), "25"], env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

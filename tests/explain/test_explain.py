@@ -306,12 +306,12 @@ def test_a_text_too_long_is_told_what_fits(tmp_path, monkeypatch, documents):
         if longest < 5:
             with pytest.raises(InputError, match=f"give a --text of at most {longest} characters"):
                 explain(run, "abcda")
-    for limit, fits in ((ends[0] - 1, False), (ends[0], documents == "stream"), (ends[1], True)):
+    for limit, fits in ((ends[0] - 20, False), (ends[0], documents == "stream"), (ends[1], True)):
         monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", limit)
         assert can_explain(run.config, documents) == fits, limit
     monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", ends[0] - 1)
     for refused in (lambda run, _: positions_that_fit(run), explain):
-        with pytest.raises(InputError, match="more operations for a single character"):
+        with pytest.raises(InputError, match="more operations for one character"):
             refused(run, "abcda")
 
 
@@ -467,7 +467,7 @@ def test_a_text_that_fits_is_chosen(tmp_path, monkeypatch, documents):
     explain(run, fitting)
     monkeypatch.setattr(page_module, "LARGEST_PROGRAM", 20)
     assert not can_explain(run.config, documents)
-    with pytest.raises(InputError, match="explain a smaller one"):
+    with pytest.raises(InputError, match="explain a smaller model"):
         some_text(run)
 
 
@@ -477,4 +477,4 @@ def test_training_promises_no_impossible_page(tmp_path):
     result = train(tmp_path, *large, "--out", "large")
     assert "python sample.py --run large" in result.stdout
     assert "explain.py" not in result.stdout
-    assert_refused(call("explain.py", "--run", "large", cwd=tmp_path), "explain a smaller one")
+    assert_refused(call("explain.py", "--run", "large", cwd=tmp_path), "explain a smaller model")

@@ -169,7 +169,7 @@ def all_is_suppressed(p, x, i):
 
 
 @functions(bare_except, returns_in_the_end, all_is_suppressed)
-def test_no_handler_of_a_body_hides_that_it_must_run_as_a_loop(function):
+def test_no_handler_hides_that_a_body_is_untraceable(function):
     assert_equal_engines(function, *ARGUMENTS, verify=False)
 
 
@@ -233,7 +233,7 @@ OPERATORS = {
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_a_body_that_uses_an_operator_of_a_class_runs_as_a_loop(name):
+def test_operators_of_a_class_are_called_for_each_element(name):
     used = OPERATORS[name]
 
     def loss(p, x):
@@ -266,7 +266,7 @@ def taken_apart(z):
 
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("made", ITERATORS)
-def test_a_body_that_uses_up_what_was_made_outside_runs_as_a_loop(made, use):
+def test_outer_iterators_are_used_up_as_in_python(made, use):
     def loss(p, x):
         z = ITERATORS[made](x, p["w"])
         return sum([USES[use](z, v) for v in x])
@@ -353,7 +353,7 @@ def changes_by_functions(p, x, i):
 
 
 @functions(changes_by_other_statements, changes_by_functions)
-def test_a_body_that_changes_what_is_outside_runs_as_a_loop(function):
+def test_changes_outside_happen_for_each_element(function):
     assert_equal_engines(function, *ARGUMENTS, verify=False)
 
 
@@ -491,7 +491,7 @@ REFUSED["rows of a list that has changed"] = (chosen_rows_of_a_plain_list, "has 
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_followed_is_refused_with_the_line(name):
+def test_uncertain_lists_are_refused_with_the_line(name):
     function, message = REFUSED[name]
     with pytest.raises((RecordingError, ValueError), match=message) as caught:
         value_and_grad(function, verify=False)(*ARGUMENTS)
@@ -508,13 +508,13 @@ def test_lambdas_of_one_line_are_told_apart():
         np.testing.assert_allclose(compiled, scalar, rtol=1e-12)
 
 
-def test_lambdas_that_differ_within_a_comprehension_are_told_apart():
+def test_lambdas_are_told_apart_by_their_comprehensions():
     both = [lambda p, x: sum([v * 2 for v in x]), lambda p, x: sum([v * 3 for v in x])]
     first, second = (evaluate(function, verify=False)(PARAMS, X) for function in both)
     np.testing.assert_allclose(first * 1.5, second, rtol=1e-12)
 
 
-def test_a_class_within_a_function_keeps_no_loop_from_being_an_axis():
+def test_a_function_with_a_class_has_axes():
     def loss(p, x):
         class Scaled:
             by = p["s"]

@@ -650,7 +650,7 @@ def test_code_of_another_function_with_other_closures():
     assert value_and_grad(loss)(PARAMS, X)[0] != value_and_grad(other)(PARAMS, X)[0]
 
 
-def test_a_file_that_is_no_more_what_was_imported(tmp_path):
+def test_a_file_that_changed_after_its_import(tmp_path):
     module = load(SOURCE, tmp_path)
     Path(module.__file__).write_text(SOURCE.replace("(i + 1)", "(i + 2)").replace("a * b", "a - b"))
     linecache.checkcache()
@@ -866,7 +866,7 @@ def assert_same_changes(function, capsys):
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_what_a_body_changes_changes_as_often_as_in_python(name, capsys):
+def test_side_effects_happen_as_often_as_in_python(name, capsys):
     body = BODIES[name]
 
     def loss(p, x, to):
@@ -1053,7 +1053,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_recorded_is_refused_at_its_line(name):
+def test_unrecordable_loops_are_refused_at_their_line(name):
     lines, first = linecache.getlines(__file__), REFUSED[name].__code__.co_firstlineno
     line = next((first + i for i in range(6) if lines[first - 1 + i].rstrip().endswith("# here")), first)
     with pytest.raises(TypeError, match=rf"test_loops\.py:{line}\b"):
@@ -1065,7 +1065,7 @@ def test_an_integer_used_as_a_number_is_refused():
         value_and_grad(lambda p, tokens: sum(p["a"][i] * (t + 7) for i, t in enumerate(tokens)))(PARAMS, TOKENS)
 
 
-def test_an_integer_out_of_range_in_a_loop_is_named():
+def test_a_loop_names_an_integer_out_of_range():
     with pytest.raises(IndexError, match=r"tokens\[2\] is 9 in row 1"):
         value_and_grad(lambda p, tokens: sum(p["a"][token] for token in tokens))(
             PARAMS, np.array([[0, 1, 2], [3, 3, 9]])
@@ -1079,7 +1079,7 @@ UNDEFINED = {
 
 
 @pytest.mark.parametrize("name", UNDEFINED)
-def test_what_is_undefined_at_one_element_is_not_finite(name):
+def test_one_undefined_element_is_not_finite(name):
     params, x = np.array(0.5), np.array([[1.0, 2.0, -3.0]])
     with pytest.raises(ValueError, match=r"log|\*\*|domain"):
         value_and_grad(UNDEFINED[name], "scalar")(params, x)
@@ -1087,7 +1087,7 @@ def test_what_is_undefined_at_one_element_is_not_finite(name):
     assert not (np.isfinite(mean_loss) and np.isfinite(gradient))
 
 
-def test_what_no_turn_of_a_loop_computes_is_not_undefined():
+def test_what_no_turn_computes_is_not_undefined():
     assert_equal_engines(lambda p, x: sum(log(a) for i, a in enumerate(x) if i < 2) * p, np.array(0.5), X**2 + 0.1)
     assert_equal_engines(lambda p, x: p + sum(log(x[i] - 5) for i in range(0)), np.array(0.5), X)
     assert_equal_engines(lambda p, x: sum(log(x[j]) for i in range(4) for j in range(i)) * p, np.array(0.5),
@@ -1095,5 +1095,5 @@ def test_what_no_turn_of_a_loop_computes_is_not_undefined():
 
 
 @pytest.mark.parametrize("name", RAGGED)
-def test_what_a_ragged_loop_leaves_out_may_be_undefined(name):
+def test_ragged_loops_compute_nothing_they_leave_out(name):
     assert_equal_engines(RAGGED[name], np.array(0.5), RAGGED_X)

@@ -32,7 +32,7 @@ def line_of_the_square():
 
 @pytest.mark.parametrize("engine", ["compiled", "torch"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_wrong_number_is_refused_and_its_line_named(faulty, engine, dtype):
+def test_a_wrong_number_is_refused_with_its_line(faulty, engine, dtype):
     if engine == "torch":
         pytest.importorskip("torch")
     for made in (value_and_grad(loss, engine), evaluate(loss, engine)):
@@ -59,12 +59,12 @@ def test_large_functions_are_verified_on_request(faulty, monkeypatch):
         value_and_grad(loss, verify=True)(W, X)
 
 
-def test_a_function_that_does_not_repeat_itself_is_refused():
+def test_a_function_must_repeat_its_results():
     with pytest.raises(InputError, match="random numbers"):
         value_and_grad(lambda p, x: p["w"][0] * random.random())(W, X)
 
 
-def test_a_function_that_keeps_numbers_of_another_call_is_refused():
+def test_a_function_must_keep_no_numbers():
     kept = []
 
     def first_of_all(p, x):
@@ -75,7 +75,7 @@ def test_a_function_that_keeps_numbers_of_another_call_is_refused():
         value_and_grad(first_of_all)(W, X)
 
 
-def test_what_has_no_value_for_this_example_is_verified_by_the_next(faulty):
+def test_an_undefined_example_is_verified_by_the_next(faulty):
     step = value_and_grad(lambda p, x: (x[0] * x[0]) ** 0.5 * (x[0] ** 0.5))
     assert not np.isfinite(step(W, np.array([[-1.0]]))[0])
     with pytest.raises(DisagreementError):
@@ -89,7 +89,7 @@ def test_rounding_that_a_function_magnifies_is_no_fault():
     value_and_grad(steep)(W, X)
 
 
-def test_what_only_values_can_do_is_verified_on_values(faulty):
+def test_methods_of_values_are_verified_on_values(faulty):
     assert np.isfinite(value_and_grad(lambda p, x: (p["w"][0] * x[0]).exp())(W, X)[0])
     with pytest.raises(DisagreementError):
         value_and_grad(lambda p, x: (p["w"][0] * p["w"][0]).exp())(W, X)
@@ -109,7 +109,7 @@ def test_every_kind_of_row_can_be_replayed(faulty):
         value_and_grad(everything)(W, X, np.array([[0, 1], [1, 2]]))
 
 
-def test_constants_of_float32_are_no_fault_of_the_compiler():
+def test_constants_of_float32_are_no_fault():
     table = np.linspace(0, 1, 3, dtype=np.float32)
 
     def weighted(p, x):

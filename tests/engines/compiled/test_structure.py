@@ -28,17 +28,17 @@ def count(program):
 # How many instructions
 
 
-def test_the_number_of_instructions_does_not_depend_on_the_width():
+def test_instructions_do_not_depend_on_the_width():
     counts = {n_embd: count(gpt_program(n_embd, positions=8)) for n_embd in (16, 32, 64)}
     assert len(set(counts.values())) == 1, counts
 
 
-def test_the_number_of_instructions_does_not_depend_on_the_length():
+def test_instructions_do_not_depend_on_the_length():
     counts = {positions: count(gpt_program(32, positions=positions)) for positions in (4, 8, 16, 32)}
     assert len(set(counts.values())) == 1, counts
 
 
-def test_the_number_of_instructions_does_not_depend_on_the_heads():
+def test_instructions_do_not_depend_on_the_heads():
     counts = {n_head: count(gpt_program(16, n_head=n_head, positions=8)) for n_head in (2, 4, 8)}
     assert len(set(counts.values())) == 1, counts
 
@@ -54,14 +54,14 @@ def test_instructions_are_far_fewer_than_operations():
     assert count(program) < 100
 
 
-def test_what_is_recorded_does_not_grow_with_the_width():
+def test_records_do_not_grow_with_the_width():
     def rows(n_embd):
         return sum(len(i.rows) for i in gpt_program(n_embd, positions=4).groups.instructions)
 
     assert rows(16) == rows(32) == rows(64)
 
 
-def test_operations_are_counted_as_the_scalar_engine_does_them():
+def test_operations_are_those_of_the_scalar_engine():
     """A product and an addition for each pair of a dot product: sum() adds each term to what it has."""
     program = Program(lambda p, x: dot(p, x), (5,), [("x", "float", (5,))])
     assert program.operations == 10

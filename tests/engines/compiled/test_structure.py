@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from microgpt.engines.compiled.listing import described, program_with_sources, summary
+from microgpt.engines.compiled.llvm.memory import lifetimes, placed
 from microgpt.engines.compiled.llvm.run import Program
 from microgpt.engines.engine import value_and_grad
 from microgpt.functions import dot, tanh
@@ -138,6 +139,20 @@ def test_a_chain_of_a_thousand_additions_is_few_instructions():
 
 
 # Memory
+
+
+def test_results_that_live_at_once_lie_apart():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        uses = [set(rng.choice(12, 3).tolist()) for _ in range(10)]
+        sizes = dict(enumerate(rng.integers(1, 9, 12).tolist()))
+        lives = lifetimes(uses)
+        places = placed(sizes, lives)
+        for one, (first, last) in lives.items():
+            assert all(one not in used for step, used in enumerate(uses) if not first <= step <= last)
+            for other in lives.keys() - {one}:
+                if first <= lives[other][1] and lives[other][0] <= last:
+                    assert places[one] + sizes[one] <= places[other] or places[other] + sizes[other] <= places[one]
 
 
 def test_gradients_share_memory_with_what_is_no_longer_needed():

@@ -1,5 +1,5 @@
-// The whole model in one drawing: the residual stream as a river, as wide as its vector is long, with what each part
-// adds to it. Every part is drawn from the strips that the program has; a click leads to its section.
+// The whole model in one drawing: the residual stream is a river, as wide as its vector is long, and each part adds to
+// it. The parts are drawn from the strips of the program; a click leads to their sections.
 
 const MOST_CELLS = 48;  // of a strip in the drawing
 const [RIVER, DEPTH] = [150, 84];  // where the river flows, and how wide it is at most
@@ -9,8 +9,8 @@ function drawing() {
   paint();
   painters.push(paint);
   return section("whole",
-    p(`From left to right: a character and its position become a list of ${content.config.n_embd} numbers, called the residual stream. It flows on, and each part reads from it and adds to it: the heads look back at earlier positions (this is attention), the MLP works on what they brought. At the end stand the chances of what comes next. All of it lives: it is drawn from the numbers at `, live(() => h("strong", {}, place(state.position))), ". A click leads to a part."),
-    p("In the bar that stays on top, you choose the text and the position. “Gradients” shows in place of each number how much the loss (how wrong the model was, section 1) would grow with it; “pin” keeps all numbers as they are now, and then “compare” shows by how much each has changed since."),
+    p(`From left to right: a character and its position become a list of ${content.config.n_embd} numbers, called the residual stream. It flows on, and each part reads from it and adds to it. The heads look back at earlier positions (this is attention), and the MLP works on their findings. At the end are the chances of each next character. The drawing is live. It shows the numbers at `, live(() => h("strong", {}, place(state.position))), ". A click leads to a part."),
+    p("In the bar that stays on top, you choose the text and the position. “Gradients” shows for each number how much the loss would grow with it. (The loss is how wrong the model was, section 1.) “Pin” keeps all numbers as they are now; then “compare” shows how much each has changed."),
     h("div", { class: "scroll" }, picture));
 }
 

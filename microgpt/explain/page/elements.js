@@ -1,4 +1,4 @@
-// What the page is made of: elements, strips of numbers that follow the model, and bars.
+// The parts of the page: elements, strips of numbers that follow the model, and bars.
 
 const state = {
   position: 2, wanted: 2, backward: false, compare: false, heads: new Map(), temperature: 1,
@@ -31,7 +31,7 @@ function svg(tag, attributes = {}, ...children) {
 const p = (...children) => h("p", {}, children);
 const button = (words, onclick, attributes = {}) => h("button", { type: "button", class: "more", onclick, ...attributes }, words);
 
-// What follows the model. While a section is made, its painters are collected; later they run whenever a number changed.
+// Painters. They are collected while a section is made, and run whenever a number changes.
 
 let painters = [];
 
@@ -51,7 +51,7 @@ function live(make) {  // an element that is made anew
   return element;
 }
 
-// Numbers. A target is a node, or a part of a sum {node, from, to, name}: what one head adds is part of what attention adds.
+// Numbers. A target is a node, or a part of a sum {node, from, to, name}, such as the share of one head in attention.
 
 const isPart = (target) => typeof target === "object";
 const partTerms = (part) => termsOf(part.node).slice(part.from, part.to);
@@ -173,7 +173,7 @@ function source(name, summary = "The lines that compute it") {
 
 const layers = [...Array(content.config.n_layer).keys()];
 const TITLES = new Map([
-  ["whole", "The whole of it"], ["reading", "1. What it reads, and what it has to say"], ["embedding", "2. From a character to numbers"],
+  ["whole", "The whole of it"], ["reading", "1. The text, and the prediction"], ["embedding", "2. From a character to numbers"],
   ...layers.map((layer) => [`block-${layer}`, `${layers.length > 1 ? `3.${layer + 1}` : "3."} Block ${layer}${layer ? "" : ": read from the past, then think"}`]),
   ["logits", "4. What comes next"], ["stages", "5. What each stage knew"], ["backward-pass", "6. Backward: who is to blame"],
   ["what-if", "7. What if"], ["writing", "8. Let it write"], ["training", "9. Train it"], ["time", "10. Through time"],

@@ -1,8 +1,8 @@
 "use strict";
 // The engine: five operations and their derivatives, over typed arrays. All numbers of the page come from here.
 //
-// A node is a number with what made it: kind[node], and its operands left[node] and right[node], which are nodes, too.
-// Parameters come first, operands before what is made of them. So one loop upwards computes every number, and one loop
+// A node is a number with its operation, kind[node], and its operands left[node] and right[node], which are nodes, too.
+// Parameters come first, and operands before their results. So one loop upwards computes every number, and one loop
 // downwards every gradient. (microgpt/value.py does the same with objects; microgpt/explain/program.py made the arrays.)
 
 const [PARAMETER, CONSTANT, ADD, MUL, POW, LOG, EXP, LARGEST] = [0, 1, 2, 3, 4, 5, 6, 7];
@@ -12,7 +12,7 @@ let kind, left, right;     // what made each node
 let data, gradient;        // its number, and the derivative of the loss to it
 let items;                 // the nodes among which the largest is found: from items[left[node]], right[node] of them
 
-// Names of their own make these loops two to three times as fast: the browser then knows that no array is exchanged
+// Local names make these loops two to three times as fast: the browser then knows that no array is exchanged
 // under way. Most nodes are sums and products, so these are asked for first.
 
 function forward(from, to, numbers = data) {  // compute the nodes from `from` up to, but not with, `to`

@@ -117,15 +117,15 @@ function refuse(words) { throw new RangeError(words); }
 const most = () => totals.length - (lines ? 1 : -1);  // characters that fit
 const least = lines ? 1 : 2;
 
-function encoded(text) {  // a text as tokens; what the model cannot read is refused with a word
+function encoded(text) {  // a text as tokens, or an error
   if (typeof text !== "string") throw new TypeError(`a text is needed, but this is ${describe(text)}`);
   const characters = [...text];
-  if (lines && characters.includes("\n")) refuse("this model knows single lines: there is a newline in the text");
+  if (lines && characters.includes("\n")) refuse("the text has a newline, but this model knows single lines");
   const known = (character) => idOf.has(character) && (lines || idOf.get(character) !== closing);
   const unknown = characters.find((character) => !known(character));
-  if (unknown !== undefined) refuse(`the model has never seen the character ‘${show(unknown)}’: in what it learned from, there was none${otherSpelling(characters, known)}`);
+  if (unknown !== undefined) refuse(`the model does not know the character ‘${show(unknown)}’, because its text had none${otherSpelling(characters, known)}`);
   if (characters.length > most()) refuse(`${characters.length} characters are too many: there is room for ${most()}`);
-  if (characters.length < least) refuse(least === 1 ? "there is nothing to read: type a character" : "there is too little to read: type two characters");
+  if (characters.length < least) refuse(least === 1 ? "type at least one character" : "type at least two characters");
   const tokens = characters.map((character) => idOf.get(character));
   return lines ? [idOf.get("\n"), ...tokens, idOf.get("\n")] : tokens;
 }
@@ -133,7 +133,7 @@ function encoded(text) {  // a text as tokens; what the model cannot read is ref
 function otherSpelling(characters, known) {  // the text with other small and capital letters, if that would do
   const swapped = (character) => character === character.toLowerCase() ? character.toUpperCase() : character.toLowerCase();
   const respelled = characters.map((character) => known(character) ? character : swapped(character));
-  return respelled.every(known) && characters.length >= least && characters.length <= most() ? `; ‘${respelled.join("")}’ would do` : "";
+  return respelled.every(known) && characters.length >= least && characters.length <= most() ? `; ‘${respelled.join("")}’ would work` : "";
 }
 
 function readTokens(tokens) {
@@ -210,7 +210,7 @@ function checkedNode(node) {
 function setNumber(node, x) {
   checkedNode(node);
   if (typeof x !== "number" || !Number.isFinite(x)) throw new TypeError(`a number is needed, but this is ${describe(x)}`);
-  if (program.kind[node] === CONSTANT) refuse(`node ${node} is a constant of the source: only parameters and what is computed can be set`);
+  if (program.kind[node] === CONSTANT) refuse(`node ${node} is a constant of the source: only parameters and results can be set`);
   remember(node);
   const { before, changes } = model;
   changes.set(node, { from: changes.get(node)?.from ?? data[node], to: x });
@@ -262,7 +262,7 @@ function update(learningRate) {  // one step of Adam with the gradient that is t
   const gradients = moments.gradient;
   gradients.set(gradient.subarray(0, P));
   moments.norm = Math.sqrt(gradients.reduce((sum, g) => sum + g * g, 0));
-  if (!Number.isFinite(moments.norm)) refuse("training diverged: the gradient is not a finite number; put the model back, or lower the learning rate");
+  if (!Number.isFinite(moments.norm)) refuse("training diverged: the gradient is not finite; put the model back, or lower the learning rate");
   const clip = content.training.grad_clip;
   if (clip && moments.norm > clip) for (let i = 0; i < P; i++) gradients[i] *= clip / moments.norm;
   moments.from = data.slice(0, P);
@@ -417,7 +417,7 @@ function written({ temperature = 1, topK = null, seed = 0, length = lines ? tota
 const textWritten = (found) => textOf(found.map((one) => one.token).filter((token) => token !== closing));
 
 function checkedWriting(options = {}) {
-  if (options === null || typeof options !== "object" || Array.isArray(options)) throw new TypeError(`how to write is ${describe(options)}: expected something like {temperature: 0.8, topK: 5, seed: 3}`);
+  if (options === null || typeof options !== "object" || Array.isArray(options)) throw new TypeError(`the options are ${describe(options)}: expected something like {temperature: 0.8, topK: 5, seed: 3}`);
   const { temperature = 1, topK = null, seed = 0 } = options;
   if (typeof temperature !== "number" || !(temperature >= 0 && temperature < Infinity)) throw new RangeError(`the temperature is ${describe(temperature)}: expected 0 or a positive number`);
   if (topK !== null && !(Number.isInteger(topK) && topK >= 1)) throw new RangeError(`topK is ${describe(topK)}: expected a positive integer, or null for all`);

@@ -1,4 +1,4 @@
-// What the reader does, and how the page follows: what is on screen at once, the rest as soon as there is time.
+// The page follows the reader: the part on screen at once, the rest as soon as there is time.
 
 const made = new Map();  // of a section, or a unit of one: {make, element, paint: its painters, old: "make", "paint" or null}
 
@@ -268,10 +268,10 @@ function lead() {
   const total = operationCounts().reduce((sum, [, count]) => sum + count, 0), { text } = model;
   document.getElementById("what").replaceChildren("“", h("bdi", {}, [...text].map((one) => (show(one).length > 2 ? `⟨${show(one)}⟩` : show(one))).join("")), "”");
   document.title = `Every number of “${text}”`;
-  document.getElementById("lead").textContent = `This is one text going through a small language model, a GPT-2: a network that reads a text and says how likely each character is to come next. It takes ${total.toLocaleString("en")} additions, multiplications, powers, logarithms and exponentials forward, and as many steps backward to find who is to blame for a wrong guess; each of them is here, and all of them are alive. Type another text, change a number, train it, and watch every number follow. Open any of them to see what made it, and what that was made of, down to the parameters that were learned.`;
+  document.getElementById("lead").textContent = `This is one text in a small language model, a GPT-2: a network that reads a text and says how likely each next character is. It takes ${total.toLocaleString("en")} additions, multiplications, powers, logarithms and exponentials forward. As many steps backward find the cause of a wrong guess. Each of them is here, and all of them are live. Type another text, change a number, train the model, and watch every number follow. Open any number to see how it was computed, down to the parameters that were learned.`;
 }
 
-// For the console, and for tests. All of it is synchronous; what is refused raises an error and changes nothing.
+// For the console, and for tests. All of it is synchronous. A refused call raises an error and changes nothing.
 
 window.microgpt = {
   read(text) { const tokens = encoded(text); readTokens(tokens); stayInText(); render(); },

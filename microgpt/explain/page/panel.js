@@ -1,4 +1,4 @@
-// The panel: one number, what it was made of, and who uses it.
+// The panel: one number, its operands, and its uses.
 
 const TERMS_AT_ONCE = 40;
 let panelPainters = [];
@@ -51,7 +51,7 @@ function hint() {  // what stands in the panel while no number is open
   panel.classList.remove("opened");
   panel.replaceChildren(
     h("h2", {}, "Open any number"),
-    p("Click one, and here stands what it is, what it was made of, and who uses it. Each operand opens in turn, down to the parameters. And each can be changed: move its slider, and everything follows."),
+    p("Click a number to see its name, its operands and its uses here. Each operand opens in turn, down to the parameters. You can change each: move its slider, and everything follows."),
     p("By keyboard: Tab goes from strip to strip, the arrow keys from number to number and from position to position, Enter opens, Backspace goes a step back, Escape closes."));
 }
 
@@ -91,11 +91,11 @@ function panelOf(target) {
 function madeOf(target, node) {
   if (isPart(target)) return sumPanel(partTerms(target), node, "This is part of the sum that attention adds: the products of this head's numbers.", target);
   switch (kind[node]) {
-    case PARAMETER: return [p("A parameter: learned, not computed. Here the way down ends. Training moves it against its gradient."), whereUsed(node), lastStepOf(node)];
-    case CONSTANT: return [p(model.changes.has(node) ? "You set it: what it would be made of no longer counts, and no gradient flows further down."
-      : program.kind[node] === CONSTANT ? "A constant: it was written in the source, or given as the weight of a prediction. Its gradient counts the sums and products that use it."
-      : "It is switched off: 0, whatever it would be made of.")];
-    case LARGEST: return [p(`A choice: the largest of ${right[node]} numbers, which softmax subtracts from all of them: then the greatest exponent is 0, and no exponential is too large for a computer's number. It divides all exponentials by the same number, which cancels in their shares; as it changes nothing in the result, no gradient flows through it.`),
+    case PARAMETER: return [p("A parameter: learned, not computed. The way down ends here. Training moves it against its gradient."), whereUsed(node), lastStepOf(node)];
+    case CONSTANT: return [p(model.changes.has(node) ? "You set it. Its operands no longer count, and no gradient flows further down."
+      : program.kind[node] === CONSTANT ? "A constant of the source, or the weight of a prediction. Its gradient counts the sums and products that use it."
+      : "It is switched off: it is 0, whatever its operands are.")];
+    case LARGEST: return [p(`A choice: the largest of ${right[node]} numbers. Softmax subtracts it from all of them, so that the greatest exponent is 0 and no exponential is too large for the computer. That divides all exponentials by the same number, which cancels in their shares. It changes nothing in the result, so no gradient flows through it.`),
       h("div", { class: "formula" }, "the largest of ", Array.from(items.subarray(left[node], left[node] + Math.min(right[node], 30)), (item) => [number(item), " "]), "= ", h("strong", { id: "recomputed", "data-exact": recompute(node) }, precise(recompute(node))))];
     case ADD: {
       const terms = termsOf(node);
@@ -110,9 +110,9 @@ function madeOf(target, node) {
 
 function whereUsed(node) {  // of an embedding: how often, for that is why its gradient is, or is not, that of one sum
   const entry = parameterEntry(node), [row] = entry.index, reads = model.tokens.slice(0, model.last + 1).filter((one) => one === row).length;
-  if (entry.name === "wpe.weight") return p(row > model.last ? `This text ends before position ${row}: the row is not used, and its gradient is 0.`
-    : `The row of a position is used once in a text, in the sum with the row of the character. A sum passes on what arrives unchanged: so this gradient is that of the sum.`);
-  if (entry.name === "wte.weight") return p(`The row of a character is used wherever the text reads it (here ${reads ? times(reads) : "nowhere"}), and once more at each of the ${model.last + 1} positions, where the same row makes the logit of ${quoted(row)}. What all these uses send back adds up.`);
+  if (entry.name === "wpe.weight") return p(row > model.last ? `This text ends before position ${row}, so the row is not used, and its gradient is 0.`
+    : `The row of a position is used once in a text, in the sum with the row of the character. A sum passes its gradient on unchanged, so this gradient is that of the sum.`);
+  if (entry.name === "wte.weight") return p(`The row of a character is used wherever the text has it (here ${reads ? times(reads) : "nowhere"}), and once more at each of the ${model.last + 1} positions, where the same row makes the logit of ${quoted(row)}. The gradients from all these uses add up.`);
   return null;
 }
 
@@ -134,7 +134,7 @@ function sumPanel(terms, node, words, target) {
   return [
     h("h4", {}, "Made of"), p(words ?? `It is ${kindOfSum}.`),
     h("div", { class: "formula" }, terms.slice(0, 3).flatMap((term, i) => [i ? " + " : "", isTermProduct(term) ? [number(left[term]), " × ", number(right[term])] : number(term)]), terms.length > 3 ? ` + … = ` : " = ", h("strong", { id: "recomputed", "data-exact": computed }, precise(computed))),
-    p(h("span", { class: "note" }, "Under each number: the gradient that flows to it. The derivative of a sum to each of its terms is 1; of a product to a factor it is the other factor.")),
+    p(h("span", { class: "note" }, "Under each number: the gradient that flows to it. The derivative of a sum to each of its terms is 1. That of a product to a factor is the other factor.")),
     h("div", { class: "scroll" }, h("table", { class: "operands" }, body)),
     more(TERMS_AT_ONCE),
     isPart(target) ? null : h("button", { type: "button", class: "more", id: "binary", onclick: () => { state.binary = true; open(target, { fromTrail: true }); } }, "as single additions")];
@@ -151,14 +151,14 @@ function operandTable(node, sign, expandable = false) {
       h("dl", {}, h("dt", {}, "value"), h("dd", {}, precise(data[operand])),
         h("dt", {}, "local derivative"), h("dd", {}, precise(derivative(node, side))),
         h("dt", {}, "gradient that flows there"), h("dd", {}, precise(derivative(node, side) * gradient[node]))))),
-    p(h("span", { class: "note" }, "The local derivative is how much the result grows with this operand, all else the same. Times the gradient of the result it is what flows to the operand: the chain rule.")),
+    p(h("span", { class: "note" }, "The local derivative is how much the result grows with this operand, all else the same. Multiplied by the gradient of the result, it flows to the operand: this is the chain rule.")),
     expandable ? h("button", { type: "button", class: "more", id: "binary", onclick: () => { state.binary = false; open(state.trail[state.trail.length - 1], { fromTrail: true }); } }, "as one sum") : null];
 }
 
 function usedBy(target, node) {
   if (isPart(target)) return [];
   const users = [...new Set(usesOf(node))];
-  if (!users.length) return [h("h4", {}, "Used by"), p(node === model.result ? "Nothing: this is the result, and its gradient is 1." : "Nothing here needs it but as an exponent, if at all; no gradient flows to it.")];
+  if (!users.length) return [h("h4", {}, "Used by"), p(node === model.result ? "Nothing: this is the result, and its gradient is 1." : "It is only used as an exponent, or not at all, so no gradient flows to it.")];
   const sent = (user) => operandsOf(user).reduce((sum, operand, side) => sum + (operand === node ? derivative(user, side) * gradient[user] : 0), 0);
   const rows = (from) => users.slice(from, from + 12).map((user) => h("tr", {}, h("td", {}, opener(user, nameOf(user))), h("td", { class: "number" }, precise(sent(user)))));
   const body = h("tbody", {}, rows(0));

@@ -10,11 +10,11 @@ function reading() {
       h("td", { class: "number" }, opener(loss, inThatWay(data[loss], LOSS))));
   });
   return section("reading",
-    p("To the model a character is an integer (its id), its place in the vocabulary, the list of all characters it knows. At every position it reads the character there, looks back at those before, and says how likely each character is to come next. ",
-      lines ? "The newline ⏎ is where a line begins and ends. " : closing !== null ? "The last entry of the vocabulary, ‘end’, is no character: it stands for the end of a text. " : "", "Type another text at the top of the page: every number follows."),
+    p("To the model a character is an integer (its id): its index in the vocabulary, the list of all known characters. At every position the model reads the character, looks back at earlier ones, and says how likely each next character is. ",
+      lines ? "The newline ⏎ is where a line begins and ends. " : closing !== null ? "The last entry of the vocabulary, ‘end’, is not a character. It stands for the end of a text. " : "", "Type another text at the top of the page: every number follows."),
     fewerPositions(),
-    p("The loss of a position is how surprised it is at the character that really comes: −log of the chance it gave to it (the natural logarithm; the unit is called a nat). The surer the model was of it, the nearer is the loss to 0. The mean of the losses, ",
-      live(() => h("span", {}, opener(model.result, precise(data[model.result])))), ", is what training makes small. Choose a position here or above; all that follows is about it."),
+    p("The loss of a position is the model's surprise at the real next character: −log of its chance. (This is the natural logarithm; the unit is called a nat.) The surer the model was, the nearer is the loss to 0. The mean of the losses, ",
+      live(() => h("span", {}, opener(model.result, precise(data[model.result])))), ", becomes small in training. Choose a position here or above; the rest of the page is about it."),
     source("loss"),
     h("div", { class: "scroll" }, h("table", {},
       h("thead", {}, h("tr", {}, ["position", "reads", "id", "comes next", "its chance", "loss"].map((name, i) => h("th", { scope: "col", class: [2, 4, 5].includes(i) ? "number" : null }, name)))),
@@ -25,13 +25,13 @@ function fewerPositions() {  // than the model has: why, and what follows from i
   const held = totals.length, has = content.config.n_positions;
   if (held === has) return null;
   const each = Math.round((totals[held - 1] + 1 - weightsEnd) / held / 1000) * 1000;
-  return h("p", { id: "fewer-positions" }, `This page shows fewer positions than the model has: ${held} of ${has}. In a model of this size every position takes about ${each.toLocaleString("en")} operations, and a page can hold ${content.limit.toLocaleString("en")} parameters and operations together. So a text here has at most ${most()} characters, and where the page trains the model or lets it write, it uses ${held} positions, too.`);
+  return h("p", { id: "fewer-positions" }, `This page shows fewer positions than the model has: ${held} of ${has}. In a model of this size, every position takes about ${each.toLocaleString("en")} operations. A page can hold ${content.limit.toLocaleString("en")} parameters and operations together. So a text here has at most ${most()} characters. Training and writing on the page use ${held} positions, too.`);
 }
 
 function embedding() {
   return section("embedding",
-    p(`The model has learned ${content.config.n_embd} numbers for every character, a row of a table called wte (word token embeddings), and as many for every position, a row of wpe (word position embeddings). It picks the two rows and adds them, number by number: from here on, this is what it knows about ${place(state.position)}.`),
-    p("The sum is called the residual stream, because everything that follows only adds to it. Orange is above zero, blue below, and the stronger the colour the farther from zero; the “strongest” of a row is the number farthest from zero. Every number can be opened."),
+    p(`The model has learned ${content.config.n_embd} numbers for every character, a row of a table called wte (word token embeddings), and as many for every position, a row of wpe (word position embeddings). It picks the two rows and adds them, number by number. The sum is all it knows about ${place(state.position)}.`),
+    p("The sum is called the residual stream, because all later parts only add to it. Orange is above zero, blue below. A stronger colour is farther from zero; the “strongest” of a row is the number farthest from zero. You can open every number."),
     source("embedding"),
     state.backward ? p(sharedGradients()) : null,
     stripNamed(`the row of ${quoted(model.tokens[state.position])} in wte`, "token"),
@@ -42,8 +42,8 @@ function embedding() {
 function sharedGradients() {  // why two of the three strips are the same
   const token = model.tokens[state.position], reads = model.tokens.slice(0, model.last + 1).filter((one) => one === token).length;
   return [
-    model.off.has(`position.${state.position}`) ? "" : `These are gradients now, and those of the row in wpe equal those of the sum: the row of position ${state.position} is used once, in this sum, and a sum passes what arrives at it on to both its terms, unchanged. `,
-    `Those of the row in wte do not, for the row of ${quoted(token)} is used more often: ${times(reads)} where the text reads ${quoted(token)}, and once more at each of the ${model.last + 1} positions, where the same table makes the logits (section 4). Its gradients from all these uses add up.`];
+    model.off.has(`position.${state.position}`) ? "" : `These are gradients now, and those of the row in wpe equal those of the sum: the row of position ${state.position} is used once, in this sum, and a sum passes its gradient on to both terms, unchanged. `,
+    `Those of the row in wte do not, because the row of ${quoted(token)} is used more often: ${times(reads)} where the text reads ${quoted(token)}, and once more at each of the ${model.last + 1} positions, where the same table makes the logits (section 4). Its gradients from all these uses add up.`];
 }
 
 const times = (count) => count === 1 ? "once" : count === 2 ? "twice" : `${count} times`;
@@ -55,25 +55,25 @@ function blockUnits(layer) {  // [what it is, how to make it]
   const before = layer === 0 ? "embedded" : `h.${layer - 1}.end`;
   const all = [...Array(heads).keys()];
   return [["norm", () => [
-    p("A block does two things, and adds the result of each to the residual stream. Attention lets this position read from itself and from those before it. The MLP then works on what was read, at this position alone."),
+    p("A block does two things, and adds the result of each to the residual stream. Attention lets this position read from itself and from earlier ones. The MLP then works on the result, at this position alone."),
     source("block"),
     h("h3", {}, "Layer norm before attention"),
-    p("The numbers are brought to mean 0 and variance 1, so that no part has to cope with streams that grow; then each is multiplied by a number that was learned, its gain, and another is added, its bias. Parts read the stream only through such a layer norm; the stream itself stays as it is."),
+    p("The numbers get mean 0 and variance 1, so that no part has to cope with a growing stream. Then each is multiplied by a learned number, its gain, and another is added, its bias. Parts read the stream only through such a layer norm. The stream itself does not change."),
     source("layer_norm"),
     stripNamed("before", before), stripNamed("after", `${key}.ln_1`)
   ]], ["attention", () => [
     h("h3", {}, "Attention, head by head"),
-    p(`${heads === 1 ? "The head has" : `Each of the ${heads} heads has`} its own ${width} numbers for what it asks (the query), what each position offers (its key), and what it hands over if asked (its value). All are weighted sums of the numbers after layer norm, with learned weights. How well a key fits the query is their dot product (number times number, added up), divided by √${width}: the score. Softmax turns the scores into shares that are positive and sum to 1: e to the power of each score, divided by the sum of all of them.`),
-    p("Before that, softmax subtracts the largest score from all scores. This changes no share: e to the power of (score − largest) is e to the power of the score, divided by the same number for all, which cancels. But it keeps the exponentials in range: e to the power of 1,000 is more than a computer's number can hold; after the shift the greatest exponent is 0, and the greatest exponential 1."),
+    p(`${heads === 1 ? "The head has" : `Each of the ${heads} heads has`} its own ${width} numbers for its question (the query), for the offer of each position (its key), and for the answer (its value). All are weighted sums of the numbers after layer norm, with learned weights. The score of a key is its dot product with the query (number times number, added up), divided by √${width}. Softmax turns the scores into shares that are positive and sum to 1. It divides e to the power of each score by the sum of all of them.`),
+    p("Before that, softmax subtracts the largest score from all scores. This changes no share: it divides all exponentials by the same number, which cancels. But it keeps them in range: e to the power of 1,000 is too large for the computer. After the shift the greatest exponent is 0, and the greatest exponential 1."),
     source("query", "The lines that make queries, keys and values"), source("attention", "The lines that use them"), source("softmax", "Softmax"),
-    h("h4", {}, `Who reads from whom: a row is the position that reads, a column the one it reads from`),
+    h("h4", {}, `Attention between positions: a row reads from the columns`),
     h("div", { class: "scroll" }, h("div", { class: "triangles" }, all.map((i) => triangle(layer, i))))
   ]], ["head", () => oneHead(layer, state.heads.get(layer) ?? 0, width)], ["added", () => {
     const adds = here(`${key}.attention`);
     const part = (head) => adds.map((node, i) => ({ node, from: head * width, to: (head + 1) * width, name: `block ${layer}, what head ${head} adds at ${place(state.position)}, number ${i}` }));
     return [
       h("h3", {}, "What each head adds"),
-      p("What the heads have read, side by side, is turned into what is added to the residual stream: each number of it is a weighted sum of all that was read (the weights are a learned table, a matrix), plus a bias. The sums can be taken apart: so much of each comes from each head, the rest is the bias. Orange pushes the number of the stream up, blue down."),
+      p("The results of the heads stand side by side. Weighted sums of all of them, plus a bias, are added to the residual stream. (The weights are a learned table, a matrix.) Each sum has a share from each head; the rest is the bias. Orange pushes the number of the stream up, blue down."),
       source("heads"),
       all.map((i) => strip(`from head ${i}`, part(i))),
       stripNamed("all heads and the bias: what attention adds", `${key}.attention`),
@@ -81,7 +81,7 @@ function blockUnits(layer) {  // [what it is, how to make it]
     ];
   }], ["mlp", () => [
     h("h3", {}, "The MLP"),
-    p(`MLP stands for multilayer perceptron, the oldest kind of neural network. After another layer norm, ${4 * content.config.n_embd} hidden units each look for one pattern: each is a weighted sum of all ${content.config.n_embd} numbers, plus a bias. Gelu, a function, lets those through that found theirs (above 0) and all but stops the others; weighted sums of what is left are added to the stream.`),
+    p(`MLP stands for multilayer perceptron, the oldest kind of neural network. After another layer norm, ${4 * content.config.n_embd} hidden units each look for one pattern: each is a weighted sum of all ${content.config.n_embd} numbers, plus a bias. The function gelu lets units above 0 through, and nearly stops the others. Weighted sums of its results are added to the stream.`),
     source("mlp"), source("gelu", "Gelu"),
     stripNamed("after layer norm", `${key}.ln_2`),
     stripNamed("hidden units before gelu", `${key}.hidden`), stripNamed("hidden units after gelu", `${key}.gelu`),
@@ -169,8 +169,8 @@ function logits() {
   paint();
   painters.push(paint);
   return section("logits",
-    p("After a last layer norm, the stream is compared with the embedding of every character, its row in wte: the dot product of the two is that character's logit. Softmax turns logits into chances, as it turned scores into shares; here, too, the largest is subtracted first, and so it is in the loss."),
-    p("To write, one can divide the logits by a temperature first: below 1 the likely becomes likelier, above 1 all become more alike. The loss is taken at temperature 1."),
+    p("After a last layer norm, the stream is compared with the embedding of every character, its row in wte. The dot product of the two is that character's logit. Softmax turns logits into chances, as it turned scores into shares. Here and in the loss, too, the largest is subtracted first."),
+    p("For writing, you can divide the logits by a temperature first. Below 1 the likely become likelier, above 1 all become more alike. The loss uses temperature 1."),
     source("logits"), source("cross_entropy", "The loss"),
     stripNamed("after the final layer norm", "ln_f"),
     strip("logits", nodes, { tops: vocabulary.map((_, i) => char(i)) }),
@@ -195,18 +195,18 @@ function backwardPass() {
   const inputs = () => model.tokens.slice(0, model.last + 1).map((token, position) => ({ name: `${position} ${quoted(token)}`, size: lengthOf(nodesAt("embedded", position), gradient) }));
   const most = () => inputs().reduce((a, b) => (b.size > a.size ? b : a)).name;
   return section("backward-pass",
-    p("The gradient of a number says how much the loss would grow if that number grew a little. It begins as 1 at the loss and flows back: every operation passes to its operands what reached it, times its own derivative to them."),
-    p("“Gradients”, in the bar that stays on top and here, shows gradients in all strips in place of values. ", button(state.backward ? "Show values again" : "Show gradients", toggleBackward)),
+    p("The gradient of a number says how much the loss would grow if that number grew a little. It begins as 1 at the loss and flows back. Every operation passes its gradient on to its operands, times its own derivative to them."),
+    p("“Gradients”, in the bar on top and here, shows gradients in place of values in all strips. ", button(state.backward ? "Show values again" : "Show gradients", toggleBackward)),
     source("backward", "The whole of it, from value.py"),
     h("h3", {}, "How large the gradient is in each part of the network"),
-    p("The parameters lie in tables, called tensors, under the names that GPT-2 gave them: wte and wpe for characters and positions; h.0 is block 0, and in it ln_1 and ln_2 the layer norms, attn.c_attn what makes queries, keys and values, attn.c_proj what makes of the heads what attention adds, mlp.c_fc what makes the hidden units, mlp.c_proj what the MLP adds; ln_f is the final layer norm. These are the lengths of their gradients, as vectors. Where it is almost nothing, the loss does not notice that part; where it is huge, a small change there changes everything."),
+    p("The parameters lie in tables, called tensors, with GPT-2's names. wte and wpe are for characters and positions, ln_f is the final layer norm, and h.0 is block 0. In a block, ln_1 and ln_2 are the layer norms. attn.c_attn makes queries, keys and values, and attn.c_proj turns the results of the heads into a sum for the stream. mlp.c_fc makes the hidden units, and mlp.c_proj turns them into a sum for the stream. The bars are the lengths of their gradients, as vectors. If a length is almost 0, the loss hardly depends on that part. If it is huge, a small change there changes everything."),
     live(() => bars(tensorRows(gradient))),
-    p("The row of a position in wpe is used once in a text, where it is added to that of a character, so its gradient is that of the sum. The row of a character in wte is used wherever the text reads that character, and once more at each position, where it makes that character's logit: what these uses send back adds up."),
+    p("The row of a position in wpe is used once in a text, in the sum with the row of a character, so its gradient is that of the sum. The row of a character in wte is used wherever the text has that character. It is used once more at each position, for that character's logit. The gradients from all these uses add up."),
     h("h3", {}, "Which characters the loss depends on most"),
-    live(() => p(`The length of the gradient at the embedding of each position. Here the loss of the whole text depends most on position ${most()}: it reads that character itself, and all later positions may look back at it.`)),
+    live(() => p(`The length of the gradient at the embedding of each position. Here the loss of the whole text depends most on position ${most()}: it reads that character itself, and all later positions can look back at it.`)),
     live(() => bars(inputs())),
     h("h3", {}, "What training does with it"),
-    p("Adam, the rule by which the model learns, moves every parameter against its gradient, in units of the gradient's usual size; weight decay pulls each weight a little towards 0, so that none grows large unless the data insist. ", h("a", { href: "#training" }, "Train it"), " shows it at work."),
+    p("Adam, the rule by which the model learns, moves every parameter against its gradient, in units of the gradient's usual size; weight decay pulls each weight a little towards 0, so that no weight stays large unless the data require it. ", h("a", { href: "#training" }, "Train it"), " shows it at work."),
     source("adam"));
 }
 
@@ -221,10 +221,10 @@ function operationCounts() {  // of the text that is read
 function atoms() {
   const counts = operationCounts(), total = counts.reduce((a, [, size]) => a + size, 0);
   return section("atoms",
-    p(`All of this is ${total.toLocaleString("en")} operations on ${P.toLocaleString("en")} parameters, and of five kinds only. Nothing else has a derivative here; softmax, layer norm and attention are made of them. The page itself computes them, with an engine of fifty lines, each time a number changes.`),
+    p(`All of this is ${total.toLocaleString("en")} operations of only five kinds, on ${P.toLocaleString("en")} parameters. Nothing else has a derivative here; softmax, layer norm and attention are made of them. The page computes them itself, with an engine of fifty lines, each time a number changes.`),
     bars(counts.map(([name, size]) => ({ name: `${name}  ${OPERATION_NAMES[name]}`, size, text: size.toLocaleString("en") }))),
     h("h3", {}, "What the compiler makes of them"),
-    p(`Training does not go through them one by one. The compiler runs the same functions once, on scalars without a value, and finds which operations are alike: they become ${content.instructions.length} instructions on arrays, ${content.instructions.filter((one) => one.operation === "product").length} of them matrix products. A row of this table is one loop over all its numbers, at all positions at once; beside it stand the first eight of its results at this position. What a loop computes only on the way to its results is not kept: every loop that needs it computes it anew. (It was made for the text with which the page opened.)`),
+    p(`Training does not run them one by one. The compiler runs the same functions once, on symbolic scalars, and finds which operations are alike. They become ${content.instructions.length} instructions on arrays, ${content.instructions.filter((one) => one.operation === "product").length} of them matrix products. A row of this table is one loop over all its numbers, at all positions at once. Beside it are the first eight of its results at this position. A loop does not keep its intermediate numbers; every loop that needs them computes them again. (The table is for the text with which the page opened.)`),
     h("div", { class: "scroll" }, h("table", { class: "instructions" },
       h("thead", {}, h("tr", {}, ["", "instruction", "what it computes here", "its source line"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, content.instructions.map((one, i) => h("tr", {},
@@ -243,17 +243,17 @@ function computed({ keys, way }) {  // the first results of an instruction, and 
 }
 
 const SETTINGS = {
-  documents: "how the data is read: lines that stand for themselves, or one stream of prose", steps: "how often the parameters were moved", batch_size: "texts in a step",
+  documents: "how the data is read: as lines, or as one stream of prose", steps: "how often the parameters were moved", batch_size: "texts in a step",
   pool_size: "batches drawn together and dealt out by length", n_layer: "blocks", n_head: "heads in a block", n_embd: "numbers in the residual stream",
   block_size: "positions that it can look back over, itself included", learning_rate: "how far a step goes, at most", warmup: "steps until it goes so far",
-  weight_decay: "how much every weight is pulled towards 0, so that none grows large unless the data insist", grad_clip: "how long a gradient may be; a longer one is shortened", seed: "of all that is random", engine: "what computed it",
+  weight_decay: "how strongly every weight is pulled towards 0", grad_clip: "how long a gradient may be; a longer one is shortened", seed: "of all that is random", engine: "what computed it",
 };
 
 function theRun() {
   const run = content.run;
   const facts = Object.entries(run.settings).filter(([, value]) => value !== null && value !== false);
   return section("run",
-    p(`The model is ${run.name}`, run.data ? `, trained on ${run.data}` : "", run.step === undefined ? ". It was saved by another program, which left no record of the training." : `: the parameters after step ${run.step.toLocaleString("en")}, with a validation loss of ${run.loss.toFixed(4)} nats per character on text held out from training.`),
+    p(`The model is ${run.name}`, run.data ? `, trained on ${run.data}` : "", run.step === undefined ? ". Another program saved it, without a record of the training." : `: the parameters after step ${run.step.toLocaleString("en")}, with a validation loss of ${run.loss.toFixed(4)} nats per character on text held out from training.`),
     run.curve.length > 1 ? curve(run.curve) : null,
     run.samples.length ? [h("h3", {}, "What it wrote then"), h("ul", { class: "samples" }, run.samples.map((text) => h("li", { dir: "auto" }, text || "(nothing)")))] : null,
     facts.length ? [h("h3", {}, "Settings"), h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, facts.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, String(value)), h("td", { class: "note" }, SETTINGS[name] ?? ""))))))] : null);

@@ -1,4 +1,4 @@
-// Through time: the parameters as they were at a few steps of the training; and what each stage of the model knew.
+// Through time: the parameters at a few steps of the training, and the prediction after each stage of the model.
 
 const clock = { map: null };
 const stepOf = (time) => time < content.times.length ? content.times[time] : content.run.step ?? 0;
@@ -6,14 +6,14 @@ const parametersAt = (time) => time < content.times.length ? program.snapshots.s
 
 function time() {
   const end = content.times.length;
-  if (!end) return section("time", p("This run has kept no snapshots of its parameters on the way, so there is only its end to see. ", h("a", { href: "#training" }, "Train it"), " from random parameters to watch a model become one."));
+  if (!end) return section("time", p("This run has no snapshots of its parameters, so the page only has its end. ", h("a", { href: "#training" }, "Train it"), " from random parameters to watch a model become one."));
   return section("time",
-    p(`While it was trained, the run kept its parameters at ${end} steps: many at the beginning, where most happens, fewer later. Move the slider, and the whole page is the model as it was then: every number, the attention, the chances, what it writes.`),
+    p(`During training the run kept its parameters at ${end} steps: many at the beginning, fewer later. Move the slider, and the whole page shows the model as it was then: every number, the attention, the chances, the texts it writes.`),
     timeSlider(),
     live(() => h("p", { id: "then", "data-loss": data[model.result] }, `After step ${stepOf(model.time).toLocaleString("en")}${model.trained ? ` and ${model.trained.toLocaleString("en")} more on this page` : ""} the loss of “${model.text}” is `, h("strong", {}, precise(data[model.result])), `; blind guessing would be log ${vocabulary.length} = ${Math.log(vocabulary.length).toFixed(3)}. It writes:`)),
     live(() => fiveSamples()),
     h("h3", {}, "How the characters found their places"),
-    p(`Each character is a row of ${content.config.n_embd} numbers. This map shows them in the two directions in which the rows of the trained model differ most (its two principal components). The thin lines are the ways they took from their random beginnings. Characters that do the same in a text, such as vowels, tend to end up near each other.`),
+    p(`Each character is a row of ${content.config.n_embd} numbers. This map shows them in the two directions in which the rows of the trained model differ most (its two principal components). The thin lines are their paths from random beginnings. Characters with the same role in a text, such as vowels, tend to end up near each other.`),
     live(() => embeddingMap()));
 }
 
@@ -114,14 +114,14 @@ function contributions(target) {  // what each part adds to the logit of a chara
 
 function stages() {
   return section("stages",
-    p("The residual stream is compared with the embeddings only at the end. But one can ask earlier: if the model ended here, with nothing but the final layer norm and the comparison, what would it say comes next? (This is called the logit lens.) So one sees where a prediction comes from. At first the stream holds little more than the embedding of the character just read, which is more like itself than like any other: so the first row often guesses that the same character comes again."),
+    p("The model compares the residual stream with the embeddings only at the end. But you can ask earlier: what would it predict if only the final layer norm and the comparison followed? (This is called the logit lens.) So you see where a prediction comes from. At first the stream has little more than the embedding of the character just read, which is most like itself. So the first row often guesses that the same character comes again."),
     live(() => lensTable()),
     h("h3", {}, "Who voted for what comes"),
     live(() => votes()));
 }
 
 function lensTable() {
-  if (stagesHere().some(([, key]) => !here(key).length) || !tensorAt.has("wte.weight") || !tensorAt.has("ln_f.bias")) return p(h("span", { class: "note" }, "This model has other stages than those that can be asked here."));
+  if (stagesHere().some(([, key]) => !here(key).length) || !tensorAt.has("wte.weight") || !tensorAt.has("ln_f.bias")) return p(h("span", { class: "note" }, "This section does not know the stages of this model."));
   const next = model.tokens[state.position + 1];
   return h("div", { class: "scroll" }, h("table", { class: "lens" },
     h("thead", {}, h("tr", {}, ["after", "its five likeliest", `chance of ${quoted(next)}`, "loss"].map((words, i) => h("th", { scope: "col", class: i > 1 ? "number" : null }, words)))),
@@ -141,9 +141,9 @@ function strongestPushes(rows) {
 
 function votes() {
   const next = model.tokens[state.position + 1], node = here("logits")[next], rows = contributions(next), sum = rows.reduce((total, [, x]) => total + x, 0);
-  if (!(Math.abs(sum - data[node]) < 1e-6 * (1 + Math.abs(data[node])))) return p(h("span", { class: "note" }, "The logits of this model are no sum of what its parts add: its residual stream, or its layer norm, is built in another way, or a number in it was changed."));
+  if (!(Math.abs(sum - data[node]) < 1e-6 * (1 + Math.abs(data[node])))) return p(h("span", { class: "note" }, "The logits of this model are not a sum over its parts: its residual stream or layer norm is different, or a number in it was changed."));
   return h("div", { id: "votes", "data-sum": sum, "data-logit": data[node] },
-    p(`So much each part pushed the logit of ${quoted(next)}, which comes next, up (▲, orange) or down (▼, blue). The parts meet in the final layer norm, which is taken with the mean and scale that it has here; so they sum exactly to the logit, `, opener(node, precise(data[node])), "."),
+    p(`Each part pushed the logit of ${quoted(next)}, the next character, up (▲, orange) or down (▼, blue) by so much. The final layer norm joins the parts, with its own mean and scale here. So they sum exactly to the logit, `, opener(node, precise(data[node])), "."),
     h("p", { id: "strongest-votes" }, strongestPushes(rows)),
     bars(rows.map(([name, size]) => ({ name, size })), { pushes: true }));
 }

@@ -1,4 +1,4 @@
-// A tour of ten stops that works the page itself, and seven questions, each with the number that answers it.
+// A tour of ten stops on the page, and seven questions, each with the number that answers it.
 
 function reopen() {  // the panel again, for another text or position
   const focused = document.activeElement;
@@ -18,16 +18,16 @@ function openShare() {  // of the second largest exponential: the largest is 1, 
 }
 
 const STOPS = [  // where, what it speaks of (it must be seen), what to do there, what to say
-  ["whole", ".river", () => { act(putAllBack); readExample(); choose(Math.min(2, model.last)); }, "This is a whole language model. It reads a text from the left and says, at each position, what may come next. Everything in it is a number, and every number on this page is really computed, here, just now."],
-  ["reading", "#reading table", () => {}, "Characters become integers; at each position the model gives every character a chance. How surprised it is at what really comes is the loss. Type another text into the box above, at any time: everything follows each key."],
-  ["embedding", "#embedding .strip:last-child, #panel .formula", () => openHere("embedded", 0), "Each character is a row of numbers that was learned, and so is each position. They are added: the residual stream. In the panel stands one of these numbers, opened: it is a sum, and you can open what it is the sum of."],
-  ["block-0-attention h4", "#block-0-attention .triangles, #panel .formula", openShare, "Attention: this position asks, all before it answer. The triangles show who reads from whom. The opened number is one of these shares: an exponential, times 1 over the sum of all."],
-  ["block-0-mlp", "#block-0-mlp .open", () => openHere("h.0.gelu", 0), "The MLP thinks about what was read. Each hidden unit looks for a pattern; gelu lets those through that found it."],
-  ["stages", ".lens, #votes", () => {}, "Where does a prediction come from? Here is what the model would have said after each stage, and how much each part voted for the character that comes."],
-  ["backward-pass", "#gradient", () => { state.trail = []; open(model.result, { quietly: true }); }, "Backward: the loss has gradient 1, and from there every number gets its own: by how much the loss would grow if that number grew a little. Nothing but five derivatives and a sum is needed."],
-  ["what-if", "#what-if .outcome, #panel .outcome", () => { openHere("embedded", 0); act(() => setNumber(here("embedded")[0], data[here("embedded")[0]] + 0.5)); }, "What if a number were another? We have just added 0.5 to the first number of the stream. In the panel stands what its gradient had promised, and what came. Move its slider there: for small changes both agree, for large ones not."],
-  ["training", "#training figure", () => { act(putAllBack); act(() => { startAtRandom(); trainer.mode = "text"; takeSteps(20); }); }, "Learning is this, many times: a gradient for every parameter, and a small step against it. We began with random parameters and took 20 steps on this one text; look how the loss fell. Press play, or let it learn from names out of its data."],
-  ["time", "#time-slider, #then", () => { act(putAllBack); }, "This is how the real training went. Move the slider from the end to the beginning: the whole page is the model as it was then. Now you have seen all of it. Below are seven questions; each has a number that answers it."],
+  ["whole", ".river", () => { act(putAllBack); readExample(); choose(Math.min(2, model.last)); }, "This is a whole language model. It reads a text from the left and predicts, at each position, the next character. Everything in it is a number. Your browser has just computed every number on this page."],
+  ["reading", "#reading table", () => {}, "Characters become integers. At each position the model gives every character a chance. The loss is its surprise at the real next character. Type another text into the box above, at any time: everything follows each key."],
+  ["embedding", "#embedding .strip:last-child, #panel .formula", () => openHere("embedded", 0), "Each character is a row of numbers that was learned, and so is each position. Their sum is the residual stream. The panel shows one of these numbers: it is a sum, and you can open its terms."],
+  ["block-0-attention h4", "#block-0-attention .triangles, #panel .formula", openShare, "Attention: this position asks, and all before it answer. Each triangle shows how much a position reads from each other one. The opened number is one of these shares: an exponential, times 1 over the sum of all."],
+  ["block-0-mlp", "#block-0-mlp .open", () => openHere("h.0.gelu", 0), "The MLP works on what attention has read. Each hidden unit looks for a pattern, and gelu lets those through that found it."],
+  ["stages", ".lens, #votes", () => {}, "Where does a prediction come from? Here is the prediction after each stage, and how much each part voted for the real next character."],
+  ["backward-pass", "#gradient", () => { state.trail = []; open(model.result, { quietly: true }); }, "Backward: the loss has gradient 1, and every other number gets its own from there. It says how much the loss would grow if that number grew a little. This needs only five derivatives and a sum."],
+  ["what-if", "#what-if .outcome, #panel .outcome", () => { openHere("embedded", 0); act(() => setNumber(here("embedded")[0], data[here("embedded")[0]] + 0.5)); }, "Can you change a number? We have just added 0.5 to the first number of the stream. The panel shows the promise of its gradient, and the real change. Move its slider there: for small changes both agree, for large ones they do not."],
+  ["training", "#training figure", () => { act(putAllBack); act(() => { startAtRandom(); trainer.mode = "text"; takeSteps(20); }); }, "Learning repeats this many times: a gradient for every parameter, and a small step against it. We began with random parameters and took 20 steps on this one text; look how the loss fell. Press play, or let it learn from its data."],
+  ["time", "#time-slider, #then", () => { act(putAllBack); }, "This is how the real training went. Move the slider from the end to the beginning: the whole page shows the model as it was then. Now you have seen all of it. Below are seven questions, each with a number that answers it."],
 ];
 
 let stop = 0;
@@ -92,13 +92,13 @@ function endTour() {
 const firstOf = (wanted, from) => { for (let node = from; node >= weightsEnd; node--) if (kind[node] === wanted) return node; return model.result; };
 
 const QUESTIONS = [
-  ["What does a Value, a number in the Python code (value.py), keep besides its number?", "What it was made of, and the derivative to each of these: so a gradient can find its way back. Open a number: under “Made of” stand its operands, each with its local derivative.", () => here("logits")[0]],
-  ["What does + pass back to its two operands?", "What arrived, to both, unchanged: if either grows a little, so does the sum. This is a sum; compare its gradient with what flows to its terms.", () => here("embedded")[0]],
-  ["What does × pass back to a factor?", "What arrived, times the other factor. This is a product: the gradient that flows to each side is the other side times what arrived.", () => firstOf(MUL, here("h.0.mlp")[0])],
+  ["What does a Value, a number in the Python code (value.py), keep besides its number?", "Its operands, and the derivative to each of them, so that a gradient can find its way back. Open a number: “Made of” lists its operands, each with its local derivative.", () => here("logits")[0]],
+  ["What does + pass back to its two operands?", "Its own gradient, to both, unchanged: if either grows a little, so does the sum. This is a sum; compare its gradient with those of its terms.", () => here("embedded")[0]],
+  ["What does × pass back to a factor?", "Its own gradient, times the other factor. This is a product: each side gets the other side times the gradient of the product.", () => firstOf(MUL, here("h.0.mlp")[0])],
   ["Why does backward begin with 1?", "Because the loss grows exactly as fast as itself. This is the loss; its gradient is 1, and all others follow from it.", () => model.result],
-  ["A number is used in three places. What is its gradient?", "The sum of what the three send back: a change goes all ways at once. This number is used many times; the list in the panel sums to its gradient.", () => here("h.0.ln_1")[0]],
-  ["Why is the loss of a model that knows nothing about log of the number of characters?", `Because it gives each of ${vocabulary.length} characters the chance 1/${vocabulary.length}, and −log of that is log ${vocabulary.length} = ${Math.log(vocabulary.length).toFixed(3)}. This is the loss of one position; go to time 0 to see it there.`, () => here("surprise")[0]],
-  ["How can exp not overflow in softmax?", "The largest of the numbers is subtracted first: the greatest exponent is 0. It changes nothing in the shares, and no gradient flows through it. This is an exponential; open what it is made of.", () => here("h.0.head.0.exp")[0]],
+  ["A number is used in three places. What is its gradient?", "The sum of three gradients, one from each place: a change goes all ways at once. This number is used many times; the list in the panel sums to its gradient.", () => here("h.0.ln_1")[0]],
+  ["Why is the loss of a model that knows nothing about log of the number of characters?", `It gives each of ${vocabulary.length} characters the chance 1/${vocabulary.length}, and −log of that is log ${vocabulary.length} = ${Math.log(vocabulary.length).toFixed(3)}. This is the loss of one position; go to time 0 to see it there.`, () => here("surprise")[0]],
+  ["How can exp not overflow in softmax?", "The largest of the numbers is subtracted first: the greatest exponent is 0. It changes nothing in the shares, and no gradient flows through it. This is an exponential; open its operands.", () => here("h.0.head.0.exp")[0]],
 ];
 
 function questions() {
@@ -107,7 +107,7 @@ function questions() {
     h("ol", { class: "questions" }, QUESTIONS.map(([question, answer, node], i) => h("li", {}, h("details", {}, h("summary", {}, question), p(answer),
       button("Open the number that tells", (event) => { state.opener = event.target; state.trail = []; open(node()); }, { class: "more tells", "data-question": i, "aria-label": `Open the number that tells: ${question}` }))))),
     h("h3", {}, "From the console"),
-    p("All of it can be done by a program, too, in the console of your browser."),
+    p("A program can do all of this, too, in the console of your browser."),
     h("details", { class: "source" }, h("summary", {}, "What one can type there"), h("pre", {}, CALLS().map(([call, words]) => `${call.padEnd(36)}// ${words}`).join("\n"))));
 }
 

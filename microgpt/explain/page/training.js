@@ -1,4 +1,4 @@
-// Train it: steps of Adam in the page, on the text that is read or on texts out of the data.
+// Train the model: steps of Adam in the page, on the text of the page or on texts from the data.
 
 const RATES = { text: content.training.learning_rate, data: 0.4 * content.training.learning_rate };  // the fewer texts a step has, the noisier is its gradient
 const trainer = { mode: "text", rate: RATES.text, batch: 4, playing: false, steps: 0, losses: [], heldOut: [], last: null, drawn: 0 };  // losses and heldOut: [steps taken, loss]; last: the loss before and after the last step on the text
@@ -8,18 +8,18 @@ const kinds = lines ? "lines" : "pieces";
 function training() {
   const canLearnFromData = texts.length > 0;
   return section("training",
-    p("One step: forward through the text, backward to every gradient, then Adam (the rule below) moves every parameter a little against its gradient. Do it once and watch the numbers; then again; then let it run. While it plays, what is on the screen follows; the rest of the page when it pauses."),
-    totals.length < content.config.n_positions ? p(h("span", { class: "note" }, `It trains on ${totals.length} positions at a time, as many as this page holds (section 1 says why); the run had ${content.config.n_positions}.`)) : null,
+    p("One step: forward through the text, backward to every gradient, then Adam (the rule below) moves every parameter a little against its gradient. Do it once and watch the numbers, then again, then let it run. While it plays, only the part on the screen follows. The rest follows when it pauses."),
+    totals.length < content.config.n_positions ? p(h("span", { class: "note" }, `It trains on ${totals.length} positions at a time, as many as this page holds (section 1 says why). The run had ${content.config.n_positions}.`)) : null,
     h("fieldset", {}, h("legend", {}, "What it learns from"),
-      mode("text", "this text: it learns it by heart. Its loss goes towards 0, and all else is forgotten; that is called overfitting"),
-      canLearnFromData ? mode("data", `${texts.length} ${kinds} out of its data, ${trainer.batch} a step: what helps on all of them is what they have in common. So few give a noisy gradient, so the steps are smaller than those of the run`)
-        : p(h("span", { class: "note" }, "The text that this model learned from is not there, so it can only learn the text above."))),
+      mode("text", "this text: the model memorizes it. Its loss goes towards 0, and the model forgets all else. This is called overfitting"),
+      canLearnFromData ? mode("data", `${texts.length} ${kinds} from its data, ${trainer.batch} a step: the model learns what they have in common. So few give a noisy gradient, so the steps are smaller than those of the run`)
+        : p(h("span", { class: "note" }, "The training text of this model is missing, so it can only learn the text above."))),
     h("div", { class: "heads" },
       button("one step", () => { stopPlaying(); takeSteps(1); follow(); }, { id: "one-step" }),
       button(trainer.playing ? "pause" : "play", togglePlaying, { id: "play" }),
       button("from random parameters", () => { stopPlaying(); startAtRandom(); follow(); }, { id: "random" }),
       button("back to the trained model", () => { act(putAllBack); }, { id: "trained" })),
-    p(h("span", { class: "note" }, "The learning rate is how far a step goes: Adam moves a parameter by about so much. “From random parameters” forgets all that was learned; “back to the trained model” undoes all that was done here.")),
+    p(h("span", { class: "note" }, "The learning rate is how far a step goes: Adam moves a parameter by about so much. “From random parameters” forgets all learning. “Back to the trained model” undoes everything done here.")),
     slider("learning rate", { id: "rate", min: -4, max: -1, step: 0.1, value: Math.log10(trainer.rate) }, (value) => { trainer.rate = 10 ** value; }, (value) => (10 ** value).toPrecision(2)),
     live(() => curveNow()),
     live(() => lastStep()));
@@ -147,7 +147,7 @@ function curveNow() {
   const validation = trainer.heldOut[trainer.heldOut.length - 1];
   const thin = { points, color: "rgb(var(--minus))", width: 1, opacity: 0.4 }, thick = { points: onText ? points : runningMean(points), color: "rgb(var(--minus))", width: 2.5 };
   const words = onText ? `The loss of the text over ${countedSteps(n)}: ${precise(trainer.last.before)} before the last step, ${precise(trainer.last.after)} after it.`
-    : `The loss of each step (blue) over ${countedSteps(n)}, on the ${kinds} that it learns from, before it learns from them: ${trainer.losses[n - 1][1].toFixed(3)} at the last; the thick line is its running mean${validation ? `; on ${Math.min(40, heldOut.length)} ${kinds} that it never learns from (orange) ${validation[1].toFixed(3)}` : ""}.`;
+    : `The loss of each step (blue) over ${countedSteps(n)}, on the ${kinds} of its batch, before the step: ${trainer.losses[n - 1][1].toFixed(3)} at the last; the thick line is its running mean${validation ? `; on ${Math.min(40, heldOut.length)} ${kinds} that it never learns from (orange) ${validation[1].toFixed(3)}` : ""}.`;
   const guesses = `The dashed line${pairs ? "s are what one can have without a network: the same chance for every character, and chances from a table of how often one character follows another in the data" : " is what one has without a network: the same chance for every character"}.`;
   return h("figure", { style: { margin: "0" } },
     chart(words, [...(onText ? [] : [thin]), thick, { points: trainer.heldOut, color: "rgb(var(--plus))", width: 2.5, dots: trainer.heldOut.length < 30 }], { levels, end: n, height: 220 }),

@@ -1,4 +1,4 @@
-// What if: any number can be changed, and parts can be switched off. Beside what came of it stands what the gradient
+// Change any number, or switch parts off. The page compares the change of the loss with what the gradient
 // had promised.
 
 function changeControls(node) {  // of the panel
@@ -8,7 +8,7 @@ function changeControls(node) {  // of the panel
   range.addEventListener("input", () => act(() => setNumber(node, Number(range.value))));
   field.addEventListener("change", () => {
     const x = Number(field.value.trim().replace("−", "-").replace(",", "."));
-    act(() => { if (field.value.trim() === "" || !Number.isFinite(x)) refuse(`‘${field.value}’ is not a number: the value stays as it was`); setNumber(node, x); });
+    act(() => { if (field.value.trim() === "" || !Number.isFinite(x)) refuse(`‘${field.value}’ is not a number, so the value does not change`); setNumber(node, x); });
   });
   painters.push(() => {  // follow what else changes it, but not under the reader's finger
     if (document.activeElement !== range) range.value = data[node];
@@ -25,7 +25,7 @@ const exactly = (x) => String(Number(x.toPrecision(8)));
 
 function outcome(what, { promised = null, came: arrived = null } = {}) {  // what the gradient promised for the last change, and what came
   const { before } = model;
-  if (!before || before.what !== what) return p(h("span", { class: "note" }, "Something else was changed since, or another text is read: move it again to see what was promised."));
+  if (!before || before.what !== what) return p(h("span", { class: "note" }, "Something else has changed, or the text. Move it again to see the promise."));
   const came = data[model.result] - before.loss, change = typeof what === "number" ? data[what] - before.data[what] : null;
   return h("div", { class: "outcome" },
     h("dl", {},
@@ -37,19 +37,19 @@ function outcome(what, { promised = null, came: arrived = null } = {}) {  // wha
 const signed = (x) => (x > 0 ? "+" : "") + precise(x);
 
 function verdict(promised, came) {
-  if (promised === 0 && came === 0) return "Nothing was promised, and nothing came: the loss of this text does not depend on it, or it was not moved.";
+  if (promised === 0 && came === 0) return "The promise was 0, and so is the change: the loss of this text does not depend on it, or it was not moved.";
   const miss = Math.abs(promised - came) / Math.max(Math.abs(promised), Math.abs(came));
-  if (miss < 0.05) return "The gradient kept its word: it is the slope at the point where one stands, and for a small change the slope is all there is.";
-  if (promised * came > 0 && miss < 0.5) return "The direction is right, the amount is not: a gradient is the slope at the point where one stood, and by now the loss has bent away from that straight line.";
-  return "The promise was not kept: a gradient knows the slope at one point and nothing of what lies further on. That is why training takes small steps, and computes the gradient anew after each.";
+  if (miss < 0.05) return "The gradient kept its promise. It is the slope at this point, and for a small change the slope decides.";
+  if (promised * came > 0 && miss < 0.5) return "The direction is right, the amount is not. A gradient is the slope at the starting point, and the loss has bent away from that straight line.";
+  return "The gradient did not keep its promise. It knows the slope at one point, and nothing beyond. So training takes small steps, and computes the gradient again after each.";
 }
 
 function whatIf() {
   return section("what-if",
-    p("Open any number and move its slider: a parameter, or a result on the way, which then stays what you set it to. All that depends on it follows, and is underlined. Beside it stands what its gradient promised, the gradient times the change, and what really came. Or switch a part off:"),
+    p("Open any number, a parameter or a result, and move its slider. A result then keeps your value. All that depends on it follows, and is underlined. The panel compares the promise (the gradient times the change) with the real change of the loss. Or switch a part off:"),
     live(() => h("div", { class: "heads", role: "group", "aria-label": "Parts to switch off" }, [...parts].sort(([, a], [, b]) => (a.how === "without") - (b.how === "without")).filter(([, { strips: [first], how }]) => how !== "without" || first.position <= model.last).map(([name, { words }]) =>
       button(words, () => act(() => switchPart(name, !model.off.has(name))), { "aria-pressed": String(model.off.has(name)), "data-part": name })))),
-    p(h("span", { class: "note" }, "A head or an MLP that is off adds 0 at every position; a layer norm passes on what it gets; a position without its embedding does not know where it is. Here, too, gradient times change, of all numbers that were put elsewhere, is what is promised.")),
+    p(h("span", { class: "note" }, "A head or an MLP that is off adds 0 at every position. A layer norm that is off passes its input on. A position without its embedding does not know where it is. Here, too, the promise is gradient times change, over all numbers that were set.")),
     live(() => changesNow()));
 }
 
@@ -76,7 +76,7 @@ function moved() {
     all++;
     if (data[node] !== model.before.data[node]) count++;
   }
-  return `${count.toLocaleString("en")} of the ${all.toLocaleString("en")} results (one of each operation) are not what they were; they are underlined everywhere on the page.`;
+  return `${count.toLocaleString("en")} of the ${all.toLocaleString("en")} results (one of each operation) have changed; they are underlined everywhere on the page.`;
 }
 
 function beforeAndAfter() {  // of the chance of what really comes, at each position

@@ -12,8 +12,8 @@ const char = (id) => show(content.vocabulary[id]);
 const quoted = (id) => `‘${NAMED[content.vocabulary[id]] ?? char(id)}’`;
 const place = (position) => `position ${position} ${quoted(model.tokens[position])}`;
 
-// Numbers that stand side by side are written in one way: with as many digits after the point as the largest of them
-// needs, and if that is tiny or huge, all in units of the same power of ten.
+// Numbers side by side are written in one way: with as many digits after the point as the largest needs. If that is
+// tiny or huge, all are in units of the same power of ten.
 
 function wayToWrite(largest) {
   const size = Math.abs(largest);
@@ -75,7 +75,7 @@ const nameIn = (strip, i) => strip.name
   .replace("{number}", i)
   .replace("{character}", () => quoted(i));
 
-// A sum of many terms is one thing to think of, though it is many additions.
+// A sum of many terms counts as one thing, though it is many additions.
 
 function termsOf(node) {
   const terms = [], stack = [node];

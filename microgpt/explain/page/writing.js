@@ -1,4 +1,4 @@
-// Let it write: the chances, the draw, the next character; each moment of it can be looked at again.
+// Let the model write: the chances, the draw, the next character; each step can be seen again.
 
 const pen = { temperature: 1, topK: vocabulary.length, seed: 1, shown: 1, chosen: 0 };
 
@@ -7,9 +7,9 @@ const writtenNow = () => written({ temperature: pen.temperature, topK: pen.topK 
 function writing() {
   const again = (change) => { change(); follow(); };
   return section("writing",
-    p("To write, the model is asked what comes next, one character is drawn, and with it the model is asked again. The draw is by chance: all chances together are a line from 0 to 1, each character has a share of it, and a random number points somewhere. That is why the likeliest is not always taken, and why no two texts need be the same."),
+    p("To write, the model predicts the next character, one is drawn, and the model goes on from there. The draw is random: all chances together are a line from 0 to 1, each character has a share of it, and a random number points somewhere. So the likeliest is not always taken, and texts differ."),
     totals.length < content.config.n_positions ? p(h("span", { class: "note" }, `It looks back over at most ${totals.length} positions, as many as this page holds (section 1 says why).`)) : null,
-    p(h("span", { class: "note" }, "A temperature below 1 makes the likely likelier, one above 1 makes all more alike; and characters that are not among the likeliest can be left out of the draw (this is called top-k).")),
+    p(h("span", { class: "note" }, "A temperature below 1 makes the likely likelier, one above 1 makes all more alike. The draw can leave out all but the likeliest characters (this is called top-k).")),
     h("div", { class: "heads" },
       button("next character", () => again(() => { pen.shown = Math.min(pen.shown + 1, writtenNow().length); pen.chosen = pen.shown - 1; }), { id: "write-next" }),
       button("all of it", () => again(() => { pen.shown = writtenNow().length; pen.chosen = Math.min(pen.chosen, pen.shown - 1); }), { id: "write-all" }),
@@ -27,7 +27,7 @@ function moment() {
   const start = one.chances.slice(0, one.token).reduce((a, b) => a + b, 0), end = start + one.chances[one.token];
   const order = one.logits.map((_, id) => id).sort((a, b) => one.chances[b] - one.chances[a] || a - b).filter((id) => one.chances[id] > 0);
   const upTo = found.slice(0, chosen).map(({ token }) => token), whole = found.slice(0, shown).map(({ token }) => token).filter((id) => id !== closing);
-  const why = one.token === likeliest ? "This time it is the likeliest." : `The likeliest would have been ${quoted(likeliest)} with ${percent(one.chances[likeliest])}; it is drawn that often, not always.`;
+  const why = one.token === likeliest ? "This time it is the likeliest." : `The likeliest would have been ${quoted(likeliest)} with ${percent(one.chances[likeliest])}; it is drawn that often, but not always.`;
   return h("div", {},
     h("h3", {}, "What it wrote"), h("p", { id: "written", class: "writes", "data-text": textWritten(found) }, characters),
     h("h3", {}, `The draw of character ${chosen + 1}`),

@@ -8,7 +8,8 @@ from microgpt.commands.options import Options, option, parse
 from microgpt.commands.script import run_script
 from microgpt.errors import InputError
 from microgpt.explain.default_text import some_text
-from microgpt.explain.page import explain, to_html
+from microgpt.explain.explanation import explain
+from microgpt.explain.page import to_html
 from microgpt.learning.sampling import as_typed
 from microgpt.runs.directory import load_run, newest_run
 from microgpt.runs.files import check_place, write_file

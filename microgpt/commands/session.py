@@ -29,7 +29,7 @@ from microgpt.commands.script import INTERRUPTED, Interruption, interruption, is
 from microgpt.commands.start import MAY_CHANGE, STANDARD_INPUT, Start
 from microgpt.engines.engine import evaluate
 from microgpt.errors import DivergenceError, InputError
-from microgpt.explain.page import can_explain
+from microgpt.explain.explanation import can_explain
 from microgpt.learning.bigram import bigram_loss, bigram_probabilities
 from microgpt.learning.model_check import check_model
 from microgpt.learning.parameters import flatten, parameter_shapes, views

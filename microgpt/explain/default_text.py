@@ -1,6 +1,6 @@
 """The text that the page explains if the user gives none."""
 
-from microgpt.explain.page import positions_that_fit, room, shortest
+from microgpt.explain.explanation import positions_that_fit, room, shortest
 from microgpt.learning.batches import make_corpus
 from microgpt.learning.sampling import sample
 from microgpt.learning.text import characters_of, decode

@@ -20,20 +20,13 @@ from running import NAMES, TINY, assert_refused, call, train
 from microgpt import functions, gpt
 from microgpt.engines.trees import map_arrays, map_numbers
 from microgpt.errors import InputError
-from microgpt.explain import page as page_module
+from microgpt.explain import explanation as explanation_module
 from microgpt.explain import program as program_module
+from microgpt.explain.content import differences, planes, sources
 from microgpt.explain.default_text import some_text
+from microgpt.explain.explanation import can_explain, explain, positions_that_fit, room
 from microgpt.explain.observe import observed
-from microgpt.explain.page import (
-    can_explain,
-    differences,
-    explain,
-    planes,
-    positions_that_fit,
-    room,
-    sources,
-    to_html,
-)
+from microgpt.explain.page import to_html
 from microgpt.explain.program import (
     CONSTANT,
     ITEM,
@@ -300,16 +293,16 @@ def test_a_text_too_long_is_told_what_fits(tmp_path, monkeypatch, documents):
     ends = [node + 1 for node in explain(run, "abc").program.totals]  # where a text of 1, 2, ... predictions ends
     fewer = 1 if documents == "lines" else -1  # characters than predictions
     for limit, longest in ((ends[-1], 5), (ends[3] - 1, 3 - fewer), (ends[2], 3 - fewer), (ends[2] - 1, 2 - fewer)):
-        monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", limit)
+        monkeypatch.setattr("microgpt.explain.explanation.LARGEST_PROGRAM", limit)
         assert min(5, room(run, positions_that_fit(run))) == longest
         assert explain(run, "abcda"[:longest]).tokens
         if longest < 5:
             with pytest.raises(InputError, match=f"give a --text of at most {longest} characters"):
                 explain(run, "abcda")
     for limit, fits in ((ends[0] - 20, False), (ends[0], documents == "stream"), (ends[1], True)):
-        monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", limit)
+        monkeypatch.setattr("microgpt.explain.explanation.LARGEST_PROGRAM", limit)
         assert can_explain(run.config, documents) == fits, limit
-    monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", ends[0] - 1)
+    monkeypatch.setattr("microgpt.explain.explanation.LARGEST_PROGRAM", ends[0] - 1)
     for refused in (lambda run, _: positions_that_fit(run), explain):
         with pytest.raises(InputError, match="more operations for one character"):
             refused(run, "abcda")
@@ -349,7 +342,7 @@ def test_texts_to_train_on_are_the_datas_and_fit(tmp_path, monkeypatch, document
     run = replace(make_run(tmp_path, documents, CONFIG), text=text)
     ends = [node + 1 for node in explain(run, "ab").program.totals]
     for positions in (6, 3):  # as many as the model has, and as many as a page can hold
-        monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", ends[positions - 1])
+        monkeypatch.setattr("microgpt.explain.explanation.LARGEST_PROGRAM", ends[positions - 1])
         content, _ = parts(to_html(explain(run, "ab")))
         assert len(content["totals"]) == positions
         assert len(content["training"]["texts"]) >= 3
@@ -460,12 +453,12 @@ def test_a_text_that_fits_is_chosen(tmp_path, monkeypatch, documents):
     assert len(whole) == 8
     explain(run, whole)
     program = explain(run, whole).program  # of which there is room for three predictions, and half of the fourth
-    monkeypatch.setattr(page_module, "LARGEST_PROGRAM", (program.totals[2] + program.totals[3]) // 2)
+    monkeypatch.setattr(explanation_module, "LARGEST_PROGRAM", (program.totals[2] + program.totals[3]) // 2)
     fitting, what = some_text(run)
     assert fitting == whole[: 2 if documents == "lines" else 4]
     assert "cut to what a page can hold" in what
     explain(run, fitting)
-    monkeypatch.setattr(page_module, "LARGEST_PROGRAM", 20)
+    monkeypatch.setattr(explanation_module, "LARGEST_PROGRAM", 20)
     assert not can_explain(run.config, documents)
     with pytest.raises(InputError, match="explain a smaller model"):
         some_text(run)

@@ -16,7 +16,8 @@ from running import NAMES, call
 from microgpt import gpt
 from microgpt.adam import scheduled_learning_rate
 from microgpt.engines.engine import value_and_grad
-from microgpt.explain.page import explain, to_html
+from microgpt.explain.explanation import explain
+from microgpt.explain.page import to_html
 from microgpt.learning.batches import padded
 from microgpt.learning.parameters import flatten, views
 from microgpt.learning.sampling import Choice, probabilities
@@ -165,7 +166,7 @@ def test_prose_reads_as_it_stands(browser, tmp_path):
 def test_a_page_with_fewer_positions_than_the_model_says_so_and_why(browser, trained, tmp_path, monkeypatch):
     run = load_run(trained / "runs" / "names")
     whole = explain(run, "anna").program.totals
-    monkeypatch.setattr("microgpt.explain.page.LARGEST_PROGRAM", whole[6] + 1)
+    monkeypatch.setattr("microgpt.explain.explanation.LARGEST_PROGRAM", whole[6] + 1)
     path = tmp_path / "few.html"
     path.write_text(to_html(explain(run, "anna")), encoding="utf-8")
     opened = Watched(browser, path)

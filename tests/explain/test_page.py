@@ -9,7 +9,8 @@ import pytest
 from browsing import Watched
 from helpers import make_run
 
-from microgpt.explain.page import explain, to_html
+from microgpt.explain.explanation import explain
+from microgpt.explain.page import to_html
 from microgpt.gpt import GPTConfig, empty_cache, gpt
 from microgpt.runs.directory import load_run
 

@@ -11,8 +11,11 @@ becomes a record
     nodes.py             takes the rows that a result needs, and flattens nested sums
     groups.py            makes rows that are alike one instruction
 becomes array instructions
-    nests.py             computes what is cheap where it is needed, and derives the backward pass
-    expressions.py       what a nest computes, and its derivatives, by the rules of value.py
+    fuse.py              computes what is cheap where it is needed, and materializes the rest
+    backward.py          derives the backward pass, by the rules of value.py
+    nests.py             all nests of a program, and the arrays that they read and write
+    nest.py              a loop nest, which knows the matrix product that it is
+    expressions.py       what a nest computes, and its derivatives
 becomes loop nests: for each index of some axes, an expression of strided loads, which is stored or summed
     llvm/                compiles the nests, and runs them on the blocks of a batch, on several threads
     c_text.py            prints the nests as a program in C

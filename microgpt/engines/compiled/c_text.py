@@ -30,10 +30,9 @@ from microgpt.engines.compiled.expressions import (
     Load,
     nodes_of,
 )
-from microgpt.engines.compiled.groups import Array
 from microgpt.engines.compiled.listing import Line, described, program_with_sources, source_of, summary
 from microgpt.engines.compiled.llvm.run import Program
-from microgpt.engines.compiled.nests import Nest
+from microgpt.engines.compiled.nest import Array, Nest
 
 WIDTH = 110  # characters of a line, if nothing in it is longer
 LONG = 60  # characters of an expression that gets a name of its own
@@ -170,10 +169,10 @@ class Writer:
                 called[array] = f"{function_at(*source_of(self.program, nest))}_{self.number[nest.instruction]}"
                 yield called[array], shape_of(groups.arrays[array]), groups.arrays[array].start
         yield "d_loss", (1,), nests.seed
-        for start, array in zip(nests.gradient_starts, nests.gradient_arrays, strict=True):
-            yield f"d_{called[array]}", shape_of(groups.arrays[array]), start
-        for start, size in nests.waste:
-            yield "unread", (size,), start
+        for array, cotangent in nests.cotangents.items():
+            yield f"d_{called[array]}", shape_of(cotangent), cotangent.start
+        for unread in nests.scratch:
+            yield "unread", unread.lengths, unread.start
 
     def step(self) -> str:
         """The body of `step`."""

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, INTEGERS, PARAMETERS
+from microgpt.engines.compiled.nest import Array, Bound
 from microgpt.engines.compiled.nodes import Node, Nodes
 from microgpt.engines.compiled.record import (
     ADD,
@@ -46,15 +47,6 @@ LENGTH = "length"  # in the place of a space: a column of the lengths of a ragge
 GRID_AXES = 3  # of a grid of members at most; those of a deeper one are given by a table
 
 
-@dataclass(frozen=True)
-class Bound:
-    """An index stays below `constant + step * (index of axis `of`)`."""
-
-    of: int
-    constant: int
-    step: int
-
-
 @dataclass
 class Access:
     """Where an operand, or a result, of an instruction lies, for each index of its axes."""
@@ -63,20 +55,6 @@ class Access:
     start: int
     strides: tuple[int, ...]
     table: np.ndarray | None = None  # [members]: starts, if axis 0 is that of members that lie in no grid
-
-
-@dataclass
-class Array:
-    """The cells of a result: from `start` on, with the lengths and strides of its axes, the outermost first."""
-
-    start: int
-    lengths: tuple[int, ...]
-    strides: tuple[int, ...]
-    bounds: tuple[Bound | None, ...] = ()  # of its axes, if there are any: beyond them it is zero
-
-    @property
-    def size(self) -> int:
-        return prod(self.lengths)
 
 
 @dataclass

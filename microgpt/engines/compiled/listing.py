@@ -16,7 +16,7 @@ from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, PARAMETERS, 
 from microgpt.engines.compiled.llvm.matmul import product_step
 from microgpt.engines.compiled.llvm.run import Program
 from microgpt.engines.compiled.llvm.schedule import Schedule
-from microgpt.engines.compiled.nests import Nest
+from microgpt.engines.compiled.nest import Nest
 from microgpt.engines.compiled.record import FUNCTIONS
 from microgpt.engines.trees import argument_names, checked_arguments, checked_parameters, map_arrays
 
@@ -108,7 +108,7 @@ def source_of(program: Program, nest: Nest) -> tuple[str, int]:
 
 def product_of(program: Program, nest: Nest) -> Any:
     """The matrix product that a nest is; None if it is none."""
-    return product_step(nest, Schedule(4, False, lambda start: start, []), program.nests.is_masked)
+    return product_step(nest, Schedule(4, False, lambda start: start, []), program.nests.is_zero_beyond)
 
 
 def operation_of(program: Program, nest: Nest) -> tuple[str, str]:

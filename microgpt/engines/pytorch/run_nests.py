@@ -33,8 +33,16 @@ from microgpt.engines.compiled.expressions import (
     loads_of,
     nodes_of,
 )
-from microgpt.engines.compiled.groups import Array
-from microgpt.engines.compiled.nests import BATCH, Nest, cut, delinearize, moving, squeezed
+from microgpt.engines.compiled.nest import (
+    BATCH,
+    Array,
+    Nest,
+    cut,
+    delinearize,
+    moving,
+    single,
+    squeezed,
+)
 
 LARGE = 1e38  # what is larger than a float32 can hold
 
@@ -94,16 +102,15 @@ class Reader:
         p, floats, integers, self.share = map(self.graph.placeholder, ("p", "floats", "integers", "share"))
         self.batch = self.method("size", self.share, 0)
         g, n, b = self.groups, self.nests, self.batch
-        kept = [(array.start, array) for array, kept in zip(g.arrays, n.kept, strict=True) if kept]
-        kept += [(start, g.arrays[i]) for start, i in zip(n.gradient_starts, n.gradient_arrays, strict=True)]
-        cells = [Stored(replace(array, start=start)) for start, array in kept]
-        cells += [Stored(Array(0, (g.inputs,), (1,)), True, floats, (b, g.inputs))] if g.inputs else []
-        cells += [Stored(Array(n.seed, (), ()), True, self.share, (b,))]
-        cells += [Stored(Array(start, (size,), (1,))) for start, size in n.waste]
+        cells = [Stored(array) for array in n.arrays]
+        given = {0: (floats, (b, g.inputs))} if g.inputs else {}
+        for stored in cells:
+            if stored.array.start in given | {n.seed: 0}:
+                stored.node, stored.sizes = given.get(stored.array.start, (self.share, (b,)))
         sizes = [prod(shape) for shape in shapes]
         count = len(program.integers)
         self.stored = {
-            CELLS: sorted(cells, key=lambda stored: stored.array.start),
+            CELLS: cells,
             PARAMETERS: [Stored(Array(0, (sum(sizes),), (1,)), False, p, (sum(sizes),))],
             GRADIENTS: [
                 Stored(Array(sum(sizes[:i]), shape, tuple(prod(shape[j + 1 :]) for j in range(len(shape)))), False)
@@ -182,10 +189,11 @@ class Reader:
         """Where a load begins in the tensor of its array, and its strides there; None if it lies in no grid."""
         stored = self.stored_at(load)
         found = None if load.chooser else delinearize(load, lengths, stored.array)
-        if found is None or any(len(parts) > 1 for parts in found[1]):
+        parts = None if found is None else single(found[1])
+        if found is None or parts is None:
             return None
         strides = stored.strides()
-        steps = [sum(part.step * strides[part.of] for part in parts) for parts in found[1]]
+        steps = [part.step * strides[part.of] if part else 0 for part in parts]
         return sum(i * stride for i, stride in zip(found[0], strides, strict=True)), steps
 
     def refined(self, nest: Nest) -> Nest:
@@ -371,23 +379,9 @@ class Reader:
         """The index of an axis of a nest."""
         return self.method("reshape", self.call(arange, self.share, lengths[axis]), self.sizes([axis], lengths))
 
-    def has_bounds(self, load: Load, nest: Nest) -> bool:
-        """Whether a load is of an array that has the very bounds of a nest, and so is zero beyond them."""
-        stored = self.stored_at(load) if load.space == CELLS and load.chooser is None else None
-        grid = stored and stored.array.bounds and delinearize(load, nest.lengths, stored.array)
-        if not stored or not grid:
-            return False
-        for axis, bound in bounds_of(nest).items():
-            own, other = grid[1][axis], grid[1][bound.of]
-            if [part.step for part in (*own, *other)] != [1, 1] or grid[0][own[0].of] or grid[0][other[0].of]:
-                return False
-            if stored.array.bounds[own[0].of] != replace(bound, of=other[0].of):
-                return False
-        return True
-
     def is_zero_beyond(self, load: Load, nest: Nest) -> bool:
         """Whether a load is zero beyond the bounds of a nest; if its array has to be, its tensor now is."""
-        if not self.has_bounds(load, nest):
+        if not self.nests.is_zero_beyond(load, nest):
             return False
         stored = self.stored_at(load)
         if not stored.clean:
@@ -416,7 +410,7 @@ class Reader:
             largest = nest.reduction == "largest" and bool(summed)
             value = self.masked(self.compute(nest), nest, inside, -inf if largest else 0.0)
             value = self.reduced("amax" if largest else "sum", value, summed, nest.lengths)
-        if self.has_bounds(target, nest):
+        if self.nests.is_zero_beyond(target, nest):
             self.stored_at(target).clean = False
         else:
             value = self.masked(value, nest, [i for i in bounds if i not in inside])
@@ -510,7 +504,7 @@ class Reader:
         cells, batched = cells_of(target, lengths), target.space == CELLS
         which = np.unique(np.searchsorted(self.starts[target.space], cells, side="right") - 1).tolist()
         arrays = [self.stored[target.space][i] for i in which]
-        arrays = [stored for stored in arrays if stored.array.start not in dict(self.nests.waste)]
+        arrays = [stored for stored in arrays if stored.array not in self.nests.scratch]
         stored = arrays[0] if batched or len(arrays) == 1 else self.scattered
         start, size = stored.array.start, stored.array.size
         inside = (cells >= start) & (cells < start + size)

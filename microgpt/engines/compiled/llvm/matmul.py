@@ -21,7 +21,7 @@ from llvmlite.binding import get_host_cpu_features, get_process_triple
 from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, PARAMETERS, Load, loads_of
 from microgpt.engines.compiled.llvm.emit import I64, Kernel
 from microgpt.engines.compiled.llvm.schedule import Schedule, Step, vector_axis
-from microgpt.engines.compiled.nests import BATCH, Nest
+from microgpt.engines.compiled.nest import BATCH, Nest
 
 FEATURES = get_host_cpu_features()
 VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx2") else 16
@@ -66,11 +66,11 @@ class ProductShape:
         ProductKernel(module, name, self)
 
 
-def product_step(nest: Nest, schedule: Schedule, is_masked: Callable[[Load], bool]) -> Step | None:
+def product_step(nest: Nest, schedule: Schedule, is_zero_beyond: Callable[[Load, Nest], bool]) -> Step | None:
     """The kernel of a nest that is a matrix product, with its arguments; None if no kernel fits the nest.
 
-    The axes along which one load moves `alone` become outer loops, around the product without them. `is_masked` tells
-    whether a load is zero beyond its bound.
+    The axes along which one load moves `alone` become outer loops, around the product without them. `is_zero_beyond`
+    tells whether a load reads zeros beyond the bounds of a nest.
     """
     factors = loads_of(nest.expression)
     alone = {
@@ -98,7 +98,7 @@ def product_step(nest: Nest, schedule: Schedule, is_masked: Callable[[Load], boo
             loads, i, j = [loads[0], loads[2], loads[1]], j, i
         known = {(i, j): "rows by columns", (k, i): "terms by rows", (i, k): "rows by terms"}
         bound, limits = known.get((axis, limit.of), ""), {"constant": limit.constant, "step": limit.step}
-        if not bound or limit.step <= 0 or (k in (axis, limit.of) and not is_masked(loads[1])):
+        if not bound or limit.step <= 0 or (k in (axis, limit.of) and not is_zero_beyond(loads[1], nest)):
             return None
     count = schedule.block_size * (nest.lengths[joined] if joined >= 0 else 1)
     most = max(VECTOR_BYTES, 8) // (8 if schedule.double else 4)

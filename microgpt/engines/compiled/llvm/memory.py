@@ -9,19 +9,19 @@ from bisect import bisect_right, insort
 from math import inf
 
 from microgpt.engines.compiled.expressions import CELLS, loads_of
-from microgpt.engines.compiled.nests import Nest, Region
+from microgpt.engines.compiled.nest import Array, Nest
 
 
 class Memory:
     """Where regions lie. Called with the offset of a result, it returns the place."""
 
-    def __init__(self, regions: list[Region], nests: list[Nest], outside: list[int]):
+    def __init__(self, regions: list[Array], nests: list[Nest], outside: list[int]):
         """`outside` are offsets that are written before the first nest, or read after the last."""
         self.regions = sorted(regions, key=lambda region: region.start)
         self.starts = [region.start for region in self.regions]
         used = [{self.region_at(offset) for offset in offsets} for offsets in (outside, *map(offsets_of, nests))]
         sizes = {i: self.regions[i].size for i in set().union(*used)}
-        masked = {i for i in sizes if self.regions[i].masked}
+        masked = {i for i in sizes if self.regions[i].bounds}
         always = used[0] | masked  # the first of these are the floats of the examples, which so begin at 0
         self.places = placed(sizes, lifetimes([always, *used[1:], always]))
         self.size = max((place + sizes[i] for i, place in self.places.items()), default=0)

@@ -69,7 +69,7 @@ class Program:
         if with_gradient not in self.memories:
             nests = self.nests
             everything = nests.forward + (nests.backward if with_gradient else [])
-            self.memories[with_gradient] = Memory(nests.regions(), everything, self.live_outside())
+            self.memories[with_gradient] = Memory(nests.arrays, everything, self.live_outside())
         return self.memories[with_gradient]
 
     def plan(self, block_size: int, dtype: Any, with_gradient: bool) -> "Plan":
@@ -172,7 +172,7 @@ def steps_of(nests: Nests, schedule: Schedule, with_gradient: bool) -> list[Step
     checked = "derivative" if with_gradient else "power"
     steps = []
     for nest in nests.forward + (nests.backward if with_gradient else []):
-        product = product_step(nest, schedule, nests.is_masked)
+        product = product_step(nest, schedule, nests.is_zero_beyond)
         steps.append(product or schedule.step(nest, "" if nest.backward else checked))
     return steps
 

@@ -20,7 +20,7 @@ from microgpt.engines.compiled.expressions import (
 )
 from microgpt.engines.compiled.llvm.arguments import packed
 from microgpt.engines.compiled.llvm.emit import LeafShape, LoopShape, NestShape, structure_of
-from microgpt.engines.compiled.nests import Nest
+from microgpt.engines.compiled.nest import Nest
 
 USUAL = (-2.0, -1.0, 0.0, 1.0, 2.0)  # constants that are part of a kernel
 WIDTHS = (32, 16, 8, 4, 2, 1)

@@ -1,0 +1,225 @@
+"""The loop nest: what a program consists of, and what machine code, PyTorch and C are made from.
+
+    i < 16, j < 96: x1[16 j + i] = sum over k < 32 of p0[96 k + j] * x0[16 k + i]
+
+For each index of some axes it computes an expression of loads, and stores or adds the result. Loads and the target are
+strided: rows, columns, slices and transposes look alike. A nest knows the matrix product that it is, and how its axes
+walk through an array. Along all of them runs the batch, an axis that is not written down.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+from microgpt.engines.compiled.expressions import (
+    CELLS,
+    INTEGERS,
+    PARAMETERS,
+    Expression,
+    Load,
+    rebuilt,
+)
+
+BATCH = -1  # the batch as an axis
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An index stays below `constant + step * (index of axis `of`)`."""
+
+    of: int
+    constant: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Array:
+    """The cells of a result: from `start` on, with the lengths and strides of its axes, the outermost first."""
+
+    start: int
+    lengths: tuple[int, ...]
+    strides: tuple[int, ...]
+    bounds: tuple[Bound | None, ...] = ()  # of its axes, if there are any: beyond them it is zero
+
+    @property
+    def size(self) -> int:
+        return prod(self.lengths)
+
+
+@dataclass
+class Nest:
+    """For each index of some axes: an expression, which is stored or added.
+
+    Axes along which `target` has the stride 0 are summed over. `reduction` is "sum" or "largest".
+    """
+
+    lengths: tuple[int, ...]
+    bounds: tuple[Bound | None, ...]
+    target: Load
+    expression: Expression
+    add: bool = False
+    reduction: str = "sum"
+    instruction: int = -1  # which it comes from
+    backward: bool = False
+
+    def over(
+        self, lengths: Sequence[int], bounds: Sequence[Bound | None], moved: Any, known: dict[Any, Expression]
+    ) -> "Nest":
+        """The same nest over other axes. `moved` tells how a load moves along these."""
+
+        def of(load: Load) -> Load:
+            new = moved(load)
+            return new if load.chooser is None else replace(new, chooser=moved(load.chooser))
+
+        expression = rebuilt(self.expression, lambda load: Expression("load", (), of(load)), known)
+        return replace(
+            self, lengths=tuple(lengths), bounds=tuple(bounds), target=of(self.target), expression=expression
+        )
+
+    def product(self) -> "Product | None":
+        """The matrix product that a nest is; None if it is none."""
+        factor, (a, b) = two_factors(self.expression)
+        if a is None or b is None or self.reduction != "sum":
+            return None
+        if any(load.table is not None or load.chooser is not None for load in (self.target, a, b)):
+            return None
+        if a.space != PARAMETERS and b.space == PARAMETERS:
+            a, b = b, a
+        in_target, in_a, in_b = (moving(load, self.lengths) for load in (self.target, a, b))
+        rows, columns, terms = in_target & in_a - in_b, in_target & in_b - in_a, in_a & in_b - in_target
+        outer = in_target & in_a & in_b
+        if not (rows and columns and terms) or rows | columns | terms | outer != in_target | in_a | in_b:
+            return None
+        return Product(factor, a, b, rows, columns, terms, outer)
+
+    def axes_summed(self) -> list[int]:
+        """The axes along which the target stays where it is."""
+        chooser = self.target.chooser
+        moves = [s != 0 or (chooser is not None and chooser.strides[i] != 0) for i, s in enumerate(self.target.strides)]
+        return [i for i, n in enumerate(self.lengths) if n > 1 and not moves[i]]
+
+
+@dataclass(frozen=True)
+class Product:
+    """A matrix product: a factor times the sum over some terms of a * b. The batch is one of the axes."""
+
+    factor: float
+    a: Load
+    b: Load
+    rows: frozenset[int]  # axes of a and the target
+    columns: frozenset[int]  # of b and the target
+    terms: frozenset[int]  # of a and b
+    outer: frozenset[int]  # of all three
+
+
+@dataclass(frozen=True)
+class Part:
+    """An axis of a loop nest, or a part of it, as it walks along an axis of an array."""
+
+    of: int  # the axis of the array
+    step: int
+    length: int
+
+
+def delinearize(load: Load, lengths: tuple[int, ...], array: Array) -> tuple[list[int], list[list[Part]]] | None:
+    """Where a load lies in an array: the index of its first element, and for each axis of a nest its parts.
+
+    The innermost part comes first. None if the load lies in no grid.
+    """
+    if load.table is not None or any(s < 0 for s in load.strides):
+        return None
+    order = sorted((i for i, n in enumerate(array.lengths) if n > 1), key=lambda i: array.strides[i], reverse=True)
+    first, rest = [0] * len(array.lengths), load.start - array.start
+    for axis in order:
+        first[axis], rest = divmod(rest, array.strides[axis])
+    last = list(first)
+    found: list[list[Part]] = []
+    for length, stride in zip(lengths, load.strides, strict=True):
+        parts: list[Part] = []
+        while length > 1 and stride:
+            own = next((i for i in order if stride % array.strides[i] == 0), None)
+            if own is None:
+                return None
+            step, size = stride // array.strides[own], array.lengths[own]
+            within = length if first[own] + (length - 1) * step < size else size // step
+            if within < length and (size % step or first[own] or within < 2 or length % within):
+                return None
+            parts.append(Part(own, step, within))
+            last[own] += (within - 1) * step
+            length, stride = length // within, stride * within
+        found.append(parts)
+    if rest or any(i >= max(n, 1) for i, n in zip(last, array.lengths, strict=True)):
+        return None
+    return first, found
+
+
+def moving(load: Load, lengths: tuple[int, ...]) -> frozenset[int]:
+    """The axes of a nest along which a load moves; the batch is one of them."""
+    found = {i for i, n in enumerate(lengths) if n > 1 and (load.strides[i] or (load.table is not None and i == 0))}
+    if load.space in (CELLS, INTEGERS):
+        found.add(BATCH)
+    return frozenset(found) if load.chooser is None else frozenset(found) | moving(load.chooser, lengths)
+
+
+def squeezed(nest: Nest, known: dict[Any, Expression]) -> Nest:
+    """A nest without its axes of length 1."""
+    keep = [i for i, n in enumerate(nest.lengths) if n > 1]
+
+    def moved(load: Load) -> Load:
+        start, table = load.start, load.table
+        if table is not None and 0 not in keep:
+            start, table = int(table.starts[0]), None
+        return replace(load, start=start, strides=tuple([load.strides[i] for i in keep]), table=table)
+
+    bounds = [nest.bounds[i] for i in keep]
+    new = [bound and replace(bound, of=keep.index(bound.of)) for bound in bounds]
+    return nest if len(keep) == len(nest.lengths) else nest.over([nest.lengths[i] for i in keep], new, moved, known)
+
+
+def cut(nest: Nest, axis: int, inner: int, known: dict[Any, Expression]) -> Nest:
+    """A nest with two axes in place of one, the inner one of this length."""
+
+    def moved(load: Load) -> Load:
+        stride = load.strides[axis]
+        return replace(load, strides=(*load.strides[:axis], stride * inner, stride, *load.strides[axis + 1 :]))
+
+    lengths = [*nest.lengths[:axis], nest.lengths[axis] // inner, inner, *nest.lengths[axis + 1 :]]
+    bounds = [bound and replace(bound, of=bound.of + (bound.of > axis)) for bound in nest.bounds]
+    return nest.over(lengths, [*bounds[:axis], None, *bounds[axis:]], moved, known)
+
+
+def two_factors(expression: Expression) -> tuple[float, tuple[Load | None, Load | None]]:
+    """The two loads that are multiplied, and a constant factor."""
+    factor = 1.0
+    while expression.operation == "*" and "constant" in (x.operation for x in expression.arguments):
+        x, y = expression.arguments
+        if x.operation == "constant":
+            x, y = y, x
+        expression, factor = x, factor * y.what
+    if expression.operation != "*" or any(x.operation != "load" for x in expression.arguments):
+        return factor, (None, None)
+    x, y = expression.arguments
+    return factor, (x.what, y.what)
+
+
+def single(parts: list[list[Part]]) -> list[Part | None] | None:
+    """The only part of each axis, or None where it does not move; None if an axis has several parts."""
+    return None if any(len(own) > 1 for own in parts) else [own[0] if own else None for own in parts]
+
+
+def is_zero_beyond(load: Load, nest: Nest, array: Array) -> bool:
+    """Whether a load reads zeros beyond the bounds of a nest: they are bounds of its array."""
+    grid = None if load.chooser or not array.bounds else delinearize(load, nest.lengths, array)
+    parts = grid and single(grid[1])
+    if not grid or not parts:
+        return False
+    for axis, bound in enumerate(nest.bounds):
+        if bound is None or nest.lengths[axis] == 1:
+            continue
+        own, other = parts[axis], parts[bound.of]
+        if own is None or other is None or (own.step, other.step) != (1, 1) or grid[0][own.of] or grid[0][other.of]:
+            return False
+        if array.bounds[own.of] != replace(bound, of=other.of):
+            return False
+    return True

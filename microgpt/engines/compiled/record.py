@@ -438,6 +438,29 @@ def free_axes(index: tuple[IndexLike, ...]) -> tuple[Axis, ...]:
     return tuple(found)
 
 
+def sum_or_product(kind: int) -> Callable[["RecordedScalar", Any], "RecordedScalar"]:
+    """The operator for one of these two kinds. Most rows are of these kinds, so it writes them itself."""
+
+    def operator(self: "RecordedScalar", other: Any) -> "RecordedScalar":
+        record = self.record
+        if other.__class__ is not RecordedScalar:
+            if is_of_another_kind(other):
+                return NotImplemented  # and Python asks the other
+            other = record.scalar(other)
+        if self.row < 0 or other.row < 0 or record.annotated:
+            return record.operation(kind, self, other)
+        scalar = new(RecordedScalar)
+        scalar.record = record
+        scalar.node = scalar.row = len(record.kind)
+        scalar.index = scalar.free = ()
+        record.kind.append(kind)
+        record.left.append(self.row)
+        record.right.append(other.row)
+        return scalar
+
+    return operator
+
+
 class RecordedScalar:
     """A symbolic scalar: it has the five operations but no value, only the row that computes it.
 
@@ -473,43 +496,8 @@ class RecordedScalar:
         scalar.free = free_axes(scalar.index)
         return scalar
 
-    # Almost all of what is recorded are sums and products, so these two write their row themselves.
-
-    def __add__(self, other: Any) -> "RecordedScalar":
-        record = self.record
-        if other.__class__ is not RecordedScalar:
-            if is_of_another_kind(other):
-                return NotImplemented  # and Python asks the other
-            other = record.scalar(other)
-        if self.row < 0 or other.row < 0 or record.annotated:
-            return record.operation(ADD, self, other)
-        scalar = new(RecordedScalar)
-        scalar.record = record
-        scalar.node = scalar.row = len(record.kind)
-        scalar.index = scalar.free = ()
-        record.kind.append(ADD)
-        record.left.append(self.row)
-        record.right.append(other.row)
-        return scalar
-
-    def __mul__(self, other: Any) -> "RecordedScalar":
-        record = self.record
-        if other.__class__ is not RecordedScalar:
-            if is_of_another_kind(other):
-                return NotImplemented  # and Python asks the other
-            other = record.scalar(other)
-        if self.row < 0 or other.row < 0 or record.annotated:
-            return record.operation(MUL, self, other)
-        scalar = new(RecordedScalar)
-        scalar.record = record
-        scalar.node = scalar.row = len(record.kind)
-        scalar.index = scalar.free = ()
-        record.kind.append(MUL)
-        record.left.append(self.row)
-        record.right.append(other.row)
-        return scalar
-
-    __radd__, __rmul__ = __add__, __mul__
+    __add__ = __radd__ = sum_or_product(ADD)
+    __mul__ = __rmul__ = sum_or_product(MUL)
 
     def __pow__(self, exponent: Any) -> "RecordedScalar":
         if type(exponent) is Index:

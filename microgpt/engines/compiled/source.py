@@ -20,6 +20,14 @@ from microgpt import value
 HELPER = "_microgpt_"  # how the names of all helpers begin
 STAYS = (ast.Lambda, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # what keeps a comprehension as it is
 PLAIN = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp)  # their operands have been through a helper
+PARTS_OF: dict[type, tuple[str, Any]] = {  # a helper, and which parts of a node go through it
+    ast.BinOp: ("operand", ("left", "right")), ast.UnaryOp: ("operand", ("operand",)),
+    ast.AugAssign: ("operand", ("value",)), ast.If: ("operand", ("test",)), ast.While: ("operand", ("test",)),
+    ast.IfExp: ("operand", ("test",)), ast.Assert: ("operand", ("test",)), ast.FormattedValue: ("operand", ("value",)),
+    ast.withitem: ("operand", ("context_expr",)), ast.For: ("iterated", ("iter",)),
+    ast.comprehension: ("iterated", ("iter",)), ast.Starred: ("iterated", ("value",)),
+    ast.YieldFrom: ("iterated", ("value",)),
+}  # fmt: skip
 SEES_FRAME = {  # what looks at the frame that it is called from
     "super", "locals", "globals", "vars", "dir", "eval", "exec", "__class__", "currentframe", "_getframe", "stack",
 }  # fmt: skip
@@ -112,28 +120,22 @@ class Rewriting(ast.NodeTransformer):
         """A comprehension that stays one."""
         changes = any(is_changed(inner, set()) for loop in node.generators for inner in ast.walk(loop.target))
         self.generic_visit(node)
-        for loop in node.generators:
-            loop.iter = self.through("iterated", loop.iter, loop.iter)
         return self.after_guard(node) if changes else node
 
     visit_SetComp = visit_DictComp = visit_loops  # noqa: N815
 
-    def visit_For(self, node: ast.For) -> Any:
-        self.generic_visit(node)
-        node.iter = self.through("iterated", node.iter, node.iter)
-        return node
+    # Iterables and operands
 
-    # What else goes through an iterator
-
-    def visit_Starred(self, node: ast.Starred) -> Any:
-        self.generic_visit(node)
-        if isinstance(node.ctx, ast.Load):
-            node.value = self.through("iterated", node.value, node.value)
-        return node
-
-    def visit_YieldFrom(self, node: ast.YieldFrom) -> Any:
-        self.generic_visit(node)
-        node.value = self.through("iterated", node.value, node.value)
+    def generic_visit(self, node: Any) -> Any:
+        """The node with its parts rewritten. Its iterable, or its operands, go through a helper."""
+        helper, parts = PARTS_OF.get(type(node), ("", ()))
+        if isinstance(getattr(node, "ctx", None), ast.Store):  # a target with a star
+            parts = ()
+        parts = [part for part in parts if helper == "iterated" or not isinstance(getattr(node, part), PLAIN)]
+        super().generic_visit(node)
+        for part in parts:
+            inner = getattr(node, part)
+            setattr(node, part, self.through(helper, inner, inner))
         return node
 
     def visit_Assign(self, node: ast.Assign) -> Any:
@@ -160,31 +162,6 @@ class Rewriting(ast.NodeTransformer):
         if private or not isinstance(node.ctx, ast.Load):
             return node
         return self.through("attribute", node, node.value, ast.Constant(node.attr))
-
-    def operands(self, node: Any, *fields: str) -> Any:
-        """A node whose operands go through a helper: those that may be anything."""
-        known = [name for name in fields if not isinstance(getattr(node, name), PLAIN)]
-        self.generic_visit(node)
-        for name in known:
-            setattr(node, name, self.through("operand", node, getattr(node, name)))
-        return node
-
-    def visit_BinOp(self, node: ast.BinOp) -> Any:
-        return self.operands(node, "left", "right")
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
-        return self.operands(node, "operand")
-
-    def visit_If(self, node: Any) -> Any:
-        return self.operands(node, "test")
-
-    visit_While = visit_IfExp = visit_Assert = visit_If  # noqa: N815
-
-    def visit_FormattedValue(self, node: ast.FormattedValue) -> Any:
-        return self.operands(node, "value")
-
-    def visit_withitem(self, node: ast.withitem) -> Any:
-        return self.operands(node, "context_expr")
 
     def visit_BoolOp(self, node: ast.BoolOp) -> Any:
         known = [isinstance(one, PLAIN) for one in node.values]
@@ -214,7 +191,7 @@ class Rewriting(ast.NodeTransformer):
         return node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
-        self.operands(node, "value")
+        self.generic_visit(node)
         if isinstance(node.target, ast.Name):
             node.value = self.through("added_to", node, ast.Name(node.target.id, ast.Load()), node.value)
         return node

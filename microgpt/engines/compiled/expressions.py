@@ -172,6 +172,21 @@ def rebuilt(expression: Expression, leaf: Callable[[Load], Expression], known: d
     return done[id(expression)]
 
 
+def text_of(expression: Expression, name: Callable[[Load], str]) -> str:
+    """An expression as a formula. `name` tells how a load is written."""
+    if expression.operation == "load":
+        return name(expression.what)
+    if expression.operation == "constant":
+        return f"{expression.what:.4g}" if expression.what >= 0 else f"({expression.what:.4g})"
+    inner = [text_of(argument, name) for argument in expression.arguments]
+    if expression.operation == "*":
+        whole = [argument.operation not in ("+", "**", "<", "<=") for argument in expression.arguments]
+        return "·".join([one if alone else f"({one})" for one, alone in zip(inner, whole, strict=True)])
+    if expression.operation == "**":
+        return f"({inner[0]}) ** {expression.what:g}"
+    return f" {expression.operation} ".join(inner) if len(inner) > 1 else f"{expression.operation}({inner[0]})"
+
+
 def evaluated(expression: Expression, leaf: Callable[[Load], Any], choice: Callable[[Expression], Any]) -> Any:
     """What the operations of an expression give on another kind of number; `choice` makes one of a comparison."""
     done: dict[int, Any] = {}

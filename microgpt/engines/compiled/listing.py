@@ -12,12 +12,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, PARAMETERS, Expression, loads_of, nodes_of
-from microgpt.engines.compiled.llvm.matmul import product_step
+from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, PARAMETERS, Expression, loads_of, nodes_of, text_of
 from microgpt.engines.compiled.llvm.run import Program
-from microgpt.engines.compiled.llvm.schedule import Schedule
-from microgpt.engines.compiled.nest import Nest
-from microgpt.engines.compiled.record import FUNCTIONS
+from microgpt.engines.compiled.nest import BATCH, Nest
 from microgpt.engines.trees import argument_names, checked_arguments, checked_parameters, map_arrays
 
 FORMULA = 34  # characters of a formula that is shown
@@ -25,7 +22,7 @@ FORMULA = 34  # characters of a formula that is shown
 
 def summary(program: Program) -> str:
     """What the compiler found, in a line."""
-    products = sum(product_of(program, nest) is not None for nest in program.nests.forward)
+    products = sum(nest.product() is not None for nest in program.nests.forward)
     return (
         f"{program.operations:,} scalar operations became {len(program.nests.forward)} array instructions "
         f"({products} matrix products)"
@@ -106,21 +103,16 @@ def source_of(program: Program, nest: Nest) -> tuple[str, int]:
     return Counter(known).most_common(1)[0][0] if known else ("", 0)
 
 
-def product_of(program: Program, nest: Nest) -> Any:
-    """The matrix product that a nest is; None if it is none."""
-    return product_step(nest, Schedule(4, False, lambda start: start, []), program.nests.is_zero_beyond)
-
-
 def operation_of(program: Program, nest: Nest) -> tuple[str, str]:
-    """What an instruction does, and of what it makes each of its numbers."""
-    instruction = program.groups.instructions[nest.instruction]
-    product = product_of(program, nest)
+    """The name of what an instruction does, and what it computes each number from."""
+    instruction, product = program.groups.instructions[nest.instruction], nest.product()
     if product is not None:
-        rows, columns, terms = (product.arguments[name] for name in ("rows", "columns", "terms"))
-        if product.shape.examples == "columns":
-            return "product", f"[{rows} x {terms}] · [{terms} x {columns // 4}]"
-        masked = ", masked" if product.shape.bound else ""
-        return "product", f"[{rows} x {terms}] · [{terms} x {columns}] of each{masked}"
+        each = " of each" if BATCH in product.outer else ""
+        rows, columns = sorted((product.rows, product.columns), key=min) if each else (product.rows, product.columns)
+        axes = (rows, product.terms, product.terms, columns)
+        sizes = [prod(nest.lengths[i] for i in own if i != BATCH) for own in axes]
+        masked = ", masked" if any(nest.bounds) else ""
+        return "product", "[{} x {}] · [{} x {}]".format(*sizes) + each + masked
     if instruction.operation == "pick":
         return "pick", f"one of {instruction.choices[0]}"
     if instruction.operation in ("sum", "largest"):
@@ -136,24 +128,9 @@ def operation_of(program: Program, nest: Nest) -> tuple[str, str]:
 def formula(expression: Expression) -> str:
     """An expression with x for numbers that were computed and p for parameters; of a long one only how long it is."""
     names = {CELLS: "x", PARAMETERS: "p", CONSTANTS: "constant"}
-
-    def text(node: Expression) -> str:
-        if node.operation == "load":
-            return names[node.what.space]
-        if node.operation == "constant":
-            return f"{node.what:.4g}"
-        inner = [text(argument) for argument in node.arguments]
-        if node.operation in FUNCTIONS:
-            return f"{node.operation}({inner[0]})"
-        if node.operation == "**":
-            return f"({inner[0]}) ** {node.what:g}"
-        parts = [f"({one})" if node.operation != "+" and " + " in one else one for one in inner]
-        sign = "·" if node.operation == "*" else f" {node.operation} "
-        return sign.join(parts)
-
     operations = sum(bool(node.arguments) for node in nodes_of(expression))
     if operations <= 12:
-        found = text(expression).replace("·-1", "·(-1)")
+        found = text_of(expression, lambda load: names[load.space])
         if len(found) <= FORMULA:
             return found
     return f"{operations} operations on {len(loads_of(expression))} arrays"

@@ -1,15 +1,16 @@
 """The loop nest: what a program consists of, and what machine code, PyTorch and C are made from.
 
-    i < 16, j < 96: x1[16 j + i] = sum over k < 32 of p0[96 k + j] * x0[16 k + i]
+    i < 16, j < 96: x6[16 j + i] = sum over k < 32: weight[96 k + j]·x5[16 k + i]
 
 For each index of some axes it computes an expression of loads, and stores or adds the result. Loads and the target are
 strided: rows, columns, slices and transposes look alike. A nest knows the matrix product that it is, and how its axes
 walk through an array. Along all of them runs the batch, an axis that is not written down.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from string import ascii_lowercase
 from typing import Any
 
 from microgpt.engines.compiled.expressions import (
@@ -19,6 +20,7 @@ from microgpt.engines.compiled.expressions import (
     Expression,
     Load,
     rebuilt,
+    text_of,
 )
 
 BATCH = -1  # the batch as an axis
@@ -98,6 +100,34 @@ class Nest:
         chooser = self.target.chooser
         moves = [s != 0 or (chooser is not None and chooser.strides[i] != 0) for i, s in enumerate(self.target.strides)]
         return [i for i, n in enumerate(self.lengths) if n > 1 and not moves[i]]
+
+    def text(self, name: Callable[[str, int], tuple[str, int]]) -> str:
+        """The nest as a line. `name` returns the name of the array in which a start lies, and where in it."""
+        letters = dict(zip([i for i, n in enumerate(self.lengths) if n > 1], ascii_lowercase[8:], strict=False))
+
+        def place(load: Load) -> str:
+            array, start = name(load.space, load.start) if load.table is None else (f"{load.space} table[i]", 0)
+            steps = [(s, letters[i]) for i, s in enumerate(load.strides) if i in letters and s]
+            parts = [letter if step == 1 else f"{step} {letter}" for step, letter in sorted(steps, reverse=True)]
+            parts += [f"{load.step} {place(load.chooser)}"] if load.chooser else []
+            return f"{array}[{' + '.join([*parts, *([str(start)] if start or not parts else [])])}]"
+
+        def axes(numbers: Sequence[int]) -> str:
+            limits = []
+            for i in numbers:
+                bound = self.bounds[i]
+                limit = f"{bound.step} {letters[bound.of]} + {bound.constant}" if bound else str(self.lengths[i])
+                limits.append(f"{letters[i]} < {limit.removeprefix('1 ')}")
+            return ", ".join(limits)
+
+        summed = self.axes_summed()
+        over = f"{self.reduction} over {axes(summed)}: " if summed else ""
+        stored = f"{place(self.target)} {'+=' if self.add else '='} {over}{text_of(self.expression, place)}"
+        outside = axes([i for i in letters if i not in summed])
+        return f"{outside}: {stored}" if outside else stored
+
+    def __str__(self) -> str:
+        return self.text(lambda space, start: (space, start))
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def test_a_contender_that_fails_is_named(make, reason):
         measure({"the slow one": Contender(make, *arguments)}, repeats=1)
 
 
-def test_a_row_of_the_table_is_printed_and_kept(tmp_path):
+def test_a_row_is_printed_and_kept(tmp_path):
     options = ("--sections", "table", "--models", "16x1x8", "--repeats", 1, "--torch", "no", "--jax", "no")
     ran = call("bench.py", *options, "--json", "found.json", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr

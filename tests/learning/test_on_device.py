@@ -130,7 +130,7 @@ def test_a_step_copies_nothing_but_the_batch():
 # Several processes
 
 
-def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
+def test_a_run_goes_on_with_other_processes(tmp_path):
     options = ["--engine", "torch", "--device", "cpu", "--batch-size", "12", "--out", "alone", *SMALL]
     begun = call("train.py", *options, "--steps", "6", cwd=tmp_path)
     assert f"PyTorch {torch.__version__} on cpu\n" in begun.stdout, begun.stderr

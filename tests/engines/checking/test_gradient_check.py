@@ -227,7 +227,7 @@ FAILS = {
 
 
 @pytest.mark.parametrize(("function", "expected"), [(f, e) for f, *e in FAILS.values()], ids=FAILS.keys())
-def test_a_loss_that_fails_is_told_in_one_line(function, expected):
+def test_a_loss_that_fails_is_told(function, expected):
     found = check(function, {"w": np.array(0.5)}, np.array([2.0, -2.0]))
     raises = "the loss r" in expected[0] or "Error" in expected[0]
     assert (found.ok, found.cause) == (False, "raises" if raises else "not finite")
@@ -238,7 +238,7 @@ def test_a_loss_that_fails_is_told_in_one_line(function, expected):
     assert found.line.endswith(f" of {FILE}") == (FILE in found.report)
 
 
-def test_an_operation_in_the_package_has_its_callers_line():
+def test_an_operation_of_the_package_names_callers():
     found = check(lambda params, x: cross_entropy(params["w"], 0) * log(x), {"w": np.ones(2)}, np.array([-1.0]))
     assert (found.cause, found.line) == ("not finite", line_of('cross_entropy(params["w"], 0) *'))
 
@@ -359,7 +359,7 @@ def test_a_class_of_ones_own_is_checked():
     assert check(GPT, initial_parameters(TINY, 0), TOKENS, np.full((2, 5), 0.2), value=Micro)
 
 
-def test_a_fault_behind_functions_of_its_module_is_found(monkeypatch):
+def test_a_fault_behind_its_module_is_found(monkeypatch):
     monkeypatch.setitem(globals(), "micro_log", lambda x: Micro(log(x.data)))
     found = check(by_functions, *MICRO, value=Micro)
     assert (found.ok, found.parameter) == (False, 'params["w"][0]')
@@ -414,7 +414,7 @@ SLIPS = {
 
 
 @pytest.mark.parametrize(("kind", "function", "cause", "line", "text"), SLIPS.values(), ids=SLIPS.keys())
-def test_the_slip_in_a_class_of_ones_own_is_named(kind, function, cause, line, text):
+def test_the_slip_in_ones_own_class_is_named(kind, function, cause, line, text):
     found = check(function, *MICRO, value=kind)
     assert (found.ok, found.cause) == (False, cause), found.report
     assert text in found.report
@@ -498,7 +498,7 @@ def test_a_wrong_number_is_found_without_plain_floats():
     assert "MinusIsPlus computes 0.3 - 0.5 as 0.8, plain numbers as -0.2" in found.report
 
 
-def test_a_backward_that_does_not_begin_with_one_is_named():
+def test_a_backward_must_begin_with_one():
     found = check(with_all_five, *MICRO, value=broken("self.grad += 1.0", "self.grad += 2.0"))
     assert (found.ok, found.cause) == (False, "backward")
     assert "gets the gradient 2, by the chain rule 1" in found.report
@@ -551,7 +551,7 @@ def wrong_engine(monkeypatch):
     return made_wrong
 
 
-def test_an_engine_that_is_wrong_is_named_with_who_is_right(wrong_engine):
+def test_a_wrong_engine_is_named(wrong_engine):
     wrong_engine("b1", 1.001)
     found = check(perceptron, PERCEPTRON, RNG.normal(size=(20, 2)), RNG.integers(0, 2, 20))
     assert (found.ok, found.cause, found.parameter[:12]) == (False, "engine", 'params["b1"]')

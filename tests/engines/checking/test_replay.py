@@ -154,7 +154,7 @@ def test_a_batch_without_arrays_has_no_row():
 
 
 @pytest.mark.parametrize("in_single", [True, False])
-def test_a_number_at_the_end_of_float32_is_named(in_single):
+def test_a_number_beyond_float32_is_named(in_single):
     why = example_not_finite(lambda params, x: params["w"] * x, {"w": np.array(3e38)}, (1.0,), 0, in_single)
     assert ("float32 ends at 3.4e38" in why) == in_single
     assert "stays finite" in why

@@ -12,7 +12,7 @@ from microgpt.engines.compiled.llvm.machine import EMITTERS, Machine, machine, m
 # Arguments
 
 
-def test_arguments_are_packed_in_the_order_of_the_names():
+def test_arguments_are_packed_in_order_of_names():
     assert packed(["rows", "columns"], {"columns": 2, "rows": 1}) == [1, 2]
 
 
@@ -87,5 +87,5 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-def test_a_forked_process_computes_with_threads_of_its_own():
+def test_a_forked_process_has_threads_of_its_own():
     subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=60)

@@ -78,7 +78,7 @@ def test_chances_are_softmax_over_temperature_among_top_k(choice, expected):
     assert_close(probabilities(LOGITS, choice), expected)
 
 
-def test_top_k_of_equal_logits_keeps_just_so_many():
+def test_top_k_of_equal_logits_keeps_so_many():
     assert sum(chance > 0 for chance in probabilities([1.0] * 5, Choice(top_k=2))) == 2
 
 
@@ -146,7 +146,7 @@ def test_a_line_ends_where_the_model_says_so(lines):
     assert len(text) == lines.config.n_positions or likeliest(lines, encode("\n" + text, lines.vocabulary)) == 0
 
 
-def test_a_limit_cuts_lines_and_lets_prose_go_on(lines, prose):
+def test_a_limit_cuts_lines_and_not_prose(lines, prose):
     for limit in (1, 2):
         assert max(len(sample(lines, seed=seed, max_new_tokens=limit)) for seed in range(20)) == limit
     assert len(sample(prose, "abc", max_new_tokens=40)) == 43
@@ -213,7 +213,7 @@ def test_a_prompt_that_cannot_be_is_refused(request, kind, prompt, said):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_of_a_long_prompt_of_prose_the_end_is_read(prose, compiled):
+def test_a_long_prompt_of_prose_is_cut(prose, compiled):
     long, read = "dab" * 20 + "abcdab", "abcdab"  # there are 6 positions
     options = {"seed": 1, "max_new_tokens": 30, "compiled": compiled}
     assert sample(prose, long, **options) == "dab" * 20 + sample(prose, read, **options)
@@ -233,7 +233,7 @@ def test_a_newline_can_be_typed_without_backslashes_known(typed, known, meant):
 
 
 @pytest.mark.parametrize(("documents", "last"), [("lines", "c"), ("stream", "c"), ("stream", END)])
-def test_many_at_once_write_what_one_at_a_time_writes(documents, last):
+def test_many_at_once_write_what_each_writes(documents, last):
     config = GPTConfig(vocab_size=4, n_positions=6, n_embd=8, n_layer=1, n_head=2)
     run = Model(config, "\nab" + last, documents, initial_parameters(config, 3))
     options = {"prompt": "ab", "seed": 5, "choice": Choice(0.9, 3), "max_new_tokens": 15}
@@ -273,7 +273,7 @@ def test_compiled_code_writes_the_same_characters(documents, choice):
     assert_close([p for _, p in compiled], [p for _, p in plain])
 
 
-def test_a_character_is_there_as_soon_as_it_is_chosen(prose, monkeypatch):
+def test_a_character_is_there_once_chosen(prose, monkeypatch):
     read = []
     reads = Reader.read
     monkeypatch.setattr(Reader, "read", lambda reader, tokens: read.append(tokens) or reads(reader, tokens))
@@ -301,7 +301,7 @@ def test_log_probabilities_do_not_depend_on_the_choice(lines):
         assert_close([p for _, p in written], expected)
 
 
-def test_the_closing_newline_is_an_empty_text_with_a_probability(lines):
+def test_the_closing_newline_has_a_probability(lines):
     finished = [written for written in (list(stream(lines, seed=seed)) for seed in range(20)) if written[-1][0] == ""]
     assert finished
     assert all(log_probability < 0 for written in finished for _, log_probability in written)

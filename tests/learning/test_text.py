@@ -275,7 +275,7 @@ def test_the_last_tenth_of_prose_is_held_out(text, n_positions):
     assert len(held_out) == (len(text) + 4) // 10
 
 
-def test_prose_never_reaches_its_end_and_keeps_its_vocabulary():
+def test_prose_never_reaches_its_end():
     corpus = make_corpus("ab cd " * 30, n_positions=8, seed=0, documents="stream")
     assert (corpus.vocabulary, corpus.characters) == ("\n abcd\x03", "\n abcd")
     assert set().union(*corpus.training, *corpus.validation) == set(range(6))
@@ -285,7 +285,7 @@ def test_prose_never_reaches_its_end_and_keeps_its_vocabulary():
 
 @pytest.mark.parametrize("vocabulary", [None, "\n abcd\x03"])
 @pytest.mark.parametrize(("before", "place"), [("", "1, as character 1"), ("ab\n\nab ", "3, as character 4")])
-def test_the_end_in_prose_is_refused_with_its_place(vocabulary, before, place):
+def test_the_end_in_prose_is_refused(vocabulary, before, place):
     with pytest.raises(InputError, match=f"U\\+0003 on line {place}.*: delete it, or replace it by a newline"):
         make_corpus(before + END + "ab cd " * 30 + END, 8, 0, "stream", vocabulary)
 
@@ -323,7 +323,7 @@ def test_equal_lines_are_never_on_both_sides(lines, seed):
     assert len(corpus.training) + len(corpus.validation) == len(lines) + 2
 
 
-def test_the_seed_chooses_lines_held_out_but_no_prose():
+def test_the_seed_chooses_the_lines_held_out():
     text = "\n".join(names(100))
     first, again, other = (make_corpus(text, 8, seed).validation for seed in (1, 1, 2))
     assert first == again != other
@@ -454,7 +454,7 @@ def test_padding_weighs_nothing():
     assert weights.tolist() == [[0.5, 0, 0], [0.5, 0.5, 0.5]]  # so that the mean of the rows is that of all predictions
 
 
-def test_lines_of_many_lengths_come_in_batches_of_few(monkeypatch):
+def test_batches_have_lines_of_few_lengths(monkeypatch):
     monkeypatch.setattr("microgpt.learning.batches.POOL", 1)
     sequences = [[i + 1] * (21 + 7 * i % 261) for i in range(2000)]  # of 20 to 280 predictions
     drawn = list(islice(batches(sequences, batch_size=4, seed=0), 1000))
@@ -473,7 +473,7 @@ def test_lengths_are_rounded_up_by_an_eighth(longest, more):
     assert length == longest or longest > 16
 
 
-def test_a_long_text_is_encoded_in_parts_and_small(monkeypatch):
+def test_a_long_text_is_encoded_in_parts(monkeypatch):
     text = ("ab cä語😀.\n" * 40).strip("\n")
     expected = encode("\n" + text + "\n", vocabulary_of(text, "stream"))
     monkeypatch.setattr(text_module, "CHUNK", 7)

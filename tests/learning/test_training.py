@@ -63,7 +63,7 @@ def test_the_parameters_become_views_of_one_vector():
     assert (matrix != after_one).all()
 
 
-def test_an_update_tells_the_loss_the_rate_and_the_norm():
+def test_an_update_tells_loss_rate_and_norm():
     updates = list(train(lambda params: (1.25, gradient(3.0)), start(), NO_BATCH, Schedule(4, 0.1, 2)))
     assert [update.step for update in updates] == [1, 2, 3, 4]
     assert [update.loss for update in updates] == [1.25] * 4
@@ -71,7 +71,7 @@ def test_an_update_tells_the_loss_the_rate_and_the_norm():
     assert updates[0].gradient_norm == pytest.approx(3.0 * 6**0.5, rel=1e-14)
 
 
-def test_an_observed_step_tells_what_it_did_to_each_tensor():
+def test_an_observed_step_tells_of_each_tensor():
     parameters = start()
     parameters["nothing"] = np.zeros(1)
     gradients = gradient(3.0) | {"nothing": np.ones(1)}
@@ -100,7 +100,7 @@ def test_observing_changes_nothing_and_repeats_to_the_bit():
 
 
 @pytest.mark.parametrize(("clip", "factor"), [(2.0, 2.0 / (3.0 * 6**0.5)), (0.0, 1.0), (100.0, 1.0)])
-def test_a_gradient_longer_than_the_limit_is_shortened_to_it(clip, factor):
+def test_a_gradient_beyond_the_limit_is_shortened(clip, factor):
     parameters = start()
     schedule = Schedule(2, learning_rate=0.1, warmup=0, grad_clip=clip)
     list(train(gradients_in_turn(gradient(3.0), gradient(0.1)), parameters, NO_BATCH, schedule))
@@ -174,7 +174,7 @@ def broken(params, x):
 
 @pytest.mark.parametrize("function", [broken, lambda p, x: dot([x], [x, x])])
 @pytest.mark.parametrize("engine", ["scalar", "compiled"])
-def test_a_fault_of_the_loss_comes_through_as_it_is(function, engine):
+def test_a_fault_of_the_loss_comes_through(function, engine):
     with pytest.raises(ValueError, match=r"cannot take this|zip\(\)") as found:
         next(train(value_and_grad(function, engine=engine), start(), [(np.ones(1),)], Schedule(5, 0.1, 0)))
     assert type(found.value) is ValueError
@@ -198,7 +198,7 @@ def test_the_mean_loss_counts_every_character_the_same():
         )
 
 
-def test_validation_meets_few_lengths_and_none_beyond_the_longest():
+def test_validation_meets_few_lengths():
     seen = set()
 
     def counted(params, tokens, weights):
@@ -210,7 +210,7 @@ def test_validation_meets_few_lengths_and_none_beyond_the_longest():
     assert max(seen) == 268
 
 
-def test_a_padded_batch_gives_the_mean_over_its_characters():
+def test_a_padded_batch_means_over_its_characters():
     parameters = random_parameters(TINY)
     step = value_and_grad(tiny_loss)
     together, gradients = step(parameters, *padded(SEQUENCES, np.float64))

@@ -66,7 +66,7 @@ def test_a_checkpoint_comes_back_to_the_bit(tmp_path, dtype):
     assert_same_checkpoint(load_checkpoint(tmp_path), checkpoint)
 
 
-def test_an_older_checkpoint_without_loss_on_all_is_read(tmp_path):
+def test_an_older_checkpoint_is_read(tmp_path):
     path, checkpoint = saved(tmp_path)
     best = {"step": checkpoint.best.step, "loss": checkpoint.best.loss, "samples": checkpoint.best.samples}
     forge(path, state={"best": best})

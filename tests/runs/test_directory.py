@@ -217,7 +217,7 @@ def test_a_model_changed_while_training_is_kept(run):
     assert restore_model(run.directory, run.checkpoint) == []
 
 
-def test_a_model_saved_in_several_files_is_left_alone(run):
+def test_a_model_in_several_files_is_kept(run):
     (run.directory / "model.safetensors.index.json").write_text("{}")
     (run.directory / "config.json").write_text("{}")
     assert "changed by another program" in restore_model(run.directory, run.checkpoint)[0]
@@ -330,7 +330,7 @@ def test_on_windows_a_rename_waits_for_a_reader(tmp_path, monkeypatch):
     assert (tmp_path / "file").read_bytes() == b"content"
 
 
-def test_a_file_that_is_too_large_is_not_read(tmp_path):
+def test_a_file_too_large_is_not_read(tmp_path):
     (tmp_path / "file").write_bytes(bytes(101))
     assert "more than 100 bytes" in refusal(read_bytes, tmp_path / "file", 100)
 

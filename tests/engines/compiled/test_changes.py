@@ -233,7 +233,7 @@ OPERATORS = {
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_operators_of_a_class_are_called_for_each_element(name):
+def test_operators_of_classes_run_for_each_element(name):
     used = OPERATORS[name]
 
     def loss(p, x):

@@ -47,7 +47,7 @@ def nests_of_a_gpt() -> str:
     return "\n".join(lines).lstrip() + "\n"
 
 
-def test_a_gpt_has_the_nests_that_are_written_down():
+def test_a_gpt_has_the_nests_written_down():
     assert nests_of_a_gpt() == WRITTEN.read_text(encoding="utf-8")
 
 
@@ -67,7 +67,7 @@ MAP = Nest(
 )
 
 
-def test_a_nest_knows_the_matrix_product_that_it_is():
+def test_a_nest_knows_its_matrix_product():
     product = MAP.product()
     assert (product.rows, product.columns, product.terms, product.outer) == ({1}, {BATCH, 0}, {2}, set())
     twice = Nest(MAP.lengths, MAP.bounds, MAP.target, MAP.expression * 2.0).product()
@@ -111,7 +111,7 @@ def test_what_lies_in_no_grid_is_not_delinearized(load, lengths):
     assert delinearize(load, lengths, Array(100, (8, 16), (16, 1))) is None or load.strides == (16,)
 
 
-def test_an_array_is_zero_beyond_its_own_bounds_alone():
+def test_an_array_is_zero_beyond_its_bounds():
     array = Array(0, (16, 16), (16, 1), (None, Bound(0, 1, 1)))
     rows, columns = of(CELLS, 0, 16, 1), of(CELLS, 0, 1, 16)
 

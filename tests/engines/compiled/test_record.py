@@ -420,7 +420,7 @@ def test_each_element_made_anew_is_an_object():
     assert_equal_engines(loss, W, np.array([[0.5, -1.5, 2.0]]))
 
 
-def test_a_slice_by_an_axis_begins_at_its_start():
+def test_a_slice_by_an_axis_begins_there():
     def loss(p, x):
         first = p[0]
         return sum([sum([sum(row) for row in p[h : h + 2]]) * x for h in range(3)]) * first[0]

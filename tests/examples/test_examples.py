@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import assert_refused, call
+from running import assert_refused, call, run_within
 
 from microgpt import evaluate, value_and_grad
 from microgpt.adam import adam
+from microgpt.commands.script import run_script
 from microgpt.functions import layer_norm
 from microgpt.gpt import GPTConfig
 from microgpt.gpt import loss as loss_of_gpt
@@ -83,11 +84,15 @@ def test_the_last_rung_is_the_book():
     assert ours == pytest.approx(loss_of_gpt(params, [0, 5, 6, 0], [0.5, 0.25, 0.25], config), rel=1e-14)
 
 
-def test_the_ladder_prints_and_draws_its_table(tmp_path):
-    printed = run("ladder.py", "--steps", 8, "--batch-size", 4, cwd=tmp_path)
-    rows = re.findall(r"^(\S.*?)  +(\d\.\d{4}) +([\d,]+) parameters +[\d.]+ s", printed, re.MULTILINE)
-    assert [name for name, *_ in rows] == ["counts of pairs", *(rung.name for rung in ladder.rungs(27, 0))]
-    assert len(printed.splitlines()) == 3 * len(rows) + 1
+def test_the_ladder_prints_and_draws_its_table(tmp_path, monkeypatch):
+    first_two = ladder.rungs(27, 0)[:2]
+    monkeypatch.setattr(ladder, "rungs", lambda *_: first_two)
+    options = ("--steps", 8, "--batch-size", 4)
+    result = run_within(lambda: run_script(ladder.main), "ladder.py", *options, cwd=tmp_path, pictures=True)
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(r"^(\S.*?)  +(\d\.\d{4}) +([\d,]+) parameters +[\d.]+ s", result.stdout, re.MULTILINE)
+    assert [name for name, *_ in rows] == ["counts of pairs", *(rung.name for rung in first_two)]
+    assert len(result.stdout.splitlines()) == 3 * len(rows) + 1
     assert (tmp_path / "ladder.svg").stat().st_size > 1000
 
 

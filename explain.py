@@ -20,7 +20,7 @@ class Settings(Options):
     run: str | None = option(
         None, "a run directory, or a character-level GPT-2 saved by transformers (default: the newest in runs/)"
     )
-    text: str | None = option(None, "what to explain (default: a text that was held out from training)")
+    text: str | None = option(None, "the text to explain (default: a held-out text)")
     out: str | None = option(None, "the HTML file to write (default: explain.html in the run directory)")
     open: bool = option(False, "open the page in the browser")
 
@@ -41,7 +41,7 @@ def main() -> int:
             out.write_bytes(page)
     except OSError as error:
         raise InputError(f"cannot write the page {out}: {error.strerror}; choose another with --out") from None
-    is_page = out.is_file()  # and no pipe or device
+    is_page = out.is_file()  # not a pipe or device
     print(f"{text!r}{what} takes {explanation.operations:,} operations in the model of {run.directory}")
     print(f"open {out} in a browser" if is_page else f"the page went to {out}")
     if is_page and settings.open and not webbrowser.open(out.resolve().as_uri()):

@@ -19,7 +19,7 @@ from microgpt.learning.sampling import (
 )
 from microgpt.runs.directory import Run, load_run, newest_run, repair
 
-MANY = 200  # from so many names on they are written many at once
+MANY = 200  # names; so many are written together
 
 
 @dataclass
@@ -27,24 +27,21 @@ class Settings(Options):
     run: str | None = option(
         None, "a run directory, or a character-level GPT-2 saved by transformers (default: the newest in runs/)"
     )
-    num_samples: int = option(20, "how many to write", must=POSITIVE)
-    max_new_tokens: int | None = option(None, "characters to write at most (default: for prose 500)", must=POSITIVE)
+    num_samples: int = option(20, "number of texts", must=POSITIVE)
+    max_new_tokens: int | None = option(None, "most characters of a text (default: 500 for prose)", must=POSITIVE)
     prompt: str = option(
-        "", "how each of them begins; \\n and \\t are a newline and a tab where the model knows no backslash"
+        "", "the beginning of each text; \\n and \\t are a newline and a tab, unless the model knows the backslash"
     )
     temperature: float = option(
-        1.0, "below 1 more careful, above 1 more daring; 0 always takes the likeliest", must=NUMBER
+        1.0, "below 1 is more careful, above 1 more daring; 0 always takes the likeliest", must=NUMBER
     )
-    top_k: int | None = option(
-        None, "choose among so many of the likeliest characters only (default: among all)", must=POSITIVE
-    )
-    seed: int = option(0, "of the random choices: the same seed writes the same", must=COUNT)
-    quiet: bool = option(False, "print the texts alone: no marks, no lines between them, no count")
+    top_k: int | None = option(None, "draw only from so many of the likeliest characters (default: all)", must=POSITIVE)
+    seed: int = option(0, "for random numbers: the same seed writes the same", must=COUNT)
+    quiet: bool = option(False, "print only the texts: no marks, no lines between them, no count")
     format: str = option(
         "text",
-        "jsonl: an object a line with the text, the natural log-probability of what follows the prompt (the model's "
-        "own, at temperature 1; the newline that closes a name, or the end that closes prose, included), and whether "
-        "it is new, not in the data",
+        "jsonl: an object a line, with the text, its log-probability after the prompt, and whether it is new (not in "
+        "the data). The log-probability is natural, at temperature 1, and includes the end of the text",
         ("text", "jsonl"),
     )
 
@@ -57,12 +54,12 @@ def main() -> int:
     lines = run.documents == "lines"
     known = set(run.text.split("\n")) - {""} if run.text is not None and lines else set()
     as_json, quiet = settings.format == "jsonl", settings.quiet or settings.format == "jsonl"
-    for_people = sys.stdout.isatty() or not quiet  # a text must not steer someone's terminal
+    for_people = sys.stdout.isatty() or not quiet  # a text must not steer a terminal
 
     new, different = 0, set()
     for index, parts in enumerate(texts(run, settings)):
         text, log_probability = "", 0.0
-        if not index and settings.run is None and not known and not quiet:  # then the last line does not say it
+        if not index and settings.run is None and not known and not quiet:  # because no last line says it
             print(f"writing with the model in {run.directory}", file=sys.stderr)
         if index and not lines and not quiet:
             print("-" * 40)
@@ -89,10 +86,10 @@ def main() -> int:
 
 
 def texts(run: Run, settings: Settings) -> Iterator[Iterator[tuple[str, float]]]:
-    """Each text in its parts, as they are written, with their log-probabilities; the prompt is the first."""
+    """Yield each text as its parts with their log-probabilities, while it is written; the prompt is the first part."""
     count, choice = settings.num_samples, Choice(settings.temperature, settings.top_k)
     prompt = as_typed(settings.prompt, run.vocabulary)
-    tokens = prompt_tokens(run, prompt)  # finds what is wrong with it before anything is printed
+    tokens = prompt_tokens(run, prompt)  # raises before anything is printed
     length = new_tokens(run, tokens, settings.max_new_tokens)
     if run.documents == "lines" and count >= MANY:
         yield from (iter([pair]) for pair in samples_in_turn(run, count, prompt, settings.seed, choice, length))
@@ -103,7 +100,7 @@ def texts(run: Run, settings: Settings) -> Iterator[Iterator[tuple[str, float]]]
 
 
 def one(run: Run, prompt: str, *options: object) -> Iterator[tuple[str, float]]:
-    """The prompt, and what follows it."""
+    """Yield the prompt and its continuation."""
     yield prompt, 0.0
     yield from stream(run, prompt, *options)
 

@@ -17,7 +17,7 @@ from microgpt.gpt import loss
 from microgpt.learning.training import Schedule, train
 
 NAMES = Path(__file__).with_name("data") / "names.txt"
-SUITED = {  # what suits a text: lines, such as names, and prose
+SUITED = {  # the defaults for lines, such as names, and for prose
     "steps": (2000, 2000),
     "batch_size": (64, 32),
     "n_layer": (1, 4),
@@ -42,47 +42,41 @@ class Settings(Options):
     out: str | None = option(None, "the run directory to create (default: runs/ and the name of the data file)")
     resume: str | None = option(
         None,
-        "go on with this run, or with the newest, as it was begun; these may be given anew: "
+        "resume this run, or the newest, with its settings; only these may change: "
         + ", ".join(map(option_of, MAY_CHANGE)),
         alone="newest",
     )
-    init_from: str | None = option(None, "begin with the weights of another run, or of a model saved by transformers")
+    init_from: str | None = option(None, "start from the weights of another run, or of a model saved by transformers")
     documents: str = option(
         "auto",
-        "what a document is: each line, the whole text (prose), or lines if all are short (see docs/runs.md)",
+        "the kind of documents: lines, one stream of prose, or a choice by the text (see docs/runs.md)",
         ("auto", "lines", "stream"),
     )
-    steps: int = suited("steps", "how many times to improve the parameters")
-    batch_size: int = suited("batch_size", "sequences a step learns from: names, or windows of prose")
+    steps: int = suited("steps", "training steps")
+    batch_size: int = suited("batch_size", "sequences in a step: lines, or windows of prose")
     n_layer: int = suited("n_layer", "blocks of attention and MLP, one after the other")
     n_head: int = suited("n_head", "attention heads a block")
-    n_embd: int = suited("n_embd", "numbers that describe a position; a multiple of the heads")
-    block_size: int = suited("block_size", "positions the model can look back on: its context")
-    learning_rate: float = suited(
-        "learning_rate", "how far a step moves, at most; lower it if training diverges", POSITIVE_NUMBER
-    )
-    warmup: int = suited("warmup", "steps until the learning rate is at its highest", COUNT)
+    n_embd: int = suited("n_embd", "numbers for each position; a multiple of --n-head")
+    block_size: int = suited("block_size", "the context: how many positions the model can see")
+    learning_rate: float = suited("learning_rate", "the largest step; lower it if training diverges", POSITIVE_NUMBER)
+    warmup: int = suited("warmup", "steps in which the learning rate climbs", COUNT)
     weight_decay: float = suited("weight_decay", "how strongly weights are pulled to 0 (AdamW)", NUMBER)
-    grad_clip: float = option(
-        1.0, "the largest norm of a gradient, longer ones are shortened; 0 for no limit", must=NUMBER
-    )
+    grad_clip: float = option(1.0, "the largest norm of a gradient; 0 for no limit", must=NUMBER)
     eval_interval: int | None = option(None, "steps between validations (default: a fifth of all steps)", must=POSITIVE)
     skip_check: bool = option(False, "do not check the gradients of this model before training")
     listing: str | None = option(
         None,
-        "print, and stop: the array instructions of this model, a C program that trains it, or the text as its input",
+        "only print the array instructions of this model, a C program that trains it, or its input",
         LISTINGS,
         alone="instructions",
     )
-    seed: int = option(0, "of all that is random: the same seed gives the same run", must=COUNT)
-    engine: str = option("compiled", "what computes losses and gradients: fast, to be understood, or PyTorch", ENGINES)
+    seed: int = option(0, "for random numbers: the same seed gives the same run", must=COUNT)
+    engine: str = option("compiled", "the engine for losses and gradients: fast, readable, or PyTorch", ENGINES)
     device: str | None = option(
-        None, "where --engine torch computes (default: a GPU, if there is one)", ("cpu", "cuda", "mps")
+        None, "the device of --engine torch (default: a GPU, if there is one)", ("cpu", "cuda", "mps")
     )
     torch_compile: bool = option(False, "let PyTorch compile the engine torch, which takes minutes")
-    threads: int | None = option(
-        None, "threads to compute on; they do not change the result (default: one a core)", must=POSITIVE
-    )
+    threads: int | None = option(None, "threads, which do not change the result (default: one a core)", must=POSITIVE)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,16 +87,16 @@ class Settings(Options):
 
 
 def main() -> int:
-    # Where it begins: the text, and a model with random parameters; or, with --resume, where a run has stopped.
+    # Begin with a text and random parameters or, with --resume, where a run has stopped.
     start = begin(Settings, SUITED, NAMES)
     s, corpus, config, parameters, state = start.settings, start.corpus, start.config, start.parameters, start.state
-    gpt_loss = partial(loss, config=config)  # of one sequence: how surprised the model is by its characters
+    gpt_loss = partial(loss, config=config)  # the surprise of the model at the characters of one sequence
     loss_and_gradients: Any = value_and_grad(gpt_loss, s.engine, s.threads, start.processes.device, s.torch_compile)
     if s.listing:
         print(listed(start, gpt_loss))
         return 0
 
-    # A session writes each step down, and looks now and then at what the model has learned, and writes.
+    # A session records each step, and validates and prints now and then.
     session = Session(start, loss_and_gradients)
 
     # A step: draw a batch, compute its loss and the gradients, and let Adam improve the parameters a little.

@@ -1,18 +1,18 @@
 """A GPT-2 whose every number comes from five scalar operations: `+`, `*`, `**`, `log` and `exp`.
 
-Read value.py, functions.py, gpt.py and adam.py, in this order: they are the whole of it. To use it, import what you
-need from here; docs/library.md shows how, with examples that run:
+Read value.py, functions.py, gpt.py and adam.py, in this order: they are the whole model. To use the package, import
+these names; docs/library.md has examples that run:
 
-to calculate   Value, exp, log, largest, pick, and draw to see what came of it
+to calculate   Value, exp, log, largest, pick, and draw to see the graph
 engines        value_and_grad, evaluate
-gradients      check, Check to see whether they are right
+gradients      check, Check to test whether they are right
 to train       train, Schedule, Update, OptimizerState, adam_update, mean_loss
 the GPT        GPTConfig, initial_parameters, parameter_count, loss
 texts          read_text, vocabulary_of, encode, decode, make_corpus, Corpus, batches, padded
 trained ones   Model, load_run, Run, sample, sample_many, stream, Choice
 errors         InputError, DivergenceError, DisagreementError
 
-The parts of a network stand where they are explained: `from microgpt.functions import attention`, `from microgpt.gpt
+Import the parts of a network from their own files: `from microgpt.functions import attention`, `from microgpt.gpt
 import gpt`, `from microgpt.adam import adam`. (`microgpt.gpt` and `microgpt.adam` are these modules.)
 """
 

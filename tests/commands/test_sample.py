@@ -170,7 +170,7 @@ def test_damage_beside_the_checkpoint_is_mended(copy):
     (copy / "model.safetensors").unlink()
     result = call("sample.py", "--run", copy, cwd=copy)
     assert result.stdout.splitlines() == before
-    assert result.stderr == f"note: made config.json, model.safetensors from the checkpoint in {copy}\n"
+    assert result.stderr == f"note: rewrote config.json, model.safetensors from the checkpoint in {copy}\n"
     assert call("sample.py", "--run", copy, cwd=copy).stderr == ""
 
 

@@ -54,6 +54,13 @@ def test_training_tells_what_it_does(trained):
     assert all("validation loss" in line for line in looks)
 
 
+@pytest.mark.parametrize("kind", ["trained", "trained_prose"])
+def test_what_is_printed_fits_on_a_screen(kind, request):
+    lines = request.getfixturevalue(kind)[1].stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 24
+
+
 def test_without_a_terminal_there_is_no_progress_bar(trained):
     assert trained[1].stderr == ""
 
@@ -217,14 +224,14 @@ def test_prose_is_validated_on_all_at_the_end(trained_long):
 def test_a_context_longer_than_validation_is_refused(tmp_path):
     (tmp_path / "fox.txt").write_text(PROSE)
     result = call("train.py", "--data", "fox.txt", cwd=tmp_path)
-    assert_refused(result, "no longer than the context, 64", "--block-size 23")
+    assert_refused(result, "no longer than the context of 64", "--block-size 23")
     assert not (tmp_path / "runs").exists()
 
 
 def test_prose_must_not_have_its_end_inside(tmp_path):
     (tmp_path / "fox.txt").write_text(PROSE.replace(";", ";\n\x03"))
     result = call("train.py", "--data", "fox.txt", *TINY, "--block-size", "8", cwd=tmp_path)
-    assert_refused(result, "U+0003 on line 2, as character 1 of it", "delete it")
+    assert_refused(result, "U+0003 on line 2, as character 1", "delete it")
     train(tmp_path, *TINY, text=NAMES + "a\x03\n")  # lines may have it
 
 
@@ -233,7 +240,7 @@ def test_changed_prose_is_not_gone_on_with(trained_prose, tmp_path, change):
     shutil.copytree(trained_prose[0], tmp_path / "copy")
     (tmp_path / "copy" / "fox.txt").write_text(change(PROSE))
     result = call("train.py", "--resume", "--steps", "4", cwd=tmp_path / "copy")
-    assert_refused(result, "fox.txt is not the text that", "to go on with the copy, add --data")
+    assert_refused(result, "fox.txt is not the text of", "to go on with the copy, add --data")
     assert "x03" not in result.stderr  # no text has the character of its end, so no text lacks it
 
 

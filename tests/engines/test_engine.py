@@ -61,11 +61,6 @@ def test_loss_and_gradients_are_means_over_the_batch():
     assert gradients["b"] == pytest.approx((2 * errors).mean(), rel=1e-14)
 
 
-def test_a_batch_of_one_is_the_example_itself():
-    mean_loss, gradients = value_and_grad(squared_error)(line(), X[:1], Y[:1])
-    assert (mean_loss, gradients["b"]) == ((0.5 - 1 - 3) ** 2, 2 * (0.5 - 1 - 3))
-
-
 def test_without_arguments_there_is_one_example():
     mean_loss, gradients = value_and_grad(lambda params: params["w"] ** 2)({"w": np.array(3.0)})
     assert (mean_loss, gradients["w"]) == (9.0, 6.0)
@@ -75,15 +70,10 @@ def test_without_arguments_there_is_one_example():
 def test_gradients_have_shapes_and_types_of_parameters(dtype):
     params = {"matrix": np.ones((2, 3), dtype), "vector": np.ones(4, dtype), "scalar": np.array(1.0, dtype)}
     _, gradients = value_and_grad(lambda p: p["matrix"][1][2] * p["vector"][0] * p["scalar"])(params)
+    assert gradients["matrix"].tolist() == [[0, 0, 0], [0, 0, 1]]
     assert {name: (g.shape, g.dtype) for name, g in gradients.items()} == {
         name: (p.shape, p.dtype) for name, p in params.items()
     }
-
-
-def test_a_gradient_stands_where_its_parameter_stands():
-    params = {"matrix": np.arange(6.0).reshape(2, 3)}
-    _, gradients = value_and_grad(lambda p: p["matrix"][1][0] ** 2)(params)
-    assert gradients["matrix"].tolist() == [[0.0, 0.0, 0.0], [6.0, 0.0, 0.0]]
 
 
 def test_gradients_have_the_nesting_of_the_parameters():
@@ -114,14 +104,9 @@ def test_a_parameter_as_loss_has_gradient_one():
 
 
 def test_parameters_stay_as_they_were():
-    params = line()
-    value_and_grad(squared_error)(params, X, Y)
+    params, step = line(), value_and_grad(squared_error)
+    assert step(params, X, Y) == step(params, X, Y)
     assert (params["w"], params["b"]) == (0.5, -1.0)
-
-
-def test_a_second_call_begins_again_at_zero():
-    step = value_and_grad(squared_error)
-    assert step(line(), X, Y) == step(line(), X, Y)
 
 
 def test_integer_arguments_arrive_as_integers():
@@ -269,16 +254,6 @@ def test_evaluate_gives_a_scalar_an_example():
     assert evaluate(squared_error)(line(), X, Y).tolist() == ((0.5 * X - 1.0 - Y) ** 2).tolist()
 
 
-def test_evaluate_gives_lists_as_arrays():
-    assert evaluate(lambda p, x: [[x, p["w"]]])(line(), X).tolist() == [[[1.0, 0.5]], [[2.0, 0.5]], [[-1.0, 0.5]]]
-
-
-def test_evaluate_keeps_tuples_and_dicts():
-    twice, rest = evaluate(lambda p, x: (2 * x, {"row": [x, x]}))(line(), X)
-    assert twice.tolist() == [2.0, 4.0, -2.0]
-    assert rest["row"].tolist() == [[1.0, 1.0], [2.0, 2.0], [-1.0, -1.0]]
-
-
 def test_evaluate_builds_no_graph():
     def number(params, x):
         assert type(params["w"]) is float
@@ -310,13 +285,6 @@ def test_a_parameter_of_no_floats_is_named(transform, params, name):
 
 
 @both
-@pytest.mark.parametrize("argument", [np.array([True]), ["a"], [None], np.array([1j])])
-def test_an_argument_that_is_no_number_is_named(transform, argument):
-    with pytest.raises(TypeError, match="argument 2"):
-        transform(squared_error)(line(), np.ones(1), argument)
-
-
-@both
 @pytest.mark.parametrize("shape", [(2,), (4,), (), (0,)])
 def test_batch_axes_that_differ_are_named(transform, shape):
     with pytest.raises(InputError, match=r"argument 2.*batch"):
@@ -343,12 +311,6 @@ def test_other_engines_refuse_a_device(transform, engine):
 def test_an_unknown_engine_is_refused(transform):
     with pytest.raises(ValueError, match=r"'steam'.*scalar"):
         transform(squared_error, engine="steam")
-
-
-@pytest.mark.parametrize("result", [None, [1.0], (1.0,), {}])
-def test_a_loss_that_is_no_scalar_is_refused(result):
-    with pytest.raises(TypeError, match=type(result).__name__):
-        value_and_grad(lambda p, x: result)(line(), X)
 
 
 # Memory

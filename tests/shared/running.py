@@ -5,7 +5,6 @@ import os
 import runpy
 import signal
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +98,7 @@ def run_within(function, script, *options, cwd, given="", pictures=False):
 def state_of_process():
     """What a script must leave as it was."""
     signals = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    return os.getcwd(), dict(os.environ), signals, np.geterr(), list(warnings.filters)
+    return os.getcwd(), dict(os.environ), signals, np.geterr()
 
 
 def command(script, *options):

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from microgpt.engines.engine import value_and_grad
-from microgpt.engines.trees import map_arrays
+from microgpt.engines.trees import leaves_of, map_arrays, map_numbers
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.learning.parameters import Arrays, flatten, parameter_shapes
@@ -30,21 +30,16 @@ def assert_close(ours: Any, theirs: Any) -> None:
     assert error <= 1e-9 * np.abs(theirs).max(initial=0.0) + 1e-12
 
 
-def nested(function: Any, numbers: Any) -> Any:
-    """The same nesting of lists with the function applied to every number."""
-    return [nested(function, n) for n in numbers] if isinstance(numbers, list) else function(numbers)
-
-
 def to_values(numbers: Any) -> Any:
-    return nested(Value, numbers)
+    return map_numbers(Value, numbers)
 
 
 def data_of(values: Any) -> Any:
-    return nested(lambda v: v.data, values)
+    return map_numbers(lambda v: v.data, values)
 
 
 def gradients_of(values: Any) -> Any:
-    return nested(lambda v: v.grad, values)
+    return map_numbers(lambda v: v.grad, values)
 
 
 def double(numbers: Any) -> Any:
@@ -70,13 +65,6 @@ def assert_like_torch(ours: Any, theirs: Any, *inputs: Any) -> None:
         assert_close(gradients_of(value), tensor.grad)
 
 
-def leaves(tree: Any) -> list[Any]:
-    """The arrays in a nesting of dicts and lists, in order."""
-    found: list[Any] = []
-    map_arrays(found.append, tree)
-    return found
-
-
 def assert_equal_engines(function: Any, params: Any, *arguments: Any, engine: str = "compiled", **options: Any) -> None:
     """The same loss, and gradients of the same nesting, shapes, types and numbers."""
     expected, expected_gradients = value_and_grad(function, "scalar")(params, *arguments)
@@ -84,7 +72,7 @@ def assert_equal_engines(function: Any, params: Any, *arguments: Any, engine: st
     assert abs(found - expected) <= 1e-12 * max(1.0, abs(expected))
     pairs = []
     map_arrays(lambda a, b: pairs.append((np.asarray(a), np.asarray(b))), expected_gradients, gradients)
-    assert len(pairs) == len(leaves(gradients))
+    assert len(pairs) == len(leaves_of(gradients))
     for a, b in pairs:
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
         assert np.abs(a - b).max(initial=0.0) <= 1e-10 * np.abs(a).max(initial=0.0) + 1e-12

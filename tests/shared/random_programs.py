@@ -27,12 +27,12 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-from helpers import leaves
 
 from microgpt.engines.compiled.record import RecordingError
 from microgpt.engines.compiled.recorded_numbers import numbers_of
 from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.engine import value_and_grad
+from microgpt.engines.trees import leaves_of
 
 PRELUDE = '''\
 """A program made at random."""
@@ -700,7 +700,7 @@ def outcome(source: str, directory: Path | None, engine: str, *arguments: Any) -
     try:
         with redirect_stdout(printed):
             found.loss, gradients = value_and_grad(program.loss, engine, threads=1, verify=False)(*arguments)
-        found.gradients = leaves(gradients)
+        found.gradients = leaves_of(gradients)
     except Exception as error:
         found.error = error
     found.log, found.printed = program.LOG, printed.getvalue()

@@ -6,11 +6,11 @@ import subprocess
 
 import numpy as np
 import pytest
-from helpers import leaves
 from programs import PROGRAMS, UNDEFINED, gpt_case
 
 from microgpt.engines.compiled.c_text import as_c
 from microgpt.engines.engine import value_and_grad
+from microgpt.engines.trees import leaves_of
 from microgpt.learning.training import adam_in_chunks
 
 COMPILER = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
@@ -40,7 +40,7 @@ def pointer(array):
 
 
 def flat(params):
-    return np.concatenate([np.ravel(array) for array in leaves(params)]).astype(np.float64)
+    return np.concatenate([np.ravel(array) for array in leaves_of(params)]).astype(np.float64)
 
 
 def step_in_c(directory, function, params, *arguments):

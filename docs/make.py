@@ -1,7 +1,7 @@
 """Make docs/live.html, the page of the default model, and docs/live.gif, a film of it: python docs/make.py
 
-The model is trained as `python train.py` does it, in a directory that is deleted afterwards. The film is taken of that
-page in Chromium (with playwright), where a script types, changes a number, trains, and goes through time.
+The model is trained like that of `python train.py`, in a temporary directory. The film shows the page in Chromium (with
+playwright), where a script types, changes a number, trains, and goes through time.
 """
 
 import io

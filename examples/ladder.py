@@ -1,8 +1,8 @@
-"""What each idea buys: from counting pairs of characters to a GPT, one rung at a time: python examples/ladder.py
+"""From counting pairs of characters to a GPT, one rung at a time, and what each idea buys: python examples/ladder.py
 
-Every rung is a function from characters to logits, a few lines in the five operations. All learn from the same names,
-with the same trainer, for the same number of steps on batches of the same size; the learning rate and the weight decay
-are what suits each. A rung can do something that the one before could not; the validation loss says what that is worth.
+Every rung is a function from characters to logits, a few lines in the five operations. All rungs train on the same
+names, with the same trainer, batch size and number of steps. Each has the learning rate and weight decay that suit it.
+Each can do something that the one before could not; the validation loss shows what that is worth.
 """
 
 import time
@@ -47,10 +47,10 @@ N_EMBD, HIDDEN, POSITIONS, HEADS = 32, 64, 16, 4
 
 @dataclass
 class Settings(Options):
-    steps: int = option(2000, "how many times each rung improves its parameters", must=POSITIVE)
-    batch_size: int = option(64, "names a step learns from", must=POSITIVE)
-    seed: int = option(0, "of all that is random", must=COUNT)
-    plot: str = option("ladder.svg", "where to draw the table, if matplotlib is installed")
+    steps: int = option(2000, "training steps of each rung", must=POSITIVE)
+    batch_size: int = option(64, "names in a step", must=POSITIVE)
+    seed: int = option(0, "for random numbers", must=COUNT)
+    plot: str = option("ladder.svg", "the picture of the table, if matplotlib is installed")
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Rung:
     """A model of names: how its parameters begin, and how it goes from characters to logits."""
 
     name: str
-    new: str  # what it can do that the rung before could not
+    new: str  # its ability that the rung before lacks
     parameters: Arrays
     logits: Callable[..., Any]  # (params, tokens [t]) -> the logits [vocab_size] after each of them, [t, vocab_size]
     learning_rate: float = 0.01
@@ -66,7 +66,7 @@ class Rung:
 
 
 def loss(params, tokens, weights, logits):  # [t + 1], [t] -> scalar
-    """The same for all rungs: the weighted surprise at each next character."""
+    """Return the weighted surprise at each next character: the same for all rungs."""
     found = logits(params, tokens[:-1])
     return sum(w * cross_entropy(x, target) for w, x, target in zip(weights, found, tokens[1:], strict=True))
 
@@ -75,7 +75,7 @@ def loss(params, tokens, weights, logits):  # [t + 1], [t] -> scalar
 
 
 def bigram(params, tokens):
-    """A table: a row of logits for each character that may come before."""
+    """Look up a row of logits for each previous character."""
     return [pick(params["table"], token) for token in tokens]
 
 
@@ -216,7 +216,7 @@ def write_names(logits: Callable[..., Any], params: Arrays, vocabulary: str, see
 
 
 def main() -> int:
-    settings = parse(Settings, "Climb from counting pairs to a GPT; print what each rung buys.")
+    settings = parse(Settings, "Climb from counting pairs to a GPT, and print what each rung buys.")
     check_place("plot", settings.plot, "ladder.svg")
     corpus = make_corpus(read_text(NAMES), POSITIONS, settings.seed)
     vocab_size = len(corpus.vocabulary)

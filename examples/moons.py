@@ -1,8 +1,8 @@
-"""The classic first exercise on an engine like this one: tell two moons apart: python examples/moons.py
+"""A classic first exercise for an engine like this one: tell two moons apart: python examples/moons.py
 
 A network of two layers, written on scalars, learns from points in the plane. It is trained twice from the same
-beginning: by the scalar engine, which goes through every operation, and by the compiled one. The losses are the same;
-the seconds are not.
+parameters: by the scalar engine, which runs every operation, and by the compiled one. The losses are the same; the
+seconds are not.
 """
 
 import time
@@ -25,14 +25,14 @@ HIDDEN = 16
 
 @dataclass
 class Settings(Options):
-    steps: int = option(200, "how many times to improve the parameters", must=POSITIVE)
-    batch_size: int = option(32, "points a step learns from", must=POSITIVE)
-    seed: int = option(0, "of all that is random", must=COUNT)
-    plot: str = option("moons.svg", "where to draw the losses and the boundary, if matplotlib is installed")
+    steps: int = option(200, "training steps", must=POSITIVE)
+    batch_size: int = option(32, "points in a step", must=POSITIVE)
+    seed: int = option(0, "for random numbers", must=COUNT)
+    plot: str = option("moons.svg", "the picture of losses and boundary, if matplotlib is installed")
 
 
 def moons(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Points [count, 2] on two half circles, one in the other's arms and both a little blurred, and which: -1 or 1."""
+    """Return noisy points [count, 2] on two interlocking half circles, and their labels: -1 or 1."""
     angle, which = rng.uniform(0, np.pi, count), rng.integers(0, 2, count)
     upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     lower = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], axis=1)
@@ -88,7 +88,7 @@ def main() -> int:
     )
 
     scores = evaluate(score)
-    points, labels = moons(1000, np.random.default_rng([settings.seed, 2]))  # points that it has not seen
+    points, labels = moons(1000, np.random.default_rng([settings.seed, 2]))  # new points
     accuracy = float(np.mean(scores(parameters, points) * labels > 0))
     print(f"accuracy on 1,000 other points: {100 * accuracy:.1f} %")
     draw(losses, lambda grid: scores(parameters, grid), points, labels, Path(settings.plot))

@@ -1,8 +1,8 @@
 """Derivatives of derivatives, from numbers that carry their own: python examples/second_derivatives.py
 
 A `Jet` is the beginning of a Taylor series in one variable: a value, its first and its second derivative. It has the
-five operations, so it goes through any function of scalars, and every engine compiles that function as it is. The
-gradient of what comes out is then a derivative of a derivative. Three uses:
+five operations, so it passes through any function of scalars, and every engine compiles it unchanged. The gradient of
+the result is then a derivative of a derivative. Three uses:
 
 - the curvature of a function along a line;
 - the product of the Hessian, the matrix of all second derivatives, with a vector (Pearlmutter 1994);
@@ -94,8 +94,11 @@ def energy(x):  # [n] -> scalar
 
 
 def slope(params):  # two vectors [n] -> scalar
-    """How fast the energy changes where the point moves in a direction. Its gradient to the point is the Hessian times
-    the direction, and its gradient to the direction is the gradient of the energy."""
+    """Return how fast the energy changes where the point moves in a direction.
+
+    Its gradient to the point is the Hessian times the direction. Its gradient to the direction is the gradient of the
+    energy.
+    """
     return energy([Jet(x, d) for x, d in zip(params["point"], params["direction"], strict=True)]).first
 
 
@@ -103,21 +106,21 @@ def slope(params):  # two vectors [n] -> scalar
 
 
 def solution(params, t):  # scalar or jet -> the same
-    """A network of t that cannot help but begin as it should: t + t^2 * N(t) is 0 at 0, with slope 1."""
+    """Return a network of t with the right beginning: t + t^2 * N(t) is 0 at 0, with slope 1."""
     hidden = [tanh(h) for h in linear([t], params["hidden.weight"], params["hidden.bias"])]
     return t + t * t * linear(hidden, params["out.weight"], params["out.bias"])[0]
 
 
 def residual(params, t):  # scalar -> scalar
-    """By how much the equation is missed at a point, squared."""
+    """Return the squared error in the equation at a point."""
     y = solution(params, Jet(t, 1.0))
     return (y.second + y.value) ** 2
 
 
 @dataclass
 class Settings(Options):
-    steps: int = option(1500, "how many times to improve the solution of the equation", must=POSITIVE)
-    seed: int = option(0, "of all that is random", must=COUNT)
+    steps: int = option(1500, "training steps for the equation", must=POSITIVE)
+    seed: int = option(0, "for random numbers", must=COUNT)
 
 
 def solve(steps: int, seed: int, engine: str = "compiled", hidden: int = 12) -> tuple[dict[str, np.ndarray], float]:

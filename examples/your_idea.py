@@ -1,11 +1,11 @@
 """An idea in ten minutes: change a GPT and see what it is worth: python examples/your_idea.py
 
-The GPT below is put together from the library's functions, with four places where something else can stand: the norm,
-the MLP, what tells positions apart, and the rule that updates parameters. Each variant is a few lines of plain Python
-on scalars. None needs a kernel, a backward pass or a change of the library: `value_and_grad` takes any of them.
+The GPT below uses the library's functions. It has four places for another idea: the norm, the MLP, the positions, and
+the update rule. Each variant is a few lines of plain Python on scalars. None needs a kernel, a backward pass or a
+change of the library: `value_and_grad` takes any of them.
 
-To try an idea of your own, write it beside the others, give it a line in VARIANTS, and run this file. An idea with
-parameters of its own has them in `initial`.
+To try your own idea, write it beside the others, give it a line in VARIANTS, and run this file. `initial` has the
+parameters that an idea may need.
 """
 
 import time
@@ -44,9 +44,9 @@ WIDTH = N_EMBD // HEADS
 
 @dataclass
 class Settings(Options):
-    steps: int = option(600, "how many times each variant improves its parameters", must=POSITIVE)
-    seeds: int = option(3, "how often each is trained, from other beginnings", must=POSITIVE)
-    only: str | None = option(None, "the name of one variant, to compare it with the plain GPT alone")
+    steps: int = option(600, "training steps of each variant", must=POSITIVE)
+    seeds: int = option(3, "how often each variant is trained, with other random parameters", must=POSITIVE)
+    only: str | None = option(None, "the name of one variant, to compare only it with the plain GPT")
 
 
 # The plain parts.
@@ -69,13 +69,13 @@ def no_rotation(vector, position):
 
 
 def rms_norm(params, name, x):
-    """Only the scale is taken out, not the mean (Zhang and Sennrich 2019)."""
+    """Remove only the scale, not the mean (Zhang and Sennrich 2019)."""
     scale = (dot(x, x) * (1 / len(x)) + 1e-5) ** -0.5
     return [x_i * scale * gain for x_i, gain in zip(x, params[f"{name}.weight"], strict=True)]
 
 
 def mlp_with_gate(params, x):
-    """Half of the hidden units decide how much of the other half comes through: SwiGLU (Shazeer 2020)."""
+    """Let half of the hidden units decide how much of the other half passes: SwiGLU (Shazeer 2020)."""
     both = linear(x, params["up.weight"], params["up.bias"])
     values, gates = both[: len(both) // 2], both[len(both) // 2 :]
     hidden = [v * g / (1 + exp(-g)) for v, g in zip(values, gates, strict=True)]
@@ -83,7 +83,7 @@ def mlp_with_gate(params, x):
 
 
 def rotated(vector, position):
-    """Pairs of numbers turn with the position, so that a score depends on the distance: RoPE (Su et al. 2021)."""
+    """Turn pairs of numbers with the position, so that a score depends on the distance: RoPE (Su et al. 2021)."""
     turned = []
     for i in range(0, len(vector), 2):
         angle = position * 100 ** (-i / len(vector))
@@ -93,7 +93,7 @@ def rotated(vector, position):
 
 
 def lion(parameter, gradient, m, v, step, learning_rate, weight_decay):
-    """Every parameter moves by the learning rate, against the sign of its mean gradient (Chen et al. 2023)."""
+    """Move every parameter by the learning rate, against the sign of its mean gradient (Chen et al. 2023)."""
     direction = np.sign(0.9 * m + 0.1 * gradient)
     m[:] = 0.99 * m + 0.01 * gradient
     parameter -= learning_rate * (direction + weight_decay * parameter)
@@ -104,7 +104,7 @@ def lion(parameter, gradient, m, v, step, learning_rate, weight_decay):
 
 @dataclass(frozen=True)
 class Variant:
-    """What stands in each place; by default, what GPT-2 has there."""
+    """The choice for each place; by default, that of GPT-2."""
 
     norm: Callable[..., Any] = norm_of_layer
     mlp: Callable[..., Any] = mlp_with_gelu
@@ -128,7 +128,7 @@ VARIANTS = {
 
 
 def gpt_loss(params, tokens, weights, variant):  # [t + 1], [t] -> scalar
-    """One block, and the weighted surprise at each next character."""
+    """Return the weighted surprise of a GPT of one block at each next character."""
     keys, values, total = [], [], 0
     for position, weight in enumerate(weights):
         x = pick(params["wte"], tokens[position])
@@ -150,7 +150,7 @@ def gpt_loss(params, tokens, weights, variant):  # [t + 1], [t] -> scalar
 
 
 def initial(variant: Variant, vocab_size: int, seed: int) -> Arrays:
-    """Random parameters for a variant."""
+    """Return random parameters for a variant."""
     rng = np.random.default_rng(seed)
     up, down = variant.hidden
     shapes = {
@@ -174,7 +174,9 @@ def initial(variant: Variant, vocab_size: int, seed: int) -> Arrays:
 
 
 def learn(variant: Variant, steps: int, seeds: int, text: str) -> tuple[list[float], int]:
-    """Train a variant from several beginnings, all on one split: the validation losses, and how many parameters."""
+    """Train a variant from several beginnings, all on one split; return the validation losses and the number of
+    parameters.
+    """
     losses = []
     loss = partial(gpt_loss, variant=variant)
     step, evaluated = value_and_grad(loss), evaluate(loss)

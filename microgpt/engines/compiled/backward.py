@@ -27,7 +27,7 @@ from microgpt.engines.compiled.expressions import (
     shared,
 )
 from microgpt.engines.compiled.fuse import Fusion
-from microgpt.engines.compiled.nest import Array, Nest, delinearize, single
+from microgpt.engines.compiled.nest import Array, Nest, cells_of, delinearize, single
 from microgpt.engines.compiled.record import FUNCTIONS
 
 
@@ -228,8 +228,4 @@ def cells_written(nest: Nest, shape: Array) -> np.ndarray | None:
         return None
     if any(bound is not None and bound.of not in summed for bound in nest.bounds):
         return None
-    cells = np.array([target.start - shape.start])
-    for i, (length, stride) in enumerate(zip(nest.lengths, target.strides, strict=True)):
-        if i not in summed and length > 1:
-            cells = (cells[:, None] + stride * np.arange(length)).ravel()
-    return cells
+    return cells_of(target, nest.lengths).ravel() - shape.start

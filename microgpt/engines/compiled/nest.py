@@ -13,6 +13,8 @@ from math import prod
 from string import ascii_lowercase
 from typing import Any
 
+import numpy as np
+
 from microgpt.engines.compiled.expressions import (
     CELLS,
     INTEGERS,
@@ -190,6 +192,18 @@ def moving(load: Load, lengths: tuple[int, ...]) -> frozenset[int]:
     if load.space in (CELLS, INTEGERS):
         found.add(BATCH)
     return frozenset(found) if load.chooser is None else frozenset(found) | moving(load.chooser, lengths)
+
+
+def cells_of(load: Load, lengths: tuple[int, ...]) -> np.ndarray:
+    """Where a load lies for each index of a nest; of length 1 along the axes along which it does not move.
+
+    If an integer chooses, the last axis has all choices.
+    """
+    found = np.full([1] * len(lengths), load.start if load.table is None else 0, np.int64)
+    for i, (n, stride) in enumerate(zip(lengths, load.strides, strict=True)):
+        along = load.table.starts if load.table is not None and i == 0 else stride * np.arange(n if stride else 1)
+        found = found + along.reshape([-1 if j == i else 1 for j in range(len(lengths))])
+    return found if load.chooser is None else found[..., None] + load.step * np.arange(load.choices)
 
 
 def squeezed(nest: Nest, known: dict[Any, Expression]) -> Nest:

@@ -13,9 +13,9 @@ The graph is a `torch.fx.Graph`: it computes equal values once, and frees a tens
 
 from bisect import bisect_right
 from dataclasses import dataclass, replace
-from math import inf, nan, prod
+from math import inf, prod
 from operator import add, getitem, le, lt, mul
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,23 +37,27 @@ from microgpt.engines.compiled.nest import (
     BATCH,
     Array,
     Nest,
+    cells_of,
     cut,
     delinearize,
     moving,
     single,
     squeezed,
 )
+from microgpt.engines.pytorch.graph import (
+    Graph,
+    Tensor,
+    added_at,
+    copied,
+    exp,
+    log,
+    not_finite_as_nan,
+    power,
+    scaled_sum,
+    written_at,
+)
 
 LARGE = 1e38  # what is larger than a float32 can hold
-
-
-class Tensor(NamedTuple):
-    """A node of the graph: [batch, *axes of a nest], of length 1 along those that it does not have."""
-
-    node: fx.Node
-    axes: frozenset[int] = frozenset()  # that it has
-    ordered: bool = True  # it is contiguous, or would be if nothing were left out
-    part: bool = False  # a view of a part of an array
 
 
 @dataclass
@@ -88,91 +92,34 @@ def read_nests(program: Any, shapes: list[tuple[int, ...]], with_gradient: bool,
     as the parameters. `shapes` are those of the parameters, in order.
     """
     reader = Reader(program, shapes, with_gradient, dtype)
-    reader.graph.eliminate_dead_code()
-    return fx.GraphModule(reader.module, reader.graph)
+    return reader.finished(reader.results(), reader.gradient() if with_gradient else None)
 
 
-class Reader:
+class Reader(Graph):
     """Reads nest after nest into a graph."""
 
     def __init__(self, program: Any, shapes: list[tuple[int, ...]], with_gradient: bool, dtype: Any):
-        self.groups, self.nests, self.with_gradient, self.dtype = program.groups, program.nests, with_gradient, dtype
-        self.graph, self.module = fx.Graph(), torch.nn.Module()
-        self.known: dict[str, fx.Node] = {}
-        p, floats, integers, self.share = map(self.graph.placeholder, ("p", "floats", "integers", "share"))
-        self.batch = self.method("size", self.share, 0)
-        g, n, b = self.groups, self.nests, self.batch
-        cells = [Stored(array) for array in n.arrays]
-        given = {0: (floats, (b, g.inputs))} if g.inputs else {}
-        for stored in cells:
-            if stored.array.start in given | {n.seed: 0}:
-                stored.node, stored.sizes = given.get(stored.array.start, (self.share, (b,)))
+        super().__init__(dtype)
+        self.groups, self.nests, self.with_gradient = program.groups, program.nests, with_gradient
+        given: dict[int, Any] = {self.nests.seed: (self.share, (self.batch,))}
+        given |= {0: (self.floats, (self.batch, self.groups.inputs))} if self.groups.inputs else {}
+        cells = [Stored(array, True, *given.get(array.start, (None, ()))) for array in self.nests.arrays]
         sizes = [prod(shape) for shape in shapes]
         count = len(program.integers)
         self.stored = {
             CELLS: cells,
-            PARAMETERS: [Stored(Array(0, (sum(sizes),), (1,)), False, p, (sum(sizes),))],
+            PARAMETERS: [Stored(Array(0, (sum(sizes),), (1,)), False, self.p, (sum(sizes),))],
             GRADIENTS: [
                 Stored(Array(sum(sizes[:i]), shape, tuple(prod(shape[j + 1 :]) for j in range(len(shape)))), False)
                 for i, shape in enumerate(shapes)
                 if sizes[i]
             ],
-            INTEGERS: [Stored(Array(0, (count,), (1,)), True, integers, (b, count))],
+            INTEGERS: [Stored(Array(0, (count,), (1,)), True, self.integers, (self.batch, count))],
         }
         self.starts = {space: [s.array.start for s in stored] for space, stored in self.stored.items()}
         self.scattered = Stored(Array(0, (sum(sizes),), (1,)), False)  # gradients that lie in no grid
-        for nest in [*n.forward, *(n.backward if with_gradient else [])]:
-            self.read(self.refined(squeezed(nest, n.known)))
-        self.finish()
-
-    # The graph
-
-    def once(self, kind: str, target: Any, *arguments: Any) -> fx.Node:
-        """The node with this operation and these arguments: the one there is, if there is one."""
-        key = f"{target} {arguments}"
-        if key not in self.known:
-            self.known[key] = self.graph.create_node(kind, target, arguments)
-        return self.known[key]
-
-    def call(self, function: Any, *arguments: Any) -> fx.Node:
-        return self.once("call_function", function, *arguments)
-
-    def method(self, name: str, *arguments: Any) -> fx.Node:
-        return self.once("call_method", name, *arguments)
-
-    def permute(self, node: fx.Node, order: list[int]) -> fx.Node:
-        if node.target == "permute":
-            before: Any = node.args
-            node, order = before[0], [before[1][i] for i in order]
-        return node if order == sorted(order) else self.method("permute", node, tuple(order))
-
-    def constant(self, array: Any) -> fx.Node:
-        array = np.ascontiguousarray(array)
-        key = f"{array.dtype} {array.shape} {array.tobytes()!r}"
-        if key not in self.known:
-            name, numbers = f"constant_{len(self.known)}", torch.from_numpy(array)
-            self.module.register_buffer(name, numbers.to(self.dtype) if numbers.is_floating_point() else numbers)
-            self.known[key] = self.graph.get_attr(name)
-        return self.known[key]
-
-    def zeros(self, *sizes: Any) -> fx.Node:
-        return self.graph.call_method("new_zeros", (self.share, sizes))
-
-    def size(self, axes: Any, lengths: tuple[int, ...]) -> Any:
-        """The number of indices of some axes together."""
-        number = prod(lengths[i] for i in axes if i != BATCH)
-        return number if BATCH not in axes else self.call(mul, self.batch, number) if number != 1 else self.batch
-
-    def sizes(self, axes: Any, lengths: tuple[int, ...]) -> tuple[Any, ...]:
-        """The shape of a tensor that has some of the axes of a nest."""
-        return tuple([self.size([i], lengths) if i in axes else 1 for i in range(BATCH, len(lengths))])
-
-    def expanded(self, value: Tensor, axes: Any, lengths: tuple[int, ...]) -> Tensor:
-        """A value that has these axes, too."""
-        if axes <= value.axes:
-            return value
-        node = self.method("expand", value.node, self.sizes(axes | value.axes, lengths))
-        return value._replace(node=node, axes=axes | value.axes, ordered=False)
+        for nest in [*self.nests.forward, *(self.nests.backward if with_gradient else [])]:
+            self.read(self.refined(squeezed(nest, self.nests.known)))
 
     # Loads
 
@@ -275,23 +222,6 @@ class Reader:
         node = self.method("index_select", rows.node, 0, self.method("reshape", index.node, (-1,)))
         return self.unfolded(node, [*sorted(index.axes), *own], lengths)
 
-    def unfolded(self, node: fx.Node, order: list[int], lengths: tuple[int, ...]) -> Tensor:
-        """A tensor whose numbers lie in some order of axes as one over all axes of a nest."""
-        place = [*order, *(i for i in range(BATCH, len(lengths)) if i not in order)]
-        sizes = tuple([self.size([i], lengths) if i in order else 1 for i in place])
-        axes, ordered = frozenset(order), order == sorted(order)
-        if ordered:
-            return Tensor(self.method("reshape", node, self.sizes(axes, lengths)), axes)
-        node = self.permute(self.method("reshape", node, sizes), [place.index(i) for i in sorted(place)])
-        return Tensor(node, axes, False)
-
-    def folded(self, value: Tensor, groups: list[list[int]], lengths: tuple[int, ...]) -> Tensor:
-        """A value that has all these axes with one dimension for each group."""
-        order = [i for group in groups for i in group]
-        order += [i for i in range(BATCH, len(lengths)) if i not in order]
-        node = self.permute(value.node, [i + 1 for i in order])
-        return Tensor(self.method("reshape", node, tuple([self.size(group, lengths) for group in groups])))
-
     def pool(self, space: str, cells: np.ndarray) -> tuple[Any, np.ndarray]:
         """All arrays in which some cells lie, flat and side by side; and the places of the cells in it."""
         which = np.searchsorted(self.starts[space], cells, side="right") - 1
@@ -375,10 +305,6 @@ class Reader:
             value = Tensor(node, value.axes | {axis, bound.of}, value.ordered)
         return value
 
-    def index(self, axis: int, lengths: tuple[int, ...]) -> fx.Node:
-        """The index of an axis of a nest."""
-        return self.method("reshape", self.call(arange, self.share, lengths[axis]), self.sizes([axis], lengths))
-
     def is_zero_beyond(self, load: Load, nest: Nest) -> bool:
         """Whether a load is zero beyond the bounds of a nest; if its array has to be, its tensor now is."""
         if not self.nests.is_zero_beyond(load, nest):
@@ -420,52 +346,36 @@ class Reader:
         else:
             self.store(nest, value, grid[1])
 
-    def reduced(self, name: str, value: Tensor, over: frozenset[int], lengths: tuple[int, ...]) -> Tensor:
-        """The sum, or the largest, of a value along some axes."""
-        node, own = value.node, over & value.axes
-        if own:
-            node = self.method(name, node, tuple(sorted(i + 1 for i in own)), True)
-        times = self.size(over - own, lengths)
-        if name == "sum" and times != 1:
-            node = self.call(mul, node, times)
-        return Tensor(node, value.axes - over, value.ordered, value.part and node is value.node)
-
     def product(self, nest: Nest, inside: list[int]) -> Tensor | None:
         """The result of a nest that is a matrix product; None if it is none."""
         product = nest.product()
         if product is None:
             return None
-        factors, lengths = {"a": product.a, "b": product.b}, nest.lengths
-        to_mask = ""
-        if inside and not any(self.is_zero_beyond(load, nest) for load in factors.values()):
-            needed = {i for axis in inside for i in (axis, nest.bounds[axis].of)}  # type: ignore[union-attr]
-            to_mask = next((name for name, load in factors.items() if needed <= moving(load, lengths)), "none")
-            if to_mask == "none":
-                return None
-        place = self.order_of_target(nest)
-        outer, rows, columns, terms = (
-            sorted(axes, key=place.index) for axes in (product.outer, product.rows, product.columns, product.terms)
+        lengths, grid = nest.lengths, self.grid(nest.target, nest.lengths)
+        place = sorted(range(BATCH, len(lengths)), key=lambda i: -inf if i == BATCH else -grid[1][i] if grid else i)
+        outer, rows, columns = (
+            sorted(axes, key=place.index) for axes in (product.outer, product.rows, product.columns)
         )
-        terms.sort()
-        sides = [("a", rows), ("b", columns)]
-        sides.sort(key=lambda side: place.index(side[1][0]))
+        terms, sides = sorted(product.terms), [(product.a, rows), (product.b, columns)]
+        sides.sort(key=lambda side: place.index(side[1][0]))  # as they lie in the target
+        to_mask = None
+        if inside and not any(self.is_zero_beyond(load, nest) for load, _ in sides):
+            bounded = {i for axis in inside for i in (axis, bounds_of(nest)[axis].of)}
+            to_mask = next((load for load, _ in sides if bounded <= moving(load, lengths)), None)
+            if to_mask is None:
+                return None
         matrices = []
-        for i, (name, axes) in enumerate(sides):
+        for i, (load, axes) in enumerate(sides):
             groups = [*([outer] if outer else []), *([axes, terms] if i == 0 else [terms, axes])]
-            value = None if name == to_mask else self.strided(factors[name], lengths, groups)
+            value = None if load is to_mask else self.strided(load, lengths, groups)
             if value is None:
-                value = self.masked(self.load(factors[name], lengths), nest, inside if name == to_mask else [])
+                value = self.masked(self.load(load, lengths), nest, inside if load is to_mask else [])
                 value = self.folded(value, groups, lengths)
             matrices.append(value.node)
         node = self.call(torch.bmm if outer else torch.mm, *matrices)
         if product.factor != 1:
             node = self.call(mul, node, product.factor)
         return self.unfolded(node, [*outer, *sides[0][1], *sides[1][1]], lengths)
-
-    def order_of_target(self, nest: Nest) -> list[int]:
-        """The axes of a nest as they lie in the tensor that it writes to; those that do not, last."""
-        every, grid = range(BATCH, len(nest.lengths)), self.grid(nest.target, nest.lengths)
-        return sorted(every, key=lambda i: -inf if i == BATCH else -grid[1][i] if grid else i)
 
     # Targets
 
@@ -525,77 +435,27 @@ class Reader:
 
     # The end
 
-    def finish(self) -> None:
-        """Bring together the results, and the gradients of all parameters."""
+    def results(self) -> fx.Node:
+        """The results [outputs, batch]."""
         outputs, nodes, order = self.groups.outputs, list[fx.Node](), list[int]()
         for space in dict.fromkeys(space for space, _ in outputs):
             which = [i for i, (other, _) in enumerate(outputs) if other == space]
-            found = self.load(
-                Load(space, 0, (0,), table=Table(np.array([outputs[i][1] for i in which]))), (len(which),)
-            )
+            table = Table(np.array([outputs[i][1] for i in which]))
+            found = self.load(Load(space, 0, (0,), table=table), (len(which),))
             nodes.append(self.method("expand", found.node, (self.batch, len(which))))
             order += which
-        result = self.method("t", nodes[0]) if nodes else self.zeros(0, self.batch)
-        if len(nodes) > 1:
-            every = self.call(torch.cat, tuple(nodes), 1)
-            result = self.method("t", self.method("index_select", every, 1, self.constant(np.argsort(order))))
-        gradient = None
-        if self.with_gradient:
-            flat = tuple([self.method("reshape", self.tensor(stored), (-1,)) for stored in self.stored[GRADIENTS]])
-            gradient = self.call(torch.cat, flat) if flat else self.zeros(0)
-            if self.scattered.node is not None:
-                gradient = self.call(add, gradient, self.scattered.node)
-        self.graph.output((result, gradient))
+        if not nodes:
+            return self.zeros(0, self.batch)
+        every = nodes[0] if len(nodes) == 1 else self.call(torch.cat, tuple(nodes), 1)
+        if order != sorted(order):
+            every = self.method("index_select", every, 1, self.constant(np.argsort(order)))
+        return self.method("t", every)
 
-
-def exp(x: torch.Tensor) -> torch.Tensor:
-    """The largest number there is in place of an infinity, as in value.py."""
-    return torch.exp(x).clamp(max=torch.finfo(x.dtype).max)
-
-
-def arange(like: torch.Tensor, length: int) -> torch.Tensor:
-    return torch.arange(length, device=like.device)
-
-
-def log(x: torch.Tensor) -> torch.Tensor:
-    return torch.log(torch.where(x > 0, x, nan))
-
-
-def power(x: torch.Tensor, k: float) -> torch.Tensor:
-    """x ** k, finite wherever it has a float."""
-    if k == 0:
-        return x * 0.0 + 1.0  # `pow` makes 1 of NaN
-    if k == -2:
-        return torch.square(torch.reciprocal(x))  # `pow` squares first, which may give an infinity
-    simple = {-1.0: torch.reciprocal, -0.5: torch.rsqrt, 0.5: torch.sqrt}
-    return simple[k](x) if k in simple else torch.pow(x, k)
-
-
-def not_finite_as_nan(x: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
-    """x; NaN where it or one of the others is not finite."""
-    for other in (x, *others):
-        x = torch.add(x, other, alpha=0)
-    return x
-
-
-def scaled_sum(x: torch.Tensor, y: torch.Tensor, scale: float) -> torch.Tensor:
-    """x + scale * y, in one pass."""
-    return torch.add(x, y, alpha=scale)
-
-
-def copied(x: torch.Tensor) -> torch.Tensor:
-    return x.clone(memory_format=torch.contiguous_format)
-
-
-def written_at(array: torch.Tensor, place: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """An array after a view of it was written."""
-    place.copy_(value)
-    return array
-
-
-def added_at(array: torch.Tensor, place: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    place.add_(value)
-    return array
+    def gradient(self) -> fx.Node:
+        """The gradients of all parameters, flat."""
+        flat = tuple([self.method("reshape", self.tensor(stored), (-1,)) for stored in self.stored[GRADIENTS]])
+        gradient = self.call(torch.cat, flat) if flat else self.zeros(0)
+        return gradient if self.scattered.node is None else self.call(add, gradient, self.scattered.node)
 
 
 def at_least_one(expression: Expression) -> bool:
@@ -618,15 +478,3 @@ def extent(strides: list[int], lengths: tuple[int, ...]) -> int:
             return 0
         count, span = count * n, span + stride * (n - 1)
     return count
-
-
-def cells_of(load: Load, lengths: tuple[int, ...]) -> np.ndarray:
-    """The cell of each index of a nest, of length 1 along axes on which it does not depend.
-
-    If an integer chooses, a last axis has those of all choices.
-    """
-    found = np.full([1] * len(lengths), load.start if load.table is None else 0, np.int64)
-    for i, (n, stride) in enumerate(zip(lengths, load.strides, strict=True)):
-        along = load.table.starts if load.table is not None and i == 0 else stride * np.arange(n if stride else 1)
-        found = found + along.reshape([-1 if j == i else 1 for j in range(len(lengths))])
-    return found if load.chooser is None else found[..., None] + load.step * np.arange(load.choices)

@@ -123,7 +123,7 @@ def of_resumption(checkpoint: Checkpoint, directory: Path, settings: Any, may_ch
     return lines
 
 
-def of_measuring(corpus: Corpus) -> str:
+def of_last_validation(corpus: Corpus) -> str:
     """The announcement of the last validation, which takes a while."""
     held_out = predictions(corpus.validation)
     return f"validating the best model on all {held_out:,} held-out characters; Ctrl-C skips this"

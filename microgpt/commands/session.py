@@ -78,7 +78,7 @@ class Session:
         validated = [row[METRICS.index("validation_loss")] for row in start.rows]
         before = [float(loss) for loss in validated if loss]
         self.blind = log(start.config.vocab_size)  # the loss of blind guessing
-        self.insisted = len(before) > 1 and before[-1] > self.blind  # the user resumed a run that was given up
+        self.resumed_anyway = len(before) > 1 and before[-1] > self.blind  # the user resumed a run that was given up
         self.losses: list[float] = []  # of the steps since the last validation
         self.means: list[float] = []  # of the training losses between validations
         self.warned = False  # of overfitting
@@ -181,7 +181,7 @@ class Session:
         self.processes.fetch()
         parameters, step = self.start.parameters, self.state.step
         loss = mean_loss(self.evaluated_loss, parameters, self.corpus.part, step)
-        found = Evaluation(step, loss, flatten(parameters), self.written())
+        found = Evaluation(step, loss, flatten(parameters), self.samples())
         print_lines(messages.of_validation(found))
         if self.losses:
             self.means.append(float(np.mean(self.losses)))
@@ -192,7 +192,7 @@ class Session:
             print_lines(note)
         return found
 
-    def written(self) -> list[str]:
+    def samples(self) -> list[str]:
         """Return some samples."""
         seed = self.settings.seed
         if self.settings.engine == "compiled" and worth_compiling(self.run.config, SAMPLES * LENGTH):
@@ -243,7 +243,7 @@ class Session:
             best = self.recorder.best.loss if self.recorder.best else float("nan")
             self.bar.set_postfix_str(f"loss={update.loss:.3f}, validation={best:.3f}", refresh=False)
             self.bar.update()
-            if before and found and step < self.settings.steps and not self.insisted:
+            if before and found and step < self.settings.steps and not self.resumed_anyway:
                 why = messages.of_early_stop(before, found, self.means, self.blind, self.run.directory)
                 self.given_up = bool(why)
                 print_lines(why)
@@ -261,19 +261,19 @@ class Session:
             best, complete = self.recorder.best, self.state.step == self.settings.steps and not self.unvalidated
             done = complete or self.given_up
             if done and best is not None and len(self.corpus.part) < len(self.corpus.validation):
-                self.measure_on_all(best)
+                self.validate_on_all(best)
             self.seconds = self.recorder.seconds
         wanted = not self.given_up if self.processes.is_main else self.ctrl_c.requested
         self.interrupted = self.unvalidated or (wanted and self.state.step < self.settings.steps)
 
-    def measure_on_all(self, best: Evaluation) -> None:
+    def validate_on_all(self, best: Evaluation) -> None:
         """Validate the best model on all held-out text, unless Ctrl-C is pressed."""
-        print_lines(messages.of_measuring(self.corpus))
+        print_lines(messages.of_last_validation(self.corpus))
         parameters = views(best.parameters, parameter_shapes(self.start.config))
         try:
             on_all = mean_loss(self.evaluated_loss, parameters, self.corpus.validation, best.step)
         except StoppedError:
-            print_lines("stopped measuring; all else is saved")
+            print_lines("skipped; all else is saved")
             return
         self.recorder.best = replace(best, loss_on_all=on_all)
         self.recorder.save()

@@ -396,7 +396,7 @@ def test_measuring_at_the_end_can_be_stopped(tmp_path):
     result = interrupted(*options, cwd=tmp_path, look=4)
     assert result.returncode == 130, result.stderr
     assert "validating the best model on all 38,625 held-out characters" in result.stdout
-    assert "stopped measuring; all else is saved" in result.stdout
+    assert "skipped; all else is saved" in result.stdout
     kept = load_checkpoint(tmp_path / "runs" / "long")
     assert (kept.step, kept.model.loss_on_all) == (2, None)
     assert "python sample.py --run runs/long" in result.stdout

@@ -1,8 +1,8 @@
-"""How fast it is, each contender beside the others: python bench.py --help
+"""Measure the speed, each contender beside the others: python bench.py --help
 
-Machines and their moods differ, so what counts are ratios. Each contender takes its steps in a process of its own, and
-the processes take turns, again and again: while one works, the others sleep. So all meet the same machine, and none
-is disturbed by the threads of another. PyTorch and JAX take part if they are installed, C written by hand
+Machines differ, and change with time, so compare ratios. Each contender takes its steps in its own process, and the
+processes take turns, again and again: while one works, the others sleep. So all meet the same machine, and no threads
+disturb another contender. PyTorch and JAX take part if they are installed, C written by hand
 (bench/contenders/by_hand.c) if there is a compiler for it.
 
     table      a training step of many shapes: microgpt, its engine torch, PyTorch, JAX, C, and this processor's limit
@@ -42,12 +42,12 @@ USUAL = ",".join(name for name in SECTIONS if name != "outgrow")
 
 
 def some_of(known: Any) -> Must:
-    """What an option must be that lists some of what is known, with commas between."""
+    """Return the condition on an option that lists some of the known names, with commas between."""
     return f"some of {','.join(known)}", lambda text: all(name in known for name in text.split(","))
 
 
 def are_sizes(text: str) -> bool:
-    """Whether a text lists shapes such as 64x2x64."""
+    """Return whether a text lists shapes such as 64x2x64."""
     shapes = [shape.split("x") for shape in text.split(",")]
     return all(len(shape) == 3 and all(n.isdecimal() and int(n) for n in shape) for shape in shapes)
 

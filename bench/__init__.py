@@ -1,10 +1,10 @@
-"""What bench.py measures, and how.
+"""The measurements of bench.py.
 
-models.py      the model and the batch that all contenders get
-measure.py     a process for each contender; they take turns
+models.py      the model and the batch of all contenders
+measure.py     a process for each contender, in turn
 table.py       the section "table": a training step of many shapes
-outgrow.py     the section "outgrow": models up to the size at which a laptop is too small
+outgrow.py     the section "outgrow": models too large for a laptop
 sections.py    the other sections
-computer.py    what the numbers depend on
-contenders/    all that takes steps, a file for each
+computer.py    the processor, the system and the versions of programs
+contenders/    the programs that are compared, a file for each
 """

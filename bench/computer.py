@@ -1,4 +1,4 @@
-"""What the numbers depend on: the processor, the system, and the versions of programs."""
+"""The conditions of the numbers: the processor, the system, and the versions of programs."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ from bench.contenders.c import c_compiler
 
 
 def this_computer() -> dict[str, Any]:
-    """What the numbers depend on."""
+    """Return the conditions of the numbers."""
     packages = [name for name in ("numpy", "llvmlite", "torch", "jax") if find_spec(name)]
     compiler = c_compiler()
     return {
@@ -26,13 +26,13 @@ def this_computer() -> dict[str, Any]:
 
 
 def first_line(command: list[str]) -> str:
-    """The first of the lines that a command prints."""
+    """Return the first line that a command prints."""
     printed = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False).stdout
     return next(iter(printed.splitlines()), "unknown")
 
 
 def processor() -> str:
-    """Its name, where the system tells it."""
+    """Return the name of the processor, if the system knows it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

@@ -1,4 +1,4 @@
-"""A process for each contender, which takes its steps when it is told to; the contenders take turns."""
+"""A process for each contender, which takes steps on demand; the contenders take turns."""
 
 import gc
 import math
@@ -24,12 +24,12 @@ Step = Callable[[], Any]  # takes one step
 
 
 class Contender:
-    """A process that makes a step and then takes it as often as it is asked to.
+    """A process that makes a step, and takes it as often as asked.
 
     Args:
         make: the function that returns the step, as "module:function". Only the process imports the module.
         arguments: of this function.
-        threads: on which libraries compute.
+        threads: the number of threads of its libraries.
     """
 
     def __init__(self, make: str, *arguments: Any, threads: int = 1):
@@ -52,11 +52,11 @@ class Contender:
         self.process.join()
 
     def seconds(self, calls: int) -> float:
-        """Let it take some steps: the seconds that each took."""
+        """Let it take some steps; return the seconds of each."""
         return self.told(calls)[0]
 
     def told(self, calls: int) -> tuple[float, float, int]:
-        """Let it take some steps: the seconds of each, and the most bytes it has had, in memory and on a GPU.
+        """Let it take some steps; return the seconds of each, and its peak memory, on the host and on a GPU.
 
         Raises ChildProcessError, with the reason, if it fails.
         """
@@ -75,7 +75,7 @@ class Contender:
 
 
 def serve(connection: Connection, make: str, arguments: tuple[Any, ...]) -> None:
-    """The life of such a process: it is sent how many steps to take, and sends what they took; 0 ends it."""
+    """Run the process: receive a number of steps, send their seconds, and end at 0."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it ends it
     try:
         step = resolve_name(make)(*arguments)
@@ -90,14 +90,14 @@ def serve(connection: Connection, make: str, arguments: tuple[Any, ...]) -> None
 
 
 def thread_limits(threads: int) -> dict[str, str]:
-    """The environment in which libraries take so many threads; those that are told in other ways are told there."""
+    """Return the environment that limits the threads of libraries; other limits are set at once."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NPROC")
     xla = "--xla_cpu_multi_thread_eigen=false" if threads == 1 else ""
     return dict.fromkeys(names, str(threads)) | {"XLA_FLAGS": xla, "JAX_PLATFORMS": "cpu"}
 
 
 def measure(contenders: dict[str, Contender], repeats: int, shortest: float = 0.02) -> dict[str, list[float]]:
-    """The seconds a step of each contender, measured in turn, each for a while; the contenders end with it."""
+    """Return the seconds a step of each contender, measured in turn. The contenders end afterwards."""
     calls, seconds = {}, {name: [] for name in contenders}
     with ExitStack() as running:
         for contender in contenders.values():
@@ -116,12 +116,12 @@ def measure(contenders: dict[str, Contender], repeats: int, shortest: float = 0.
 
 
 def speed_ratio(measured: dict[str, list[float]], name: str, reference: str) -> float:
-    """How many times as fast as the reference: the median over the rounds, in each of which both were measured."""
+    """Return how many times as fast as the reference it is: the median over the rounds with both."""
     return median(theirs / ours for ours, theirs in zip(measured[name], measured[reference], strict=True))
 
 
 def peak_memory() -> float:
-    """The most bytes of memory that this process has had."""
+    """Return the peak memory of this process in bytes."""
     try:  # of this program alone; getrusage also counts the one that started it
         line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
@@ -134,7 +134,7 @@ def peak_memory() -> float:
 
 
 def peak_on_gpu() -> int:
-    """The most bytes that PyTorch has had on a GPU."""
+    """Return the peak memory of PyTorch on a GPU in bytes."""
     torch = sys.modules.get("torch")
     return torch.cuda.max_memory_allocated() if torch is not None and torch.cuda.is_available() else 0
 
@@ -144,7 +144,7 @@ def three_digits(value: float) -> str:
 
 
 def tell(measured: dict[str, list[float]], reference: str, unit: str) -> None:
-    """Print the median of each contender, its range, and how many times as long as the reference it takes."""
+    """Print the median of each contender, its range, and its time relative to the reference."""
     print(unit)
     for name, seconds in measured.items():
         middle, least, most = (three_digits(1e6 * s) for s in (median(seconds), min(seconds), max(seconds)))
@@ -153,7 +153,7 @@ def tell(measured: dict[str, list[float]], reference: str, unit: str) -> None:
 
 
 def lasting(command: list[str], home: str) -> tuple[float, str]:
-    """Run a command that has only the caches that are in this home: its seconds, and what it prints."""
+    """Run a command with only the caches in this home; return its seconds and its output."""
     environment = os.environ | {"HOME": home, "USERPROFILE": home, "MICROGPT_CACHE": f"{home}/kernels"}
     environment.pop("XDG_CACHE_HOME", None)
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The model and the batch that all contenders get."""
+"""The model and the batch of all contenders."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ TINY, PROSE, LARGE = "16x1x8", "64x4x64", "128x4x64"
 
 
 def task(model: str, batch_size: int) -> tuple[GPTConfig, Arrays, tuple[np.ndarray, np.ndarray]]:
-    """The shape of a model, its first parameters, and a batch of names that fill all positions with their weights."""
+    """Return the shape of a model, its first parameters, and a batch of names without padding."""
     n_embd, n_layer, positions = MODELS[model]
     config = GPTConfig(CHARACTERS, max(16, positions), n_embd, n_layer, 4)
     tokens = np.zeros((batch_size, positions + 1), np.int64)
@@ -30,7 +30,7 @@ def task(model: str, batch_size: int) -> tuple[GPTConfig, Arrays, tuple[np.ndarr
 
 
 def multiply_adds(model: str) -> int:
-    """How many multiply-adds the products of one sample's forward pass take: linear maps, attention and the head."""
+    """Return the multiply-adds of one sample's forward pass: linear maps, attention and the head."""
     n, n_layer, positions = MODELS[model]
     linear_maps = positions * 12 * n * n
     attention = positions * (positions + 1) * n  # a query with each key so far, and as many weights with values

@@ -16,7 +16,7 @@ ENGINES = ("compiled", "torch", "torch-compile", "scalar")
 
 
 def outgrow(settings: Any) -> dict[str, Any]:
-    """A training step of ever larger models on every engine, and the memory for it; each in a process of its own."""
+    """Measure a training step of ever larger models, and its memory, on every engine in its own process."""
     found: dict[str, Any] = {}
     print("| model | parameters | engine | a step | memory | to the end of the first step |")
     print("| --- | --- | --- | --- | --- | --- |")
@@ -38,7 +38,7 @@ def outgrow(settings: Any) -> dict[str, Any]:
 
 
 def measured(size: str, engine: str, settings: Any) -> dict[str, Any]:
-    """The seconds to the end of the first step and of later ones, and the most memory."""
+    """Return the seconds to the end of the first step, those of later steps, and the peak memory."""
     start = time.perf_counter()
     with Contender("bench.outgrow:step", size, engine, settings.device, threads=CORES) as contender:
         contender.seconds(1)
@@ -50,7 +50,7 @@ def measured(size: str, engine: str, settings: Any) -> dict[str, Any]:
 
 
 def step(size: str, engine: str, device: str | None) -> Step:
-    """A training step on one batch."""
+    """Return a training step on one batch."""
     config = config_of(size)
     tokens = np.random.default_rng(0).integers(0, CHARACTERS, (BATCH, config.n_positions + 1))
     weights = np.full((BATCH, config.n_positions), 1 / config.n_positions, np.float32)
@@ -58,6 +58,6 @@ def step(size: str, engine: str, device: str | None) -> Step:
 
 
 def config_of(size: str) -> GPTConfig:
-    """The shape of a model: n_embd x layers x positions."""
+    """Return the shape of a model from n_embd x layers x positions."""
     n_embd, n_layer, positions = map(int, size.split("x"))
     return GPTConfig(CHARACTERS, positions, n_embd, n_layer, 4)

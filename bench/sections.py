@@ -1,4 +1,4 @@
-"""What else is measured. Each section prints what it finds and returns all that was measured, in seconds."""
+"""The other sections. Each prints its findings, and returns all measurements in seconds."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ LOOP = "bench.contenders.train_loop"
 
 
 def scalar(settings: Any) -> dict[str, Any]:
-    """A training step of 16x1x8 for one sample, with each engine and with the textbook's."""
+    """Measure a training step of 16x1x8 for one sample, on each engine and on textbook scalars."""
     measured = measure(
         {
             f"compiled, batch {BATCH}": Contender(OURS, TINY, BATCH, "compiled", 1),
@@ -38,7 +38,7 @@ def scalar(settings: Any) -> dict[str, Any]:
 
 
 def loop(settings: Any) -> dict[str, Any]:
-    """What surrounds the steps in train.py: batches that are drawn, clipping, a new length now and then."""
+    """Measure the rest of train.py's loop: drawing batches, clipping, and new lengths."""
     contenders = {
         "the bench's own step": Contender(OURS, TINY, BATCH, "compiled", 1),
         "train.py's loop, names that fill all positions": Contender(f"{LOOP}:on_names", True, False),
@@ -53,7 +53,7 @@ def loop(settings: Any) -> dict[str, Any]:
 
 
 def first_run(settings: Any) -> dict[str, Any]:
-    """train.py from its start to its end, on a machine that has never run it, and then once more."""
+    """Measure all of train.py, on a machine that has never run it, and once more."""
     found: dict[str, list[float]] = {"no cache anywhere": [], "kernels cached": []}
     for _ in range(min(settings.repeats, 3)):
         with tempfile.TemporaryDirectory() as directory:
@@ -67,7 +67,7 @@ def first_run(settings: Any) -> dict[str, Any]:
 
 
 def scale(settings: Any) -> dict[str, Any]:
-    """From nothing to the first step of 128x4x64 taken, and the memory for it."""
+    """Measure the time and memory to the end of the first step of 128x4x64."""
     found = {}
     print(f"{LARGE}, batch 12: a process that takes one step")
     with tempfile.TemporaryDirectory() as directory:
@@ -82,7 +82,7 @@ def scale(settings: Any) -> dict[str, Any]:
 
 
 def first_step() -> None:
-    """Take a step of the large model; print how many operations it has, and the most memory that it took."""
+    """Take a step of the large model; print its number of operations and the peak memory."""
     config, parameters, batch = task(LARGE, 12)
     loss_and_gradients: Any = value_and_grad(partial(loss, config=config))
     same_batch(loss_and_gradients, parameters, batch, adam_update())()
@@ -91,7 +91,7 @@ def first_step() -> None:
 
 
 def busy(settings: Any) -> dict[str, Any]:
-    """What becomes of a step, and of the tiny ones of examples/moons.py, beside a program that needs a core."""
+    """Measure a step, and the tiny ones of examples/moons.py, beside a program that needs a core."""
     quiet = measure(contenders_by_threads(settings), settings.repeats, shortest=0.1)
     with another_program():
         disturbed = measure(contenders_by_threads(settings), settings.repeats, shortest=0.1)
@@ -107,7 +107,7 @@ def busy(settings: Any) -> dict[str, Any]:
 
 
 def contenders_by_threads(settings: Any) -> dict[str, Contender]:
-    """One thread first, then all."""
+    """Return contenders with one thread, then with all."""
     contenders = {}
     for threads in dict.fromkeys((1, CORES)):
         many = counted(threads, "thread")
@@ -122,7 +122,7 @@ def contenders_by_threads(settings: Any) -> dict[str, Contender]:
 
 @contextmanager
 def another_program() -> Iterator[None]:
-    """Something else that wants all of a core."""
+    """Run another program that needs a whole core."""
     program = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         yield

@@ -1,4 +1,4 @@
-"""A training step of many shapes, of all contenders in turn."""
+"""A training step of many shapes, on all contenders in turn."""
 
 import os
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ CORES = os.cpu_count() or 1
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: what is measured, on how many threads, and whether a sample or a whole step is shown."""
+    """A row of the table: the model, the number of threads, and the unit, a sample or a whole step."""
 
     model: str
     batch_size: int
@@ -28,7 +28,7 @@ class Row:
         return f"{self.model}, batch {self.batch_size}, {counted(self.threads, 'thread')}"
 
     def shown(self, seconds: float) -> float:
-        """The seconds of a step in the row's unit."""
+        """Return the seconds of a step in the row's unit."""
         return 1e3 * seconds if self.unit == "ms/step" else 1e6 * seconds / self.batch_size
 
 
@@ -46,7 +46,7 @@ ROWS = [
 
 
 def table(settings: Any) -> dict[str, Any]:
-    """A training step, forward, backward and Adam, float32, of all programs in turn, row by row; C on one thread."""
+    """Measure a training step (forward, backward and Adam, in float32) on all programs in turn; C on one thread."""
     rows = [row for row in ROWS if row.model in settings.models.split(",")]
     programs = [*dict.fromkeys(name for row in rows for name in contenders_of(row, settings)), "the limit"]
     print("(in brackets: times as fast as PyTorch eager)")
@@ -76,7 +76,7 @@ def table(settings: Any) -> dict[str, Any]:
 
 
 def contenders_of(row: Row, settings: Any) -> dict[str, Contender]:
-    """A process for each program that takes part."""
+    """Return a process for each program that takes part."""
     shape, threads = (row.model, row.batch_size), row.threads
 
     def contender(file: str, *arguments: Any) -> Contender:

@@ -1,4 +1,4 @@
-"""All that takes steps: a file for each contender, whose functions return a step.
+"""The programs that are compared: a file for each, with functions that return a step.
 
 engines.py         microgpt on its engines
 train_loop.py      the loop of train.py around its steps
@@ -6,5 +6,5 @@ torch_gpt.py       PyTorch's own modules
 jax_gpt.py         JAX
 c.py               C written by hand: by_hand.c
 textbook_value.py  scalars as textbooks write them
-peak.py            multiply-adds alone, as many as the processor can do
+peak.py            only multiply-adds, as many as the processor can do
 """

@@ -17,16 +17,16 @@ C_OPTIONS = ("-O3", "-march=native", "-ffast-math")
 
 
 def c_compiler() -> str | None:
-    """The program that compiles C here, if there is one: the one that the environment names, or a usual one."""
+    """Return the C compiler: the one in the environment, or a usual one, or None."""
     named = os.environ.get("CC")
     return next(filter(None, map(shutil.which, [named] if named else ["cc", "gcc", "clang"])), None)
 
 
 def compiled_c(source: Path) -> ctypes.CDLL:
-    """The functions of a file of C, compiled for this processor with all that a compiler can do for it.
+    """Return the functions of a C file, compiled for this processor with all optimisations.
 
-    The option for fast mathematics stands only where it compiles: where it links, it would change what this whole
-    process does with the smallest numbers.
+    The option for fast mathematics is only used to compile. When linking, it would change how this whole process treats
+    the smallest numbers.
     """
     compiler = c_compiler()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
@@ -40,7 +40,7 @@ def compiled_c(source: Path) -> ctypes.CDLL:
 
 
 def step(model: str, batch_size: int) -> Step:
-    """A training step."""
+    """Return a training step."""
     config, parameters, (tokens, weights) = models.task(model, batch_size)
     functions = compiled_c(Path(__file__).with_name("by_hand.c"))
     functions.gpt_new.restype, functions.gpt_step.restype = ctypes.c_void_p, ctypes.c_float

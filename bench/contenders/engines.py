@@ -15,14 +15,14 @@ from microgpt.learning.parameters import Arrays, flatten
 
 
 def step(model: str, batch_size: int, engine: str, threads: int | None) -> Step:
-    """A training step of a model of the table."""
+    """Return a training step of a model in the table."""
     return step_of(*models.task(model, batch_size), engine, threads)
 
 
 def step_of(
     config: GPTConfig, parameters: Arrays, batch: Any, engine: str, threads: int | None, device: str | None = "cpu"
 ) -> Step:
-    """A training step on an engine; "torch-compile" is the engine torch, compiled once more by PyTorch."""
+    """Return a training step on an engine; "torch-compile" is the engine torch, compiled by PyTorch."""
     gpt_loss = partial(loss, config=config)
     if not engine.startswith("torch"):
         return same_batch(value_and_grad(gpt_loss, engine, threads), parameters, batch, adam_update(engine))
@@ -39,18 +39,18 @@ def step_of(
 
 
 def same_batch(value_and_grad: Any, parameters: Arrays, batch: Any, *update: Any) -> Step:
-    """The steps of `train` on one batch again and again: each call takes one and returns its loss."""
+    """Return the steps of `train` on one batch: each call takes one and returns its loss."""
     updates = train(value_and_grad, parameters, repeat(batch), schedule(), *update)
     return lambda: next(updates).loss
 
 
 def schedule() -> Schedule:
-    """Steps without end and without clipping, as those of the others."""
+    """Return a schedule without end and without clipping, like that of the others."""
     return Schedule(10**9, models.LEARNING_RATE, 0, grad_clip=0)
 
 
 def moons(threads: int) -> Step:
-    """A step of examples/moons.py, of 32 points."""
+    """Return a step of examples/moons.py, with 32 points."""
     sys.path.insert(0, str(ROOT / "examples"))
     import moons
 

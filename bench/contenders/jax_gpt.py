@@ -1,4 +1,4 @@
-"""The same GPT-2 as pure functions of its parameters, which is how JAX wants them."""
+"""The same GPT-2 as pure functions of its parameters, as JAX needs them."""
 
 import math
 from typing import Any
@@ -43,7 +43,7 @@ class JaxGPT:
         return -(chosen * weights).sum() / len(tokens)
 
     def update(self, state, tokens, weights):
-        """A step of Adam: from the parameters, the moments and how many steps there were to the same after it."""
+        """Return the parameters, the moments and the number of steps after a step of Adam."""
         p, m, v, steps = state
         value, gradients = jax.value_and_grad(self.loss)(p, tokens, weights)
         steps = steps + 1
@@ -55,7 +55,7 @@ class JaxGPT:
 
 
 def step(model: str, batch_size: int) -> Step:
-    """A training step, compiled as a whole."""
+    """Return a training step, compiled as a whole."""
     config, parameters, batch = models.task(model, batch_size)
     gpt = JaxGPT(config)
     update = jax.jit(gpt.update, donate_argnums=0)  # all of it one program, in the memory of the state before

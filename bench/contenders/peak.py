@@ -1,4 +1,4 @@
-"""Multiply-adds alone, as many as the processor can do."""
+"""Only multiply-adds, as many as the processor can do."""
 
 import ctypes
 import timeit
@@ -16,7 +16,7 @@ TOGETHER = 196_608_000  # multiply-adds of a thread in one call
 
 
 def step(threads: int) -> Step:
-    """On each thread multiply-adds alone, in registers, in the vectors that are fastest here."""
+    """Return a step of multiply-adds in registers, on each thread, in the fastest vectors of this machine."""
     return min((multiply_adds_step(lanes, threads) for lanes in (4, 8, 16)), key=seconds_of)
 
 
@@ -35,7 +35,7 @@ def multiply_adds_step(lanes: int, threads: int) -> Step:
 
 @dataclass(frozen=True)
 class MultiplyAdds:
-    """The kernel of multiply-adds alone."""
+    """A kernel of only multiply-adds."""
 
     chains: int
     lanes: int

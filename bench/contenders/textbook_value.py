@@ -90,7 +90,7 @@ class TextbookValue:
 
 
 def value_and_grad(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What `value_and_grad` does, for one example, with the textbook's engine."""
+    """Do the same as `value_and_grad`, for one example, with the textbook's scalars."""
 
     def textbook_largest(items):
         return max(item.data for item in items)
@@ -115,7 +115,7 @@ def value_and_grad(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def step(model: str) -> Step:
-    """A training step for one sample."""
+    """Return a training step for one sample."""
     sys.setrecursionlimit(1_000_000)  # its backward needs it
     config, parameters, batch = models.task(model, 1)
     return same_batch(value_and_grad(partial(loss, config=config)), parameters, batch)

@@ -1,4 +1,4 @@
-"""The same GPT-2 as PyTorch's users write it, with the same parameters."""
+"""The same GPT-2 in PyTorch's usual style, with the same parameters."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ class TorchGPT:
 
 
 def step(model: str, batch_size: int, threads: int, compiled: bool) -> Step:
-    """A training step, eager or by torch.compile."""
+    """Return a training step, eager or by torch.compile."""
     config, parameters, batch = models.task(model, batch_size)
     gpt = TorchGPT(config, parameters)
     torch.set_num_threads(threads)

@@ -11,7 +11,7 @@ from microgpt import Schedule, adam_update, batches, loss, make_corpus, read_tex
 
 
 def on_names(only_full: bool, made_before: bool) -> Step:
-    """A step of train.py's loop, if wanted only on names that fill all positions, as those of the bench do."""
+    """Return a step of train.py's loop, optionally only on names without padding, as in the bench."""
     (config, parameters, _), positions = task(TINY, BATCH), MODELS[TINY][2]
     sequences = [s for s in training_names() if not only_full or len(s) == positions + 1]
     drawn: Iterator[Any] = batches(sequences, BATCH, seed=0)
@@ -27,7 +27,7 @@ def on_names(only_full: bool, made_before: bool) -> Step:
 
 
 def batches_alone(lines: int) -> Step:
-    """Draw a batch of names, from a text that has at least so many."""
+    """Return a step that draws a batch of names, from a text with at least so many."""
     sequences = training_names()
     drawn = batches(sequences * -(-lines // len(sequences)), BATCH, seed=0)
     return lambda: next(drawn)

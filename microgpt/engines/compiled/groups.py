@@ -44,7 +44,7 @@ from microgpt.engines.compiled.record import (
 )
 
 LENGTH = "length"  # in the place of a space: a column of the lengths of a ragged axis
-GRID_AXES = 3  # of a grid of members at most; those of a deeper one are given by a table
+GRID_AXES = 3  # at most, of a grid of members; a table gives those of a deeper one
 
 
 @dataclass
@@ -66,16 +66,16 @@ class Instruction:
     """
 
     operation: str
-    lengths: tuple[int, ...]  # of its axes; the one that a sum, a largest or a pick is over comes last
+    lengths: tuple[int, ...]  # the axis that a sum, a largest or a pick is over comes last
     bounds: tuple[Bound | None, ...]
     result: Access
     operands: list[Access]
     array: Array
     rows: list[int]  # of the record
-    terms: tuple[tuple[float, int], ...] = ()  # of "terms": a coefficient and how many operands are multiplied
+    terms: tuple[tuple[float, int], ...] = ()  # "terms": a coefficient and how many operands are multiplied
     exponent: float = 0.0
-    integer: Access | None = None  # of "pick": the places of the choosing integers
-    choices: tuple[int, int] = (0, 0)  # of "pick": how many, and the stride from one to the next
+    integer: Access | None = None  # "pick": the places of the choosing integers
+    choices: tuple[int, int] = (0, 0)  # "pick": how many, and the stride from one to the next
 
 
 @dataclass
@@ -85,11 +85,11 @@ class Place:
     space: str
     start: int
     strides: dict[Axis, int] = field(default_factory=dict)
-    single: Axis | None = None  # of a list of one item: along this axis any stride will do
+    single: Axis | None = None  # the axis of a list of one item: any stride will do along it
 
 
 Member = tuple[Node, list[Place]]  # with the places of its operands
-Item = tuple[tuple[str, tuple[int, ...]], int]  # of a list: its space and its strides along the other axes, its start
+Item = tuple[tuple[str, tuple[int, ...]], int]  # of a list: its space, its strides along the other axes, and its start
 
 
 @dataclass
@@ -281,7 +281,7 @@ class Groups:
         for _, items in lists:
             different.setdefault(tuple(items), len(different))
         array = self.new_array((len(different), *lengths), (*range(1, len(lengths) + 1), 0))
-        moves: dict[Any, list[tuple[int, int]]] = {}  # of each kind of item, from where to where
+        moves: dict[Any, list[tuple[int, int]]] = {}  # for each kind of item, pairs of its start and the new one
         for items, member in different.items():
             first = array.start + member * array.strides[0]
             for i, (kind, start) in enumerate(items):
@@ -397,7 +397,7 @@ def ragged_axes(node: Node) -> list[int]:
 
 
 def key_of(node: Node, places: list[Place]) -> Any:
-    """What members of an instruction have in common; ragged axes, and strides along them in lists, may differ."""
+    """The key that members of an instruction share. Ragged axes, and strides along them, may differ."""
     loops = node.loops()
     lengths = tuple(["ragged" if axis.ragged else axis.n for axis in loops])
     operands = tuple([

@@ -68,7 +68,7 @@ class RecordedList:
         return found
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:  # what `isinstance` asks
+    def __class__(self) -> Any:  # `isinstance` asks this
         return list
 
     def with_item(self, item: Any) -> "RecordedList":
@@ -253,7 +253,7 @@ Sequence.register(RecordedList)  # for `match`
 class Chosen:
     """The rows among which an integer of the example chose. It is unknown which one, so none of them may change.
 
-    What each row of a plain list held is kept, to be compared. A symbolic list becomes plain before a row changes.
+    The content of each row of a plain list is kept, to be compared. A symbolic list becomes plain before a row changes.
     """
 
     def __init__(self, items: Any):

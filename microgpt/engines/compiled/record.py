@@ -58,7 +58,7 @@ BINARY = (ADD, MUL, LESS, LESS_EQUAL)
 FUNCTIONS = {KINDS[kind]: kind for kind in (LOG, EXP)}  # of one scalar, by name
 CALCULATES = (ADD, MUL, POW, *FUNCTIONS.values(), SUM)
 
-Shapes = Any  # what remains of params: the same nesting of dicts and lists, with shapes for arrays
+Shapes = Any  # the nesting of the parameters, with shapes in place of arrays
 Argument = tuple[str, str, tuple[int, ...]]  # its name, "int" or "float", and the shape of one example
 
 new = object.__new__
@@ -96,7 +96,7 @@ class NotTraceable(BaseException):
 ABS = "write x * (x > 0) - x * (x < 0)"
 NUMBER = "x itself serves where its number is meant, and largest(items) is the greatest of some"
 DERIVATIVE = "return the loss alone; for a derivative within a loss see docs/library.md, derivatives of derivatives"
-INSTEAD = {  # of a method of a scalar, or a function of numpy
+INSTEAD = {  # remedies for a method of a scalar, or a function of numpy
     "exp": "write exp(x) of microgpt", "log": "write log(x) of microgpt", "sqrt": "write x ** 0.5",
     "tanh": "write tanh(x) of microgpt.functions", "gelu": "write gelu(x) of microgpt.functions",
     "relu": "write x * (x > 0)", "sigmoid": "write 1 / (1 + exp(-x))", "square": "write x ** 2", "absolute": ABS,
@@ -134,7 +134,7 @@ class Index:
         self.terms = terms
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:  # what `isinstance` asks
+    def __class__(self) -> Any:  # `isinstance` asks this
         return int
 
     def span(self) -> tuple[int, int]:
@@ -264,7 +264,7 @@ class Record:
         # While it is being written
         self.loops = Loops()
         self.annotated = with_sources  # an operation notes more than its row
-        self.refusals: list[RecordingError] = []  # what could not be recorded, whoever caught the error
+        self.refusals: list[RecordingError] = []  # all that were raised, even if the function caught them
         self.lists_made = 0
         self.elements: dict[Any, RecordedScalar] = {}  # single scalars of families: each is one object
         self.seen_lists: dict[Any, Any] = {}  # lists that have been stacked, by the identities of their items
@@ -461,6 +461,15 @@ def sum_or_product(kind: int) -> Callable[["RecordedScalar", Any], "RecordedScal
     return operator
 
 
+def needs_value(what: str, instead: str) -> Callable[..., Any]:
+    """A method that refuses what needs the value of a scalar, with the remedy."""
+
+    def refuse(self: "RecordedScalar", *_: Any) -> Any:
+        self._no_value(what, instead)
+
+    return refuse
+
+
 class RecordedScalar:
     """A symbolic scalar: it has the five operations but no value, only the row that computes it.
 
@@ -560,58 +569,40 @@ class RecordedScalar:
     def _no_value(self, what: str, instead: str) -> Any:
         raise RecordingError(f"{what} on a recorded scalar at {calling_line()}: it has no value yet; {instead}")
 
-    def __bool__(self) -> bool:
-        return self._no_value(
-            "a test for truth (if, while, and, or, max, min, sorted)",
-            "multiply by a comparison, which is 1 or 0, as in x * (x > 0), or in a + (b - a) * (b > a) for max(a, b); "
-            "take largest(items), which has no gradient; or decide by a plain integer",
-        )
-
-    def __eq__(self, other: Any) -> bool:
-        return self._no_value("a comparison (==, !=, in)", "compare by <, <=, > or >=, which give 1 or 0")
-
-    __ne__ = __eq__
+    __bool__ = needs_value(
+        "a test for truth (if, while, and, or, max, min, sorted)",
+        "multiply by a comparison, which is 1 or 0, as in x * (x > 0), or in a + (b - a) * (b > a) for max(a, b); "
+        "take largest(items), which has no gradient; or decide by a plain integer",
+    )
+    __eq__ = __ne__ = needs_value("a comparison (==, !=, in)", "compare by <, <=, > or >=, which give 1 or 0")
+    __rpow__ = needs_value("a power with it as the exponent", "write exp(x * log(base))")
+    __float__ = needs_value(
+        "float() or a function of the module math",
+        "use exp and log of microgpt, x ** 0.5 for sqrt(x), tanh of microgpt.functions",
+    )
+    __int__ = __round__ = __trunc__ = __floor__ = __ceil__ = __floordiv__ = __rfloordiv__ = __mod__ = needs_value(
+        "int(), round(), // or %",
+        "compare, as in x > 0.5, which is 1 or 0; pass integers as an integer argument of the function",
+    )
+    __rmod__ = __divmod__ = __rdivmod__ = __mod__
+    __index__ = needs_value("an index or range()", "pass integers as an integer argument of the function")
+    pick = needs_value(
+        "pick(items, x)",
+        "pass integers as an integer argument of the function (of an array of floats, such as tokens, give "
+        "tokens.astype(int)), or choose by comparisons: a * (x > 0) + b * (x <= 0)",
+    )
+    __abs__ = needs_value("abs()", ABS)
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = needs_value(
+        "&, |, ^ or ~", "write (a > 0) * (b > 0) for and, 1 - (a > 0) for not"
+    )
+    __copy__ = __deepcopy__ = needs_value(
+        "a copy", "copy lists by list(row) or row[:]: a copied scalar would have no gradient"
+    )
 
     def __hash__(self) -> int:
         if self.record.loops.depth:
             raise NotTraceable
         return object.__hash__(self)
-
-    def __rpow__(self, base: Any) -> Any:
-        return self._no_value("a power with it as the exponent", "write exp(x * log(base))")
-
-    def __float__(self) -> float:
-        return self._no_value(
-            "float() or a function of the module math",
-            "use exp and log of microgpt, x ** 0.5 for sqrt(x), tanh of microgpt.functions",
-        )
-
-    def _round(self, *_: Any) -> Any:
-        return self._no_value(
-            "int(), round(), // or %",
-            "compare, as in x > 0.5, which is 1 or 0; pass integers as an integer argument of the function",
-        )
-
-    __int__ = __round__ = __trunc__ = __floor__ = __ceil__ = __floordiv__ = __rfloordiv__ = _round
-    __mod__ = __rmod__ = __divmod__ = __rdivmod__ = _round
-
-    def __index__(self) -> int:
-        return self._no_value("an index or range()", "pass integers as an integer argument of the function")
-
-    def pick(self, items: Any) -> Any:
-        return self._no_value(
-            "pick(items, x)",
-            "pass integers as an integer argument of the function (of an array of floats, such as tokens, give "
-            "tokens.astype(int)), or choose by comparisons: a * (x > 0) + b * (x <= 0)",
-        )
-
-    def __abs__(self) -> Any:
-        return self._no_value("abs()", ABS)
-
-    def _logic(self, *_: Any) -> Any:
-        return self._no_value("&, |, ^ or ~", "write (a > 0) * (b > 0) for and, 1 - (a > 0) for not")
-
-    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = _logic
 
     def __format__(self, form: str) -> str:
         if form:
@@ -621,7 +612,7 @@ class RecordedScalar:
         return repr(self)
 
     def __getattr__(self, name: str) -> Any:
-        kind = RecordingError if hasattr(Value, name) else NoAttributeError  # what a Value has, hasattr must not deny
+        kind = RecordingError if hasattr(Value, name) else NoAttributeError  # hasattr must not deny what a Value has
         raise kind(f".{name} of a recorded scalar at {calling_line()}: there is none; {INSTEAD.get(name, OTHERWISE)}")
 
     def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **_: Any) -> Any:
@@ -631,11 +622,6 @@ class RecordedScalar:
             left = inputs[0]
             return getattr(self, REFLECTED[name])(left.item() if np.ndim(left) == 0 else left)
         return self._no_value(f"{name} of numpy", INSTEAD.get(name, OTHERWISE))
-
-    def __copy__(self, *_: Any) -> Any:
-        return self._no_value("a copy", "copy lists by list(row) or row[:]: a copied scalar would have no gradient")
-
-    __deepcopy__ = __copy__
 
 
 class RecordedInteger:

@@ -1,7 +1,8 @@
 """A function is recorded: it runs once on symbolic scalars, with its loops read as axes.
 
-Whatever it calls is rewritten from its source first, and so all the way down. Builtins are replaced (REPLACEMENTS) or
-known to be pure (PURE). A loop that calls any other function of C, or one without a source, runs as a Python loop.
+Every function that it calls is rewritten from its source first, and so on all the way down. Builtins are replaced
+(REPLACEMENTS) or known to be pure (PURE). A loop that calls any other function of C, or one without a source, runs as a
+Python loop.
 """
 
 import functools
@@ -148,7 +149,7 @@ def map_shapes(function: Callable[[tuple[int, ...]], Any], shapes: Shapes) -> An
     return function(shapes)
 
 
-# What is called
+# Calls within the function
 
 
 def zipped_rows(function: Any, rows: Any, **options: Any) -> Any:
@@ -288,7 +289,7 @@ HELPERS: dict[str, Any] = {
         added_to, same, slice, operand, calling,
     )
 }  # fmt: skip
-SOURCES = Sources(HELPERS)  # of all records: the code of a function belongs to the process
+SOURCES = Sources(HELPERS)  # shared by all records, because code belongs to the process
 
 
 def rewritten(function: FunctionType, record: Record) -> Callable[..., Any]:

@@ -19,7 +19,7 @@ from microgpt.errors import DisagreementError, InputError
 from microgpt.value import Value
 
 OPERATIONS = 2_000_000  # more take over half a second, and are verified on request only
-TOLERANCE = 1e-9  # of results, relative to them where they are larger than 1
+TOLERANCE = 1e-9  # absolute below 1, relative above
 NUDGES = 3  # trials of how far results move if each number changes in its last digit
 KEEPS = (
     "the function uses numbers that it kept from an earlier call, in a list, an attribute or a cache outside of it: "

@@ -1,4 +1,4 @@
-"""What a recorded function calls in place of its comprehensions, its subscripts, and builtins such as `sum` and `zip`.
+"""Replacements of comprehensions, subscripts and builtins such as `sum` and `zip`, in a recorded function.
 
     [exp(x_i - shift) for x_i in x]
 
@@ -87,7 +87,7 @@ def trace(function: Callable[[Any], Any], source: RecordedList, record: Record) 
             results.append(function(item))
             results = stackable(results, lists_made, record, set())
             traced = not record.loops.aborted
-    except (NotTraceable, Exception):  # what the function raises by a fault of its own, the Python loop raises again
+    except (NotTraceable, Exception):  # the Python loop raises again what is a fault of the function
         pass
     finally:
         record.annotated = annotated

@@ -18,7 +18,7 @@ from typing import Any
 from microgpt import value
 
 HELPER = "_microgpt_"  # how the names of all helpers begin
-STAYS = (ast.Lambda, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # what keeps a comprehension as it is
+STAYS = (ast.Lambda, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # these keep a comprehension as it is
 PLAIN = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp)  # their operands have been through a helper
 PARTS_OF: dict[type, tuple[str, Any]] = {  # a helper, and which parts of a node go through it
     ast.BinOp: ("operand", ("left", "right")), ast.UnaryOp: ("operand", ("operand",)),
@@ -28,7 +28,7 @@ PARTS_OF: dict[type, tuple[str, Any]] = {  # a helper, and which parts of a node
     ast.comprehension: ("iterated", ("iter",)), ast.Starred: ("iterated", ("value",)),
     ast.YieldFrom: ("iterated", ("value",)),
 }  # fmt: skip
-SEES_FRAME = {  # what looks at the frame that it is called from
+SEES_FRAME = {  # these look at the frame that calls them
     "super", "locals", "globals", "vars", "dir", "eval", "exec", "__class__", "currentframe", "_getframe", "stack",
 }  # fmt: skip
 PARTS = (
@@ -97,7 +97,7 @@ class Rewriting(ast.NodeTransformer):
         return self.through(helper, node, body, self.visit(loop.iter), self.site(node))
 
     def body_of_loop(self, loop: Any, target: ast.expr, result: ast.expr) -> ast.expr | None:
-        """What a loop computes of each item, as a function of the item; None if it has to stay a loop."""
+        """The result of a loop for each item, as a function of the item; None if it has to stay a loop."""
         names: list[str] = []
         pattern = pattern_of(target, names)
         if (
@@ -202,7 +202,7 @@ class Rewriting(ast.NodeTransformer):
         return node
 
 
-# What a function changes
+# Changes outside of a function
 
 
 def changes_outside(function: ast.FunctionDef) -> bool:
@@ -297,7 +297,7 @@ class Sources:
         # Python compiles a call of a function of an imported module in another way if it sees the import.
         imports: list[ast.stmt] = [ast.Import([ast.alias(name)]) for name in file.imported]
         module = ast.fix_missing_locations(ast.Module([*imports, around], []))
-        flags = code.co_flags & 0x1FF0000  # what the file took from __future__
+        flags = code.co_flags & 0x1FF0000  # the imports of the file from __future__
         outer = compile(module, code.co_filename, "exec", flags, dont_inherit=True)
         (inside,) = [constant for constant in outer.co_consts if isinstance(constant, CodeType)]
         return next(
@@ -361,7 +361,7 @@ def same_code(a: CodeType, b: CodeType) -> bool:
     if any(getattr(a, part) != getattr(b, part) for part in PARTS) or len(a.co_consts) != len(b.co_consts):
         return False
     pairs = list(zip(a.co_consts, b.co_consts, strict=True))
-    if "__qualname__" in a.co_names:  # of a class: it says in which function the class stands, here another one
+    if "__qualname__" in a.co_names:  # a class names the function that it stands in, here another one
         pairs = [pair for pair in pairs if pair != (a.co_qualname, b.co_qualname)]
     return all(
         same_code(x, y)

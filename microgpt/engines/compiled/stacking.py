@@ -128,7 +128,7 @@ def is_settled(item: Any) -> bool:
 
 
 def stack_anew(items: Any, record: Record) -> RecordedList | None:
-    """The same without a look at lists that were stacked before. What makes items alike depends on their kind."""
+    """The same without a look at lists that were stacked before. Each kind of item has its own rule."""
     kinds = set(map(type, items))
     if len(kinds) > 1 and not kinds <= {RecordedList, list, tuple}:
         return None

@@ -30,6 +30,7 @@ def assert_same(seed, directory, batch=2, run=outcome, **options):
         pytest.fail(f"{differs(fewest)}\n{module(fewest)[len(PRELUDE) :]}")
 
 
+@pytest.mark.slow
 @generated
 @given(seeds)
 def test_random_programs_are_recorded(tmp_path, seed):

@@ -45,35 +45,26 @@ from dataclasses import dataclass
 from functools import partial, reduce, wraps
 from itertools import accumulate, chain, islice, pairwise, product, zip_longest
 from math import sqrt
-
 from microgpt.functions import attention, cross_entropy, dot, layer_norm, linear, softmax, tanh
 from microgpt.value import exp, largest, log, pick
-
 LOG, COUNTER, RANDOM = [], itertools.count(1), random.Random(0)
 TABLE = [0.5, -1.25, 0.75, 1.0]
 Pair = namedtuple("Pair", "first second")
-
 class Failure(Exception):
     pass
-
 def calm(z):
     return z * (1 + 0.1 * z * z) ** -0.5
-
 def mix(y, z=0.5, *others, share=0.3, **options):
     return y * (1 - share) + z * share + sum(others) * 0.1
-
 def twice(function):
     @wraps(function)
     def both(*arguments, **options):
         return function(function(*arguments, **options), **options)
     return both
-
 @twice
 def damped(z, rate=0.9):
     return z * rate + 0.1
-
 mostly = partial(mix, share=0.1)
-
 @dataclass
 class Layer:
     scale: float = 0.8
@@ -85,9 +76,7 @@ class Layer:
     def count(self, z):
         self.calls += 1
         return z * (0.5 + 0.1 * (self.calls % 3))
-
 layer = Layer()
-
 class Box:
     def __init__(self, rows):
         self.rows = rows
@@ -102,51 +91,40 @@ class Box:
         return self.rows
     def __exit__(self, *_):
         self.rows.reverse()
-
 def fold(row):
     return calm(row[0] + 0.5 * fold(row[1:])) if row else 0.0
-
 def every_other(row):
     for i, z in enumerate(row):
         if i % 2 == 0:
             yield z
-
 def running(row):
     total = 0
     for z in row:
         total = calm(total + z)
         yield total
-
 def put(row, i, z):
     row[i] = z
     return row
-
 def walk(row, i, z):
     if i < len(row):
         row[i] = calm(row[i] + z)
         return walk(row, i + 1, row[i])
     return z
-
 def damp(rows):
     for i in range(len(rows)):
         for j in range(len(rows[i])):
             rows[i][j] = rows[i][j] * 0.5 + 0.1 * i - 0.1 * j
     return rows
-
 def memo(i, rows, seen):
     if i not in seen:
         seen[i] = [z * 0.7 for z in rows[i]]
     return seen[i]
-
 def by_index(rows):
     return sum(rows[i][j] * (1 + 0.3 * i - 0.2 * j) for i in range(len(rows)) for j in range(len(rows[i])))
-
 def by_row(rows):
     return sum([calm(sum(row)) * (1 + 0.2 * i) for i, row in enumerate(rows)])
-
 def by_column(rows):
     return sum([calm(sum(column)) * (1 + 0.3 * i) for i, column in enumerate(zip(*rows))])
-
 def everything(tree):
     if isinstance(tree, Box):
         return everything(tree.rows)
@@ -155,26 +133,20 @@ def everything(tree):
     if isinstance(tree, (list, tuple)):
         return sum([everything(branch) * (1 + 0.17 * (i % 5)) for i, branch in enumerate(tree)])
     return calm(tree)
-
 def note(z, i):
     LOG.append(i)
     return z
-
 def counted(z):
     return z * (0.5 + 0.2 * (next(COUNTER) % 3))
-
 def shaken(z):
     return z * RANDOM.random()
-
 def shouted(z, i):
     print("at", i)
     return z
-
 def fail(z, i):
     if i == 2:
         raise Failure(i)
     return z
-
 '''
 LOSS = """\
 def loss(p, x, grid, tokens):

@@ -631,14 +631,6 @@ class Traces:
         self.log.append(i)
         return a
 
-    def __getitem__(self, i):
-        self.log.append(("item", i))
-        return i
-
-    def __len__(self):
-        self.log.append("length")
-        return 2
-
     def __getattr__(self, name):
         self.log.append(name)
         return len(name)
@@ -647,13 +639,6 @@ class Traces:
     def first(self):
         self.log.append("property")
         return 2.0
-
-    def __enter__(self):
-        self.log.append("enter")
-        return self
-
-    def __exit__(self, *_):
-        self.log.append("exit")
 
     def left(self):
         """All that one can see afterwards."""
@@ -706,11 +691,6 @@ def sorts(a, i, p, to):
     return a * to.places[0]
 
 
-def enters(a, i, p, to):
-    with to:
-        return a * 2
-
-
 def changes_by_functions_in_c(a, i, p, to):
     heappush(to.heap, -i)
     insort(to.places, i % 3)
@@ -755,8 +735,6 @@ BODIES = {
     "an array": lambda a, i, p, to: a * np.add.at(to.array, i % 3, i) if i > 9 else a * (to.array.sort() is None),
     "a set and a queue": lambda a, i, p, to: (to.seen.add(i % 2), to.queue.appendleft(a)) and len(to.seen) * a,
     "objects": lambda a, i, p, to: Node(a).i * a,
-    "an item of one's own": lambda a, i, p, to: a * to[i],
-    "the length of one's own": lambda a, i, p, to: a * len(to),
     "a property": lambda a, i, p, to: a * to.first,
     "__getattr__": lambda a, i, p, to: a * to.anything,
     "map": lambda a, i, p, to: a * len(list(map(to.log.append, range(3)))),
@@ -769,7 +747,6 @@ BODIES = {
             extends_in_place,
             counts_globally,
             sorts,
-            enters,
             changes_by_functions_in_c,
             changes_by_reflection,
             looks_at_the_calls,

@@ -1,4 +1,4 @@
-"""Where training begins: at random parameters, at those of another model, or at a checkpoint.
+"""The beginning of training: at random parameters, at those of another model, or at a checkpoint.
 
 `begin` reads the command line of train.py and returns all that the loop needs. Contradictory settings, such as a shape
 and a model, are refused with the difference named.

@@ -1,4 +1,4 @@
-"""What page.py puts into the file: arrays of numbers, and what the script knows about them as JSON."""
+"""The content that page.py puts into the file: arrays of numbers, and facts about them as JSON."""
 
 import inspect
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is explained of a text: the operations of its loss, and the names of its numbers."""
+"""The explanation of a text: the operations of its loss, and the names of its numbers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -48,26 +48,6 @@ def assert_learned_the_same(found, expected, tolerance):
     np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=tolerance)
 
 
-def test_an_observed_step_tells_the_same():
-    def observed(training):
-        return [update.tensors for update in training(lambda step: step in (1, 3))]
-
-    parameters, schedule = (initial_parameters(CONFIG, 0, np.float64) for _ in range(2)), Schedule(50, 0.01, 5)
-    zeros = np.zeros_like(flatten(initial_parameters(CONFIG, 0, np.float64)))
-    state = OptimizerState(0, zeros, zeros.copy())
-    few = some_batches()[:3]
-    ours = observed(lambda asked: train(value_and_grad(GPT), next(parameters), iter(few), schedule, observed=asked))
-    step, processes = value_and_grad(GPT, "torch", device="cpu"), Processes(device="cpu")
-    theirs = observed(
-        lambda asked: DeviceTraining(step, next(parameters), few, schedule, state, processes, observed=asked)
-    )
-    assert theirs[1] == {}
-    for found, expected in zip(theirs, ours, strict=True):
-        assert list(found) == list(expected)
-        for name in found:
-            np.testing.assert_allclose(astuple(found[name]), astuple(expected[name]), rtol=1e-9)
-
-
 def torchrun(count, *command, **options):
     """Start some processes as torchrun does; each may use one thread."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -96,13 +76,32 @@ def test_adam_compiled_by_pytorch_learns_the_same():
     assert_learned_the_same(compiled, learned_by_the_compiled_engine(5, pairs), 1e-9)
 
 
-def test_divergence_leaves_the_parameters_as_they_were():
+def begun(parameters, batches, schedule, device="cpu", **options):
+    """A training on a device, with moments of zeros."""
+    zeros = np.zeros_like(flatten(parameters))
+    step = value_and_grad(GPT, "torch", device=device)
+    state = OptimizerState(0, zeros, zeros.copy())
+    return DeviceTraining(step, parameters, batches, schedule, state, Processes(device=device), **options)
+
+
+def test_an_observed_step_tells_the_same():
+    parameters, schedule, few = initial_parameters(CONFIG, 0, np.float64), Schedule(50, 0.01, 5), some_batches()[:3]
+    copies = {name: array.copy() for name, array in parameters.items()}
+    asked = {"observed": lambda step: step in (1, 3)}
+    ours = [update.tensors for update in train(value_and_grad(GPT), copies, iter(few), schedule, **asked)]
+    theirs = [update.tensors for update in begun(parameters, few, schedule, **asked)]
+    assert theirs[1] == {}
+    for found, expected in zip(theirs, ours, strict=True):
+        assert list(found) == list(expected)
+        for name in found:
+            np.testing.assert_allclose(astuple(found[name]), astuple(expected[name]), rtol=1e-9)
+
+
+def test_training_that_diverges_leaves_the_parameters():
     parameters = initial_parameters(CONFIG, 0)
     before = flatten(parameters)
     batch = (np.zeros((2, 3), np.int64), np.full((2, 2), np.nan, np.float32))
-    state = OptimizerState(0, np.zeros_like(before), np.zeros_like(before))
-    step = value_and_grad(GPT, "torch", device="cpu")
-    training = DeviceTraining(step, parameters, repeat(batch), Schedule(3, 0.1, 0), state, Processes(device="cpu"))
+    training = begun(parameters, repeat(batch), Schedule(3, 0.1, 0))
     with pytest.raises(DivergenceError, match="training diverged at step 1: the loss is nan"):
         next(iter(training))
     training.fetch()
@@ -110,15 +109,8 @@ def test_divergence_leaves_the_parameters_as_they_were():
 
 
 @CUDA
-def test_a_step_copies_nothing_but_the_batch():
-    parameters = initial_parameters(CONFIG, 0)
-    zeros = np.zeros_like(flatten(parameters))
-    state = OptimizerState(0, zeros, zeros.copy())
-    training = DeviceTraining(
-        value_and_grad(GPT, "torch", device="cuda"), parameters, repeat(some_batches()[0]), Schedule(9, 0.1, 0), state,
-        Processes(device="cuda"),
-    )  # fmt: skip
-    steps = iter(training)
+def test_a_step_copies_only_batch_and_numbers():
+    steps = iter(begun(initial_parameters(CONFIG, 0), repeat(some_batches()[0]), Schedule(9, 0.1, 0), device="cuda"))
     next(steps), next(steps)
     with torch.profiler.profile() as profile:
         next(steps)
@@ -190,7 +182,8 @@ def wait_for_rows(process, metrics, rows):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the processes are found in /proc")
-def test_if_one_dies_the_others_end(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "asked to end"])
+def test_if_one_ends_all_end(tmp_path, number):
     run = tmp_path / "run"
     options = ["--engine", "torch", "--device", "cpu", "--batch-size", "4", "--out", str(run), *SMALL]
     process = torchrun(2, "train.py", *options, "--steps", "1000000")
@@ -200,28 +193,19 @@ def test_if_one_dies_the_others_end(tmp_path):
         for pid in children(process.pid)
     }
     start = time.monotonic()
-    os.kill(ranks[b"RANK=1"], signal.SIGKILL)
-    _, errors = process.communicate(timeout=120)
+    os.kill(ranks[b"RANK=1"], number)
+    out, errors = process.communicate(timeout=120)
     assert time.monotonic() - start < 60
-    assert process.returncode != 0
-    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
-    assert "exitcode: -9" in errors
-    assert len(lines) <= 1  # none if torchrun, which says that, stops the other one before it has noticed
-    assert all("another process ended at step" in line for line in lines)
     step = load_run(run).checkpoint.step
+    if number == signal.SIGTERM:
+        assert "interrupted after" in out, errors
+        assert len(read_metrics(run, step)) == step + 1
+        return
+    assert process.returncode != 0
+    assert "exitcode: -9" in errors
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(lines) <= 1  # none if torchrun, which says that, stops the other one before it has noticed
+    assert all("another process ended" in line for line in lines)
     resumed = call("train.py", "--resume", run, "--steps", step + 2, cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert f"resuming {run} after step {step}" in resumed.stdout
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the processes are found in /proc")
-def test_asked_to_end_all_stop_together(tmp_path):
-    run = tmp_path / "run"
-    options = ["--engine", "torch", "--device", "cpu", "--batch-size", "4", "--out", str(run), *SMALL]
-    process = torchrun(2, "train.py", *options, "--steps", "1000000")
-    wait_for_rows(process, run / "metrics.csv", 5)
-    os.kill(children(process.pid)[-1], signal.SIGTERM)
-    out, errors = process.communicate(timeout=120)
-    assert "interrupted after" in out, errors
-    step = load_run(run).checkpoint.step
-    assert len(read_metrics(run, step)) == step + 1

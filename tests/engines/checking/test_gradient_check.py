@@ -476,12 +476,25 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize(("right", "wrong", "text"), NUMBERS.values(), ids=NUMBERS.keys())
-def test_an_operation_that_computes_another_number_is_named(right, wrong, text):
+BACKWARD = {
+    "it begins with two": ("self.grad += 1.0", "self.grad += 2.0", "gets the gradient 2, by the chain rule 1"),
+    "it begins with nothing": ("self.grad += 1.0", "pass", "backward of Value is wrong: it passes nothing on"),
+    "it ends there": (
+        "made_of.grad += derivative * node.grad",
+        "pass",
+        "backward of Value is wrong: it passes nothing",
+    ),
+}
+
+
+@pytest.mark.parametrize(("right", "wrong", "text"), (NUMBERS | BACKWARD).values(), ids=NUMBERS | BACKWARD)
+def test_a_wrong_number_or_backward_is_named(right, wrong, text):
     assert SOURCE.count(right) == 1
     found = check(with_all_signs, *MICRO, value=broken(right, wrong))
-    assert (found.ok, found.cause) == (False, "number")
+    cause = "number" if "computes" in text else "backward"
+    assert (found.ok, found.cause) == (False, cause)
     assert text in found.report, found.report
+    assert "the derivative of" not in found.report
 
 
 def with_all_signs(params, x, y):
@@ -496,25 +509,6 @@ def test_a_wrong_number_is_found_without_plain_floats():
     found = check(lambda params, x, y: (params["w"][0] - params["w"][2]).relu(), *point, value=kind)
     assert (found.ok, found.cause) == (False, "number")
     assert "MinusIsPlus computes 0.3 - 0.5 as 0.8, plain numbers as -0.2" in found.report
-
-
-def test_a_backward_must_begin_with_one():
-    found = check(with_all_five, *MICRO, value=broken("self.grad += 1.0", "self.grad += 2.0"))
-    assert (found.ok, found.cause) == (False, "backward")
-    assert "gets the gradient 2, by the chain rule 1" in found.report
-
-
-def only_products(params, x, y):
-    return params["w"][0] * x * y
-
-
-@pytest.mark.parametrize("passed_on", ["self.grad += 1.0", "made_of.grad += derivative * node.grad"])
-@pytest.mark.parametrize("function", ["with_all_five", "only_products"])
-def test_a_backward_that_passes_nothing_on_is_named(function, passed_on):
-    found = check(globals()[function], *MICRO, value=broken(passed_on, "pass"))
-    assert (found.ok, found.cause) == (False, "backward"), found.report
-    assert "backward of Value is wrong: it passes nothing on" in found.report
-    assert "the derivative of" not in found.report
 
 
 def operation_broken(right):
@@ -551,19 +545,13 @@ def wrong_engine(monkeypatch):
     return made_wrong
 
 
-def test_a_wrong_engine_is_named(wrong_engine):
-    wrong_engine("b1", 1.001)
+@pytest.mark.parametrize(("by", "said"), [(1e-3, "the engine compiled is wrong"), (1e-9, "cannot tell which is right")])
+def test_engines_that_differ_are_named(wrong_engine, by, said):
+    wrong_engine("b1", 1 + by)
     found = check(perceptron, PERCEPTRON, RNG.normal(size=(20, 2)), RNG.integers(0, 2, 20))
     assert (found.ok, found.cause, found.parameter[:12]) == (False, "engine", 'params["b1"]')
-    assert "the engine compiled is wrong" in found.report
-    assert found.difference == pytest.approx(1e-3, rel=0.1)
-
-
-def test_of_engines_that_hardly_differ_none_is_right(wrong_engine):
-    wrong_engine("b1", 1 + 1e-9)
-    found = check(perceptron, PERCEPTRON, RNG.normal(size=(20, 2)), RNG.integers(0, 2, 20))
-    assert (found.ok, found.cause) == (False, "engine")
-    assert "cannot tell which is right" in found.report
+    assert said in found.report
+    assert found.difference == pytest.approx(by, rel=0.1)
 
 
 # A model before it is trained

@@ -718,6 +718,10 @@ def warns(a, i, p, to):
 
 
 CALLS = 0
+CHANGING = (
+    assigns_attributes, assigns_slices, extends_in_place, counts_globally, sorts, changes_by_functions_in_c,
+    changes_by_reflection, looks_at_the_calls, warns,
+)  # fmt: skip
 BODIES = {
     "append": lambda a, i, p, to: to.log.append(i) or a,
     "append an element": lambda a, i, p, to: to.kept.append(a * p["s"]) or sum(to.kept),
@@ -739,21 +743,8 @@ BODIES = {
     "__getattr__": lambda a, i, p, to: a * to.anything,
     "map": lambda a, i, p, to: a * len(list(map(to.log.append, range(3)))),
     "stops early": lambda a, i, p, to: a * any(to.note(j == 2, j) for j in range(5)),
-    **{
-        function.__name__: function
-        for function in (
-            assigns_attributes,
-            assigns_slices,
-            extends_in_place,
-            counts_globally,
-            sorts,
-            changes_by_functions_in_c,
-            changes_by_reflection,
-            looks_at_the_calls,
-            warns,
-        )
-    },
 }
+BODIES |= {function.__name__: function for function in CHANGING}
 
 
 def done(function, engine, capsys):

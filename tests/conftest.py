@@ -2,6 +2,6 @@
 
 from hypothesis import settings
 
-settings.register_profile("suite", deadline=None, derandomize=True, max_examples=25)
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("thorough", deadline=None, max_examples=2000)  # pytest --hypothesis-profile=thorough
 settings.load_profile("suite")

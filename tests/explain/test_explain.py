@@ -351,24 +351,6 @@ def test_texts_to_train_on_are_the_datas_and_fit(tmp_path, monkeypatch, document
             assert "".join(run.vocabulary[token] for token in tokens) in f"\n{text}"
 
 
-HOSTILE = "</script><script>alert(1)</script><!--\u2028\"'&`${x}"
-
-
-def test_no_text_can_leave_its_place(run, explanation):
-    vocabulary = "\n<>/!"
-    checkpoint = run.checkpoint
-    settings = {"data": HOSTILE, HOSTILE: 1}
-    origin = replace(checkpoint.origin, data=HOSTILE, settings=settings)
-    best = replace(checkpoint.best, samples=[HOSTILE, "{{script}}"])
-    hostile = replace(run, vocabulary=vocabulary, checkpoint=replace(checkpoint, origin=origin, best=best))
-    page = to_html(replace(explanation, run=hostile))
-    content, _ = parts(page)
-    assert content["run"]["data"] == HOSTILE
-    assert content["run"]["samples"] == [HOSTILE, "{{script}}"]
-    assert page.count("<script") == 3
-    assert "alert(1)</script" not in page
-
-
 def test_the_sources_are_lines_of_the_book():
     for name, source in sources().items():
         file, line = source["place"].split(":")

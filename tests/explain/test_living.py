@@ -589,6 +589,8 @@ def test_changes_above_move_nothing_one_reads(page):
     where = "document.querySelectorAll('#time h3')[0].getBoundingClientRect().top"
     before = page.ask(where)
     for action in (
+        "inside.choose(4)",
+        "inside.choose(0)",
         "microgpt.go(2)",
         "microgpt.step(0.01)",
         "microgpt.set(3, 1)",

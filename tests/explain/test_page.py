@@ -306,17 +306,10 @@ def test_the_slider_recomputes_the_chances(page):
         assert page.find("#chances .true").count() == 1
 
 
-def test_all_follows_a_position_and_nothing_jumps(page):
+def test_all_follows_a_position_and_keeps_the_focus(page):
     page.find("#reading tbody tr").nth(4).locator(".link").first.click()
     assert "position 4 ‘a’" in page.find("#embedding").inner_text()
     assert page.find("#chances .true .char").inner_text() == "⏎"
-    page.ask("document.querySelectorAll('main h3')[5].scrollIntoView()")
-    where = "document.querySelectorAll('main h3')[5].getBoundingClientRect().top"
-    before = page.ask(where)
-    for position in (0, 3):
-        page.find(".positions button").nth(position).click()
-        assert page.ask("inside.state.position") == position
-        assert page.ask(where) == pytest.approx(before, abs=2)
     page.find("#backward-pass button.more").focus()
     page.page.keyboard.press("Enter")  # the section is made anew, and the focus stays
     assert page.ask("document.activeElement.textContent") == "Show values again"
@@ -376,8 +369,8 @@ def test_hostile_text_stays_text(browser, tmp_path):
     vocabulary = "\n" + "".join(sorted("<>/&\"'`${}é́😀\u200fم\u202e\u0007 中"))
     config = GPTConfig(len(vocabulary), 20, 4, 1, 2)
     run = make_run(tmp_path / "run", config=config)
-    nasty = "</script><img src=x onerror=alert(1)>"
-    best = replace(run.checkpoint.best, samples=[nasty, "ش" * 300, "w" * 2000])
+    nasty = "</script><script>alert(1)</script><!--\"'&`${x}<img src=x onerror=alert(1)>"
+    best = replace(run.checkpoint.best, samples=[nasty, "{{script}}", "ش" * 300, "w" * 2000])
     origin = replace(run.checkpoint.origin, vocabulary=vocabulary, data=nasty, settings={nasty: nasty})
     run = replace(run, vocabulary=vocabulary, checkpoint=replace(run.checkpoint, origin=origin, best=best))
     path = tmp_path / "hostile.html"
@@ -387,6 +380,7 @@ def test_hostile_text_stays_text(browser, tmp_path):
     assert page.requests == [path.resolve().as_uri()]
     assert page.find("img").count() == 0
     assert nasty in page.find("#run").inner_text()
+    assert "{{script}}" in page.find("#run .samples").inner_text()
     assert "U+0007" in page.find("#reading").inner_text()
     assert page.ask("document.documentElement.scrollWidth <= innerWidth")
     page.page.close()

@@ -78,7 +78,7 @@ def decimals(text):
     return len(text.partition(".")[2]), "e" in text
 
 
-def test_numbers_of_a_strip_are_written_in_one_way(page):
+def test_numbers_of_a_strip_are_written_alike(page):
     shown = """[...document.querySelectorAll('main .cells, main .triangle')].map(e => ({
         cells: [...e.querySelectorAll('.cell')].map(c => [c.lastChild.data, c.number]),
         words: (e.closest('.strip') ?? e).querySelector('.caption, caption').innerText}))"""

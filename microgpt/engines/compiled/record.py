@@ -211,15 +211,6 @@ class Loops:
         self.aborted = False  # the innermost one turned out not to be traceable
         self.untraceable: set[Any] = set()  # places in the source of loops that run in Python
 
-    @contextmanager
-    def traced(self, times: int) -> Iterator[None]:
-        aborted = self.aborted
-        self.depth, self.times, self.aborted = self.depth + 1, self.times * times, False
-        try:
-            yield
-        finally:
-            self.depth, self.times, self.aborted = self.depth - 1, self.times // times, aborted
-
 
 class Record:
     """A function as a table of operations: `kind`, `left` and `right` for each row, and the tables they refer to.

@@ -80,17 +80,18 @@ def trace(function: Callable[[Any], Any], source: RecordedList, record: Record) 
     axis = Axis(source.axis.n, source.axis.ragged)
     item = source.at(at(axis))
     mark, annotated, refusals, lists_made = record.mark(), record.annotated, len(record.refusals), record.lists_made
+    loops, aborted, traced = record.loops, record.loops.aborted, False
+    loops.depth, loops.times, loops.aborted, record.annotated = loops.depth + 1, loops.times * axis.n, False, True
     results: list[Any] = []
-    record.annotated, traced = True, False
     try:
-        with record.loops.traced(axis.n):
-            results.append(function(item))
-            results = stackable(results, lists_made, record, set())
-            traced = not record.loops.aborted
+        results.append(function(item))
+        results = stackable(results, lists_made, record, set())
+        traced = not loops.aborted
     except (NotTraceable, Exception):  # the Python loop raises again what is a fault of the function
         pass
     finally:
-        record.annotated = annotated
+        loops.depth, loops.times = loops.depth - 1, loops.times // axis.n
+        loops.aborted, record.annotated = aborted, annotated
     if not traced:
         del record.refusals[refusals:]
         record.take_back(mark)

@@ -251,8 +251,6 @@ class Writer:
     def nest(self, nest: Nest, safe: str = "") -> list[str]:
         """The loops of a nest, the axes that are summed over inside."""
         summed = set(nest.axes_summed())
-        if nest.target.table is not None:  # it moves along axis 0
-            summed.discard(0)
         axes = [i for i, n in enumerate(nest.lengths) if n > 1]
         order = sorted((i for i in axes if i not in summed), key=lambda i: -abs(nest.target.strides[i]))
         first_summed = len(order) if summed else -1

@@ -83,13 +83,10 @@ class Nest:
 
     def product(self) -> "Product | None":
         """The matrix product that a nest is; None if it is none."""
-        factor, (a, b) = two_factors(self.expression)
-        if a is None or b is None or self.reduction != "sum":
+        factor, loads = factors_of(self.expression)
+        if not loads or self.reduction != "sum" or any(x.table or x.chooser for x in (self.target, *loads)):
             return None
-        if any(load.table is not None or load.chooser is not None for load in (self.target, a, b)):
-            return None
-        if a.space != PARAMETERS and b.space == PARAMETERS:
-            a, b = b, a
+        a, b = sorted(loads, key=lambda load: load.space != PARAMETERS)
         in_target, in_a, in_b = (moving(load, self.lengths) for load in (self.target, a, b))
         rows, columns, terms = in_target & in_a - in_b, in_target & in_b - in_a, in_a & in_b - in_target
         outer = in_target & in_a & in_b
@@ -99,9 +96,8 @@ class Nest:
 
     def axes_summed(self) -> list[int]:
         """The axes along which the target stays where it is."""
-        chooser = self.target.chooser
-        moves = [s != 0 or (chooser is not None and chooser.strides[i] != 0) for i, s in enumerate(self.target.strides)]
-        return [i for i, n in enumerate(self.lengths) if n > 1 and not moves[i]]
+        moves = moving(self.target, self.lengths)
+        return [i for i, n in enumerate(self.lengths) if n > 1 and i not in moves]
 
     def text(self, name: Callable[[str, int], tuple[str, int]]) -> str:
         """The nest as a line. `name` returns the name of the array in which a start lies, and where in it."""
@@ -233,18 +229,13 @@ def cut(nest: Nest, axis: int, inner: int, known: dict[Any, Expression]) -> Nest
     return nest.over(lengths, [*bounds[:axis], None, *bounds[axis:]], moved, known)
 
 
-def two_factors(expression: Expression) -> tuple[float, tuple[Load | None, Load | None]]:
-    """The two loads that are multiplied, and a constant factor."""
+def factors_of(expression: Expression) -> tuple[float, list[Load]]:
+    """The constant and the two loads whose product an expression is; no loads if it is none."""
     factor = 1.0
-    while expression.operation == "*" and "constant" in (x.operation for x in expression.arguments):
-        x, y = expression.arguments
-        if x.operation == "constant":
-            x, y = y, x
-        expression, factor = x, factor * y.what
-    if expression.operation != "*" or any(x.operation != "load" for x in expression.arguments):
-        return factor, (None, None)
-    x, y = expression.arguments
-    return factor, (x.what, y.what)
+    while expression.operation == "*" and expression.arguments[1].operation == "constant":
+        expression, factor = expression.arguments[0], factor * expression.arguments[1].what
+    loads = [argument.what for argument in expression.arguments if argument.operation == "load"]
+    return factor, loads if expression.operation == "*" and len(loads) == 2 else []
 
 
 def single(parts: list[list[Part]]) -> list[Part | None] | None:

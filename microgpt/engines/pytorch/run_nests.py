@@ -324,7 +324,7 @@ class Reader(Graph):
         target, expression = nest.target, nest.expression
         if expression.key == ("constant", 0.0) and not nest.add and self.stored_at(target).node is None:
             return  # an array begins as zeros
-        summed = frozenset(nest.axes_summed()) - ({0} if target.table is not None else set())
+        summed = frozenset(nest.axes_summed())
         if target.space == GRADIENTS and target.chooser is None:
             summed |= {BATCH}
         bounds = bounds_of(nest)

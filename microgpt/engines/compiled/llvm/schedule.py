@@ -125,8 +125,6 @@ def loop_order(nest: Nest, loads: list[Load], joined: int) -> tuple[list[int], s
     tables = any(load.table is not None or (load.chooser and load.chooser.table) for load in loads)
     axes = [i for i, n in enumerate(nest.lengths) if i != joined and (n != 1 or (tables and i == 0))]
     summed = set(nest.axes_summed())
-    if nest.target.table is not None:  # the target moves along axis 0
-        summed.discard(0)
     outermost = 0 if nest.target.table is not None else -1
     kept = sorted((i for i in axes if i not in summed), key=lambda i: (i != outermost, -abs(nest.target.strides[i])))
     inner = [i for i in axes if i in summed]

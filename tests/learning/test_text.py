@@ -251,6 +251,12 @@ def test_every_line_is_a_document_between_newlines():
     assert sorted(everything(corpus)) == ["\nanna\n", "\nanna\n", "\nbob\n"]
 
 
+def test_the_usual_sequence_has_the_median_length():
+    corpus = make_corpus("\n".join("abcdefg"[:n] for n in (1, 2, 3, 4, 5, 6, 7)), n_positions=8, seed=0)
+    assert len(corpus.usual(8)) == sorted(map(len, corpus.training))[3]
+    assert corpus.usual(2) == corpus.usual(8)[:3]  # two predictions
+
+
 @given(st.text("abc \n", min_size=120, max_size=150), st.integers(2, 9))
 def test_the_last_tenth_of_prose_is_held_out(text, n_positions):
     corpus = make_corpus("x" + text + "y", n_positions, seed=0, documents="stream")

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from microgpt.errors import InputError
 from microgpt.learning.training import OptimizerState, Update
 from microgpt.runs.checkpoint import checkpoints, save_checkpoint
-from microgpt.runs.directory import Run, create_run_directory, load_run, newest_run, resume_run
+from microgpt.runs.directory import Run, create_run_directory, load_run, newest_run, repair, resume_run
 from microgpt.runs.files import lock, read_bytes, write_file
 from microgpt.runs.hugging_face import restore_model, write_model
 from microgpt.runs.metrics import read_metrics
@@ -188,6 +188,16 @@ def test_an_earlier_checkpoints_model_is_made_again(run):
     save_checkpoint(run.directory, make_checkpoint(seed=4, step=8))
     newer = load_run(run.directory)
     assert "rewrote model.safetensors from" in restore_model(run.directory, newer.checkpoint)[0]
+
+
+def test_a_run_that_trains_is_not_repaired(run):
+    assert repair(run) == []
+    (run.directory / "config.json").unlink()
+    held = lock(run.directory)
+    assert repair(run) == []
+    held.release()
+    assert repair(run) == [f"rewrote config.json from the checkpoint in {run.directory}"]
+    lock(run.directory).release()
 
 
 def test_what_a_user_wrote_into_the_card_stays(run):

@@ -545,9 +545,9 @@ LARGE = GPTConfig(vocab_size=27, n_positions=4, n_embd=64, n_layer=4, n_head=4)
         (TINY, [0, 1, 2, 3, 0], "compiled", r"to \d+ digits, engines to 1\d", (1_000, 10_000)),
         (TINY, [0, 1, 2, 3, 0], "scalar", r"to \d+ digits", None),
         (GPTConfig(5, 64, 16, 1, 2), [0] + [1, 2, 3, 4] * 15, "compiled", r".*engines to \d+", (30_000, 120_000)),
-        (LARGE, [0, 1, 2, 3], "compiled", r"to \d+ digits", (300_000, 2_000_000)),
+        (LARGE, [0, 1, 2, 3], "compiled", r"to \d+ digits", (300_000, 600_000)),
     ],
-    ids=["compiled", "scalar", "a long sequence is cut", "a large one has no scalar engine"],
+    ids=["compiled", "scalar", "a long sequence is cut", "one position of a large one"],
 )  # fmt: skip
 def test_a_model_is_checked_in_a_line(config, tokens, engine, said, operations):
     report = check_model(partial(loss, config=config), initial_parameters(config, 0), tokens, engine)

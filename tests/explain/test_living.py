@@ -587,7 +587,6 @@ def test_changes_above_move_nothing_one_reads(page):
     page.find("#one-step").click()  # now there is more in the section on training, which goes again
     page.ask("document.querySelectorAll('#time h3')[0].scrollIntoView()")
     where = "document.querySelectorAll('#time h3')[0].getBoundingClientRect().top"
-    before = page.ask(where)
     for action in (
         "inside.choose(4)",
         "inside.choose(0)",
@@ -600,6 +599,7 @@ def test_changes_above_move_nothing_one_reads(page):
         "microgpt.read('annaannaanna')",
         "microgpt.reset()",
     ):
+        before = page.ask(where)
         page.ask(action)
         assert page.ask(where) == pytest.approx(before, abs=2), action
 

@@ -16,7 +16,7 @@ Import the parts of a network from their own files: `from microgpt.functions imp
 import gpt`, `from microgpt.adam import adam`. (`microgpt.gpt` and `microgpt.adam` are these modules.)
 """
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from microgpt.engines.checking.gradient_check import Check, check
 from microgpt.engines.engine import adam_update, evaluate, value_and_grad
@@ -31,7 +31,10 @@ from microgpt.learning.training import OptimizerState, Schedule, Update, mean_lo
 from microgpt.runs.directory import Run, load_run
 from microgpt.value import Value, exp, largest, log, pick
 
-__version__ = version("microgpt")
+try:
+    __version__ = version("microgpt")
+except PackageNotFoundError:
+    __version__ = "not installed"  # the package is read from a clone
 __all__ = [
     "Check",
     "Choice",

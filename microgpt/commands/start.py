@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
+from microgpt import __version__
 from microgpt.commands.memory_check import check_memory
 from microgpt.commands.messages import of_kind, print_lines
 from microgpt.commands.options import parse_given, settings_again
@@ -82,7 +82,7 @@ class Start:
         began = self.checkpoint.origin.started if self.checkpoint else datetime.now(UTC).date().isoformat()
         sha256 = hashlib.sha256(self.text.encode()).hexdigest()
         c = self.corpus
-        return RunInfo(self.config, c.vocabulary, c.documents, self.data, sha256, settings, began, version("microgpt"))
+        return RunInfo(self.config, c.vocabulary, c.documents, self.data, sha256, settings, began, __version__)
 
 
 def begin(kind: type, suited: Suited, names: Path) -> Start:

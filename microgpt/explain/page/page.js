@@ -61,12 +61,12 @@ function settle(which = () => true) {  // bring the sections up to date, those f
   markOpen();
   const rest = [...made.values()].some((one) => one.old);
   document.body.dataset.settled = rest || unlabelled.size ? "no" : "yes";
-  if ((rest || unlabelled.size) && !later && !trainer.playing) later = setTimeout(() => { later = 0; settleOne(); }, 30);
+  if ((rest || unlabelled.size) && !later && !trainer.playing) later = setTimeout(() => { later = 0; settleSome(); });
 }
 
-function settleOne() {  // one of the sections that are not on screen, then the next; at last the labels of their numbers
-  const one = [...made.values()].find(({ old }) => old);
-  if (one) return settle((element) => element === one.element || onScreen(element));
+function settleSome() {  // what is not on screen, 10 ms at a time, so that a key need not wait; at last the labels of the numbers
+  const end = performance.now() + 10;
+  if ([...made.values()].some(({ old }) => old)) return settle((element) => performance.now() < end || onScreen(element));
   labelCells();
   document.body.dataset.settled = "yes";
 }

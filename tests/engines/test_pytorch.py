@@ -8,6 +8,7 @@ import pytest
 from helpers import assert_equal_engines
 from programs import UNDEFINED, W, X, gpt_case
 
+from microgpt import exp
 from microgpt.engines.engine import value_and_grad
 from microgpt.errors import InputError
 
@@ -21,6 +22,39 @@ def test_compiled_by_pytorch_it_computes_the_same():
     assert_equal_engines(function, params, *batch, engine="torch", device="cpu", torch_compile=True)
     step = value_and_grad(UNDEFINED["a large power"], "torch", device="cpu", torch_compile=True)
     assert not np.isfinite(step(np.array(0.5), np.array([0.0]))[0])
+
+
+def zeros_filled(function, params, *batch):
+    """How many arrays begin as zeros into which parts are written."""
+    step = value_and_grad(function, "torch", device="cpu")
+    step(params, *batch)
+    (program,) = step.made.programs.values()
+    (graph,) = [plan.__self__.graph for key, plan in program.plans.items() if key[0] == "torch" and key[3]]
+    uses = [{use.target for use in node.users} for node in graph.nodes if node.target == "new_zeros"]
+    return sum(use != {"scatter_add_"} for use in uses)
+
+
+def quarters(params, x):
+    """The gradient of a table reaches it in four quarters."""
+    table = [[exp(a * b) for b in x] for a in params]
+    top, bottom = table[:2], table[2:]
+    left, right = [row[:2] for row in top], [row[2:] for row in top]
+    return (
+        sum(a**2 for row in left for a in row)
+        + sum(a**3 for row in right for a in row)
+        + sum(a**4 for row in bottom for a in row[:2])
+        + sum(a**5 for row in bottom for a in row[2:])
+    )
+
+
+def test_parts_that_tile_an_array_need_no_zeros():
+    assert zeros_filled(*gpt_case(3, 2, n_embd=4)) == 0
+
+
+def test_parts_in_no_row_are_written_into_zeros():
+    case = quarters, np.linspace(0.1, 0.4, 4), np.linspace(-1, 1, 8).reshape(2, 4)
+    assert_equal_engines(*case, engine="torch", device="cpu")
+    assert zeros_filled(*case) == 1
 
 
 # What is refused

@@ -3,7 +3,8 @@
     load      a strided view of a tensor; an index or a gather where a table or an integer says which
     product   a matrix product
     bound     torch.where
-    target    a new tensor where a nest writes all of an array; elsewhere a write in place, or a scatter
+    target    a new tensor where one nest, or several side by side, write all of an array; else a write in place, or a
+              scatter
 
 A tensor holds an array, [batch, *its axes], contiguous. The parameters are one tensor without a batch. An axis with a
 bound has its full length; beyond the bound an array is zero.
@@ -388,6 +389,7 @@ class Reader(Graph):
             place = self.strided(nest.target, lengths, [[i] for i in range(BATCH, len(lengths))])
             change = added_at if nest.add else written_at
             stored.node = self.graph.call_function(change, (stored.node, place.node, value.node))  # type: ignore[union-attr]
+            self.join(stored)
             return
         value = self.expanded(value, wanted, lengths)
         node, sizes, ordered = value.node, self.sizes(wanted, lengths), value.ordered
@@ -401,6 +403,25 @@ class Reader(Graph):
             old = stored.node if stored.sizes == sizes else self.method("reshape", stored.node, sizes)
             node = self.call(add, old, node)
         stored.node, stored.sizes, stored.own = node, sizes, False
+
+    def join(self, stored: Stored) -> None:
+        """Put the parts of an array side by side, in place of zeros written over, where they tile it along an axis."""
+        node, parts = stored.node, []
+        while node.target in (added_at, written_at) and len(node.users) < 3:  # nothing else reads it
+            node, place, value = node.args
+            _, (batch, *sizes), (_, *strides), start = place.args
+            order = np.argsort(-np.array(strides), kind="stable").tolist()
+            places = start + sum(np.ix_(*[strides[i] * np.arange(sizes[i]) for i in order]))
+            whole = self.permute(self.method("expand", value, (batch, *sizes)), [0, *(i + 1 for i in order)])
+            parts.append((np.ravel(places), whole))
+        outer = 1 + int(np.count_nonzero(np.diff(parts[-1][0]) != 1))  # of how many pieces each part is
+        if node.target != "new_zeros" or any(len(places) % outer for places, _ in parts):
+            return
+        parts.sort(key=lambda part: part[0][0])
+        together = np.concatenate([places.reshape(outer, -1) for places, _ in parts], 1)
+        if np.array_equal(together.ravel(), np.arange(stored.array.size)):
+            nodes = tuple([self.method("reshape", whole, (batch, outer, -1)) for _, whole in parts])
+            stored.node, stored.sizes, stored.own = self.call(torch.cat, nodes, 2), (batch, *together.shape), False
 
     def make_own(self, stored: Stored) -> None:
         """Let the tensor of an array be one that may be changed in place."""

@@ -1,7 +1,7 @@
 """What the tests of the page share: a browser, a trained model, and its page, watched."""
 
 import pytest
-from browsing import BROWSER, QUIET, Watched
+from browsing import BROWSER, QUIET, SIZE, Watched
 from running import call, train
 
 
@@ -27,11 +27,16 @@ def trained(tmp_path_factory):
     return directory
 
 
+@pytest.fixture(scope="session")
+def shared(browser, trained):
+    return Watched(browser, trained / "anna.html")
+
+
 @pytest.fixture
-def page(browser, trained):
+def page(shared):
     """The page about `anna`; whatever a test does with it, nothing may go wrong or out to the network."""
-    watched = Watched(browser, trained / "anna.html")
-    yield watched
-    assert watched.troubles == []
-    assert watched.requests == [watched.path.resolve().as_uri()]
-    watched.page.close()
+    shared.page.set_viewport_size(SIZE)
+    shared.open()
+    yield shared
+    assert shared.troubles == []
+    assert shared.requests == [shared.path.resolve().as_uri()]

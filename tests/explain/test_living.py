@@ -346,7 +346,7 @@ def until(page, condition, seconds=90):
     end = time.monotonic() + seconds
     while not page.page.evaluate(condition):
         assert time.monotonic() < end, condition
-        time.sleep(0.1)
+        time.sleep(0.02)
 
 
 def test_it_learns_a_text_by_heart(page):
@@ -499,8 +499,8 @@ def test_a_comparison_shows_the_differences(page):
 # Finding one's way
 
 
-def test_the_drawing_leads_to_its_sections(page):
-    page.page.emulate_media(reduced_motion="reduce")  # no smooth scrolling, which a jump in its midst confuses
+def test_the_drawing_leads_to_its_sections(browser, trained):
+    page = Watched(browser, trained / "anna.html", reduced_motion="reduce")  # a jump confuses smooth scrolling
     links = page.find("#whole .part")
     assert links.count() >= 10
     for i in range(links.count()):
@@ -517,6 +517,7 @@ def test_the_drawing_leads_to_its_sections(page):
     assert page.find("#whole rect.chance.true").count() == 2  # the bar and the legend
     page.ask("microgpt.set(inside.nodesAt('logits')[inside.model.tokens[inside.state.position + 1]], -50)")
     assert legend.text_content() == "what really comes: 0 %"  # it is not among the five that are drawn
+    page.page.close()
 
 
 SUBJECTS = {  # what a stop of the tour speaks of

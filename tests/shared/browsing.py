@@ -5,6 +5,7 @@ import shutil
 NAMES_OF_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next((path for path in map(shutil.which, NAMES_OF_BROWSERS) if path), None)
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+SIZE = {"width": 1300, "height": 900}
 
 
 class Watched:
@@ -12,13 +13,18 @@ class Watched:
 
     def __init__(self, browser, path, **options):
         self.path = path
-        self.page = browser.new_page(**{"viewport": {"width": 1300, "height": 900}} | options)
-        self.troubles, self.requests = [], []
+        self.page = browser.new_page(**{"viewport": SIZE} | options)
         self.page.on("console", lambda message: self.troubles.append(message.text))
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.troubles.append("a dialog"), dialog.dismiss()))
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.resolve().as_uri())
+        self.open()
+
+    def open(self):
+        """Open the page anew, as it was at first."""
+        self.page.goto("about:blank")
+        self.troubles, self.requests = [], []
+        self.page.goto(self.path.resolve().as_uri())
         self.page.wait_for_selector("body[data-ready]")
 
     def find(self, selector):

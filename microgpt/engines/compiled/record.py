@@ -49,10 +49,10 @@ from microgpt.value import __file__ as value_file
 
 KINDS = (
     "constant", "parameter", "input", "view", "list", "add", "mul", "pow", "log", "exp", "less", "less or equal",
-    "sum", "largest", "pick",
+    "sum", "largest", "pick", "carry",
 )  # fmt: skip
 (
-    CONSTANT, PARAMETER, INPUT, VIEW, LIST, ADD, MUL, POW, LOG, EXP, LESS, LESS_EQUAL, SUM, LARGEST, PICK,
+    CONSTANT, PARAMETER, INPUT, VIEW, LIST, ADD, MUL, POW, LOG, EXP, LESS, LESS_EQUAL, SUM, LARGEST, PICK, CARRY,
 ) = range(len(KINDS))  # fmt: skip
 BINARY = (ADD, MUL, LESS, LESS_EQUAL)
 FUNCTIONS = {KINDS[kind]: kind for kind in (LOG, EXP)}  # of one scalar, by name
@@ -218,7 +218,8 @@ class Record:
     The `right` of a constant or a power is an index into `constants`; the `left` of a parameter or an input is the
     place of its first number among all. A view reads the row `left` at `indices[right]`, one index for each axis of
     that row. The items of a list are `lists[right]`. A sum, a largest or a pick closes the axis `closed[row]` of the
-    row `left`; along it, a pick takes the item that the integer at `integers[right]` chooses.
+    row `left`; along it, a pick takes the item that the integer at `integers[right]` chooses. A carry is the state of
+    a loop: the row `left` at index 0 of its first axis, and at any other what the row `right` is one index before.
 
     Args:
         with_sources: whether to note the file and the line of the function behind each row.
@@ -331,6 +332,18 @@ class Record:
             axes = union(axes, tuple(a for a, _ in integer.place.terms))
         return self.add_family(kind, row, len(self.integers) - 1, axes, axis)
 
+    def carry(self, initial: "RecordedScalar", axis: Axis, others: tuple[Axis, ...] = ()) -> Any:
+        """The state of a loop over an axis, at the beginning of each turn. Say by `carried` what it is next.
+
+        It has the axes of the initial state, which does not depend on `axis`, and these others.
+        """
+        axes = union((axis, *initial.free), others)
+        return self.add_family(CARRY, self.row_of(initial), -1, axes)
+
+    def carried(self, carry: "RecordedScalar", following: "RecordedScalar") -> None:
+        """Say what a state is after each turn: a scalar with axes that the carry has, too."""
+        self.right[carry.node] = self.row_of(following)
+
     def scalar(self, x: Any) -> "RecordedScalar":
         """A recorded scalar as it is, a plain number as the row of a constant; equal constants share a row."""
         if isinstance(x, RecordedScalar):
@@ -398,7 +411,7 @@ class Record:
                 yield KINDS[kind], self.constants[right]
             elif kind == POW:
                 yield KINDS[kind], left, self.constants[right], *lengths
-            elif kind in BINARY:
+            elif kind in (*BINARY, CARRY):
                 yield KINDS[kind], left, right, *lengths
             elif kind == LIST:
                 yield KINDS[kind], [row for row, _, _ in self.lists[right]], *lengths

@@ -9,6 +9,7 @@ import numpy as np
 
 from microgpt.engines.compiled.record import (
     ADD,
+    CARRY,
     CONSTANT,
     FUNCTIONS,
     INPUT,
@@ -34,66 +35,114 @@ TWO = {ADD: np.add, MUL: np.multiply, LESS: np.less, LESS_EQUAL: np.less_equal}
 
 def numbers_of(record: Record, params: np.ndarray, integers: np.ndarray, floats: np.ndarray) -> list[np.ndarray]:
     """The values of each row, for flat parameters, integers and floats of an example."""
-    known: list[np.ndarray] = []
     floats = np.concatenate([floats, integers[np.array(record.returned, np.int64)]])
+    numbers = Numbers(record, params, integers, floats)
+    numbers.compute(0, len(record))
+    return numbers.known
 
-    def operand(row: int, axes: tuple[Axis, ...]) -> np.ndarray:
-        return aligned(known[row], record.axes.get(row, ()), axes)
 
-    for row, (kind, left, right) in enumerate(zip(record.kind, record.left, record.right, strict=True)):
-        axes = record.axes.get(row, ())
+class Numbers:
+    """The values of the rows of a record so far. Within a loop that carries a state, some axes are at a `turn`."""
+
+    def __init__(self, record: Record, params: np.ndarray, integers: np.ndarray, floats: np.ndarray):
+        self.record, self.params, self.integers, self.floats = record, params, integers, floats
+        self.known: list[np.ndarray] = [
+            np.zeros([axis.n for axis in record.axes.get(i, ())]) for i in range(len(record))
+        ]
+        self.turn: dict[Axis, int] = {}
+
+    def compute(self, first: int, end: int) -> None:
+        """Compute the rows from the first one to the end."""
+        row = first
+        while row < end:
+            if self.record.kind[row] == CARRY and self.record.axes[row][0] not in self.turn:
+                row = self.take_turns(row)
+            else:
+                axes = self.record.axes.get(row, ())
+                values = self.carried(row) if self.record.kind[row] == CARRY else self.values(row)
+                self.known[row][tuple([self.turn.get(axis, slice(None)) for axis in axes])] = values
+                row += 1
+
+    def take_turns(self, first: int) -> int:
+        """Compute the rows of a loop whose first state is this row, turn by turn; return the row after the last."""
+        axis, row, end = self.record.axes[first][0], first, first + 1
+        while row < end:
+            if self.record.kind[row] == CARRY and self.record.axes[row][0] is axis:
+                end = max(end, self.record.right[row] + 1)
+            row += 1
+        for turn in range(axis.n):
+            self.turn[axis] = turn
+            self.compute(first, end)
+        del self.turn[axis]
+        return end
+
+    def carried(self, row: int) -> np.ndarray:
+        """A state at the beginning of a turn: the initial one, or what the turn before has made."""
+        axis = self.record.axes[row][0]
+        if self.turn[axis] == 0:
+            return self.operand(self.record.left[row], self.axes(row))
+        self.turn[axis] -= 1
+        found = self.operand(self.record.right[row], self.axes(row))
+        self.turn[axis] += 1
+        return found
+
+    def axes(self, row: int) -> tuple[Axis, ...]:
+        """The axes of a row along which all of it is computed now."""
+        return tuple([axis for axis in self.record.axes.get(row, ()) if axis not in self.turn])
+
+    def operand(self, row: int, axes: tuple[Axis, ...]) -> np.ndarray:
+        values = self.known[row][tuple([self.turn.get(axis, slice(None)) for axis in self.record.axes.get(row, ())])]
+        return aligned(values, self.axes(row), axes)
+
+    def place(self, index: IndexLike, axes: tuple[Axis, ...]) -> np.ndarray:
+        """An index as an array of integers over some axes."""
+        found = np.full((1,) * len(axes), index.constant if type(index) is Index else index)
+        for axis, coefficient in index.terms if type(index) is Index else ():
+            own = aligned(np.arange(axis.n), (axis,), axes) if axis in axes else self.turn[axis]
+            found = found + coefficient * own
+        return found
+
+    def values(self, row: int) -> Any:
+        """What the operation of a row gives."""
+        record = self.record
+        kind, left, right, axes = record.kind[row], record.left[row], record.right[row], self.axes(row)
         shape = tuple(axis.n for axis in axes)
         if kind == CONSTANT:
-            values: Any = np.float64(record.constants[right])
-        elif kind in (PARAMETER, INPUT):
-            flat = params if kind == PARAMETER else floats
-            values = flat[left : left + int(np.prod(shape, dtype=np.int64))].reshape(shape)
-        elif kind == VIEW:
-            values = known[left][tuple([place(index, axes) for index in record.indices[right]])]
-        elif kind == LIST:
-            values = listed(record, known, right, axes)
-        elif kind in TWO:
-            values = TWO[kind](operand(left, axes), operand(right, axes))
-        elif kind == POW:
-            values = operand(left, axes) ** record.constants[right]
-        elif kind in FUNCTIONS.values():
-            values = np.minimum(getattr(np, KINDS[kind])(operand(left, axes)), LARGEST_FLOAT)
-        else:
-            closed = record.closed[row]
-            inner = operand(left, (closed, *axes))
-            if kind == SUM:
-                values = np.broadcast_to(inner, (closed.n, *inner.shape[1:])).sum(0)
-            elif kind == LARGEST:
-                values = inner.max(0)
-            else:
-                chosen = integers[place(record.integers[right], axes)]
-                values = np.take_along_axis(
-                    np.broadcast_to(inner, (closed.n, *shape)), np.broadcast_to(chosen, shape)[None], 0
-                )[0]
-        known.append(np.broadcast_to(np.asarray(values, np.float64), shape))
-    return known
+            return np.float64(record.constants[right])
+        if kind in (PARAMETER, INPUT):
+            flat = self.params if kind == PARAMETER else self.floats
+            return flat[left : left + int(np.prod(shape, dtype=np.int64))].reshape(shape)
+        if kind == VIEW:
+            return self.known[left][tuple([self.place(index, axes) for index in record.indices[right]])]
+        if kind == LIST:
+            return self.listed(right, axes)
+        if kind in TWO:
+            return TWO[kind](self.operand(left, axes), self.operand(right, axes))
+        if kind == POW:
+            return self.operand(left, axes) ** record.constants[right]
+        if kind in FUNCTIONS.values():
+            return np.minimum(getattr(np, KINDS[kind])(self.operand(left, axes)), LARGEST_FLOAT)
+        closed = record.closed[row]
+        inner = self.operand(left, (closed, *axes))
+        if kind == SUM:
+            return np.broadcast_to(inner, (closed.n, *inner.shape[1:])).sum(0)
+        if kind == LARGEST:
+            return inner.max(0)
+        chosen = self.integers[self.place(record.integers[right], axes)]
+        every = np.broadcast_to(inner, (closed.n, *shape))
+        return np.take_along_axis(every, np.broadcast_to(chosen, shape)[None], 0)[0]
+
+    def listed(self, number: int, axes: tuple[Axis, ...]) -> np.ndarray:
+        """The items of a list, one after the other along the first axis."""
+        rest = axes[1:]
+        pieces = []
+        for row, own, length in self.record.lists[number]:
+            piece = self.operand(row, (own or Axis(1), *rest))
+            pieces.append(np.broadcast_to(piece, (length, *[axis.n for axis in rest])))
+        return np.concatenate(pieces)
 
 
 def aligned(values: np.ndarray, has: tuple[Axis, ...], axes: tuple[Axis, ...]) -> np.ndarray:
     """An array with its axes in the order of others, with length 1 for those that it does not have."""
     order = [has.index(axis) for axis in axes if axis in has]
     return values.transpose(order).reshape([axis.n if axis in has else 1 for axis in axes])
-
-
-def place(index: IndexLike, axes: tuple[Axis, ...]) -> np.ndarray:
-    """An index as an array of integers over some axes."""
-    found = np.full((1,) * len(axes), index.constant if type(index) is Index else index)
-    for axis, coefficient in index.terms if type(index) is Index else ():
-        found = found + coefficient * aligned(np.arange(axis.n), (axis,), axes)
-    return found
-
-
-def listed(record: Record, known: list[np.ndarray], number: int, axes: tuple[Axis, ...]) -> np.ndarray:
-    """The items of a list, one after the other along the first axis."""
-    rest = axes[1:]
-    pieces = []
-    for row, own, length in record.lists[number]:
-        first = own or Axis(1)
-        piece = aligned(known[row], record.axes.get(row, ()), (first, *rest))
-        pieces.append(np.broadcast_to(piece, (length, *[axis.n for axis in rest])))
-    return np.concatenate(pieces)

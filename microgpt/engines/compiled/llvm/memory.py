@@ -5,8 +5,11 @@ memory of a block. A region with a bound has its place alone, because what lies 
 beginning and nothing writes there.
 """
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
+from heapq import heappop, heappush
 from math import inf
+
+import numpy as np
 
 from microgpt.engines.compiled.expressions import CELLS, loads_of
 from microgpt.engines.compiled.nest import Array, Nest
@@ -19,7 +22,7 @@ class Memory:
         """`outside` are offsets that are written before the first nest, or read after the last."""
         self.regions = sorted(regions, key=lambda region: region.start)
         self.starts = [region.start for region in self.regions]
-        used = [{self.region_at(offset) for offset in offsets} for offsets in (outside, *map(offsets_of, nests))]
+        used = [set(map(self.region_at, outside)), *map(self.regions_of, nests)]
         sizes = {i: self.regions[i].size for i in set().union(*used)}
         masked = {i for i in sizes if self.regions[i].bounds}
         always = used[0] | masked  # the first of these are the floats of the examples, which so begin at 0
@@ -30,9 +33,28 @@ class Memory:
     def region_at(self, offset: int) -> int:
         return bisect_right(self.starts, offset) - 1
 
+    def regions_at(self, offsets: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self.starts, offsets, "right") - 1
+
+    def regions_of(self, nest: Nest) -> set[int]:
+        """The regions that a nest reads or writes."""
+        found: set[int] = set()
+        for load in (nest.target, *loads_of(nest.expression)):
+            if load.space == CELLS and load.table is not None:
+                found.update(np.unique(self.regions_at(load.table.starts)).tolist())
+            elif load.space == CELLS:
+                found.add(self.region_at(load.start))
+        return found
+
     def __call__(self, offset: int) -> int:
         region = self.region_at(offset)
         return offset - self.starts[region] + self.places[region]
+
+    def of_table(self, offsets: np.ndarray) -> np.ndarray:
+        """The places of many offsets."""
+        regions, numbers = np.unique(self.regions_at(offsets), return_inverse=True)
+        moves = np.array([self.places[region] - self.starts[region] for region in regions.tolist()])
+        return offsets + moves[numbers]
 
 
 def lifetimes(uses: list[set[int]]) -> dict[int, tuple[int, int]]:
@@ -47,16 +69,32 @@ def lifetimes(uses: list[set[int]]) -> dict[int, tuple[int, int]]:
 def placed(sizes: dict[int, int], lives: dict[int, tuple[int, int]]) -> dict[int, int]:
     """A place for each one, in the smallest gap between those that live then."""
     places: dict[int, int] = {}
-    living: list[tuple[int, int, int]] = []  # place, end and last use
+    gaps: list[tuple[float, int]] = [(inf, 0)]  # the size and the start of each, the smallest first
+    ends: dict[int, float] = {0: inf}  # of each gap, by its start
+    starts: dict[float, int] = {inf: 0}  # by its end
+    living: list[tuple[int, int]] = []  # the last use of each one, and its number: a heap
+
+    def open_gap(start: int, end: float) -> None:
+        if start < end:
+            insort(gaps, (end - start, start))
+            ends[start], starts[end] = end, start
+
+    def close_gap(start: int, end: float) -> None:
+        if start < end:
+            del gaps[bisect_left(gaps, (end - start, start))], ends[start], starts[end]
+
     for one, (first, last) in lives.items():
-        living = [other for other in living if other[2] >= first]
-        gaps = zip([*(place for place, _, _ in living), inf], [0, *(end for _, end, _ in living)], strict=True)
-        _, places[one] = min((place - end, end) for place, end in gaps if place - end >= sizes[one])
-        insort(living, (places[one], places[one] + sizes[one], last))
+        while living and living[0][0] < first:
+            _, done = heappop(living)
+            start, end = places[done], places[done] + sizes[done]
+            before, after = starts.get(start, start), ends.get(end, end)
+            close_gap(before, start)
+            close_gap(end, after)
+            open_gap(before, after)
+        _, start = gaps[bisect_left(gaps, (sizes[one], -1))]
+        end = ends[start]
+        close_gap(start, end)
+        open_gap(start + sizes[one], end)
+        places[one] = start
+        heappush(living, (last, one))
     return places
-
-
-def offsets_of(nest: Nest) -> list[int]:
-    """An offset in each region that a nest reads or writes."""
-    loads = [load for load in (nest.target, *loads_of(nest.expression)) if load.space == CELLS]
-    return [start for load in loads for start in ([load.start] if load.table is None else load.table.starts.tolist())]

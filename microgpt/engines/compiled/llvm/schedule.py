@@ -4,7 +4,6 @@ The shape of a kernel holds the order of the loops. The arguments are lengths, s
 the size of the model.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ from microgpt.engines.compiled.expressions import (
 )
 from microgpt.engines.compiled.llvm.arguments import packed
 from microgpt.engines.compiled.llvm.emit import LeafShape, LoopShape, NestShape, structure_of
+from microgpt.engines.compiled.llvm.memory import Memory
 from microgpt.engines.compiled.nest import Nest
 
 USUAL = (-2.0, -1.0, 0.0, 1.0, 2.0)  # constants that are part of a kernel
@@ -40,10 +40,10 @@ class Step:
 class Schedule:
     """Turns nests into steps, for blocks of one size."""
 
-    def __init__(self, block_size: int, double: bool, memory: Callable[[int], int], constants: list[float]):
+    def __init__(self, block_size: int, double: bool, memory: Memory, constants: list[float]):
         self.block_size = block_size
         self.double = double
-        self.memory = memory  # where a result lies in the memory of a block
+        self.memory = memory  # where a result lies in that of a block
         self.constants = list(constants)
         self.constant_at: dict[float, int] = {}
         self.tables: list[np.ndarray] = []
@@ -65,7 +65,7 @@ class Schedule:
         if key not in self.table_at:
             starts = load.table.starts
             if load.space == CELLS:
-                starts = np.array([self.memory(int(s)) for s in starts])
+                starts = self.memory.of_table(starts)
             self.table_at[key] = self.table_size
             self.tables.append(starts * self.scale(load.space))
             self.table_size += len(starts)

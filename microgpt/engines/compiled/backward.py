@@ -5,7 +5,9 @@ The last nest is differentiated first. A nest adds to the cotangent of each arra
 array have done so, its cotangent is finalized, and the nest that makes the array is next.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -27,6 +29,7 @@ from microgpt.engines.compiled.expressions import (
     shared,
 )
 from microgpt.engines.compiled.fuse import Fusion
+from microgpt.engines.compiled.groups import is_regular
 from microgpt.engines.compiled.nest import Array, Nest, cells_of, delinearize, single
 from microgpt.engines.compiled.record import FUNCTIONS
 
@@ -41,7 +44,6 @@ class Backward:
         self.size = self.groups.size + 1
         self.cotangents: dict[int, Array] = {}  # by the arrays that they are of
         self.starts: dict[int, int] = {}  # where the cotangent of each array begins: two may share one
-        self.scratch: list[Array] = []  # which nothing reads
         self.received: dict[int, list[Nest]] = {}  # what each array gets from those that read it
         self.deferred: dict[Any, list[Nest]] = {}  # gradients of parameters, by their expressions
         self.needed = self.arrays_that_need_cotangents()
@@ -81,9 +83,34 @@ class Backward:
         if target.space == PARAMETERS:
             own = replace(nest, target=replace(target, space=GRADIENTS))
             self.deferred.setdefault((id(nest.expression), nest.lengths), []).append(own)
-        for array in self.fusion.arrays_of(target):
+        for array, part in self.parts(nest):
             if array in self.needed:
-                self.received.setdefault(array, []).append(nest)
+                self.received.setdefault(array, []).append(part)
+
+    def parts(self, nest: Nest) -> Iterator[tuple[int, Nest]]:
+        """A nest by the arrays that its target lies in: for each, only the members of axis 0 that lie there."""
+        table, arrays = nest.target.table, self.fusion.arrays_of(nest.target)
+        if table is None or not arrays or (len(arrays) == 1 and table.starts.min() >= self.groups.inputs):
+            yield from [(array, nest) for array in arrays]
+            return
+        of = self.fusion.arrays_at(table.starts)
+        order = np.argsort(of, kind="stable")
+        for members in np.split(order, np.flatnonzero(np.diff(of[order])) + 1):
+            if int(of[members[0]]) in self.needed:
+                moved = partial(self.of_members, members)
+                lengths = len(members), *nest.lengths[1:]
+                yield int(of[members[0]]), nest.over(lengths, nest.bounds, moved, self.known)
+
+    def of_members(self, members: np.ndarray, load: Load) -> Load:
+        """A load for these members of axis 0 alone: strided, if they lie one step apart."""
+        if load.table is None and not load.strides[0]:
+            return load
+        starts = load.start + load.strides[0] * members if load.table is None else load.table.starts[members]
+        first, last = int(starts[0]), int(starts[-1])
+        if is_regular(starts) and self.groups.in_one_array(load.space, first, last):
+            step = int(starts[1]) - first if len(starts) > 1 else 0
+            return replace(load, start=first, strides=(step, *load.strides[1:]), table=None)
+        return replace(load, start=first, strides=(0, *load.strides[1:]), table=Table(starts))
 
     def add_deferred(self, array: int) -> None:
         """Emit the deferred gradients of parameters that equal the cotangent of an array: they load it.
@@ -127,23 +154,8 @@ class Backward:
             target, expression = Load(CELLS, cotangent.start, shape.strides), shared(total, self.known)
             self.nests.append(Nest(shape.lengths, bounds, target, expression, instruction=maker, backward=True))
         for i, nest in enumerate([*stores, *additions]):
-            target = self.in_cotangent(nest, shape, cotangent.start - shape.start)
+            target = shifted(nest.target, cotangent.start - shape.start)
             self.nests.append(replace(nest, target=target, add=i >= len(stores)))
-
-    def in_cotangent(self, nest: Nest, shape: Array, offset: int) -> Load:
-        """The target of a nest in the cotangent of an array. Cells of other arrays go where nothing reads them."""
-        target = nest.target
-        if target.table is None:
-            return replace(target, start=target.start + offset)
-        cells = target.table.starts
-        inside = (cells >= shape.start) & (cells < shape.start + shape.size)
-        if not inside.all():
-            size = sum(s * (n - 1) for s, n in zip(target.strides[1:], nest.lengths[1:], strict=True)) + 1
-            size += target.step * (target.choices - 1)
-            self.scratch.append(Array(self.size, (size,), (1,)))
-            self.size += size
-            return replace(target, table=Table(np.where(inside, cells + offset, self.scratch[-1].start)))
-        return replace(target, table=Table(cells + offset))
 
     def over_array(self, nest: Nest, shape: Array) -> Expression | None:
         """The expression of a nest over the axes of its target's array; None if it does not write each cell once."""
@@ -178,9 +190,7 @@ class Backward:
         wanted = self.differentiable_loads(nest)
         if not wanted:
             return
-        offset = self.starts[array] - self.groups.arrays[array].start
-        table = nest.target.table and Table(nest.target.table.starts + offset)
-        cotangent = replace(nest.target, start=nest.target.start + offset, table=table)
+        cotangent = shifted(nest.target, self.starts[array] - self.groups.arrays[array].start)
         found = differentiate(nest.expression, Expression("load", (), cotangent), wanted)
         for load in loads_of(nest.expression):
             if load in found:
@@ -207,6 +217,11 @@ def differentiable(expression: Expression) -> list[Load]:
     return list(found)
 
 
+def shifted(load: Load, by: int) -> Load:
+    """A load that begins so many cells further on."""
+    return replace(load, start=load.start + by, table=load.table and Table(load.table.starts + by))
+
+
 def parted(nests: list[Nest], shape: Array) -> tuple[list[Nest], list[Nest]]:
     """Nests that together write every cell of an array once, and the rest, which add to that; else all in the rest."""
     covered = np.zeros(shape.size, bool)
@@ -222,9 +237,9 @@ def parted(nests: list[Nest], shape: Array) -> tuple[list[Nest], list[Nest]]:
 
 
 def cells_written(nest: Nest, shape: Array) -> np.ndarray | None:
-    """The cells of an array that a nest writes; None if that depends on integers, tables or bounds."""
+    """The cells of an array that a nest writes; None if that depends on integers or bounds."""
     target, summed = nest.target, nest.axes_summed()
-    if target.table is not None or target.chooser is not None:
+    if target.chooser is not None:
         return None
     if any(bound is not None and bound.of not in summed for bound in nest.bounds):
         return None

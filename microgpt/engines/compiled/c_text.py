@@ -171,8 +171,6 @@ class Writer:
         yield "d_loss", (1,), nests.seed
         for array, cotangent in nests.cotangents.items():
             yield f"d_{called[array]}", shape_of(cotangent), cotangent.start
-        for unread in nests.scratch:
-            yield "unread", unread.lengths, unread.start
 
     def step(self) -> str:
         """The body of `step`."""

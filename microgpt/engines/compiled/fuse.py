@@ -9,6 +9,8 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from microgpt.engines.compiled.expressions import (
     CELLS,
     CONSTANTS,
@@ -36,6 +38,7 @@ class Fusion:
 
     def __init__(self, groups: Groups):
         self.groups = groups
+        self.starts = np.array(groups.starts, np.int64)
         self.made = [groups.array_at(instruction.array.start) for instruction in groups.instructions]
         self.makers: dict[int, list[int]] = {}  # of each array the instructions that make it
         for i, array in enumerate(self.made):
@@ -55,8 +58,13 @@ class Fusion:
         """The arrays in which a load lies; none for what no instruction makes."""
         if load.space != CELLS:
             return []
-        starts = [load.start] if load.table is None else load.table.starts.tolist()
-        return sorted({self.groups.array_at(start) for start in starts if start >= self.groups.inputs})
+        if load.table is None:
+            return [self.groups.array_at(load.start)] if load.start >= self.groups.inputs else []
+        return [array for array in np.unique(self.arrays_at(load.table.starts)).tolist() if array >= 0]
+
+    def arrays_at(self, cells: np.ndarray) -> np.ndarray:
+        """The arrays that these cells belong to; -1 for the inputs."""
+        return np.searchsorted(self.starts, cells, "right") - 1
 
     # Which results are materialized
 

@@ -435,7 +435,6 @@ class Reader(Graph):
         cells, batched = cells_of(target, lengths), target.space == CELLS
         which = np.unique(np.searchsorted(self.starts[target.space], cells, side="right") - 1).tolist()
         arrays = [self.stored[target.space][i] for i in which]
-        arrays = [stored for stored in arrays if stored.array not in self.nests.scratch]
         stored = arrays[0] if batched or len(arrays) == 1 else self.scattered
         start, size = stored.array.start, stored.array.size
         inside = (cells >= start) & (cells < start + size)

@@ -92,9 +92,8 @@ def placed(sizes: dict[int, int], lives: dict[int, tuple[int, int]]) -> dict[int
             close_gap(end, after)
             open_gap(before, after)
         _, start = gaps[bisect_left(gaps, (sizes[one], -1))]
-        end = ends[start]
-        close_gap(start, end)
-        open_gap(start + sizes[one], end)
-        places[one] = start
+        rest, places[one] = ends[start], start
+        close_gap(start, rest)
+        open_gap(start + sizes[one], rest)
         heappush(living, (last, one))
     return places

@@ -1,10 +1,14 @@
 """Kernels get every argument by its name, and a kernel on disk serves only the code that emitted it."""
 
+import io
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
+from llvmlite import ir
 
+from microgpt.engines.compiled.llvm import machine as module
 from microgpt.engines.compiled.llvm.arguments import packed
 from microgpt.engines.compiled.llvm.emit import DriverShape
 from microgpt.engines.compiled.llvm.machine import EMITTERS, Machine, machine, meaning
@@ -54,8 +58,6 @@ def test_every_file_that_emits_is_read():
 
 
 def test_an_edited_emitter_finds_no_old_kernel(monkeypatch, tmp_path):
-    import microgpt.engines.compiled.llvm.machine as module
-
     shape = DriverShape(double=True)
     before = machine().name_of(shape)
     edited = tmp_path / "emit.py"
@@ -66,6 +68,36 @@ def test_an_edited_emitter_finds_no_old_kernel(monkeypatch, tmp_path):
         monkeypatch.setattr(module, "EMITTERS", files)
         monkeypatch.setattr(sys.modules[DriverShape.__module__], "__file__", str(edited))
         assert (Machine().name_of(shape) == before) is same
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A kernel that returns a number."""
+
+    number: int
+
+    def emit(self, into, name):
+        function = ir.Function(into, ir.FunctionType(ir.IntType(64), []), name)
+        ir.IRBuilder(function.append_basic_block()).ret(ir.IntType(64)(self.number))
+
+
+@pytest.mark.parametrize("on_a_screen", [True, False], ids=["screen", "file"])
+def test_long_compiling_is_told_then_wiped_away(monkeypatch, on_a_screen):
+    begun, stream = Machine(), io.StringIO()
+    begun.directory = None
+    monkeypatch.setattr(stream, "isatty", lambda: on_a_screen)
+    monkeypatch.setattr(sys, "stderr", stream)
+    begun.prepare([Constant(1)])
+    assert stream.getvalue() == ""
+    monkeypatch.setattr(module, "PATIENCE", -1.0)
+    begun.prepare([Constant(2), Constant(3)])
+    text = "compiling 2 pieces of code for this machine, once"
+    told = f"\r\033[K{text}: 1\r\033[K{text}: 2\r\033[K" if on_a_screen else f"{text}\n"
+    assert stream.getvalue() == told
+    begun.prepare([Constant(2)])
+    assert stream.getvalue() == told
+    begun.prepare([Constant(2), Constant(4), Constant(5)])
+    assert stream.getvalue() == told * 2
 
 
 FORKED = """

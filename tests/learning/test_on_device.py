@@ -27,6 +27,7 @@ from microgpt.runs.metrics import read_metrics
 torch = pytest.importorskip("torch")
 from learning import CONFIG, GPT, learned_on_torch, pairs, some_batches  # noqa: E402
 
+from microgpt.learning import on_device  # noqa: E402
 from microgpt.learning.on_device import DeviceTraining, Processes  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -167,6 +168,22 @@ def test_an_error_at_the_beginning_is_told_once(tmp_path):
     code, _, errors = run_together(2, "train.py", *options)
     assert code != 0
     assert errors.count("error: ") == 1
+
+
+@pytest.mark.parametrize(("error", "code"), [(SystemExit(2), 2), (KeyboardInterrupt(), 1)], ids=["refused", "stopped"])
+def test_all_exit_with_the_code_of_one(monkeypatch, error, code):
+    def ended():
+        raise error
+
+    sent = []
+    monkeypatch.setattr(on_device.dist, "broadcast_object_list", sent.extend)
+    with pytest.raises(type(error)):
+        Processes(count=2, rank=0).broadcast(ended)
+    assert sent == [code]
+    monkeypatch.setattr(on_device.dist, "broadcast_object_list", lambda parcel: parcel.__setitem__(0, *sent))
+    with pytest.raises(SystemExit) as raised:
+        Processes(count=2, rank=1).broadcast(ended)
+    assert raised.value.code == code
 
 
 def children(pid):

@@ -94,6 +94,13 @@ def test_names_that_c_has_taken_become_others(tmp_path):
     )  # fmt: skip
 
 
+def test_a_comment_tells_the_shape_of_each_array():
+    params = {"w": np.zeros((2, 3)), "b": np.array(0.0)}
+    text = as_c(lambda p, at, row: p["w"][0][0] * p["b"] * row[at], params, np.array([0]), np.zeros((1, 4)))
+    for line in ("w = 0,  // 2 x 3", "b = 6,  // 1", "at = 0,  // 1", "row = 0,  // 4"):
+        assert text.count(f"{line}\n") == 1, line
+
+
 def test_adam_updates_the_same_in_c(tmp_path):
     loaded = library(tmp_path, lambda p, x: p * x, np.array(0.5), np.array([1.0]))
     rng = np.random.default_rng(0)

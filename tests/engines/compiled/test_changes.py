@@ -482,10 +482,18 @@ def chosen_rows_of_rows(p, x, i):
     return sum(row)
 
 
+def chosen_row_of_each_table(p, x, i):
+    tables = [[[v * w for v in row] for row in p["m"]] for w in p["w"]]
+    rows = [table[i[0]] for table in tables]
+    tables[0][0][0] = x[0]
+    return sum(sum(row) for row in rows)
+
+
 REFUSED["a chosen row that changes"] = (chosen_row_changed, "change a copy of it")
 REFUSED["a row that was read before"] = (chosen_row_read_before_and_after, "has changed")
 REFUSED["the length of a row"] = (length_of_a_chosen_row, "has changed")
 REFUSED["a row of a chosen list of rows"] = (chosen_rows_of_rows, "has changed")
+REFUSED["a row of each of some lists"] = (chosen_row_of_each_table, "has changed")
 REFUSED["a row of a list that has changed"] = (chosen_row_of_a_list_that_changes, "has changed")
 REFUSED["rows of a list that has changed"] = (chosen_rows_of_a_plain_list, "has changed")
 

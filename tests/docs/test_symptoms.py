@@ -90,6 +90,7 @@ def test_2_a_gradient_that_vanishes(project):
     healthy = losses(project.call(runs(section(2))[0][0][0]))[-1]
     assert healthy == pytest.approx(float(re.search(r"has (\d\.\d+) after the same 10 steps", section(2))[1]), abs=0.05)
     shutil.rmtree(project.directory / "runs")
+    project.keep_names_of_six()
     (printed,) = seen(project, section(2))
     assert healthy < losses(printed)[-1] - 0.1
     norms = {row["tensor"]: float(row["gradient_norm"]) for row in rows(project, "vanishes", "tensors.csv")[:53]}
@@ -169,16 +170,18 @@ def test_12_operations_that_wait_for_each_other(project, healthy):
 
 def test_pre_norm_needs_no_warm_up(project):
     section = SECTIONS["Where does a layer norm stand, and why? Why is there a warm-up?"]
-    text = section.replace("--n-layer 6", "--n-layer 3")  # which shows it, too, in half the time
+    text = section.replace("--learning-rate 0.03", "--learning-rate 0.05")  # names of one length learn more easily
+    project.keep_names_of_six()
     (without_warm_up, _), _ = runs(text)
     pre = losses(project.call(*without_warm_up))[-1]
     post, warmed = (losses(printed)[-1] for printed in seen(project, text))
-    assert pre < post - 0.05
+    assert pre < post - 0.2
     assert warmed < post - 0.15
 
 
 def test_a_large_head_needs_its_scale(project):
     text = SECTIONS["What does a missing `1 / sqrt(d)` do?"]
     ((commands, _),) = runs(text)
+    project.keep_names_of_six()
     scaled = losses(project.call(*commands))[-1]
     assert scaled < losses(*seen(project, text))[-1] - 0.05

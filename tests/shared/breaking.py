@@ -36,6 +36,13 @@ class Project:
         for script in ("train.py", "explain.py", "sample.py"):
             shutil.copy(ROOT / script, directory)
 
+    def keep_names_of_six(self):
+        """Leave only the names with six characters: then a model is one program, not one for each length of a name."""
+        (self.directory / "data").unlink()
+        (self.directory / "data").mkdir()
+        names = (ROOT / "data" / "names.txt").read_text().splitlines(keepends=True)
+        (self.directory / "data" / "names.txt").write_text("".join(name for name in names if len(name) == 7))
+
     def break_it(self, text):
         """Make the changes of a section."""
         for file, old, new in changes(text):

@@ -10,6 +10,7 @@ disturb another contender. PyTorch and JAX take part if they are installed, C wr
     loop       what train.py's loop adds to its steps
     first-run  train.py with no kernels on the disk, and with them
     scale      a model of 109 million scalar operations: time to the first step, and memory
+    programs   loops as people write them (bench/programs/): time and memory until they are ready, and a step
     busy       one thread and all of them, alone and while another program keeps a core busy
     outgrow    every engine on ever larger models, which takes half an hour; only if asked for
 """
@@ -24,6 +25,7 @@ from bench import sections
 from bench.computer import this_computer
 from bench.models import MODELS
 from bench.outgrow import ENGINES, outgrow
+from bench.program_rows import PROGRAMS, programs
 from bench.table import table
 from microgpt.commands.options import POSITIVE, Must, Options, option, parse
 from microgpt.commands.script import run_script
@@ -35,6 +37,7 @@ SECTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "loop": sections.loop,
     "first-run": sections.first_run,
     "scale": sections.scale,
+    "programs": programs,
     "busy": sections.busy,
     "outgrow": outgrow,
 }
@@ -63,6 +66,10 @@ class Settings(Options):
     torch_compile: str = option("no", "also measure torch.compile, which takes a minute a model", ("yes", "no"))
     jax: str = option("yes", "also measure JAX, if it is installed", ("yes", "no"))
     c: str = option("yes", "also measure C written by hand, if there is a compiler: CC, cc, gcc, clang", ("yes", "no"))
+    programs: str = option(
+        ",".join(PROGRAMS), "the programs of that section, with commas between", must=some_of(PROGRAMS)
+    )
+    scale: int = option(8, "how large these programs are", must=POSITIVE)
     sizes: str = option(
         "64x2x64,128x4x64,256x6x128,384x6x256",
         "the models of outgrow: n_embd x layers x positions, with commas between",

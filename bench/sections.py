@@ -86,7 +86,7 @@ def first_step() -> None:
     config, parameters, batch = task(LARGE, 12)
     loss_and_gradients: Any = value_and_grad(partial(loss, config=config))
     same_batch(loss_and_gradients, parameters, batch, adam_update())()
-    (program,) = loss_and_gradients.made.programs.values()
+    (program,) = loss_and_gradients.own_engine.programs.values()
     print(json.dumps({"operations": program.operations, "peak_bytes": peak_memory()}))
 
 

@@ -28,14 +28,14 @@ class BatchFunction:
     Attributes:
         of_one: the function of one example.
         engine: "compiled", "scalar" or "torch".
-        made: the engine itself, with its `programs`, one for each shape of example.
+        own_engine: the engine for this function, with its `programs`, one for each shape of example.
     """
 
     def __init__(self, function: Callable[..., Any], name: str, with_gradient: bool, **options: Any):
-        self.engine, self.made = name, engine_for(function, name, **options)
+        self.engine, self.own_engine = name, engine_for(function, name, **options)
         self.device = options["device"]
-        self.of_one = self.made.function
-        self.call = self.made.value_and_grad if with_gradient else self.made.evaluate
+        self.of_one = self.own_engine.function
+        self.call = self.own_engine.value_and_grad if with_gradient else self.own_engine.evaluate
 
     def __call__(self, params: Any, *arrays: Any) -> Any:
         return self.call(params, *arrays)
@@ -48,7 +48,7 @@ class BatchFunction:
 
     def summary(self) -> str:
         """How the last call was computed, in a line. Raises InputError before the first call."""
-        return self.made.summary()
+        return self.own_engine.summary()
 
     def check(self, params: Any, *arrays: Any) -> Check:
         """Compare the gradients with the slope of the loss, and this engine with "scalar": see `microgpt.check`."""

@@ -23,20 +23,20 @@ def engine_for(
     """
     check_engine(engine, device, torch_compile)
     of_one = loss_in(function)
-    made: Any
+    found: Any
     if engine == "scalar":
         return ScalarEngine(of_one)
     if engine == "torch":
         from microgpt.engines.pytorch.engine import OnTorch  # only now, because PyTorch is an extra
 
-        made = OnTorch(of_one, threads, device, torch_compile, verify)
+        found = OnTorch(of_one, threads, device, torch_compile, verify)
     else:
         from microgpt.engines.compiled.api import Compiled  # only now, because this imports LLVM
 
-        made = Compiled(of_one, threads, verify)
+        found = Compiled(of_one, threads, verify)
     if of_one is not function:
-        made.programs = getattr(function.made, "programs", made.programs)  # type: ignore[attr-defined]
-    return made
+        found.programs = getattr(function.own_engine, "programs", found.programs)  # type: ignore[attr-defined]
+    return found
 
 
 def loss_in(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -161,7 +161,7 @@ class DeviceTraining(Steps):
         observed: Callable[[int], bool] | None = None,
     ):
         super().__init__(parameters, batches, schedule, state, observed)
-        self.step, self.engine, self.processes = step, step.made, processes
+        self.step, self.engine, self.processes = step, step.own_engine, processes
         self.stop_wanted = False
         self.on_host = self.vectors
         self.vectors = tuple(self.engine.tensor(array) for array in self.on_host)

@@ -28,7 +28,7 @@ def zeros_filled(function, params, *batch):
     """How many arrays begin as zeros into which parts are written."""
     step = value_and_grad(function, "torch", device="cpu")
     step(params, *batch)
-    (program,) = step.made.programs.values()
+    (program,) = step.own_engine.programs.values()
     (graph,) = [plan.__self__.graph for key, plan in program.plans.items() if key[0] == "torch" and key[3]]
     uses = [{use.target for use in node.users} for node in graph.nodes if node.target == "new_zeros"]
     return sum(use != {"scatter_add_"} for use in uses)

@@ -41,7 +41,7 @@ class Compiled:
         self.threads = threads or os.cpu_count() or 1
         self.programs: dict[Any, Program] = {}
         self.verify = verify
-        self.made = 0
+        self.programs_recorded = 0
         self.given: FlatParameters | None = None
 
     def program(self, params: Any, structure: Any, arrays: list[np.ndarray]) -> Program:
@@ -54,8 +54,8 @@ class Compiled:
             shapes = map_arrays(lambda array: np.asarray(array).shape, params)
             arguments = [(n, kind, array.shape[1:]) for n, kind, array in zip(names, kinds, arrays, strict=True)]
             program = Program(self.function, shapes, arguments)
-            self.made += 1
-            if self.made == MANY_PROGRAMS:
+            self.programs_recorded += 1
+            if self.programs_recorded == MANY_PROGRAMS:
                 warnings.warn(
                     f"{MANY_PROGRAMS} programs were compiled for one function, one for each shape of example: "
                     "pad the examples to fewer different shapes",

@@ -24,12 +24,18 @@ def test_compiled_by_pytorch_it_computes_the_same():
     assert not np.isfinite(step(np.array(0.5), np.array([0.0]))[0])
 
 
-def zeros_filled(function, params, *batch):
-    """How many arrays begin as zeros into which parts are written."""
+def read_on_torch(function, params, *batch):
+    """The program of a function, and the graph for its loss and gradient."""
     step = value_and_grad(function, "torch", device="cpu")
     step(params, *batch)
     (program,) = step.own_engine.programs.values()
     (graph,) = [plan.__self__.graph for key, plan in program.plans.items() if key[0] == "torch" and key[3]]
+    return program, graph
+
+
+def zeros_filled(*case):
+    """How many arrays begin as zeros into which parts are written."""
+    _, graph = read_on_torch(*case)
     uses = [{use.target for use in node.users} for node in graph.nodes if node.target == "new_zeros"]
     return sum(use != {"scatter_add_"} for use in uses)
 
@@ -55,6 +61,25 @@ def test_parts_in_no_row_are_written_into_zeros():
     case = quarters, np.linspace(0.1, 0.4, 4), np.linspace(-1, 1, 8).reshape(2, 4)
     assert_equal_engines(*case, engine="torch", device="cpu")
     assert zeros_filled(*case) == 1
+
+
+def sums_over_the_past(params, x):
+    """Each position weighs all up to itself, by parameters."""
+    past, total = [], 0
+    for i, number in enumerate(x):
+        past.append([w * number for w in params["w"]])
+        sums = [sum([u * row[j] for u, row in zip(params["u"][i], past, strict=False)]) for j in range(3)]
+        total += sum([exp(s) for s in sums])
+    return total
+
+
+def test_sums_up_to_a_bound_are_matrix_products():
+    params = {"w": np.array([0.5, 0.7, 0.2]), "u": np.linspace(-1, 1, 16).reshape(4, 4)}
+    for case in (gpt_case(3, 2, n_embd=4), (sums_over_the_past, params, np.linspace(-1, 1, 8).reshape(2, 4))):
+        program, graph = read_on_torch(*case)
+        products = [nest for nest in (*program.nests.forward, *program.nests.backward) if nest.product()]
+        assert sum(node.target in (torch.mm, torch.bmm) for node in graph.nodes) == len(products) > 0
+        assert_equal_engines(*case, engine="torch", device="cpu")
 
 
 # What is refused

@@ -102,7 +102,7 @@ def readiness(name: str, scale: int) -> dict[str, Any]:
     before, start = peak_memory(), time.process_time()
     loss_and_gradients(task["params"], *task["args"])
     seconds, memory = time.process_time() - start, peak_memory() - before
-    (program,) = loss_and_gradients.made.programs.values()
+    (program,) = loss_and_gradients.own_engine.programs.values()
     return {
         "operations": program.operations,
         "ready_seconds": seconds,

@@ -3,11 +3,15 @@
 The cotangent of a result, the gradient of the loss with respect to it, is made from those of the results that read it.
 The last nest is differentiated first. A nest adds to the cotangent of each array that it loads; when all that read an
 array have done so, its cotangent is finalized, and the nest that makes the array is next.
+
+A loop that runs turn by turn becomes one that runs from the last turn to the first. What its nests add to cotangents
+from outside of the loop, or to gradients of parameters, is left until after it: it is one nest over all turns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 from math import prod
 from typing import Any
 
@@ -30,7 +34,7 @@ from microgpt.engines.compiled.expressions import (
 )
 from microgpt.engines.compiled.fuse import Fusion
 from microgpt.engines.compiled.groups import is_regular
-from microgpt.engines.compiled.nest import Array, Nest, cells_of, delinearize, single
+from microgpt.engines.compiled.nest import Array, Nest, Turns, cells_of, delinearize, single
 from microgpt.engines.compiled.record import FUNCTIONS
 
 
@@ -46,27 +50,111 @@ class Backward:
         self.starts: dict[int, int] = {}  # where the cotangent of each array begins: two may share one
         self.received: dict[int, list[Nest]] = {}  # what each array gets from those that read it
         self.deferred: dict[Any, list[Nest]] = {}  # gradients of parameters, by their expressions
-        self.needed = self.arrays_that_need_cotangents()
+        self.reverse: dict[Turns, Turns] = {}  # of each loop the one that goes back
+        self.around: list[Turns] = []  # the loops around the nest that is differentiated now
+        self.lists = [self.nests]  # the nests outside of all loops, and within each of these
+        self.begun: set[int] = set()  # states whose cotangents were written before the loop
+        self.needed: set[int] = self.arrays_that_need_cotangents()
         space, start = self.groups.outputs[0] if self.groups.outputs else (CONSTANTS, 0)
+        self.reached = self.arrays_that_reach(Load(space, start, ()))
         seed = Expression("load", (), Load(CELLS, self.seed, ()))
         self.accumulate(Nest((), (), Load(space, start, ()), seed, True, backward=True))
         for nest in reversed(fusion.nests):
+            self.enter([turns for turns, _ in nest.within])
             array = fusion.made[nest.instruction]
-            if array in self.received and fusion.makers[array][-1] == nest.instruction:
+            last = fusion.makers[array][-1] == nest.instruction
+            if last and array in self.received and not self.groups.arrays[array].state():
                 self.finalize(array)
-                self.add_deferred(array)
+                if not self.around:
+                    self.add_deferred(array)
             if array in self.starts:
                 self.propagate(nest, array)
+        self.enter([])
         self.nests += [nest for nests in self.deferred.values() for nest in nests]
 
     def arrays_that_need_cotangents(self) -> set[int]:
         """The materialized arrays that depend on a parameter."""
-        needed: set[int] = set()
-        self.needed = needed
-        for nest in self.fusion.nests:
-            if self.differentiable_loads(nest):
-                needed.add(self.fusion.made[nest.instruction])
-        return needed
+        self.needed, before = set(), -1
+        while len(self.needed) > before:  # a loop may need it because of what a later nest makes
+            before = len(self.needed)
+            for nest in self.fusion.nests:
+                if self.differentiable_loads(nest):
+                    self.needed.add(self.fusion.made[nest.instruction])
+            if not self.groups.states:
+                break
+        return self.needed
+
+    def arrays_that_reach(self, loss: Load) -> set[int]:
+        """The materialized arrays on which the loss depends, if there are loops that carry a state."""
+        found, before = set(self.fusion.arrays_of(loss)), -1
+        while self.groups.states and len(found) > before:
+            before = len(found)
+            for nest in reversed(self.fusion.nests):
+                if self.fusion.made[nest.instruction] in found:
+                    found |= {
+                        array for load in self.differentiable_loads(nest) for array in self.fusion.arrays_of(load)
+                    }
+        return found
+
+    # Loops that run turn by turn
+
+    def enter(self, loops: list[Turns]) -> None:
+        """Go to a nest within these loops, the outermost first: out of others, then into these."""
+        common = len(shared_loops(self.around, loops))
+        while len(self.around) > common:
+            turns = self.around[-1]
+            for array in self.states_of(turns):
+                self.end_state(array)
+            self.around.pop()
+            inside = self.lists.pop()
+            self.lists[-1] += inside
+        for turns in loops[common:]:
+            self.around.append(turns)
+            self.lists.append([])
+            self.reverse[turns] = replace(turns, reverse=True)
+            for array in self.states_of(turns):
+                self.begin_state(array)
+
+    def states_of(self, turns: Turns) -> list[int]:
+        """The states of a loop through which gradients flow."""
+        return [
+            array for array in self.groups.states if array in self.needed & self.reached
+            and self.groups.arrays[array].within[-1][0] is turns
+        ]  # fmt: skip
+
+    def begin_state(self, array: int) -> None:
+        """Write what the cotangent of a state gets from outside of its loop; zeros to its end if that is nothing."""
+        shape, depth = self.groups.arrays[array], len(self.around)
+        self.new_cotangent(array)
+        for level, nests in self.by_level(array, 0, depth):
+            pairs = [(nest, self.over_array(nest, shape)) for nest in nests]
+            self.add_up(array, shape, pairs, level, array in self.begun)
+            self.begun.add(array)
+        if array not in self.begun:
+            end = part_of_state(shape, shape.within[-1][0].length, 1)
+            self.write(array, end, constant(0.0), self.fusion.makers[array][-1], depth - 1, False)
+
+    def end_state(self, array: int) -> None:
+        """Add what the cotangent of a state gets within its loop."""
+        depth = len(self.around)
+        shape = part_of_state(self.groups.arrays[array], 0, self.around[-1].length)
+        nests = [nest for _, nests in self.by_level(array, depth, depth + 1) for nest in nests]
+        pairs = [(nest, self.over_array(nest, shape)) for nest in nests]
+        if pairs or array not in self.begun:
+            self.add_up(array, shape, pairs, depth, array in self.begun)
+
+    def by_level(self, array: int, first: int, end: int) -> Iterator[tuple[int, list[Nest]]]:
+        """What an array received, by the number of loops that are around both it and what reads it."""
+        own = [turns for turns, _ in self.groups.arrays[array].within]
+        levels: dict[int, list[Nest]] = {}
+        for nest in self.received.get(array, []):
+            levels.setdefault(len(shared_loops(own, [turns for turns, _ in nest.within])), []).append(nest)
+        return ((level, levels[level]) for level in range(first, end) if level in levels)
+
+    def emit(self, nest: Nest, level: int) -> None:
+        """Append a nest within the first so many loops."""
+        within = tuple([(self.reverse[turns], axis) for turns, axis in nest.within[:level]])
+        self.lists[level].append(replace(nest, within=within))
 
     def differentiable_loads(self, nest: Nest) -> set[Load]:
         """The loads of a nest through which a gradient flows to a parameter."""
@@ -81,7 +169,7 @@ class Backward:
         """Note what a load of the forward pass, the target, gets of a cotangent."""
         target = nest.target
         if target.space == PARAMETERS:
-            own = replace(nest, target=replace(target, space=GRADIENTS))
+            own = replace(nest, target=replace(target, space=GRADIENTS), within=())
             self.deferred.setdefault((id(nest.expression), nest.lengths), []).append(own)
         for array, part in self.parts(nest):
             if array in self.needed:
@@ -128,34 +216,58 @@ class Backward:
 
     def finalize(self, array: int) -> None:
         """Make the cotangent of an array from all that it received."""
-        shape, maker = self.groups.arrays[array], self.fusion.makers[array][-1]
-        whole: list[Expression] = []
-        rest: list[Nest] = []
-        for nest in self.received[array]:
-            expression = self.over_array(nest, shape)
-            if expression is None:
-                rest.append(nest)
-            else:
-                whole.append(expression)
-                maker = nest.instruction if len(whole) == 1 else maker
-        if len(whole) == 1 and not rest and whole[0].operation == "load":
-            load = whole[0].what
+        shape = self.groups.arrays[array]
+        levels = [
+            (level, [(nest, self.over_array(nest, shape)) for nest in nests])
+            for level, nests in self.by_level(array, 0, len(self.around) + 1)
+        ]
+        expression = levels[0][1][0][1] if len(levels) == len(levels[0][1]) == 1 else None
+        if expression is not None and expression.operation == "load":
+            load = expression.what
             plain = load.space == CELLS and not load.table and not load.chooser
             if plain and load.strides == shape.strides and load.start > self.seed:  # they share one cotangent
                 self.starts[array] = load.start
                 return
-        cotangent = self.cotangents[array] = replace(shape, start=self.size)
+        self.new_cotangent(array)
+        for i, (level, pairs) in enumerate(levels):
+            self.add_up(array, shape, pairs, level, i > 0)
+
+    def new_cotangent(self, array: int) -> Array:
+        """Room for the cotangent of an array."""
+        cotangent = self.cotangents[array] = replace(self.groups.arrays[array], start=self.size)
         self.starts[array] = cotangent.start
-        self.size += shape.size
-        stores, additions = ([], rest) if whole else parted(rest, shape)
-        if whole or not stores:
-            total = sum(whole[1:], whole[0]) if whole else constant(0.0)
-            bounds = shape.bounds if whole and shape.bounds else (None,) * len(shape.lengths)
-            target, expression = Load(CELLS, cotangent.start, shape.strides), shared(total, self.known)
-            self.nests.append(Nest(shape.lengths, bounds, target, expression, instruction=maker, backward=True))
+        self.size += cotangent.size
+        return cotangent
+
+    def add_up(
+        self, array: int, shape: Array, nests: list[tuple[Nest, Expression | None]], level: int, begun: bool
+    ) -> None:
+        """Write to the cotangent of an array what it gets within so many loops; add it if that was `begun`.
+
+        `shape` is that of the array; of a state in its loop, without the last index. Each nest comes with its
+        expression over the axes of the array, if it has one.
+        """
+        whole = [(nest, expression) for nest, expression in nests if expression is not None]
+        rest = [nest for nest, expression in nests if expression is None]
+        maker = whole[0][0].instruction if whole else self.fusion.makers[array][-1]
+        stores, additions = ([], rest) if whole or begun else parted(rest, shape)
+        if whole:
+            total = sum([expression for _, expression in whole[1:]], whole[0][1])
+            self.write(array, shape, shared(total, self.known), maker, level, begun, shape.bounds)
+        elif not (stores or begun):
+            self.write(array, shape, constant(0.0), maker, level, False)
         for i, nest in enumerate([*stores, *additions]):
-            target = shifted(nest.target, cotangent.start - shape.start)
-            self.nests.append(replace(nest, target=target, add=i >= len(stores)))
+            target = shifted(nest.target, self.starts[array] - self.groups.arrays[array].start)
+            self.emit(replace(nest, target=target, add=i >= len(stores)), level)
+
+    def write(
+        self, array: int, shape: Array, expression: Expression, maker: int, level: int, add: bool, bounds: Any = ()
+    ) -> None:
+        """Emit a nest that stores or adds an expression over the axes of an array to its cotangent."""
+        bounds = bounds or (None,) * len(shape.lengths)
+        target = Load(CELLS, self.starts[array] + shape.start - self.groups.arrays[array].start, shape.strides)
+        nest = Nest(shape.lengths, bounds, target, expression, add, instruction=maker, backward=True)
+        self.emit(replace(nest, within=shape.within), level)
 
     def over_array(self, nest: Nest, shape: Array) -> Expression | None:
         """The expression of a nest over the axes of its target's array; None if it does not write each cell once."""
@@ -224,7 +336,9 @@ def shifted(load: Load, by: int) -> Load:
 
 def parted(nests: list[Nest], shape: Array) -> tuple[list[Nest], list[Nest]]:
     """Nests that together write every cell of an array once, and the rest, which add to that; else all in the rest."""
-    covered = np.zeros(shape.size, bool)
+    whole = cells_of(Load(CELLS, 0, shape.strides), shape.lengths)
+    covered = np.ones(int(whole.max(initial=0)) + 1, bool)
+    covered[whole] = False
     stores, additions = [], []
     for nest in nests:
         cells = cells_written(nest, shape)
@@ -234,6 +348,18 @@ def parted(nests: list[Nest], shape: Array) -> tuple[list[Nest], list[Nest]]:
             covered[cells] = True
             stores.append(nest)
     return (stores, additions) if covered.all() else ([], nests)
+
+
+def shared_loops(a: Sequence[Turns], b: Sequence[Turns]) -> list[Turns]:
+    """The outermost loops that are around both of two nests."""
+    return [x for x, y in takewhile(lambda pair: pair[0] is pair[1], zip(a, b, strict=False))]
+
+
+def part_of_state(state: Array, first: int, turns: int) -> Array:
+    """A state at the beginning of some turns of its loop."""
+    axis = state.within[-1][1]
+    lengths = (*state.lengths[:axis], turns, *state.lengths[axis + 1 :])
+    return replace(state, start=state.start + first * state.strides[axis], lengths=lengths)
 
 
 def cells_written(nest: Nest, shape: Array) -> np.ndarray | None:

@@ -77,7 +77,7 @@ class Fusion:
         for i in range(len(g.instructions) - 1, -1, -1):
             instruction, array = g.instructions[i], self.made[i]
             readers = [(g.instructions[reader], access) for reader, access in self.readers.get(array, [])]
-            within = {root for reader, _ in self.readers.get(array, []) for root in roots[reader]}
+            within = {root for reader, _ in self.readers.get(array, []) for root in roots.get(reader, ())}
             inlined = (
                 instruction.operation in ELEMENTWISE
                 and array not in results
@@ -113,7 +113,8 @@ class Fusion:
         self.materialized[array] = True
         reduction = "largest" if instruction.operation == "largest" else "sum"
         target = load_of(instruction.result)
-        return [Nest(instruction.lengths, instruction.bounds, target, expression, False, reduction, i)]
+        shape = instruction.lengths, instruction.bounds
+        return [Nest(*shape, target, expression, False, reduction, i, within=instruction.within)]
 
     def expression(self, instruction: Instruction) -> Expression:
         """An instruction as an expression of materialized results."""
@@ -164,7 +165,7 @@ def can_be_inlined(instruction: Instruction, reader: Instruction, access: Access
     """Whether an instruction can become part of one that reads it, which then computes it once, within its bounds."""
     if reader.operation in ("pick", "copy") or any(operand.table is not None for operand in instruction.operands):
         return False
-    if prod(reader.lengths) != prod(instruction.lengths):
+    if prod(reader.lengths) != prod(instruction.lengths) or reader.turns() != instruction.turns():
         return False
     found = walk(access, reader.lengths, instruction.array)
     if found is None:

@@ -26,10 +26,11 @@ from typing import Any
 import numpy as np
 
 from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, INTEGERS, PARAMETERS
-from microgpt.engines.compiled.nest import Array, Bound
-from microgpt.engines.compiled.nodes import Node, Nodes
+from microgpt.engines.compiled.nest import Array, Bound, Turns, Within
+from microgpt.engines.compiled.nodes import Node, Nodes, Recurrence
 from microgpt.engines.compiled.record import (
     ADD,
+    CARRY,
     CONSTANT,
     INPUT,
     KINDS,
@@ -76,6 +77,11 @@ class Instruction:
     exponent: float = 0.0
     integer: Access | None = None  # "pick": the places of the choosing integers
     choices: tuple[int, int] = (0, 0)  # "pick": how many, and the stride from one to the next
+    within: Within = ()
+
+    def turns(self) -> list[Turns]:
+        """The loops around it that run turn by turn."""
+        return [turns for turns, _ in self.within]
 
 
 @dataclass
@@ -172,29 +178,61 @@ class Groups:
         self.size = self.inputs  # cells
         self.instructions: list[Instruction] = []
         self.arrays: list[Array] = []
+        self.states: list[int] = []  # the arrays that are states of loops
         self.starts: list[int] = []  # of the arrays
         self.places: dict[int, Place] = {}
-        self.group_levels()
+        self.loops: list[tuple[Turns, Axis]] = []  # that are around what is grouped now
+        self.group_levels(self.nodes.all)
         self.outputs = [self.place_of_output(row, index) for row, index in record.outputs]
 
-    def group_levels(self) -> None:
+    def group_levels(self, nodes: list[Node | Recurrence]) -> None:
         """Make the instructions, level by level."""
-        by_level: dict[int, list[Node]] = {}
-        for node in self.nodes.all:
+        by_level: dict[int, list[Node | Recurrence]] = {}
+        for node in nodes:
             by_level.setdefault(node.level, []).append(node)
         for level in sorted(by_level):
             alike: dict[Any, list[Member]] = {}
-            lists = []
+            lists, recurrences = [], []
             for node in by_level[level]:
+                if isinstance(node, Recurrence):
+                    recurrences.append(node)
+                    continue
                 if node.kind == LIST:
                     lists.append(node)
                     continue
                 places = [self.place(row) for row in node.operands]
-                alike.setdefault(key_of(node, places), []).append((node, places))
+                if node.state >= 0:
+                    places.append(self.next_place(node.state))
+                alike.setdefault((key_of(node, places), self.axes_of_turns(node)), []).append((node, places))
             for members in alike.values():
                 for part in split_by_strides(members):
                     self.group(part)
             self.place_lists(lists)
+            for loop in recurrences:
+                self.loops.append((Turns(loop.axis.n), loop.axis))
+                self.group_levels(loop.nodes)
+                self.loops.pop()
+
+    def axes_of_turns(self, node: Node) -> tuple[int, ...]:
+        """Which axes of a node go from turn to turn of the loops around it."""
+        return tuple([node.axes.index(axis) for _, axis in self.loops]) if self.loops else ()
+
+    def within(self, node: Node, outer: int) -> Within:
+        """The loops around a node whose axes follow some outer ones."""
+        places = self.axes_of_turns(node)
+        return tuple([(turns, outer + i) for (turns, _), i in zip(self.loops, places, strict=True)])
+
+    def next_place(self, carry: int) -> Place:
+        """Where a state lies after each turn."""
+        place, axis = self.places[carry], self.nodes.axes[carry][0]
+        return Place(place.space, place.start + place.strides[axis], place.strides)
+
+    def order(self, node: Node, outer: int, last: int) -> tuple[int, ...]:
+        """The axes of an array as they lie in memory: first those from turn to turn, then `outer` ones but the last."""
+        axes = [axis for _, axis in self.loops] + [axis for axis in node.axes if axis in self.nodes.sequential]
+        first = [outer + node.axes.index(axis) for axis in dict.fromkeys(axes)]
+        rest = [i for i in (*range(outer - 1), *range(outer, last)) if i not in first]
+        return (*first, *rest, outer - 1)
 
     def place_of_output(self, row: int, index: tuple[Any, ...]) -> tuple[str, int]:
         place = self.place(row)
@@ -242,8 +280,9 @@ class Groups:
             if found is not None:
                 self.places[node.row] = found
             else:
-                to_copy.setdefault(tuple([a.n for a in node.axes]), []).append((node, items))
-        for lengths, lists in to_copy.items():
+                lengths = tuple([a.n for a in node.axes])
+                to_copy.setdefault((lengths, self.axes_of_turns(node)), []).append((node, items))
+        for (lengths, _), lists in to_copy.items():
             self.copy_lists(lengths, lists)
 
     def items_of(self, node: Node) -> list[Item]:
@@ -280,7 +319,9 @@ class Groups:
         different: dict[Any, int] = {}
         for _, items in lists:
             different.setdefault(tuple(items), len(different))
-        array = self.new_array((len(different), *lengths), (*range(1, len(lengths) + 1), 0))
+        within = self.within(lists[0][0], 1)
+        order = self.order(lists[0][0], 1, len(lengths) + 1)
+        array = self.new_array((len(different), *lengths), order, within=within)
         moves: dict[Any, list[tuple[int, int]]] = {}  # for each kind of item, pairs of its start and the new one
         for items, member in different.items():
             first = array.start + member * array.strides[0]
@@ -296,6 +337,7 @@ class Groups:
                     "copy", (len(pairs), *lengths[1:]), (None,) * len(lengths),
                     access_of_moves(CELLS, target, array.strides[2:], regular),
                     [access_of_moves(space, source, strides, regular)], array, [self.nodes.origins.get(row, row)],
+                    within=tuple([(turns, axis - 1) for turns, axis in within]),
                 )
             )  # fmt: skip
         for node, items in lists:
@@ -310,11 +352,15 @@ class Groups:
         """Whether two cells lie in the same array: a step from one array to another means nothing."""
         return space != CELLS or self.array_at(a) == self.array_at(b)
 
-    def new_array(self, lengths: tuple[int, ...], order: Sequence[int], bounds: tuple[Bound | None, ...] = ()) -> Array:
+    def new_array(
+        self, lengths: tuple[int, ...], order: Sequence[int], bounds: tuple[Bound | None, ...] = (), within: Within = ()
+    ) -> Array:
         """Room for a result with axes of these lengths; in `order` they lie in the cells, the outermost first."""
         strides = dict(zip(order, row_major([lengths[axis] for axis in order]), strict=True))
-        array = Array(self.size, lengths, tuple([strides[axis] for axis in range(len(lengths))]), bounds)
+        array = Array(self.size, lengths, tuple([strides[axis] for axis in range(len(lengths))]), bounds, within)
         self.size += array.size
+        if array.state():
+            self.states.append(len(self.arrays))
         self.arrays.append(array)
         self.starts.append(array.start)
         return array
@@ -325,6 +371,10 @@ class Groups:
         """Make one instruction of nodes that are alike."""
         members = Members.ordered(alike)
         grid = self.grid_of(members)
+        if grid is not None and grid.table and members.all[0][0].state >= 0:
+            for member in members.all:  # each where its state lies
+                self.group([member])
+            return
         if grid is None:  # their lengths make no triangle
             for part in members.of_each_length():
                 self.group(part)
@@ -332,16 +382,22 @@ class Groups:
         lengths = (*grid.counts, *members.axis_lengths())
         bounds = bounds_of(members, grid, len(lengths))
         operands = [grid.access(members, i, members.strides(i)) for i in range(len(members.all[0][1]))]
-        node = members.all[0][0]
+        node, rows = members.all[0][0], [self.nodes.origins.get(node.row, node.row) for node, _ in members.all]
         closed = int(node.closed is not None)
         kept, outer = len(lengths) - closed, len(grid.counts)
-        order = (*range(outer - 1), *range(outer, kept), outer - 1)  # the last axis of members is the innermost
-        array = self.new_array(lengths[:kept], order, bounds[:kept] if any(bounds[:kept]) else ())
-        instruction = Instruction(
-            "terms" if node.kind == ADD else KINDS[node.kind], lengths, bounds,
-            Access(CELLS, array.start, array.strides + (0,) * closed), operands, array,
-            [self.nodes.origins.get(node.row, node.row) for node, _ in members.all],
-        )  # fmt: skip
+        within = self.within(node, outer)
+        if node.state >= 0:
+            result = operands.pop()
+            array = self.arrays[self.array_at(result.start)]
+        else:
+            shape = list(lengths[:kept])
+            if node.kind == CARRY:
+                shape[outer] += 1
+            own = bounds[:kept] if any(bounds[:kept]) else ()
+            array = self.new_array(tuple(shape), self.order(node, outer, kept), own, within)
+            result = Access(CELLS, array.start, array.strides + (0,) * closed)
+        operation = "terms" if node.kind == ADD else "copy" if node.kind == CARRY else KINDS[node.kind]
+        instruction = Instruction(operation, lengths, bounds, result, operands, array, rows, within=within)
         if node.kind == ADD:
             instruction.terms = node.detail
         elif node.kind == POW:
@@ -352,10 +408,15 @@ class Groups:
             instruction.choices = lengths[-1], operands[0].strides[-1]
             instruction.lengths = (*lengths[:-1], 1)
             operands[0].strides = (*operands[0].strides[:-1], 0)
+        elif node.kind == CARRY and node.state < 0:  # the first state, before the loop
+            instruction.lengths = (*lengths[:outer], 1, *lengths[outer + 1 :])
+            instruction.within = tuple([(turns, axis) for turns, axis in within if axis != outer])
         self.instructions.append(instruction)
-        starts = array.start + np.indices(grid.counts).reshape(outer, -1).T @ np.array(array.strides[:outer])
+        steps = np.array(result.strides[:outer])
+        starts = result.start + np.indices(grid.counts).reshape(outer, -1).T @ steps
         for (node, _), start in zip(members.all, starts.tolist(), strict=True):
-            self.places[node.row] = Place(CELLS, start, dict(zip(node.axes, array.strides[outer:], strict=True)))
+            if node.row != node.state:
+                self.places[node.row] = Place(CELLS, start, dict(zip(node.axes, result.strides[outer:], strict=False)))
 
     def grid_of(self, members: Members) -> Grid | None:
         """How members lie, by a table if need be; None if they have different lengths and lie in no grid."""

@@ -7,8 +7,9 @@ strided: rows, columns, slices and transposes look alike. A nest knows the matri
 walk through an array. Along all of them runs the batch, an axis that is not written down.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from math import prod
 from string import ascii_lowercase
 from typing import Any
@@ -37,6 +38,17 @@ class Bound:
     step: int
 
 
+@dataclass(frozen=True, eq=False)
+class Turns:
+    """A loop whose turns run one after the other, because each begins with what the one before has made."""
+
+    length: int
+    reverse: bool = False  # the last turn first
+
+
+Within = tuple[tuple[Turns, int], ...]  # the loops around something, the outermost first, and the axis of each
+
+
 @dataclass(frozen=True)
 class Array:
     """The cells of a result: from `start` on, with the lengths and strides of its axes, the outermost first."""
@@ -45,10 +57,15 @@ class Array:
     lengths: tuple[int, ...]
     strides: tuple[int, ...]
     bounds: tuple[Bound | None, ...] = ()  # of its axes, if there are any: beyond them it is zero
+    within: Within = ()  # a turn makes the part of the array at its index; a state has one index more
 
     @property
     def size(self) -> int:
         return prod(self.lengths)
+
+    def state(self) -> bool:
+        """Whether it is a state of the innermost loop around it: what one turn has made, and the next begins with."""
+        return bool(self.within) and self.lengths[self.within[-1][1]] != self.within[-1][0].length
 
 
 @dataclass
@@ -66,6 +83,7 @@ class Nest:
     reduction: str = "sum"
     instruction: int = -1  # which it comes from
     backward: bool = False
+    within: Within = ()  # each turn of these loops computes the part at its index
 
     def over(
         self, lengths: Sequence[int], bounds: Sequence[Bound | None], moved: Any, known: dict[Any, Expression]
@@ -87,7 +105,9 @@ class Nest:
         if not loads or self.reduction != "sum" or any(x.table or x.chooser for x in (self.target, *loads)):
             return None
         a, b = sorted(loads, key=lambda load: load.space != PARAMETERS)
-        in_target, in_a, in_b = (moving(load, self.lengths) for load in (self.target, a, b))
+        turns = [axis for _, axis in self.within]
+        lengths = tuple([1 if i in turns else n for i, n in enumerate(self.lengths)]) if turns else self.lengths
+        in_target, in_a, in_b = (moving(load, lengths) for load in (self.target, a, b))
         rows, columns, terms = in_target & in_a - in_b, in_target & in_b - in_a, in_a & in_b - in_target
         outer = in_target & in_a & in_b
         if not (rows and columns and terms) or rows | columns | terms | outer != in_target | in_a | in_b:
@@ -202,15 +222,38 @@ def cells_of(load: Load, lengths: tuple[int, ...]) -> np.ndarray:
     return found if load.chooser is None else found[..., None] + load.step * np.arange(load.choices)
 
 
+def at_turn(nest: Nest, turn: Sequence[int], known: dict[Any, Expression]) -> Nest:
+    """The part of a nest that a turn computes, given the indices of the loops around it: 0 along these axes."""
+    index = {axis: i for (_, axis), i in zip(nest.within, turn, strict=True)}
+
+    def moved(load: Load) -> Load:
+        return replace(load, start=load.start + sum(load.strides[axis] * i for axis, i in index.items()))
+
+    lengths, bounds = list(nest.lengths), list(nest.bounds)
+    for axis, bound in enumerate(nest.bounds):
+        if bound is not None and bound.of in index:
+            bounds[axis] = replace(bound, constant=bound.constant + bound.step * index[bound.of])
+    for axis in index:
+        lengths[axis] = 1
+    return replace(nest.over(lengths, bounds, moved, known), within=())
+
+
+def in_loops(nests: Sequence[Nest], depth: int = 0) -> Iterator[tuple[Turns | None, list[Nest]]]:
+    """Nests in order, those of one loop together: the loop around them at a depth, or None."""
+
+    def loop(nest: Nest) -> Turns | None:
+        return nest.within[depth][0] if len(nest.within) > depth else None
+
+    return ((turns, list(group)) for turns, group in groupby(nests, loop))
+
+
 def squeezed(nest: Nest, known: dict[Any, Expression]) -> Nest:
     """A nest without its axes of length 1."""
     keep = [i for i, n in enumerate(nest.lengths) if n > 1]
 
     def moved(load: Load) -> Load:
-        start, table = load.start, load.table
-        if table is not None and 0 not in keep:
-            start, table = int(table.starts[0]), None
-        return replace(load, start=start, strides=tuple([load.strides[i] for i in keep]), table=table)
+        table = load.table if 0 in keep else None
+        return replace(load, strides=tuple([load.strides[i] for i in keep]), table=table)
 
     bounds = [nest.bounds[i] for i in keep]
     new = [bound and replace(bound, of=keep.index(bound.of)) for bound in bounds]

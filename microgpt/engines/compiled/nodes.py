@@ -1,15 +1,21 @@
 """The rows of a record that a result needs, as nodes; nested sums of scalars are flattened.
 
+The rows of a loop that depend on its state, and its next state on them, are a `Recurrence`: they run turn by turn. What
+else the body of the loop computes is computed for all turns at once, before it or after it.
+
 A sum of products is one node, whatever tree of additions it was written as: an operand that is used nowhere else
 becomes terms of the sum. A sum of many scalars becomes a `sum` over the axis of a list. A node's level is greater than
 those of its operands, so nodes of equal level do not depend on each other.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from microgpt.engines.compiled.record import (
     ADD,
+    BINARY,
+    CARRY,
     CONSTANT,
     INPUT,
     LESS,
@@ -21,6 +27,7 @@ from microgpt.engines.compiled.record import (
     SUM,
     VIEW,
     Axis,
+    Index,
     Record,
 )
 
@@ -39,10 +46,20 @@ class Node:
     closed: Axis | None
     detail: Any  # ADD: a coefficient and a number of factors for each term; POW: the exponent; PICK: the integer
     level: int = 0
+    state: int = -1  # the carry whose next state this is
 
     def loops(self) -> tuple[Axis, ...]:
         """The axes that the instruction goes through: those of the result, and the one that it closes."""
         return self.axes if self.closed is None else (*self.axes, self.closed)
+
+
+@dataclass
+class Recurrence:
+    """Nodes that depend on each other from turn to turn of a loop; nested loops are recurrences in it."""
+
+    axis: Axis
+    level: int
+    nodes: "list[Node | Recurrence]" = field(default_factory=list)
 
 
 class Nodes:
@@ -55,10 +72,22 @@ class Nodes:
         self.lists, self.constants = list(record.lists), list(record.constants)
         self.origins: dict[int, int] = {}  # of each added row, the row of the record that it is a part of
         self.levels = [0] * len(self.kind)
-        self.uses = self.count_uses([row for row, _ in record.outputs])
+        self.indices = record.indices
+        self.carries = [row for row, kind in enumerate(self.kind) if kind == CARRY]
+        self.sequential = {self.axes[row][0] for row in self.carries}
+        self.states: dict[int, int] = {}  # of rows that are what a carry is next, the carry
+        self.uses = self.count_all_uses([row for row, _ in record.outputs])
         self.flattened = [False] * len(self.kind)  # rows that became terms of another
-        self.all: list[Node] = []
+        self.all: list[Node | Recurrence] = []
         self.append_all()
+
+    def count_all_uses(self, outputs: list[int]) -> list[int]:
+        """How often each row is used by the outputs, the rows that they need, and what carries are next."""
+        found, known = self.count_uses(outputs), set[int]()
+        while new := {row for row in self.carries if found[row]} - known:
+            known |= new
+            found = self.count_uses([*outputs, *(self.right[row] for row in known)])
+        return found
 
     def count_uses(self, outputs: list[int]) -> list[int]:
         """How often the outputs, and the rows that they need, use each row."""
@@ -81,14 +110,27 @@ class Nodes:
 
     def append_all(self) -> None:
         """Append a node for each row that is needed and did not become a term of another."""
-        kind, left, right, axes, flattened = self.kind, self.left, self.right, self.axes, self.flattened
+        kind, axes, flattened = self.kind, self.axes, self.flattened
         terms_of: dict[int, list[Term]] = {}
         for row in range(len(kind) - 1, -1, -1):
             if self.uses[row] and not flattened[row] and (kind[row] == ADD or kind[row] == MUL) and row not in axes:
                 terms_of[row] = self.flatten(row)
-        for row in range(len(kind)):
+        rows = [row for row in range(len(kind)) if self.uses[row] and kind[row] > INPUT]
+        if not self.carries:
+            self.append_rows(rows, terms_of)
+            return
+        first, end = self.carries[0], max(self.right[row] for row in self.carries) + 1
+        self.append_rows([row for row in rows if row < first], terms_of)
+        for group in connected([row for row in rows if first <= row < end], self.operands_of):
+            self.append_connected(group, terms_of)
+        self.append_rows([row for row in rows if row >= end], terms_of)
+
+    def append_rows(self, rows: Iterable[int], terms_of: dict[int, list[Term]]) -> None:
+        """Append a node for each of these rows that did not become a term of another."""
+        kind, left, right, flattened = self.kind, self.left, self.right, self.flattened
+        for row in rows:
             k = kind[row]
-            if k <= INPUT or not self.uses[row] or flattened[row]:
+            if flattened[row]:
                 continue
             if k == VIEW:
                 self.levels[row] = self.levels[left[row]]
@@ -109,6 +151,75 @@ class Nodes:
             else:
                 self.append(row, k, (left[row],))
 
+    # Loops that carry a state
+
+    def operands_of(self, row: int) -> list[int]:
+        """The rows that a row depends on; a carry on its first state and on its next one."""
+        k = self.kind[row]
+        if k <= INPUT:
+            return []
+        if k == LIST:
+            return [part for part, _, _ in self.lists[self.right[row]]]
+        return [self.left[row], self.right[row]] if k in (*BINARY, CARRY) else [self.left[row]]
+
+    def append_connected(self, rows: list[int], terms_of: dict[int, list[Term]]) -> None:
+        """Append the nodes of rows each of which depends on all others: a single one, or a recurrence."""
+        carries = [row for row in rows if self.kind[row] == CARRY]
+        if len(rows) == 1 and self.right[rows[0]] != rows[0]:
+            self.append_rows(rows, terms_of)
+            for row in carries:  # which depends on no state
+                self.append_move(row)
+                self.levels[row] = self.all[-1].level
+            return
+        axis = next(self.axes[row][0] for row in carries if all(self.axes[row][0] in self.axes[one] for one in rows))
+        carries = [row for row in carries if self.axes[row][0] is axis]
+        inside = set(rows)
+        before = [self.levels[one] for row in rows for one in self.operands_of(row) if one not in inside]
+        loop = Recurrence(axis, max(before, default=0) + 1)
+
+        def operands(row: int) -> list[int]:
+            return [] if row in carries else [one for one in self.operands_of(row) if one in inside]
+
+        groups = connected(sorted(rows), operands)
+        single = {group[0] for group in groups if len(group) == 1}
+        for row in carries:
+            base = self.family_of(self.right[row])
+            fits = base in single and set(self.axes[base]) == set(self.axes[row])
+            if fits and self.kind[base] not in (CARRY, LIST, VIEW):
+                self.states.setdefault(base, row)
+        outer, self.all = self.all, loop.nodes
+        for row in carries:
+            self.append(row, CARRY, (self.left[row],))
+            self.all[-1].level = self.levels[row] = loop.level
+        for group in groups:
+            if group[0] not in carries:
+                self.append_connected(group, terms_of)
+        for row in carries:
+            if self.states.get(self.family_of(self.right[row])) != row:
+                self.append_move(row)
+        self.all = outer
+        last = max([self.levels[row] for row in rows] + [node.level for node in loop.nodes])
+        for row in rows:
+            self.levels[row] = last
+        self.all.append(loop)
+
+    def append_move(self, carry: int) -> None:
+        """Append a node that copies what a carry is next to where it lies then."""
+        following = self.right[carry]
+        level = max(self.levels[following], self.levels[carry]) + 1
+        self.all.append(Node(carry, CARRY, (following,), self.axes[carry], None, None, level, carry))
+
+    def family_of(self, row: int) -> int:
+        """The family of which a row is the whole; else the row itself."""
+        if self.kind[row] != VIEW:
+            return row
+        axes, index = self.axes.get(self.left[row], ()), self.indices[self.right[row]]
+        whole = all(
+            type(i) is Index and i.constant == 0 and i.terms == ((axis, 1),)
+            for axis, i in zip(axes, index, strict=True)
+        )
+        return self.left[row] if whole else row
+
     def append(self, row: int, kind: int, operands: tuple[int, ...], detail: Any = None) -> None:
         level = 0
         for operand in operands:
@@ -116,7 +227,8 @@ class Nodes:
         if kind != LIST or any(map(self.is_list, operands)):
             level += 1
         self.levels[row] = level
-        self.all.append(Node(row, kind, operands, self.axes.get(row, ()), self.closed.get(row), detail, level))
+        axes, state = self.axes.get(row, ()), self.states.get(row, -1)
+        self.all.append(Node(row, kind, operands, axes, self.closed.get(row), detail, level, state))
 
     def is_list(self, row: int) -> bool:
         return bool(self.kind[self.left[row] if self.kind[row] == VIEW else row] == LIST)
@@ -194,3 +306,37 @@ class Nodes:
         if axes:
             self.axes[row] = axes
         return row
+
+
+def connected(rows: Iterable[int], operands: Callable[[int], list[int]]) -> list[list[int]]:
+    """Rows in groups, operands first: those that depend on each other are in one (Tarjan's algorithm)."""
+    among = set(rows)
+    number: dict[int, int] = {}
+    least: dict[int, int] = {}
+    open_rows: list[int] = []
+    is_open: set[int] = set()
+    found: list[list[int]] = []
+    for first in rows:
+        stack = [] if first in number else [(first, iter(operands(first)))]
+        while stack:
+            row, rest = stack[-1]
+            if row not in number:
+                number[row] = least[row] = len(number)
+                open_rows.append(row)
+                is_open.add(row)
+            following = next((one for one in rest if one in among and (one not in number or one in is_open)), None)
+            if following is not None and following not in number:
+                stack.append((following, iter(operands(following))))
+            elif following is not None:
+                least[row] = min(least[row], number[following])
+            else:
+                stack.pop()
+                if stack:
+                    least[stack[-1][0]] = min(least[stack[-1][0]], least[row])
+                if least[row] == number[row]:
+                    group = [open_rows.pop()]
+                    while group[-1] != row:
+                        group.append(open_rows.pop())
+                    is_open.difference_update(group)
+                    found.append(group)
+    return found

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import assert_equal_engines
 from loops import turns
 
 from microgpt.engines.compiled.recorded_numbers import numbers_of
@@ -154,3 +155,9 @@ def test_numbers_of_a_record_follow_its_turns(function):
     found = numbers_of(record, flat, np.zeros(0, np.int64), x.ravel())[row][index]
     numbers = map_arrays(lambda array: array.tolist(), params)
     assert abs(found - function(numbers, x.tolist())) < 1e-12
+
+
+@each_function
+def test_engines_agree_on_loops_with_a_state(function):
+    x = np.stack([example_of(function), -0.5 * example_of(function)])
+    assert_equal_engines(function, map_arrays(np.asarray, PARAMS), x)

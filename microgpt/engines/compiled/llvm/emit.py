@@ -455,12 +455,17 @@ class NestKernel(Kernel):
 
 
 # The arguments of the driver, each a 64-bit integer: pointers, counts, and offsets in the storage of a block.
-POINTERS = ("code", *SPACES[:-1], "inputs", "integers", "outputs", "results")
+POINTERS = ("code", *SPACES, "inputs", "integers", "outputs", "results")
 FRAME = (
-    *POINTERS, "steps", "block_size", "batch", "first_block", "end_block", "input_count", "integer_count",
+    *POINTERS, "rows", "block_size", "batch", "first_block", "end_block", "input_count", "integer_count",
     "output_count", "seed", "width",
 )  # fmt: skip
 OUTPUT_SPACES = (CELLS, PARAMETERS, CONSTANTS)  # where an output may lie
+
+# A row of `code` is a kernel or a loop over the rows that follow it, whose kernel is 0. The arguments of a kernel begin
+# at an offset. Those within a loop of so many turns change by `increments` after each.
+ROW = ("kernel", "arguments", "turns", "rows", "increments", "size")
+AT_ONCE = 8  # so many arguments change with one instruction
 
 
 @dataclass(frozen=True)
@@ -473,16 +478,81 @@ class DriverShape:
         Driver(module, name, self.double)
 
 
+def pointers(builder: Builder, frame: dict[str, Any]) -> dict[str, Any]:
+    """The pointers of a frame."""
+    numbers = (CELLS, PARAMETERS, GRADIENTS, CONSTANTS, "inputs", "results")
+    kinds = {name: builder.scalar if name in numbers else I64 for name in POINTERS}
+    return {name: builder.inttoptr(frame[name], kind.as_pointer()) for name, kind in kinds.items()}
+
+
+class Rows(Builder):
+    """The function that runs some rows of the code: it gets a frame, the first row and the end."""
+
+    def __init__(self, module: ir.Module, name: str, double: bool):
+        self.function_itself = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64, I64]), name)
+        super().__init__(self.function_itself.append_basic_block(), double, 1)
+        self.frame_pointer, first, end = self.function_itself.args
+        self.pointer = pointers(self, loaded(self, self.frame_pointer, FRAME))
+        before = self.block
+        head, inside, after = (self.append_basic_block(name) for name in ("head", "row", "end"))
+        self.branch(head)
+        self.position_at_end(head)
+        index = self.phi(I64)
+        index.add_incoming(first, before)
+        self.cbranch(self.icmp_signed("<", index, end), inside, after)
+        self.position_at_end(inside)
+        index.add_incoming(self.run_row(index), self.block)
+        self.branch(head)
+        self.position_at_end(after)
+        self.ret_void()
+
+    def run_row(self, index: Any) -> Any:
+        """Call a kernel, or take the turns of a loop; return the next row."""
+        row = loaded(self, self.gep(self.pointer["code"], [self.mul(index, I64(len(ROW)))]), ROW)
+        arguments = self.gep(self.pointer[ARGUMENTS], [row["arguments"]])
+        following = self.add(index, I64(1))
+        after = self.add(following, row["rows"])
+        with self.if_else(self.icmp_signed("==", row["kernel"], I64(0))) as (loop, kernel):
+            with loop:
+
+                def turn(_: Any) -> None:
+                    self.call(self.function_itself, [self.frame_pointer, following, after])
+                    self.change(arguments, row, I64(1))
+
+                self.each(I64(0), row["turns"], 1, turn)
+                self.change(arguments, row, self.neg(row["turns"]))  # as they were
+            with kernel:
+                function = self.inttoptr(row["kernel"], function_type(self.double).as_pointer())
+                self.call(function, [*(self.pointer[space] for space in SPACES[:-1]), arguments])
+        return after
+
+    def change(self, arguments: Any, row: dict[str, Any], times: Any) -> None:
+        """Add the increments of a loop to its arguments so many times."""
+        several = ir.VectorType(I64, AT_ONCE)
+        increments = self.inttoptr(row["increments"], I64.as_pointer())
+        factor = self.shuffle_vector(
+            self.insert_element(several(ir.Undefined), times, I32(0)), several(ir.Undefined),
+            ir.VectorType(I32, AT_ONCE)(0),
+        )  # fmt: skip
+
+        def some(i: Any) -> None:
+            place, step = (self.bitcast(self.gep(at, [i]), several.as_pointer()) for at in (arguments, increments))
+            change = self.mul(self.load(step, align=8), factor)
+            self.store(self.add(self.load(place, align=8), change), place, align=8)
+
+        self.each(I64(0), row["size"], AT_ONCE, some)
+
+
 class Driver(Builder):
     """The function that runs a program on some blocks of a batch. It gets a pointer to a frame, as above."""
 
     def __init__(self, module: ir.Module, name: str, double: bool):
+        self.rows = Rows(module, f"{name}_rows", double).function_itself
         function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64.as_pointer()]), name)
         super().__init__(function.append_basic_block(), double, 1)
-        self.frame = loaded(self, function.args[0], FRAME)
-        numbers = (CELLS, PARAMETERS, GRADIENTS, CONSTANTS, "inputs", "results")
-        kinds = {name: self.scalar if name in numbers else I64 for name in POINTERS}
-        self.pointer = {name: self.inttoptr(self.frame[name], kind.as_pointer()) for name, kind in kinds.items()}
+        self.frame_pointer = function.args[0]
+        self.frame = loaded(self, self.frame_pointer, FRAME)
+        self.pointer = pointers(self, self.frame)
         self.each(self.frame["first_block"], self.frame["end_block"], 1, self.run_block)
         self.ret_void()
 
@@ -492,7 +562,7 @@ class Driver(Builder):
     def run_block(self, block: Any) -> None:
         begin = self.mul(block, self.frame["block_size"])
         self.up_to(self.frame["block_size"], lambda lane: self.copy_in(begin, lane))
-        self.up_to(self.frame["steps"], self.run_kernel)
+        self.call(self.rows, [self.frame_pointer, I64(0), self.frame["rows"]])
         self.up_to(self.frame["output_count"], lambda output: self.copy_out(begin, output))
 
     def copy_in(self, begin: Any, lane: Any) -> None:
@@ -523,13 +593,6 @@ class Driver(Builder):
     def pair(self, table: str, i: Any) -> Iterator[Any]:
         for column in range(2):
             yield self.load(self.gep(self.pointer[table], [self.add(self.mul(i, I64(2)), I64(column))]))
-
-    def run_kernel(self, step: Any) -> None:
-        """Call a kernel, whose address is in `code` beside that of its arguments."""
-        address, arguments = self.pair("code", step)
-        kernel = self.inttoptr(address, function_type(self.double).as_pointer())
-        pointers = [self.pointer[space] for space in SPACES[:-1]]
-        self.call(kernel, [*pointers, self.inttoptr(arguments, I64.as_pointer())])
 
     def copy_out(self, begin: Any, output: Any) -> None:
         """Copy one output of all examples of a block into the results."""

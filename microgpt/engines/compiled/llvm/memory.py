@@ -12,7 +12,7 @@ from math import inf
 import numpy as np
 
 from microgpt.engines.compiled.expressions import CELLS, loads_of
-from microgpt.engines.compiled.nest import Array, Nest
+from microgpt.engines.compiled.nest import Array, Nest, in_loops
 
 
 class Memory:
@@ -22,7 +22,10 @@ class Memory:
         """`outside` are offsets that are written before the first nest, or read after the last."""
         self.regions = sorted(regions, key=lambda region: region.start)
         self.starts = [region.start for region in self.regions]
-        used = [set(map(self.region_at, outside)), *map(self.regions_of, nests)]
+        used = [set(map(self.region_at, outside))]
+        for turns, some in in_loops(nests):  # what a loop uses lives through all of its turns
+            each = [self.regions_of(nest) for nest in some]
+            used += [set().union(*each)] if turns else each
         sizes = {i: self.regions[i].size for i in set().union(*used)}
         masked = {i for i in sizes if self.regions[i].bounds}
         always = used[0] | masked  # the first of these are the floats of the examples, which so begin at 0

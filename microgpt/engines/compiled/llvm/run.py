@@ -5,7 +5,7 @@ that it meets: the kernels to run, in order, with their arguments.
 """
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,12 +14,13 @@ import numpy as np
 from microgpt.engines.collector import collector_paused
 from microgpt.engines.compiled.expressions import CELLS, CONSTANTS
 from microgpt.engines.compiled.groups import Groups
-from microgpt.engines.compiled.llvm.emit import FRAME, OUTPUT_SPACES, TABLES, DriverShape
+from microgpt.engines.compiled.llvm.emit import AT_ONCE, FRAME, OUTPUT_SPACES, ROW, TABLES, DriverShape
 from microgpt.engines.compiled.llvm.machine import machine
 from microgpt.engines.compiled.llvm.matmul import product_step
 from microgpt.engines.compiled.llvm.memory import Memory
 from microgpt.engines.compiled.llvm.schedule import Schedule, Step
 from microgpt.engines.compiled.llvm.threads import LOCK, Tuner
+from microgpt.engines.compiled.nest import Nest, Turns, at_turn, in_loops
 from microgpt.engines.compiled.nests import Nests
 from microgpt.engines.compiled.record import Argument, Index, Record, Shapes
 from microgpt.engines.compiled.recording import record_function
@@ -119,12 +120,11 @@ class Plan:
         self.tuner = Tuner()
         double = self.dtype == np.float64
         schedule = Schedule(block_size, double, self.memory, program.groups.constants)
-        steps = steps_of(program.nests, schedule, with_gradient)
-        packed = [step.packed() for step in steps]
-        self.arguments = np.array([argument for step in packed for argument in step], np.int64)
-        starts = address(self.arguments) + 8 * np.cumsum([0, *map(len, packed)])
-        *kernels, driver = machine().prepare([*(step.shape for step in steps), DriverShape(double)])
-        self.code = np.array([[kernel, start] for kernel, start in zip(kernels, starts, strict=False)], np.int64)
+        nests = program.nests.forward + (program.nests.backward if with_gradient else [])
+        code = Code(nests, program.nests, schedule, "derivative" if with_gradient else "power")
+        *kernels, driver = machine().prepare([*code.shapes, DriverShape(double)])
+        self.code, self.arguments = code.rows_with(kernels), np.array(code.arguments, np.int64)
+        self.increments = code.increments
         self.tables = np.concatenate([*schedule.tables, np.zeros(0, np.int64)])
         with np.errstate(over="ignore"):  # a constant too large for float32 becomes an infinity, for all to see
             self.constants = np.array(schedule.constants).astype(self.dtype)
@@ -134,7 +134,7 @@ class Plan:
         ], np.int64)  # fmt: skip
         self.driver = ctypes.CFUNCTYPE(None, ctypes.POINTER(Frame))(driver)
         self.frame = Frame(
-            code=address(self.code), steps=len(steps), block_size=block_size,
+            code=address(self.code), rows=len(self.code), block_size=block_size,
             input_count=program.groups.inputs, integer_count=len(program.integers),
             seed=self.memory(program.nests.seed) * block_size,
             outputs=address(self.outputs), output_count=len(self.outputs),
@@ -157,6 +157,8 @@ class Plan:
             frame = Frame.from_buffer_copy(whole)
             frame.x, frame.i = storage(self.dtype, slot).for_plan(self)
             frame.g = address(gradients[part])
+            arguments = self.arguments.copy() if self.increments else self.arguments  # a loop changes them
+            frame.a = address(arguments)
             frame.first_block, frame.end_block = part * blocks // parts, (part + 1) * blocks // parts
             self.driver(frame)
 
@@ -167,14 +169,63 @@ class Plan:
         return results
 
 
-def steps_of(nests: Nests, schedule: Schedule, with_gradient: bool) -> list[Step]:
-    """The kernels that run these nests, in order."""
-    checked = "derivative" if with_gradient else "power"
-    steps = []
-    for nest in nests.forward + (nests.backward if with_gradient else []):
-        product = product_step(nest, schedule, nests.is_zero_beyond)
-        steps.append(product or schedule.step(nest, "" if nest.backward else checked))
-    return steps
+class Code:
+    """The rows of code that run some nests (see emit.py), with the arguments of their kernels."""
+
+    def __init__(self, nests: list[Nest], program: Nests, schedule: Schedule, checked: str):
+        self.program, self.schedule, self.checked = program, schedule, checked
+        self.shapes: list[Any] = []
+        self.rows: list[dict[str, int]] = []  # without the addresses of kernels
+        self.arguments: list[int] = []
+        self.increments: list[np.ndarray] = []  # of each loop: they are kept, because rows have their addresses
+        self.append(nests, [])
+
+    def append(self, nests: list[Nest], around: list[Turns]) -> list[list[list[int]]]:
+        """Append rows for nests within some loops; return by how much the arguments of each change in each loop."""
+        changes = []
+        for turns, some in in_loops(nests, len(around)):
+            if turns is None:
+                changes += [self.append_kernel(nest) for nest in some]
+                continue
+            row = dict.fromkeys(ROW, 0) | {"arguments": len(self.arguments), "turns": turns.length}
+            self.rows.append(row)
+            first = len(self.rows)
+            inside = self.append(some, [*around, turns])
+            padding = [0] * (-(len(self.arguments) - row["arguments"]) % AT_ONCE)
+            self.arguments += padding
+            inside.append([padding] * (len(around) + 1))
+            own = np.array([change for one in inside for change in one[-1]], np.int64)
+            self.increments.append(own)
+            row |= {"rows": len(self.rows) - first, "increments": address(own), "size": len(own)}
+            changes += [one[:-1] for one in inside]
+        return changes
+
+    def append_kernel(self, nest: Nest) -> list[list[int]]:
+        """Append the row of a nest; return by how much its arguments change from turn to turn of each loop."""
+        first = [turns.length - 1 if turns.reverse else 0 for turns, _ in nest.within]
+        step = self.step(nest, first)
+        arguments = step.packed()
+        changes = []
+        for i, (turns, _) in enumerate(nest.within):
+            following = [*first[:i], first[i] + (-1 if turns.reverse else 1), *first[i + 1 :]]
+            after = self.step(nest, following).packed() if turns.length > 1 else arguments
+            changes.append([b - a for a, b in zip(arguments, after, strict=True)])
+        self.rows.append(dict.fromkeys(ROW, 0) | {"arguments": len(self.arguments)})
+        self.shapes.append(step.shape)
+        self.arguments += arguments
+        return changes
+
+    def step(self, nest: Nest, turn: list[int]) -> Step:
+        """The kernel that runs a nest, or the part of it in a turn of the loops around it."""
+        own = at_turn(nest, turn, self.program.known) if turn else nest
+        product = product_step(own, self.schedule, self.program.is_zero_beyond)
+        return product or self.schedule.step(own, "" if nest.backward else self.checked)
+
+    def rows_with(self, kernels: Sequence[int]) -> np.ndarray:
+        """The rows, with the addresses of the kernels."""
+        addresses = iter(kernels)
+        filled = [row if row["turns"] else row | {"kernel": next(addresses)} for row in self.rows]
+        return np.array([[row[name] for name in ROW] for row in filled], np.int64).reshape(-1, len(ROW))
 
 
 class Storage:

@@ -105,7 +105,8 @@ class Schedule:
 
     def leaf(self, load: Load, name: str, order: list[int], arguments: dict[str, int]) -> LeafShape:
         """The shape of a load. Adds its arguments to those of the kernel."""
-        arguments[f"{name} start"] = self.start(load) if load.table is None else 0
+        moved = 0 if load.table is None else (load.start - int(load.table.starts[0])) * self.scale(load.space)
+        arguments[f"{name} start"] = self.start(load) if load.table is None else moved
         moving = []
         for loop, axis in enumerate(order):
             in_table = load.table is not None and axis == 0
@@ -141,6 +142,9 @@ def loop_shape(
     arguments[f"length {loop}"] = count if axis < 0 else nest.lengths[axis]
     if axis < 0:
         return LoopShape(-1, -1 in summed)
+    own = nest.bounds[axis]
+    if own is not None and nest.lengths[own.of] == 1:
+        arguments[f"length {loop}"] = min(nest.lengths[axis], own.constant)
     bounds = [(i, bound) for i, bound in enumerate(nest.bounds) if bound is not None]
     below = [(bound.of, bound) for i, bound in bounds if i == axis and bound.of in order]
     above = [(i, bound) for i, bound in bounds if bound.of == axis and i in order]

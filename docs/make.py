@@ -1,10 +1,16 @@
-"""Make docs/live.html, the page of the default model, and docs/live.gif, a film of it: python docs/make.py
+"""Make what is generated in docs/: python docs/make.py, or a part of it, such as python docs/make.py --only film
 
-The model is trained like that of `python train.py`, in a temporary directory. The film shows the page in Chromium (with
-playwright), where a script types, changes a number, trains, and goes through time.
+page      live.html, the page of the default model, which is trained like that of `python train.py`
+film      live.gif, a film of the page in Chromium (with playwright): a script types, changes a number, trains, and
+          goes through time
+programs  the table of programs.md, measured by bench.py, and its programs and their listings
 """
 
+import argparse
+import importlib
 import io
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +25,9 @@ ROOT = DOCS.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDTH, HEIGHT = 1180, 700  # of the film
 COLORS = 128
+SCALE = 8  # of the programs
+WIDTH_OF_LISTING, LINES_OF_LISTING = 120, 40
+RULE = "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
 
 
 def make_page() -> None:
@@ -110,6 +119,51 @@ def scenes(page: Any) -> Iterator[int]:
     yield 2000
 
 
+def make_programs() -> None:
+    """Measure the programs of the bench, and put the table, their lines and their listings into programs.md."""
+    with tempfile.TemporaryDirectory() as directory:
+        measured = Path(directory, "programs.json")
+        options = ("--sections", "programs", "--scale", str(SCALE), "--json", measured)
+        subprocess.run([sys.executable, ROOT / "bench.py", *options], check=True)
+        rows = json.loads(measured.read_text(encoding="utf-8"))["programs"]
+    page = DOCS / "programs.md"
+    before, *sections = re.split(r"(?m)^(?=## )", page.read_text(encoding="utf-8"))
+    before = re.sub(r"(?m)^\| `.*\n", "", before).replace(RULE, RULE + "".join(map(row_of, rows, rows.values())))
+    page.write_text((before + "".join(map(with_program, sections))).rstrip() + "\n", encoding="utf-8")
+
+
+def row_of(name: str, row: dict[str, Any]) -> str:
+    """The line of a program in the table."""
+    from bench.program_rows import cells
+
+    says = importlib.import_module(f"bench.programs.{name}").__doc__.rstrip(".")
+    return f"| `{name}` | {says[0].lower()}{says[1:]} | {' | '.join(cells(row))} |\n"
+
+
+def with_program(section: str) -> str:
+    """A section with its words, and the present lines and the listing of the program that it is about."""
+    from microgpt import value_and_grad
+
+    name = re.search(r"bench/programs/(\w+)\.py", section)[1]
+    program = importlib.import_module(f"bench.programs.{name}")
+    functions = Path(program.__file__).read_text(encoding="utf-8").split("\n\n\n")
+    task = program.make(SCALE)
+    lines = value_and_grad(task["loss"]).listing(task["params"], *task["args"]).splitlines()
+    cut = [line.rstrip() if len(line) <= WIDTH_OF_LISTING else f"{line[: WIDTH_OF_LISTING - 4]} ..." for line in lines]
+    if len(cut) > LINES_OF_LISTING:
+        cut[LINES_OF_LISTING:] = [f"... and {len(cut) - LINES_OF_LISTING:,} more"]
+    code = "\n\n\n".join(f for f in functions if f.startswith("def") and not f.startswith(("def torch", "def make")))
+    words = section.split("```")[0].rstrip()
+    return "\n\n".join([words, f"```python\n{code}\n```", "```\n" + "\n".join(cut) + "\n```\n\n"])
+
+
+MADE = {"page": make_page, "film": make_film, "programs": make_programs}
+
 if __name__ == "__main__":
-    make_page()
-    make_film()
+    parser = argparse.ArgumentParser(description="Make what is generated in docs/ anew.")
+    parser.add_argument("--only", choices=MADE, help="a part of it")
+    only = parser.parse_args().only
+    sys.path.insert(0, str(ROOT))
+    for name, make in MADE.items():
+        if only in (None, name):
+            make()

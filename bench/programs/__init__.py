@@ -1,7 +1,7 @@
 """Loops as people write them, each a loss of one example.
 
 `make(scale)` of each file returns a dict: the loss, its parameters, a batch of 32 examples as its arguments and, where
-it is natural, the same loss of the whole batch in PyTorch. At scale 8 they take 20,000 to 1.7 million operations.
+it is natural, the same loss of the whole batch in PyTorch. At scale 8 they take 17,000 to two million operations.
 
 mlp_by_append.py                  a multilayer perceptron: index loops that append
 convolution.py                    five nested loops, a maximum over each square of four, a classifier

@@ -1,7 +1,11 @@
-"""How thorough the tests with generated examples are."""
+"""How thorough the tests with generated examples are, and how many threads PyTorch takes."""
+
+import os
 
 from hypothesis import settings
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("thorough", deadline=None, max_examples=2000)  # pytest --hypothesis-profile=thorough
 settings.load_profile("suite")
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and threads that wait for a core only spin

@@ -233,14 +233,14 @@ def test_two_results_add_to_a_shared_gradient():
 
 
 @pytest.mark.slow
-def test_a_million_operations_are_differentiated_and_freed():
+def test_many_operations_are_differentiated_and_freed():
     before = sys.getallocatedblocks()
     x = Value(1.0)
     y = x
-    for _ in range(1_000_000):
+    for _ in range(200_000):
         y = y + x
     y.backward()
-    assert x.grad == 1_000_001
+    assert x.grad == 200_001
     del y
     assert sys.getallocatedblocks() < before + 10_000
 

@@ -6,6 +6,7 @@ milliseconds.
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -96,11 +97,10 @@ def no_space():
 @pytest.mark.parametrize(("how", "act", "code"), [("dead", lambda: os._exit(9), 9), ("full", no_space, 3)])
 def test_stopped_at_any_call_nothing_is_lost(tmp_path, how, act, code):
     stopped = 0
+    for step in (1, 2):
+        save(tmp_path / "before", step)
     for number in range(1, 1000):
-        directory = tmp_path / str(number)
-        directory.mkdir()
-        for step in (1, 2):
-            save(directory, step)
+        directory = shutil.copytree(tmp_path / "before", tmp_path / str(number))
         ended = in_a_fork(saving_stopped, directory, number, act)
         assert_one_of_the_states(directory, at_least=2)
         if ended == NOT_REACHED:

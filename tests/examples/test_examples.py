@@ -171,7 +171,8 @@ PARTS = {
 
 @pytest.mark.parametrize("name", your_idea.VARIANTS)
 def test_every_variant_learns(name):
-    losses, parameters = your_idea.learn(your_idea.VARIANTS[name], 80, 1, read_text(your_idea.NAMES))
+    names = "".join(re.findall(r"^\w{6}\n", read_text(your_idea.NAMES), re.MULTILINE))
+    losses, parameters = your_idea.learn(your_idea.VARIANTS[name], 80, 1, names)
     assert losses[0] < 2.6
     assert 13_000 < parameters < 14_500
 

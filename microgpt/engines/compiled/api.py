@@ -66,11 +66,15 @@ class Compiled:
         self.programs[key] = program  # the program used last stands last
         return program
 
+    def parameters(self, params: Any) -> FlatParameters:
+        """The parameters as one vector: that of the last call, if they are the same arrays."""
+        if self.given is None or not self.given.are(params):
+            self.given = FlatParameters(params)
+        return self.given
+
     def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> tuple[Program, np.ndarray, Any]:
         """Run the program for these arguments: return it, its results, and gradients nested like the parameters."""
-        given = self.given
-        if given is None or not given.are(params):
-            given = self.given = FlatParameters(params)
+        given = self.parameters(params)
         arrays = checked_arguments(arguments)
         program = self.program(params, given.structure, arrays)
         batch, integers, floats = examples(program, arrays, given.dtype)

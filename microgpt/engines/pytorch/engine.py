@@ -9,7 +9,7 @@ import torch
 from microgpt.engines.compiled.api import Compiled, examples
 from microgpt.engines.compiled.llvm.run import Program
 from microgpt.engines.pytorch.run_nests import read_nests
-from microgpt.engines.trees import FlatParameters, checked_arguments, map_arrays
+from microgpt.engines.trees import checked_arguments, map_arrays
 from microgpt.errors import InputError
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -98,13 +98,8 @@ class OnTorch(Compiled):
         found = beside.run(exact, tuple([array[:1] for array in arrays]), False)[1]
         return found[:, 0]
 
-    def parameters(self, params: Any) -> FlatParameters:
-        if self.given is None or not self.given.are(params):
-            self.given = FlatParameters(params)
-        return self.given
-
     def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> tuple[Program, np.ndarray, Any]:
-        p = self.tensor(self.parameters(params).vector())
-        program, results, gradient = self.on_device(params, p, arguments, with_gradient)
-        like = None if gradient is None else self.given.like(params, gradient.cpu().numpy())  # type: ignore[union-attr]
+        given = self.parameters(params)
+        program, results, gradient = self.on_device(params, self.tensor(given.vector()), arguments, with_gradient)
+        like = None if gradient is None else given.like(params, gradient.cpu().numpy())
         return program, results.cpu().numpy(), like

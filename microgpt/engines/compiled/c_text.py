@@ -9,7 +9,7 @@ import linecache
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan, prod
 from string import Template
@@ -32,7 +32,7 @@ from microgpt.engines.compiled.expressions import (
 )
 from microgpt.engines.compiled.listing import Line, described, program_with_sources, source_of, summary
 from microgpt.engines.compiled.llvm.run import Program
-from microgpt.engines.compiled.nest import Array, Nest
+from microgpt.engines.compiled.nest import Array, Nest, in_loops
 
 WIDTH = 110  # characters of a line, if nothing in it is longer
 LONG = 60  # characters of an expression that gets a name of its own
@@ -41,7 +41,7 @@ POINTERS = {CELLS: "r", PARAMETERS: "p", GRADIENTS: "g", CONSTANTS: "c", INTEGER
 TAKEN = (  # names that C or the program has
     "auto break case char const continue default do double else enum extern float for goto if inline int long register "
     "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while _Bool r p g c "
-    "n i j k l sum largest total batch example integers floats real memset memcpy larger power safe_exp safe_log "
+    "n i j k l turn sum largest total batch example integers floats real memset memcpy larger power safe_exp safe_log "
     "safe_power PARAMETERS INTEGERS FLOATS INFINITY NAN"
 )
 SUM, PRODUCT, ATOM = range(3)  # how tightly the outermost operation of a text binds
@@ -150,7 +150,7 @@ class Writer:
     def new_name(self, name: str) -> str:
         """A C identifier like the name, which is given once."""
         name = re.sub(r"\W", "_", name, flags=re.ASCII)
-        if not name or name[0].isdigit() or re.fullmatch(r"[it]\d+|table_\d+", name):
+        if not name or name[0].isdigit() or re.fullmatch(r"([it]|table_|turn)\d+", name):
             name = f"a_{name}"
         while name in self.names:
             name += "_"
@@ -177,13 +177,9 @@ class Writer:
         program, nests = self.program, self.program.nests
         body = [f"r[returned + {i}] = n[{place}];" for i, place in enumerate(program.returned)]
         body += ["r[d_loss] = 1.0 / batch;", ""]
-        for i, nest in enumerate(nests.forward):
-            body += [f"// {i} {titled(self.lines[i])}", *self.nest(nest, "safe_"), ""]
+        body += self.nests(nests.forward, "safe_")
         body += [f"total += {self.place(Load(*program.groups.outputs[0], ()), [])};", ""]
-        for nest in nests.backward:
-            i = self.number.get(nest.instruction, -1)
-            body += [f"// back through {i} {titled(self.lines[i])}" if i >= 0 else "// back from the loss"]
-            body += [*self.nest(nest), ""]
+        body += self.nests(nests.backward)
         used = "\n".join(body)
         size = sum(prod(region.shape) for region in self.spaces[CELLS])
         integers = "const int *n = integers + INTEGERS * example;" if "n[" in used else "(void)integers;"
@@ -246,14 +242,31 @@ class Writer:
 
     # Nests
 
+    def nests(self, nests: Sequence[Nest], safe: str = "", depth: int = 0) -> list[str]:
+        """Nests within so many loops that run turn by turn: each with a title, and an empty line after it."""
+        lines = []
+        for turns, some in in_loops(nests, depth):
+            if turns is not None:
+                index, last = f"turn{depth or ''}", turns.length - 1
+                steps = f"{last}; {index} >= 0; {index}--" if turns.reverse else f"0; {index} <= {last}; {index}++"
+                lines += [f"for (int {index} = {steps}) {{", *indented(self.nests(some, safe, depth + 1)[:-1]), "}", ""]
+                continue
+            for nest in some:
+                i = self.number.get(nest.instruction, -1)
+                back = "back through " if nest.backward else ""
+                title = f"// {back}{i} {titled(self.lines[i])}" if i >= 0 else "// back from the loss"
+                lines += [title, *self.nest(nest, safe), ""]
+        return lines
+
     def nest(self, nest: Nest, safe: str = "") -> list[str]:
         """The loops of a nest, the axes that are summed over inside."""
         summed = set(nest.axes_summed())
-        axes = [i for i, n in enumerate(nest.lengths) if n > 1]
+        turns = {axis: f"turn{depth or ''}" for depth, (_, axis) in enumerate(nest.within)}
+        axes = [i for i, n in enumerate(nest.lengths) if n > 1 and i not in turns]
         order = sorted((i for i in axes if i not in summed), key=lambda i: -abs(nest.target.strides[i]))
         first_summed = len(order) if summed else -1
         order += sorted(summed)
-        indices = ["0"] * len(nest.lengths)
+        indices = [turns.get(i, "0") for i in range(len(nest.lengths))]
         for level, axis in enumerate(order):
             indices[axis] = INDICES[level] if level < len(INDICES) else f"i{level}"
         target = self.place(nest.target, indices)
@@ -265,7 +278,7 @@ class Writer:
         else:
             lines.append(f"sum += {value};" if summed else f"{target} {'+=' if adds else '='} {value};")
         for level in range(len(order) - 1, -1, -1):
-            lines = loop(nest, order[level], set(order[:level]), indices, lines)
+            lines = loop(nest, order[level], {*order[:level], *turns}, indices, lines)
             if level == first_summed:
                 start = "-INFINITY" if result == "largest" else "0.0"
                 lines = [f"real {result} = {start};", *lines, f"{target} {'+=' if adds else '='} {result};"]
@@ -305,7 +318,9 @@ def titled(line: Line) -> str:
 
 
 def broken(line: str) -> list[str]:
-    """A line as several if it is too long, none of which ends within the brackets of an index."""
+    """A line as several if it is too long, none of which ends within the brackets of an index. A comment stays one."""
+    if line.lstrip().startswith("//"):
+        return [line]
     deeper = " " * (len(line) - len(line.lstrip()) + 4)
     whole = re.sub(r"\[[^]]*\]", lambda index: index[0].replace(" ", "\0"), line)
     lines = wrap(whole, WIDTH, subsequent_indent=deeper, break_long_words=False, break_on_hyphens=False)

@@ -202,7 +202,7 @@ class Groups:
                     continue
                 places = [self.place(row) for row in node.operands]
                 if node.state >= 0:
-                    places.append(self.next_place(node.state))
+                    places.append(self.next_place(node))
                 alike.setdefault((key_of(node, places), self.axes_of_turns(node)), []).append((node, places))
             for members in alike.values():
                 for part in split_by_strides(members):
@@ -222,10 +222,11 @@ class Groups:
         places = self.axes_of_turns(node)
         return tuple([(turns, outer + i) for (turns, _), i in zip(self.loops, places, strict=True)])
 
-    def next_place(self, carry: int) -> Place:
-        """Where a state lies after each turn."""
-        place, axis = self.places[carry], self.nodes.axes[carry][0]
-        return Place(place.space, place.start + place.strides[axis], place.strides)
+    def next_place(self, node: Node) -> Place:
+        """Where a state lies after each turn, along the axes of the node that makes it."""
+        place, turns = self.places[node.state], self.nodes.axes[node.state][0]
+        strides = {axis: place.strides[along] for axis, along in zip(node.axes, node.along, strict=True)}
+        return Place(place.space, place.start + place.strides[turns], strides)
 
     def order(self, node: Node, outer: int, last: int) -> tuple[int, ...]:
         """The axes of an array as they lie in memory: first those from turn to turn, then `outer` ones but the last."""

@@ -14,9 +14,10 @@ from typing import Any
 
 from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, PARAMETERS, Expression, loads_of, nodes_of, text_of
 from microgpt.engines.compiled.llvm.run import Program
-from microgpt.engines.compiled.nest import BATCH, Nest
+from microgpt.engines.compiled.nest import BATCH, Nest, Turns
 from microgpt.engines.trees import argument_names, checked_arguments, checked_parameters, map_arrays
 
+TURNS = "tsr"  # the names of loops that run turn by turn, one within the other
 FORMULA = 34  # characters of a formula that is shown
 
 
@@ -45,8 +46,14 @@ def listing(function: Callable[..., Any], params: Any, *arguments: Any) -> str:
     """The instructions of a function for such parameters and one batch of such arguments, as lines of text."""
     program = program_with_sources(function, params, *arguments)
     lines = [summary(program), "", f"{'':4}{'operation':16}{'axes':14}{'of what':36}{'from':20}"]
-    for i, line in enumerate(described(program)):
-        made = f"{i:3} {line.operation:16}{line.axes:14}{line.operands}"
+    around: list[Turns] = []
+    for i, (nest, line) in enumerate(zip(program.nests.forward, described(program), strict=True)):
+        loops = [turns for turns, _ in nest.within]
+        for depth, turns in enumerate(loops):
+            if turns not in around:
+                lines.append(f"{'':4}{'  ' * depth}for {TURNS[depth % len(TURNS)]} < {turns.length}:")
+        around = loops
+        made = f"{i:3} {'  ' * len(loops) + line.operation:16}{line.axes:14}{line.operands}"
         lines.append(f"{made:70}{line.place:20} {line.code}".rstrip())
     return "\n".join(lines)
 
@@ -72,7 +79,8 @@ def described(program: Program) -> list[Line]:
         code = linecache.getline(path, number).split("  #")[0].strip()
         place = f"{Path(path).name}:{number}" if path else ""
         summed = nest.axes_summed()
-        kept = [n for i, n in enumerate(nest.lengths) if i not in summed and n > 1]
+        apart = {*summed, *(axis for _, axis in nest.within)}
+        kept = [n for i, n in enumerate(nest.lengths) if i not in apart and n > 1]
         operation, operands = operation_of(program, nest)
         lines.append(Line(operation, prod(kept), " x ".join(map(str, kept)) or "1", operands, place, code))
     return lines

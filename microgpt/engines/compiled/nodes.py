@@ -46,7 +46,8 @@ class Node:
     closed: Axis | None
     detail: Any  # ADD: a coefficient and a number of factors for each term; POW: the exponent; PICK: the integer
     level: int = 0
-    state: int = -1  # the carry whose next state this is
+    state: int = -1  # the carry whose next state this is, if it is one,
+    along: tuple[Axis, ...] = ()  # and for each of the axes that of the carry
 
     def loops(self) -> tuple[Axis, ...]:
         """The axes that the instruction goes through: those of the result, and the one that it closes."""
@@ -75,7 +76,7 @@ class Nodes:
         self.indices = record.indices
         self.carries = [row for row, kind in enumerate(self.kind) if kind == CARRY]
         self.sequential = {self.axes[row][0] for row in self.carries}
-        self.states: dict[int, int] = {}  # of rows that are what a carry is next, the carry
+        self.states: dict[int, tuple[int, tuple[Axis, ...]]] = {}  # of rows that are what a carry is next: it, its axes
         self.uses = self.count_all_uses([row for row, _ in record.outputs])
         self.flattened = [False] * len(self.kind)  # rows that became terms of another
         self.all: list[Node | Recurrence] = []
@@ -183,10 +184,10 @@ class Nodes:
         groups = connected(sorted(rows), operands)
         single = {group[0] for group in groups if len(group) == 1}
         for row in carries:
-            base = self.family_of(self.right[row])
-            fits = base in single and set(self.axes[base]) == set(self.axes[row])
+            base, along = self.family_of(self.right[row])
+            fits = base in single and len(along) == len(self.axes[row]) and set(along) == set(self.axes[row])
             if fits and self.kind[base] not in (CARRY, LIST, VIEW):
-                self.states.setdefault(base, row)
+                self.states.setdefault(base, (row, along))
         outer, self.all = self.all, loop.nodes
         for row in carries:
             self.append(row, CARRY, (self.left[row],))
@@ -195,7 +196,7 @@ class Nodes:
             if group[0] not in carries:
                 self.append_connected(group, terms_of)
         for row in carries:
-            if self.states.get(self.family_of(self.right[row])) != row:
+            if self.states.get(self.family_of(self.right[row])[0], (-1, ()))[0] != row:
                 self.append_move(row)
         self.all = outer
         last = max([self.levels[row] for row in rows] + [node.level for node in loop.nodes])
@@ -207,18 +208,18 @@ class Nodes:
         """Append a node that copies what a carry is next to where it lies then."""
         following = self.right[carry]
         level = max(self.levels[following], self.levels[carry]) + 1
-        self.all.append(Node(carry, CARRY, (following,), self.axes[carry], None, None, level, carry))
+        axes = self.axes[carry]
+        self.all.append(Node(carry, CARRY, (following,), axes, None, None, level, carry, axes))
 
-    def family_of(self, row: int) -> int:
-        """The family of which a row is the whole; else the row itself."""
-        if self.kind[row] != VIEW:
-            return row
-        axes, index = self.axes.get(self.left[row], ()), self.indices[self.right[row]]
-        whole = all(
-            type(i) is Index and i.constant == 0 and i.terms == ((axis, 1),)
-            for axis, i in zip(axes, index, strict=True)
-        )
-        return self.left[row] if whole else row
+    def family_of(self, row: int) -> tuple[int, tuple[Axis, ...]]:
+        """The family of which a row is the whole, with the axes of the row in place of its own; else the row itself."""
+        if self.kind[row] == VIEW:
+            index = self.indices[self.right[row]]
+            terms = [i.terms for i in index if type(i) is Index and i.constant == 0]
+            along = tuple([own[0][0] for own in terms if len(own) == 1 and own[0][1] == 1])
+            if [axis.n for axis in along] == [axis.n for axis in self.axes.get(self.left[row], ())]:
+                return self.left[row], along
+        return row, self.axes.get(row, ())
 
     def append(self, row: int, kind: int, operands: tuple[int, ...], detail: Any = None) -> None:
         level = 0
@@ -227,8 +228,8 @@ class Nodes:
         if kind != LIST or any(map(self.is_list, operands)):
             level += 1
         self.levels[row] = level
-        axes, state = self.axes.get(row, ()), self.states.get(row, -1)
-        self.all.append(Node(row, kind, operands, axes, self.closed.get(row), detail, level, state))
+        axes, state = self.axes.get(row, ()), self.states.get(row, (-1, ()))
+        self.all.append(Node(row, kind, operands, axes, self.closed.get(row), detail, level, *state))
 
     def is_list(self, row: int) -> bool:
         return bool(self.kind[self.left[row] if self.kind[row] == VIEW else row] == LIST)

@@ -86,6 +86,18 @@ def of_shapes(params, scalar, vector, matrix, i, some, table):
                                                  for t, x in zip(r, s, strict=True))  # fmt: skip
 
 
+def branches(params, x):
+    """Statements and expressions that choose: where one branch has no value, nothing of it is seen."""
+    total = 0
+    for w in params:
+        h = w * x
+        if 0 < h < 1:
+            total += log(h) * h**0.5
+        elif h > 0 or x < -1:
+            total += max(h, w, 0.5)
+    return total if total > 0 else min(params) * total
+
+
 SHAPES = (
     RNG.normal(size=2), RNG.normal(size=(2, 3)), RNG.normal(size=(2, 2, 3)),
     RNG.integers(0, 6, 2), RNG.integers(0, 6, (2, 3)), RNG.integers(0, 6, (2, 2, 3)),
@@ -141,6 +153,9 @@ PROGRAMS = {
         lambda p, x: sum(tanh(w[0] * x[0] + w[0] * x[1] + w[1] * x[2]) for w in p), M, X3),
     "maps of one column": (lambda p, x: sum(exp(dot(r, x) * 0.1) for r in zip(p, p, strict=True)), W, X23[:, :, 0]),
     "layer norm": (lambda p, x: dot(layer_norm(x, p["g"], p["b"]), p["b"]), {"g": W[:3], "b": W[3:]}, X3),
+    "branches": (branches, W, X),
+    "choices for each element": (
+        lambda p, x: sum([log(w * x_i) if w * x_i > 0 else max(w, -x_i) for w in p for x_i in x]), W, X3),
     "matrix arguments": (lambda p, x: sum(tanh(dot(w, x_i)) for w in p for x_i in x), M, X23),
 }  # fmt: skip
 

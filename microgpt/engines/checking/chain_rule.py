@@ -100,8 +100,8 @@ def choice_at_fault(
     """Return the fault of a choice, which has no gradient, if the loss depends on a parameter through it."""
     for step in matters:
         text = (
-            f"{expression(step, 1)} carries no gradient, and the loss depends on it; for a maximum that does, multiply "
-            "by comparisons, as in a * (a >= b) + b * (b > a)"
+            f"{expression(step, 1)} carries no gradient, and the loss depends on it; for a maximum that does, write "
+            "max(a, b)"
         )
         return Fault("largest", text, step, right)
     edge = edge_fault(steps, right, kink)

@@ -2,7 +2,9 @@
 
 A function of scalars, for one example
     source.py            rewrites the function, so that its loops and calls go through
-    replacements.py      what runs in their place
+    branches.py          rewrites choices, so that a scalar without a value can make them
+    replacements.py      what runs in the place of loops and builtins
+    choices.py           what runs in the place of choices
     lists.py             symbolic lists, of which one item stands for all
     stacking.py          makes plain lists symbolic
     recording.py         runs the rewritten function once, on symbolic scalars

@@ -297,13 +297,19 @@ class Backward:
 
         return rebuilt(nest.expression, lambda load: Expression("load", (), turned(load)), self.known)
 
+    def is_guarded(self, nest: Nest) -> bool:
+        """Whether a nest computes what a choice may leave out, so that its derivatives may be no finite numbers."""
+        left_out, rows = self.groups.left_out, self.groups.instructions[nest.instruction].rows
+        chooses = any(node.operation == "where" for node in nodes_of(nest.expression))
+        return chooses or (len(left_out) > 0 and bool(left_out[rows].any()))
+
     def propagate(self, nest: Nest, array: int) -> None:
         """Pass the cotangent of a result on to all that its nest loads."""
         wanted = self.differentiable_loads(nest)
         if not wanted:
             return
         cotangent = shifted(nest.target, self.starts[array] - self.groups.arrays[array].start)
-        found = differentiate(nest.expression, Expression("load", (), cotangent), wanted)
+        found = differentiate(nest.expression, Expression("load", (), cotangent), wanted, self.is_guarded(nest))
         for load in loads_of(nest.expression):
             if load in found:
                 own = replace(nest, target=load, expression=shared(found[load], self.known))
@@ -325,7 +331,7 @@ def differentiable(expression: Expression) -> list[Load]:
         seen[id(node)] = node
         if node.operation == "load":
             found.setdefault(node.what)
-        stack.extend(node.arguments)
+        stack.extend(node.arguments[1:] if node.operation == "where" else node.arguments)
     return list(found)
 
 

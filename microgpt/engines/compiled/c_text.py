@@ -396,6 +396,10 @@ def node_text(
         return f"{left} * {in_brackets(second)}", PRODUCT
     if operation in ("<", "<="):
         return f"({first[0]} {operation} {second[0]} ? 1.0 : 0.0)", ATOM
+    if operation == "where":
+        condition = first[0].removesuffix(" ? 1.0 : 0.0)")
+        condition = condition if condition != first[0] else f"({first[0]} != 0.0"
+        return f"{condition} ? {arguments[1][0]} : {arguments[2][0]})", ATOM
     if operation == "**":
         return f"{safe}power({first[0]}, {number_text(what)})", ATOM
     safe_name = f"safe_{operation}"

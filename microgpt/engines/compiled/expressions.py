@@ -60,7 +60,7 @@ class Expression(Scalar):
     __slots__ = ("arguments", "key", "nodes", "operation", "what")
 
     def __init__(self, operation: str, arguments: "tuple[Expression, ...]" = (), what: Any = None):
-        self.operation = operation  # "load", "constant", "+", "*", "**", "exp", "log", "<" or "<="
+        self.operation = operation  # "load", "constant", "+", "*", "**", "exp", "log", "<", "<=" or "where"
         self.arguments = arguments
         self.what = what  # the Load, the constant or the exponent
         self.key = (operation, what, *[id(argument) for argument in arguments])
@@ -100,6 +100,14 @@ class Expression(Scalar):
 
     def log(self) -> "Expression":
         return Expression("log", (self,))
+
+
+def where(condition: Expression, a: Any, b: Any) -> Expression:
+    """a where the condition is not 0, else b."""
+    a, b = as_expression(a), as_expression(b)
+    if condition.operation == "constant":
+        return a if condition.what != 0 else b
+    return a if a.key == b.key else Expression("where", (condition, a, b))
 
 
 def constant(number: float) -> Expression:
@@ -184,11 +192,55 @@ def text_of(expression: Expression, name: Callable[[Load], str]) -> str:
         return "·".join([one if alone else f"({one})" for one, alone in zip(inner, whole, strict=True)])
     if expression.operation == "**":
         return f"({inner[0]}) ** {expression.what:g}"
+    if expression.operation == "where":
+        return f"({inner[1]} if {inner[0]} else {inner[2]})"
     return f" {expression.operation} ".join(inner) if len(inner) > 1 else f"{expression.operation}({inner[0]})"
 
 
-def evaluated(expression: Expression, leaf: Callable[[Load], Any], choice: Callable[[Expression], Any]) -> Any:
-    """What the operations of an expression give on another kind of number; `choice` makes one of a comparison."""
+class Guarded:
+    """A derivative: a gradient of 0 stays 0, even if the derivative is no finite number."""
+
+    def __init__(self, derivative: Any):
+        self.derivative = derivative
+
+    def __mul__(self, gradient: Any) -> Expression:
+        found = as_expression(self.derivative * gradient)
+        safe = not isinstance(self.derivative, Expression) or is_number(gradient, 1.0) or is_finite(self.derivative)
+        return found if safe else where(gradient, found, 0.0)
+
+
+class Selected:
+    """The derivative of a choice to one of both: the gradient where that one is chosen, else 0."""
+
+    def __init__(self, condition: Expression, first: bool):
+        self.condition, self.first = condition, first
+
+    def __mul__(self, gradient: Any) -> Expression:
+        return where(self.condition, *((gradient, 0.0) if self.first else (0.0, gradient)))
+
+
+def is_finite(derivative: Expression) -> bool:
+    """Whether this is finite by its form: a constant, or a parameter, which may only diverge."""
+    return derivative.operation == "constant" or (
+        derivative.operation == "load" and derivative.what.space == PARAMETERS
+    )
+
+
+def choice_of(condition: Expression, choices: list[Any]) -> Value:
+    """A choice among Values and plain numbers, as a Value."""
+    data = where(condition, *[one.data if isinstance(one, Value) else one for one in choices])
+    found = [(one, i) for i, one in enumerate(choices) if isinstance(one, Value)]
+    derivatives = [Selected(condition, i == 0) for _, i in found]
+    return Value(data, "where", tuple([one for one, _ in found]), tuple(derivatives))
+
+
+def evaluated(
+    expression: Expression, leaf: Callable[[Load], Any], choice: Callable[[Expression], Any], guarded: bool
+) -> Any:
+    """What the operations of an expression give on Values; `choice` makes one of a comparison.
+
+    With `guarded`, no derivative makes something else of a gradient of 0.
+    """
     done: dict[int, Any] = {}
     for node in nodes_of(expression):
         if node.operation == "load":
@@ -197,6 +249,8 @@ def evaluated(expression: Expression, leaf: Callable[[Load], Any], choice: Calla
             result = node.what
         elif node.operation in ("<", "<="):
             result = choice(node)
+        elif node.operation == "where":
+            result = choice_of(node.arguments[0], [done[id(one)] for one in node.arguments[1:]])
         else:
             first, *rest = (done[id(argument)] for argument in node.arguments)
             if node.operation == "+":
@@ -207,12 +261,19 @@ def evaluated(expression: Expression, leaf: Callable[[Load], Any], choice: Calla
                 result = first**node.what
             else:
                 result = getattr(first, node.operation)()
+            if guarded and isinstance(result, Value):
+                result.derivatives = tuple(map(Guarded, result.derivatives))  # type: ignore[arg-type]
         done[id(node)] = result
     return done[id(expression)]
 
 
-def differentiate(expression: Expression, gradient: Expression, wanted: set[Load]) -> dict[Load, Expression]:
-    """What each wanted load gets of the gradient of an expression, by the chain rule as value.py has it."""
+def differentiate(
+    expression: Expression, gradient: Expression, wanted: set[Load], guarded: bool
+) -> dict[Load, Expression]:
+    """What each wanted load gets of the gradient of an expression, by the chain rule as value.py has it.
+
+    With `guarded`, that is 0 where the gradient is 0, even if a derivative is no finite number.
+    """
     leaves: dict[Any, Value] = {}
 
     def leaf(key: Any, data: Expression) -> Value:
@@ -222,7 +283,7 @@ def differentiate(expression: Expression, gradient: Expression, wanted: set[Load
         return leaves[key]
 
     result = evaluated(
-        expression, lambda load: leaf(load, Expression("load", (), load)), lambda choice: leaf(id(choice), choice)
+        expression, lambda load: leaf(load, Expression("load", (), load)), lambda one: leaf(id(one), one), guarded
     )
     (result * leaf("gradient", gradient)).backward()
     return {load: as_expression(leaves[load].grad) for load in wanted if load in leaves}

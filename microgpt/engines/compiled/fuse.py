@@ -23,12 +23,13 @@ from microgpt.engines.compiled.expressions import (
     nodes_of,
     rebuilt,
     shared,
+    where,
 )
 from microgpt.engines.compiled.groups import Access, Groups, Instruction
 from microgpt.engines.compiled.nest import Nest, Part, delinearize, single
 from microgpt.engines.compiled.record import FUNCTIONS
 
-ELEMENTWISE = ("terms", "pow", *FUNCTIONS, "less", "less or equal")
+ELEMENTWISE = ("terms", "pow", *FUNCTIONS, "less", "less or equal", "where")
 LARGEST_EXPRESSION = 60  # nodes
 SMALL = 4000  # cells; a program of so few is over before a kernel of its own has been compiled
 
@@ -213,4 +214,6 @@ def combined(instruction: Instruction, arguments: list[Expression]) -> Expressio
         return arguments[0] ** instruction.exponent
     if operation in ("less", "less or equal"):
         return Expression("<" if operation == "less" else "<=", (arguments[0], arguments[1]))
+    if operation == "where":
+        return where(*arguments)
     return getattr(arguments[0], operation)()

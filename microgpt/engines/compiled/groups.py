@@ -62,8 +62,9 @@ class Access:
 class Instruction:
     """One array instruction: for each index of its axes the result of an operation on some operands.
 
-    `operation` is "terms" (a sum of products), "pow", "log", "exp", "less", "less or equal", "sum" or "largest" (over
-    the last axis), "pick" (along the last axis, which has the length 1 here), or "copy".
+    `operation` is "terms" (a sum of products), "pow", "log", "exp", "less", "less or equal", "where" (of a condition
+    and two choices), "sum" or "largest" (over the last axis), "pick" (along the last axis, of the length 1 here), or
+    "copy".
     """
 
     operation: str
@@ -169,6 +170,9 @@ class Groups:
     def __init__(self, record: Record):
         self.nodes = Nodes(record)
         self.indices = record.indices
+        self.left_out = np.zeros(len(record) if record.branches else 0, bool)  # rows that a choice may leave out
+        for first, end in record.branches:
+            self.left_out[first:end] = True
         self.constants = self.nodes.constants
         self.inputs = sum(
             prod(axis.n for axis in self.nodes.axes.get(row, ()))

@@ -26,6 +26,7 @@ from microgpt.engines.compiled.record import (
     POW,
     SUM,
     VIEW,
+    WHERE,
     Axis,
     Index,
     Record,
@@ -67,7 +68,7 @@ class Nodes:
     """The nodes of a record, in order, and copies of its tables with the rows that flattening adds."""
 
     def __init__(self, record: Record):
-        self.integers = record.integers
+        self.integers, self.choices = record.integers, record.choices
         self.kind, self.left, self.right = record.kind.tolist(), record.left.tolist(), record.right.tolist()
         self.axes, self.closed = dict(record.axes), dict(record.closed)
         self.lists, self.constants = list(record.lists), list(record.constants)
@@ -107,6 +108,9 @@ class Nodes:
             uses[left[row]] += 1
             if k == ADD or k == MUL or k == LESS or k == LESS_EQUAL:
                 uses[right[row]] += 1
+            elif k == WHERE:
+                for one in self.choices[right[row]]:
+                    uses[one] += 1
         return uses
 
     def append_all(self) -> None:
@@ -145,6 +149,8 @@ class Nodes:
                 self.append(row, ADD, (left[row], right[row]), ((1.0, 2),))
             elif k == LESS or k == LESS_EQUAL:
                 self.append(row, k, (left[row], right[row]))
+            elif k == WHERE:
+                self.append(row, k, (left[row], *self.choices[right[row]]))
             elif k == POW:
                 self.append(row, k, (left[row],), self.constants[right[row]])
             elif k == PICK:

@@ -27,8 +27,9 @@ mul 2 1 [1000]
 view 3 [1000]
 sum 4 over 1000
 
-A `RecordedScalar` flows through the function. It is the number of a row and has no value, so nothing can depend on one:
-`if x > 0` cannot be recorded, and the error says so. (`x > 0` alone can: it is a choice, 1 or 0.)
+A `RecordedScalar` flows through the function. It is the number of a row and has no value, so Python cannot decide by
+it. `x > 0` is recorded as 1 or 0. Where both branches of `a if x > 0 else b` can be recorded, so is the choice, as a
+`where`. Anything else that needs a value cannot be recorded, and the error says so.
 """
 
 import inspect
@@ -49,10 +50,10 @@ from microgpt.value import __file__ as value_file
 
 KINDS = (
     "constant", "parameter", "input", "view", "list", "add", "mul", "pow", "log", "exp", "less", "less or equal",
-    "sum", "largest", "pick", "carry",
+    "where", "sum", "largest", "pick", "carry",
 )  # fmt: skip
 (
-    CONSTANT, PARAMETER, INPUT, VIEW, LIST, ADD, MUL, POW, LOG, EXP, LESS, LESS_EQUAL, SUM, LARGEST, PICK, CARRY,
+    CONSTANT, PARAMETER, INPUT, VIEW, LIST, ADD, MUL, POW, LOG, EXP, LESS, LESS_EQUAL, WHERE, SUM, LARGEST, PICK, CARRY,
 ) = range(len(KINDS))  # fmt: skip
 BINARY = (ADD, MUL, LESS, LESS_EQUAL)
 FUNCTIONS = {KINDS[kind]: kind for kind in (LOG, EXP)}  # of one scalar, by name
@@ -93,14 +94,14 @@ class NotTraceable(BaseException):
             Record.current.loops.aborted = True
 
 
-ABS = "write x * (x > 0) - x * (x < 0)"
+ABS = "write x if x > 0 else -x"
 NUMBER = "x itself serves where its number is meant, and largest(items) is the greatest of some"
 DERIVATIVE = "return the loss alone; for a derivative within a loss see docs/library.md, derivatives of derivatives"
 INSTEAD = {  # remedies for a method of a scalar, or a function of numpy
     "exp": "write exp(x) of microgpt", "log": "write log(x) of microgpt", "sqrt": "write x ** 0.5",
     "tanh": "write tanh(x) of microgpt.functions", "gelu": "write gelu(x) of microgpt.functions",
     "relu": "write x * (x > 0)", "sigmoid": "write 1 / (1 + exp(-x))", "square": "write x ** 2", "absolute": ABS,
-    "maximum": "write a + (b - a) * (b > a)", "minimum": "write a + (b - a) * (b < a)",
+    "maximum": "write max(a, b)", "minimum": "write min(a, b)", "where": "write a if x > 0 else b",
     "data": NUMBER, "item": NUMBER, "grad": DERIVATIVE, "backward": DERIVATIVE,
 }  # fmt: skip
 OTHERWISE = "write it with + - * / **, exp, log and comparisons"
@@ -217,9 +218,10 @@ class Record:
 
     The `right` of a constant or a power is an index into `constants`; the `left` of a parameter or an input is the
     place of its first number among all. A view reads the row `left` at `indices[right]`, one index for each axis of
-    that row. The items of a list are `lists[right]`. A sum, a largest or a pick closes the axis `closed[row]` of the
-    row `left`; along it, a pick takes the item that the integer at `integers[right]` chooses. A carry is the state of
-    a loop: the row `left` at index 0 of its first axis, and at any other what the row `right` is one index before.
+    that row. The items of a list are `lists[right]`. A where has the value of one of the rows `choices[right]`: of the
+    first where the row `left` is not 0. A sum, a largest or a pick closes the axis `closed[row]` of the row `left`;
+    along it, a pick takes the item that the integer at `integers[right]` chooses. A carry is the state of a loop: the
+    row `left` at index 0 of its first axis, and at any other what the row `right` is one index before.
 
     Args:
         with_sources: whether to note the file and the line of the function behind each row.
@@ -241,6 +243,8 @@ class Record:
         self.constants: list[float] = []
         self.indices: list[tuple[IndexLike, ...]] = []
         self.lists: list[list[tuple[int, Axis | None, int]]] = []  # items: the row, its axis or None, the length
+        self.choices: list[tuple[int, int]] = []
+        self.branches: list[tuple[int, int]] = []  # from row to row, what is computed even if a choice goes elsewhere
         self.integers: list[IndexLike] = []  # the places of choosing integers
         self.sources: list[tuple[str, int]] | None = [] if with_sources else None
         self.repeats: dict[int, int] = {}  # of rows within axes, how often the scalar engine does them
@@ -321,6 +325,13 @@ class Record:
             axes = union(left.free, right.free)
         return self.add_family(kind, first, detail, axes)
 
+    def where(self, condition: "RecordedScalar", a: "RecordedScalar", b: "RecordedScalar") -> "RecordedScalar":
+        """a where the condition is not 0, else b; the gradient goes to the one that is chosen."""
+        row, *of_choices = map(self.row_of, (condition, a, b))
+        self.choices.append((of_choices[0], of_choices[1]))
+        axes = union(union(condition.free, a.free), b.free)
+        return self.add_family(WHERE, row, len(self.choices) - 1, axes)
+
     def over(self, kind: int, item: "RecordedScalar", axis: Axis, integer: Any = None) -> Any:
         """A sum, a largest or a pick along an axis."""
         row = self.row_of(item)
@@ -380,10 +391,19 @@ class Record:
             total += (axis.n - 1) * self.repeats.get(row, 1) if kinds[row] == SUM else 0
         return total
 
+    def operands(self, row: int) -> list[int]:
+        """The rows that a row is computed from."""
+        kind, left, right = self.kind[row], self.left[row], self.right[row]
+        if kind in (CONSTANT, PARAMETER, INPUT):
+            return []
+        if kind == LIST:
+            return [part for part, _, _ in self.lists[right]]
+        return [left, *(self.choices[right] if kind == WHERE else [right] if kind in (*BINARY, CARRY) else [])]
+
     def tables(self) -> tuple[Any, ...]:
         return (
-            self.kind, self.left, self.right, self.constants, self.indices, self.lists, self.integers, self.picks,
-            self.sources or [],
+            self.kind, self.left, self.right, self.constants, self.indices, self.lists, self.choices, self.branches,
+            self.integers, self.picks, self.sources or [],
         )  # fmt: skip
 
     def mark(self) -> list[int]:
@@ -415,6 +435,8 @@ class Record:
                 yield KINDS[kind], left, right, *lengths
             elif kind == LIST:
                 yield KINDS[kind], [row for row, _, _ in self.lists[right]], *lengths
+            elif kind == WHERE:
+                yield KINDS[kind], left, *self.choices[right], *lengths
             elif kind in (SUM, LARGEST, PICK):
                 yield KINDS[kind], left, "over", self.closed[i].n, *lengths
             else:
@@ -574,9 +596,9 @@ class RecordedScalar:
         raise RecordingError(f"{what} on a recorded scalar at {calling_line()}: it has no value yet; {instead}")
 
     __bool__ = needs_value(
-        "a test for truth (if, while, and, or, max, min, sorted)",
-        "multiply by a comparison, which is 1 or 0, as in x * (x > 0), or in a + (b - a) * (b > a) for max(a, b); "
-        "take largest(items), which has no gradient; or decide by a plain integer",
+        "a test for truth (if, while, and, or, sorted)",
+        "choose by max, min, `a if x > 0 else b`, or an if of comparisons that only assigns scalars or returns them; "
+        "multiply by a comparison, which is 1 or 0, as in x * (x > 0); or decide by a plain integer",
     )
     __eq__ = __ne__ = needs_value("a comparison (==, !=, in)", "compare by <, <=, > or >=, which give 1 or 0")
     __rpow__ = needs_value("a power with it as the exponent", "write exp(x * log(base))")
@@ -593,9 +615,9 @@ class RecordedScalar:
     pick = needs_value(
         "pick(items, x)",
         "pass integers as an integer argument of the function (of an array of floats, such as tokens, give "
-        "tokens.astype(int)), or choose by comparisons: a * (x > 0) + b * (x <= 0)",
+        "tokens.astype(int)), or choose by comparisons: a if x > 0 else b",
     )
-    __abs__ = needs_value("abs()", ABS)
+    __abs__ = needs_value("abs() of what depends on a parameter, which a Value does not have,", ABS)
     __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = needs_value(
         "&, |, ^ or ~", "write (a > 0) * (b > 0) for and, 1 - (a > 0) for not"
     )
@@ -714,7 +736,7 @@ def leaf_of(items: Any) -> Any:
 
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
-FILES = ("lists.py", "stacking.py", "replacements.py", "source.py", "recording.py")
+FILES = ("lists.py", "stacking.py", "replacements.py", "choices.py", "source.py", "recording.py")
 ENGINE_FILES = {__file__, value_file, *(str(Path(__file__).with_name(name)) for name in FILES)}
 
 

@@ -23,6 +23,7 @@ from microgpt.engines.compiled.record import (
     POW,
     SUM,
     VIEW,
+    WHERE,
     Axis,
     Index,
     IndexLike,
@@ -118,6 +119,9 @@ class Numbers:
             return self.listed(right, axes)
         if kind in TWO:
             return TWO[kind](self.operand(left, axes), self.operand(right, axes))
+        if kind == WHERE:
+            a, b = (self.operand(one, axes) for one in record.choices[right])
+            return np.where(self.operand(left, axes) != 0, a, b)
         if kind == POW:
             return self.operand(left, axes) ** record.constants[right]
         if kind in FUNCTIONS.values():

@@ -19,6 +19,21 @@ from typing import Any
 import numpy as np
 
 from microgpt import value
+from microgpt.engines.compiled.branches import HELPER
+from microgpt.engines.compiled.choices import (
+    FEW,
+    Returns,
+    absolute,
+    best_along,
+    best_of,
+    both,
+    chained,
+    chosen,
+    decided,
+    either,
+    negated,
+    truth,
+)
 from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, nested
 from microgpt.engines.compiled.record import (
     FUNCTIONS,
@@ -35,6 +50,8 @@ from microgpt.engines.compiled.record import (
     RecordingError,
     Shapes,
     at,
+    is_of_another_kind,
+    tracing_depth,
 )
 from microgpt.engines.compiled.replacements import (
     KNOWN_KINDS,
@@ -55,12 +72,13 @@ from microgpt.engines.compiled.replacements import (
     operand,
     same,
     subscript,
+    taken,
     total,
     tupled,
     unpacked,
     zipped,
 )
-from microgpt.engines.compiled.source import HELPER, Sources
+from microgpt.engines.compiled.source import Sources
 from microgpt.engines.compiled.stacking import as_chosen, must_stack, stack_choices, stacked
 from microgpt.engines.trees import check_form
 
@@ -200,6 +218,36 @@ def has(owner: Any, name: str) -> bool:
     return True
 
 
+def extreme(function: Any, better: Callable[[Any, Any], Any], *arguments: Any, **options: Any) -> Any:
+    """max(*arguments, **options), or min: of recorded scalars the one that comparisons choose."""
+    record: Any = Record.current
+    if arguments and options.get("key") is None:
+        items: Any = taken(arguments[0]) if len(arguments) == 1 else arguments
+        if type(items) not in (list, tuple, RecordedList):
+            items = list(iterated(items))
+        if is_symbolic(items) and type(items.item) is RecordedScalar and len(items) > FEW:
+            return best_along(items, better)
+        found = list(iter(items))
+        if any(type(one) is RecordedScalar or is_of_another_kind(one) for one in found):
+            source = stacked(found, record) if len(found) > FEW else None
+            return best_of(found, better) if source is None else best_along(source, better)
+        arguments = (found,)
+    if tracing_depth():
+        arguments = tuple(map(operand, arguments))
+        options = {name: calling(one) if type(one) is FunctionType else one for name, one in options.items()}
+    return function(*arguments, **options)
+
+
+def greatest(*arguments: Any, **options: Any) -> Any:
+    """max(*arguments, **options)"""
+    return extreme(max, operator.gt, *arguments, **options)
+
+
+def least(*arguments: Any, **options: Any) -> Any:
+    """min(*arguments, **options)"""
+    return extreme(min, operator.lt, *arguments, **options)
+
+
 def calling(decorator: Any) -> Any:
     """A decorator or a key that calls a function as recorded code does."""
     return functools.partial(call, decorator)
@@ -208,7 +256,7 @@ def calling(decorator: Any) -> Any:
 REPLACEMENTS: dict[Any, Callable[..., Any]] = {
     sum: total, zip: zipped, enumerate: enumerated, reversed: backwards, list: listed, tuple: tupled, map: applied,
     type: kind_of, isinstance: is_kind, filter: filtered, getattr: got, hasattr: has,
-    operator.iadd: added_in_place,
+    operator.iadd: added_in_place, max: greatest, min: least, abs: absolute,
 }  # fmt: skip
 PURE = {
     len, range, min, max, abs, int, float, bool, str, repr, issubclass, dict, set, frozenset, sorted,
@@ -286,9 +334,9 @@ HELPERS: dict[str, Any] = {
     HELPER + function.__name__: function
     for function in (
         mapped, generated, call, subscript, attribute, zipped_rows, iterated, unpacked, changes,
-        added_to, same, slice, operand, calling,
+        added_to, same, slice, operand, calling, chosen, both, either, negated, chained, decided, truth,
     )
-}  # fmt: skip
+} | {HELPER + "returns": Returns}  # fmt: skip
 SOURCES = Sources(HELPERS)  # shared by all records, because code belongs to the process
 
 

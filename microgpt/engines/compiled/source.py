@@ -9,15 +9,14 @@ import ast
 import copy
 import inspect
 import linecache
-import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
 from microgpt import value
+from microgpt.engines.compiled.branches import SEES_FRAME, ChoiceRewriting, function, own_parts
 
-HELPER = "_microgpt_"  # how the names of all helpers begin
 STAYS = (ast.Lambda, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # these keep a comprehension as it is
 PLAIN = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp)  # their operands have been through a helper
 PARTS_OF: dict[type, tuple[str, Any]] = {  # a helper, and which parts of a node go through it
@@ -28,9 +27,6 @@ PARTS_OF: dict[type, tuple[str, Any]] = {  # a helper, and which parts of a node
     ast.comprehension: ("iterated", ("iter",)), ast.Starred: ("iterated", ("value",)),
     ast.YieldFrom: ("iterated", ("value",)),
 }  # fmt: skip
-SEES_FRAME = {  # these look at the frame that calls them
-    "super", "locals", "globals", "vars", "dir", "eval", "exec", "__class__", "currentframe", "_getframe", "stack",
-}  # fmt: skip
 PARTS = (
     "co_code", "co_names", "co_varnames", "co_freevars", "co_cellvars", "co_argcount", "co_posonlyargcount",
     "co_kwonlyargcount", "co_exceptiontable",
@@ -39,7 +35,7 @@ FOREIGN = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "
 OWN = str(value.__file__)[: -len("value.py")]
 
 
-class Rewriting(ast.NodeTransformer):
+class Rewriting(ChoiceRewriting):
     """Puts helpers in the place of comprehensions, calls, attributes, subscripts and operands of a function.
 
     Where a function changes something outside of itself, a guard comes first: no loop that calls it is an axis.
@@ -47,9 +43,6 @@ class Rewriting(ast.NodeTransformer):
 
     def __init__(self, file: str):
         self.file = file
-
-    def through(self, name: str, node: ast.AST, *arguments: ast.expr) -> ast.expr:
-        return ast.copy_location(ast.Call(ast.Name(HELPER + name, ast.Load()), list(arguments), []), node)
 
     def after_guard(self, node: ast.expr) -> ast.expr:
         """An expression that is no part of an axis. (The guard returns None.)"""
@@ -62,7 +55,7 @@ class Rewriting(ast.NodeTransformer):
         node.args.defaults = [self.visit(one) for one in node.args.defaults]
         node.args.kw_defaults = [one and self.visit(one) for one in node.args.kw_defaults]
         node.decorator_list = [self.through("calling", one, self.visit(one)) for one in node.decorator_list]
-        node.body = [self.visit(statement) for statement in node.body]
+        node.body = self.visit_body(node)
         if guarded:
             node.body.insert(0, ast.copy_location(ast.Expr(self.through("changes", node)), node))
         return node
@@ -163,7 +156,7 @@ class Rewriting(ast.NodeTransformer):
             return node
         return self.through("attribute", node, node.value, ast.Constant(node.attr))
 
-    def visit_BoolOp(self, node: ast.BoolOp) -> Any:
+    def visit_plain_operands(self, node: ast.BoolOp) -> Any:
         known = [isinstance(one, PLAIN) for one in node.values]
         self.generic_visit(node)
         node.values = [
@@ -177,6 +170,9 @@ class Rewriting(ast.NodeTransformer):
         return node
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        chain = self.visit_chain(node)
+        if chain is not None:
+            return chain
         self.generic_visit(node)
         kind, right = type(node.ops[0]), node.comparators[0]
         if kind in (ast.Is, ast.IsNot):
@@ -210,14 +206,6 @@ def changes_outside(function: ast.FunctionDef) -> bool:
     parts = [part for statement in function.body for part in own_parts(statement)]
     outer = {name for part in parts if isinstance(part, (ast.Global, ast.Nonlocal)) for name in part.names}
     return any(is_changed(part, outer) for part in parts)
-
-
-def own_parts(node: ast.AST) -> Iterator[ast.AST]:
-    """A node and what is in it, without the functions in it."""
-    yield node
-    if not isinstance(node, (ast.FunctionDef, ast.Lambda)):
-        for child in ast.iter_child_nodes(node):
-            yield from own_parts(child)
 
 
 def is_changed(part: ast.AST, outer: set[str]) -> bool:
@@ -291,9 +279,7 @@ class Sources:
             body = [ast.copy_location(bare, node), ast.Return(ast.Name(node.name, ast.Load()))]
             if node.name not in code.co_freevars:  # a function of a module, which finds itself there
                 body = [ast.Global([node.name]), *body]
-        around = ast.FunctionDef("around", ast.arguments([], parameters, None, [], [], None, []), body, [], None)
-        if sys.version_info >= (3, 12):
-            around.type_params = []
+        around = function("around", ast.arguments([], parameters, None, [], [], None, []), body)
         # Python compiles a call of a function of an imported module in another way if it sees the import.
         imports: list[ast.stmt] = [ast.Import([ast.alias(name)]) for name in file.imported]
         module = ast.fix_missing_locations(ast.Module([*imports, around], []))

@@ -128,6 +128,13 @@ def log(x: torch.Tensor) -> torch.Tensor:
     return torch.log(torch.where(x > 0, x, nan))
 
 
+def where(condition: torch.Tensor, a: Any, b: Any) -> torch.Tensor:
+    """a where the condition is not 0, else b."""
+    if not isinstance(a, torch.Tensor) and not isinstance(b, torch.Tensor):
+        a = torch.full_like(condition, a)
+    return torch.where(condition != 0, a, b)
+
+
 def power(x: torch.Tensor, k: float) -> torch.Tensor:
     """x ** k, finite wherever it has a float."""
     if k == 0:

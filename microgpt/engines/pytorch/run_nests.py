@@ -55,6 +55,7 @@ from microgpt.engines.pytorch.graph import (
     not_finite_as_nan,
     power,
     scaled_sum,
+    where,
     written_at,
 )
 
@@ -284,6 +285,8 @@ class Reader(Graph):
             return self.call(mul, *(x if isinstance(x[0], fx.Node) else x[::-1]))
         if node.operation in ("<", "<="):
             return self.method("to", self.call(lt if node.operation == "<" else le, *x), self.dtype)
+        if node.operation == "where":
+            return self.call(where, *x)
         if node.operation != "**":
             return self.call({"exp": exp, "log": log}.get(node.operation) or getattr(torch, node.operation), *x)
         k, y = node.what, self.call(power, x[0], node.what)

@@ -417,7 +417,7 @@ def test_functions_of_python_find_what_they_expect(function):
 
 def is_positive(v):
     try:
-        return v if v > 0 and True else v * 2
+        return v if v and True else v * 2
     except TypeError:
         return v * 3
 

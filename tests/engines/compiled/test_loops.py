@@ -947,10 +947,10 @@ def in_a_statement(p, x):
 REFUSED = {
     "a decision": lambda p, x: sum([a if a else b for a, b in zip(x, p["a"])]),
     "a function": lambda p, x: sum((lambda y: y if bool(y) else 0.0)(a * p["s"]) for a in x),
-    "a maximum": lambda p, x: sum(a * max(a, p["s"]) for a in x),
+    "a maximum by a key": lambda p, x: sum(a * max(a, p["s"], key=lambda b: b * b) for a in x),
     "sorted": lambda p, x: sum(a * p["s"] for a in sorted([a * 4 for a in x])),
     "a count": lambda p, x: sum(p["s"] for a in x for _ in range(a)),
-    "an absolute value": lambda p, x: weighted([p["s"] * abs(a + 1) for a in x]),
+    "an absolute value": lambda p, x: weighted([p["s"] * abs(a + p["s"]) for a in x]),
     **{function.__name__: function for function in (on_several_lines, in_a_statement)},
 }
 

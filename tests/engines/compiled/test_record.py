@@ -31,10 +31,9 @@ def error_of(function, *arguments, params=W, error=RecordingError):
 # What cannot be recorded
 
 NO_VALUE = {
-    "if x > 0": (lambda p, x: p[0] if x > 0 else p[1], ["test for truth", "x * (x > 0)", "largest"]),
     "x == w": (lambda p, x: x == p[0], ["comparison", "<, <=, > or >="]),
-    "max(x, y)": (lambda p, x: max(x, p[0]), ["max", "largest(items)", "x * (x > 0)"]),
-    "sorted": (lambda p, x: sorted([x, p[0]])[0], ["sorted"]),
+    "sorted": (lambda p, x: sorted([x, p[0]])[0], ["sorted", "max, min", "a if x > 0 else b"]),
+    "max by a key": (lambda p, x: max([x, p[0]], key=lambda y: y * y), ["test for truth", "max, min"]),
     "if x": (lambda p, x: p[0] if x else p[1], ["test for truth", "plain integer"]),
     "x or y": (lambda p, x: x or p[0], ["and, or", "plain integer"]),
     "float(x)": (lambda p, x: float(x), ["float()", "exp and log of microgpt"]),
@@ -43,7 +42,7 @@ NO_VALUE = {
     "range(x)": (lambda p, x: sum(p[0] for _ in range(x)), ["range()", "integer argument"]),
     "an index of a list": (lambda p, x: TABLE[x], ["index", "integer argument"]),
     "an index of parameters": (lambda p, x: p[x], ["index", "integer argument"]),
-    "abs(x)": (lambda p, x: abs(x), ["abs()", "x * (x > 0) - x * (x < 0)"]),
+    "abs(w)": (lambda p, x: abs(p[0] * x), ["abs()", "a parameter", "x if x > 0 else -x"]),
     "x ** w": (lambda p, x: x ** p[0], ["exponent", "exp(y * log(x)) for x ** y"]),
     "2 ** x": (lambda p, x: 2**x, ["exponent", "exp(x * log(base))"]),
     "a number of numpy ** x": (lambda p, x: np.float64(2) ** x, ["exponent", "exp(x * log(base))"]),
@@ -53,12 +52,11 @@ NO_VALUE = {
     "round(x, 2)": (lambda p, x: round(x, 2), ["round()"]),
     "x // 2": (lambda p, x: x // 2, ["//", "x > 0.5"]),
     "7 % x": (lambda p, x: 7 % x, ["%", "x > 0.5"]),
-    "min(x, y)": (lambda p, x: min(x, p[0]), ["min", "a + (b - a) * (b > a) for max(a, b)"]),
     "a format": (lambda p, x: f"{x:.2f}", ["'.2f'", "evaluate", 'engine="scalar"']),
-    "pick(items, x)": (lambda p, x: pick(p, x), ["pick(items, x)", "integer argument", "a * (x > 0) + b * (x <= 0)"]),
+    "pick(items, x)": (lambda p, x: pick(p, x), ["pick(items, x)", "integer argument", "a if x > 0 else b"]),
     "np.exp(x)": (lambda p, x: np.exp(x), ["exp of numpy", "exp(x) of microgpt"]),
     "np.sqrt(x)": (lambda p, x: np.sqrt(x), ["sqrt of numpy", "x ** 0.5"]),
-    "np.maximum(x, 0)": (lambda p, x: np.maximum(x, 0.0), ["maximum of numpy", "a + (b - a) * (b > a)"]),
+    "np.maximum(x, 0)": (lambda p, x: np.maximum(x, 0.0), ["maximum of numpy", "max(a, b)"]),
     "np.sin(x)": (lambda p, x: np.sin(x), ["sin of numpy", "exp, log and comparisons"]),
     "x.relu()": (lambda p, x: x.relu(), [".relu", "x * (x > 0)"]),
     "x.tanh()": (lambda p, x: x.tanh(), [".tanh", "tanh(x) of microgpt.functions"]),
@@ -127,8 +125,8 @@ def test_the_line_is_that_of_the_use():
 
     def loss(params, x):
         y = params[0] * x
-        if y > 0:
-            return y
+        while y > 0:
+            y = y - 1
         return -y
 
     assert f"test_record.py:{here + 4}" in error_of(loss, X)

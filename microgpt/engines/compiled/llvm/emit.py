@@ -211,6 +211,8 @@ class Builder(ir.IRBuilder):
             return self.power(arguments[0], what, checked)
         if operation in ("<", "<="):
             return self.less(operation, *arguments)
+        if operation == "where":
+            return self.where(*arguments)
         return getattr(self, operation)(arguments[0])
 
     def exp(self, x: Any) -> Any:
@@ -284,6 +286,12 @@ class Builder(ir.IRBuilder):
         """1 where x < y (or <=), else 0."""
         x, y = self.alike(x, y)
         return self.select(self.fcmp_ordered(operation, x, y), self.number(1.0, x), self.number(0.0, x))
+
+    def where(self, condition: Any, x: Any, y: Any) -> Any:
+        """x where the condition is not 0, else y."""
+        if len({one.type for one in (condition, x, y)}) > 1:
+            condition, x, y = map(self.spread, (condition, x, y))
+        return self.select(self.fcmp_unordered("!=", condition, self.number(0.0, condition)), x, y)
 
 
 def structure_of(

@@ -1,0 +1,290 @@
+"""Choices by a recorded scalar: both branches are recorded, and the record selects one of their values.
+
+    x ** 0.5 if x > 0 else 0.0
+
+Here `x > 0` has no value yet. So the function takes both branches, one after the other. In Python only one of them is
+taken, so a branch may only calculate, like the body of a loop that is read as an axis. It may also assign variables,
+and return. Where the test is a plain value, Python decides as ever.
+"""
+
+import operator
+from collections.abc import Callable
+from copy import copy
+from numbers import Real
+from types import CellType
+from typing import Any
+
+from microgpt.engines.compiled.lists import RecordedList
+from microgpt.engines.compiled.record import (
+    CONSTANT,
+    INPUT,
+    LARGEST,
+    LESS,
+    LESS_EQUAL,
+    PARAMETER,
+    VIEW,
+    WHERE,
+    Axis,
+    NotTraceable,
+    Record,
+    RecordedScalar,
+    RecordingError,
+    at,
+    calling_line,
+    is_of_another_kind,
+)
+from microgpt.engines.compiled.replacements import kind_of, operand
+
+DEEPEST = 50  # choices within choices
+FEW = 8  # scalars; the greatest of more is found in pairs
+UNBOUND = object()  # in the place of a variable that has no value
+Returned = tuple[Any] | None  # what a branch returned, if it did
+Branch = Any  # a function without arguments, which shares variables with the one around it
+
+
+def is_truth(test: Any) -> bool:
+    """Whether a test is a recorded scalar that is 1 or 0: a comparison, or several with `and`, `or` and `not`."""
+    return type(test) is RecordedScalar and is_truth_row(test.record, test.node)
+
+
+def is_truth_row(record: Record, row: int) -> bool:
+    kind = record.kind[row]
+    if kind == VIEW:
+        return is_truth_row(record, record.left[row])
+    if kind == CONSTANT:
+        return record.constants[record.right[row]] in (0, 1)
+    if kind == WHERE:
+        return all(is_truth_row(record, one) for one in record.choices[record.right[row]])
+    return kind in (LESS, LESS_EQUAL)
+
+
+def selected(test: Any, a: Any, b: Any) -> Any:
+    """a if test else b, for a recorded test and what it can choose among: scalars, and tuples of them."""
+    if type(test) is not RecordedScalar:
+        return a if test else b
+    if a is b or (type(a) is type(b) is str and a == b):
+        return a
+    if isinstance(a, (RecordedScalar, Real)) and isinstance(b, (RecordedScalar, Real)):
+        if isinstance(a, Real) and isinstance(b, Real) and type(a) is type(b) and a == b:
+            return a
+        record = test.record
+        return record.where(test, record.scalar(a), record.scalar(b))
+    if type(a) is type(b) is tuple and len(a) == len(b):
+        return tuple([selected(test, *pair) for pair in zip(a, b, strict=True)])
+    if type(a) is type(b) and is_of_another_kind(a):
+        found = copy(a)
+        for name in vars(a):
+            setattr(found, name, selected(test, getattr(a, name), getattr(b, name)))
+        return found
+    kinds = ["scalar" if isinstance(one, (RecordedScalar, Real)) else kind_of(one).__name__ for one in (a, b)]
+    raise RecordingError(
+        f"a recorded scalar chooses between a {kinds[0]} and a {kinds[1]} at {calling_line()}: it can only choose "
+        "among scalars, or tuples of them; choose scalar by scalar"
+    )
+
+
+def branch(function: Callable[[], Any], record: Record) -> Any:
+    """What a branch gives, which may only calculate."""
+    loops, first = record.loops, len(record)
+    if loops.depth > DEEPEST:
+        raise RecordingError(
+            f"there are {DEEPEST} choices within choices at {calling_line()}: a recorded scalar has no value yet, so "
+            "it cannot end a recursion"
+        )
+    aborted, loops.aborted = loops.aborted, False
+    loops.depth += 1
+    try:
+        result = function()
+        done = not loops.aborted
+    except NotTraceable:
+        done = False
+    finally:
+        loops.depth -= 1
+        loops.aborted = aborted
+    if not done:
+        raise cannot_choose(record, calling_line())
+    record.branches.append((first, len(record)))
+    return result
+
+
+def cannot_choose(record: Record, line: str) -> BaseException:
+    """The error for a branch that does more than calculate. In a loop that is traced, the loop runs in Python first."""
+    if record.loops.depth:
+        return NotTraceable()
+    return RecordingError(
+        f"a branch of a choice by a recorded scalar at {line} does more than calculate: both branches are recorded, so "
+        "change lists and objects, and call what has an effect, outside of it"
+    )
+
+
+# Expressions
+
+
+def chosen(test: Any, first: Callable[[], Any], second: Callable[[], Any]) -> Any:
+    """first() if test else second()"""
+    if not is_truth(test):
+        return first() if operand(test) else second()
+    return selected(test, branch(first, test.record), branch(second, test.record))
+
+
+def truth(test: Any) -> Any:
+    """Whether a test holds, or the recorded scalar that says it."""
+    return test if is_truth(test) else bool(operand(test))
+
+
+def both(test: Any, second: Callable[[], Any]) -> Any:
+    """test and second()"""
+    return selected(test, branch(second, test.record), False) if is_truth(test) else operand(test) and operand(second())
+
+
+def either(test: Any, second: Callable[[], Any]) -> Any:
+    """test or second()"""
+    return selected(test, True, branch(second, test.record)) if is_truth(test) else operand(test) or operand(second())
+
+
+def negated(test: Any) -> Any:
+    """not test"""
+    return selected(test, False, True) if is_truth(test) else not operand(test)
+
+
+def chained(names: tuple[str, ...], left: Any, right: Any, *more: Callable[[], Any]) -> Any:
+    """left < right < more[0]() < ...; the names of the comparisons are those of the module operator."""
+    found = getattr(operator, names[0])(operand(left), operand(right))
+    return both(found, lambda: chained(names[1:], right, more[0](), *more[1:])) if more else found
+
+
+def best_of(items: Any, better: Callable[[Any, Any], Any]) -> Any:
+    """The greatest or the least of some scalars, as `better` has it: the first one of equals."""
+    best, *others = items
+    for one in others:
+        best = selected(better(one, best), one, best)
+    return best
+
+
+def best_along(items: RecordedList, better: Callable[[Any, Any], Any]) -> Any:
+    """The same of a symbolic list: of each pair of neighbours the better one, and so on."""
+    left_over = []
+    while items.axis.n > 1:
+        pairs = Axis(items.axis.n // 2, items.axis.ragged)
+        if items.axis.n % 2:
+            left_over.append(items.at(items.axis.n - 1))
+        a, b = items.at(at(pairs) * 2), items.at(at(pairs) * 2 + 1)
+        items = RecordedList(items.record, pairs, selected(better(b, a), b, a))
+    return best_of([items.at(0), *reversed(left_over)], better)
+
+
+def absolute(x: Any) -> Any:
+    """abs(x), of what depends on no parameter: a Value has none."""
+    plain = type(x) is RecordedScalar and not has_gradient(x.record, x.node)
+    return selected(x >= 0, x, -x) if plain else abs(operand(x))
+
+
+def has_gradient(record: Record, row: int) -> bool:
+    """Whether a row depends on a parameter, other than by choices without a gradient."""
+    seen, left = set[int](), [row]
+    while left:
+        row = left.pop()
+        kind = record.kind[row] if row >= 0 else PARAMETER  # the next state of a loop that is being recorded
+        if kind == PARAMETER:
+            return True
+        if row not in seen and kind not in (CONSTANT, INPUT, LESS, LESS_EQUAL, LARGEST):
+            seen.add(row)
+            left += record.operands(row)[kind == WHERE :]
+    return False
+
+
+# Statements
+
+
+class Returns:
+    """What a function returns early where a recorded scalar says so: conditions, each with a value.
+
+    What follows the first of them is a branch, up to the end of the function.
+    """
+
+    def __init__(self) -> None:
+        self.early: list[tuple[Any, Any]] = []
+        self.record: Any = None
+
+    def __enter__(self) -> "Returns":
+        return self
+
+    def add(self, condition: Any, value: Any) -> None:
+        if self.record is None:
+            self.record, self.line, self.first = condition.record, calling_line(), len(condition.record)
+            self.record.loops.depth += 1
+        self.early.append((condition, value))
+
+    def narrow(self, first: int, condition: Any) -> None:
+        """Let the conditions from a number on hold only where another one does, too."""
+        self.early[first:] = [(selected(condition, one, False), value) for one, value in self.early[first:]]
+
+    def result(self, value: Any) -> Any:
+        """What the function returns: this, where none of the conditions holds."""
+        for condition, early in reversed(self.early):
+            value = selected(condition, early, value)
+        return value
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if self.record is not None:
+            loops = self.record.loops
+            loops.depth -= 1
+            if kind is NotTraceable or loops.aborted:
+                raise cannot_choose(self.record, self.line)
+            self.record.branches.append((self.first, len(self.record)))
+
+
+def decided(test: Any, first: Branch, second: Branch, names: tuple[str, ...], returns: Any = None) -> Returned:
+    """if test: first() else: second(); they share the variables with these names, and return what is in a tuple.
+
+    What only one of them returns goes to `returns`.
+    """
+    if not is_truth(test):
+        return first() if operand(test) else second()
+    cells = dict(zip(first.__code__.co_freevars, first.__closure__ or (), strict=True))
+    variables = [cells[name] for name in names]
+    before = list(map(contents, variables))
+    one, after_one = take(first, returns, test), list(map(contents, variables))
+    fill(variables, before)
+    other, after_other = take(second, returns, test, False), list(map(contents, variables))
+    if one is not None and other is not None:
+        return (selected(test, one[0], other[0]),)
+    if one is not None:
+        returns.add(test, one[0])
+    elif other is not None:
+        returns.add(negated(test), other[0])
+        fill(variables, after_one)
+    else:
+        pairs = zip(after_one, after_other, strict=True)
+        fill(variables, [selected_variable(test, *pair) for pair in pairs])
+    return None
+
+
+def take(function: Branch, returns: Any, test: Any, holds: bool = True) -> Returned:
+    """What a branch returns. What is returned early within it, is so only where the test holds, or does not."""
+    known = len(returns.early) if returns else 0
+    result: Returned = branch(function, test.record)
+    if returns and len(returns.early) > known:
+        returns.narrow(known, test if holds else negated(test))
+    return result
+
+
+def selected_variable(test: Any, a: Any, b: Any) -> Any:
+    """A variable after two branches; none if one of them does not assign it."""
+    return UNBOUND if a is UNBOUND or b is UNBOUND else selected(test, a, b)
+
+
+def contents(variable: CellType) -> Any:
+    """What a variable holds, or UNBOUND."""
+    try:
+        return variable.cell_contents
+    except ValueError:
+        return UNBOUND
+
+
+def fill(variables: list[CellType], values: list[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        if value is not UNBOUND:
+            variable.cell_contents = value
+        elif contents(variable) is not UNBOUND:
+            del variable.cell_contents

@@ -1,0 +1,302 @@
+"""Choices by scalars: `max`, `min`, `a if x > 0 else b`, and `if` statements, as the scalar engine makes them."""
+
+import numpy as np
+import pytest
+from helpers import assert_equal_engines
+
+from microgpt.engines.compiled.listing import described, program_with_sources
+from microgpt.engines.engine import evaluate, value_and_grad
+from microgpt.functions import dot, linear, tanh
+from microgpt.value import exp, log
+
+RNG = np.random.default_rng(0)
+W = np.array([0.7, -1.3, 0.4, 1.9])
+X = np.array([0.5, -1.5, 2.0, 0.0, 0.7])
+ROWS = np.array([[0.5, -1.5, 2.0, 0.0], [0.7, 0.2, -0.3, -1.0], [1.0, 2.0, 3.0, 4.0]])
+LONG = RNG.normal(size=(2, 21))
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def engine(request):
+    if request.param == "torch":
+        pytest.importorskip("torch")
+    return request.param
+
+
+def two_variables(p, x):
+    y = p[0] * x
+    if y > 0:
+        y = y * y
+        z = y + 1
+    else:
+        z = 2 * y
+    return y * z
+
+
+def without_else(p, x):
+    total = 0
+    for w in p:
+        h = w * x
+        if h <= 0:
+            h *= 0.01
+        total += h
+    return total
+
+
+def early_return(p, x):
+    if x > 0:
+        return p[0] * x
+    return log(0.1 - x) * p[1]
+
+
+def returns_and_assignments(p, x):
+    if p[0] * x > 1:
+        return 1.0
+    elif p[0] * x > 0:
+        y = p[1]
+    elif x < -1:
+        return p[2] * x
+    else:
+        y = x
+    y += p[3]
+    return y * p[0]
+
+
+def returns_within_a_branch(p, x):
+    y = p[1]
+    if x > 0:
+        if p[0] * x > 1:
+            return y * x
+        y = y * 3
+        if x > 0.6:
+            z = y * x
+            return z * p[2]
+    return y + x * p[3]
+
+
+def the_first_that_is_large(p, x):
+    for w in p:
+        if w * x > 0.5:
+            return w * x * w
+    return p[0]
+
+
+def greatest_by_hand(p, x):
+    best = None
+    for w in p:
+        if best is None or w * x > best:
+            best = w * x
+    return best
+
+
+def a_swap(p, x):
+    a, b = p[0] * x, p[1]
+    if a > b:
+        a, b = b, a
+    return a * a - 2 * b
+
+
+def huber(e):
+    if -1 < e < 1:
+        return 0.5 * e * e
+    return max(e, -e) - 0.5
+
+
+def piecewise(z):
+    return -1.0 * z if z < -1 else z * z if z < 0.5 else log(z) + 1 if not z > 1.5 else exp(-z)
+
+
+FUNCTIONS = {
+    "max of two": (lambda p, x: max(p[0] * x, p[1]) * p[2], X),
+    "max of three": (lambda p, x: max(p[0] * x, 0.1, p[1]) * p[2], X),
+    "min with a number": (lambda p, x: min(p[0] * x, 0) * p[2] + min(0.5, p[1] * x), X),
+    "max and min of a list": (lambda p, x: max(p) * min([w * x for w in p]), X),
+    "max of a generator": (lambda p, x: max(w * x for w in p), X),
+    "max of a long list": (lambda p, x: max([tanh(w * a) for a in x for w in p]) * 2, LONG),
+    "max along an axis": (lambda p, x: sum(max([w * a for a in x]) * w for w in p), LONG),
+    "min of a plain list": (lambda p, x: min([p[0] * x, 2.0, p[1], x]), X),
+    "max of plain numbers": (lambda p, x: p[max(0, 1)] * x + max([1.0, 2.0]) + min((3, 2), key=lambda n: -n), X),
+    "chained": (lambda p, x: p[0] * x if 0 < x < 1 else p[1], X),
+    "and, or and not": (
+        lambda p, x: p[0] * x if (x > 1 or not x < 0.6 or p[3] * x < -2) and p[0] > 0.5 else p[1], X),
+    "a choice in a choice": (lambda p, x: (p[0] if x > 1 else p[1] * x) if x > 0 else p[2] * x, X),
+    "a test with a name": (lambda p, x: (lambda hot: p[0] * x if hot else p[1] * (1 - hot))(x > 0.1), X),
+    "truths as numbers": (lambda p, x: (x > 0 and p[0] > x) * p[1] + (not x > 0) * p[2] + (x > 1 or x < 0) * p[3], X),
+    "True or False": (lambda p, x: p[0] if (True if x > 0 else False) else p[1], X),
+    "abs of what has no gradient": (lambda p, x: p[0] * abs(x) - sum(w * abs(x - 1) * abs(x > p[2]) for w in p), X),
+    "tuples": (lambda p, x: dot(*[(p[0], x) if x > 0 else (x * x, p[1])] * 2), X),
+    "within an axis": (lambda p, x: sum([log(w * a) if w * a > 0 else w * 1.0 for w, a in zip(p, x)]), ROWS),
+    "in an axis within one": (
+        lambda p, x: sum([sum([max(a * w, b) if a > b else min(a, b * w) for b in x]) for a, w in zip(x, p)]), ROWS),
+    "hubers": (lambda p, x: sum([huber(w * x) for w in p]), X),
+    "piecewise": (lambda p, x: sum([piecewise(w * a) for w in p for a in x]), ROWS),
+    "an outer choice of products": (
+        lambda p, x: sum([tanh(h) for h in linear(x, [p] * 4, p)]) if x[0] > 0.6 else dot(p, x), ROWS),
+    **{f.__name__: (f, X) for f in (
+        two_variables, without_else, early_return, returns_and_assignments, returns_within_a_branch,
+        the_first_that_is_large, greatest_by_hand, a_swap,
+    )},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_choices_are_those_of_the_scalar_engine(name, engine):
+    function, x = FUNCTIONS[name]
+    assert_equal_engines(function, W, x, engine=engine)
+
+
+def test_of_equals_the_first_has_the_gradient(engine):
+    def gradient(function):
+        assert_equal_engines(function, np.ones(12), engine=engine)
+        return np.flatnonzero(value_and_grad(function, engine)(np.ones(12))[1]).tolist()
+
+    assert gradient(lambda p: max(p[0], p[1])) == [0]
+    assert gradient(lambda p: max(p[3:])) == [3]
+    assert gradient(lambda p: min(p)) == [0]
+    assert gradient(lambda p: max([w * 1.0 for w in p[1:]])) == [1]
+    assert gradient(lambda p: max(0.5, p[2], p[1])) == [2]
+    assert gradient(lambda p: p[0] if p[0] > p[1] else p[1]) == [1]
+    assert gradient(lambda p: min(1.0, p[1])) == []
+
+
+def product_of_what_has_no_value(p, x):
+    """Logarithms of negative numbers in a matrix product, which only one branch needs."""
+    if min(x) > 0:
+        y = sum([tanh(h) for h in linear([log(a) for a in x], [p, p, p, p], p)])
+    else:
+        y = dot(p, x)
+    return y
+
+
+def missing_label(p, x):
+    error = dot(p, x[:4]) - x[4]
+    return error * error if x[4] > -1e9 else 0.0
+
+
+UNDEFINED = {
+    "a root": (lambda p, x: p[0] * x**0.5 if x > 0 else 0.0, [4.0, 0.0, -1.0]),
+    "a root of a parameter": (lambda p, x: (p[0] * x) ** 0.5 if p[0] * x > 0 else 0.0, [4.0, 0.0, -1.0]),
+    "a logarithm": (lambda p, x: log(p[0] * x) if x > 0 else -1e9, [4.0, 0.0, -1.0]),
+    "1 / x": (lambda p, x: p[1] / (p[0] * x) if x > 0 else p[2], [4.0, 0.0, -1.0]),
+    "its square": (lambda p, x: (p[1] * log(p[0] * x)) ** 2 if x > 0 else p[2], [4.0, 0.0, -1.0]),
+    "an overflow": (lambda p, x: exp(p[0] * x) * exp(p[1] * x) * x * x if x < 9 else p[2] * x, [1.0, 1e5, -1e5]),
+    "the outer function": (lambda p, x: p[0] * tanh(p[1] * (x**-1 if x > 0 else x)), [4.0, 0.0, -1.0]),
+    "an early return": (lambda p, x: the_root(p[0] * x) * p[1], [4.0, 0.0, -1.0]),
+    "within an axis": (
+        lambda p, x: sum([w * log(w * a) * a**-0.5 if w * a > 0 and a > 0 else 0.0 for w, a in zip(p, x)]), ROWS),
+    "a matrix product": (product_of_what_has_no_value, ROWS),
+    "a label that is missing": (missing_label, [[0.5, -1.0, 2.0, 0.1, 0.3], [0.2, 0.4, -0.1, 1.0, np.nan]]),
+}  # fmt: skip
+
+
+def the_root(z):
+    if z <= 0:
+        return z
+    root = z**0.5
+    return root * root * root
+
+
+@pytest.mark.parametrize("name", UNDEFINED)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_nothing_comes_of_the_branch_not_taken(name, dtype, engine):
+    function, x = UNDEFINED[name]
+    expected, expected_gradient = value_and_grad(function, "scalar")(W, np.array(x))
+    loss, gradient = value_and_grad(function, engine)(W.astype(dtype), np.array(x, dtype))
+    digits = 1e-12 if dtype is np.float64 else 1e-5
+    np.testing.assert_allclose(loss, expected, rtol=digits)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=digits, atol=digits)
+    evaluated = evaluate(function, engine)(W.astype(dtype), np.array(x, dtype))
+    np.testing.assert_allclose(evaluated.mean(), expected, rtol=digits)
+
+
+# What cannot be chosen
+
+
+def appends(p, x):
+    kept = []
+    if x > 0:
+        kept.append(x)
+    return p[0] * len(kept)
+
+
+def appends_in_a_call(p, x):
+    kept = []
+    return (kept.append(x) or p[0]) if x > 0 else p[1]
+
+
+def appends_after_a_return(p, x):
+    kept = []
+    if x > 0:
+        return p[0]
+    kept.append(p[1])
+    return sum(kept)
+
+
+def lists(p, x):
+    row = [p[0], x] if x > 0 else [x, p[1]]
+    return sum(row)
+
+
+def returns_nothing(p, x):
+    if x > 0:
+        return p[0]
+
+
+def recursion(p, x):
+    return p[0] * x if x < 1 else recursion(p, x * 0.5)
+
+
+def recursion_by_returns(p, x):
+    if x < 1:
+        return p[0] * x
+    return recursion_by_returns(p, x * 0.5)
+
+
+def loop_that_ends(p, x):
+    while True:
+        if x < 1:
+            return p[0] * x
+        x = x * 0.5
+
+
+def assigned_in_one_branch(p, x):
+    if x > 0:
+        y = p[0]
+    return y
+
+
+REFUSED = {
+    appends: ("test for truth", 2),
+    appends_in_a_call: ("a branch of a choice by a recorded scalar at .* change lists and objects", 2),
+    appends_after_a_return: ("does more than calculate", 2),
+    lists: ("between a list and a list at", 1),
+    returns_nothing: ("between a scalar and a NoneType", 0),
+    recursion: ("50 choices within choices at .* cannot end a recursion", 1),
+    recursion_by_returns: ("50 choices within choices", 1),
+    loop_that_ends: ("test for truth", 2),
+}
+
+
+@pytest.mark.parametrize("function", REFUSED, ids=lambda function: function.__name__)
+def test_what_cannot_be_chosen_is_refused(function):
+    message, line = REFUSED[function]
+    with pytest.raises(TypeError, match=message) as refused:
+        value_and_grad(function)(W, np.abs(X))
+    if line:
+        assert f"test_choices.py:{function.__code__.co_firstlineno + line}" in str(refused.value)
+
+
+def test_a_variable_of_one_branch_is_not_there_afterwards():
+    with pytest.raises(NameError, match="y"):
+        value_and_grad(assigned_in_one_branch)(W, X)
+
+
+def test_a_choice_takes_few_instructions():
+    def count(function, n):
+        return len(described(program_with_sources(function, np.zeros(n), np.zeros((1, n)))))
+
+    def gated(p, x):
+        return sum([max(w * a, 0.01 * w) if a > 0 else w for w, a in zip(p, x)])
+
+    assert count(gated, 4000) == 1
+    assert count(lambda p, x: max([w * a for w, a in zip(p, x)]), 1024) < 40  # of each pair the greater, and so on

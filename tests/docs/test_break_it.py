@@ -29,9 +29,9 @@ def seen(project, number):
 
 
 def quick(project, command):
-    """The first and the last loss of a command for the scalar engine, on fewer names and with fewer steps."""
+    """The first and the last loss of a command for the scalar engine, on fewer and shorter names and with fewer steps."""
     names = (ROOT / "data" / "names.txt").read_text().splitlines()
-    (project.directory / "some.txt").write_text("\n".join(names[::40]))
+    (project.directory / "some.txt").write_text("\n".join([name for name in names if len(name) == 3][::2]))
     printed = project.call(command.replace("40", "12") + " --data some.txt --skip-check")
     return losses(printed)
 

@@ -31,7 +31,8 @@ def seen(project, number):
 def quick(project, command):
     """The first and the last loss of a command for the scalar engine, on fewer and shorter names and with fewer steps."""
     names = (ROOT / "data" / "names.txt").read_text().splitlines()
-    (project.directory / "some.txt").write_text("\n".join([name for name in names if len(name) == 3][::2]))
+    some = [name for name in names if len(name) == 3][::2]
+    (project.directory / "some.txt").write_text("\n".join(some))
     printed = project.call(command.replace("40", "12") + " --data some.txt --skip-check")
     return losses(printed)
 

@@ -30,9 +30,7 @@ from programs import (
 
 import microgpt
 from microgpt.functions import dot, softmax, tanh
-from microgpt.gpt import GPTConfig, loss
-from microgpt.learning.parameters import flatten, initial_parameters, views
-from microgpt.learning.training import Schedule, train
+from microgpt.learning.parameters import flatten, views
 from microgpt.value import exp, log, pick
 
 ENGINES = {"compiled": {"engine": "compiled"}}
@@ -74,7 +72,7 @@ def test_a_gpt_of_any_length_and_heads(same, positions):
         same(*gpt_case(positions, 3, n_head=n_head))
 
 
-@pytest.mark.parametrize("batch", [1, 8, 33, 69])
+@pytest.mark.parametrize("batch", [1, 69])
 def test_a_gpt_on_batches_of_any_size(same, batch):
     same(*gpt_case(2, batch, n_embd=4))
 
@@ -104,26 +102,13 @@ def test_float32_is_close_to_float64(value_and_grad):
     assert error(params) <= 1e-4
 
 
-def test_fifty_training_steps_are_the_same():
-    config = GPTConfig(5, 3, 4, 1, 2)
-    rng = np.random.default_rng(0)
-    batches = [(rng.integers(0, 5, (2, 4)), np.full((2, 3), 1 / 3)) for _ in range(50)]
-    losses = {}
-    for engine in ("scalar", "compiled"):
-        params = initial_parameters(config, 0, np.float64)
-        step = microgpt.value_and_grad(partial(loss, config=config), engine)
-        losses[engine] = [u.loss for u in train(step, params, iter(batches), Schedule(50, 0.01, 5))]
-    assert len(losses["compiled"]) == 50
-    np.testing.assert_allclose(losses["compiled"], losses["scalar"], rtol=1e-9, atol=0)
-
-
-@pytest.mark.parametrize("batch", [1, 64, 100, 300])
-def test_any_number_of_threads_gives_the_same_bits(batch):
-    function, params, *arrays = gpt_case(3, batch, dtype=np.float32)
-    steps = [microgpt.value_and_grad(function, threads=threads) for threads in (1, 2, 3)]
-    results = [step(params, *arrays) for step in (*steps, *steps)]  # and every one of them twice
-    assert len({mean_loss for mean_loss, _ in results}) == 1
-    assert len({flatten(gradients).tobytes() for _, gradients in results}) == 1
+def test_any_number_of_threads_gives_the_same_bits():
+    steps = [microgpt.value_and_grad(gpt_case(3, 1)[0], threads=threads) for threads in (1, 2, 3)]
+    for batch in (1, 64, 100, 300):
+        _, *arguments = gpt_case(3, batch, dtype=np.float32)
+        results = [step(*arguments) for step in (*steps, *steps)]  # and every one of them twice
+        assert len({mean_loss for mean_loss, _ in results}) == 1
+        assert len({flatten(gradients).tobytes() for _, gradients in results}) == 1
 
 
 # Other functions

@@ -29,7 +29,7 @@ def seen(project, number):
 
 
 def quick(project, command):
-    """The first and the last loss of a command for the scalar engine, on fewer and shorter names and with fewer steps."""
+    """The first and the last loss of a command for the scalar engine, on few short names and with few steps."""
     names = (ROOT / "data" / "names.txt").read_text().splitlines()
     some = [name for name in names if len(name) == 3][::2]
     (project.directory / "some.txt").write_text("\n".join(some))

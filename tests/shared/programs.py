@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 from hypothesis import strategies as st
+from loops import LOOPS
 
 from microgpt.functions import cross_entropy, dot, layer_norm, linear, softmax, tanh
 from microgpt.gpt import GPTConfig, loss
@@ -105,6 +106,7 @@ SHAPES = (
 NESTED = {"a": [np.array(0.5), {"b": W[:3]}], "c": [M, np.array(-2.0)]}
 MLP = {"w1": M.T, "b1": W[:4], "w2": M, "b2": W[:3]}
 PROGRAMS = {
+    **LOOPS,
     "bigram": (bigram, {"wte": RNG.normal(size=(5, 5))}, RNG.integers(0, 5, (9, 2))),
     "mlp": (mlp, MLP, X3),
     "recurrent net": (recurrent, {"m": M, "w": W}, RNG.normal(size=(2, 6))),

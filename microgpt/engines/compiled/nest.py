@@ -223,8 +223,8 @@ def cells_of(load: Load, lengths: tuple[int, ...]) -> np.ndarray:
 
 
 def at_turn(nest: Nest, turn: Sequence[int], known: dict[Any, Expression]) -> Nest:
-    """The part of a nest that a turn computes, given the indices of the loops around it: 0 along these axes."""
-    index = {axis: i for (_, axis), i in zip(nest.within, turn, strict=True)}
+    """The part of a nest that a turn computes, given the indices of the outermost loops: 0 along their axes."""
+    index = {axis: i for (_, axis), i in zip(nest.within, turn, strict=False)}
 
     def moved(load: Load) -> Load:
         return replace(load, start=load.start + sum(load.strides[axis] * i for axis, i in index.items()))
@@ -235,7 +235,7 @@ def at_turn(nest: Nest, turn: Sequence[int], known: dict[Any, Expression]) -> Ne
             bounds[axis] = replace(bound, constant=bound.constant + bound.step * index[bound.of])
     for axis in index:
         lengths[axis] = 1
-    return replace(nest.over(lengths, bounds, moved, known), within=())
+    return replace(nest.over(lengths, bounds, moved, known), within=nest.within[len(index) :])
 
 
 def in_loops(nests: Sequence[Nest], depth: int = 0) -> Iterator[tuple[Turns | None, list[Nest]]]:

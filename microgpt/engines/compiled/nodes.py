@@ -187,12 +187,18 @@ class Nodes:
         def operands(row: int) -> list[int]:
             return [] if row in carries else [one for one in self.operands_of(row) if one in inside]
 
+        users: dict[int, set[int]] = {}
+        for row in rows:
+            for operand in self.operands_of(row):
+                users.setdefault(operand, set()).add(row)
         groups = connected(sorted(rows), operands)
         single = {group[0] for group in groups if len(group) == 1}
         for row in carries:
             base, along = self.family_of(self.right[row])
             fits = base in single and len(along) == len(self.axes[row]) and set(along) == set(self.axes[row])
-            if fits and self.kind[base] not in (CARRY, LIST, VIEW):
+            readers = users[self.right[row]] | users.get(base, set())
+            unread = readers <= {row, self.right[row]}  # within the turn that makes it
+            if fits and unread and self.kind[base] not in (CARRY, LIST, VIEW):
                 self.states.setdefault(base, (row, along))
         outer, self.all = self.all, loop.nodes
         for row in carries:

@@ -13,6 +13,7 @@ The graph is a `torch.fx.Graph`: it computes equal values once, and frees a tens
 """
 
 from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, prod
 from operator import add, getitem, le, lt, mul
@@ -33,14 +34,18 @@ from microgpt.engines.compiled.expressions import (
     Table,
     loads_of,
     nodes_of,
+    rebuilt,
 )
 from microgpt.engines.compiled.nest import (
     BATCH,
     Array,
     Nest,
+    Turns,
+    at_turn,
     cells_of,
     cut,
     delinearize,
+    in_loops,
     moving,
     single,
     squeezed,
@@ -58,11 +63,13 @@ from microgpt.engines.pytorch.graph import (
     where,
     written_at,
 )
+from microgpt.engines.pytorch.loop import Loop, taken
 
+OWN = 1 << 40  # where the parts of loads begin that are arrays in a turn
 LARGE = 1e38  # what is larger than a float32 can hold
 
 
-@dataclass
+@dataclass(eq=False)
 class Stored:
     """An array and the tensor that holds it."""
 
@@ -100,6 +107,8 @@ def read_nests(program: Any, shapes: list[tuple[int, ...]], with_gradient: bool,
 class Reader(Graph):
     """Reads nest after nest into a graph."""
 
+    depth = 0  # how many loops are around it
+
     def __init__(self, program: Any, shapes: list[tuple[int, ...]], with_gradient: bool, dtype: Any):
         super().__init__(dtype)
         self.groups, self.nests, self.with_gradient = program.groups, program.nests, with_gradient
@@ -112,16 +121,21 @@ class Reader(Graph):
             CELLS: cells,
             PARAMETERS: [Stored(Array(0, (sum(sizes),), (1,)), False, self.p, (sum(sizes),))],
             GRADIENTS: [
-                Stored(Array(sum(sizes[:i]), shape, tuple(prod(shape[j + 1 :]) for j in range(len(shape)))), False)
-                for i, shape in enumerate(shapes)
-                if sizes[i]
+                Stored(row_major_array(sum(sizes[:i]), shape), False) for i, shape in enumerate(shapes) if sizes[i]
             ],
             INTEGERS: [Stored(Array(0, (count,), (1,)), True, self.integers, (self.batch, count))],
         }
         self.starts = {space: [s.array.start for s in stored] for space, stored in self.stored.items()}
         self.scattered = Stored(Array(0, (sum(sizes),), (1,)), False)  # gradients that lie in no grid
-        for nest in [*self.nests.forward, *(self.nests.backward if with_gradient else [])]:
-            self.read(self.refined(squeezed(nest, self.nests.known)))
+        self.read_all([*self.nests.forward, *(self.nests.backward if with_gradient else [])])
+
+    def read_all(self, nests: Sequence[Nest]) -> None:
+        for turns, some in in_loops(nests):
+            if turns is not None:
+                LoopReader(self, turns, some).read_loop()
+                continue
+            for nest in some:
+                self.read(self.refined(squeezed(nest, self.nests.known)))
 
     # Loads
 
@@ -479,6 +493,178 @@ class Reader(Graph):
         flat = tuple([self.method("reshape", self.tensor(stored), (-1,)) for stored in self.stored[GRADIENTS]])
         gradient = self.call(torch.cat, flat) if flat else self.zeros(0)
         return gradient if self.scattered.node is None else self.call(add, gradient, self.scattered.node)
+
+
+class LoopReader(Reader):
+    """Reads a loop into the graph around it, and the nests of the loop into the graph of a turn.
+
+    For a turn, its part of an array is an array: a slot. So is, for each load that goes from turn to turn through what
+    the loop does not write, its part of that.
+    """
+
+    def __init__(self, outer: Reader, turns: Turns, nests: Sequence[Nest]):
+        Graph.__init__(self, outer.dtype)
+        self.outer, self.turns, self.depth = outer, turns, outer.depth + 1
+        self.groups, self.nests, self.with_gradient = outer.groups, outer.nests, outer.with_gradient
+        self.scattered = Stored(Array(0, (0,), (1,)), False)
+        self.stored = {space: [] for space in (CELLS, PARAMETERS, GRADIENTS, INTEGERS)}
+        targets = {id(one): one for nest in nests for one in self.around(nest.target, nest.lengths)}
+        self.arrays = list(targets.values())  # that the loop writes
+        self.parts: dict[Any, tuple[Load, fx.Node, int]] = {}  # of each load: that of a turn, the tensor, its dimension
+        self.of_turn = [self.in_turn(nest) for nest in nests]
+        self.loads = [(load, nest.lengths) for nest in self.of_turn for load in all_loads(nest)]
+
+    # What a turn reads and writes
+
+    def around(self, load: Load, lengths: tuple[int, ...]) -> list[Stored]:
+        """The arrays around the loop in which a load lies."""
+        if load.space == CONSTANTS or load.start >= self.depth * OWN:
+            return []
+        starts, stored = self.outer.starts[load.space], self.outer.stored[load.space]
+        which = np.unique(np.searchsorted(starts, cells_of(load, lengths), side="right") - 1)
+        return [stored[i] for i in which.tolist()]
+
+    def in_turn(self, nest: Nest) -> Nest:
+        """A nest for a turn, which has index 0."""
+        axis = nest.within[0][1]
+
+        def moved(load: Load) -> Load:
+            if load.space == CELLS and any(one in self.arrays for one in self.around(load, nest.lengths)):
+                return load if load.chooser is None else replace(load, chooser=moved(load.chooser))
+            return self.part(load, nest.lengths, axis) if axis in moving(load, nest.lengths) else load
+
+        expression = rebuilt(nest.expression, lambda x: Expression("load", (), moved(x)), self.nests.known)
+        return at_turn(replace(nest, expression=expression, target=moved(nest.target)), [0], self.nests.known)
+
+    def part(self, load: Load, lengths: tuple[int, ...], axis: int) -> Load:
+        """For a load that goes from turn to turn along an axis, the one of its part for a turn."""
+        key = load, lengths, axis
+        if key not in self.parts:
+            value = self.outer.load(load, lengths)
+            value = self.outer.expanded(value, value.axes | {axis}, lengths)
+            batched, inner = BATCH in value.axes, sorted(value.axes - {BATCH, axis})
+            groups = [*([[BATCH]] if batched else []), [axis], *[[i] for i in inner]]
+            node = self.outer.folded(value, groups, lengths).node
+            space = INTEGERS if load.space == INTEGERS else CELLS if batched else PARAMETERS
+            start = self.depth * OWN + sum(stored.array.size for stored in self.stored[space])
+            array = row_major_array(start, tuple([lengths[i] for i in inner]))
+            strides = dict(zip(inner, array.strides, strict=True))
+            self.stored[space].append(Stored(array, batched))
+            new = Load(space, start, tuple([strides.get(i, 0) for i in range(len(lengths))]))
+            self.parts[key] = new, node, int(batched)
+        return self.parts[key][0]
+
+    def slots(self, loads: Iterable[tuple[Load, tuple[int, ...]]]) -> list[tuple[int, int]]:
+        """In which slots some loads lie: the numbers of arrays, and how far they are from the turn."""
+        found = set()
+        for load, lengths in loads:
+            if not any(one in self.arrays for one in self.around(load, lengths)):
+                continue
+            cells = cells_of(load, lengths).ravel()
+            for number, stored in enumerate(self.arrays):
+                offsets = cells - stored.array.start
+                stride = stored.array.strides[stored.array.within[0][1]]
+                offsets = offsets[(offsets >= 0) & (offsets < stored.array.size)]
+                found |= {(number, distance) for distance in np.unique(offsets // stride).tolist()}
+        return sorted(found)
+
+    # The loop
+
+    def given(self, stored: Stored) -> fx.Node:
+        """An argument of the graph of a turn: an array."""
+        with self.graph.inserting_before(self.batch):
+            stored.node = self.graph.placeholder(f"array_{len(self.graph.nodes)}")
+        stored.sizes = stored.sizes or (*([self.batch] if stored.batched else []), *stored.array.lengths)
+        return stored.node
+
+    def read_loop(self) -> None:
+        """Read the nests, and let the arrays that they write be what the turns have made."""
+        whole, slots = self.read_arguments()
+        self.read_all(self.of_turn)
+        written = self.slots((nest.target, nest.lengths) for nest in self.of_turn)
+        made = [slots[key] for key in written]
+        self.graph.output(
+            tuple([self.method("reshape", self.tensor(one), (self.batch, *one.array.lengths)) for one in made])
+        )
+        self.graph.eliminate_dead_code()
+        arguments = {key: node for key, node in self.slot_nodes.items() if node.users}
+        for key in self.slot_nodes.keys() - arguments.keys():  # which a turn writes first
+            self.graph.erase_node(self.slot_nodes[key])
+        axes = [stored.array.within[0][1] for stored in self.arrays]
+        n, arrays = self.turns.length, [stored.array for stored in self.arrays]
+        shapes = [
+            (axis + 1, array.lengths[axis], slot_of(array, 0).lengths) for axis, array in zip(axes, arrays, strict=True)
+        ]
+        order = range(n - 1, -1, -1) if self.turns.reverse else range(n)
+        loop = Loop(fx.GraphModule(self.module, self.graph), order, list(arguments), written, shapes)
+        self.place(loop, whole)
+
+    def read_arguments(self) -> tuple[list[Stored], dict[tuple[int, int], Stored]]:
+        """Let the graph of a turn begin with what it reads; return the arrays that it reads whole, and the slots."""
+        parts = [stored for space in self.stored.values() for stored in space]
+        whole = {
+            id(one): (load.space, one) for load, lengths in self.loads for one in self.around(load, lengths)
+            if one not in self.arrays
+        }  # fmt: skip
+        for space, one in whole.values():
+            self.outer.tensor(one)
+            sizes = tuple([self.batch if size is self.outer.batch else size for size in one.sizes])
+            own = Stored(one.array, one.batched, None, sizes, False, one.clean)
+            self.given(own)
+            self.stored[space].append(own)
+        for stored in parts:
+            self.given(stored)
+        slots = {key: Stored(slot_of(self.arrays[key[0]].array, key[1])) for key in self.slots(self.loads)}
+        self.slot_nodes = {key: self.given(stored) for key, stored in slots.items()}
+        self.stored[CELLS] += slots.values()
+        for some in self.stored.values():
+            some.sort(key=lambda one: one.array.start)
+        self.starts = {space: [one.array.start for one in some] for space, some in self.stored.items()}
+        return [one for _, one in whole.values()], slots
+
+    def place(self, loop: Loop, whole: list[Stored]) -> None:
+        """Call the loop in the graph around it."""
+        outer = self.outer
+        name = f"loop_{sum(1 for _ in outer.module.children())}"
+        outer.module.add_module(name, loop)
+        sizes = [(outer.batch, *stored.array.lengths) for stored in self.arrays]
+        before = [
+            None if stored.node is None else outer.method("reshape", stored.node, size)
+            for stored, size in zip(self.arrays, sizes, strict=True)
+        ]
+        arguments = (
+            (outer.p, outer.floats, outer.integers, outer.share), tuple([outer.tensor(one) for one in whole]),
+            tuple([(node, dimension) for _, node, dimension in self.parts.values()]), tuple(before),
+        )  # fmt: skip
+        made = outer.graph.call_function(taken, (outer.graph.get_attr(name), *arguments))
+        for i, (stored, size) in enumerate(zip(self.arrays, sizes, strict=True)):
+            stored.node, stored.sizes, stored.own = outer.call(getitem, made, i), size, False
+
+
+def all_loads(nest: Nest) -> list[Load]:
+    """The target and the loads of a nest, and what chooses in them."""
+    loads = [nest.target, *loads_of(nest.expression)]
+    return [*loads, *(load.chooser for load in loads if load.chooser is not None)]
+
+
+def slot_of(array: Array, distance: int) -> Array:
+    """The part of an array for the turn so far from the first one."""
+    axis = array.within[0][1]
+
+    def without(entries: Sequence[Any]) -> tuple[Any, ...]:
+        return (*entries[:axis], *entries[axis + 1 :])
+
+    bounds = [
+        None if bound is None or bound.of == axis else replace(bound, of=bound.of - (bound.of > axis))
+        for bound in array.bounds
+    ]
+    within = tuple([(turns, own - (own > axis)) for turns, own in array.within[1:]])
+    start = array.start + distance * array.strides[axis]
+    return Array(start, without(array.lengths), without(array.strides), without(bounds), within)
+
+
+def row_major_array(start: int, lengths: tuple[int, ...]) -> Array:
+    return Array(start, lengths, tuple([prod(lengths[i + 1 :]) for i in range(len(lengths))]))
 
 
 def at_least_one(expression: Expression) -> bool:

@@ -122,9 +122,7 @@ def test_6_steps_that_are_too_large(project, healthy):
 
 def test_7_nan_at_once(project):
     (printed,) = seen(project, section(7))
-    line = (project.directory / "microgpt" / "functions.py").read_text().split("    scale = variance**-0.5")[0].count(
-        "\n"
-    ) + 1
+    line = line_of_function(project, "    scale = variance**-0.5")
     assert f"0.0 ** -0.5 in line {line} of functions.py, row 0, is a division by 0" in printed
     (command,), _ = runs(section(7))[0]
     checked = project.call(command.replace(" --skip-check", ""))

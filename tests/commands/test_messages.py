@@ -171,11 +171,7 @@ def test_no_smaller_first_step_is_advised():
     [
         ("ab\nba\n", "lines", "learning from x.txt: 1 line, 1 more held out"),
         ("ab\nba\nbb\n", "lines", "learning from x.txt: 2 lines, 1 more held out"),
-        (
-            "ab\n" * 9 + "ba\n" * 1200,
-            "lines",
-            ("x.txt: 9 lines, 1,200 more", "x.txt: 1,200 lines, 9 more"),
-        ),
+        ("ab\n" * 9 + "ba\n" * 1200, "lines", ("x.txt: 9 lines, 1,200 more", "x.txt: 1,200 lines, 9 more")),
         ("ab" * 500, "stream", "learning from x.txt: 902 characters, 99 more held out"),
     ],
 )

@@ -127,11 +127,7 @@ def test_samples_of_prose_are_set_apart(trained_prose):
 
 @pytest.mark.parametrize(
     ("prompt", "expected"),
-    [
-        ("añn", ["'ñ'", "'abceilno'"]),
-        ("a" * 16, ["has 16 characters", "room for 15"]),
-        ("a\nb", ["newline"]),
-    ],
+    [("añn", ["'ñ'", "'abceilno'"]), ("a" * 16, ["has 16 characters", "room for 15"]), ("a\nb", ["newline"])],
 )
 def test_a_prompt_that_cannot_be_is_refused(trained, prompt, expected):
     result = call("sample.py", "--prompt", prompt, cwd=trained[0])

@@ -25,12 +25,7 @@ from microgpt.explain.default_text import some_text
 from microgpt.explain.explanation import can_explain, explain, positions_that_fit, room
 from microgpt.explain.observe import observed
 from microgpt.explain.page import to_html
-from microgpt.explain.program import (
-    CONSTANT,
-    PARAMETER,
-    TooLongError,
-    record,
-)
+from microgpt.explain.program import CONSTANT, PARAMETER, TooLongError, record
 from microgpt.explain.strips import WATCHED, strips
 from microgpt.gpt import GPTConfig, empty_cache
 from microgpt.learning.parameters import flatten

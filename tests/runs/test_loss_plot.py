@@ -21,7 +21,4 @@ def test_each_tensor_has_a_line_of_its_own(tmp_path, monkeypatch):
             rows.append(list((row | dict(zip(columns, map(str, numbers), strict=True))).values()))
     loss_plot.draw_tensors(tmp_path, rows)
     drawn = [[(line.get_label(), *map(list, line.get_data())) for line in axes.lines] for axes in figure.axes]
-    assert drawn == [
-        [("a", [1, 5], [2.0, 3.0]), ("b", [1], [20.0])],
-        [("a", [1], [0.5]), ("b", [1], [0.25])],
-    ]
+    assert drawn == [[("a", [1, 5], [2.0, 3.0]), ("b", [1], [20.0])], [("a", [1], [0.5]), ("b", [1], [0.25])]]

@@ -164,11 +164,7 @@ def assert_same_validated(a: Evaluation, b: Evaluation) -> None:
 
 
 def make_run(
-    directory: Path,
-    documents: str = "lines",
-    config: GPTConfig = TINY,
-    seed: int = 0,
-    vocabulary: str | None = None,
+    directory: Path, documents: str = "lines", config: GPTConfig = TINY, seed: int = 0, vocabulary: str | None = None
 ) -> Run:
     """A run directory that was never trained, with all that `make_checkpoint` makes up."""
     directory.mkdir(parents=True, exist_ok=True)

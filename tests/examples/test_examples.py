@@ -160,13 +160,9 @@ def test_the_plain_variant_is_that_of_the_book():
 
 
 PARTS = {
-    "ln_1": "ln_1",
-    "qkv": "attn.c_attn",
-    "proj": "attn.c_proj",
-    "ln_2": "ln_2",
-    "up": "mlp.c_fc",
-    "down": "mlp.c_proj",
-}
+    "ln_1": "ln_1", "qkv": "attn.c_attn", "proj": "attn.c_proj",
+    "ln_2": "ln_2", "up": "mlp.c_fc", "down": "mlp.c_proj",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", your_idea.VARIANTS)

@@ -572,17 +572,10 @@ def test_changes_above_move_nothing_one_reads(page):
     page.ask("document.querySelectorAll('#time h3')[0].scrollIntoView()")
     where = "document.querySelectorAll('#time h3')[0].getBoundingClientRect().top"
     for action in (
-        "inside.choose(4)",
-        "inside.choose(0)",
-        "microgpt.go(2)",
-        "microgpt.step(0.01)",
-        "microgpt.set(3, 1)",
-        "microgpt.switchOff('h.0.mlp')",
-        "microgpt.read('bell')",
-        "microgpt.read('b')",
-        "microgpt.read('annaannaanna')",
-        "microgpt.reset()",
-    ):
+        "inside.choose(4)", "inside.choose(0)", "microgpt.go(2)", "microgpt.step(0.01)",
+        "microgpt.set(3, 1)", "microgpt.switchOff('h.0.mlp')", "microgpt.read('bell')", "microgpt.read('b')",
+        "microgpt.read('annaannaanna')", "microgpt.reset()",
+    ):  # fmt: skip
         before = page.ask(where)
         page.ask(action)
         assert page.ask(where) == pytest.approx(before, abs=1), action  # the browser rounds each scroll

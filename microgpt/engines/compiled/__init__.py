@@ -10,7 +10,8 @@ A function of scalars, for one example
     recording.py         runs the rewritten function once, on symbolic scalars
 becomes a record
     record.py            a table of scalar operations; a row with axes stands for the operation at every index
-    nodes.py             takes the rows that a result needs, and flattens nested sums
+    nodes.py             takes the rows that a result needs
+    scalars.py           keeps single scalars in columns, and flattens nested sums
     groups.py            makes rows that are alike one instruction
 becomes array instructions
     fuse.py              computes what is cheap where it is needed, and materializes the rest

@@ -38,12 +38,15 @@ from microgpt.engines.compiled.record import (
     PARAMETER,
     PICK,
     POW,
+    SUM,
     VIEW,
     Axis,
     Index,
     Record,
 )
+from microgpt.engines.compiled.scalars import Kind, runs_of
 
+SPACES = (CELLS, PARAMETERS, CONSTANTS)  # in which single scalars lie
 LENGTH = "length"  # in the place of a space: a column of the lengths of a ragged axis
 GRID_AXES = 3  # at most, of a grid of members; a table gives those of a deeper one
 
@@ -73,7 +76,7 @@ class Instruction:
     result: Access
     operands: list[Access]
     array: Array
-    rows: list[int]  # of the record
+    rows: Sequence[int]  # of the record
     terms: tuple[tuple[float, int], ...] = ()  # "terms": a coefficient and how many operands are multiplied
     exponent: float = 0.0
     integer: Access | None = None  # "pick": the places of the choosing integers
@@ -186,18 +189,23 @@ class Groups:
         self.starts: list[int] = []  # of the arrays
         self.places: dict[int, Place] = {}
         self.loops: list[tuple[Turns, Axis]] = []  # that are around what is grouped now
-        self.group_levels(self.nodes.all)
+        self.space, self.start = self.places_given()  # of single scalars: a number of SPACES, or -1, and a cell
+        self.group_levels(self.nodes.all, self.scalars_by_level(), self.views_by_level())
         self.outputs = [self.place_of_output(row, index) for row, index in record.outputs]
 
-    def group_levels(self, nodes: list[Node | Recurrence]) -> None:
-        """Make the instructions, level by level."""
+    def group_levels(
+        self, nodes: list[Node | Recurrence], scalars: dict[int, list[Any]], views: dict[int, list[np.ndarray]]
+    ) -> None:
+        """Make the instructions of nodes and scalars, level by level."""
         by_level: dict[int, list[Node | Recurrence]] = {}
         for node in nodes:
             by_level.setdefault(node.level, []).append(node)
-        for level in sorted(by_level):
+        for level in sorted({*by_level, *scalars, *views}):
+            for kind, members in scalars.get(level, []):
+                self.group_scalars(kind, members)
             alike: dict[Any, list[Member]] = {}
             lists, recurrences = [], []
-            for node in by_level[level]:
+            for node in by_level.get(level, []):
                 if isinstance(node, Recurrence):
                     recurrences.append(node)
                     continue
@@ -214,8 +222,9 @@ class Groups:
             self.place_lists(lists)
             for loop in recurrences:
                 self.loops.append((Turns(loop.axis.n), loop.axis))
-                self.group_levels(loop.nodes)
+                self.group_levels(loop.nodes, {}, {})
                 self.loops.pop()
+            self.place_views(views.get(level, []))
 
     def axes_of_turns(self, node: Node) -> tuple[int, ...]:
         """Which axes of a node go from turn to turn of the loops around it."""
@@ -251,11 +260,11 @@ class Groups:
         found = self.places.get(row)
         if found is not None:
             return found
+        if self.space[row] >= 0:
+            return Place(SPACES[self.space[row]], int(self.start[row]))
         kind = self.nodes.kind[row]
         if kind == VIEW:
             found = self.place_of_view(row)
-        elif kind == CONSTANT:
-            found = Place(CONSTANTS, self.nodes.right[row])
         else:  # parameters and inputs lie row by row
             axes = self.nodes.axes.get(row, ())
             strides = dict(zip(axes, row_major([axis.n for axis in axes]), strict=True))
@@ -341,7 +350,7 @@ class Groups:
                 Instruction(
                     "copy", (len(pairs), *lengths[1:]), (None,) * len(lengths),
                     access_of_moves(CELLS, target, array.strides[2:], regular),
-                    [access_of_moves(space, source, strides, regular)], array, [self.nodes.origins.get(row, row)],
+                    [access_of_moves(space, source, strides, regular)], array, [row],
                     within=tuple([(turns, axis - 1) for turns, axis in within]),
                 )
             )  # fmt: skip
@@ -387,7 +396,7 @@ class Groups:
         lengths = (*grid.counts, *members.axis_lengths())
         bounds = bounds_of(members, grid, len(lengths))
         operands = [grid.access(members, i, members.strides(i)) for i in range(len(members.all[0][1]))]
-        node, rows = members.all[0][0], [self.nodes.origins.get(node.row, node.row) for node, _ in members.all]
+        node, rows = members.all[0][0], [node.row for node, _ in members.all]
         closed = int(node.closed is not None)
         kept, outer = len(lengths) - closed, len(grid.counts)
         within = self.within(node, outer)
@@ -422,6 +431,163 @@ class Groups:
         for (node, _), start in zip(members.all, starts.tolist(), strict=True):
             if node.row != node.state:
                 self.places[node.row] = Place(CELLS, start, dict(zip(node.axes, result.strides[outer:], strict=False)))
+            if not node.axes:
+                self.space[node.row], self.start[node.row] = SPACES.index(CELLS), start
+
+    # Single scalars, in columns
+
+    def places_given(self) -> tuple[np.ndarray, np.ndarray]:
+        """The places of the single scalars that are given: constants, parameters and inputs."""
+        kind, left, right = (np.asarray(column) for column in (self.nodes.kind, self.nodes.left, self.nodes.right))
+        space, start = np.full(len(kind), -1, np.int8), np.where(kind == CONSTANT, right, left).astype(np.int64)
+        for one, where in (CONSTANT, CONSTANTS), (PARAMETER, PARAMETERS), (INPUT, CELLS):
+            space[kind == one] = SPACES.index(where)
+        space[np.fromiter(self.nodes.axes, np.int64, len(self.nodes.axes))] = -1
+        return space, start
+
+    def scalars_by_level(self) -> dict[int, list[tuple[Kind, np.ndarray]]]:
+        """The scalars of each level, by their kind."""
+        scalars = self.nodes.scalars
+        levels = np.asarray(self.nodes.levels)[scalars.rows]
+        found: dict[int, list[tuple[Kind, np.ndarray]]] = {}
+        for members in runs_of(np.lexsort((scalars.rows, scalars.kind_of, levels)), levels, scalars.kind_of):
+            kind = scalars.kinds[scalars.kind_of[members[0]]]
+            found.setdefault(int(levels[members[0]]), []).append((kind, members))
+        return found
+
+    def views_by_level(self) -> dict[int, list[np.ndarray]]:
+        """The single scalars that are views of a family, by their level and family."""
+        kind, left = np.asarray(self.nodes.kind), np.asarray(self.nodes.left)
+        is_view = kind == VIEW
+        is_view[: len(self.nodes.uses)] &= self.nodes.uses > 0
+        is_view[np.fromiter(self.nodes.axes, np.int64, len(self.nodes.axes))] = False
+        rows = np.flatnonzero(is_view)
+        levels = np.asarray(self.nodes.levels)
+        found: dict[int, list[np.ndarray]] = {}
+        for order in runs_of(np.lexsort((left[rows], levels[rows])), levels[rows], left[rows]):
+            found.setdefault(int(levels[rows[order[0]]]), []).append(rows[order])
+        return found
+
+    def place_views(self, views: list[np.ndarray]) -> None:
+        for rows in views:
+            base = self.nodes.left[rows[0]]
+            place, axes = self.place(base), self.nodes.axes.get(base, ())
+            indices = np.array([self.indices[self.nodes.right[row]] for row in rows.tolist()], np.int64)
+            strides = np.array([place.strides.get(axis, 0) for axis in axes], np.int64)
+            self.space[rows] = SPACES.index(place.space)
+            self.start[rows] = place.start + indices.reshape(len(rows), -1) @ strides
+
+    def group_scalars(self, kind: Kind, members: np.ndarray) -> None:
+        """Make instructions of scalars of one kind."""
+        scalars = self.nodes.scalars
+        if kind.operation == SUM:
+            self.group_long_sums(kind, members)
+            return
+        first, numbers = scalars.first[members], scalars.first_number[members]
+        operands = [None if i < 0 else scalars.operands[first + i] for i in kind.operands]
+        constants = np.full(len(members), SPACES.index(CONSTANTS))
+        spaces = [constants if rows is None else self.space[rows] for rows in operands]
+        starts = [
+            numbers - i - 1 if rows is None else self.start[rows]
+            for i, rows in zip(kind.operands, operands, strict=True)
+        ]
+        table = np.stack(starts, 1) if starts else np.zeros((len(members), 0), np.int64)
+        for part in alike(spaces, len(members)):
+            names = [SPACES[column[part[0]]] for column in spaces]
+            rows, array, counts = self.append_scalars(kind, scalars.rows[members[part]], names, table[part])
+            self.place_scalars(rows, array, counts)
+
+    def place_scalars(self, rows: np.ndarray, array: Array, counts: list[int]) -> None:
+        """Note that these scalars are the results in an array."""
+        self.space[rows] = SPACES.index(CELLS)
+        cells = np.indices(counts).reshape(len(counts), -1).T @ np.array(array.strides[: len(counts)])
+        self.start[rows] = array.start + cells
+
+    def append_scalars(
+        self, kind: Kind, rows: np.ndarray, spaces: list[str], starts: np.ndarray, strides: tuple[int, ...] = ()
+    ) -> tuple[np.ndarray, Array, list[int]]:
+        """Append the instruction of some scalars; of a long sum that of its terms, with the strides along these.
+
+        Returns the rows in the order in which the results lie, the array, and the lengths of its axes of members.
+        """
+        order = order_for_grid(starts, spaces)
+        rows, inner = rows[order], [kind.length] if kind.operation == SUM else []
+        members = Members([], spaces, starts[order], [], np.zeros((len(rows), 0), np.int64))
+        grid = self.grid_of(members)
+        assert grid is not None
+        lengths, outer = (*grid.counts, *inner), len(grid.counts)
+        along = [(stride,) for stride in strides] if inner else [()] * len(spaces)
+        operands = [grid.access(members, i, along[i]) for i in range(len(spaces))]
+        array = self.new_array(lengths, (*range(outer - 1), *range(outer, len(lengths)), outer - 1))
+        result = Access(CELLS, array.start, array.strides)
+        operation = KINDS[kind.operation] if kind.operation not in (ADD, SUM) else "terms"
+        self.instructions.append(
+            Instruction(
+                operation, lengths, (None,) * len(lengths), result, operands, array, self.nodes.scalars.origin(rows),
+                kind.terms, kind.exponent,
+            )
+        )  # fmt: skip
+        return rows, array, grid.counts
+
+    def group_long_sums(self, kind: Kind, members: np.ndarray) -> None:
+        """Make instructions of long sums: one for the terms, one for the sums."""
+        scalars, factors = self.nodes.scalars, kind.terms[0][1] - kind.numbers
+        where = scalars.first[members, None] + np.arange(kind.length * factors)
+        operands = scalars.operands[where].reshape(len(members), kind.length, factors)
+        columns = [self.place_items(operands[:, :, i]) for i in range(factors)]
+        if kind.numbers:
+            space = np.full(len(members), SPACES.index(CONSTANTS))
+            columns.append((space, scalars.first_number[members], np.ones(len(members), np.int64)))
+        spaces, starts, strides = (list(column) for column in zip(*columns, strict=True))
+        for part in alike([*spaces, *strides], len(members)):
+            names = [SPACES[column[part[0]]] for column in spaces]
+            own = tuple([int(column[part[0]]) for column in strides])
+            rows, terms, counts = self.append_scalars(
+                kind, scalars.rows[members[part]], names, np.stack(starts, 1)[part], own
+            )
+            array = self.new_array(tuple(counts), range(len(counts)))
+            self.instructions.append(
+                Instruction(
+                    "sum", terms.lengths, (None,) * len(terms.lengths), Access(CELLS, array.start, (*array.strides, 0)),
+                    [Access(CELLS, terms.start, terms.strides)], array, scalars.origin(rows),
+                )
+            )  # fmt: skip
+            self.place_scalars(rows, array, counts)
+
+    def place_items(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where lists of scalars lie, [lists, items]: their spaces, starts and strides. Irregular ones are copied."""
+        spaces, starts = self.space[rows], self.start[rows]
+        strides = starts[:, 1] - starts[:, 0]
+        fits = (spaces == spaces[:, :1]).all(1) & (np.diff(starts, axis=1) == strides[:, None]).all(1)
+        ends = [np.searchsorted(self.starts, starts[:, i], "right") for i in (0, -1)]
+        fits &= (spaces[:, 0] != SPACES.index(CELLS)) | (ends[0] == ends[1])
+        space, start = spaces[:, 0].copy(), starts[:, 0].copy()
+        copied = np.flatnonzero(~fits)
+        if len(copied):
+            different: dict[bytes, int] = {}  # lists of the same items are copied only once
+            which = np.array(
+                [different.setdefault(spaces[i].tobytes() + starts[i].tobytes(), len(different)) for i in copied]
+            )
+            lists = copied[np.unique(which, return_index=True)[1]]
+            array = self.new_array((len(lists), rows.shape[1]), (1, 0))
+            cells = array.start + np.indices(array.lengths).reshape(2, -1).T @ np.array(array.strides)
+            self.copy_items(spaces[lists].ravel(), starts[lists].ravel(), cells, array, rows[lists[0], :1])
+            space[copied], strides[copied] = SPACES.index(CELLS), array.strides[1]
+            start[copied] = array.start + which * array.strides[0]
+        return space, start, strides
+
+    def copy_items(
+        self, spaces: np.ndarray, starts: np.ndarray, cells: np.ndarray, array: Array, rows: np.ndarray
+    ) -> None:
+        """Copy scalars to cells of an array."""
+        for code in np.unique(spaces).tolist():
+            own = spaces == code
+            source, target, space = starts[own], cells[own], SPACES[code]
+            regular = is_regular(source) and is_regular(target)
+            regular = regular and self.in_one_array(space, int(source[0]), int(source[-1]))
+            to, of = (access_of_moves(*way, (), regular) for way in ((CELLS, target), (space, source)))
+            origin = self.nodes.scalars.origin(rows)
+            self.instructions.append(Instruction("copy", (len(source),), (None,), to, [of], array, origin))
 
     def grid_of(self, members: Members) -> Grid | None:
         """How members lie, by a table if need be; None if they have different lengths and lie in no grid."""
@@ -438,6 +604,12 @@ class Groups:
 def row_major(lengths: Sequence[int]) -> list[int]:
     """The strides of an array with these lengths, whose last axis is the innermost."""
     return [prod(lengths[i + 1 :]) for i in range(len(lengths))]
+
+
+def alike(columns: list[np.ndarray], count: int) -> list[np.ndarray]:
+    """Which of so many members have the same in all columns."""
+    varying = [column for column in columns if (column != column[0]).any()]
+    return runs_of(np.lexsort(varying), *varying) if varying else [np.arange(count)]
 
 
 def constant_of(index: Any) -> int:

@@ -1,25 +1,23 @@
-"""The rows of a record that a result needs, as nodes; nested sums of scalars are flattened.
+"""The rows of a record that a result needs, as nodes; single scalars stay in columns (scalars.py).
 
 The rows of a loop that depend on its state, and its next state on them, are a `Recurrence`: they run turn by turn. What
 else the body of the loop computes is computed for all turns at once, before it or after it.
 
-A sum of products is one node, whatever tree of additions it was written as: an operand that is used nowhere else
-becomes terms of the sum. A sum of many scalars becomes a `sum` over the axis of a list. A node's level is greater than
-those of its operands, so nodes of equal level do not depend on each other.
+The level of a row is greater than those of its operands, so rows of equal level do not depend on each other.
 """
 
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from microgpt.engines.compiled.record import (
     ADD,
     BINARY,
     CARRY,
-    CONSTANT,
     INPUT,
-    LESS,
-    LESS_EQUAL,
     LIST,
     MUL,
     PICK,
@@ -31,9 +29,7 @@ from microgpt.engines.compiled.record import (
     Index,
     Record,
 )
-
-FEW_TERMS = 4  # a sum of more scalars than these is a sum over an axis
-Term = tuple[float, tuple[int, ...]]  # a coefficient, and the rows that are multiplied
+from microgpt.engines.compiled.scalars import IN_COLUMNS, Scalars
 
 
 @dataclass
@@ -65,25 +61,28 @@ class Recurrence:
 
 
 class Nodes:
-    """The nodes of a record, in order, and copies of its tables with the rows that flattening adds."""
+    """The nodes of a record, in order, the scalars beside them, and the levels of both.
+
+    The tables of the record are copied, with the rows for long sums, and the numbers, that the scalars add.
+    """
 
     def __init__(self, record: Record):
-        self.integers, self.choices = record.integers, record.choices
-        self.kind, self.left, self.right = record.kind.tolist(), record.left.tolist(), record.right.tolist()
-        self.axes, self.closed = dict(record.axes), dict(record.closed)
-        self.lists, self.constants = list(record.lists), list(record.constants)
-        self.origins: dict[int, int] = {}  # of each added row, the row of the record that it is a part of
-        self.levels = [0] * len(self.kind)
-        self.indices = record.indices
-        self.carries = [row for row, kind in enumerate(self.kind) if kind == CARRY]
+        self.integers, self.choices, self.lists = record.integers, record.choices, record.lists
+        self.kind, self.left, self.right = record.kind[:], record.left[:], record.right[:]
+        self.axes, self.closed, self.indices = record.axes, record.closed, record.indices
+        self.carries = np.flatnonzero(np.asarray(record.kind) == CARRY).tolist()
         self.sequential = {self.axes[row][0] for row in self.carries}
         self.states: dict[int, tuple[int, tuple[Axis, ...]]] = {}  # of rows that are what a carry is next: it, its axes
         self.uses = self.count_all_uses([row for row, _ in record.outputs])
-        self.flattened = [False] * len(self.kind)  # rows that became terms of another
+        self.scalars = scalars = Scalars(record.kind, record.left, record.right, record.constants, self.axes, self.uses)
+        for table, entry in (self.kind, SUM), (self.left, 0), (self.right, 0):
+            table.extend([entry] * len(scalars.origins))
+        self.constants = [*record.constants, *scalars.numbers]
+        self.levels = array("i", bytes(4 * len(self.kind)))
         self.all: list[Node | Recurrence] = []
         self.append_all()
 
-    def count_all_uses(self, outputs: list[int]) -> list[int]:
+    def count_all_uses(self, outputs: list[int]) -> np.ndarray:
         """How often each row is used by the outputs, the rows that they need, and what carries are next."""
         found, known = self.count_uses(outputs), set[int]()
         while new := {row for row in self.carries if found[row]} - known:
@@ -91,72 +90,63 @@ class Nodes:
             found = self.count_uses([*outputs, *(self.right[row] for row in known)])
         return found
 
-    def count_uses(self, outputs: list[int]) -> list[int]:
+    def count_uses(self, outputs: list[int]) -> np.ndarray:
         """How often the outputs, and the rows that they need, use each row."""
-        uses = [0] * len(self.kind)
-        for row in outputs:
-            uses[row] += 1
-        kind, left, right, lists = self.kind, self.left, self.right, self.lists
-        for row in range(len(kind) - 1, -1, -1):
-            k = kind[row]
-            if not uses[row] or k <= INPUT:
-                continue
-            if k == LIST:
-                for part, _, _ in lists[right[row]]:
-                    uses[part] += 1
-                continue
-            uses[left[row]] += 1
-            if k == ADD or k == MUL or k == LESS or k == LESS_EQUAL:
-                uses[right[row]] += 1
-            elif k == WHERE:
-                for one in self.choices[right[row]]:
-                    uses[one] += 1
+        kind, left, right = (np.asarray(column) for column in (self.kind, self.left, self.right))
+        more = np.flatnonzero((kind == LIST) | (kind == WHERE)).tolist()
+        parts = [operand for row in more for operand in self.operands_of(row)]
+        reads = (kind == VIEW) | ((kind > LIST) & (kind != WHERE))
+        counted = np.array([*outputs, *parts], np.int64), left[reads], right[np.isin(kind, BINARY)]
+        uses = np.bincount(np.concatenate(counted), minlength=len(kind))
+        unused = np.flatnonzero((uses == 0) & (kind > INPUT)).tolist()
+        while unused:
+            row = unused.pop()
+            for operand in self.operands_of(row)[: 1 if self.kind[row] == CARRY else None]:
+                uses[operand] -= 1
+                if not uses[operand] and self.kind[operand] > INPUT:
+                    unused.append(operand)
         return uses
 
     def append_all(self) -> None:
-        """Append a node for each row that is needed and did not become a term of another."""
-        kind, axes, flattened = self.kind, self.axes, self.flattened
-        terms_of: dict[int, list[Term]] = {}
-        for row in range(len(kind) - 1, -1, -1):
-            if self.uses[row] and not flattened[row] and (kind[row] == ADD or kind[row] == MUL) and row not in axes:
-                terms_of[row] = self.flatten(row)
-        rows = [row for row in range(len(kind)) if self.uses[row] and kind[row] > INPUT]
+        """Append a node for each row that is needed, and find the levels of all."""
+        needed = self.uses > 0
+        needed &= np.asarray(self.kind)[: len(needed)] > INPUT
         if not self.carries:
-            self.append_rows(rows, terms_of)
+            self.append_rows(np.flatnonzero(needed & ~self.scalars.flattened).tolist())
             return
+        rows = np.flatnonzero(needed).tolist()
         first, end = self.carries[0], max(self.right[row] for row in self.carries) + 1
-        self.append_rows([row for row in rows if row < first], terms_of)
+        self.append_rows([row for row in rows if row < first])
         for group in connected([row for row in rows if first <= row < end], self.operands_of):
-            self.append_connected(group, terms_of)
-        self.append_rows([row for row in rows if row >= end], terms_of)
+            self.append_connected(group)
+        self.append_rows([row for row in rows if row >= end])
 
-    def append_rows(self, rows: Iterable[int], terms_of: dict[int, list[Term]]) -> None:
-        """Append a node for each of these rows that did not become a term of another."""
-        kind, left, right, flattened = self.kind, self.left, self.right, self.flattened
+    def append_rows(self, rows: Iterable[int]) -> None:
+        """Append a node for each of these rows, or find its level, if it did not become a term of another."""
+        kind, left, right, axes, levels = self.kind, self.left, self.right, self.axes, self.levels
         for row in rows:
             k = kind[row]
-            if flattened[row]:
-                continue
             if k == VIEW:
-                self.levels[row] = self.levels[left[row]]
-            elif k == LIST:
-                self.append(row, LIST, tuple([part for part, _, _ in self.lists[right[row]]]))
-            elif row in terms_of:
-                self.append_sum(row, terms_of[row])
+                levels[row] = levels[left[row]]
+            elif k in IN_COLUMNS and row not in axes:
+                self.set_level(row)
             elif k == ADD:
                 self.append(row, ADD, (left[row], right[row]), ((1.0, 1), (1.0, 1)))
             elif k == MUL:
                 self.append(row, ADD, (left[row], right[row]), ((1.0, 2),))
-            elif k == LESS or k == LESS_EQUAL:
-                self.append(row, k, (left[row], right[row]))
-            elif k == WHERE:
-                self.append(row, k, (left[row], *self.choices[right[row]]))
             elif k == POW:
                 self.append(row, k, (left[row],), self.constants[right[row]])
             elif k == PICK:
                 self.append(row, k, (left[row],), self.integers[right[row]])
             else:
-                self.append(row, k, (left[row],))
+                self.append(row, k, tuple(self.operands_of(row)))
+
+    def set_level(self, row: int) -> None:
+        """Find the level of a scalar; of the long sums in it first."""
+        levels, scalars = self.levels, self.scalars
+        for part in scalars.parts.get(row, ()):
+            self.set_level(part)
+        levels[row] = max([levels[operand] for operand in scalars.operands_of(row)], default=0) + 1
 
     # Loops that carry a state
 
@@ -167,13 +157,15 @@ class Nodes:
             return []
         if k == LIST:
             return [part for part, _, _ in self.lists[self.right[row]]]
+        if k == WHERE:
+            return [self.left[row], *self.choices[self.right[row]]]
         return [self.left[row], self.right[row]] if k in (*BINARY, CARRY) else [self.left[row]]
 
-    def append_connected(self, rows: list[int], terms_of: dict[int, list[Term]]) -> None:
+    def append_connected(self, rows: list[int]) -> None:
         """Append the nodes of rows each of which depends on all others: a single one, or a recurrence."""
         carries = [row for row in rows if self.kind[row] == CARRY]
         if len(rows) == 1 and self.right[rows[0]] != rows[0]:
-            self.append_rows(rows, terms_of)
+            self.append_rows(rows)
             for row in carries:  # which depends on no state
                 self.append_move(row)
                 self.levels[row] = self.all[-1].level
@@ -206,7 +198,7 @@ class Nodes:
             self.all[-1].level = self.levels[row] = loop.level
         for group in groups:
             if group[0] not in carries:
-                self.append_connected(group, terms_of)
+                self.append_connected(group)
         for row in carries:
             if self.states.get(self.family_of(self.right[row])[0], (-1, ()))[0] != row:
                 self.append_move(row)
@@ -245,80 +237,6 @@ class Nodes:
 
     def is_list(self, row: int) -> bool:
         return bool(self.kind[self.left[row] if self.kind[row] == VIEW else row] == LIST)
-
-    def flatten(self, top: int) -> list[Term]:
-        """The terms of a sum or product of scalars: an operand used nowhere else becomes terms of this sum."""
-        kind, left, right, axes = self.kind, self.left, self.right, self.axes
-        terms: list[Term] = []
-        constant = 0.0
-        stack = [(top, 1.0)]
-        while stack:
-            row, factor = stack.pop()
-            k = kind[row]
-            if k == CONSTANT:
-                constant += factor * self.constants[right[row]]
-                continue
-            if row != top:
-                if (k != ADD and k != MUL) or self.uses[row] != 1 or row in axes:
-                    terms.append((factor, (row,)))
-                    continue
-                self.flattened[row] = True
-            a, b = left[row], right[row]
-            if k == ADD:
-                stack += (b, factor), (a, factor)
-            elif kind[b] == CONSTANT:
-                stack.append((a, factor * self.constants[right[b]]))
-            elif kind[a] == CONSTANT:
-                stack.append((b, factor * self.constants[right[a]]))
-            else:
-                terms.append((factor, (a, b)))
-        if constant or not terms:
-            terms.append((constant, ()))
-        return terms
-
-    def append_sum(self, row: int, terms: list[Term]) -> None:
-        """Append a sum of products; many terms of one kind become a sum over an axis, which is one of its terms."""
-        for factors in sorted({len(rows) for _, rows in terms if rows}):
-            many = [term for term in terms if len(term[1]) == factors]
-            if len(many) > FEW_TERMS:
-                rest = [term for term in terms if len(term[1]) != factors]
-                terms = [*rest, (1.0, (self.append_long_sum(row, many),))]
-        operands = tuple([r for _, rows in terms for r in rows])
-        self.append(row, ADD, operands, tuple([(coefficient, len(rows)) for coefficient, rows in terms]))
-
-    def append_long_sum(self, whole: int, terms: list[Term]) -> int:
-        """Append a sum over an axis of one family, of terms with equally many factors; return its row."""
-        axis = Axis(len(terms))
-        factors = [self.append_list([rows[i] for _, rows in terms], axis) for i in range(len(terms[0][1]))]
-        coefficients = {coefficient for coefficient, _ in terms}
-        if len(coefficients) > 1:
-            factors.append(self.append_list([self.constant_row(coefficient) for coefficient, _ in terms], axis))
-            coefficients = {1.0}
-        family = self.add_row(MUL, 0, 0, (axis,))
-        self.append(family, ADD, tuple(factors), ((coefficients.pop(), len(factors)),))
-        row = self.add_row(SUM, family, 0)
-        self.closed[row] = axis
-        self.append(row, SUM, (family,))
-        self.origins[row] = self.origins[family] = whole
-        return row
-
-    def append_list(self, rows: list[int], axis: Axis) -> int:
-        self.lists.append([(row, None, 1) for row in rows])
-        row = self.add_row(LIST, 0, len(self.lists) - 1, (axis,))
-        self.append(row, LIST, tuple(rows))
-        return row
-
-    def constant_row(self, number: float) -> int:
-        self.constants.append(number)
-        return self.add_row(CONSTANT, 0, len(self.constants) - 1)
-
-    def add_row(self, kind: int, left: int, right: int, axes: tuple[Axis, ...] = ()) -> int:
-        for table, entry in ((self.kind, kind), (self.left, left), (self.right, right), (self.levels, 0)):
-            table.append(entry)
-        row = len(self.kind) - 1
-        if axes:
-            self.axes[row] = axes
-        return row
 
 
 def connected(rows: Iterable[int], operands: Callable[[int], list[int]]) -> list[list[int]]:

@@ -173,6 +173,15 @@ def missing_label(p, x):
     return error * error if x[4] > -1e9 else 0.0
 
 
+def divided(p, x):
+    share = p[0]
+    if x[0] > 9:
+        share = p[0] / (len(x) - 4)
+    elif x[1] > 9:
+        return share / (len(x) - 4)
+    return share * x[1]
+
+
 UNDEFINED = {
     "a root": (lambda p, x: p[0] * x**0.5 if x > 0 else 0.0, [4.0, 0.0, -1.0]),
     "a root of a parameter": (lambda p, x: (p[0] * x) ** 0.5 if p[0] * x > 0 else 0.0, [4.0, 0.0, -1.0]),
@@ -180,6 +189,8 @@ UNDEFINED = {
     "1 / x": (lambda p, x: p[1] / (p[0] * x) if x > 0 else p[2], [4.0, 0.0, -1.0]),
     "its square": (lambda p, x: (p[1] * log(p[0] * x)) ** 2 if x > 0 else p[2], [4.0, 0.0, -1.0]),
     "an overflow": (lambda p, x: exp(p[0] * x) * exp(p[1] * x) * x * x if x < 9 else p[2] * x, [1.0, 1e5, -1e5]),
+    "division by a plain 0": (lambda p, x: p[0] / (len(x) - 4) if x[0] > 9 else p[1] * x[0], ROWS),
+    "division by 0 in a statement": (divided, ROWS),
     "the outer function": (lambda p, x: p[0] * tanh(p[1] * (x**-1 if x > 0 else x)), [4.0, 0.0, -1.0]),
     "an early return": (lambda p, x: the_root(p[0] * x) * p[1], [4.0, 0.0, -1.0]),
     "within an axis": (

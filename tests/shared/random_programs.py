@@ -91,6 +91,25 @@ class Box:
         return self.rows
     def __exit__(self, *_):
         self.rows.reverse()
+def larger(y, z):
+    if y < z + 0.017:
+        return z
+    y = y * 0.9
+    return y
+def gated(y, z):
+    y = tanh(z) if -0.517 < y < 0.817 and not z > 0.317 or z - y > 1.017 else y * 0.5
+    return max(y, z + 0.017, y * z) * (y > 0.017 or z > 0.017)
+def rooted(z):
+    return log(z) * z**0.5 if z > 0.117 else (0.217 - z) ** -0.5 if z < -0.317 else z
+def settled(y, z):
+    for factor in (0.7, -0.3):
+        if y > 0.317:
+            y = y * factor
+        elif z - y > 1.017:
+            return y * z * 0.3
+        else:
+            y, z = z * factor, y
+    return y
 def fold(row):
     return calm(row[0] + 0.5 * fold(row[1:])) if row else 0.0
 def every_other(row):
@@ -173,6 +192,10 @@ A * (B > 0) | S | mix(A, z=B) | mix(*[A, B], 0.5) | mix(A, **{"z": B}) | mostly(
 max([A, B], key=lambda z: z is A) | Pair(A, B).second | calm(A + keep(B)) | keep(A) * 0.5 | calm(dot([A, B], [B, S]))
 operator.mul(A, 0.5)
 """)
+CHOICES = options("""
+max(A, B + 0.017) | min(A, 0.3 * B, 0.517) | S if A > 0.017 else T | larger(A, B) | settled(A, B) | gated(A, B)
+rooted(A) | calm(max(A + 0.3 * c for c in L)) | calm(min([A, *L, *L, *L])) | calm(sum(max(c, A) for c in L))
+""")  # which need the source
 INTEGER_FORMS = options("""
 A if I == 0 else B | A if I % 2 else 0.5 * B | A if I in (0, 3) else S | A * (1 + I % 3) * 0.3 | A + 0.1 * I
 A * TABLE[I % 4] | calm(A ** (I % 3 + 1)) | A * sqrt(1 + I) * 0.4 | A / (1 + I) | pick([A, B], I % 2)
@@ -458,10 +481,11 @@ class Writer:
     Args:
         seed: of the choices, and of the numbers on which the program has to run.
         effects: it also changes things outside of the function. failing: it may raise in the end.
+        choices: scalars decide.
     """
 
-    def __init__(self, seed: int, effects: bool = False, failing: bool = False):
-        self.random, self.effects, self.failing = Random(seed), effects, failing
+    def __init__(self, seed: int, effects: bool = False, failing: bool = False, choices: bool = True):
+        self.random, self.effects, self.failing, self.choices = Random(seed), effects, failing, choices
         params, *arrays = numbers(seed, 2)
         self.examples = [[{k: a.tolist() for k, a in params.items()}, *[a[i].tolist() for a in arrays]] for i in (0, 1)]
         self.made = 0
@@ -575,6 +599,8 @@ class Writer:
             forms = FAILURES
         elif self.effects and dice < 0.3:
             forms = INTEGER_EFFECTS if integers and dice < 0.15 else EFFECTS
+        elif self.choices and dice > 0.85:
+            forms = CHOICES
         form = re.sub(r"\bI\b", self.choose(integers), self.choose(forms)) if integers else self.choose(forms)
 
         def operand(_: re.Match[str]) -> str:
@@ -700,8 +726,9 @@ def recorded(source: str, directory: Path, params: Any, *arrays: Any) -> Outcome
 
 
 def difference(expected: Outcome, found: Outcome) -> str:
-    """What of the second is not as in the first, in a line; nothing if they are alike, or if an integer is refused."""
-    if isinstance(found.error, RecordingError) and "integer of the example" in str(found.error):
+    """What of the second is not as in the first, in a line; nothing if they are alike, or if a choice is refused."""
+    refused = str(found.error) if isinstance(found.error, RecordingError) else ""
+    if "integer of the example" in refused or "a branch of a choice" in refused or "asks by `is`" in refused:
         return ""
     if type(expected.error).__name__ not in [kind.__name__ for kind in type(found.error).__mro__]:
         return f"raised {found.error!r}, expected {expected.error!r}"

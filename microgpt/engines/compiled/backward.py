@@ -299,9 +299,11 @@ class Backward:
 
     def is_guarded(self, nest: Nest) -> bool:
         """Whether a nest computes what a choice may leave out, so that its derivatives may be no finite numbers."""
-        left_out, rows = self.groups.left_out, self.groups.instructions[nest.instruction].rows
-        chooses = any(node.operation == "where" for node in nodes_of(nest.expression))
-        return chooses or (len(left_out) > 0 and bool(left_out[rows].any()))
+        left_out = self.groups.left_out
+        if any(node.operation == "where" for node in nodes_of(nest.expression)):
+            return True
+        rows = self.groups.instructions[nest.instruction].rows if left_out else []
+        return any(row < len(left_out) and left_out[row] for row in rows)
 
     def propagate(self, nest: Nest, array: int) -> None:
         """Pass the cotangent of a result on to all that its nest loads."""

@@ -29,8 +29,9 @@ class Scope:
         parts = [part for statement in body for part in own_parts(statement)]
         self.outer = {name for part in parts if isinstance(part, (ast.Global, ast.Nonlocal)) for name in part.names}
         yields = any(isinstance(part, (ast.Yield, ast.YieldFrom)) for part in parts)
+        sees_frame = any(isinstance(part, ast.Name) and part.id in SEES_FRAME for part in parts)
         self.forks: dict[ast.If, list[str]] = {}
-        self.find(body, not yields)
+        self.find([] if sees_frame else body, not yields)
         self.early = any(returns(fork) for fork in self.forks)
         self.in_branch = False
 

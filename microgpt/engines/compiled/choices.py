@@ -7,6 +7,7 @@ taken, so a branch may only calculate, like the body of a loop that is read as a
 and return. Where the test is a plain value, Python decides as ever.
 """
 
+import math
 import operator
 from collections.abc import Callable
 from copy import copy
@@ -96,6 +97,8 @@ def branch(function: Callable[[], Any], record: Record) -> Any:
     try:
         result = function()
         done = not loops.aborted
+    except (ArithmeticError, ValueError):  # of plain numbers: it has no value, which matters only where it is chosen
+        result, done = math.nan, True
     except NotTraceable:
         done = False
     finally:
@@ -244,9 +247,9 @@ def decided(test: Any, first: Branch, second: Branch, names: tuple[str, ...], re
     cells = dict(zip(first.__code__.co_freevars, first.__closure__ or (), strict=True))
     variables = [cells[name] for name in names]
     before = list(map(contents, variables))
-    one, after_one = take(first, returns, test), list(map(contents, variables))
+    one, after_one = take(first, variables, returns, test)
     fill(variables, before)
-    other, after_other = take(second, returns, test, False), list(map(contents, variables))
+    other, after_other = take(second, variables, returns, test, False)
     if one is not None and other is not None:
         return (selected(test, one[0], other[0]),)
     if one is not None:
@@ -260,13 +263,21 @@ def decided(test: Any, first: Branch, second: Branch, names: tuple[str, ...], re
     return None
 
 
-def take(function: Branch, returns: Any, test: Any, holds: bool = True) -> Returned:
-    """What a branch returns. What is returned early within it, is so only where the test holds, or does not."""
+def take(
+    function: Branch, variables: list[CellType], returns: Any, test: Any, holds: bool = True
+) -> tuple[Returned, list[Any]]:
+    """What a branch returns, and the variables after it.
+
+    What is returned early within it, is so only where the test holds, or does not hold.
+    """
     known = len(returns.early) if returns else 0
-    result: Returned = branch(function, test.record)
+    result = branch(function, test.record)
+    if result is math.nan:
+        fill(variables, [math.nan] * len(variables))
+        result = (math.nan,) if returns else None
     if returns and len(returns.early) > known:
         returns.narrow(known, test if holds else negated(test))
-    return result
+    return result, list(map(contents, variables))
 
 
 def selected_variable(test: Any, a: Any, b: Any) -> Any:

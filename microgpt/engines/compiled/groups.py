@@ -173,9 +173,9 @@ class Groups:
     def __init__(self, record: Record):
         self.nodes = Nodes(record)
         self.indices = record.indices
-        self.left_out = np.zeros(len(record) if record.branches else 0, bool)  # rows that a choice may leave out
+        self.left_out = bytearray(len(record) if record.branches else 0)  # 1 for each row that a choice may leave out
         for first, end in record.branches:
-            self.left_out[first:end] = True
+            self.left_out[first:end] = b"\1" * (end - first)
         self.constants = self.nodes.constants
         self.inputs = sum(
             prod(axis.n for axis in self.nodes.axes.get(row, ()))

@@ -38,7 +38,8 @@ def numbers_of(record: Record, params: np.ndarray, integers: np.ndarray, floats:
     """The values of each row, for flat parameters, integers and floats of an example."""
     floats = np.concatenate([floats, integers[np.array(record.returned, np.int64)]])
     numbers = Numbers(record, params, integers, floats)
-    numbers.compute(0, len(record))
+    with np.errstate(all="ignore"):  # a branch that is not taken may have no value
+        numbers.compute(0, len(record))
     return numbers.known
 
 

@@ -132,7 +132,7 @@ def deeper_recursion() -> Iterator[None]:
     """Allow as deep a recursion as Python does, though each call of the function takes several of ours."""
     limit = sys.getrecursionlimit()
     if sys.platform != "win32":  # whose stack is too small for it
-        sys.setrecursionlimit(6 * limit)
+        sys.setrecursionlimit(10 * limit)
     try:
         yield
     finally:

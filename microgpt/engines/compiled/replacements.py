@@ -22,6 +22,7 @@ from microgpt.engines.compiled.lists import Lazy, RecordedList, holds_index, hol
 from microgpt.engines.compiled.record import (
     PICK,
     SUM,
+    WHERE,
     Axis,
     Index,
     NotTraceable,
@@ -243,8 +244,8 @@ def same(a: Any, b: Any) -> bool:
             raise NotTraceable
         if symbolic and (was_chosen(a) or was_chosen(b)):
             raise RecordingError(
-                f"{calling_line()} asks by `is` about what an integer of the example chose: which one that is differs "
-                "from example to example; choose a number by the same integer, such as pick([1.0, 0.0], i)"
+                f"{calling_line()} asks by `is` about what an integer or a scalar of the example chose: which one that "
+                "is differs from example to example; choose a number by the same, such as pick([1.0, 0.0], i)"
             )
         for kind, other in ((a, b), (b, a)):
             if kind is RecordedScalar and isinstance(other, type):
@@ -253,9 +254,9 @@ def same(a: Any, b: Any) -> bool:
 
 
 def was_chosen(thing: Any) -> bool:
-    """Whether an integer of the example chose this scalar or row."""
+    """Whether an integer of the example chose this scalar or row, or a comparison this scalar."""
     if type(thing) is RecordedScalar:
-        return bool(thing.record.kind[thing.node] == PICK)
+        return thing.record.kind[thing.node] in (PICK, WHERE)
     return type(thing) is RecordedList and thing.chosen_from is not None
 
 

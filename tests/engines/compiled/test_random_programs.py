@@ -24,7 +24,7 @@ def assert_same(seed, directory, batch=2, run=outcome, **options):
             found = outcome(text, directory, "compiled", *arguments)
         return difference(expected, found)
 
-    statements = Writer(seed, **options).statements()
+    statements = Writer(seed, choices=directory is not None, **options).statements()
     if differs(statements):
         fewest = smallest(statements, differs)
         pytest.fail(f"{differs(fewest)}\n{module(fewest)[len(PRELUDE) :]}")

@@ -198,6 +198,18 @@ def outputs_of_each_turn(p, x):
     return sum([sum([o**2 for o in row]) for row in outputs])
 
 
+def choices(p, x):
+    """What a turn chooses depends on the state; and one turn alone is a loop, too."""
+
+    def turn(t, state):
+        s, most = state
+        s = s * p["a"] + x[t] if s > 0 else x[t] - s
+        return s, max(most, s)
+
+    s, most = turns(len(x), (0.1, -1.0), turn)
+    return s + most * turns(1, p["a"], lambda t, s: s * s + x[t])
+
+
 def delays(p, x):
     """Shift registers: a state that another one becomes, and one that depends on no state."""
 
@@ -223,7 +235,7 @@ SCALARS, VECTORS = (6,), (6, 3)
 SHAPES = {
     decay: SCALARS, rnn: VECTORS, lstm: VECTORS, euler: VECTORS, pair_of_loops: SCALARS, loop_in_a_loop: SCALARS,
     inner_loop_with_its_own_state: SCALARS, loop_in_a_comprehension: (4, 6), nested_state: VECTORS,
-    outputs_of_each_turn: VECTORS, delays: SCALARS,
+    outputs_of_each_turn: VECTORS, delays: SCALARS, choices: SCALARS,
 }  # fmt: skip
 LOOPS = {
     function.__name__.replace("_", " "): (function, PARAMS, np.random.default_rng(1).normal(size=(3, *shape)))

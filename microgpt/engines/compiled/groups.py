@@ -215,7 +215,7 @@ class Groups:
                 places = [self.place(row) for row in node.operands]
                 if node.state >= 0:
                     places.append(self.next_place(node))
-                alike.setdefault((key_of(node, places), self.axes_of_turns(node)), []).append((node, places))
+                alike.setdefault((key_of(node, places), self.key_in_loops(node, places)), []).append((node, places))
             for members in alike.values():
                 for part in split_by_strides(members):
                     self.group(part)
@@ -226,9 +226,26 @@ class Groups:
                 self.loops.pop()
             self.place_views(views.get(level, []))
 
+    def key_in_loops(self, node: Node, places: list[Place]) -> Any:
+        """What else members share: in loops the axes of the turns, and which operands these make.
+
+        A carry of no loop has an array of its own, because others may be made of it.
+        """
+        if not self.loops and node.kind != CARRY:
+            return None
+        alone = node.row if node.kind == CARRY and all(axis is not node.axes[0] for _, axis in self.loops) else -1
+        return alone, self.axes_of_turns(node), tuple([self.loops_around(place.space, place.start) for place in places])
+
     def axes_of_turns(self, node: Node) -> tuple[int, ...]:
         """Which axes of a node go from turn to turn of the loops around it."""
         return tuple([node.axes.index(axis) for _, axis in self.loops]) if self.loops else ()
+
+    def loops_around(self, space: str, start: int) -> int:
+        """How many of the loops around what is grouped now make the array that a cell belongs to."""
+        if not self.loops or space != CELLS or start < self.inputs:
+            return 0
+        made = [turns for turns, _ in self.arrays[self.array_at(start)].within]
+        return sum(turns in made for turns, _ in self.loops)
 
     def within(self, node: Node, outer: int) -> Within:
         """The loops around a node whose axes follow some outer ones."""
@@ -340,9 +357,10 @@ class Groups:
         for items, member in different.items():
             first = array.start + member * array.strides[0]
             for i, (kind, start) in enumerate(items):
-                moves.setdefault(kind, []).append((start, first + i * array.strides[1]))
+                key = kind, self.loops_around(kind[0], start)
+                moves.setdefault(key, []).append((start, first + i * array.strides[1]))
         row = lists[0][0].row
-        for (space, strides), pairs in moves.items():
+        for ((space, strides), _), pairs in moves.items():
             source, target = np.array(pairs, np.int64).T
             regular = is_regular(source) and is_regular(target)
             regular = regular and self.in_one_array(space, int(source[0]), int(source[-1]))

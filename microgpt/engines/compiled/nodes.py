@@ -80,6 +80,7 @@ class Nodes:
         self.constants = [*record.constants, *scalars.numbers]
         self.levels = array("i", bytes(4 * len(self.kind)))
         self.all: list[Node | Recurrence] = []
+        self.least = 0  # that is below the level of what is appended now
         self.append_all()
 
     def count_all_uses(self, outputs: list[int]) -> np.ndarray:
@@ -115,7 +116,7 @@ class Nodes:
             self.append_rows(np.flatnonzero(needed & ~self.scalars.flattened).tolist())
             return
         rows = np.flatnonzero(needed).tolist()
-        first, end = self.carries[0], max(self.right[row] for row in self.carries) + 1
+        first, end = self.carries[0], max(max(row, self.right[row]) for row in self.carries) + 1
         self.append_rows([row for row in rows if row < first])
         for group in connected([row for row in rows if first <= row < end], self.operands_of):
             self.append_connected(group)
@@ -192,17 +193,17 @@ class Nodes:
             unread = readers <= {row, self.right[row]}  # within the turn that makes it
             if fits and unread and self.kind[base] not in (CARRY, LIST, VIEW):
                 self.states.setdefault(base, (row, along))
-        outer, self.all = self.all, loop.nodes
+        outer, self.all = (self.all, self.least), loop.nodes
         for row in carries:
             self.append(row, CARRY, (self.left[row],))
-            self.all[-1].level = self.levels[row] = loop.level
+            self.all[-1].level = self.levels[row] = self.least = loop.level
         for group in groups:
             if group[0] not in carries:
                 self.append_connected(group)
         for row in carries:
             if self.states.get(self.family_of(self.right[row])[0], (-1, ()))[0] != row:
                 self.append_move(row)
-        self.all = outer
+        self.all, self.least = outer
         last = max([self.levels[row] for row in rows] + [node.level for node in loop.nodes])
         for row in rows:
             self.levels[row] = last
@@ -226,7 +227,7 @@ class Nodes:
         return row, self.axes.get(row, ())
 
     def append(self, row: int, kind: int, operands: tuple[int, ...], detail: Any = None) -> None:
-        level = 0
+        level = self.least
         for operand in operands:
             level = max(level, self.levels[operand])
         if kind != LIST or any(map(self.is_list, operands)):

@@ -112,6 +112,11 @@ class RecordedList:
         return self.axis.n if self.plain is None else len(self.plain)
 
     def __getitem__(self, key: Any) -> Any:
+        if type(key) is int and self.chosen_from is None:  # the most frequent case first
+            if self.plain is not None:
+                return self.plain[key]
+            if key in self.elements:
+                return self.elements[key]
         if isinstance(key, RecordedInteger):
             return key.pick(self)
         if self.plain is not None:

@@ -63,6 +63,7 @@ Shapes = Any  # the nesting of the parameters, with shapes in place of arrays
 Argument = tuple[str, str, tuple[int, ...]]  # its name, "int" or "float", and the shape of one example
 
 new = object.__new__
+FLOATS = {float, int}  # by `type`, because an Index says that it is an int
 
 
 class RecordingError(TypeError):
@@ -265,6 +266,7 @@ class Record:
         self.elements: dict[Any, RecordedScalar] = {}  # single scalars of families: each is one object
         self.seen_lists: dict[Any, Any] = {}  # lists that have been stacked, by the identities of their items
         self.constant_rows: dict[float, int] = {}
+        self.exponents: dict[float, int] = {}  # their places among the constants
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -317,6 +319,8 @@ class Record:
 
     def operation(self, kind: int, left: "RecordedScalar", right: "RecordedScalar | None", detail: int = 0) -> Any:
         """One of the operations, on scalars or on families: the result has the axes of all its operands."""
+        if right is None and left.row >= 0 and not self.annotated:
+            return self.add(kind, left.row, detail)
         first = self.row_of(left)
         if right is None:
             axes = left.free
@@ -357,9 +361,10 @@ class Record:
 
     def scalar(self, x: Any) -> "RecordedScalar":
         """A recorded scalar as it is, a plain number as the row of a constant; equal constants share a row."""
-        if isinstance(x, RecordedScalar):
+        if x.__class__ is RecordedScalar:
             return x
-        x = self.plain(x)
+        if type(x) not in FLOATS or x not in self.constant_rows:
+            x = self.plain(x)
         if x not in self.constant_rows or x != x:
             self.constants.append(x)
             self.constant_rows[x] = self.add(CONSTANT, 0, len(self.constants) - 1).row
@@ -367,6 +372,14 @@ class Record:
         scalar.record, scalar.row, scalar.index, scalar.free = self, self.constant_rows[x], (), ()
         scalar.node = scalar.row
         return scalar
+
+    def exponent(self, x: Any) -> int:
+        """The index of an exponent among the constants; equal ones share it."""
+        if type(x) not in FLOATS or x not in self.exponents:
+            x = self.plain(x)
+            self.constants.append(x)
+            self.exponents[x] = len(self.constants) - 1
+        return self.exponents[x]
 
     def plain(self, x: Any) -> float:
         """A plain number as a float. Raises TypeError for anything else, as a Value does."""
@@ -421,6 +434,7 @@ class Record:
             for row in [row for row in by_row if row >= rows]:
                 del by_row[row]
         self.constant_rows = {x: row for x, row in self.constant_rows.items() if row < rows}
+        self.exponents = {x: place for x, place in self.exponents.items() if place < len(self.constants)}
         self.seen_lists = {key: seen for key, seen in self.seen_lists.items() if seen[0] <= rows}
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
@@ -469,19 +483,25 @@ def sum_or_product(kind: int) -> Callable[["RecordedScalar", Any], "RecordedScal
 
     def operator(self: "RecordedScalar", other: Any) -> "RecordedScalar":
         record = self.record
-        if other.__class__ is not RecordedScalar:
-            if is_of_another_kind(other):
-                return NotImplemented  # and Python asks the other
+        if other.__class__ is RecordedScalar:
+            right = other.row
+        elif type(other) in FLOATS and other in record.constant_rows:
+            right = record.constant_rows[other]
+        elif is_of_another_kind(other):
+            return NotImplemented  # and Python asks the other
+        else:
             other = record.scalar(other)
-        if self.row < 0 or other.row < 0 or record.annotated:
-            return record.operation(kind, self, other)
+            right = other.row
+        left = self.row
+        if left < 0 or right < 0 or record.annotated:
+            return record.operation(kind, self, record.scalar(other))
         scalar = new(RecordedScalar)
         scalar.record = record
         scalar.node = scalar.row = len(record.kind)
         scalar.index = scalar.free = ()
         record.kind.append(kind)
-        record.left.append(self.row)
-        record.right.append(other.row)
+        record.left.append(left)
+        record.right.append(right)
         return scalar
 
     return operator
@@ -539,9 +559,7 @@ class RecordedScalar:
             raise NotTraceable
         if type(exponent) is RecordedScalar:
             self._no_value("** with an exponent that is no plain number", "write exp(y * log(x)) for x ** y")
-        exponent = self.record.plain(exponent)
-        self.record.constants.append(exponent)
-        return self.record.operation(POW, self, None, len(self.record.constants) - 1)
+        return self.record.operation(POW, self, None, self.record.exponent(exponent))
 
     def log(self) -> "RecordedScalar":
         return self.record.operation(LOG, self, None)
@@ -553,17 +571,21 @@ class RecordedScalar:
         return self * -1.0
 
     def __sub__(self, other: Any) -> "RecordedScalar":
+        if other.__class__ is RecordedScalar:
+            return self + other * -1.0
         if is_of_another_kind(other):
             return NotImplemented
-        return self + (-other if isinstance(other, RecordedScalar) else -self.record.plain(other))
+        return self + -self.record.plain(other)
 
     def __rsub__(self, other: Any) -> "RecordedScalar":
         return -self + other
 
     def __truediv__(self, other: Any) -> "RecordedScalar":
+        if other.__class__ is RecordedScalar:
+            return self * other**-1
         if is_of_another_kind(other):
             return NotImplemented
-        return self * (other if isinstance(other, RecordedScalar) else self.record.plain(other)) ** -1
+        return self * self.record.plain(other) ** -1
 
     def __rtruediv__(self, other: Any) -> "RecordedScalar":
         return self**-1 * other
@@ -583,9 +605,10 @@ class RecordedScalar:
         return self._compared(LESS_EQUAL, other, swapped=True)
 
     def _compared(self, kind: int, other: Any, swapped: bool = False) -> "RecordedScalar":
-        if is_of_another_kind(other):
-            return NotImplemented
-        other = self.record.scalar(other)
+        if other.__class__ is not RecordedScalar:
+            if is_of_another_kind(other):
+                return NotImplemented
+            other = self.record.scalar(other)
         return self.record.operation(kind, *((other, self) if swapped else (self, other)))
 
     def largest(self, items: Sequence[Any]) -> "RecordedScalar":

@@ -60,6 +60,7 @@ from microgpt.engines.compiled.replacements import (
     attribute,
     backwards,
     changes,
+    entry,
     enumerated,
     generated,
     generated_list,
@@ -334,7 +335,7 @@ HELPERS: dict[str, Any] = {
     HELPER + function.__name__: function
     for function in (
         mapped, generated, call, subscript, attribute, zipped_rows, iterated, unpacked, changes,
-        added_to, same, slice, operand, calling, chosen, both, either, negated, chained, decided, truth,
+        added_to, same, slice, operand, entry, calling, chosen, both, either, negated, chained, decided, truth,
     )
 } | {HELPER + "returns": Returns}  # fmt: skip
 SOURCES = Sources(HELPERS)  # shared by all records, because code belongs to the process

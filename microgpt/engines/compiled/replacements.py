@@ -299,6 +299,14 @@ def subscript(items: Any, key: Any) -> Any:
     return items[key]
 
 
+def entry(items: Any, key: Any) -> Any:
+    """operand(subscript(items, key))"""
+    record = Record.current
+    if record is not None and record.loops.depth:
+        return operand(subscript(items, key))
+    return items[key]
+
+
 def taken(items: Any) -> Any:
     """The items of a Lazy as a symbolic list, if they can be one and hold no lists, of which it would have copies."""
     items = generated_list(items)

@@ -15,7 +15,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from microgpt import value
-from microgpt.engines.compiled.branches import SEES_FRAME, ChoiceRewriting, function, own_parts
+from microgpt.engines.compiled.branches import HELPER, SEES_FRAME, ChoiceRewriting, function, own_parts
 
 STAYS = (ast.Lambda, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # these keep a comprehension as it is
 PLAIN = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp)  # their operands have been through a helper
@@ -128,7 +128,10 @@ class Rewriting(ChoiceRewriting):
         super().generic_visit(node)
         for part in parts:
             inner = getattr(node, part)
-            setattr(node, part, self.through(helper, inner, inner))
+            if helper == "operand" and is_call_of(inner, "subscript"):
+                inner.func.id = HELPER + "entry"  # one call does the work of both
+            else:
+                setattr(node, part, self.through(helper, inner, inner))
         return node
 
     def visit_Assign(self, node: ast.Assign) -> Any:
@@ -214,6 +217,10 @@ def is_changed(part: ast.AST, outer: set[str]) -> bool:
         outside = not isinstance(part, ast.Name) or part.id in outer
         return outside and not isinstance(part.ctx, ast.Load)
     return any(getattr(part, name, None) in outer for name in ("name", "asname", "rest"))  # def, import, case
+
+
+def is_call_of(node: ast.expr, helper: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == HELPER + helper
 
 
 def pattern_of(target: ast.expr, names: list[str]) -> Any:

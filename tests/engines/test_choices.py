@@ -81,6 +81,13 @@ def the_first_that_is_large(p, x):
     return p[0]
 
 
+def the_first_of_a_table(p, x):
+    for i, (w, z) in enumerate(zip(p, [0.5, -0.5, 0.25, 1.0])):
+        if w * x > z:
+            return w * x * (i + 1)
+    return p[0]
+
+
 def greatest_by_hand(p, x):
     best = None
     for w in p:
@@ -134,7 +141,7 @@ FUNCTIONS = {
         lambda p, x: sum([tanh(h) for h in linear(x, [p] * 4, p)]) if x[0] > 0.6 else dot(p, x), ROWS),
     **{f.__name__: (f, X) for f in (
         two_variables, without_else, early_return, returns_and_assignments, returns_within_a_branch,
-        the_first_that_is_large, greatest_by_hand, a_swap,
+        the_first_that_is_large, the_first_of_a_table, greatest_by_hand, a_swap,
     )},
 }  # fmt: skip
 

@@ -28,6 +28,7 @@ FUNCTIONS = {
     "a power at 0": lambda x: (x[0] - x[0]) ** 1 + (x[0] - x[0]) ** 2 + x[1] ** 0,
     "exp and log": lambda x: exp(x[0] * x[1]) + log(1 + exp(x[2])) * log(x[3] * x[3]),
     "a comparison": lambda x: sum(x_i * x_i * (x_i > 0) + x_i * (x_i >= 1) - x_i * (x_i < 0.5) for x_i in x),
+    "a choice": lambda x: max(x) * x[0] + min(x[1] * x[2], x[3] * x[3], 0.5 * x[4]) ** 2 + max(x[5] * x[5], 0.001),
     "dot": lambda x: dot(x[:3], x[3:]) ** 2,
     "linear": lambda x: sum(y * y for y in linear(x[:2], [x[2:4], x[3:5]], x[4:])),
     "tanh": lambda x: tanh(x[0] * x[1]),

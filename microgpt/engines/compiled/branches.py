@@ -107,11 +107,9 @@ class ChoiceRewriting(ast.NodeTransformer):
         """A test, in which Python asks each operand of `and` and `or` once for its truth."""
 
         def truth(one: ast.expr) -> Any:
-            return (
-                self.operands(one, truth)
-                if isinstance(one, ast.BoolOp)
-                else self.through("truth", one, self.visit(one))
-            )
+            if isinstance(one, ast.BoolOp):
+                return self.operands(one, truth)
+            return self.visit(one) if isinstance(one, ast.Compare) else self.through("truth", one, self.visit(one))
 
         return self.operands(node, truth) if isinstance(node, ast.BoolOp) else self.visit(node)
 

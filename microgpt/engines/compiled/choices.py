@@ -72,7 +72,10 @@ def selected(test: Any, a: Any, b: Any) -> Any:
         return record.where(test, record.scalar(a), record.scalar(b))
     if type(a) is type(b) is tuple and len(a) == len(b):
         return tuple([selected(test, *pair) for pair in zip(a, b, strict=True)])
-    if type(a) is type(b) and is_of_another_kind(a):
+    objects = [one for one in (a, b) if is_of_another_kind(one)]
+    if objects and len({type(one) for one in (a, b)}) > 1 and hasattr(objects[0], "lift"):
+        a, b = map(objects[0].lift, (a, b))
+    if objects and type(a) is type(b):
         found = copy(a)
         for name in vars(a):
             setattr(found, name, selected(test, getattr(a, name), getattr(b, name)))
@@ -207,15 +210,20 @@ class Returns:
 
     def __init__(self) -> None:
         self.early: list[tuple[Any, Any]] = []
-        self.record: Any = None
+        self.line = ""
 
     def __enter__(self) -> "Returns":
+        self.record: Any = Record.current
+        if self.record is not None:
+            self.record.loops.calls += 1
+            self.call = self.record.loops.calls
         return self
 
     def add(self, condition: Any, value: Any) -> None:
-        if self.record is None:
-            self.record, self.line, self.first = condition.record, calling_line(), len(condition.record)
-            self.record.loops.depth += 1
+        if not self.early:
+            self.line, self.first, loops = calling_line(), len(condition.record), condition.record.loops
+            loops.depth += 1
+            loops.early.append(self.call)
         self.early.append((condition, value))
 
     def narrow(self, first: int, condition: Any) -> None:
@@ -229,9 +237,10 @@ class Returns:
         return value
 
     def __exit__(self, kind: Any, *_: Any) -> None:
-        if self.record is not None:
+        if self.early:
             loops = self.record.loops
             loops.depth -= 1
+            loops.early.pop()
             if kind is NotTraceable or loops.aborted:
                 raise cannot_choose(self.record, self.line)
             self.record.branches.append((self.first, len(self.record)))

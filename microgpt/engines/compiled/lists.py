@@ -331,7 +331,7 @@ class Lazy:
     `sum` and comprehensions ask for all at once, and may get them as a symbolic list.
     """
 
-    __slots__ = ("_all", "_each", "_items", "depth", "made_of", "runs_code")
+    __slots__ = ("_all", "_each", "_items", "call", "depth", "made_of", "runs_code")
 
     def __init__(
         self, each: Callable[[], Iterator[Any]], everything: Callable[[], Any], runs_code: bool = False,
@@ -342,14 +342,15 @@ class Lazy:
         self.made_of = made_of
         self.runs_code = runs_code  # making items runs code, so no more are made than are asked for
         self._items: Iterator[Any] | None = None
-        self.depth = tracing_depth()  # how many loops were being traced when it was made
+        self.call = 0 if Record.current is None else Record.current.loops.calls
+        self.depth = tracing_depth(self.call)  # how many loops were being traced when it was made
 
     def __iter__(self) -> "Lazy":
         return self
 
     def check(self) -> None:
         """Raise NotTraceable in the body of a loop if it was made outside: the first turn uses it up."""
-        if tracing_depth() > self.depth:
+        if tracing_depth(self.call) > self.depth:
             raise NotTraceable
 
     def __next__(self) -> Any:

@@ -212,6 +212,8 @@ class Loops:
         self.times = 1  # how often the scalar engine does what is recorded now
         self.aborted = False  # the innermost one turned out not to be traceable
         self.untraceable: set[Any] = set()  # places in the source of loops that run in Python
+        self.calls = 0  # of functions that may return early, by a scalar
+        self.early: list[int] = []  # the numbers of those that did, and go on: what follows is a branch
 
 
 class Record:
@@ -457,9 +459,12 @@ class Record:
                 yield KINDS[kind], left, *lengths
 
 
-def tracing_depth() -> int:
-    """How many loops are being traced as axes now."""
-    return 0 if Record.current is None else Record.current.loops.depth
+def tracing_depth(call: int = 0) -> int:
+    """How many loops, and branches, are being traced now; without the rest of a function up to this number of call."""
+    if Record.current is None:
+        return 0
+    loops = Record.current.loops
+    return loops.depth - sum([early <= call for early in loops.early])
 
 
 def union(a: tuple[Axis, ...], b: tuple[Axis, ...]) -> tuple[Axis, ...]:

@@ -53,6 +53,7 @@ class Backward:
         self.reverse: dict[Turns, Turns] = {}  # of each loop the one that goes back
         self.around: list[Turns] = []  # the loops around the nest that is differentiated now
         self.lists = [self.nests]  # the nests outside of all loops, and within each of these
+        self.written: dict[Any, Nest] = {}  # what is written in loops, by its expression and its lengths
         self.begun: set[int] = set()  # states whose cotangents were written before the loop
         self.needed: set[int] = self.arrays_that_need_cotangents()
         space, start = self.groups.outputs[0] if self.groups.outputs else (CONSTANTS, 0)
@@ -60,7 +61,7 @@ class Backward:
         seed = Expression("load", (), Load(CELLS, self.seed, ()))
         self.accumulate(Nest((), (), Load(space, start, ()), seed, True, backward=True))
         for nest in reversed(fusion.nests):
-            self.enter([turns for turns, _ in nest.within])
+            self.enter(loops_of(nest))
             array = fusion.made[nest.instruction]
             last = fusion.makers[array][-1] == nest.instruction
             if last and array in self.received and not self.groups.arrays[array].state():
@@ -70,7 +71,7 @@ class Backward:
             if array in self.starts:
                 self.propagate(nest, array)
         self.enter([])
-        self.nests += [nest for nests in self.deferred.values() for nest in nests]
+        self.nests += [self.after_loops(nest) for nests in self.deferred.values() for nest in nests]
 
     def arrays_that_need_cotangents(self) -> set[int]:
         """The materialized arrays that depend on a parameter."""
@@ -145,10 +146,10 @@ class Backward:
 
     def by_level(self, array: int, first: int, end: int) -> Iterator[tuple[int, list[Nest]]]:
         """What an array received, by the number of loops that are around both it and what reads it."""
-        own = [turns for turns, _ in self.groups.arrays[array].within]
+        own = loops_of(self.groups.arrays[array])
         levels: dict[int, list[Nest]] = {}
         for nest in self.received.get(array, []):
-            levels.setdefault(len(shared_loops(own, [turns for turns, _ in nest.within])), []).append(nest)
+            levels.setdefault(len(shared_loops(own, loops_of(nest))), []).append(nest)
         return ((level, levels[level]) for level in range(first, end) if level in levels)
 
     def emit(self, nest: Nest, level: int) -> None:
@@ -169,7 +170,7 @@ class Backward:
         """Note what a load of the forward pass, the target, gets of a cotangent."""
         target = nest.target
         if target.space == PARAMETERS:
-            own = replace(nest, target=replace(target, space=GRADIENTS), within=())
+            own = replace(nest, target=replace(target, space=GRADIENTS))
             self.deferred.setdefault((id(nest.expression), nest.lengths), []).append(own)
         for array, part in self.parts(nest):
             if array in self.needed:
@@ -210,15 +211,15 @@ class Backward:
             for nest in self.deferred.pop((id(last.expression), last.lengths), []):
                 if last.expression.operation != "load":
                     nest = replace(nest, expression=Expression("load", (), last.target))
-                self.nests.append(nest)
+                self.nests.append(self.after_loops(nest))
         for key in [key for key, nests in self.deferred.items() if not is_expensive(nests[0].expression)]:
-            self.nests += self.deferred.pop(key)
+            self.nests += map(self.after_loops, self.deferred.pop(key))
 
     def finalize(self, array: int) -> None:
         """Make the cotangent of an array from all that it received."""
         shape = self.groups.arrays[array]
         levels = [
-            (level, [(nest, self.over_array(nest, shape)) for nest in nests])
+            (level, [(nest, self.over_array(nest, shape)) for nest in map(self.known_in_loop, nests)])
             for level, nests in self.by_level(array, 0, len(self.around) + 1)
         ]
         expression = levels[0][1][0][1] if len(levels) == len(levels[0][1]) == 1 else None
@@ -266,8 +267,21 @@ class Backward:
         """Emit a nest that stores or adds an expression over the axes of an array to its cotangent."""
         bounds = bounds or (None,) * len(shape.lengths)
         target = Load(CELLS, self.starts[array] + shape.start - self.groups.arrays[array].start, shape.strides)
-        nest = Nest(shape.lengths, bounds, target, expression, add, instruction=maker, backward=True)
-        self.emit(replace(nest, within=shape.within), level)
+        nest = Nest(shape.lengths, bounds, target, expression, add, "sum", maker, True, shape.within)
+        self.emit(nest, level)
+        if 0 < level == len(shape.within) and not add and not shape.bounds:
+            self.written[id(expression), shape.lengths] = nest
+
+    def known_in_loop(self, nest: Nest) -> Nest:
+        """A nest that loads its expression, if a loop around it has written that."""
+        found = self.written.get((id(nest.expression), nest.lengths))
+        if found is None or len(shared_loops(loops_of(found), loops_of(nest))) < len(found.within):
+            return nest
+        return replace(nest, expression=Expression("load", (), found.target))
+
+    def after_loops(self, nest: Nest) -> Nest:
+        """A nest after all loops, over all turns of its own."""
+        return replace(self.known_in_loop(nest), within=())
 
     def over_array(self, nest: Nest, shape: Array) -> Expression | None:
         """The expression of a nest over the axes of its target's array; None if it does not write each cell once."""
@@ -356,6 +370,11 @@ def parted(nests: list[Nest], shape: Array) -> tuple[list[Nest], list[Nest]]:
             covered[cells] = True
             stores.append(nest)
     return (stores, additions) if covered.all() else ([], nests)
+
+
+def loops_of(one: Nest | Array) -> list[Turns]:
+    """The loops around a nest, or around what makes an array."""
+    return [turns for turns, _ in one.within]
 
 
 def shared_loops(a: Sequence[Turns], b: Sequence[Turns]) -> list[Turns]:

@@ -44,6 +44,7 @@ class ProductShape:
 
     examples: str  # along what they lie: "columns", "terms" or "outer"
     outer: int  # the number of outer loops
+    inner: int  # the number of loops over terms around that over examples
     bound: str  # which index stays below a limit by which other: "rows by columns", "terms by rows", "rows by terms"
     add: bool
     factor: float
@@ -60,6 +61,8 @@ class ProductShape:
             names += ["constant", "step"]
         for level in range(self.outer):
             names += [f"outer {level}", *(f"{load} outer {level}" for load in LOADS)]
+        for level in range(self.inner):
+            names += [f"inner {level}", f"a inner {level}", f"b inner {level}"]
         return names
 
     def emit(self, module: ir.Module, name: str) -> None:
@@ -103,24 +106,35 @@ def product_step(nest: Nest, schedule: Schedule, is_zero_beyond: Callable[[Load,
     count = schedule.block_size * (nest.lengths[joined] if joined >= 0 else 1)
     most = max(VECTOR_BYTES, 8) // (8 if schedule.double else 4)
     width = next(w for w in (16, 8, 4, 2, 1) if count % w == 0 and w <= most)
-    outer = [axis for axis, n in enumerate(nest.lengths) if n > 1 and axis not in (joined, i, j, k)]
+    others = [axis for axis, n in enumerate(nest.lengths) if n > 1 and axis not in (joined, i, j, k)]
+    inner = [axis for axis in others if axis in terms and examples == "terms"]
+    outer = [axis for axis in others if axis not in inner]
     add = nest.add or examples == "terms"
-    shape = ProductShape(examples, len(outer), bound, add, product.factor, width, schedule.double)
-    return Step(shape, limits | product_arguments(nest, loads, (i, j, k), outer, count, schedule))
+    shape = ProductShape(examples, len(outer), len(inner), bound, add, product.factor, width, schedule.double)
+    return Step(shape, limits | product_arguments(nest, loads, (i, j, k), outer, inner, count, schedule))
 
 
 def product_arguments(
-    nest: Nest, loads: list[Load], tile: tuple[int, int, int], outer: list[int], count: int, schedule: Schedule
+    nest: Nest,
+    loads: list[Load],
+    tile: tuple[int, int, int],
+    outer: list[int],
+    inner: list[int],
+    count: int,
+    schedule: Schedule,
 ) -> dict[str, int]:
     """The arguments of a matrix product whose rows, columns and terms are these axes; -1 for the examples."""
     found = {name: nest.lengths[axis] if axis >= 0 else count for name, axis in zip(LENGTHS, tile, strict=True)}
     found |= {} if -1 in tile else {"examples": count}
-    found |= {f"outer {n}": nest.lengths[axis] for n, axis in enumerate(outer)}
-    directions = [*zip(("row", "column", "term"), tile, strict=True), *((f"outer {n}", a) for n, a in enumerate(outer))]
+    loops = [(f"outer {n}", axis) for n, axis in enumerate(outer)] + [
+        (f"inner {n}", axis) for n, axis in enumerate(inner)
+    ]
+    found |= {name: nest.lengths[axis] for name, axis in loops}
+    directions = [*zip(("row", "column", "term"), tile, strict=True), *loops]
     for name, load in zip(LOADS, loads, strict=True):
         found[f"{name} start"] = schedule.start(load)
         for direction, axis in directions:
-            if axis in outer or (axis >= 0 and load.strides[axis]):
+            if axis in outer or (axis in inner and name != "target") or (axis >= 0 and load.strides[axis]):
                 found[f"{name} {direction}"] = load.strides[axis] * schedule.scale(load.space)
     return found
 
@@ -211,12 +225,23 @@ class ProductKernel(Kernel):
 
     def sums(self, starts: list[Any], rows: list[Any], columns: list[Any], terms: tuple[Any, Any]) -> None:
         """Sum the products of all rows and columns over the terms, and store the sums."""
-        target, left, right = starts
-        lefts = [self.along(left, "a row", row) for row in rows]
-        rights = [self.along(right, "b column", column) for column in columns]
+        target = starts[0]
         space, kind = (PARAMETERS, self.scalar) if self.shape.examples == "columns" else (CELLS, self.vector)
 
-        def term(k: Any, sums: list[Any]) -> list[Any]:
+        def loops(level: int, left: Any, right: Any, sums: list[Any]) -> list[Any]:
+            if level == self.shape.inner:
+                lefts = [self.along(left, "a row", row) for row in rows]
+                rights = [self.along(right, "b column", column) for column in columns]
+                step = self.width if self.shape.examples == "terms" else 1
+                return self.loop(*terms, step, sums, lambda k, sums: term(k, sums, lefts, rights))
+
+            def inside(index: Any, sums: list[Any]) -> list[Any]:
+                a, b = (self.along(at, f"{load} inner {level}", index) for load, at in (("a", left), ("b", right)))
+                return loops(level + 1, a, b, sums)
+
+            return self.loop(I64(0), self.argument[f"inner {level}"], 1, sums, inside)
+
+        def term(k: Any, sums: list[Any], lefts: list[Any], rights: list[Any]) -> list[Any]:
             theirs = [self.read(self.pointer[CELLS], self.along(at, "b term", k)) for at in rights]
             found: list[Any] = []
             for at in lefts:
@@ -227,7 +252,7 @@ class ProductKernel(Kernel):
             return found
 
         zeros = [self.vector(0.0)] * (len(rows) * len(columns))
-        sums = self.loop(*terms, self.width if self.shape.examples == "terms" else 1, zeros, term)
+        sums = loops(0, *starts[1:], zeros)
         for (row, column), result in zip(product(rows, columns), sums, strict=True):
             where = self.along(self.along(target, "target row", row), "target column", column)
             with self.if_in_square(row, column):

@@ -76,7 +76,7 @@ class Instruction:
     result: Access
     operands: list[Access]
     array: Array
-    rows: Sequence[int]  # of the record
+    rows: Any  # of the record, in a list or an array
     terms: tuple[tuple[float, int], ...] = ()  # "terms": a coefficient and how many operands are multiplied
     exponent: float = 0.0
     integer: Access | None = None  # "pick": the places of the choosing integers

@@ -84,7 +84,7 @@ class Nodes:
         self.append_all()
 
     def count_all_uses(self, outputs: list[int]) -> np.ndarray:
-        """How often each row is used by the outputs, the rows that they need, and what carries are next."""
+        """How often each row is used by the outputs, the rows that they need, and what carries are next; 2: or more."""
         found, known = self.count_uses(outputs), set[int]()
         while new := {row for row in self.carries if found[row]} - known:
             known |= new
@@ -92,7 +92,7 @@ class Nodes:
         return found
 
     def count_uses(self, outputs: list[int]) -> np.ndarray:
-        """How often the outputs, and the rows that they need, use each row."""
+        """How often the outputs, and the rows that they need, use each row; 2 stands for more."""
         kind, left, right = (np.asarray(column) for column in (self.kind, self.left, self.right))
         more = np.flatnonzero((kind == LIST) | (kind == WHERE)).tolist()
         parts = [operand for row in more for operand in self.operands_of(row)]
@@ -106,7 +106,7 @@ class Nodes:
                 uses[operand] -= 1
                 if not uses[operand] and self.kind[operand] > INPUT:
                     unused.append(operand)
-        return uses
+        return np.minimum(uses, 2).astype(np.int8)
 
     def append_all(self) -> None:
         """Append a node for each row that is needed, and find the levels of all."""
@@ -124,13 +124,24 @@ class Nodes:
 
     def append_rows(self, rows: Iterable[int]) -> None:
         """Append a node for each of these rows, or find its level, if it did not become a term of another."""
-        kind, left, right, axes, levels = self.kind, self.left, self.right, self.axes, self.levels
+        kind, left, right, levels, scalars = self.kind, self.left, self.right, self.levels, self.scalars
+        begins, ends, operands = scalars.begins, scalars.ends, scalars.all_operands
         for row in rows:
+            begin, end = begins[row], ends[row]
+            if begin < end:  # a single scalar
+                for part in scalars.parts.get(row, ()):
+                    levels[part] = 1 + max(map(levels.__getitem__, operands[begins[part] : ends[part]]))
+                if end - begin == 2:
+                    one, other = levels[operands[begin]], levels[operands[begin + 1]]
+                    levels[row] = 1 + (one if one > other else other)
+                else:
+                    levels[row] = 1 + max(map(levels.__getitem__, operands[begin:end]))
+                continue
             k = kind[row]
             if k == VIEW:
                 levels[row] = levels[left[row]]
-            elif k in IN_COLUMNS and row not in axes:
-                self.set_level(row)
+            elif k in IN_COLUMNS and row not in self.axes:  # a sum of nothing
+                levels[row] = 1
             elif k == ADD:
                 self.append(row, ADD, (left[row], right[row]), ((1.0, 1), (1.0, 1)))
             elif k == MUL:
@@ -141,13 +152,6 @@ class Nodes:
                 self.append(row, k, (left[row],), self.integers[right[row]])
             else:
                 self.append(row, k, tuple(self.operands_of(row)))
-
-    def set_level(self, row: int) -> None:
-        """Find the level of a scalar; of the long sums in it first."""
-        levels, scalars = self.levels, self.scalars
-        for part in scalars.parts.get(row, ()):
-            self.set_level(part)
-        levels[row] = max([levels[operand] for operand in scalars.operands_of(row)], default=0) + 1
 
     # Loops that carry a state
 

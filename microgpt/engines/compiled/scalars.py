@@ -19,6 +19,12 @@ OFTEN = 8  # a set of numbers that every eighth scalar has, or more of them, sta
 IN_COLUMNS = (ADD, MUL, POW, LOG, EXP, LESS, LESS_EQUAL)  # the operations of single scalars
 
 
+TEMPORARY = (
+    "kind", "left", "right", "sums", "coefficients", "operations", "constant", "has_constant", "ones", "twos",
+    "first_term",
+)  # fmt: skip
+
+
 @dataclass
 class Kind:
     """What some scalars do with their operands."""
@@ -34,8 +40,13 @@ class Kind:
 class Scalars:
     """The single scalars that are results: for each its row, kind, first operand and first number in memory."""
 
+    operands: np.ndarray
+    first: np.ndarray
+    ones: np.ndarray  # how many terms have one factor, and how many two; of other operations, the operands
+    twos: np.ndarray
+
     def __init__(self, kind: Any, left: Any, right: Any, constants: list[float], families: Any, uses: np.ndarray):
-        self.kind, self.left, self.right = map(np.array, (kind, left, right))
+        self.kind, self.left, self.right = (np.asarray(column) for column in (kind, left, right))
         self.constants = np.array(constants, np.float64)
         self.size = len(self.kind)  # of the record; the rows of long sums within sums come after these
         single = uses > 0
@@ -46,24 +57,20 @@ class Scalars:
         self.numbers: list[float] = []  # in memory, after the constants of the record
         self.kinds: list[Kind] = []
         self.flatten(uses == 1)
-        self.append_others(np.flatnonzero(single & np.isin(self.kind, IN_COLUMNS[2:])))
+        self.append_others(np.flatnonzero(single & np.isin(self.kind, IN_COLUMNS[2:])).astype(np.int32))
         self.sort_into_kinds()
-        ends = np.zeros(self.size + len(self.origins) + 1, np.int32)  # where the operands of rows begin and end
-        arity = self.ones + 2 * self.twos
-        begins = ends.copy()
-        begins[self.rows], ends[self.rows] = self.first, self.first + arity
+        begins, ends = np.zeros((2, self.size + len(self.origins)), np.int32)  # of the operands of rows
+        begins[self.rows], ends[self.rows] = self.first, self.first + self.ones + 2 * self.twos
         self.begins, self.ends = array("i", begins.tobytes()), array("i", ends.tobytes())
         self.all_operands = array("i", self.operands.tobytes())
+        self.operands = np.asarray(self.all_operands)
+        for column in TEMPORARY:
+            delattr(self, column)
 
-    def operands_of(self, row: int) -> Any:
-        return self.all_operands[self.begins[row] : self.ends[row]]
-
-    def origin(self, rows: np.ndarray) -> list[int]:
+    def origin(self, rows: np.ndarray) -> np.ndarray:
         """These rows, and in place of long sums within sums the rows of the sums."""
-        known = np.concatenate([np.arange(self.size)[:0], rows])
-        inside = known >= self.size
-        known[inside] = self.origins[known[inside] - self.size]
-        return known.tolist()
+        inside = rows >= self.size
+        return np.where(inside, self.origins[np.where(inside, rows - self.size, 0)], rows) if inside.any() else rows
 
     # Sums of products
 
@@ -74,7 +81,7 @@ class Scalars:
 
     def flatten(self, used_once: np.ndarray) -> None:
         """Find the terms of all sums."""
-        rows = np.flatnonzero(self.sums)
+        rows = np.flatnonzero(self.sums).astype(np.int32)
         a, b = self.left[rows], self.right[rows]
         is_product = self.kind[rows] == MUL
         by_b = is_product & (self.kind[b] == CONSTANT)
@@ -82,15 +89,19 @@ class Scalars:
         factor = np.where(by_b, self.values(b), np.where(by_a, self.values(a), 1.0))
         slots = (0, a, ~is_product | by_b), (1, b, ~is_product | by_a)  # operands that are terms, or become such
         top, factors = np.arange(self.size, dtype=np.int32), np.ones(self.size)
-        place = 2 * np.arange(self.size, dtype=np.int64)  # of a term among those of its sum
+        place = np.arange(0, 2 * self.size, 2, dtype=np.int32)  # of a term among those of its sum
         for slot, operand, in_sum in slots:
             inner = in_sum & self.sums[operand] & used_once[operand]
             own, user = operand[inner], rows[inner]
             top[own], factors[own], place[own], self.flattened[own] = user, factor[inner], 2 * user + slot, True
-        while not np.array_equal(above := top[top], top):
-            factors *= factors[top]
-            top = above
+        inside = np.flatnonzero(self.flattened)
+        while len(inside):  # each round goes twice as far up
+            above = top[inside]
+            factors[inside] *= factors[above]
+            top[inside] = top[above]
+            inside = inside[top[above] != above]
         coefficient = factors[rows] * factor
+        del factors
         found: list[tuple[np.ndarray, ...]] = []  # sum, place, coefficient, a and b of some terms
         constant = np.zeros(self.size)
         for slot, operand, in_sum in slots:
@@ -99,10 +110,13 @@ class Scalars:
             np.add.at(constant, top[rows[known]], coefficient[known] * self.values(operand[known]))
             term &= ~known
             where = np.where(is_product, place[rows], 2 * rows + slot)[term]
-            found.append((top[rows[term]], where, coefficient[term], operand[term], np.full(term.sum(), -1, np.int32)))
+            found.append((top[rows[term]], where, coefficient[term], operand[term], np.full(len(where), -1, np.int32)))
         term = is_product & ~by_a & ~by_b
         found.append((top[rows[term]], place[rows[term]], coefficient[term], a[term], b[term]))
-        self.append_sums(rows[~self.flattened[rows]], constant, *map(np.concatenate, zip(*found, strict=True)))
+        tops = rows[~self.flattened[rows]]
+        constant = constant[tops]
+        del rows, a, b, is_product, by_a, by_b, factor, coefficient, top, place, slots, operand, in_sum, term, known
+        self.append_sums(tops, constant, *map(np.concatenate, zip(*found, strict=True)))
 
     def append_sums(
         self, tops: np.ndarray, constant: np.ndarray, of: np.ndarray, place: np.ndarray, coefficient: np.ndarray,
@@ -110,62 +124,61 @@ class Scalars:
     ) -> None:  # fmt: skip
         """Append the sums with these rows, and the long sums in them. The other columns are those of the terms."""
         counts = [np.bincount(of[(b >= 0) == two], minlength=self.size)[tops] for two in (False, True)]
-        constant = constant[tops]
         has_constant = (constant != 0) | (counts[0] + counts[1] == 0)
-        owner = np.empty(self.size, np.int64)
-        new_of: list[np.ndarray] = []
-        new_rows: list[np.ndarray] = []
-        operations = np.full(len(tops), ADD)
-        of = of.astype(np.int64)
+        owner = np.empty(self.size, np.int32)
+        new_of, new_rows = np.zeros(0, np.int32), np.zeros(0, np.int32)
+        operations = np.full(len(tops), ADD, np.int8)
         for two in (False, True):
             count, other = counts[two], counts[not two]
             long = count > FEW_TERMS
             alone = long & (other == 0) & ~has_constant
             operations[alone] = SUM
-            within = long & ~alone
-            rows = self.size + sum([len(rows) for rows in new_rows]) + np.arange(within.sum())
-            owner[tops] = tops
-            owner[tops[within]] = rows
+            within = tops[long & ~alone]
+            rows = self.size + len(new_rows) + np.arange(len(within), dtype=np.int32)
+            owner[tops], owner[within] = tops, rows
             own = (b >= 0) == two
             of[own] = owner[of[own]]
-            new_of.append(tops[within])
-            new_rows.append(rows)
-        inside, rows = np.concatenate(new_of), np.concatenate(new_rows)
-        for top, row in zip(inside.tolist(), rows.tolist(), strict=True):
+            new_of, new_rows = np.concatenate([new_of, within]), np.concatenate([new_rows, rows])
+        for top, row in zip(new_of.tolist(), new_rows.tolist(), strict=True):
             self.parts.setdefault(top, []).append(row)
-        ends = np.full(len(rows), 2 * self.size)
-        of, place = np.concatenate([of, inside]), np.concatenate([place, ends])
-        coefficient = np.concatenate([coefficient, np.ones(len(rows))])
-        a, b = np.concatenate([a, rows]).astype(np.int32), np.concatenate([b, np.full(len(rows), -1)])
-        order = np.argsort((of << 33) + ((b >= 0).astype(np.int64) << 32) + place, kind="stable")
-        of, a, b = of[order], a[order], b[order].astype(np.int32)
-        factors = 1 + (b >= 0)
-        first = np.cumsum(factors) - factors
-        self.operands = np.empty(int(factors.sum()), np.int32)
-        self.operands[first], self.operands[first[b >= 0] + 1] = a, b[b >= 0]
-        self.coefficients = coefficient[order]
-        self.origins = inside  # the sums that the new rows are parts of
-        self.rows = np.concatenate([tops, rows])
-        self.operations = np.concatenate([operations, np.full(len(rows), SUM)])
-        self.has_constant = np.concatenate([has_constant, np.zeros(len(rows), bool)])
-        self.constant = np.concatenate([constant, np.zeros(len(rows))])
-        total = self.size + len(rows)
-        self.ones, self.twos = (np.bincount(of[(b >= 0) == two], minlength=total)[self.rows] for two in (False, True))
-        terms = self.ones + self.twos
-        self.first_term = np.cumsum(terms) - terms
-        arity = self.ones + 2 * self.twos
-        self.first = np.cumsum(arity) - arity
+        self.origins = new_of  # the sums that the new rows are parts of
+        self.rows = np.concatenate([tops, new_rows])
+        self.operations = np.concatenate([operations, np.full(len(new_rows), SUM, np.int8)])
+        self.has_constant = np.concatenate([has_constant, np.zeros(len(new_rows), bool)])
+        self.constant = np.concatenate([constant, np.zeros(len(new_rows))])
+        last = np.full(len(new_rows), 2 * self.size, np.int32)
+        terms = (of, new_of), (place, last), (coefficient, last * 0 + 1.0), (a, new_rows), (b, last * 0 - 1)
+        self.sort_terms(*map(np.concatenate, terms))
+
+    def sort_terms(
+        self, of: np.ndarray, place: np.ndarray, coefficient: np.ndarray, a: np.ndarray, b: np.ndarray
+    ) -> None:
+        """Sort the terms by their sums: those of one factor first, and each in its place."""
+        order = np.argsort((of.astype(np.int64) << 33) + ((b >= 0).astype(np.int64) << 32) + place, kind="stable")
+        self.coefficients, a, b = coefficient[order], a[order], b[order]
+        two = b >= 0
+        first = np.cumsum(1 + two, dtype=np.int32) - (1 + two)
+        self.operands = np.empty(len(two) + int(two.sum()), np.int32)
+        self.operands[first], self.operands[first[two] + 1] = a, b[two]
+        total = self.size + len(self.origins)
+        of = of[order]
+        self.ones, self.twos = (
+            np.bincount(of[two == both], minlength=total)[self.rows].astype(np.int32) for both in (False, True)
+        )
+        terms, arity = self.ones + self.twos, self.ones + 2 * self.twos
+        self.first_term = np.cumsum(terms, dtype=np.int32) - terms
+        self.first = np.cumsum(arity, dtype=np.int32) - arity
 
     def append_others(self, rows: np.ndarray) -> None:
         """Append powers, functions and comparisons."""
         kind = self.kind[rows]
-        two = (kind == LESS) | (kind == LESS_EQUAL)
-        first = np.cumsum(1 + two) - (1 + two)
+        two = ((kind == LESS) | (kind == LESS_EQUAL)).astype(np.int32)
+        first = np.cumsum(1 + two, dtype=np.int32) - (1 + two)
         operands = np.empty(int((1 + two).sum()), np.int32)
-        operands[first], operands[first[two] + 1] = self.left[rows], self.right[rows[two]]
+        operands[first], operands[first[two > 0] + 1] = self.left[rows], self.right[rows[two > 0]]
         exponents = np.zeros(len(rows))
         exponents[kind == POW] = self.constants[self.right[rows[kind == POW]]]
-        nothing = np.zeros(len(rows), np.int64)
+        nothing = np.zeros(len(rows), np.int32)
         for name, column in (
             ("first", first + len(self.operands)), ("operands", operands), ("rows", rows), ("operations", kind),
             ("ones", 1 + two), ("twos", nothing), ("first_term", nothing), ("constant", exponents),
@@ -178,9 +191,9 @@ class Scalars:
     def sort_into_kinds(self) -> None:
         """Find the kind of each scalar."""
         self.kind_of = np.empty(len(self.rows), np.int32)
-        self.first_number = np.full(len(self.rows), -1)
-        shape = ((self.operations << 28) + self.ones << 28) + self.twos << 1
-        shape = shape + self.has_constant
+        self.first_number = np.full(len(self.rows), -1, np.int32)
+        shape = ((self.operations.astype(np.int64) << 28) + self.ones << 28) + self.twos << 1
+        shape += self.has_constant
         for members in runs_of(np.argsort(shape, kind="stable"), shape):
             one = members[0]
             operation, ones, twos = (int(column[one]) for column in (self.operations, self.ones, self.twos))

@@ -53,7 +53,8 @@ def traced(axis: Axis, start: Any, body: Any, outputs: bool, others: tuple[Axis,
         return carries[-1]
 
     result = call(body, at(axis), each(carry, start))
-    result, output = result if outputs else (result, None)
+    result, output = result if outputs else (result, 0.0)
+    output = lifted(output, record)
     result = like(lifted(result, record), start)
     each(lambda x, _: followings.append(x), result)
     missing = tuple({a for c, f in zip(carries, followings, strict=True) for a in f.free if a not in c.free})

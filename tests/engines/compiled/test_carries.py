@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from loops import LOOPS
+from loops import LOOPS, turns
 
-from microgpt.engines.compiled.listing import listing
+from microgpt.engines.compiled.listing import listing, program_with_sources
+from microgpt.engines.compiled.llvm import run
 from microgpt.engines.compiled.recorded_numbers import numbers_of
 from microgpt.engines.compiled.recording import record_function
+from microgpt.engines.engine import evaluate, value_and_grad
 from microgpt.engines.trees import leaves_of, map_arrays
 
 
@@ -28,3 +30,50 @@ def test_the_listing_shows_loops_as_loops():
     inside = [line for line in lines[first:] if line.startswith("    ")]
     assert "    exp" in inside
     assert not any(line.startswith(" ") for line in lines[first + 3 + len(inside) + 1 :])
+
+
+def rnn_case(positions, batch, dtype=np.float64):
+    function, params, _ = LOOPS["rnn"]
+    x = np.random.default_rng(0).normal(size=(batch, positions, 3)).astype(dtype)
+    return function, {name: array.astype(dtype) for name, array in params.items()}, x
+
+
+def test_a_longer_loop_has_no_more_instructions():
+    short, long = (program_with_sources(*rnn_case(positions, 1)).nests for positions in (100, 1000))
+    assert (len(short.forward), len(short.backward)) == (len(long.forward), len(long.backward))
+
+
+def test_a_turn_that_nothing_keeps_has_room_for_one():
+    """Without a gradient only states are kept, and with one also what it needs of each turn."""
+    short, long = (program_with_sources(*rnn_case(positions, 1)) for positions in (100, 200))
+    states, inputs, of_inputs = 4, 3, 4
+    assert long.memory(False).size - short.memory(False).size == 100 * (states + inputs + of_inputs)
+    assert long.memory(True).size > 2 * short.memory(True).size - 100
+
+
+@pytest.mark.parametrize("batch", [1, 30, 100])
+def test_a_loop_gives_the_same_bits_on_threads(batch):
+    function, params, x = rnn_case(40, batch, np.float32)
+    found = {str(value_and_grad(function, threads=threads, verify=False)(params, x)) for threads in (1, 2, 3, 1)}
+    assert len(found) == 1
+
+
+def test_outputs_and_states_are_results():
+    def outputs(p, x):
+        s, every = turns(len(x), 0.5, lambda t, s: (s * p + x[t], [s, x[t]]), outputs=True)
+        return every, s
+
+    x = np.random.default_rng(0).normal(size=(3, 5))
+    for engine in ("compiled", "torch"):
+        for found, expected in zip(*(evaluate(outputs, e)(np.array(0.9), x) for e in (engine, "scalar")), strict=True):
+            assert np.allclose(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_long_loops_take_blocks_of_few_examples(monkeypatch):
+    function, params, x = rnn_case(50, 40)
+    expected = value_and_grad(function)(params, x)
+    monkeypatch.setattr(run, "KEPT", 20_000)
+    loss, gradients = value_and_grad(function)(params, x)
+    assert abs(loss - expected[0]) < 1e-12
+    assert all(np.allclose(gradients[name], array, rtol=0, atol=1e-12) for name, array in expected[1].items())

@@ -225,7 +225,7 @@ class ProductKernel(Kernel):
 
     def sums(self, starts: list[Any], rows: list[Any], columns: list[Any], terms: tuple[Any, Any]) -> None:
         """Sum the products of all rows and columns over the terms, and store the sums."""
-        target = starts[0]
+        target, left, right = starts
         space, kind = (PARAMETERS, self.scalar) if self.shape.examples == "columns" else (CELLS, self.vector)
 
         def loops(level: int, left: Any, right: Any, sums: list[Any]) -> list[Any]:
@@ -252,7 +252,7 @@ class ProductKernel(Kernel):
             return found
 
         zeros = [self.vector(0.0)] * (len(rows) * len(columns))
-        sums = loops(0, *starts[1:], zeros)
+        sums = loops(0, left, right, zeros)
         for (row, column), result in zip(product(rows, columns), sums, strict=True):
             where = self.along(self.along(target, "target row", row), "target column", column)
             with self.if_in_square(row, column):

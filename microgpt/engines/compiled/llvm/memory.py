@@ -2,7 +2,7 @@
 
 Every result has an offset, as if none shared memory. Here each region of offsets that a nest uses gets a place in the
 memory of a block. A region with a bound has its place alone, because what lies beyond the bound is zero from the
-beginning and nothing writes there.
+beginning and nothing writes there. Of what only the turns of one loop use, there is room for one turn.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -22,11 +22,16 @@ class Memory:
         """`outside` are offsets that are written before the first nest, or read after the last."""
         self.regions = sorted(regions, key=lambda region: region.start)
         self.starts = [region.start for region in self.regions]
-        used = [set(map(self.region_at, outside))]
+        used, looped = [set(map(self.region_at, outside))], set[int]()
         for turns, some in in_loops(nests):  # what a loop uses lives through all of its turns
             each = [self.regions_of(nest) for nest in some]
             used += [set().union(*each)] if turns else each
-        sizes = {i: self.regions[i].size for i in set().union(*used)}
+            looped |= {len(used) - 1} if turns else set()
+        lives = lifetimes(used)
+        self.sizes = sizes = {
+            i: size_of_turn(self.regions[i]) if first == last and first in looped else self.regions[i].size
+            for i, (first, last) in lives.items()
+        }
         masked = {i for i in sizes if self.regions[i].bounds}
         always = used[0] | masked  # the first of these are the floats of the examples, which so begin at 0
         self.places = placed(sizes, lifetimes([always, *used[1:], always]))
@@ -51,13 +56,22 @@ class Memory:
 
     def __call__(self, offset: int) -> int:
         region = self.region_at(offset)
-        return offset - self.starts[region] + self.places[region]
+        return (offset - self.starts[region]) % self.sizes[region] + self.places[region]
 
     def of_table(self, offsets: np.ndarray) -> np.ndarray:
         """The places of many offsets."""
         regions, numbers = np.unique(self.regions_at(offsets), return_inverse=True)
-        moves = np.array([self.places[region] - self.starts[region] for region in regions.tolist()])
-        return offsets + moves[numbers]
+        starts, sizes, places = np.array([
+            (self.starts[region], self.sizes[region], self.places[region]) for region in regions.tolist()
+        ]).T  # fmt: skip
+        return (offsets - starts[numbers]) % sizes[numbers] + places[numbers]
+
+
+def size_of_turn(region: Array) -> int:
+    """The size of what a turn makes of a region that only one loop uses: each turn makes it anew, unless it is kept."""
+    turns, axis = region.within[0]
+    apart = region.lengths[axis] * region.strides[axis] == region.size and not (region.bounds or region.state())
+    return region.strides[axis] if apart and region.lengths[axis] == turns.length else region.size
 
 
 def lifetimes(uses: list[set[int]]) -> dict[int, tuple[int, int]]:

@@ -28,6 +28,7 @@ from microgpt.engines.trees import address, check_array
 
 INTEGER = np.dtype(np.int64)
 CACHE = 8_000_000  # bytes; with larger blocks an example takes longer than with blocks of half the size
+KEPT = 1 << 28  # bytes of a block, at most, where loops keep what their turns have made
 PARTS = 8  # of a batch, at most; each is some blocks, and has a gradient of its own
 
 
@@ -95,7 +96,10 @@ class Program:
         check_array("the array of integers", integers, (batch, len(self.integers)), INTEGER)
         check_array("the array of floats", floats, (batch, self.groups.inputs), p.dtype)
         with LOCK:
-            block_size = block_size_for(batch, self.memory(with_gradient).size * p.itemsize)
+            size = self.memory(with_gradient).size * p.itemsize
+            block_size = block_size_for(batch, size)
+            while self.groups.states and block_size > 1 and block_size * size > KEPT:
+                block_size //= 2
             parts = min(-(-batch // block_size), PARTS)
             gradients = [np.zeros(len(p) if with_gradient else 0, p.dtype) for _ in range(parts)]
             results = self.plan(block_size, p.dtype, with_gradient).run(p, integers, floats, gradients, threads)

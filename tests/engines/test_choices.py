@@ -316,5 +316,15 @@ def test_a_choice_takes_few_instructions():
     def gated(p, x):
         return sum([max(w * a, 0.01 * w) if a > 0 else w for w, a in zip(p, x)])
 
+    def in_a_loop(p, x):
+        total = p[0]
+        for w, a in zip(p, x):
+            if w * a > 0:
+                total += log(w * a)
+            elif a > 0:
+                total -= w * a
+        return total
+
     assert count(gated, 4000) == 1
+    assert count(in_a_loop, 30) == count(in_a_loop, 300)
     assert count(lambda p, x: max([w * a for w, a in zip(p, x)]), 1024) < 40  # of each pair the greater, and so on

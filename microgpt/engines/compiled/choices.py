@@ -17,6 +17,7 @@ from typing import Any
 
 from microgpt.engines.compiled.lists import RecordedList
 from microgpt.engines.compiled.record import (
+    ADD,
     CONSTANT,
     INPUT,
     LARGEST,
@@ -26,6 +27,7 @@ from microgpt.engines.compiled.record import (
     VIEW,
     WHERE,
     Axis,
+    Index,
     NotTraceable,
     Record,
     RecordedScalar,
@@ -33,6 +35,7 @@ from microgpt.engines.compiled.record import (
     at,
     calling_line,
     is_of_another_kind,
+    new,
 )
 from microgpt.engines.compiled.replacements import kind_of, operand
 
@@ -267,8 +270,8 @@ def decided(test: Any, first: Branch, second: Branch, names: tuple[str, ...], re
         returns.add(negated(test), other[0])
         fill(variables, after_one)
     else:
-        pairs = zip(after_one, after_other, strict=True)
-        fill(variables, [selected_variable(test, *pair) for pair in pairs])
+        found = zip(before, after_one, after_other, strict=True)
+        fill(variables, [selected_variable(test, *values) for values in found])
     return None
 
 
@@ -289,9 +292,46 @@ def take(
     return result, list(map(contents, variables))
 
 
-def selected_variable(test: Any, a: Any, b: Any) -> Any:
-    """A variable after two branches; none if one of them does not assign it."""
-    return UNBOUND if a is UNBOUND or b is UNBOUND else selected(test, a, b)
+def selected_variable(test: Any, before: Any, a: Any, b: Any) -> Any:
+    """A variable after two branches; none if one of them does not assign it.
+
+    Where they add to it, one of two terms is selected, so that a sum over the turns of a loop stays a sum.
+    """
+    if a is UNBOUND or b is UNBOUND:
+        return UNBOUND
+    if type(before) is RecordedScalar and a is not b:
+        terms = added(a, before), added(b, before)
+        if not any(term is None for term in terms):
+            return before + selected(test, *terms)
+    return selected(test, a, b)
+
+
+def added(value: Any, before: RecordedScalar) -> Any:
+    """What was added to a scalar, if this is the sum; else None."""
+    if value is before:
+        return 0.0
+    if type(value) is not RecordedScalar or value.record.kind[value.node] != ADD:
+        return None
+    record, row = value.record, value.node
+    whole = [(0, ((axis, 1),)) for axis in record.axes.get(row, ())]
+    first, second = operand_of(record, record.left[row]), operand_of(record, record.right[row])
+    is_sum = places(value) == whole and first.node == before.node and places(first) == places(before)
+    return second if is_sum else None
+
+
+def operand_of(record: Record, row: int) -> RecordedScalar:
+    """A row that an operation reads, as a scalar."""
+    scalar = new(RecordedScalar)
+    scalar.record, scalar.row, scalar.node, scalar.index, scalar.free = record, row, row, (), ()
+    if record.kind[row] == VIEW:
+        scalar.node, scalar.index = record.left[row], record.indices[record.right[row]]
+        scalar.free = record.axes.get(row, ())
+    return scalar
+
+
+def places(scalar: RecordedScalar) -> list[Any]:
+    """The indices of a scalar in its family, to be compared."""
+    return [(index.constant, index.terms) if type(index) is Index else (index, ()) for index in scalar.index]
 
 
 def contents(variable: CellType) -> Any:

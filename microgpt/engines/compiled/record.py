@@ -625,9 +625,9 @@ class RecordedScalar:
 
     __bool__ = needs_value(
         "a test for truth (if, while, and, or, sorted)",
-        "choose by max, min, `a if x > 0 else b`, or an if of comparisons that only assigns scalars or returns them, in "
-        "a function with a source; multiply by a comparison, which is 1 or 0, as in x * (x > 0); or decide by a plain "
-        "integer",
+        "choose by max, min, `a if x > 0 else b`, or an if of comparisons that only assigns scalars or returns them, "
+        "in a function with a source; multiply by a comparison, which is 1 or 0, as in x * (x > 0); or decide by a "
+        "plain integer",
     )
     __eq__ = __ne__ = needs_value("a comparison (==, !=, in)", "compare by <, <=, > or >=, which give 1 or 0")
     __rpow__ = needs_value("a power with it as the exponent", "write exp(x * log(base))")

@@ -123,7 +123,8 @@ class Fusion:
 
     def operand(self, instruction: Instruction, operand: Access) -> Expression:
         """An operand of an instruction: a constant, a load, or the expression of a result that is not materialized."""
-        if operand.space == CONSTANTS and operand.table is None and not any(operand.strides):
+        known = operand.space == CONSTANTS and operand.table is None and not any(operand.strides)
+        if known and instruction.integer is None:
             return constant(self.groups.constants[operand.start])
         load = load_of(operand)
         arrays = self.arrays_of(load)

@@ -16,6 +16,7 @@ Lists that grow, such as the keys of a text, are *ragged*: their members differ 
 gets the greatest length and a `Bound`, below which its index stays. A triangle of attention becomes a masked square.
 """
 
+from array import array as growing
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -186,7 +187,7 @@ class Groups:
         self.instructions: list[Instruction] = []
         self.arrays: list[Array] = []
         self.states: list[int] = []  # the arrays that are states of loops
-        self.starts: list[int] = []  # of the arrays
+        self.starts = growing("q")  # of the arrays
         self.places: dict[int, Place] = {}
         self.loops: list[tuple[Turns, Axis]] = []  # that are around what is grouped now
         self.space, self.start = self.places_given()  # of single scalars: a number of SPACES, or -1, and a cell
@@ -332,9 +333,12 @@ class Groups:
     def regular_place(self, node: Node, items: list[Item]) -> Place | None:
         """The place of a list whose items lie one stride apart in one array; None for any other."""
         (space, strides), start = items[0]
-        if space == CONSTANTS or any(kind != items[0][0] for kind, _ in items):
+        if any(kind != items[0][0] for kind, _ in items):
             return None
         cells = [cell for _, cell in items]
+        if space == CONSTANTS:  # once more, one after the other
+            start, cells = len(self.constants), list(range(len(self.constants), len(self.constants) + len(cells)))
+            self.constants += [self.constants[cell] for _, cell in items]
         step = cells[1] - start if len(cells) > 1 else 0
         if any(b - a != step for a, b in pairwise(cells)) or not self.in_one_array(space, start, cells[-1]):
             return None
@@ -577,7 +581,7 @@ class Groups:
         spaces, starts = self.space[rows], self.start[rows]
         strides = starts[:, 1] - starts[:, 0]
         fits = (spaces == spaces[:, :1]).all(1) & (np.diff(starts, axis=1) == strides[:, None]).all(1)
-        ends = [np.searchsorted(self.starts, starts[:, i], "right") for i in (0, -1)]
+        ends = [np.searchsorted(np.asarray(self.starts), starts[:, i], "right") for i in (0, -1)]
         fits &= (spaces[:, 0] != SPACES.index(CELLS)) | (ends[0] == ends[1])
         space, start = spaces[:, 0].copy(), starts[:, 0].copy()
         copied = np.flatnonzero(~fits)

@@ -212,7 +212,11 @@ class Reader(Graph):
     def load(self, load: Load, lengths: tuple[int, ...]) -> Tensor:
         axes = moving(load, lengths)
         if load.space == CONSTANTS:
-            return Tensor(self.constant(np.array(self.groups.constants)[cells_of(load, lengths)][None]), axes)
+            known = np.array(self.groups.constants)
+            if load.chooser is None:
+                return Tensor(self.constant(known[cells_of(load, lengths)][None]), axes)
+            where = self.chosen(cells_of(load, lengths), load, lengths)
+            return Tensor(self.call(getitem, self.constant(known), where.node), axes)
         groups = [[i] if i in axes else [] for i in range(BATCH, len(lengths))]
         found = self.strided(load, lengths, groups) if load.chooser is None else self.rows(load, lengths)
         if found is not None:

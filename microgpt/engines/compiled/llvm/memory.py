@@ -22,6 +22,7 @@ class Memory:
         """`outside` are offsets that are written before the first nest, or read after the last."""
         self.regions = sorted(regions, key=lambda region: region.start)
         self.starts = [region.start for region in self.regions]
+        self.all_starts = np.array(self.starts, np.int64)
         used, looped = [set(map(self.region_at, outside))], set[int]()
         for turns, some in in_loops(nests):  # what a loop uses lives through all of its turns
             each = [self.regions_of(nest) for nest in some]
@@ -42,7 +43,7 @@ class Memory:
         return bisect_right(self.starts, offset) - 1
 
     def regions_at(self, offsets: np.ndarray) -> np.ndarray:
-        return np.searchsorted(self.starts, offsets, "right") - 1
+        return np.searchsorted(self.all_starts, offsets, "right") - 1
 
     def regions_of(self, nest: Nest) -> set[int]:
         """The regions that a nest reads or writes."""

@@ -43,6 +43,17 @@ def without_else(p, x):
     return total
 
 
+def a_gated_state(p, x):
+    h = [0.1, 0.2, 0.3, 0.4]
+    for x_t in x:
+        a = dot(p, h)
+        if a > 0.2:
+            h = [log(a) * w * x_t for w in p]
+        elif a < 0:
+            h = [tanh(g + x_t) for g in h]
+    return sum(h)
+
+
 def early_return(p, x):
     if x > 0:
         return p[0] * x
@@ -131,6 +142,8 @@ FUNCTIONS = {
     "truths as numbers": (lambda p, x: (x > 0 and p[0] > x) * p[1] + (not x > 0) * p[2] + (x > 1 or x < 0) * p[3], X),
     "True or False": (lambda p, x: p[0] if (True if x > 0 else False) else p[1], X),
     "abs of what has no gradient": (lambda p, x: p[0] * abs(x) - sum(w * abs(x - 1) * abs(x > p[2]) for w in p), X),
+    "lists": (lambda p, x: dot([w * x for w in p] if x > 0 else list(p), [p[1], x, *p[:2]] if x < 1 else p), X),
+    "matrices": (lambda p, x: sum(map(sum, [[w * x for w in p] for _ in p] if x > 0 else [p, p, p, p])), X),
     "tuples": (lambda p, x: dot(*[(p[0], x) if x > 0 else (x * x, p[1])] * 2), X),
     "within an axis": (lambda p, x: sum([log(w * a) if w * a > 0 else w * 1.0 for w, a in zip(p, x)]), ROWS),
     "in an axis within one": (
@@ -139,6 +152,7 @@ FUNCTIONS = {
     "piecewise": (lambda p, x: sum([piecewise(w * a) for w in p for a in x]), ROWS),
     "an outer choice of products": (
         lambda p, x: sum([tanh(h) for h in linear(x, [p] * 4, p)]) if x[0] > 0.6 else dot(p, x), ROWS),
+    "a gated state": (a_gated_state, ROWS),
     **{f.__name__: (f, X) for f in (
         two_variables, without_else, early_return, returns_and_assignments, returns_within_a_branch,
         the_first_that_is_large, the_first_of_a_table, greatest_by_hand, a_swap,
@@ -250,9 +264,23 @@ def appends_after_a_return(p, x):
     return sum(kept)
 
 
-def lists(p, x):
-    row = [p[0], x] if x > 0 else [x, p[1]]
+def lists_of_other_lengths(p, x):
+    row = [p[0], x] if x > 0 else [x, p[1], p[2]]
     return sum(row)
+
+
+def a_chosen_list_changes(p, x):
+    row = [p[0], x]
+    other = row if x > 0 else [x, p[1]]
+    other[0] = p[2]
+    return sum(row)
+
+
+def a_list_changes_after_it_was_chosen(p, x):
+    row = [p[0], x]
+    other = row if x > 0 else [x, p[1]]
+    row[0] = p[2]
+    return sum(other)
 
 
 def returns_nothing(p, x):
@@ -287,7 +315,9 @@ REFUSED = {
     appends: ("test for truth", 2),
     appends_in_a_call: ("a branch of a choice by a recorded scalar at .* change lists and objects", 2),
     appends_after_a_return: ("does more than calculate", 2),
-    lists: ("between a list and a list at", 1),
+    lists_of_other_lengths: ("between a list and a list at", 1),
+    a_chosen_list_changes: ("is changed at", 3),
+    a_list_changes_after_it_was_chosen: ("after one of those that it was chosen from has changed", 4),
     returns_nothing: ("between a scalar and a NoneType", 0),
     recursion: ("50 choices within choices at .* cannot end a recursion", 1),
     recursion_by_returns: ("50 choices within choices", 1),

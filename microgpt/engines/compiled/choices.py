@@ -38,6 +38,7 @@ from microgpt.engines.compiled.record import (
     new,
 )
 from microgpt.engines.compiled.replacements import kind_of, operand
+from microgpt.engines.compiled.stacking import as_chosen, stacked
 
 DEEPEST = 50  # choices within choices
 FEW = 8  # scalars; the greatest of more is found in pairs
@@ -63,7 +64,10 @@ def is_truth_row(record: Record, row: int) -> bool:
 
 
 def selected(test: Any, a: Any, b: Any) -> Any:
-    """a if test else b, for a recorded test and what it can choose among: scalars, and tuples of them."""
+    """a if test else b, for a recorded test and what it can choose among: scalars, and tuples and lists of them.
+
+    A list that was chosen is one that an integer could have chosen: it cannot change.
+    """
     if type(test) is not RecordedScalar:
         return a if test else b
     if a is b or (type(a) is type(b) is str and a == b):
@@ -83,10 +87,16 @@ def selected(test: Any, a: Any, b: Any) -> Any:
         for name in vars(a):
             setattr(found, name, selected(test, getattr(a, name), getattr(b, name)))
         return found
+    if isinstance(a, list) and isinstance(b, list):
+        rows = [stacked(one, test.record) for one in (a, b)]
+        if None not in rows and len(a) == len(b):
+            axis = Axis(len(a))
+            items = [row.at(at(axis)) for row in rows if row is not None]
+            return as_chosen(RecordedList(test.record, axis, selected(test, *items)), [a, b])
     kinds = ["scalar" if isinstance(one, (RecordedScalar, Real)) else kind_of(one).__name__ for one in (a, b)]
     raise RecordingError(
         f"a recorded scalar chooses between a {kinds[0]} and a {kinds[1]} at {calling_line()}: it can only choose "
-        "among scalars, or tuples of them; choose scalar by scalar"
+        "among scalars, and tuples or lists of equally many of them"
     )
 
 

@@ -213,7 +213,7 @@ class RecordedList:
             raise NotTraceable
         if self.chosen_from is not None:
             raise RecordingError(
-                f"a row that an integer of the example chose is changed at {calling_line()}, and with it the list that "
+                f"a row that the example chose is changed at {calling_line()}, and with it the list that "
                 "it was chosen from; change a copy of it: list(row)"
             )
         if self.owner is not None:
@@ -256,7 +256,7 @@ Sequence.register(RecordedList)  # for `match`
 
 
 class Chosen:
-    """The rows among which an integer of the example chose. It is unknown which one, so none of them may change.
+    """The rows among which the example chose. It is unknown which one, so none of them may change.
 
     The content of each row of a plain list is kept, to be compared. A symbolic list becomes plain before a row changes.
     """
@@ -271,7 +271,7 @@ class Chosen:
         held = [(row, row) for row in self.items.elements.values()] if self.held is None else self.held
         if not all([same_contents(before, contents(row)) for row, before in held]):
             raise RecordingError(
-                f"a row that an integer of the example chose is read at {calling_line()} after one of those that it "
+                f"a row that the example chose is read at {calling_line()} after one of those that it "
                 "was chosen from has changed: choose it again, or a copy of it before: list(row)"
             )
 

@@ -615,6 +615,8 @@ class Groups:
         """How members lie, by a table if need be; None if they have different lengths and lie in no grid."""
         columns = np.concatenate([members.starts, members.lengths], 1)
         found = grid_of(columns)
+        if found is not None and (np.count_nonzero(found.steps[:, len(members.spaces) :], axis=0) > 1).any():
+            found = None  # a length that grows in two ways is no bound
         ends = members.starts.min(0).tolist(), members.starts.max(0).tolist()
         if found is not None and all(map(self.in_one_array, members.spaces, *ends)):
             return found
@@ -725,6 +727,6 @@ def bounds_of(members: Members, grid: Grid, axes: int) -> tuple[Bound | None, ..
         slopes = grid.steps[:, len(members.spaces) + column]
         along = np.flatnonzero(slopes).tolist()
         if along:
-            (of,) = along  # a length never grows in two ways
+            (of,) = along
             bounds[len(grid.counts) + axis] = Bound(of, int(members.lengths[0, column]), int(slopes[of]))
     return tuple(bounds)

@@ -1000,3 +1000,16 @@ def test_what_no_turn_computes_is_not_undefined():
 @pytest.mark.parametrize("name", RAGGED)
 def test_ragged_loops_compute_nothing_they_leave_out(name):
     assert_equal_engines(RAGGED[name], np.array(0.5), RAGGED_X)
+
+
+def test_lengths_that_grow_in_two_ways_are_parted():
+    def weighted(tree):
+        if isinstance(tree, list):
+            return sum([weighted(branch) * (1 + 0.17 * i) for i, branch in enumerate(tree)])
+        return tree * (1 + 0.1 * tree * tree) ** -0.5
+
+    def loss(p, x, m):
+        columns = [list(column) for column in zip(*m)]
+        return weighted([columns, [*m, m[3]], [p, [p], [p], [[p]]], x, m])
+
+    assert_equal_engines(loss, np.array(0.5), np.full((2, 4), 0.3), np.random.default_rng(0).normal(size=(2, 4, 2)))

@@ -125,15 +125,19 @@ class Backward:
 
     def begin_state(self, array: int) -> None:
         """Write what the cotangent of a state gets from outside of its loop; zeros to its end if that is nothing."""
-        shape, depth = self.groups.arrays[array], len(self.around)
+        state, depth = self.groups.arrays[array], len(self.around)
         self.new_cotangent(array)
-        for level, nests in self.by_level(array, 0, depth):
+        end = part_of_state(state, self.around[-1].length, 1)
+        levels = list(self.by_level(array, 0, depth))
+        only_end = all(lies_in(nest, end, state) for _, nests in levels for nest in nests)
+        shape = end if only_end else state
+        for i, (level, nests) in enumerate(levels):
             pairs = [(nest, self.over_array(nest, shape)) for nest in nests]
-            self.add_up(array, shape, pairs, level, array in self.begun)
-            self.begun.add(array)
-        if array not in self.begun:
-            end = part_of_state(shape, shape.within[-1][0].length, 1)
+            self.add_up(array, shape, pairs, level, i > 0)
+        if not levels:
             self.write(array, end, constant(0.0), self.fusion.makers[array][-1], depth - 1, False)
+        elif not only_end:
+            self.begun.add(array)
 
     def end_state(self, array: int) -> None:
         """Add what the cotangent of a state gets within its loop."""
@@ -380,6 +384,14 @@ def loops_of(one: Nest | Array) -> list[Turns]:
 def shared_loops(a: Sequence[Turns], b: Sequence[Turns]) -> list[Turns]:
     """The outermost loops that are around both of two nests."""
     return [x for x, y in takewhile(lambda pair: pair[0] is pair[1], zip(a, b, strict=False))]
+
+
+def lies_in(nest: Nest, end: Array, state: Array) -> bool:
+    """Whether a nest writes only what a state is after the last turn."""
+    axis = state.within[-1][1]
+    grid = None if nest.target.chooser else delinearize(nest.target, nest.lengths, state)
+    last = (end.start - state.start) // state.strides[axis]
+    return grid is not None and grid[0][axis] == last and all(part.of != axis for parts in grid[1] for part in parts)
 
 
 def part_of_state(state: Array, first: int, turns: int) -> Array:

@@ -49,6 +49,7 @@ from microgpt.engines.compiled.scalars import Kind, runs_of
 
 SPACES = (CELLS, PARAMETERS, CONSTANTS)  # in which single scalars lie
 LENGTH = "length"  # in the place of a space: a column of the lengths of a ragged axis
+FEW_APART = 8  # in a loop that runs turn by turn, so many states or single numbers are no members of one instruction
 GRID_AXES = 3  # at most, of a grid of members; a table gives those of a deeper one
 
 
@@ -218,7 +219,7 @@ class Groups:
                     places.append(self.next_place(node))
                 alike.setdefault((key_of(node, places), self.key_in_loops(node, places)), []).append((node, places))
             for members in alike.values():
-                for part in split_by_strides(members):
+                for part in [[one] for one in members] if self.stay_apart(members) else split_by_strides(members):
                     self.group(part)
             self.place_lists(lists)
             for loop in recurrences:
@@ -236,6 +237,15 @@ class Groups:
             return None
         alone = node.row if node.kind == CARRY and all(axis is not node.axes[0] for _, axis in self.loops) else -1
         return alone, self.axes_of_turns(node), tuple([self.loops_around(place.space, place.start) for place in places])
+
+    def stay_apart(self, members: list[Member]) -> bool:
+        """Whether these few become an instruction each: states, and single numbers of a turn.
+
+        What is made of one of them alone can then compute it on its way.
+        """
+        node = members[0][0]
+        single = node.kind == CARRY or len(node.loops()) == len(self.loops)
+        return bool(self.loops) and single and len(members) <= FEW_APART
 
     def axes_of_turns(self, node: Node) -> tuple[int, ...]:
         """Which axes of a node go from turn to turn of the loops around it."""

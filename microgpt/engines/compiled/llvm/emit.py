@@ -525,28 +525,29 @@ class Rows(Builder):
 
                 def turn(_: Any) -> None:
                     self.call(self.function_itself, [self.frame_pointer, following, after])
-                    self.change(arguments, row, I64(1))
+                    self.change(arguments, row, lambda increments: increments)
 
                 self.each(I64(0), row["turns"], 1, turn)
-                self.change(arguments, row, self.neg(row["turns"]))  # as they were
+                back = self.vector_of(self.neg(row["turns"]))
+                self.change(arguments, row, lambda increments: self.mul(increments, back))  # as they were
             with kernel:
                 function = self.inttoptr(row["kernel"], function_type(self.double).as_pointer())
                 self.call(function, [*(self.pointer[space] for space in SPACES[:-1]), arguments])
         return after
 
-    def change(self, arguments: Any, row: dict[str, Any], times: Any) -> None:
-        """Add the increments of a loop to its arguments so many times."""
+    def vector_of(self, x: Any) -> Any:
+        """An integer as often as arguments change with one instruction."""
         several = ir.VectorType(I64, AT_ONCE)
-        increments = self.inttoptr(row["increments"], I64.as_pointer())
-        factor = self.shuffle_vector(
-            self.insert_element(several(ir.Undefined), times, I32(0)), several(ir.Undefined),
-            ir.VectorType(I32, AT_ONCE)(0),
-        )  # fmt: skip
+        first = self.insert_element(several(ir.Undefined), x, I32(0))
+        return self.shuffle_vector(first, several(ir.Undefined), ir.VectorType(I32, AT_ONCE)(0))
+
+    def change(self, arguments: Any, row: dict[str, Any], by: Callable[[Any], Any]) -> None:
+        """Add to the arguments within a loop what a function makes of their increments."""
+        increments, kind = self.inttoptr(row["increments"], I64.as_pointer()), ir.VectorType(I64, AT_ONCE).as_pointer()
 
         def some(i: Any) -> None:
-            place, step = (self.bitcast(self.gep(at, [i]), several.as_pointer()) for at in (arguments, increments))
-            change = self.mul(self.load(step, align=8), factor)
-            self.store(self.add(self.load(place, align=8), change), place, align=8)
+            place, step = (self.bitcast(self.gep(at, [i]), kind) for at in (arguments, increments))
+            self.store(self.add(self.load(place, align=8), by(self.load(step, align=8))), place, align=8)
 
         self.each(I64(0), row["size"], AT_ONCE, some)
 

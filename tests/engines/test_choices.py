@@ -132,6 +132,7 @@ FUNCTIONS = {
     "max of a generator": (lambda p, x: max(w * x for w in p), X),
     "max of a long list": (lambda p, x: max([tanh(w * a) for a in x for w in p]) * 2, LONG),
     "max along an axis": (lambda p, x: sum(max([w * a for a in x]) * w for w in p), LONG),
+    "max of many and a number": (lambda p, x: max([0.7, *[w * a for a in x for w in p]]) + min(*x, -0.5, *p), LONG),
     "min of a plain list": (lambda p, x: min([p[0] * x, 2.0, p[1], x]), X),
     "max of plain numbers": (lambda p, x: p[max(0, 1)] * x + max([1.0, 2.0]) + min((3, 2), key=lambda n: -n), X),
     "chained": (lambda p, x: p[0] * x if 0 < x < 1 else p[1], X),
@@ -334,7 +335,7 @@ def test_what_cannot_be_chosen_is_refused(function):
         assert f"test_choices.py:{function.__code__.co_firstlineno + line}" in str(refused.value)
 
 
-def test_a_variable_of_one_branch_is_not_there_afterwards():
+def test_a_variable_of_one_branch_is_unbound_afterwards():
     with pytest.raises(NameError, match="y"):
         value_and_grad(assigned_in_one_branch)(W, X)
 

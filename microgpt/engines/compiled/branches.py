@@ -38,7 +38,7 @@ class Scope:
     def find(self, statements: Iterable[ast.AST], may_return: bool) -> None:
         """Note all forks. Within a `while`, of which a scalar could decide when it ends, they do not return."""
         for node in statements:
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.expr)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.expr)):
                 continue
             if isinstance(node, ast.If) and may_be_scalar(node.test) and (may_return or not returns(node)):
                 names: set[str] = set()
@@ -50,7 +50,7 @@ class Scope:
 class ChoiceRewriting(ast.NodeTransformer):
     """Puts helpers in the place of choices."""
 
-    scope: Scope | None = Scope()  # None in the body of a class, whose variables no function within it sees
+    scope: Scope | None = Scope()  # None in the body of a class, whose variables no function within it sees, or async
 
     def through(self, name: str, node: ast.AST, *arguments: ast.expr) -> ast.expr:
         return ast.copy_location(ast.Call(ast.Name(HELPER + name, ast.Load()), list(arguments), []), node)
@@ -81,11 +81,13 @@ class ChoiceRewriting(ast.NodeTransformer):
         # An annotation makes a variable one of this function, and does nothing else.
         return [ast.AnnAssign(ast.Name(name, ast.Store()), ast.Constant(None), None, 1) for name in names] + body
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
+    def visit_ClassDef(self, node: Any) -> Any:
         before, self.scope = self.scope, None
         self.generic_visit(node)
         self.scope = before
         return node
+
+    visit_AsyncFunctionDef = visit_ClassDef  # noqa: N815
 
     # Expressions
 

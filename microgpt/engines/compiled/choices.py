@@ -113,7 +113,7 @@ def branch(function: Callable[[], Any], record: Record) -> Any:
     try:
         result = function()
         done = not loops.aborted
-    except (ArithmeticError, ValueError):  # of plain numbers: it has no value, which matters only where it is chosen
+    except ArithmeticError:  # such as 1 / 0 of plain numbers: no value, which matters only where it is chosen
         result, done = math.nan, True
     except NotTraceable:
         done = False

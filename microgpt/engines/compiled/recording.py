@@ -230,6 +230,8 @@ def extreme(function: Any, better: Callable[[Any, Any], Any], *arguments: Any, *
             return best_along(items, better)
         found = list(iter(items))
         if any(type(one) is RecordedScalar or is_of_another_kind(one) for one in found):
+            if all(isinstance(one, (RecordedScalar, Real)) for one in found):
+                found = list(map(record.scalar, found))
             source = stacked(found, record) if len(found) > FEW else None
             return best_of(found, better) if source is None else best_along(source, better)
         arguments = (found,)

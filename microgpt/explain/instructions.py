@@ -21,7 +21,8 @@ def instructions(
     are in neither.
     """
     with observed(WATCHED) as calls:
-        program = program_with_sources(loss, parameters, np.array([tokens]), np.array([weights]))
+        # Each position is called by itself, because its strips are found by the calls.
+        program = program_with_sources(loss, parameters, np.array([tokens]), np.array([weights]), statements=False)
     results, on_the_way = instructions_of_rows(program)
     found: list[dict[str, Any]] = [
         {"operation": line.operation, "rows": line.rows, "of": line.operands, "place": line.place, "code": line.code}

@@ -4,6 +4,8 @@ A function of scalars, for one example
     source.py            rewrites the function, so that its loops and calls go through
     branches.py          rewrites choices, so that a scalar without a value can make them
     replacements.py      what runs in the place of loops and builtins
+    loops.py             `for` statements as one line, with what they carry from turn to turn
+    frames.py            what the body of a loop reads and changes of lists around it
     choices.py           what runs in the place of choices
     lists.py             symbolic lists, of which one item stands for all
     stacking.py          makes plain lists symbolic

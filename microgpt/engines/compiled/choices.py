@@ -15,6 +15,7 @@ from numbers import Real
 from types import CellType
 from typing import Any
 
+from microgpt.engines.compiled.frames import Frame, MoreState
 from microgpt.engines.compiled.lists import RecordedList
 from microgpt.engines.compiled.record import (
     ADD,
@@ -32,6 +33,8 @@ from microgpt.engines.compiled.record import (
     Record,
     RecordedScalar,
     RecordingError,
+    Split,
+    Stripes,
     at,
     calling_line,
     is_of_another_kind,
@@ -109,21 +112,34 @@ def branch(function: Callable[[], Any], record: Record) -> Any:
             "it cannot end a recursion"
         )
     aborted, loops.aborted = loops.aborted, False
-    loops.depth += 1
+    begin(record)
     try:
         result = function()
         done = not loops.aborted
     except ArithmeticError:  # such as 1 / 0 of plain numbers: no value, which matters only where it is chosen
         result, done = math.nan, True
+    except (Split, Stripes, MoreState):  # of a loop around the choice
+        raise
     except NotTraceable:
         done = False
     finally:
-        loops.depth -= 1
+        end(record)
         loops.aborted = aborted
     if not done:
         raise cannot_choose(record, calling_line())
     record.branches.append((first, len(record)))
     return result
+
+
+def begin(record: Record) -> None:
+    """From here on the function may only calculate, as in the body of a comprehension."""
+    record.loops.depth += 1
+    record.loops.frames.append(Frame(record, Axis(1)))
+
+
+def end(record: Record) -> None:
+    record.loops.depth -= 1
+    record.loops.frames.pop().leave()
 
 
 def cannot_choose(record: Record, line: str) -> BaseException:
@@ -234,9 +250,9 @@ class Returns:
 
     def add(self, condition: Any, value: Any) -> None:
         if not self.early:
-            self.line, self.first, loops = calling_line(), len(condition.record), condition.record.loops
-            loops.depth += 1
-            loops.early.append(self.call)
+            self.line, self.first = calling_line(), len(condition.record)
+            begin(condition.record)
+            condition.record.loops.early.append(self.call)
         self.early.append((condition, value))
 
     def narrow(self, first: int, condition: Any) -> None:
@@ -251,10 +267,9 @@ class Returns:
 
     def __exit__(self, kind: Any, *_: Any) -> None:
         if self.early:
-            loops = self.record.loops
-            loops.depth -= 1
-            loops.early.pop()
-            if kind is NotTraceable or loops.aborted:
+            end(self.record)
+            self.record.loops.early.pop()
+            if kind is NotTraceable or self.record.loops.aborted:
                 raise cannot_choose(self.record, self.line)
             self.record.branches.append((self.first, len(self.record)))
 

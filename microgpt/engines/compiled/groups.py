@@ -273,8 +273,10 @@ class Groups:
         """The axes of an array as they lie in memory: first those from turn to turn, then `outer` ones but the last."""
         axes = [axis for _, axis in self.loops] + [axis for axis in node.axes if axis in self.nodes.sequential]
         first = [outer + node.axes.index(axis) for axis in dict.fromkeys(axes)]
-        rest = [i for i in (*range(outer - 1), *range(outer, last)) if i not in first]
-        return (*first, *rest, outer - 1)
+        turns = [outer + i for i, axis in enumerate(node.axes) if axis.statement and outer + i not in first][:1]
+        inner = turns or [outer - 1]
+        rest = [i for i in (*range(outer), *range(outer, last)) if i not in (*first, *inner)]
+        return (*first, *rest, *inner)
 
     def place_of_output(self, row: int, index: tuple[Any, ...]) -> tuple[str, int]:
         place = self.place(row)
@@ -403,7 +405,8 @@ class Groups:
     ) -> Array:
         """Room for a result with axes of these lengths; in `order` they lie in the cells, the outermost first."""
         strides = dict(zip(order, row_major([lengths[axis] for axis in order]), strict=True))
-        array = Array(self.size, lengths, tuple([strides[axis] for axis in range(len(lengths))]), bounds, within)
+        steps = tuple([strides[axis] if n > 1 else 0 for axis, n in enumerate(lengths)])
+        array = Array(self.size, lengths, steps, bounds, within)
         self.size += array.size
         if array.state():
             self.states.append(len(self.arrays))
@@ -671,7 +674,7 @@ def ragged_axes(node: Node) -> list[int]:
 def key_of(node: Node, places: list[Place]) -> Any:
     """The key that members of an instruction share. Ragged axes, and strides along them, may differ."""
     loops = node.loops()
-    lengths = tuple(["ragged" if axis.ragged else axis.n for axis in loops])
+    lengths = tuple(["ragged" if axis.ragged else (axis.n, own_bound(axis, loops)) for axis in loops])
     operands = tuple([
         (place.space, tuple(["any" if axis.ragged else place.strides.get(axis, 0) for axis in loops]))
         for place in places
@@ -680,6 +683,14 @@ def key_of(node: Node, places: list[Place]) -> Any:
     if node.kind == PICK:
         detail = tuple([coefficient_of(detail, axis) for axis in node.axes])
     return node.kind, detail, lengths, operands
+
+
+def own_bound(axis: Axis, loops: tuple[Axis, ...], outer: int = 0) -> Bound | None:
+    """The bound that an axis has by itself, among axes that come after so many others."""
+    if axis.bound is None:
+        return None
+    other, constant, step = axis.bound
+    return Bound(outer + loops.index(other), constant, step)
 
 
 def split_by_strides(members: list[Member]) -> list[list[Member]]:
@@ -732,7 +743,9 @@ def grid_of(columns: np.ndarray) -> Grid | None:
 
 def bounds_of(members: Members, grid: Grid, axes: int) -> tuple[Bound | None, ...]:
     """The bound of each axis whose length differs from member to member."""
-    bounds: list[Bound | None] = [None] * axes
+    loops = members.all[0][0].loops()
+    bounds: list[Bound | None] = [None] * (axes - len(loops))
+    bounds += [own_bound(axis, loops, axes - len(loops)) for axis in loops]
     for column, axis in enumerate(members.ragged):
         slopes = grid.steps[:, len(members.spaces) + column]
         along = np.flatnonzero(slopes).tolist()

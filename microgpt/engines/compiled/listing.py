@@ -58,7 +58,9 @@ def listing(function: Callable[..., Any], params: Any, *arguments: Any) -> str:
     return "\n".join(lines)
 
 
-def program_with_sources(function: Callable[..., Any], params: Any, *arguments: Any) -> Program:
+def program_with_sources(
+    function: Callable[..., Any], params: Any, *arguments: Any, statements: bool = True
+) -> Program:
     """The program of a function for such parameters and one batch of such arguments, with the lines it comes from."""
     arrays = checked_arguments(arguments)
     kinds = ["float" if array.dtype.kind == "f" else "int" for array in arrays]
@@ -68,6 +70,7 @@ def program_with_sources(function: Callable[..., Any], params: Any, *arguments: 
         map_arrays(lambda array: array.shape, checked_parameters(params)),
         [(name, kind, array.shape[1:]) for name, kind, array in zip(names, kinds, arrays, strict=True)],
         with_sources=True,
+        statements=statements,
     )
 
 

@@ -37,6 +37,9 @@ ADD_IN_PLACE = next(
 )
 
 
+WHOLE = (None,)  # a key for all items
+
+
 class RecordedList:
     """A list with one known item: item number i is `item` with i in place of the axis.
 
@@ -44,7 +47,10 @@ class RecordedList:
     itself. Lists whose items are not alike are so from the beginning (`written_out`).
     """
 
-    __slots__ = ("axis", "born", "chosen_from", "elements", "item", "made_anew", "owner", "plain", "record", "view")
+    __slots__ = (
+        "axis", "born", "changed", "chosen_from", "elements", "frozen", "item", "made_anew", "owner", "picked", "place",
+        "plain", "record", "view",
+    )  # fmt: skip
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, record: Record, axis: Any, item: Any, owner: "RecordedList | None" = None):
@@ -55,7 +61,11 @@ class RecordedList:
         self.elements: dict[int, Any] = {}  # those that were read as objects
         self.owner = owner  # the list that has this one as an element
         self.view = False  # a body looks at it: its index or its elements are no objects
+        self.place: Any = None  # of a view: the list that it is a part of, and at which indices
         self.chosen_from: Chosen | None = None
+        self.picked = False  # an integer chose a row of it
+        self.changed = False  # it has had other items before
+        self.frozen = False  # others have read it, so that it may not change within this turn of a loop
         self.made_anew = False  # each item is an object of its own, even if all are one scalar
         record.lists_made += 1
         self.born = record.lists_made
@@ -76,12 +86,24 @@ class RecordedList:
 
     def at(self, index: Any) -> Any:
         """A view of the item at an index within the list, which may depend on axes."""
-        self.check()
-        return read_at(self.item, self.axis, index)
+        found = self.check((index,))
+        if found is not None:
+            return found.value
+        item = read_at(self.item, self.axis, index)
+        if type(item) is RecordedList and item.place is None:
+            root, path = self.where()
+            item.place = root, (*path, index)
+        return item
+
+    def where(self) -> tuple["RecordedList", tuple[Any, ...]]:
+        """The list of which this is a part, and at which indices: itself, at none, if it is no view."""
+        return self.place or (self, ())
 
     def element(self, i: int) -> Any:
         """Item number i, always as the same object."""
-        self.check()
+        found = self.check((i,))
+        if found is not None:
+            return found.value
         if i not in self.elements:
             item = read_at(self.item, self.axis, i, self)
             if self.made_anew and item is self.item:
@@ -91,49 +113,113 @@ class RecordedList:
             self.elements[i] = item
         return self.elements[i]
 
-    def check(self) -> None:
-        """Raise RecordingError if an integer chose this row, or a list that holds it, from a list that has changed."""
+    def check(self, key: tuple[Any, ...] = WHOLE) -> Any:
+        """Note, before it is read, that a list, or the item at a key, is read where it is.
+
+        Returns what the loops that are being traced have stored there, if they have. Raises RecordingError if an
+        integer chose this row, or a list that holds it, from a list that has changed.
+        """
         if self.chosen_from is not None:
             self.chosen_from.check()
+        loops = self.record.loops
+        return loops.frames[-1].read(self, key) if loops.frames and loops.noting else None
+
+    def is_own(self) -> bool:
+        """Whether the innermost loop that is being traced has made this list itself."""
+        if self.view or self.frozen or self.chosen_from is not None:
+            return False
+        frames = self.record.loops.frames
+        return not frames or self.first_born() > frames[-1].lists_made
+
+    def first_born(self) -> int:
+        """When this list was made, or the one that has it as an element."""
+        return self.born if self.owner is None else self.owner.first_born()
 
     def copied(self, axis: Axis, by: Any, owner: "RecordedList | None") -> "RecordedList":
         """This list as an item of another list, with an index in place of the axis of that list."""
         if self.plain is None:
-            found = RecordedList(self.record, self.axis, read_at(self.item, axis, by), owner)
+            own, item = within_bound(self, axis, by)
+            found = RecordedList(self.record, own, read_at(item, axis, by), owner)
         else:
             found = RecordedList.written_out(self.record, [], owner)
             found.plain = [read_at(one, axis, by, found) for one in self.plain]
-        found.view, found.made_anew = owner is None, self.made_anew
+        found.view, found.made_anew, found.changed = owner is None, self.made_anew, self.changed
+        if self.place is not None:
+            root, path = self.place
+            found.place = root, tuple([replaced(one, axis, by) for one in path])
         found.chosen_from = self.chosen_from if owner is None else owner.chosen_from or self.chosen_from
         return found
 
+    def length(self) -> Any:
+        """How many items there are: an Index where that depends on one."""
+        self.check(())
+        return self.axis.length() if self.plain is None else len(self.plain)
+
     def __len__(self) -> int:
-        self.check()
-        return self.axis.n if self.plain is None else len(self.plain)
+        n = self.length()
+        if type(n) is Index:
+            raise NotTraceable
+        return n
 
     def __getitem__(self, key: Any) -> Any:
-        if type(key) is int and self.chosen_from is None:  # the most frequent case first
+        if type(key) is int and self.chosen_from is None and not self.record.loops.frames:  # the most frequent case
             if self.plain is not None:
                 return self.plain[key]
             if key in self.elements:
                 return self.elements[key]
         if isinstance(key, RecordedInteger):
             return key.pick(self)
-        if self.plain is not None:
-            return self.record.stack(self.plain)[key] if holds_index(key) else self.plain[key]
-        n = len(self)
+        n = self.length()
+        if type(n) is Index:
+            return self._within_bound(key, n)
         if type(key) is int:
             if not -n <= key < n:
                 raise IndexError(f"list index {key} is out of range for a list of {n}")
-            return self.element(key % n)
+            return self.element(key % n) if self.plain is None else self.plain_element(key % n)
+        if self.plain is not None and not holds_index(key):
+            self.check()
+            found = self.plain[key]
+            return RecordedList.written_out(self.record, found) if isinstance(key, slice) else found
+        if self.plain is not None:
+            return self.stacked_copy()[key]
         if type(key) is Index:
             low, high = key.span()
+            if high < 0 and low >= -n:
+                key, low, high = key + n, low + n, high + n
             if low < 0 or high >= n:
                 raise NotTraceable
             return self.at(key)
         if isinstance(key, slice):
             return self._slice(key)
         return self[operator.index(key)]
+
+    def plain_element(self, i: int) -> Any:
+        found = self.check((i,))
+        assert self.plain is not None
+        return self.plain[i] if found is None else found.value
+
+    def stacked_copy(self) -> "RecordedList":
+        """A view of this plain list as a symbolic one. Raises NotTraceable if its items are not alike."""
+        self.check(())
+        with self.record.loops.unnoted():
+            return self.seen_as(self.record.stack(self.plain))
+
+    def seen_as(self, symbolic: "RecordedList") -> "RecordedList":
+        """A view of this plain list, by a symbolic list of the same items."""
+        found = RecordedList(self.record, symbolic.axis, symbolic.item)
+        found.view, found.place, found.changed, found.made_anew = True, self.where(), True, symbolic.made_anew
+        return found
+
+    def _within_bound(self, key: Any, n: Index) -> Any:
+        """An item of a list whose length depends on an index: one that is there whatever the index, or the last."""
+        if type(key) is int and key < 0:
+            key = n + key
+        if type(key) in (int, Index):
+            low = key.span()[0] if type(key) is Index else key
+            beyond = n - key - 1
+            if low >= 0 and (beyond.span()[0] if type(beyond) is Index else beyond) >= 0:
+                return self.at(key)
+        raise NotTraceable
 
     def _slice(self, key: slice) -> Any:
         if holds_index(key):
@@ -149,13 +235,16 @@ class RecordedList:
         else:
             places = range(*key.indices(self.axis.n))
             start = 0
+        self.check()
         if not places or self.made_anew or (holds_lists(self.item) and not self.record.loops.depth):
-            return [self[start + i] for i in places]
+            return RecordedList.written_out(self.record, [self[start + i] for i in places])
         axis = Axis(len(places))
         return RecordedList(self.record, axis, self.at(at(axis) * places.step + (places.start + start)))
 
     def __iter__(self) -> Iterator[Any]:
-        i = 0
+        n, i = self.length(), 0
+        if type(n) is Index:  # the first one is there, and no more is known
+            yield self[0]
         while i < len(self):
             yield self[i]
             i += 1
@@ -172,8 +261,10 @@ class RecordedList:
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, list) and [*self] == [*other]
 
-    def __add__(self, other: Any) -> list[Any]:
-        return [*self] + ([*other] if type(other) is RecordedList else other)
+    def __add__(self, other: Any) -> Any:
+        if not isinstance(other, list):
+            return NotImplemented
+        return RecordedList.written_out(self.record, [*self, *other])
 
     def __radd__(self, other: Any) -> list[Any]:
         """other + self. Python also calls this for other += self, which changes the other list."""
@@ -181,10 +272,10 @@ class RecordedList:
         if caller.f_code.co_code[caller.f_lasti : caller.f_lasti + 2] == ADD_IN_PLACE and type(other) is list:
             other.extend([*self])
             return other
-        return other + self.copy()
+        return [*other, *self]
 
-    def __mul__(self, times: Any) -> list[Any]:
-        return [*self] * times
+    def __mul__(self, times: Any) -> Any:
+        return RecordedList.written_out(self.record, [*self] * times)
 
     __rmul__ = __mul__
 
@@ -193,8 +284,8 @@ class RecordedList:
 
     __rmatmul__ = __matmul__
 
-    def copy(self) -> list[Any]:
-        return [*self]
+    def copy(self) -> Any:
+        return RecordedList.written_out(self.record, [*self])
 
     __copy__ = copy
 
@@ -209,18 +300,44 @@ class RecordedList:
 
     def as_plain(self) -> list[Any]:
         """The elements as a plain list, which this list is from now on: it is about to change."""
-        if self.record.loops.depth:
+        if self.record.loops.frames and not self.is_own():
             raise NotTraceable
-        if self.chosen_from is not None:
-            raise RecordingError(
-                f"a row that the example chose is changed at {calling_line()}, and with it the list that "
-                "it was chosen from; change a copy of it: list(row)"
-            )
+        self.refuse_if_chosen()
         if self.owner is not None:
             self.owner.as_plain()
         if self.plain is None:
             self.plain = [*self]
         return self.plain
+
+    def become(self, other: "RecordedList") -> None:
+        """Take the items of another list, which nobody else has, in place of its own."""
+        if self.owner is not None or self.picked or any(type(one) is RecordedList for one in self.elements.values()):
+            self.as_plain()[:] = [*other]
+            return
+        self.refuse_if_chosen()
+        self.axis, self.item, self.plain, self.made_anew = other.axis, other.item, other.plain, other.made_anew
+        self.elements, self.changed = {}, True
+
+    def refuse_if_chosen(self) -> None:
+        if self.chosen_from is not None:
+            raise RecordingError(
+                f"a row that the example chose is changed at {calling_line()}, and with it the list that "
+                "it was chosen from; change a copy of it: list(row)"
+            )
+
+    def append(self, item: Any) -> None:
+        frames = self.record.loops.frames
+        if frames and not self.is_own():
+            frames[-1].append(self, item)
+        else:
+            self.as_plain().append(item)
+
+    def __setitem__(self, key: Any, item: Any) -> None:
+        frames = self.record.loops.frames
+        if frames and (type(key) is Index or not self.is_own()):
+            frames[-1].store(self, key, item)
+        else:
+            self.as_plain()[key] = item
 
     def __iadd__(self, other: Any) -> "RecordedList":
         self.as_plain().extend([*other])
@@ -248,7 +365,7 @@ def changing(name: str) -> Callable[..., Any]:
     return change
 
 
-for method in ("append", "insert", "pop", "remove", "clear", "sort", "reverse", "__setitem__", "__delitem__"):
+for method in ("insert", "pop", "remove", "clear", "sort", "reverse", "__delitem__"):
     setattr(RecordedList, method, changing(method))
 
 
@@ -263,6 +380,8 @@ class Chosen:
 
     def __init__(self, items: Any):
         self.items = items
+        if type(items) is RecordedList:
+            items.picked = True
         self.held = None if is_symbolic(items) else [(row, contents(row)) for row in iter(items)]
 
     def check(self) -> None:
@@ -297,6 +416,22 @@ def same_contents(a: Any, b: Any) -> bool:
 def holds_lists(item: Any) -> bool:
     """Whether an item is a list, or a tuple with one."""
     return type(item) is RecordedList or (type(item) is tuple and any(map(holds_lists, item)))
+
+
+def within_bound(items: RecordedList, axis: Axis, by: Any) -> tuple[Axis, Any]:
+    """The axis and the item of a list, whose length may depend on another axis, with an index in place of that."""
+    own = items.axis
+    if own.bound is None or own.bound[0] is not axis:
+        return own, items.item
+    length = replaced(own.length(), axis, by)
+    if type(length) is Index:
+        ((other, step), *more) = length.terms
+        if more:
+            raise NotTraceable
+        new = Axis(length.span()[1], bound=(other, length.constant, step))
+    else:
+        new = Axis(length)
+    return new, read_at(items.item, own, at(new))
 
 
 def read_at(item: Any, axis: Axis, by: Any, owner: RecordedList | None = None) -> Any:

@@ -71,9 +71,10 @@ class Nodes:
         self.kind, self.left, self.right = record.kind[:], record.left[:], record.right[:]
         self.axes, self.closed, self.indices = record.axes, record.closed, record.indices
         self.carries = np.flatnonzero(np.asarray(record.kind) == CARRY).tolist()
-        self.sequential = {self.axes[row][0] for row in self.carries}
         self.states: dict[int, tuple[int, tuple[Axis, ...]]] = {}  # of rows that are what a carry is next: it, its axes
         self.uses = self.count_all_uses([row for row, _ in record.outputs])
+        self.carries = [row for row in self.carries if self.uses[row]]
+        self.sequential = {self.axes[row][0] for row in self.carries}
         self.scalars = scalars = Scalars(record.kind, record.left, record.right, record.constants, self.axes, self.uses)
         for table, entry in (self.kind, SUM), (self.left, 0), (self.right, 0):
             table.extend([entry] * len(scalars.origins))

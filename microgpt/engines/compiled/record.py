@@ -39,6 +39,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
+from math import gcd, inf
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -112,14 +113,46 @@ REFLECTED = {
 }  # fmt: skip
 
 
+class Split(NotTraceable):
+    """A loop is one line only in parts: from this turn on, a test by its index has another outcome."""
+
+    def __init__(self, axis: "Axis", turn: int):
+        super().__init__()
+        self.axis, self.turn = axis, turn
+
+
+class Stripes(NotTraceable):
+    """A loop is one line only if so many turns are taken together: its body asks for its index modulo their number."""
+
+    def __init__(self, axis: "Axis", turns: int):
+        super().__init__()
+        self.axis, self.turns = axis, turns
+
+
 class Axis:
-    """The index of a loop that is read as one line: it stands for 0, 1, ..., n - 1."""
+    """The index of a loop that is read as one line: it stands for 0, 1, ..., n - 1.
 
-    __slots__ = ("n", "ragged")
+    With a bound (another axis, a constant and a step) it stays below constant + step * (the index of the other axis).
+    """
 
-    def __init__(self, n: int, ragged: bool = False):
+    __slots__ = ("bound", "n", "ragged", "statement")
+
+    def __init__(self, n: int, ragged: bool = False, bound: "tuple[Axis, int, int] | None" = None):
         self.n = n
+        self.statement = 0  # of a `for` statement: its number in the order in which they begin
         self.ragged = ragged  # over a list that was put together piece by piece, and may be longer elsewhere
+        self.bound = bound
+
+    def another(self) -> "Axis":
+        """An axis of the same length."""
+        return Axis(self.n, self.ragged, self.bound)
+
+    def length(self) -> "IndexLike":
+        """How many indices there are: within a bound that depends on another index."""
+        if self.bound is None:
+            return self.n
+        other, constant, step = self.bound
+        return at(other) * step + constant
 
 
 class Index:
@@ -141,10 +174,19 @@ class Index:
 
     def span(self) -> tuple[int, int]:
         """Its least and its greatest value."""
-        steps = [(axis.n - 1) * coefficient for axis, coefficient in self.terms]
-        return self.constant + sum(min(s, 0) for s in steps), self.constant + sum(max(s, 0) for s in steps)
+        return self._least(1), -self._least(-1)
+
+    def _least(self, sign: int) -> int:
+        """The least value of this index, or of its negative."""
+        for axis, coefficient in self.terms:
+            if axis.bound is not None and sign * coefficient < 0:  # the last index below the bound
+                inside = replaced(self, axis, axis.length() - 1)
+                return inside._least(sign) if type(inside) is Index else sign * inside
+        return sign * self.constant + sum(min(0, sign * c * (axis.n - 1)) for axis, c in self.terms)
 
     def __add__(self, other: Any) -> "IndexLike":
+        if type(other) in (float, RecordedScalar):
+            return other + number_at(self)
         if type(other) is Index:
             terms = dict(self.terms)
             for axis, coefficient in other.terms:
@@ -155,31 +197,103 @@ class Index:
             raise NotTraceable
         return Index(self.constant + other, self.terms)
 
-    def __mul__(self, other: Any) -> "Index":
+    def __mul__(self, other: Any) -> Any:
+        if type(other) in (float, RecordedScalar):
+            return other * number_at(self)
         if type(other) is not int:
             raise NotTraceable
-        return Index(self.constant * other, tuple((a, c * other) for a, c in self.terms if other))
+        return Index(self.constant * other, tuple((a, c * other) for a, c in self.terms)) if other else 0
 
     __radd__, __rmul__ = __add__, __mul__
 
-    def __neg__(self) -> "Index":
+    def __neg__(self) -> Any:
         return self * -1
 
     def __pos__(self) -> "Index":
         return self
 
-    def __sub__(self, other: Any) -> "Index":
+    def __sub__(self, other: Any) -> Any:
         return self + -other
 
-    def __rsub__(self, other: Any) -> "Index":
+    def __rsub__(self, other: Any) -> Any:
         return -self + other
+
+    def __truediv__(self, other: Any) -> Any:
+        if type(other) not in (int, float, RecordedScalar):
+            raise NotTraceable
+        return number_at(self) / other
+
+    def __rtruediv__(self, other: Any) -> Any:
+        low, high = self.span()
+        if type(other) not in (int, float, RecordedScalar) or low <= 0 <= high:
+            raise NotTraceable
+        return other / number_at(self)
+
+    def __pow__(self, exponent: Any) -> Any:
+        if type(exponent) not in (int, float) or self.span()[0] <= 0:
+            raise NotTraceable
+        return number_at(self) ** exponent
+
+    def __floordiv__(self, other: Any) -> "IndexLike":
+        self._divides(other)
+        return Index(self.constant // other, tuple((a, c // other) for a, c in self.terms))
+
+    def __mod__(self, other: Any) -> int:
+        self._divides(other)
+        return self.constant % int(other)
+
+    def _divides(self, other: Any) -> None:
+        """Raise Stripes, or NotTraceable, unless a number divides all steps of this index."""
+        if type(other) is not int or other < 1:
+            raise NotTraceable
+        left = [(axis, step) for axis, step in self.terms if step % other]
+        if left:
+            (axis, step), *more = left
+            raise NotTraceable if more or axis.bound or axis.n < other else Stripes(axis, other // gcd(step, other))
+
+    def pick(self, items: Any) -> Any:
+        """The item at this index."""
+        record = Record.current
+        assert record is not None
+        return record.stack(items)[self]
+
+    # Comparisons: where all indices give one answer, that; else the loop is split where the answer changes.
+
+    def _difference(self, other: Any) -> "IndexLike":
+        if type(other) is float and other.is_integer():
+            other = int(other)
+        if type(other) not in (int, bool, Index):
+            raise NotTraceable
+        return self - other
+
+    def __lt__(self, other: Any) -> bool:
+        return is_negative(self._difference(other))
+
+    def __gt__(self, other: Any) -> bool:
+        return is_negative(-self._difference(other))
+
+    def __le__(self, other: Any) -> bool:
+        return not self > other
+
+    def __ge__(self, other: Any) -> bool:
+        return not self < other
+
+    def __eq__(self, other: Any) -> bool:
+        if other is None or type(other) is str:
+            return False
+        return not (self < other or self > other)
+
+    def __ne__(self, other: Any) -> bool:
+        return not self == other
+
+    def __bool__(self) -> bool:
+        return self != 0
 
     def _needs_value(self, *_: Any) -> Any:
         raise NotTraceable
 
-    __bool__ = __index__ = __int__ = __float__ = __hash__ = __str__ = __repr__ = __format__ = __abs__ = _needs_value
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __round__ = __trunc__ = __floor__ = __ceil__ = _needs_value
-    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _needs_value
+    __index__ = __int__ = __float__ = __hash__ = __str__ = __repr__ = __format__ = __abs__ = _needs_value
+    __round__ = __trunc__ = __floor__ = __ceil__ = __rfloordiv__ = __rmod__ = __rpow__ = _needs_value
     __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __lshift__ = __rshift__ = __invert__ = _needs_value
     __divmod__ = __rdivmod__ = __rlshift__ = __rrshift__ = __getattr__ = _needs_value
 
@@ -200,8 +314,33 @@ def replaced(index: IndexLike, axis: Axis, by: IndexLike) -> IndexLike:
         if other is axis:
             rest = Index(index.constant, tuple(term for term in index.terms if term[0] is not axis))
             result = rest + by * coefficient
-            return result if result.terms else result.constant
+            return result if type(result) is not Index or result.terms else result.constant
     return index
+
+
+def is_negative(index: IndexLike) -> bool:
+    """Whether an index is negative. Raises Split, or NotTraceable, where some of its values are and some are not."""
+    if type(index) is int:
+        return index < 0
+    low, high = index.span()
+    if low >= 0 or high < 0:
+        return high < 0
+    ((axis, step), *more) = index.terms
+    if more or axis.bound is not None:
+        raise NotTraceable
+    # with a step up the first turns are negative, with a step down the last ones
+    raise Split(axis, -(index.constant // step) if step > 0 else index.constant // -step + 1)
+
+
+def number_at(index: Index) -> "RecordedScalar":
+    """An index as a scalar to calculate with: of a list of all its values, the one at its place."""
+    record = Record.current
+    assert record is not None
+    low, high = index.span()
+    values = record.stack([float(i) for i in range(low, high + 1)])
+    found = values.at(index + -low)
+    assert isinstance(found, RecordedScalar)
+    return found
 
 
 class Loops:
@@ -209,11 +348,24 @@ class Loops:
 
     def __init__(self) -> None:
         self.depth = 0
+        self.frames: list[Any] = []  # what each of them reads and changes, the innermost last (see frames.py)
         self.times = 1  # how often the scalar engine does what is recorded now
         self.aborted = False  # the innermost one turned out not to be traceable
+        self.statements = True  # are read, too, and not only comprehensions
+        self.begun = 0  # how many `for` statements have been
+        self.noting = True  # what lists are read
         self.untraceable: set[Any] = set()  # places in the source of loops that run in Python
         self.calls = 0  # of functions that may return early, by a scalar
         self.early: list[int] = []  # the numbers of those that did, and go on: what follows is a branch
+
+    @contextmanager
+    def unnoted(self) -> Iterator[None]:
+        """Let it not be noted that lists are read."""
+        before, self.noting = self.noting, False
+        try:
+            yield
+        finally:
+            self.noting = before
 
 
 class Record:
@@ -301,6 +453,12 @@ class Record:
         scalar = self.add(kind, left, right)
         if closed is not None:
             self.closed[scalar.row] = closed
+            axes = with_bounds((*axes, closed))
+            axes = tuple([axis for axis in axes if axis is not closed])
+        elif axes:
+            axes = with_bounds(axes)
+        if kind not in (LIST, CARRY) and any([axis.statement for axis in axes]):  # these come first
+            axes = tuple(sorted(axes, key=lambda axis: axis.statement or inf))
         if axes:
             self.axes[scalar.row] = axes
             scalar.index, scalar.free = tuple(at(axis) for axis in axes), axes
@@ -361,10 +519,23 @@ class Record:
         """Say what a state is after each turn: a scalar with axes that the carry has, too."""
         self.right[carry.node] = self.row_of(following)
 
+    def view(self, row: int, index: tuple[IndexLike, ...]) -> "RecordedScalar":
+        """The scalar of a row at an index for each of its axes."""
+        while self.kind[row] == VIEW:
+            places = dict(zip(self.axes.get(row, ()), index, strict=True))
+            index = tuple([composed(one, places) for one in self.indices[self.right[row]]])
+            row = self.left[row]
+        scalar = new(RecordedScalar)
+        scalar.record, scalar.row, scalar.node, scalar.index = self, -1 if index else row, row, index
+        scalar.free = free_axes(index)
+        return scalar
+
     def scalar(self, x: Any) -> "RecordedScalar":
         """A recorded scalar as it is, a plain number as the row of a constant; equal constants share a row."""
         if x.__class__ is RecordedScalar:
             return x
+        if type(x) is Index:
+            return number_at(x)
         if type(x) not in FLOATS or x not in self.constant_rows:
             x = self.plain(x)
         if x not in self.constant_rows or x != x:
@@ -474,6 +645,24 @@ def union(a: tuple[Axis, ...], b: tuple[Axis, ...]) -> tuple[Axis, ...]:
     return a + tuple(axis for axis in b if axis not in a)
 
 
+def with_bounds(axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+    """The axes, after those on which their bounds depend."""
+    for axis in axes:
+        if axis.bound is not None and axis.bound[0] not in axes:
+            return with_bounds((axis.bound[0], *axes))
+    return axes
+
+
+def composed(index: IndexLike, places: dict[Axis, IndexLike]) -> IndexLike:
+    """An index with others in place of its axes."""
+    if type(index) is not Index:
+        return index
+    found: IndexLike = index.constant
+    for axis, step in index.terms:
+        found = places[axis] * step + found
+    return found
+
+
 def free_axes(index: tuple[IndexLike, ...]) -> tuple[Axis, ...]:
     """The axes on which some indices depend."""
     found: list[Axis] = []
@@ -580,7 +769,7 @@ class RecordedScalar:
             return self + other * -1.0
         if is_of_another_kind(other):
             return NotImplemented
-        return self + -self.record.plain(other)
+        return self + (-number_at(other) if type(other) is Index else -self.record.plain(other))
 
     def __rsub__(self, other: Any) -> "RecordedScalar":
         return -self + other
@@ -590,7 +779,7 @@ class RecordedScalar:
             return self * other**-1
         if is_of_another_kind(other):
             return NotImplemented
-        return self * self.record.plain(other) ** -1
+        return self * (number_at(other) if type(other) is Index else self.record.plain(other)) ** -1
 
     def __rtruediv__(self, other: Any) -> "RecordedScalar":
         return self**-1 * other
@@ -765,7 +954,16 @@ def leaf_of(items: Any) -> Any:
 
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
-FILES = ("lists.py", "stacking.py", "replacements.py", "choices.py", "source.py", "recording.py")
+FILES = (
+    "lists.py",
+    "stacking.py",
+    "replacements.py",
+    "choices.py",
+    "source.py",
+    "recording.py",
+    "loops.py",
+    "frames.py",
+)
 ENGINE_FILES = {__file__, value_file, *(str(Path(__file__).with_name(name)) for name in FILES)}
 
 

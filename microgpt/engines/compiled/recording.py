@@ -34,7 +34,9 @@ from microgpt.engines.compiled.choices import (
     negated,
     truth,
 )
+from microgpt.engines.compiled.frames import Lost
 from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, nested
+from microgpt.engines.compiled.loops import loop
 from microgpt.engines.compiled.record import (
     FUNCTIONS,
     INPUT,
@@ -68,10 +70,14 @@ from microgpt.engines.compiled.replacements import (
     iterated,
     kind_of,
     listed,
+    made,
     made_of_each,
     mapped,
+    measured,
     operand,
+    ranged,
     same,
+    stored,
     subscript,
     taken,
     total,
@@ -85,8 +91,9 @@ from microgpt.engines.trees import check_form
 
 
 def record_function(
-    function: Callable[..., Any], shapes: Shapes, arguments: list[Argument], with_sources: bool = False
-) -> Record:
+    function: Callable[..., Any], shapes: Shapes, arguments: list[Argument], with_sources: bool = False,
+    statements: bool = True,
+) -> Record:  # fmt: skip
     """Run a function once on symbolic scalars and return the record.
 
     Args:
@@ -94,8 +101,20 @@ def record_function(
         shapes: the nesting of the parameters, with a shape in place of each array.
         arguments: name, "int" or "float", and shape of each argument of one example.
         with_sources: whether to note the line of the function behind each operation, which takes twice the time.
+        statements: whether to read `for` statements as one line, too, and not turn by turn.
     """
-    record = Record(with_sources, must_stack, stack_choices, as_chosen)
+    in_python: set[Any] = set()  # loops that are no axes, because something after them asks for more
+    while True:
+        try:
+            record = Record(with_sources, must_stack, stack_choices, as_chosen)
+            record.loops.statements, record.loops.untraceable = statements, set(in_python)
+            return recorded(function, shapes, arguments, record)
+        except Lost as lost:
+            in_python.add(lost.site)
+
+
+def recorded(function: Callable[..., Any], shapes: Shapes, arguments: list[Argument], record: Record) -> Record:
+    """Run a function on symbolic scalars of a record, which is returned."""
 
     def leaf(kind: int, shape: tuple[int, ...], start: int) -> Any:
         axes = tuple(Axis(n) for n in shape)
@@ -179,7 +198,8 @@ def zipped_rows(function: Any, rows: Any, **options: Any) -> Any:
     rows = generated_list(rows)
     if type(rows) is not RecordedList:
         rows = list(iter(rows))
-    if not rows or options.keys() - {"strict"}:
+    grows = type(rows) is RecordedList and type(rows.length()) is Index
+    if options.keys() - {"strict"} or not (grows or len(rows)):
         return zipped(*iter(rows), **options)
     strict = bool(options.get("strict"))
 
@@ -259,10 +279,10 @@ def calling(decorator: Any) -> Any:
 REPLACEMENTS: dict[Any, Callable[..., Any]] = {
     sum: total, zip: zipped, enumerate: enumerated, reversed: backwards, list: listed, tuple: tupled, map: applied,
     type: kind_of, isinstance: is_kind, filter: filtered, getattr: got, hasattr: has,
-    operator.iadd: added_in_place, max: greatest, min: least, abs: absolute,
+    operator.iadd: added_in_place, max: greatest, min: least, abs: absolute, len: measured, range: ranged,
 }  # fmt: skip
 PURE = {
-    len, range, min, max, abs, int, float, bool, str, repr, issubclass, dict, set, frozenset, sorted,
+    min, max, abs, int, float, bool, str, repr, issubclass, dict, set, frozenset, sorted,
     any, all, round, divmod, pow, slice, callable, format, ord, chr, complex, hash,
     *[entry for entry in vars(value).values() if inspect.isfunction(entry)],
 }  # fmt: skip
@@ -338,6 +358,7 @@ HELPERS: dict[str, Any] = {
     for function in (
         mapped, generated, call, subscript, attribute, zipped_rows, iterated, unpacked, changes,
         added_to, same, slice, operand, entry, calling, chosen, both, either, negated, chained, decided, truth,
+        loop, made, stored,
     )
 } | {HELPER + "returns": Returns}  # fmt: skip
 SOURCES = Sources(HELPERS)  # shared by all records, because code belongs to the process

@@ -12,13 +12,13 @@ only use the operations on an element, and may change nothing outside of itself.
 
 from collections.abc import Callable, Iterable
 from functools import cache
-from sys import getrefcount
 from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from microgpt.engines.compiled.lists import Lazy, RecordedList, holds_index, holds_lists, items_down_from
+from microgpt.engines.compiled.loops import source_of, trace
 from microgpt.engines.compiled.record import (
     PICK,
     SUM,
@@ -55,7 +55,7 @@ def mapped(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> A
     if record is None:
         return [function(item) for item in items]
     items = generated_list(items)
-    source = stacked(items, record) if site not in record.loops.untraceable else None
+    source = source_of(items, record) if site not in record.loops.untraceable else None
     if source is not None:
         found = trace(function, source, record)
         if found is not None:
@@ -76,74 +76,6 @@ def generated_list(items: Any) -> Any:
     return items
 
 
-def trace(function: Callable[[Any], Any], source: RecordedList, record: Record) -> RecordedList | None:
-    """The list that a body makes of all items of another; None, with nothing recorded, if the body is not traceable."""
-    axis = Axis(source.axis.n, source.axis.ragged)
-    item = source.at(at(axis))
-    mark, annotated, refusals, lists_made = record.mark(), record.annotated, len(record.refusals), record.lists_made
-    loops, aborted, traced = record.loops, record.loops.aborted, False
-    loops.depth, loops.times, loops.aborted, record.annotated = loops.depth + 1, loops.times * axis.n, False, True
-    results: list[Any] = []
-    try:
-        results.append(function(item))
-        results = stackable(results, lists_made, record, set())
-        traced = not loops.aborted
-    except (NotTraceable, Exception):  # the Python loop raises again what is a fault of the function
-        pass
-    finally:
-        loops.depth, loops.times = loops.depth - 1, loops.times // axis.n
-        loops.aborted, record.annotated = aborted, annotated
-    if not traced:
-        del record.refusals[refusals:]
-        record.take_back(mark)
-        return None
-    (result,) = results
-    found = RecordedList(record, axis, result)
-    found.made_anew = type(result) is RecordedScalar and axis not in result.free and result.node >= mark[1]
-    return found
-
-
-SOLE = getrefcount([[]][0])  # how many references an object has that only a list holds
-
-
-def stackable(results: Any, lists_made: int, record: Record, seen: set[int]) -> list[Any]:
-    """The result of a body, to stand for all: a scalar, a plain value, or tuples and lists of these.
-
-    The body must have made each list itself, and nothing else may hold it, because the elements would share it.
-    Anything else raises NotTraceable.
-    """
-    found: list[Any] = []
-    for i in range(len(results)):
-        kind = type(results[i])
-        if kind is tuple:
-            found.append(tuple(stackable(results[i], lists_made, record, seen)))
-        elif kind is list and getrefcount(results[i]) <= SOLE:
-            found.append(RecordedList.written_out(record, stackable(results[i], lists_made, record, seen)))
-        elif kind is RecordedList and is_own(results[i], lists_made) and id(results[i]) not in seen:
-            found.append(results[i])
-            seen.add(id(results[i]))
-        elif kind in (RecordedScalar, RecordedInteger, Index, int, float, str, bool, type(None)):
-            found.append(results[i])
-        else:
-            raise NotTraceable
-    return found
-
-
-def is_own(item: Any, lists_made: int) -> bool:
-    """Whether all lists in an item are newer than the first `lists_made`, and no elements of another list.
-
-    A row that an integer chose will do, too: it never changes.
-    """
-    if type(item) is tuple:
-        return all(is_own(one, lists_made) for one in item)
-    if type(item) is not RecordedList:
-        return True
-    if item.view or item.owner is not None or item.chosen_from is not None:
-        return not item.view and item.owner is None
-    inner = [item.item] if item.plain is None else item.plain
-    return item.born > lists_made and all(is_own(one, lists_made) for one in inner)
-
-
 def generated(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> Any:
     """(function(item) for item in items)"""
     if Record.current is None:
@@ -156,7 +88,7 @@ def generated(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -
         except StopIteration as error:  # as in a generator
             raise RuntimeError("generator raised StopIteration") from error
 
-    return Lazy(lambda: (function(item) for item in iterated(source)), everything, True)
+    return Lazy(lambda: (function(item) for item in iterated(source)), everything, True, (source,))
 
 
 def iterated(items: Any) -> Any:
@@ -225,9 +157,49 @@ def changes() -> None:
 
 def added_to(target: Any, more: Any) -> Any:
     """`more`, which an augmented assignment adds to `target`. Raises NotTraceable if that changes an object."""
-    if tracing_depth() and not isinstance(target, (int, float, str, tuple, RecordedScalar)):
+    known = (int, float, str, tuple, RecordedScalar, RecordedInteger, Index, RecordedList)
+    if type(target) not in known and tracing_depth():
         raise NotTraceable
     return more
+
+
+def made(items: list[Any]) -> Any:
+    """A list that the function writes out, as one that knows when it was made."""
+    record = Record.current
+    return items if record is None else RecordedList.written_out(record, items)
+
+
+def stored(value: Any, items: Any, key: Any) -> None:
+    """items[key] = value. Raises NotTraceable within an axis for anything but a list that knows of axes."""
+    if type(items) is not RecordedList and tracing_depth():
+        raise NotTraceable
+    items[key] = value
+
+
+def measured(items: Any) -> Any:
+    """len(items), which may depend on an axis."""
+    return items.length() if type(items) is RecordedList else len(operand(items))
+
+
+def ranged(*bounds: Any) -> Any:
+    """range(*bounds), of which the end may depend on an axis."""
+    if all(type(bound) is not Index for bound in bounds):
+        return range(*bounds)
+    start, stop, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+    length = stop - start
+    if step != 1 or type(length) is not Index:
+        if step != 1 or type(length) is not int or length < 1:
+            raise NotTraceable
+        axis = Axis(length)
+    else:
+        ((other, slope), *more) = length.terms
+        low, high = length.span()
+        if more or low < 0 or high < 1 or other.bound is not None:
+            raise NotTraceable
+        axis = Axis(high, bound=(other, length.constant, slope))
+    record = Record.current
+    assert record is not None
+    return RecordedList(record, axis, at(axis) + start)
 
 
 def added_in_place(target: Any, more: Any) -> Any:
@@ -343,11 +315,14 @@ def zipped(*lists: Any, strict: bool = False) -> Any:
     def everything() -> RecordedList | None:
         sources = [stacked(one, record) for one in lists]
         known = [source for source in sources if source is not None]
-        lengths = {len(source) for source in known}
+        lengths = {source.axis.n for source in known}
         uses_a_part = len(lengths) > 1 and any([type(one) is Lazy for one in lists])  # of an iterator
         if len(known) < len(sources) or uses_a_part or (strict and len(lengths) > 1):
             return None
-        axis = Axis(min(lengths), any(source.axis.ragged for source in known))
+        bounds = {source.axis.bound for source in known}
+        if len(bounds) > 1:
+            raise NotTraceable
+        axis = Axis(min(lengths), any(source.axis.ragged for source in known), *bounds)
         return RecordedList(record, axis, tuple([source.at(at(axis)) for source in known]))
 
     return Lazy(lambda: zip(*lists, strict=strict), everything, made_of=lists)
@@ -377,7 +352,7 @@ def backwards(items: Any) -> Any:
     def everything() -> RecordedList | None:
         return stacked(items[::-1], items.record) if len(items) == length else None
 
-    return Lazy(lambda: items_down_from(length - 1, items), everything)
+    return Lazy(lambda: items_down_from(length - 1, items), everything, made_of=(items,))
 
 
 def listed(items: Any = ()) -> Any:
@@ -385,7 +360,7 @@ def listed(items: Any = ()) -> Any:
     items = taken(items)
     if type(items) is RecordedList and items.plain is None and not holds_lists(items.item):
         return items.with_item(items.at(at(items.axis)))
-    return list(iterated(items if type(items) is not RecordedList else iter(items)))
+    return made(list(iterated(items if type(items) is not RecordedList else iter(items))))
 
 
 def tupled(items: Any = ()) -> Any:

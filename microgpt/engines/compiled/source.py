@@ -9,6 +9,7 @@ import ast
 import copy
 import inspect
 import linecache
+import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType
@@ -18,6 +19,25 @@ from microgpt import value
 from microgpt.engines.compiled.branches import HELPER, SEES_FRAME, ChoiceRewriting, function, own_parts
 
 STAYS = (ast.Lambda, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # these keep a comprehension as it is
+LEAVES = (  # a body with one of these stays a statement
+    ast.Return, ast.Yield, ast.YieldFrom, ast.Await, ast.FunctionDef, ast.Lambda, ast.ClassDef, ast.Import,
+    ast.ImportFrom, ast.Delete, ast.Global, ast.Nonlocal, ast.Try,
+)  # fmt: skip
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+USES_UP = {
+    "sum",
+    "list",
+    "tuple",
+    "set",
+    "dict",
+    "max",
+    "min",
+    "any",
+    "all",
+    "sorted",
+    "largest",
+}  # an iterator, at once
+DEEP = 6  # loops, one in the other, of which the body would be rewritten twice each
 PLAIN = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp)  # their operands have been through a helper
 PARTS_OF: dict[type, tuple[str, Any]] = {  # a helper, and which parts of a node go through it
     ast.BinOp: ("operand", ("left", "right")), ast.UnaryOp: ("operand", ("operand",)),
@@ -43,6 +63,7 @@ class Rewriting(ChoiceRewriting):
 
     def __init__(self, file: str):
         self.file = file
+        self.captured: list[list[tuple[int, int, set[str]]]] = []  # of each function around, see names_captured
 
     def after_guard(self, node: ast.expr) -> ast.expr:
         """An expression that is no part of an axis. (The guard returns None.)"""
@@ -51,11 +72,13 @@ class Rewriting(ChoiceRewriting):
     # Functions
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
+        self.captured.append(names_captured(node))
         guarded = changes_outside(node)
         node.args.defaults = [self.visit(one) for one in node.args.defaults]
         node.args.kw_defaults = [one and self.visit(one) for one in node.args.kw_defaults]
         node.decorator_list = [self.through("calling", one, self.visit(one)) for one in node.decorator_list]
         node.body = self.visit_body(node)
+        self.captured.pop()
         if guarded:
             node.body.insert(0, ast.copy_location(ast.Expr(self.through("changes", node)), node))
         return node
@@ -117,6 +140,67 @@ class Rewriting(ChoiceRewriting):
 
     visit_SetComp = visit_DictComp = visit_loops  # noqa: N815
 
+    # A `for` statement becomes a function of a turn, too, beside the statement: if it is no axis, the statement runs.
+
+    def visit_For(self, node: ast.For) -> Any:
+        names = self.assigned_in_turn(node)
+        if names is None:
+            return self.generic_visit(node)
+        known = [*names]
+        result = ast.Return(ast.Tuple([ast.Name(name, ast.Load()) for name in known], ast.Load()))
+        body = [ContinueReturns(result).visit(self.copy_of(one)) for one in node.body]
+        first: ast.stmt = ast.Assign([copy.deepcopy(node.target)], ast.Name("_microgpt_item", ast.Load()))
+        rewritten = self.visit_all([first, *body])
+        turn = function("_microgpt_turn", parameters_of(["_microgpt_item", *known]), [*rewritten, result])
+        counters = counters_of(node)
+        items = ast.Assign([ast.Name("_microgpt_items", ast.Store())], self.visit(copy.deepcopy(node.iter)))
+        fresh = surely_assigned(node)
+        values = [
+            function_of([], ast.Name(name if name not in fresh else HELPER + "unset", ast.Load())) for name in known
+        ]
+        found = self.through(
+            "loop", node, ast.Name("_microgpt_turn", ast.Load()), ast.Name("_microgpt_items", ast.Load()),
+            ast.Constant(tuple([(known.index(name), step) for name, step in counters.items()])),  # type: ignore[arg-type]
+            ast.Tuple(values, ast.Load()), self.site(node),
+        )  # fmt: skip
+        read = ast.Assign([ast.Name("_microgpt_found", ast.Store())], found)
+        node.iter = ast.Name("_microgpt_items", ast.Load())
+        otherwise = self.generic_visit(node)
+        targets: ast.expr = ast.Tuple([ast.Name(name, ast.Store()) for name in known], ast.Store())
+        choice = ast.If(
+            ast.Compare(ast.Name("_microgpt_found", ast.Load()), [ast.IsNot()], [ast.Constant(None)]),
+            [ast.Assign([targets], ast.Name("_microgpt_found", ast.Load()))], [otherwise],
+        )  # fmt: skip
+        return [ast.copy_location(one, node) for one in (turn, items, read, choice)]
+
+    def copy_of(self, node: ast.stmt) -> ast.stmt:
+        """A copy of a statement, in which the same `if` statements are forks."""
+        known: dict[int, Any] = {}
+        found = copy.deepcopy(node, known)
+        if self.scope is not None:
+            forks = self.scope.forks
+            forks |= {known[id(one)]: names for one, names in list(forks.items()) if id(one) in known}
+        return found
+
+    def assigned_in_turn(self, loop: ast.For) -> dict[str, None] | None:
+        """The names that the body of a loop assigns; None if the loop has to stay a statement."""
+        if loop.orelse or not self.captured or depth_of(loop) > DEEP:
+            return None
+        parts = [part for one in loop.body for part in own_parts(one)]
+        targets = list(own_parts(loop.target))
+        if (
+            leaves_loop(loop.body) or any(isinstance(part, LEAVES) for part in parts)
+            or any(isinstance(part, ast.Name) and part.id in SEES_FRAME for part in parts)
+            or any(isinstance(part, (ast.Subscript, ast.Attribute, ast.Starred)) for part in targets)
+        ):  # fmt: skip
+            return None
+        names = dict.fromkeys([name for one in (*loop.body, loop.target) for name in names_stored(one)])
+        for first, last, captured in self.captured[-1]:
+            inside = loop.lineno <= first and last <= (loop.end_lineno or 0)
+            if not inside and not captured.isdisjoint(names):
+                return None
+        return names
+
     # Iterables and operands
 
     def generic_visit(self, node: Any) -> Any:
@@ -134,11 +218,26 @@ class Rewriting(ChoiceRewriting):
                 setattr(node, part, self.through(helper, inner, inner))
         return node
 
-    def visit_Assign(self, node: ast.Assign) -> Any:
+    def visit_List(self, node: ast.List) -> ast.expr:
         self.generic_visit(node)
+        return self.through("made", node, node) if isinstance(node.ctx, ast.Load) else node
+
+    def visit_Assign(self, node: ast.Assign) -> Any:
+        (target, *more) = node.targets
+        self.generic_visit(node)
+        if is_stored_item(target) and not more:
+            assert isinstance(target, ast.Subscript)
+            return self.stored(node, node.value, target.value, target.slice)
         if any(isinstance(target, (ast.Tuple, ast.List)) for target in node.targets):
             node.value = self.through("iterated", node.value, node.value)
         return node
+
+    def stored(self, node: ast.stmt, value: ast.expr, items: ast.expr, key: ast.expr) -> ast.stmt:
+        """items[key] = value"""
+        if isinstance(key, ast.Slice):
+            parts = [part or ast.Constant(None) for part in (key.lower, key.upper, key.step)]
+            key = self.through("slice", node, *parts)
+        return ast.copy_location(ast.Expr(self.through("stored", node, value, items, key)), node)
 
     # Subscripts, attributes, and operators
 
@@ -191,9 +290,30 @@ class Rewriting(ChoiceRewriting):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
         self.generic_visit(node)
+        if is_stored_item(node.target):
+            return self.changed_item(node)
         if isinstance(node.target, ast.Name):
             node.value = self.through("added_to", node, ast.Name(node.target.id, ast.Load()), node.value)
         return node
+
+    def changed_item(self, node: ast.AugAssign) -> list[ast.stmt]:
+        """items[key] += value, in steps"""
+        assert isinstance(node.target, ast.Subscript)
+        items, key, old = (ast.Name(HELPER + name, ast.Load()) for name in ("items_changed", "key", "old"))
+        parts: Any = node.target.slice
+        if isinstance(parts, ast.Slice):
+            parts = self.through(
+                "slice", node, *[one or ast.Constant(None) for one in (parts.lower, parts.upper, parts.step)]
+            )
+        stores = [ast.Name(name.id, ast.Store()) for name in (items, key, old)]
+        steps = [
+            ast.Assign([stores[0]], node.target.value),
+            ast.Assign([stores[1]], parts),
+            ast.Assign([stores[2]], self.through("subscript", node, items, key)),
+            ast.AugAssign(stores[2], node.op, self.through("added_to", node, old, node.value)),
+            self.stored(node, old, items, key),
+        ]
+        return [ast.copy_location(one, node) for one in steps]
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:  # Python evaluates no annotation within a function
         node.target = self.visit(node.target)
@@ -207,8 +327,131 @@ class Rewriting(ChoiceRewriting):
 def changes_outside(function: ast.FunctionDef) -> bool:
     """Whether the code of a function stores into items, attributes, or names that belong to others."""
     parts = [part for statement in function.body for part in own_parts(statement)]
+    assigned = [part.targets for part in parts if isinstance(part, ast.Assign) and len(part.targets) == 1]
+    assigned += [[part.target] for part in parts if isinstance(part, ast.AugAssign)]
+    stored = [target for targets in assigned for target in targets if is_stored_item(target)]
     outer = {name for part in parts if isinstance(part, (ast.Global, ast.Nonlocal)) for name in part.names}
-    return any(is_changed(part, outer) for part in parts)
+    return any(is_changed(part, outer) for part in parts if part not in stored)
+
+
+def is_stored_item(target: ast.expr | None) -> bool:
+    """Whether this is `items[key]` as a target, which a helper sets."""
+    return isinstance(target, ast.Subscript) and isinstance(target.ctx, ast.Store)
+
+
+class ContinueReturns(ast.NodeTransformer):
+    """Puts a return in the place of each `continue` of a loop."""
+
+    def __init__(self, result: ast.Return):
+        self.result = result
+
+    def visit_Continue(self, node: ast.Continue) -> ast.stmt:
+        return ast.copy_location(copy.deepcopy(self.result), node)
+
+    def skip(self, node: Any) -> Any:
+        return node
+
+    visit_For = visit_While = visit_FunctionDef = skip  # noqa: N815
+
+
+def leaves_loop(body: list[ast.stmt]) -> bool:
+    """Whether a statement leaves the loop whose body this is."""
+    for one in body:
+        if isinstance(one, ast.Break):
+            return True
+        if not isinstance(one, (ast.For, ast.While)):
+            inner = [
+                part
+                for part in ast.iter_child_nodes(one)
+                if isinstance(part, (ast.stmt, ast.ExceptHandler, ast.match_case))
+            ]
+            if leaves_loop(inner):  # type: ignore[arg-type]
+                return True
+        elif leaves_loop(one.orelse):
+            return True
+    return False
+
+
+def depth_of(node: ast.AST) -> int:
+    """How many `for` statements stand one in the other."""
+    return max(map(depth_of, ast.iter_child_nodes(node)), default=0) + isinstance(node, ast.For)
+
+
+def names_stored(node: ast.AST) -> Iterator[str]:
+    """The names that code sets, but for those within functions and comprehensions."""
+    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+        yield node.id
+    elif isinstance(node, COMPREHENSIONS):
+        yield from [one.target.id for one in ast.walk(node) if isinstance(one, ast.NamedExpr)]
+    elif not isinstance(node, (ast.FunctionDef, ast.Lambda)):
+        for child in ast.iter_child_nodes(node):
+            yield from names_stored(child)
+
+
+def names_captured(function: ast.FunctionDef) -> list[tuple[int, int, set[str]]]:
+    """The names that code within a function may read or set later than where it stands: first line, last line, names.
+
+    These are the functions in it, its generator expressions, and what it declares to belong elsewhere.
+    """
+    found = []
+    used_up = {
+        id(part.args[0]) for part in ast.walk(function)
+        if isinstance(part, ast.Call) and part.args and getattr(part.func, "id", "") in USES_UP
+    }  # fmt: skip
+    for part in ast.walk(function):
+        names: set[str] = set()
+        if isinstance(part, (ast.Global, ast.Nonlocal)):
+            found.append((0, sys.maxsize, set(part.names)))
+        elif part is not function and isinstance(part, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
+            own: set[str] = set()
+            if not isinstance(part, ast.ClassDef):
+                arguments = part.args
+                own = {one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+            names = {one.id for one in ast.walk(part) if isinstance(one, ast.Name)} - own
+        elif isinstance(part, ast.GeneratorExp) and id(part) not in used_up:
+            own = {one.id for loop in part.generators for one in ast.walk(loop.target) if isinstance(one, ast.Name)}
+            later = [part.elt, *[test for loop in part.generators for test in loop.ifs]]
+            later += [loop.iter for loop in part.generators[1:]]
+            names = {one.id for each in later for one in ast.walk(each) if isinstance(one, ast.Name)} - own
+        if names:
+            assert isinstance(part, (ast.stmt, ast.expr))
+            found.append((part.lineno, part.end_lineno or part.lineno, names))
+    return found
+
+
+def counters_of(loop: ast.For) -> dict[str, int]:
+    """The variables to which each turn adds one integer, and nothing else assigns them."""
+    stored = [name for one in (*loop.body, loop.target) for name in names_stored(one)]
+    found = {}
+    for one in loop.body:
+        if (
+            isinstance(one, ast.AugAssign) and isinstance(one.target, ast.Name) and stored.count(one.target.id) == 1
+            and isinstance(one.op, (ast.Add, ast.Sub)) and isinstance(one.value, ast.Constant)
+            and type(one.value.value) is int and one.value.value
+        ):  # fmt: skip
+            found[one.target.id] = one.value.value if isinstance(one.op, ast.Add) else -one.value.value
+    return {
+        name: step for name, step in found.items() if not any(isinstance(part, ast.Continue) for part in ast.walk(loop))
+    }
+
+
+def surely_assigned(loop: ast.For) -> set[str]:
+    """The names that a turn assigns before it may read them."""
+    found = {part.id for part in ast.walk(loop.target) if isinstance(part, ast.Name)}
+    read: set[str] = set()
+    for one in loop.body:
+        targets = one.targets if isinstance(one, ast.Assign) else []
+        if isinstance(one, ast.Assign):
+            read |= {part.id for part in ast.walk(one.value) if isinstance(part, ast.Name)}
+            for target in targets:
+                for part in ast.walk(target):
+                    if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store) and part.id not in read:
+                        found.add(part.id)
+        if not isinstance(one, ast.Assign):
+            read |= {part.id for part in ast.walk(one) if isinstance(part, ast.Name)}
+            if any(isinstance(part, (ast.Continue, ast.Raise)) for part in ast.walk(one)):
+                break
+    return found
 
 
 def is_changed(part: ast.AST, outer: set[str]) -> bool:
@@ -235,7 +478,11 @@ def pattern_of(target: ast.expr, names: list[str]) -> Any:
 
 
 def function_of(names: list[str], result: ast.expr) -> ast.expr:
-    return ast.Lambda(ast.arguments([], [ast.arg(name) for name in names], None, [], [], None, []), result)
+    return ast.Lambda(parameters_of(names), result)
+
+
+def parameters_of(names: list[str]) -> ast.arguments:
+    return ast.arguments([], [ast.arg(name) for name in names], None, [], [], None, [])
 
 
 class Sources:

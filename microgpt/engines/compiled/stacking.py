@@ -32,7 +32,11 @@ def stacked(items: Any, record: Record) -> RecordedList | None:
     kind = type(items)
     if kind is RecordedList:
         items.check()
-        return items if items.plain is None else stack(items.plain, record)
+        if items.plain is None:
+            return items
+        with record.loops.unnoted():  # that it is read is noted, so its items need not be
+            found = stack(items.plain, record)
+        return None if found is None else items.seen_as(found)
     if kind is Lazy:  # not used up by being looked at
         return None if items.runs_code else items.look()
     if kind is range:
@@ -109,6 +113,8 @@ def stack(items: Any, record: Record) -> RecordedList | None:
     """A plain list as a symbolic one, if its items are alike: scalars, lists of one length, or equal numbers."""
     if not items:
         return None
+    if record.loops.frames:
+        check_all(items)
     key = tuple(map(id, items))
     seen = record.seen_lists.get(key)
     if seen is not None and all(map(is_settled, items)):
@@ -119,11 +125,20 @@ def stack(items: Any, record: Record) -> RecordedList | None:
     return found
 
 
+def check_all(items: Any) -> None:
+    """Note that lists among some items are read."""
+    for item in items:
+        if type(item) is RecordedList:
+            item.check()
+        elif type(item) is tuple:
+            check_all(item)
+
+
 def is_settled(item: Any) -> bool:
     """Whether an item never changes, or would become plain first."""
     kind = type(item)
     if kind is RecordedList:
-        return item.plain is None and item.chosen_from is None
+        return item.plain is None and item.chosen_from is None and not item.changed
     return kind is not list and (kind is not tuple or all(map(is_settled, item)))
 
 

@@ -25,9 +25,9 @@ def test_the_listing_of_a_gpt_shows_its_lines():
 
 def test_a_long_chain_has_results_on_its_way():
     def chain(p, x):
-        y = [p_i * x for p_i in p]
-        for _ in range(45):
-            y = [0.25 + exp(0.5 * y_i) for y_i in y]
+        y, left = [p_i * x for p_i in p], 45
+        while left:
+            y, left = [0.25 + exp(0.5 * y_i) for y_i in y], left - 1
         return sum(y)
 
     program = program_with_sources(chain, np.ones(5000), np.ones(1))

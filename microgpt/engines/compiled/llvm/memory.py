@@ -29,8 +29,11 @@ class Memory:
             used += [set().union(*each)] if turns else each
             looped |= {len(used) - 1} if turns else set()
         lives = lifetimes(used)
+        in_tables = set().union(*[self.regions_of(nest, tables_only=True) for nest in nests if nest.within])
         self.sizes = sizes = {
-            i: size_of_turn(self.regions[i]) if first == last and first in looped else self.regions[i].size
+            i: size_of_turn(self.regions[i])
+            if first == last and first in looped and i not in in_tables
+            else self.regions[i].size
             for i, (first, last) in lives.items()
         }
         masked = {i for i in sizes if self.regions[i].bounds}
@@ -45,13 +48,13 @@ class Memory:
     def regions_at(self, offsets: np.ndarray) -> np.ndarray:
         return np.searchsorted(self.all_starts, offsets, "right") - 1
 
-    def regions_of(self, nest: Nest) -> set[int]:
-        """The regions that a nest reads or writes."""
+    def regions_of(self, nest: Nest, tables_only: bool = False) -> set[int]:
+        """The regions that a nest reads or writes, or of these the ones that it finds by tables."""
         found: set[int] = set()
         for load in (nest.target, *loads_of(nest.expression)):
             if load.space == CELLS and load.table is not None:
                 found.update(np.unique(self.regions_at(load.table.starts)).tolist())
-            elif load.space == CELLS:
+            elif load.space == CELLS and not tables_only:
                 found.add(self.region_at(load.start))
         return found
 

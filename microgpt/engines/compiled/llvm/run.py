@@ -40,13 +40,15 @@ class Program:
         shapes: the nesting of the parameters with shapes in place of arrays.
         arguments: the name, the type ("int" or "float") and the shape of each argument of an example.
         with_sources: whether to record the line of the function behind each operation, for a listing.
+        statements: whether to read `for` statements as one line, too, and not turn by turn.
     """
 
     def __init__(
-        self, function: Callable[..., Any], shapes: Shapes, arguments: list[Argument], with_sources: bool = False
-    ):
+        self, function: Callable[..., Any], shapes: Shapes, arguments: list[Argument], with_sources: bool = False,
+        statements: bool = True,
+    ):  # fmt: skip
         with LOCK, collector_paused():
-            record = record_function(function, shapes, arguments, with_sources)
+            record = record_function(function, shapes, arguments, with_sources, statements)
             self.arguments = arguments
             self.verified_on: set[str] = set()  # the engines on which it has computed what the function does
             self.form = record.form

@@ -1,0 +1,442 @@
+"""What the body of a loop that is being traced reads and changes of lists that were there before.
+
+A list is a *root*, and a part of it has a *path*: an index for each level. What a turn stores at a path is noted, and
+read there again. Where another turn may meet it, `NotTraceable` is raised.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from microgpt.engines.compiled.lists import WHOLE, RecordedList, read_at, within_bound
+from microgpt.engines.compiled.record import (
+    Axis,
+    Index,
+    NotTraceable,
+    Record,
+    RecordedInteger,
+    RecordedScalar,
+    at,
+    replaced,
+)
+
+LENGTH = object()  # at the end of a path: the length of the list there
+ANY = object()  # in a path: an index that another loop went through
+
+
+class Range(NamedTuple):
+    """In a path: all indices of an axis, after a start; whether these are all of the list."""
+
+    axis: Axis
+    start: int
+    whole: bool
+
+
+class Store(NamedTuple):
+    """What a list has at a path, an index for each level: since it was stored there, or from the turn before."""
+
+    root: RecordedList
+    path: tuple[Any, ...]
+    value: Any
+    level: int  # the length of the path that was assigned to: the lists above it stay the same objects
+
+
+class Found(NamedTuple):
+    value: Any
+
+
+class MoreState(NotTraceable):
+    """A list turned out to carry state from turn to turn: the body is to be read again with that in mind."""
+
+    def __init__(self, frame: "Frame", root: RecordedList, path: tuple[Any, ...]):
+        super().__init__()
+        self.frame, self.root, self.path = frame, root, path
+
+
+class Lost(BaseException):
+    """A variable was read after a loop that cannot tell its value: the function is recorded anew without that loop."""
+
+    def __init__(self, site: Any):
+        super().__init__()
+        self.site = site
+
+
+class Unknown:
+    """A variable without a value: before a loop that assigns it, or after one that cannot tell it."""
+
+    def __init__(self, site: Any):
+        object.__setattr__(self, "site", site)
+
+    def lost(self, *_: Any) -> Any:
+        record = Record.current
+        if record is not None and record.loops.frames:
+            raise NotTraceable
+        raise Lost(object.__getattribute__(self, "site"))
+
+    __getattribute__ = __setattr__ = __call__ = __bool__ = __len__ = __iter__ = __contains__ = __getitem__ = lost
+    __setitem__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = lost
+    __pow__ = __rpow__ = __neg__ = __pos__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = lost
+    __hash__ = __index__ = __int__ = __float__ = __str__ = __repr__ = __format__ = __iadd__ = __isub__ = lost
+    __imul__ = __itruediv__ = __floordiv__ = __mod__ = __and__ = __or__ = __enter__ = __exit__ = __next__ = lost
+
+
+class Frame:
+    """A loop that is being traced.
+
+    Args:
+        axis: its index.
+        statement: whether its body may change lists that were there before.
+    """
+
+    def __init__(self, record: Record, axis: Axis, statement: bool = False):
+        self.record, self.axis, self.statement = record, axis, statement
+        self.lists_made = record.lists_made
+        self.reads: dict[Any, tuple[RecordedList, tuple[Any, ...]]] = {}  # of what was there before the turn
+        self.stores: list[Store] = []
+        self.appended: dict[int, tuple[RecordedList, Any, int]] = {}  # a list, an item for each turn, its length before
+        self.saved: dict[int, tuple[RecordedList, Any]] = {}  # the items of lists that have others within a turn
+
+    # Reading
+
+    def read(self, items: RecordedList, key: tuple[Any, ...]) -> Found | None:
+        """Note that a list is read at a key. Returns what a turn has stored there; if all is read, the list gets it."""
+        root, path = items.where()
+        path = (*path, *key)
+        found = None
+        for frame in reversed(self.record.loops.frames):
+            found = frame.appended_item(root, path) or frame.stored(root, path)
+            if found is not None or root.first_born() > frame.lists_made:
+                break
+            if path and not is_reference(root, path):
+                frame.refuse_parts(root)
+        if found is None or frame is not self:
+            self.note(root, path if key else (*path, LENGTH))
+        if found is None or (key and key is not WHOLE):
+            return found
+        if type(found.value) is not RecordedList:
+            raise NotTraceable
+        if items is root:
+            self.save(root)
+        items.axis, items.item, items.plain = found.value.axis, found.value.item, found.value.plain
+        items.elements, items.changed = {}, True
+        return None
+
+    def note(self, root: RecordedList, path: tuple[Any, ...]) -> None:
+        if root.first_born() <= self.lists_made and id(root) not in self.appended:
+            self.reads.setdefault((id(root), *map(key_of, path)), (root, path))
+
+    def stored(self, root: RecordedList, path: tuple[Any, ...]) -> Found | None:
+        """What this frame has stored at a path. Raises NotTraceable where it may or may not have."""
+        for store in reversed(self.stores):
+            if store.root is root:
+                found = value_at(store, path)
+                if found is False:
+                    if self.axis not in axes_of(store.path):
+                        raise MoreState(self, root, common(store.path, path))
+                    raise NotTraceable
+                if found is not None:
+                    return found
+        return None
+
+    def changed(self) -> list[RecordedList]:
+        """The lists that the turn has changed."""
+        return [store.root for store in self.stores] + [root for root, _, _ in self.appended.values()]
+
+    def refuse_parts(self, root: RecordedList) -> None:
+        """Raise NotTraceable if a list has changed that is a part of this one, or of which this is one."""
+        if any(other is not root and related(other, root) for other in self.changed()):
+            raise NotTraceable
+
+    def appended_item(self, root: RecordedList, path: tuple[Any, ...]) -> Found | None:
+        """The item that a turn has appended to a list, if that is what is read; else the list gets all up to it."""
+        if id(root) not in self.appended or not path or path[0] is LENGTH:
+            return None
+        _, value, n = self.appended[id(root)]
+        if path[0] is not None and is_zero(path[0] - (at(self.axis) + n)):
+            found = Found(value)
+            for one in path[1:]:
+                found = found if one is None else Found(found.value[one])
+            return found
+        if n or self.axis.bound is not None:
+            raise NotTraceable
+        freeze(value)
+        root.item, root.elements = read_at(value, self.axis, at(root.axis)), {}
+        if type(root.item) is RecordedList:
+            root.item.view = False
+        return None
+
+    def save(self, root: RecordedList) -> None:
+        self.saved.setdefault(id(root), (root, (root.axis, root.item, root.plain, root.elements, root.changed)))
+
+    def restore(self) -> None:
+        for root, content in self.saved.values():
+            root.axis, root.item, root.plain, root.elements, root.changed = content
+            root.changed = True
+
+    # Changing
+
+    def append(self, items: RecordedList, value: Any) -> None:
+        """Note that each turn appends such an item to a list."""
+        items.refuse_if_chosen()
+        n = items.axis.length() if items.plain is None else len(items.plain)
+        if (
+            not self.statement or items.view or items.frozen or type(n) is not int or type(value) is Unknown
+            or id(items) in self.appended or any(root is items for root, _ in self.reads.values())
+            or any(related(store.root, items) for store in self.stores)
+        ):  # fmt: skip
+            raise NotTraceable
+        self.save(items)
+        self.appended[id(items)] = items, value, n
+        items.axis, items.plain, items.elements, items.changed = (
+            Axis(self.axis.n + n, bound=(self.axis, n + 1, 1)),
+            None,
+            {},
+            True,
+        )
+        items.item = Unknown(None)
+
+    def store(self, items: RecordedList, key: Any, value: Any) -> None:
+        items.refuse_if_chosen()
+        root, path = items.where()
+        n = items.length()
+        if type(key) not in (int, Index) or (items.view and items.place is None) or type(n) is not int:
+            raise NotTraceable
+        low, high = key.span() if type(key) is Index else (key, key)
+        if high < 0:
+            key, low, high = key + n, low + n, high + n
+        inside = list(map(id, lists_within(root)))
+        if (
+            low < 0 or high >= n or type(value) not in (RecordedScalar, RecordedList, float, int)
+            or (type(value) is RecordedList and not value.is_own()) or items.frozen
+            or len(set(inside)) < len(inside)
+        ):  # fmt: skip
+            raise NotTraceable
+        put(self.record, Store(root, (*path, key), value, len(path) + 1))
+
+    def put(self, store: Store) -> None:
+        """Note a store of the body."""
+        if not self.statement or store.root.view or store.root.is_own():
+            raise NotTraceable
+        for i in range(len(self.stores) - 1, -1, -1):
+            other = self.stores[i]
+            if other.root is not store.root:
+                if related(other.root, store.root):
+                    raise NotTraceable
+                continue
+            same = prefix_of(other.path, store.path)
+            if same is None:
+                continue
+            if same is False:
+                if self.axis not in axes_of(other.path):
+                    raise MoreState(self, store.root, common(other.path, store.path))
+                raise NotTraceable
+            rest = store.path[len(other.path) :]
+            if not rest:
+                self.stores[i] = other._replace(value=store.value)
+            else:
+                put_real(self.record, store._replace(root=other.value, path=rest, level=store.level - len(other.path)))
+            return
+        if self.axis not in axes_of(store.path):
+            path = store.path[: store.level - 1] if store.level == len(store.path) else store.path
+            raise MoreState(self, store.root, path)
+        self.stores.append(store)
+
+    # After the turn
+
+    def check(self) -> None:
+        """Raise NotTraceable if a turn reads what another turn stores."""
+        for root, path in self.reads.values():
+            for store in self.stores:
+                if path[-1] is LENGTH:
+                    continue
+                if store.root is root:
+                    meets = (path[-1] is None or len(path) >= store.level) and not self.own_turn(store.path, path)
+                else:  # an item of a list of lists is not yet what is in it
+                    reads = (
+                        path[-1] is None or len(path) > 1 or all(one is not store.root for one in lists_within(root))
+                    )
+                    meets = reads and related(root, store.root)
+                if meets:
+                    raise NotTraceable
+
+    def own_turn(self, stored: tuple[Any, ...], read: tuple[Any, ...]) -> bool:
+        """Whether a read never meets what another turn stores."""
+        for a, b in zip(stored, read, strict=False):
+            if b is None or b is ANY or type(a) is Range or type(b) is Range:
+                continue
+            if type(a) is Index and self.axis in axes_of((a,)) and is_zero(a - b):
+                return True
+            (low, high), (least, most) = span(a), span(b)
+            if high < least or most < low:
+                return True
+        return self.axis not in axes_of(stored) and prefix_of(stored, read) is True
+
+    def leave(self) -> None:
+        """Pass on what was read to the loop around this one, which sees any item along the axis."""
+        frames = self.record.loops.frames
+        if not frames:
+            return
+        for root, path in self.reads.values():
+            path = tuple([ANY if self.axis in axes_of((one,)) else one for one in path])
+            if frames[-1].covered(root, path):
+                continue
+            frames[-1].note(root, path)
+
+    def covered(self, root: RecordedList, path: tuple[Any, ...]) -> bool:
+        """Whether something stored covers all of a path."""
+        return any(store.root is root and prefix_of(store.path, path) is True for store in self.stores)
+
+
+def is_reference(root: RecordedList, path: tuple[Any, ...]) -> bool:
+    """Whether what is read is a list in another, which is read for itself when its items are."""
+    if len(path) != 1 or type(path[0]) is not int:
+        return False
+    item = root.item if root.plain is None else root.plain[path[0]]
+    return type(item) in (RecordedList, tuple)
+
+
+def key_of(one: Any) -> Any:
+    """A part of a path as a key of a dict."""
+    return (one.constant, one.terms) if type(one) is Index else one
+
+
+def axes_of(path: tuple[Any, ...]) -> set[Axis]:
+    return {axis for one in path if type(one) is Index for axis, _ in one.terms}
+
+
+def span(one: Any) -> tuple[int, int]:
+    return one.span() if type(one) is Index else (one, one)
+
+
+def is_zero(index: Any) -> bool:
+    return type(index) is int and index == 0
+
+
+def common(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The indices with which two paths begin."""
+    found = []
+    for one, other in zip(a, b, strict=False):
+        if any(part in (None, LENGTH, ANY) or type(part) is Range for part in (one, other) if type(part) is not Index):
+            break
+        if not is_zero(one - other):
+            break
+        found.append(one)
+    return tuple(found)
+
+
+def prefix_of(stored: tuple[Any, ...], path: tuple[Any, ...]) -> bool | None:
+    """Whether a path leads to, or into, what is stored at another: None if surely not, False if it may or may not."""
+    sure = len(stored) <= len(path)
+    for a, b in zip(stored, path, strict=False):
+        if b is None or b is ANY or type(b) is Range:
+            sure = sure and type(a) is Range and type(b) is Range and a.axis is b.axis
+        elif b is LENGTH:
+            return None
+        elif type(a) is Range:
+            low, high = span(b)
+            if low >= a.start + a.axis.n or high < a.start:
+                return None
+            sure = sure and low >= a.start and high < a.start + a.axis.n
+        else:
+            apart = a - b
+            if not is_zero(apart):
+                low, high = span(apart)
+                if low > 0 or high < 0:
+                    return None
+                sure = False
+    return sure
+
+
+def value_at(store: Store, path: tuple[Any, ...]) -> Any:
+    """What is stored at a path, as Found: None if nothing, False if it may or may not be something."""
+    part = bool(path) and (path[-1] is None or path[-1] is LENGTH)
+    inside = path[:-1] if part else path
+    found = prefix_of(store.path, inside)
+    if found is False and len(store.path) > len(inside) and not part:
+        return None  # the length of a list above it
+    if not found:
+        return found
+    value = store.value
+    for a, b in zip(store.path, inside, strict=False):
+        if type(a) is Range:
+            value = read_at(value, a.axis, b - a.start)
+    for one in inside[len(store.path) :]:
+        value = value[one]
+    return Found(value)
+
+
+def related(a: RecordedList, b: RecordedList) -> bool:
+    """Whether two lists have a list in common: one of them, or one within both."""
+    return not {id(a), *map(id, lists_within(a))}.isdisjoint({id(b), *map(id, lists_within(b))})
+
+
+def lists_within(items: Any) -> Iterator[Any]:
+    inside = items if type(items) is not RecordedList else [*(items.plain or ()), *items.elements.values()]
+    for one in inside:
+        if type(one) in (RecordedList, list, tuple):
+            yield one
+            yield from lists_within(one)
+
+
+def freeze(value: Any) -> None:
+    """See to it that a list does not change any more within this turn: others read it."""
+    if type(value) is RecordedList:
+        value.frozen = True
+        for one in lists_within(value):
+            freeze(one)
+
+
+# Storing for real, or in the loop around
+
+
+def put(record: Record, store: Store) -> None:
+    """Store something: in a list that the innermost loop has made, or there is no loop, for real."""
+    path, value = store.path, store.value
+    while path and type(path[-1]) is Range and path[-1].whole:
+        value, path = RecordedList(record, path[-1].axis, value), path[:-1]
+    store = store._replace(path=path, value=value)
+    frames = record.loops.frames
+    if frames and not store.root.is_own():
+        frames[-1].put(store)
+    else:
+        put_real(record, store)
+
+
+def put_real(record: Record, store: Store) -> None:
+    root, path, value, level = store
+    if not path:
+        root.become(value)
+        return
+    first, *rest = path
+    if type(first) is Range:
+        for i in range(first.axis.n):
+            own = at_turn(value, first.axis, i, record)
+            put_real(record, Store(root, (first.start + i, *rest), own, level))
+    elif type(first) is not int:
+        raise NotTraceable
+    elif not rest and level == 1:
+        root.as_plain()[first] = value
+    else:
+        inner = root.element(first) if root.plain is None else root.plain[first]
+        if type(inner) is not RecordedList:
+            raise NotTraceable
+        put(record, Store(inner, tuple(rest), value, level - 1))
+
+
+def at_turn(value: Any, axis: Axis, index: Any, record: Record) -> Any:
+    """What a value of all turns is in one of them; lists are new."""
+    kind = type(value)
+    if kind is RecordedScalar:
+        found = value.read_at(axis, index)
+        return record.elements.setdefault((found.node, found.index), found) if not found.free else found
+    if kind is RecordedInteger:
+        return value.read_at(axis, index)
+    if kind is tuple:
+        return tuple([at_turn(one, axis, index, record) for one in value])
+    if kind is RecordedList:
+        if value.plain is not None:
+            return RecordedList.written_out(record, [at_turn(one, axis, index, record) for one in value.plain])
+        own, item = within_bound(value, axis, index)
+        found = RecordedList(record, own, at_turn(item, axis, index, record))
+        found.made_anew = value.made_anew
+        return found
+    return replaced(value, axis, index)

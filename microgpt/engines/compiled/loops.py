@@ -1,0 +1,619 @@
+"""`for` statements that are read as one line about all turns, as comprehensions are.
+
+A turn is a function of its item and of the variables that the body assigns. It runs once, on an item that stands for
+all, and what it does is found out afterwards:
+
+- A variable that only grows by what is added to it is a sum over the axis of the loop.
+- A variable that a turn reads and then sets carries state from turn to turn (see `Record.carry`).
+- A list gets an item in each turn (`append`), or the item at the index of the turn (`x[i] = ...`): it becomes symbolic.
+- A list of which each turn changes the same item carries state, too.
+
+Where two turns would meet in another way, `NotTraceable` is raised, and the loop runs in Python. `Frame` notes what the
+body reads and changes of lists that were there before.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from sys import getrefcount
+from typing import Any
+
+from microgpt.engines.compiled.frames import (
+    ANY,
+    Frame,
+    Lost,
+    MoreState,
+    Range,
+    Store,
+    Unknown,
+    at_turn,
+    axes_of,
+    is_zero,
+    prefix_of,
+    put,
+    related,
+)
+from microgpt.engines.compiled.lists import Lazy, RecordedList
+from microgpt.engines.compiled.record import (
+    ADD,
+    SUM,
+    Axis,
+    Index,
+    NotTraceable,
+    Record,
+    RecordedInteger,
+    RecordedScalar,
+    Split,
+    Stripes,
+    at,
+)
+from microgpt.engines.compiled.stacking import stacked
+
+FEW_PARTS = 6  # into which a loop is split at most
+PASSES = 4  # over a body, until all lists that carry state are known
+PARTED = object()
+
+
+class MoreAxes(NotTraceable):
+    """What carries state turned out to depend on axes of loops around this one."""
+
+    def __init__(self, axes: set[Axis]):
+        super().__init__()
+        self.axes = axes
+
+
+# Tracing a turn
+
+
+@contextmanager
+def tracing(record: Record, axis: Axis, statement: bool) -> Iterator[Frame]:
+    """Record one turn of a loop that stands for all. Where that raises, nothing of it stays."""
+    loops, frame = record.loops, Frame(record, axis, statement)
+    mark, annotated, refusals, aborted = record.mark(), record.annotated, len(record.refusals), loops.aborted
+    loops.depth, loops.times, loops.aborted, record.annotated = loops.depth + 1, loops.times * axis.n, False, True
+    loops.frames.append(frame)
+    try:
+        yield frame
+        if loops.aborted:
+            raise NotTraceable
+    except BaseException:
+        del record.refusals[refusals:]
+        record.take_back(mark)
+        raise
+    finally:
+        loops.frames.pop()
+        frame.restore()
+        loops.depth, loops.times = loops.depth - 1, loops.times // axis.n
+        loops.aborted, record.annotated = aborted, annotated
+    frame.leave()
+
+
+def trace(function: Callable[[Any], Any], source: RecordedList, record: Record) -> RecordedList | None:
+    """The list that a body makes of all items of another; None, with nothing recorded, if the body is not traceable."""
+    axis = source.axis.another()
+    item, rows = source.at(at(axis)), len(record)
+    results: list[Any] = []
+    try:
+        with tracing(record, axis, False) as frame:
+            results.append(function(item))
+            (result,) = stackable(results, frame.lists_made, record, set())
+    except (Split, Stripes, MoreState) as more:
+        of = more.frame.axis if isinstance(more, MoreState) else more.axis
+        if any(frame.axis is of for frame in record.loops.frames):  # a loop around this one
+            raise
+        return None
+    except (NotTraceable, Exception):  # the Python loop raises again what is a fault of the function
+        return None
+    found = RecordedList(record, axis, result)
+    found.made_anew = type(result) is RecordedScalar and axis not in result.free and result.node >= rows
+    return found
+
+
+def loop(turn: Callable[..., Any], items: Any, counters: Any, variables: Any, site: Any) -> Any:
+    """The values of the variables after a loop that is read as one line; None for one that is to run in Python.
+
+    Args:
+        turn: a turn of the loop, as a function of an item and of the variables. It returns the variables.
+        counters: the variables to which each turn adds the same integer, and this integer.
+        variables: a function for each one, which returns its value before the loop.
+    """
+    record = Record.current
+    if record is None or not record.loops.statements or site in record.loops.untraceable:
+        return None
+    given = items
+    if type(items) is Lazy and items.runs_code:
+        whole = items.look()
+        if whole is not None:
+            items.use_up()
+            items = whole
+    source = source_of(items, record)
+    if source is None or source.axis.n < 2:
+        return None
+    values = []
+    for variable in variables:
+        try:
+            values.append(variable())
+        except NameError:
+            values.append(Unknown(site))
+    found = Statement(turn, source, dict(counters), record, site, list(lists_behind(given))).run(values)
+    if found is None:
+        record.loops.untraceable.add(site)
+    elif type(items) is Lazy:
+        items.use_up()
+    return found
+
+
+def source_of(items: Any, record: Record) -> RecordedList | None:
+    """The items of a loop as a symbolic list; None if they cannot be one."""
+    aborted = record.loops.aborted
+    try:
+        return stacked(items, record)
+    except NotTraceable:
+        record.loops.aborted = aborted
+        return None
+
+
+def lists_behind(items: Any) -> Iterator[RecordedList]:
+    """The lists that an iterator goes through as they are when their turn comes."""
+    if type(items) is RecordedList:
+        yield items
+    elif type(items) is Lazy:
+        for one in items.made_of:
+            yield from lists_behind(one)
+
+
+class Statement:
+    """A `for` statement: a function of a turn, and the items that it goes through."""
+
+    def __init__(
+        self, turn: Callable[..., Any], source: RecordedList, counters: dict[int, int], record: Record, site: Any,
+        behind: list[RecordedList],
+    ):  # fmt: skip
+        self.behind = behind
+        self.parts = 1
+        self.left: list[tuple[int, int, int]] = []  # parts of the loop: the first turn, the end, how many go together
+        self.turn, self.source, self.counters, self.record, self.site = turn, source, counters, record, site
+
+    def run(self, values: list[Any]) -> list[Any] | None:
+        """Run the loop part by part: as one line, or else turn by turn; None if no part of it is one line."""
+        self.left, begun = [(0, self.source.axis.n, 1)], False
+        while self.left:
+            first, end, together = self.left.pop()
+            found = self.as_line(first, end, together, values)
+            if found is PARTED:
+                continue
+            if found is None:
+                if not begun and (end - first > 1 or not self.left):
+                    return None
+                found = values
+                for i in range(first, end):
+                    found = self.turn(self.source[i], *found)
+            values, begun = found, True
+        return values
+
+    def as_line(self, first: int, end: int, together: int, values: list[Any]) -> Any:
+        """The variables after some turns that are one line; None if they are none, PARTED if parts of them may be."""
+        bounded = self.source.axis.bound is not None
+        if (end - first) // together < 2 and not bounded:
+            return None
+        try:
+            return self.part(first, end, together, values)
+        except (Split, Stripes) as found:
+            if found.axis is self.axis and not bounded and self.parts < FEW_PARTS:
+                self.parts += 1
+                if type(found) is Split:
+                    middle = first + found.turn * together
+                    self.left += [(middle, end, together), (first, middle, together)]
+                elif type(found) is Stripes:
+                    together *= found.turns
+                    whole = first + (end - first) // together * together
+                    self.left += [(whole, end, 1)] * (whole < end) + [(first, whole, together)]
+                return PARTED
+            if any(frame.axis is found.axis for frame in self.record.loops.frames):
+                raise
+            return None
+        except MoreState:
+            raise
+        except (NotTraceable, Exception):  # the Python loop raises again what is a fault of the function
+            return None
+
+    def part(self, first: int, end: int, together: int, values: list[Any]) -> list[Any]:
+        """The variables after the turns from the first to the end, of which some are taken together."""
+        state: list[tuple[RecordedList, tuple[Any, ...]]] = []
+        others: tuple[Axis, ...] = ()
+        for _ in range(PASSES):
+            self.axis = self.source.axis.another()
+            self.record.loops.begun += 1
+            self.axis.statement = self.record.loops.begun
+            if self.axis.bound is None:
+                self.axis.n = (end - first) // together
+            try:
+                return Pass(self, first, together, values, state, others).results()
+            except MoreAxes as found:
+                others += tuple(found.axes)
+            except MoreState as found:
+                if found.frame.axis is not self.axis:
+                    raise
+                state = [
+                    (root, path) for root, path in state
+                    if root is not found.root or prefix_of(found.path, path) is not True
+                ]  # fmt: skip
+                state.append((found.root, found.path))
+        raise NotTraceable
+
+
+class Pass:
+    """One pass over the body of a loop, which records it, with the lists that are known to carry state."""
+
+    def __init__(
+        self, statement: Statement, first: int, together: int, values: list[Any],
+        state: list[tuple[RecordedList, tuple[Any, ...]]], others: tuple[Axis, ...],
+    ):  # fmt: skip
+        self.others = others  # axes of loops around this one
+        self.statement, self.record, self.axis = statement, statement.record, statement.axis
+        self.first, self.together, self.before = first, together, values
+        self.starts = list(map(snapshot, values))
+        self.state = state
+        self.uses: Counter[int] = Counter()
+
+    def results(self) -> list[Any]:
+        """The variables after all turns; the lists that the turns changed are changed."""
+        record, axis = self.record, self.axis
+        contents = [inside(root, path) for root, path in self.state]
+        rows = len(record)
+        with tracing(record, axis, True) as frame:
+            symbols = [self.symbol(i, value) for i, value in enumerate(self.starts)]
+            held = [self.carried(content, (), own=True) for content in contents]
+            for (root, path), symbol in zip(self.state, held, strict=True):
+                frame.stores.append(Store(root, path, copied(symbol), len(path) + 1))
+            values = symbols
+            for k in range(self.together):
+                item = self.statement.source.at(at(axis) * self.together + self.first + k)
+                values = list(self.statement.turn(item, *values))
+            if record.loops.aborted:  # and the body has caught it
+                raise NotTraceable
+            self.note_items(frame)
+            frame.check()
+            finals, changes = self.after(frame, symbols, values, contents, held, rows)
+        try:
+            for change in changes:
+                change()
+        except MoreState:
+            raise
+        except NotTraceable:  # some changes are made
+            raise Lost(self.statement.site) from None
+        return finals
+
+    def note_items(self, frame: Frame) -> None:
+        """Note that each turn reads its item of the lists that the loop goes through, if the turn has changed them."""
+        for one in self.statement.behind:
+            root, path = one.where()
+            if any(related(root, other) for other in frame.changed()):
+                index = at(self.axis) if one is self.statement.source else ANY
+                frame.reads[id(root), "behind"] = root, (*path, index)
+
+    def symbol(self, i: int, value: Any) -> Any:
+        """What a turn finds in a variable."""
+        if self.counts(i, value):
+            return Index(value, ((self.axis, self.statement.counters[i] * self.together),))
+        return self.carried(value, ())
+
+    def counts(self, i: int, value: Any) -> bool:
+        return i in self.statement.counters and type(value) is int and self.axis.bound is None
+
+    def carried(self, value: Any, axes: tuple[Axis, ...], own: bool = False) -> Any:
+        """What a turn finds in place of a value: the same of scalars that carry state, or the value itself."""
+        kind = type(value)
+        if kind in (RecordedScalar, float, int):
+            return self.record.carry(self.record.scalar(value), self.axis, (*self.others, *axes))
+        if kind is tuple:
+            return tuple([self.carried(one, axes) for one in value])
+        if kind is RecordedList or kind is list:
+            source = stacked(value, self.record) if len(value) else None
+            if source is not None and source.axis.bound is None and is_numeric(source.item):
+                found = RecordedList(self.record, source.axis, self.carried(source.item, (*axes, source.axis), own))
+            elif axes:
+                raise NotTraceable
+            else:
+                found = RecordedList.written_out(self.record, [self.carried(one, axes, own) for one in value])
+            found.view = not own
+            return found
+        return value
+
+    def after(
+        self, frame: Frame, symbols: list[Any], values: list[Any], contents: list[Any], held: list[Any], rows: int
+    ) -> tuple[list[Any], list[Callable[[], None]]]:
+        """What the variables are after all turns, and what is to be done to the lists that the turns changed."""
+        record, axis, seen = self.record, self.axis, set[int]()
+        slots, stores = frame.stores[: len(held)], frame.stores[len(held) :]
+        appended = [(root, self.kept([value], frame, seen), n) for root, value, n in frame.appended.values()]
+        stores = [store._replace(value=self.kept([store.value], frame, seen)) for store in stores]
+        slots = [slot._replace(value=self.kept([slot.value], frame, seen)) for slot in slots]
+        self.count_uses(
+            rows,
+            [
+                *values,
+                *[slot.value for slot in slots],
+                *[value for _, value, _ in appended],
+                *[store.value for store in stores],
+            ],
+        )
+        changes: list[Callable[[], None]] = []
+        finals = []
+        for i, (symbol, value) in enumerate(zip(symbols, values, strict=True)):
+            finals.append(self.before[i] if value is symbol else self.final(i, symbol, value, frame, seen))
+        for slot, start, symbol in zip(slots, contents, held, strict=True):
+            final = self.settled(start, symbol, slot.value)
+            changes.append(lambda slot=slot, final=final: put(record, slot._replace(value=final)))  # type: ignore[misc]
+        for store in stores:
+            done = self.along_axis(store)
+            changes.append(lambda done=done: put(record, done))  # type: ignore[misc]
+        for root, value, _ in appended:
+            whole = RecordedList(record, axis, value)
+            whole.made_anew = type(value) is RecordedScalar and axis not in value.free and value.node >= rows
+            changes.append(lambda root=root, whole=whole: extend(root, whole))  # type: ignore[misc]
+        return finals, changes
+
+    def kept(self, values: list[Any], frame: Frame, seen: set[int]) -> Any:
+        (value,) = stackable(values, frame.lists_made, self.record, seen)
+        return value
+
+    def along_axis(self, store: Store) -> Store:
+        """What all turns store: at all indices of the axis in place of its index."""
+        places = [i for i, one in enumerate(store.path) if self.axis in axes_of((one,))]
+        place = places[0]
+        index = store.path[place]
+        length = length_at(store.root, store.path[:place])
+        if len(places) > 1 or self.axis.bound is not None or index.terms != ((self.axis, 1),):
+            raise NotTraceable
+        whole = index.constant == 0 and self.axis.n == length
+        along = Range(self.axis, index.constant, whole)
+        return store._replace(path=(*store.path[:place], along, *store.path[place + 1 :]))
+
+    # The variables, and lists that carry state
+
+    def final(self, i: int, symbol: Any, value: Any, frame: Frame, seen: set[int]) -> Any:
+        """What a variable is after all turns."""
+        start = self.starts[i]
+        if self.counts(i, start):
+            step = self.statement.counters[i] * self.together
+            if type(value) is not Index or not is_zero(value - (symbol + step)):
+                raise NotTraceable
+            return start + step * self.axis.n
+        carries = type(symbol) in (RecordedScalar, RecordedList, tuple)
+        if not carries and type(symbol) is not Unknown:
+            raise NotTraceable  # an object, which the turn may have looked at
+        try:
+            value = self.kept([value], frame, seen)
+            if not carries or (not self.is_used(symbol) and same_form(symbol, value)):
+                return self.last(value)
+        except NotTraceable:
+            if carries and (self.is_used(symbol) or type(symbol) is not RecordedScalar):
+                raise
+            self.record.loops.aborted = False
+            return Unknown(self.statement.site)
+        return self.settled(start, symbol, value)
+
+    def last(self, value: Any) -> Any:
+        """A value of the last turn."""
+        length = self.axis.length()
+        if type(length) is Index and length.span()[0] < 1:
+            raise NotTraceable
+        return at_turn(value, self.axis, length - 1, self.record)
+
+    def settled(self, start: Any, symbol: Any, value: Any) -> Any:
+        """What carries state after all turns, by what it was before, within a turn, and after a turn."""
+        record, kind = self.record, type(symbol)
+        if kind is tuple:
+            if not same_form(symbol, value):
+                raise NotTraceable
+            return tuple([self.settled(*each) for each in zip(start, symbol, value, strict=True)])
+        if kind is RecordedList:
+            if not same_form(symbol, value):
+                raise NotTraceable
+            if symbol.plain is not None:
+                each = zip(start, symbol.plain, value, strict=True)
+                return RecordedList.written_out(record, [self.settled(*one) for one in each])
+            index = at(symbol.axis)
+            before, after = stacked(start, record), stacked(value, record)
+            if before is None or after is None:
+                raise NotTraceable
+            return RecordedList(record, symbol.axis, self.settled(before.at(index), symbol.item, after.at(index)))
+        if kind is not RecordedScalar:
+            if value is not symbol:
+                raise NotTraceable
+            return start
+        if type(value) not in (RecordedScalar, float, int, Index):
+            raise NotTraceable
+        if type(value) is RecordedScalar and value.node == symbol.node and same_index(value.index, symbol.index):
+            return start
+        if not self.uses[symbol.node]:
+            return self.last(value)
+        value = record.scalar(value)
+        added = self.added(value, symbol)
+        if added is not None:
+            total = record.over(SUM, sum(added[1:], added[0]), self.axis)
+            return total if type(start) in (int, float) and start == 0 else start + total
+        if self.axis.bound is not None:
+            raise NotTraceable
+        more = set(value.free) - set(symbol.free)
+        if more:
+            raise MoreAxes(more)
+        record.carried(symbol, value)
+        return self.last(value)
+
+    def is_used(self, symbol: Any) -> bool:
+        """Whether anything that stays depends on a symbol of what carries state."""
+        return any(self.uses[leaf.node] for leaf in leaves(symbol))
+
+    def count_uses(self, rows: int, values: list[Any]) -> None:
+        """Count how often what stays uses each row of the turn."""
+        record, uses = self.record, self.uses
+        left = [leaf.node for value in values for leaf in leaves(value)]
+        while left:
+            row = left.pop()
+            uses[row] += 1
+            if uses[row] == 1 and row >= rows:
+                left += [operand for operand in record.operands(row) if operand >= 0]  # not what is not yet carried
+
+    def added(self, value: RecordedScalar, symbol: RecordedScalar) -> list[RecordedScalar] | None:
+        """The scalars of which a value is the sum, with a symbol that nothing else uses; None if it is no such sum."""
+        record, found = self.record, list[RecordedScalar]()
+        value = record.view(value.node, value.index)
+        row, index = value.node, value.index
+        while row != symbol.node:
+            axes = record.axes.get(row, ())
+            if record.kind[row] != ADD or self.uses[row] != 1:
+                return None
+            operands = [self.seen_from(operand, axes, index) for operand in (record.left[row], record.right[row])]
+            leading = [self.reaches(operand.node, symbol.node) for operand in operands]
+            if leading.count(True) != 1:
+                return None
+            record.repeats[row] = 0  # the sum stands for it
+            found.append(operands[leading.index(False)])
+            row, index = operands[leading.index(True)].node, operands[leading.index(True)].index
+        same = same_index(index, symbol.index)
+        return found if same and found and self.uses[symbol.node] == 1 else None
+
+    def seen_from(self, row: int, axes: tuple[Axis, ...], index: tuple[Any, ...]) -> RecordedScalar:
+        """An operand of a row with these axes, where the row is read at an index."""
+        places = dict(zip(axes, index, strict=True))
+        own = tuple([places[axis] for axis in self.record.axes.get(row, ())])
+        return self.record.view(row, own)
+
+    def reaches(self, row: int, wanted: int) -> bool:
+        """Whether a row depends on another one, which came before."""
+        left, seen = [row], set[int]()
+        while left:
+            one = left.pop()
+            if one == wanted:
+                return True
+            if one > wanted and one not in seen:
+                seen.add(one)
+                left += self.record.operands(one)
+        return False
+
+
+def leaves(value: Any) -> Iterator[RecordedScalar]:
+    """The scalars in a value."""
+    kind = type(value)
+    if kind is RecordedScalar:
+        yield value
+    elif kind is RecordedList:
+        for one in [value.item] if value.plain is None else value.plain:
+            yield from leaves(one)
+    elif kind in (tuple, list):
+        for one in value:
+            yield from leaves(one)
+
+
+def same_form(a: Any, b: Any) -> bool:
+    """Whether lists and tuples have the same lengths; a body may have asked for these."""
+    if type(a) is RecordedList:
+        return type(b) is RecordedList and type(b.length()) is int and len(a) == len(b)
+    return type(a) is not tuple or (type(b) is tuple and len(a) == len(b))
+
+
+def same_index(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    return all(type(i) is type(j) and is_zero(i - j) for i, j in zip(a, b, strict=True))
+
+
+def is_numeric(item: Any) -> bool:
+    """Whether an item is a scalar or a number, or a list of such items."""
+    if type(item) is RecordedList:
+        return item.plain is None and item.axis.bound is None and is_numeric(item.item)
+    return type(item) in (RecordedScalar, float, int)
+
+
+def copied(items: Any) -> Any:
+    """A list, of a symbol of state, that a turn may change."""
+    if type(items) is not RecordedList:
+        return items
+    if items.plain is not None:
+        return RecordedList.written_out(items.record, [copied(one) for one in items.plain])
+    return RecordedList(items.record, items.axis, copied(items.item))
+
+
+def snapshot(value: Any) -> Any:
+    """A value as it is now: lists are copied."""
+    if type(value) is tuple:
+        return tuple(map(snapshot, value))
+    if type(value) is not RecordedList:
+        return value
+    value.check()
+    if value.plain is not None:
+        return RecordedList.written_out(value.record, [snapshot(one) for one in value.plain])
+    return RecordedList(value.record, value.axis, value.item)
+
+
+def inside(root: RecordedList, path: tuple[Any, ...]) -> Any:
+    """What a list has at a path now."""
+    found: Any = root
+    for one in path:
+        found = found[one]
+    if type(found) is not RecordedList:
+        raise NotTraceable
+    return snapshot(found)
+
+
+def length_at(root: RecordedList, path: tuple[Any, ...]) -> Any:
+    """How many items the lists at a path have."""
+    found: Any = root
+    for _ in path:
+        found = found.item if found.plain is None else found.plain[0]
+    if type(found) is not RecordedList:
+        raise NotTraceable
+    return found.axis.length() if found.plain is None else len(found.plain)
+
+
+def extend(root: RecordedList, whole: RecordedList) -> None:
+    """Append all items of a list."""
+    if root.record.loops.frames and not root.is_own():
+        raise NotTraceable
+    if root.plain == []:
+        root.become(whole)
+    else:
+        root.as_plain().extend([*whole])
+
+
+# The results of a body
+
+SOLE = getrefcount([[]][0])  # how many references an object has that only a list holds
+
+
+def stackable(results: Any, lists_made: int, record: Record, seen: set[int]) -> list[Any]:
+    """The result of a body, to stand for all: a scalar, a plain value, or tuples and lists of these.
+
+    The body must have made each list itself, and nothing else may hold it, because the elements would share it.
+    Anything else raises NotTraceable.
+    """
+    found: list[Any] = []
+    for i in range(len(results)):
+        kind = type(results[i])
+        if kind is tuple:
+            found.append(tuple(stackable(results[i], lists_made, record, seen)))
+        elif kind is list and getrefcount(results[i]) <= SOLE:
+            found.append(RecordedList.written_out(record, stackable(results[i], lists_made, record, seen)))
+        elif kind is RecordedList and is_own(results[i], lists_made) and id(results[i]) not in seen:
+            found.append(results[i])
+            seen.add(id(results[i]))
+        elif kind in (RecordedScalar, RecordedInteger, Index, int, float, str, bool, type(None)):
+            found.append(results[i])
+        else:
+            raise NotTraceable
+    return found
+
+
+def is_own(item: Any, lists_made: int) -> bool:
+    """Whether all lists in an item are newer than the first `lists_made`, and no elements of another list.
+
+    A row that an integer chose will do, too: it never changes.
+    """
+    if type(item) is tuple:
+        return all(is_own(one, lists_made) for one in item)
+    if type(item) is not RecordedList:
+        return True
+    if item.view or item.owner is not None or item.chosen_from is not None:
+        return not item.view and item.owner is None
+    inner = [item.item] if item.plain is None else item.plain
+    return item.born > lists_made and all(is_own(one, lists_made) for one in inner)

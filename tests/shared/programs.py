@@ -127,6 +127,8 @@ PROGRAMS = {
     "logarithms": (lambda p, x: log(x * x + p[0] ** 2) * log(exp(x)), W, X),
     "pick of computed values": (lambda p, x, i: pick([x * p[0], x**2 * p[1], exp(p[2])], i), W, X, I3),
     "pick of constants": (lambda p, x, i: pick([1.0, -2.0, 0.5], i) * p[0], W, X, I3),
+    "pick of rows of constants": (lambda p, x, i: sum(pick([[0.5, 1.5], [3.0, x * p[0]], [2.0, 5.0]], i)) + p[1] * sum(
+        pick([[0.5, 1.5, 2.5], [3.0, 2.0, 5.0], [0.5, 1.5, 1.0]], i)), W, X, I3),
     "pick of all sorts": (lambda p, x, i: pick([p[0], x, 3.0], i) * pick([x * x, 2.0, p[1]], i), W, X, I3),
     "pick of rows": (lambda p, x, i: sum(pick([[x, 1.0], [p[0], x * p[1]], [p[1], p[2]]], i)), W, X, I3),
     "pick of one": (lambda p, i: pick([p[1]], i) * p[i], W, np.array([0, 0])),

@@ -348,7 +348,7 @@ class Groups:
         if any(kind != items[0][0] for kind, _ in items):
             return None
         cells = [cell for _, cell in items]
-        if space == CONSTANTS:  # once more, one after the other
+        if space == CONSTANTS and not any(strides):  # once more, one after the other
             start, cells = len(self.constants), list(range(len(self.constants), len(self.constants) + len(cells)))
             self.constants += [self.constants[cell] for _, cell in items]
         step = cells[1] - start if len(cells) > 1 else 0

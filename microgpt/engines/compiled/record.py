@@ -42,6 +42,7 @@ from functools import partial
 from math import gcd, inf
 from numbers import Real
 from pathlib import Path
+from types import CodeType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -416,6 +417,7 @@ class Record:
         self.loops = Loops()
         self.annotated = with_sources  # an operation notes more than its row
         self.refusals: list[RecordingError] = []  # all that were raised, even if the function caught them
+        self.unread: dict[CodeType, None] = {}  # functions that were called as they are, without a source of their own
         self.lists_made = 0
         self.elements: dict[Any, RecordedScalar] = {}  # single scalars of families: each is one object
         self.seen_lists: dict[Any, Any] = {}  # lists that have been stacked, by the identities of their items

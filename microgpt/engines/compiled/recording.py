@@ -7,8 +7,10 @@ Python loop.
 
 import functools
 import inspect
+import linecache
 import operator
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
@@ -89,6 +91,8 @@ from microgpt.engines.compiled.source import Sources
 from microgpt.engines.compiled.stacking import as_chosen, must_stack, stack_choices, stacked
 from microgpt.engines.trees import check_form
 
+PATIENCE = 2.0  # seconds of recording after which one is told why it takes so long
+
 
 def record_function(
     function: Callable[..., Any], shapes: Shapes, arguments: list[Argument], with_sources: bool = False,
@@ -104,17 +108,21 @@ def record_function(
         statements: whether to read `for` statements as one line, too, and not turn by turn.
     """
     in_python: set[Any] = set()  # loops that are no axes, because something after them asks for more
+    start = time.monotonic()
     while True:
         try:
             record = Record(with_sources, must_stack, stack_choices, as_chosen)
             record.loops.statements, record.loops.untraceable = statements, set(in_python)
-            return recorded(function, shapes, arguments, record)
+            recorded(function, shapes, arguments, record)
         except Lost as lost:
             in_python.add(lost.site)
+        else:
+            tell_of_functions_without_a_source(record, time.monotonic() - start)
+            return record
 
 
-def recorded(function: Callable[..., Any], shapes: Shapes, arguments: list[Argument], record: Record) -> Record:
-    """Run a function on symbolic scalars of a record, which is returned."""
+def recorded(function: Callable[..., Any], shapes: Shapes, arguments: list[Argument], record: Record) -> None:
+    """Run a function on symbolic scalars of a record."""
 
     def leaf(kind: int, shape: tuple[int, ...], start: int) -> Any:
         axes = tuple(Axis(n) for n in shape)
@@ -144,7 +152,19 @@ def recorded(function: Callable[..., Any], shapes: Shapes, arguments: list[Argum
             raise record.refusals[0]
         record.form = form_of(result, record)
         check_form(record.form, int)
-    return record
+
+
+def tell_of_functions_without_a_source(record: Record, seconds: float) -> None:
+    """Say, once, which function made recording slow: one that was typed into Python's prompt, or made by exec."""
+    if seconds <= PATIENCE or SOURCES.told or sys.stderr is None:
+        return
+    for code in record.unread:
+        made_by_a_class = code.co_name.startswith("__")  # as a dataclass does
+        if not made_by_a_class and not linecache.getlines(code.co_filename):
+            told = f"note: recording took {seconds:.0f} s, because {code.co_name} has no source"
+            print(f"{told}, so that loops run turn by turn: put it into a file", file=sys.stderr)
+            SOURCES.told = True
+            return
 
 
 @contextmanager
@@ -373,6 +393,7 @@ def rewritten(function: FunctionType, record: Record) -> Callable[..., Any]:
     if replacement is None:
         if record.loops.depth:
             raise NotTraceable
+        record.unread[code] = None
         return function
     # The helpers are closure variables, because the globals belong to the function's module.
     cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))

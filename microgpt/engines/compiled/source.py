@@ -496,6 +496,7 @@ class Sources:
         self.helpers = tuple(helpers)
         self.codes: dict[CodeType, CodeType | None] = {}  # None: there is no source
         self.files: dict[str, File] = {}
+        self.told = False  # that without a source recording takes long
 
     def rewritten(self, function: FunctionType) -> CodeType | None:
         """The code of a function with helpers in it, or as it is if it has them; None if it has no source."""

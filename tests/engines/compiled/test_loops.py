@@ -23,6 +23,7 @@ from helpers import assert_equal_engines, functions
 from programs import RAGGED, RAGGED_X
 from random_programs import PRELUDE, load
 
+from microgpt.engines.compiled import recording
 from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.engine import evaluate, value_and_grad
 from microgpt.engines.trees import map_arrays
@@ -564,6 +565,22 @@ def test_a_function_without_a_source():
     assert_equal_engines(eval("lambda p, x: sum([a * b for a, b in zip(x, p['a'])])"), PARAMS, X)
     code = executed(SOURCE).__code__
     assert_equal_engines(types.FunctionType(code, {"sum": lambda items: list(items)[-1]}), PARAMS, X)
+
+
+def test_slow_recording_without_a_source_is_told_once(monkeypatch, capsys):
+    monkeypatch.setattr(recording.SOURCES, "told", False)
+    value_and_grad(executed(SOURCE))(PARAMS, X)
+    assert capsys.readouterr().err == ""  # it was fast
+    monkeypatch.setattr(recording, "PATIENCE", -1.0)
+    value_and_grad(lambda p, x: sum(a * p["s"] for a in x))(PARAMS, X)
+    assert capsys.readouterr().err == ""  # it has a source
+    helper = executed("def scaled(row, s):\n    return [a * s for a in row]", "scaled")
+    for _ in range(2):
+        value_and_grad(lambda p, x: weighted(helper(x, p["s"])))(PARAMS, X)
+    text = (
+        "note: recording took 0 s, because scaled has no source, so that loops run turn by turn: put it into a file\n"
+    )
+    assert capsys.readouterr().err == text
 
 
 def test_code_of_another_function_with_other_closures():

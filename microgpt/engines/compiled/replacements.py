@@ -194,7 +194,7 @@ def ranged(*bounds: Any) -> Any:
     else:
         ((other, slope), *more) = length.terms
         low, high = length.span()
-        if more or low < 0 or high < 1 or other.bound is not None:
+        if more or low < 0 or high < 2 or other.bound is not None:
             raise NotTraceable
         axis = Axis(high, bound=(other, length.constant, slope))
     record = Record.current

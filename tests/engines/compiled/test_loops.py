@@ -1030,3 +1030,15 @@ def test_lengths_that_grow_in_two_ways_are_parted():
         return weighted([columns, [*m, m[3]], [p, [p], [p], [[p]]], x, m])
 
     assert_equal_engines(loss, np.array(0.5), np.full((2, 4), 0.3), np.random.default_rng(0).normal(size=(2, 4, 2)))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_sums_up_to_an_index_begin_with_none(n):
+    def loss(p, x):
+        seen, total = [], 0
+        for v in x:
+            total += (v + sum(seen) * p) ** 2
+            seen.append(v)
+        return total + sum([(v + sum(x[h] for h in range(i)) - sum(x[:i]) * p) ** 2 for i, v in enumerate(x)])
+
+    assert_equal_engines(loss, np.array(0.5), np.random.default_rng(0).normal(size=(2, n)))

@@ -37,6 +37,8 @@ from microgpt.engines.compiled.groups import is_regular
 from microgpt.engines.compiled.nest import Array, Nest, Turns, cells_of, delinearize, single
 from microgpt.engines.compiled.record import FUNCTIONS
 
+MANY_ARRAYS, FEW_MEMBERS = 4, 16  # of a table over more arrays, with fewer members for each, no parts are made
+
 
 class Backward:
     """The nests of the backward pass, and the cotangents that they compute."""
@@ -45,7 +47,9 @@ class Backward:
         self.fusion, self.groups, self.known = fusion, fusion.groups, fusion.known
         self.nests: list[Nest] = []
         self.seed = self.groups.size  # the cell of the cotangent of the loss
-        self.size = self.groups.size + 1
+        self.gathered = Array(self.seed + 1, (0,), (1,))  # what arrays get that are gathered with many others
+        self.moves = np.zeros(len(self.groups.arrays), np.int64)  # from such an array to its place there, if not 0
+        self.size = self.gathered.start + self.groups.size
         self.cotangents: dict[int, Array] = {}  # by the arrays that they are of
         self.starts: dict[int, int] = {}  # where the cotangent of each array begins: two may share one
         self.received: dict[int, list[Nest]] = {}  # what each array gets from those that read it
@@ -72,6 +76,9 @@ class Backward:
                 self.propagate(nest, array)
         self.enter([])
         self.nests += [self.after_loops(nest) for nests in self.deferred.values() for nest in nests]
+        if self.gathered.size:
+            target = Load(CELLS, self.gathered.start, self.gathered.strides)
+            self.nests.insert(0, Nest(self.gathered.lengths, (None,), target, constant(0.0), backward=True))
 
     def arrays_that_need_cotangents(self) -> set[int]:
         """The materialized arrays that depend on a parameter."""
@@ -181,18 +188,49 @@ class Backward:
                 self.received.setdefault(array, []).append(part)
 
     def parts(self, nest: Nest) -> Iterator[tuple[int, Nest]]:
-        """A nest by the arrays that its target lies in: for each, only the members of axis 0 that lie there."""
+        """A nest by the arrays that its target lies in: for each, only the members of axis 0 that lie there.
+
+        Few members in each of many arrays stay together.
+        """
         table, arrays = nest.target.table, self.fusion.arrays_of(nest.target)
         if table is None or not arrays or (len(arrays) == 1 and table.starts.min() >= self.groups.inputs):
             yield from [(array, nest) for array in arrays]
             return
         of = self.fusion.arrays_at(table.starts)
         order = np.argsort(of, kind="stable")
-        for members in np.split(order, np.flatnonzero(np.diff(of[order])) + 1):
-            if int(of[members[0]]) in self.needed:
-                moved = partial(self.of_members, members)
-                lengths = len(members), *nest.lengths[1:]
-                yield int(of[members[0]]), nest.over(lengths, nest.bounds, moved, self.known)
+        parts = [part for part in np.split(order, np.flatnonzero(np.diff(of[order])) + 1) if of[part[0]] in self.needed]
+        if len(parts) > MANY_ARRAYS and len(of) < FEW_MEMBERS * len(parts) and not nest.within:
+            members = np.sort(np.concatenate(parts))
+            yield from self.gather(self.members_of(nest, members), of[members])
+            return
+        for members in parts:
+            yield int(of[members[0]]), self.members_of(nest, members)
+
+    def gather(self, nest: Nest, of: np.ndarray) -> Iterator[tuple[int, Nest]]:
+        """Add what some arrays, one for each member, get of a nest to the cells where they gather all that.
+
+        Returns for each array that is new there a nest that reads them.
+        """
+        for array in np.unique(of[self.moves[of] == 0]).tolist():
+            shape, end = self.groups.arrays[array], self.gathered.start + self.gathered.size
+            self.moves[array] = end - shape.start
+            self.gathered = replace(self.gathered, lengths=(self.gathered.size + shape.size,))
+            bounds = shape.bounds or (None,) * len(shape.lengths)
+            gathered = Expression("load", (), Load(CELLS, end, shape.strides))
+            own = Load(CELLS, shape.start, shape.strides)
+            yield array, Nest(shape.lengths, bounds, own, gathered, True, "sum", self.fusion.makers[array][-1], True)
+        target = nest.target
+        own_cells = target.start + target.strides[0] * np.arange(len(of))
+        cells = (own_cells if target.table is None else target.table.starts) + self.moves[of]
+        target = replace(target, start=int(cells[0]), strides=(0, *target.strides[1:]), table=Table(cells))
+        self.emit(replace(nest, target=target), 0)
+
+    def members_of(self, nest: Nest, members: np.ndarray) -> Nest:
+        """A nest for these members of axis 0 alone."""
+        if len(members) == nest.lengths[0]:
+            return nest
+        lengths = len(members), *nest.lengths[1:]
+        return nest.over(lengths, nest.bounds, partial(self.of_members, members), self.known)
 
     def of_members(self, members: np.ndarray, load: Load) -> Load:
         """A load for these members of axis 0 alone: strided, if they lie one step apart."""

@@ -169,6 +169,7 @@ class Writer:
                 called[array] = f"{function_at(*source_of(self.program, nest))}_{self.number[nest.instruction]}"
                 yield called[array], shape_of(groups.arrays[array]), groups.arrays[array].start
         yield "d_loss", (1,), nests.seed
+        yield "d_gathered", nests.gathered.lengths, nests.gathered.start
         for array, cotangent in nests.cotangents.items():
             yield f"d_{called[array]}", shape_of(cotangent), cotangent.start
 

@@ -17,10 +17,10 @@ class Nests:
         backward = Backward(fusion)
         self.forward, self.backward = fusion.nests, backward.nests
         self.made, self.roots, self.known = fusion.made, fusion.roots, fusion.known
-        self.cotangents, self.seed = backward.cotangents, backward.seed
+        self.cotangents, self.gathered, self.seed = backward.cotangents, backward.gathered, backward.seed
         results = [array for array, whole in zip(groups.arrays, fusion.materialized, strict=True) if whole]
         inputs = [Array(0, (groups.inputs,), (1,))] if groups.inputs else []
-        found = [*inputs, *results, Array(self.seed, (), ()), *self.cotangents.values()]
+        found = [*inputs, *results, Array(self.seed, (), ()), self.gathered, *self.cotangents.values()]
         self.arrays = sorted((array for array in found if array.size), key=lambda array: array.start)
         self.starts = [array.start for array in self.arrays]
 

@@ -1,6 +1,7 @@
 """What no loop shows to be alike is recorded scalar by scalar, and still becomes few instructions."""
 
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,10 +15,10 @@ NUMBERS = [RNG.gauss(0, 1) for _ in range(64)]
 W, X = np.random.default_rng(2).uniform(0.3, 1.0, 64), np.random.default_rng(3).uniform(-1, 1, (3, 64))
 
 
-def straight_line(p, x):
+def straight_line(p, x, steps=120):
     rng = random.Random(7)
     known = [p["w"][i] for i in range(20)] + [x[i] for i in range(20)]
-    for _ in range(120):
+    for _ in range(steps):
         a, b = known[rng.randrange(len(known))], known[rng.randrange(len(known))]
         c = [a * b, a + b, 0.5 * a - 0.25 * b + 1.5, 1 / (1 + exp(a - b))][rng.randrange(4)]
         known.append(c / (1 + c * c))
@@ -111,3 +112,8 @@ def test_single_scalars_are_computed_as_they_stand(function, engine):
 def test_numbers_that_differ_take_no_instruction_each(function):
     program = Program(function, {"w": (64,)}, [("x", "float", (64,))])
     assert len(program.nests.forward) <= 4
+
+
+def test_what_many_arrays_get_is_added_at_once():
+    nests = Program(partial(straight_line, steps=1000), {"w": (64,)}, [("x", "float", (64,))]).nests
+    assert len(nests.backward) < 3 * len(nests.forward)

@@ -13,8 +13,9 @@ The graph is a `torch.fx.Graph`: it computes equal values once, and frees a tens
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, prod
 from operator import add, getitem, le, lt, mul
 from typing import Any
@@ -32,6 +33,7 @@ from microgpt.engines.compiled.expressions import (
     Expression,
     Load,
     Table,
+    constant,
     loads_of,
     nodes_of,
     rebuilt,
@@ -318,14 +320,16 @@ class Reader(Graph):
     def masked(self, value: Tensor, nest: Nest, over: list[int], otherwise: float = 0.0) -> Tensor:
         """A value, and something else beyond the bounds of some axes of a nest."""
         for axis in over:
-            bound = nest.bounds[axis]
-            assert bound is not None
-            index, limit = (self.index(i, nest.lengths) for i in (axis, bound.of))
-            limit = self.call(add, self.call(mul, limit, bound.step), bound.constant)
-            mask = self.call(lt, index, limit)
-            node = self.call(torch.where, mask, value.node, otherwise)
-            value = Tensor(node, value.axes | {axis, bound.of}, value.ordered)
+            node = self.call(torch.where, self.below(nest, axis), value.node, otherwise)
+            value = Tensor(node, value.axes | {axis, bounds_of(nest)[axis].of}, value.ordered)
         return value
+
+    def below(self, nest: Nest, axis: int) -> fx.Node:
+        """Whether the index of an axis is below its bound."""
+        bound = bounds_of(nest)[axis]
+        index, limit = (self.index(i, nest.lengths) for i in (axis, bound.of))
+        limit = self.call(add, self.call(mul, limit, bound.step), bound.constant)
+        return self.call(lt, index, limit)
 
     def is_zero_beyond(self, load: Load, nest: Nest) -> bool:
         """Whether a load is zero beyond the bounds of a nest; if its array has to be, its tensor now is."""
@@ -514,7 +518,7 @@ class LoopReader(Reader):
         self.stored = {space: [] for space in (CELLS, PARAMETERS, GRADIENTS, INTEGERS)}
         targets = {id(one): one for nest in nests for one in self.around(nest.target, nest.lengths)}
         self.arrays = list(targets.values())  # that the loop writes
-        self.parts: dict[Any, tuple[Load, fx.Node, int]] = {}  # of each load: that of a turn, the tensor, its dimension
+        self.parts: dict[Any, tuple[Load, Stored, fx.Node, int]] = {}  # what of a tensor, along which dimension
         self.of_turn = [self.in_turn(nest) for nest in nests]
         self.loads = [(load, nest.lengths) for nest in self.of_turn for load in all_loads(nest)]
 
@@ -535,27 +539,43 @@ class LoopReader(Reader):
         def moved(load: Load) -> Load:
             if load.space == CELLS and any(one in self.arrays for one in self.around(load, nest.lengths)):
                 return load if load.chooser is None else replace(load, chooser=moved(load.chooser))
-            return self.part(load, nest.lengths, axis) if axis in moving(load, nest.lengths) else load
+            if axis not in moving(load, nest.lengths):
+                return load
+            return self.part(load.space, (load, nest.lengths), axis, lambda: self.outer.load(load, nest.lengths))
 
         expression = rebuilt(nest.expression, lambda x: Expression("load", (), moved(x)), self.nests.known)
-        return at_turn(replace(nest, expression=expression, target=moved(nest.target)), [0], self.nests.known)
+        bounds = list(nest.bounds)
+        for bounded, bound in bounds_of(nest).items():
+            if bound.of == axis:  # it differs from turn to turn, so it becomes a choice
+                within = self.part(PARAMETERS, (bound, nest.lengths), axis, partial(self.within, nest, bounded))
+                otherwise = constant(-inf if nest.reduction == "largest" else 0.0)
+                expression = Expression("where", (Expression("load", (), within), expression, otherwise))
+                bounds[bounded] = None
+        changed = replace(nest, expression=expression, target=moved(nest.target), bounds=tuple(bounds))
+        return at_turn(changed, [0], self.nests.known)
 
-    def part(self, load: Load, lengths: tuple[int, ...], axis: int) -> Load:
-        """For a load that goes from turn to turn along an axis, the one of its part for a turn."""
-        key = load, lengths, axis
+    def within(self, nest: Nest, axis: int) -> Tensor:
+        """For each index of an axis with a bound whether it is below that: 1 or 0."""
+        inside = self.outer.below(nest, axis)
+        return Tensor(self.outer.method("to", inside, self.dtype), frozenset({axis, bounds_of(nest)[axis].of}))
+
+    def part(self, space: str, what: Any, axis: int, whole: Callable[[], Tensor]) -> Load:
+        """A load, in a turn, of its part of a tensor that goes from turn to turn along an axis. `what` tells which."""
+        key, lengths = (*what, axis), what[-1]
         if key not in self.parts:
-            value = self.outer.load(load, lengths)
+            value = whole()
             value = self.outer.expanded(value, value.axes | {axis}, lengths)
             batched, inner = BATCH in value.axes, sorted(value.axes - {BATCH, axis})
             groups = [*([[BATCH]] if batched else []), [axis], *[[i] for i in inner]]
             node = self.outer.folded(value, groups, lengths).node
-            space = INTEGERS if load.space == INTEGERS else CELLS if batched else PARAMETERS
+            space = INTEGERS if space == INTEGERS else CELLS if batched else PARAMETERS
             start = self.depth * OWN + sum(stored.array.size for stored in self.stored[space])
             array = row_major_array(start, tuple([lengths[i] for i in inner]))
             strides = dict(zip(inner, array.strides, strict=True))
-            self.stored[space].append(Stored(array, batched))
+            stored = Stored(array, batched)
+            self.stored[space].append(stored)
             new = Load(space, start, tuple([strides.get(i, 0) for i in range(len(lengths))]))
-            self.parts[key] = new, node, int(batched)
+            self.parts[key] = new, stored, node, int(batched)
         return self.parts[key][0]
 
     def slots(self, loads: Iterable[tuple[Load, tuple[int, ...]]]) -> list[tuple[int, int]]:
@@ -605,7 +625,6 @@ class LoopReader(Reader):
 
     def read_arguments(self) -> tuple[list[Stored], dict[tuple[int, int], Stored]]:
         """Let the graph of a turn begin with what it reads; return the arrays that it reads whole, and the slots."""
-        parts = [stored for space in self.stored.values() for stored in space]
         whole = {
             id(one): (load.space, one) for load, lengths in self.loads for one in self.around(load, lengths)
             if one not in self.arrays
@@ -616,7 +635,7 @@ class LoopReader(Reader):
             own = Stored(one.array, one.batched, None, sizes, False, one.clean)
             self.given(own)
             self.stored[space].append(own)
-        for stored in parts:
+        for _, stored, _, _ in self.parts.values():
             self.given(stored)
         slots = {key: Stored(slot_of(self.arrays[key[0]].array, key[1])) for key in self.slots(self.loads)}
         self.slot_nodes = {key: self.given(stored) for key, stored in slots.items()}
@@ -638,7 +657,7 @@ class LoopReader(Reader):
         ]
         arguments = (
             (outer.p, outer.floats, outer.integers, outer.share), tuple([outer.tensor(one) for one in whole]),
-            tuple([(node, dimension) for _, node, dimension in self.parts.values()]), tuple(before),
+            tuple([(node, dimension) for _, _, node, dimension in self.parts.values()]), tuple(before),
         )  # fmt: skip
         made = outer.graph.call_function(taken, (outer.graph.get_attr(name), *arguments))
         for i, (stored, size) in enumerate(zip(self.arrays, sizes, strict=True)):

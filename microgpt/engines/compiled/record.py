@@ -532,6 +532,11 @@ class Record:
         scalar.free = free_axes(index)
         return scalar
 
+    def unchanged(self, carry: "RecordedScalar") -> None:
+        """Say that a state stays as it is at first: its row becomes a view of that."""
+        self.indices.append(tuple([at(axis) for axis in self.axes.get(self.left[carry.node], ())]))
+        self.kind[carry.node], self.right[carry.node] = VIEW, len(self.indices) - 1
+
     def scalar(self, x: Any) -> "RecordedScalar":
         """A recorded scalar as it is, a plain number as the row of a constant; equal constants share a row."""
         if x.__class__ is RecordedScalar:

@@ -63,6 +63,7 @@ from microgpt.engines.compiled.replacements import (
     added_to,
     attribute,
     backwards,
+    changeable,
     changes,
     entry,
     enumerated,
@@ -378,7 +379,7 @@ HELPERS: dict[str, Any] = {
     for function in (
         mapped, generated, call, subscript, attribute, zipped_rows, iterated, unpacked, changes,
         added_to, same, slice, operand, entry, calling, chosen, both, either, negated, chained, decided, truth,
-        loop, made, stored,
+        loop, made, stored, changeable,
     )
 } | {HELPER + "returns": Returns}  # fmt: skip
 SOURCES = Sources(HELPERS)  # shared by all records, because code belongs to the process

@@ -169,11 +169,16 @@ def made(items: list[Any]) -> Any:
     return items if record is None else RecordedList.written_out(record, items)
 
 
-def stored(value: Any, items: Any, key: Any) -> None:
-    """items[key] = value. Raises NotTraceable within an axis for anything but a list that knows of axes."""
+def changeable(items: Any) -> Any:
+    """A list of which an item is set. Raises NotTraceable within an axis for anything that does not know of axes."""
     if type(items) is not RecordedList and tracing_depth():
         raise NotTraceable
-    items[key] = value
+    return items
+
+
+def stored(value: Any, items: Any, key: Any) -> None:
+    """items[key] = value"""
+    changeable(items)[key] = value
 
 
 def measured(items: Any) -> Any:

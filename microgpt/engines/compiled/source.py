@@ -192,6 +192,7 @@ class Rewriting(ChoiceRewriting):
             leaves_loop(loop.body) or any(isinstance(part, LEAVES) for part in parts)
             or any(isinstance(part, ast.Name) and part.id in SEES_FRAME for part in parts)
             or any(isinstance(part, (ast.Subscript, ast.Attribute, ast.Starred)) for part in targets)
+            or changes_objects(parts)
         ):  # fmt: skip
             return None
         names = dict.fromkeys([name for one in (*loop.body, loop.target) for name in names_stored(one)])
@@ -228,6 +229,9 @@ class Rewriting(ChoiceRewriting):
         if is_stored_item(target) and not more:
             assert isinstance(target, ast.Subscript)
             return self.stored(node, node.value, target.value, target.slice)
+        for part in [part for target in node.targets for part in ast.walk(target)]:
+            if is_stored_item(part):
+                part.value = self.through("changeable", part, part.value)  # type: ignore[attr-defined]
         if any(isinstance(target, (ast.Tuple, ast.List)) for target in node.targets):
             node.value = self.through("iterated", node.value, node.value)
         return node
@@ -334,7 +338,15 @@ def changes_outside(function: ast.FunctionDef) -> bool:
     return any(is_changed(part, outer) for part in parts if part not in stored)
 
 
-def is_stored_item(target: ast.expr | None) -> bool:
+def changes_objects(parts: list[ast.AST]) -> bool:
+    """Whether code sets attributes, or items other than by an assignment."""
+    assigned = [part.targets for part in parts if isinstance(part, ast.Assign)]
+    assigned += [[part.target] for part in parts if isinstance(part, ast.AugAssign)]
+    items = [one for targets in assigned for target in targets for one in ast.walk(target) if is_stored_item(one)]
+    return any(is_changed(part, set()) for part in parts if part not in items)
+
+
+def is_stored_item(target: ast.AST | None) -> bool:
     """Whether this is `items[key]` as a target, which a helper sets."""
     return isinstance(target, ast.Subscript) and isinstance(target.ctx, ast.Store)
 

@@ -9,7 +9,6 @@ from outside of the loop, or to gradients of parameters, is left until after it:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from math import prod
@@ -30,6 +29,7 @@ from microgpt.engines.compiled.expressions import (
     loads_of,
     nodes_of,
     rebuilt,
+    replace,
     shared,
 )
 from microgpt.engines.compiled.fuse import Fusion

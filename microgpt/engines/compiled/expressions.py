@@ -8,7 +8,7 @@ operations stand in value.py and nowhere else.
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import is_
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,16 @@ from microgpt.value import Scalar, Value
 # Where a number lies: in the cells of the examples, among the parameters, their gradients, the constants, or (an
 # integer that chooses) among the integers of the examples.
 CELLS, PARAMETERS, GRADIENTS, CONSTANTS, INTEGERS = "x", "p", "g", "c", "i"
+
+
+Thing = TypeVar("Thing")
+
+
+def replace(thing: Thing, **changes: Any) -> Thing:
+    """A dataclass with some fields changed, as `dataclasses.replace` gives it, in a fraction of the time."""
+    new = object.__new__(type(thing))
+    vars(new).update(vars(thing), **changes)
+    return new
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ which makes as many numbers as the next, become one expression, whose intermedia
 materialized, that is, lies in memory: sums, products, what several others read, and what is expensive to compute twice.
 """
 
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -22,6 +21,7 @@ from microgpt.engines.compiled.expressions import (
     loads_of,
     nodes_of,
     rebuilt,
+    replace,
     shared,
     where,
 )
@@ -40,6 +40,7 @@ class Fusion:
     def __init__(self, groups: Groups):
         self.groups = groups
         self.starts = np.array(groups.starts, np.int64)
+        self.arrays_in: dict[Table, list[int]] = {}  # the arrays that tables lie in
         self.made = [groups.array_at(instruction.array.start) for instruction in groups.instructions]
         self.makers: dict[int, list[int]] = {}  # of each array the instructions that make it
         for i, array in enumerate(self.made):
@@ -61,7 +62,10 @@ class Fusion:
             return []
         if load.table is None:
             return [self.groups.array_at(load.start)] if load.start >= self.groups.inputs else []
-        return [array for array in np.unique(self.arrays_at(load.table.starts)).tolist() if array >= 0]
+        if load.table not in self.arrays_in:
+            found = sorted({*self.arrays_at(load.table.starts).tolist()})
+            self.arrays_in[load.table] = [array for array in found if array >= 0]
+        return self.arrays_in[load.table]
 
     def arrays_at(self, cells: np.ndarray) -> np.ndarray:
         """The arrays that these cells belong to; -1 for the inputs."""

@@ -8,7 +8,7 @@ walk through an array. Along all of them runs the batch, an axis that is not wri
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from math import prod
 from string import ascii_lowercase
@@ -23,6 +23,7 @@ from microgpt.engines.compiled.expressions import (
     Expression,
     Load,
     rebuilt,
+    replace,
     text_of,
 )
 

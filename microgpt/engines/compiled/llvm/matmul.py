@@ -11,14 +11,14 @@ b along a third, J. Along all other axes a, b and the result move together, in l
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features, get_process_triple
 
-from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, PARAMETERS, Load, loads_of
+from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, PARAMETERS, Load, loads_of, replace
 from microgpt.engines.compiled.llvm.emit import I64, Kernel
 from microgpt.engines.compiled.llvm.schedule import Schedule, Step, vector_axis
 from microgpt.engines.compiled.nest import BATCH, Nest

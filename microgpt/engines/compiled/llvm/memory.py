@@ -39,6 +39,11 @@ class Memory:
         masked = {i for i in sizes if self.regions[i].bounds}
         always = used[0] | masked  # the first of these are the floats of the examples, which so begin at 0
         self.places = placed(sizes, lifetimes([always, *used[1:], always]))
+        numbers = range(len(self.regions))
+        self.columns = (
+            self.all_starts,
+            *(np.array([known.get(i, 1) for i in numbers]) for known in (sizes, self.places)),
+        )
         self.size = max((place + sizes[i] for i, place in self.places.items()), default=0)
         self.masked = [(self.places[i], sizes[i]) for i in masked]
 
@@ -53,7 +58,7 @@ class Memory:
         found: set[int] = set()
         for load in (nest.target, *loads_of(nest.expression)):
             if load.space == CELLS and load.table is not None:
-                found.update(np.unique(self.regions_at(load.table.starts)).tolist())
+                found.update(self.regions_at(load.table.starts).tolist())
             elif load.space == CELLS and not tables_only:
                 found.add(self.region_at(load.start))
         return found
@@ -64,11 +69,9 @@ class Memory:
 
     def of_table(self, offsets: np.ndarray) -> np.ndarray:
         """The places of many offsets."""
-        regions, numbers = np.unique(self.regions_at(offsets), return_inverse=True)
-        starts, sizes, places = np.array([
-            (self.starts[region], self.sizes[region], self.places[region]) for region in regions.tolist()
-        ]).T  # fmt: skip
-        return (offsets - starts[numbers]) % sizes[numbers] + places[numbers]
+        regions = self.regions_at(offsets)
+        starts, sizes, places = (column[regions] for column in self.columns)
+        return (offsets - starts) % sizes + places
 
 
 def size_of_turn(region: Array) -> int:

@@ -426,7 +426,6 @@ class Pass:
         if type(value) not in (RecordedScalar, float, int, Index):
             raise NotTraceable
         if type(value) is RecordedScalar and value.node == symbol.node and same_index(value.index, symbol.index):
-            record.unchanged(symbol)
             return start
         if not self.uses[symbol.node]:
             return self.last(value)

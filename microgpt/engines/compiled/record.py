@@ -532,10 +532,13 @@ class Record:
         scalar.free = free_axes(index)
         return scalar
 
-    def unchanged(self, carry: "RecordedScalar") -> None:
-        """Say that a state stays as it is at first: its row becomes a view of that."""
-        self.indices.append(tuple([at(axis) for axis in self.axes.get(self.left[carry.node], ())]))
-        self.kind[carry.node], self.right[carry.node] = VIEW, len(self.indices) - 1
+    def end(self) -> None:
+        """End the record: a state that no turn changes is a view of the first one."""
+        for row in np.flatnonzero(np.asarray(self.kind) == CARRY).tolist():
+            if self.right[row] >= 0:
+                continue
+            self.indices.append(tuple([at(axis) for axis in self.axes.get(self.left[row], ())]))
+            self.kind[row], self.right[row] = VIEW, len(self.indices) - 1
 
     def scalar(self, x: Any) -> "RecordedScalar":
         """A recorded scalar as it is, a plain number as the row of a constant; equal constants share a row."""

@@ -152,6 +152,7 @@ def recorded(function: Callable[..., Any], shapes: Shapes, arguments: list[Argum
         if record.refusals:  # the function has caught it
             raise record.refusals[0]
         record.form = form_of(result, record)
+        record.end()
         check_form(record.form, int)
 
 

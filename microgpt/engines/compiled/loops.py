@@ -433,7 +433,12 @@ class Pass:
         added = self.added(value, symbol)
         if added is not None:
             total = record.over(SUM, sum(added[1:], added[0]), self.axis)
-            return total if type(start) in (int, float) and start == 0 else start + total
+            record.repeats[total.node] //= self.axis.n  # a sum is done once, for all turns
+            if type(start) in (int, float) and start == 0:
+                return total
+            whole = start + total
+            record.repeats[whole.node] = 0  # the first turn has added to it
+            return whole
         if self.axis.bound is not None:
             raise NotTraceable
         more = set(value.free) - set(symbol.free)

@@ -49,6 +49,19 @@ def test_every_layer_has_as_many_instructions():
     assert two - one == three - two == four - three > 0
 
 
+def test_a_loop_counts_what_its_turns_do():
+    def products(p, x):
+        total = p[0]
+        for i in range(10):
+            inner = 0.0
+            for j in range(5):
+                inner += p[i] * x[j]
+            total += inner
+        return total
+
+    assert Program(products, (10,), [("x", "float", (5,))]).operations == 10 * (5 * 2 + 1)
+
+
 def test_instructions_are_far_fewer_than_operations():
     program = gpt_program(32, positions=8)
     assert program.operations > 1000 * count(program)

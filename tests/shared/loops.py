@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.functions import dot, tanh
-from microgpt.value import exp
+from microgpt.value import exp, largest
 
 
 def turns(n: int, state: Any, body: Any, outputs: bool = False) -> Any:
@@ -137,6 +137,23 @@ def choices(p, x):
     return s + most * turns(1, p["a"], lambda t, s: s * s + x[t])
 
 
+def growing_sums(p, x):
+    """Each turn reads as many numbers as there were turns, and chooses the largest of them."""
+    s, most = 0.1, 0.0
+    for t in range(len(x)):
+        most = largest([x[j] * s for j in range(t + 1)])
+        s = tanh(s * p["a"] + sum([exp(x[j] * s - most) for j in range(t + 1)]))
+    return s + most
+
+
+def a_state_that_stays(p, x):
+    """What no turn changes is read as if it were outside."""
+    s, rate, m = 0.1, p["a"], p["b"]
+    for x_t in x:
+        s, rate, m = s * rate + x_t * m[1], rate, m
+    return s + sum(m)
+
+
 def delays(p, x):
     """Shift registers: a state that another one becomes, and one that depends on no state."""
 
@@ -163,6 +180,7 @@ SHAPES = {
     decay: SCALARS, rnn: VECTORS, lstm: VECTORS, euler: VECTORS, pair_of_loops: SCALARS, loop_in_a_loop: SCALARS,
     inner_loop_with_its_own_state: SCALARS, loop_in_a_comprehension: (4, 6), nested_state: VECTORS,
     outputs_of_each_turn: VECTORS, delays: SCALARS, choices: SCALARS,
+    growing_sums: SCALARS, a_state_that_stays: SCALARS,
 }  # fmt: skip
 LOOPS = {
     function.__name__.replace("_", " "): (function, PARAMS, np.random.default_rng(1).normal(size=(3, *shape)))

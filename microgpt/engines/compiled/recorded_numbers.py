@@ -1,6 +1,6 @@
 """The numbers of a record, row by row, before anything is grouped: slow and plain.
 
-Each row is a numpy array, with an axis for each axis of the row.
+Each row is a numpy array, with an axis for each axis of the row. Beyond the bound of an axis it has any numbers.
 """
 
 from typing import Any
@@ -115,7 +115,9 @@ class Numbers:
             flat = self.params if kind == PARAMETER else self.floats
             return flat[left : left + int(np.prod(shape, dtype=np.int64))].reshape(shape)
         if kind == VIEW:
-            return self.known[left][tuple([self.place(index, axes) for index in record.indices[right]])]
+            base = self.known[left]
+            places = [self.place(index, axes) for index in record.indices[right]]
+            return base[tuple([np.clip(i, 0, n - 1) for i, n in zip(places, base.shape, strict=True)])]
         if kind == LIST:
             return self.listed(right, axes)
         if kind in TWO:
@@ -129,10 +131,12 @@ class Numbers:
             return np.minimum(getattr(np, KINDS[kind])(self.operand(left, axes)), LARGEST_FLOAT)
         closed = record.closed[row]
         inner = self.operand(left, (closed, *axes))
+        index = np.arange(closed.n).reshape(-1, *[1] * len(axes))
+        inside = index < self.place(closed.length(), axes)
         if kind == SUM:
-            return np.broadcast_to(inner, (closed.n, *inner.shape[1:])).sum(0)
+            return np.where(inside, inner, 0.0).sum(0)
         if kind == LARGEST:
-            return inner.max(0)
+            return np.where(inside, inner, -np.inf).max(0)
         chosen = self.integers[self.place(record.integers[right], axes)]
         every = np.broadcast_to(inner, (closed.n, *shape))
         return np.take_along_axis(every, np.broadcast_to(chosen, shape)[None], 0)[0]

@@ -269,12 +269,17 @@ class Groups:
         strides = {axis: place.strides[along] for axis, along in zip(node.axes, node.along, strict=True)}
         return Place(place.space, place.start + place.strides[turns], strides)
 
-    def order(self, node: Node, outer: int, last: int) -> tuple[int, ...]:
-        """The axes of an array as they lie in memory: first those from turn to turn, then `outer` ones but the last."""
+    def order(self, nodes: list[Node], outer: int, last: int) -> tuple[int, ...]:
+        """The axes of an array as they lie in memory: first those from turn to turn, last what loops around them made.
+
+        That is a loop that all nodes are within, or else the last of the `outer` axes, those of members.
+        """
+        node = nodes[0]
         axes = [axis for _, axis in self.loops] + [axis for axis in node.axes if axis in self.nodes.sequential]
         first = [outer + node.axes.index(axis) for axis in dict.fromkeys(axes)]
-        turns = [outer + i for i, axis in enumerate(node.axes) if axis.statement and outer + i not in first][:1]
-        inner = turns or [outer - 1]
+        around = [i for i, axis in enumerate(node.axes) if axis.statement and outer + i not in first]
+        common = [outer + i for i in around if all([one.axes[i] is node.axes[i] for one in nodes])]
+        inner = common[-1:] or [outer - 1]
         rest = [i for i in (*range(outer), *range(outer, last)) if i not in (*first, *inner)]
         return (*first, *rest, *inner)
 
@@ -367,7 +372,7 @@ class Groups:
         for _, items in lists:
             different.setdefault(tuple(items), len(different))
         within = self.within(lists[0][0], 1)
-        order = self.order(lists[0][0], 1, len(lengths) + 1)
+        order = self.order([node for node, _ in lists], 1, len(lengths) + 1)
         array = self.new_array((len(different), *lengths), order, within=within)
         moves: dict[Any, list[tuple[int, int]]] = {}  # for each kind of item, pairs of its start and the new one
         for items, member in different.items():
@@ -443,7 +448,9 @@ class Groups:
             if node.kind == CARRY:
                 shape[outer] += 1
             own = bounds[:kept] if any(bounds[:kept]) else ()
-            array = self.new_array(tuple(shape), self.order(node, outer, kept), own, within)
+            array = self.new_array(
+                tuple(shape), self.order([node for node, _ in members.all], outer, kept), own, within
+            )
             result = Access(CELLS, array.start, array.strides + (0,) * closed)
         operation = "terms" if node.kind == ADD else "copy" if node.kind == CARRY else KINDS[node.kind]
         instruction = Instruction(operation, lengths, bounds, result, operands, array, rows, within=within)

@@ -466,7 +466,7 @@ class Lazy:
     `sum` and comprehensions ask for all at once, and may get them as a symbolic list.
     """
 
-    __slots__ = ("_all", "_each", "_items", "call", "depth", "made_of", "runs_code")
+    __slots__ = ("_all", "_each", "_items", "call", "depth", "made_of", "runs_code", "whole")
 
     def __init__(
         self, each: Callable[[], Iterator[Any]], everything: Callable[[], Any], runs_code: bool = False,
@@ -476,6 +476,7 @@ class Lazy:
         self._all = everything
         self.made_of = made_of
         self.runs_code = runs_code  # making items runs code, so no more are made than are asked for
+        self.whole: Any = None  # all items, if they were made at once and none has been taken
         self._items: Iterator[Any] | None = None
         self.call = 0 if Record.current is None else Record.current.loops.calls
         self.depth = tracing_depth(self.call)  # how many loops were being traced when it was made
@@ -491,17 +492,19 @@ class Lazy:
     def __next__(self) -> Any:
         self.check()
         if self._items is None:
-            self._items = self._each()
+            self._items, self.whole = self._each() if self.whole is None else iter(self.whole), None
         return next(self._items)
 
     def look(self) -> Any:
         """All items as a symbolic list, or None if that cannot be. For generators this runs their code."""
         self.check()
-        return self._all() if self._items is None else None
+        if self._items is not None:
+            return None
+        return self._all() if self.whole is None else self.whole
 
     def use_up(self) -> None:
         """Note that all items have been taken."""
-        self._items = iter(())
+        self._items, self.whole = iter(()), None
         for one in self.made_of:
             if type(one) is Lazy:
                 one.use_up()

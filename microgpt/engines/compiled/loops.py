@@ -121,11 +121,7 @@ def loop(turn: Callable[..., Any], items: Any, counters: Any, variables: Any, si
     if record is None or not record.loops.statements or site in record.loops.untraceable:
         return None
     given = items
-    if type(items) is Lazy and items.runs_code:
-        whole = items.look()
-        if whole is not None:
-            items.use_up()
-            items = whole
+    items = whole_of(items, record)
     source = source_of(items, record)
     if source is None or source.axis.n < 2:
         return None
@@ -138,8 +134,31 @@ def loop(turn: Callable[..., Any], items: Any, counters: Any, variables: Any, si
     found = Statement(turn, source, dict(counters), record, site, list(lists_behind(given))).run(values)
     if found is None:
         record.loops.untraceable.add(site)
-    elif type(items) is Lazy:
-        items.use_up()
+    elif type(given) is Lazy:
+        given.use_up()
+    return found
+
+
+def whole_of(items: Any, record: Record) -> Any:
+    """All items of a generator, if they can be made at once; other items as they are."""
+    if type(items) is not Lazy or not items.runs_code or items.whole is not None:
+        return items if type(items) is not Lazy or items.whole is None else items.whole
+    aborted = record.loops.aborted
+    record.loops.early.append(0)  # no turn of a loop: other iterators go on
+    try:
+        with tracing(record, Axis(1), False) as frame:
+            found = items.look()
+    except (Split, Stripes, MoreState):
+        raise
+    except (NotTraceable, Exception):  # what makes its items raises it again
+        record.loops.aborted = aborted
+        return items
+    finally:
+        record.loops.early.pop()
+    if found is None:
+        return items
+    items.whole = found
+    items.made_of += tuple([root for root, _ in frame.reads.values()])
     return found
 
 

@@ -7,6 +7,7 @@ Python loop.
 
 import functools
 import inspect
+import itertools
 import linecache
 import operator
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
 from numbers import Real
-from types import CellType, FunctionType, MethodType
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,7 @@ from microgpt.engines.compiled.replacements import (
     enumerated,
     generated,
     generated_list,
+    in_a_row,
     is_kind,
     iterated,
     kind_of,
@@ -78,6 +80,7 @@ from microgpt.engines.compiled.replacements import (
     mapped,
     measured,
     operand,
+    parts_in_a_row,
     ranged,
     same,
     stored,
@@ -302,6 +305,7 @@ REPLACEMENTS: dict[Any, Callable[..., Any]] = {
     sum: total, zip: zipped, enumerate: enumerated, reversed: backwards, list: listed, tuple: tupled, map: applied,
     type: kind_of, isinstance: is_kind, filter: filtered, getattr: got, hasattr: has,
     operator.iadd: added_in_place, max: greatest, min: least, abs: absolute, len: measured, range: ranged,
+    itertools.chain: in_a_row, itertools.chain.from_iterable: parts_in_a_row,
 }  # fmt: skip
 PURE = {
     min, max, abs, int, float, bool, str, repr, issubclass, dict, set, frozenset, sorted,
@@ -321,10 +325,12 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
     if kind is FunctionType:
         if function in PURE:
             return function(*map(operand, arguments), **options)
-        return rewritten(function, record)(*arguments, **options)
+        return run(function, record, arguments, options)
     if kind is MethodType:
         if type(function.__func__) is FunctionType and type(function.__self__) not in (RecordedScalar, RecordedInteger):
-            return changing_or(function, record)(function.__self__, *arguments, **options)
+            if type(function.__self__) is RecordedList:
+                return function(*arguments, **options)
+            return run(function.__func__, record, (function.__self__, *arguments), options)
         if record.loops.depth and not is_pure(function):
             raise NotTraceable
         return function(*arguments, **options)
@@ -338,7 +344,7 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
         return replacement(*arguments, **options)
     method = getattr(type(function), "__call__", None) if not isinstance(function, type) else None  # noqa: B004
     if isinstance(method, FunctionType):
-        return rewritten(method, record)(function, *arguments, **options)
+        return run(method, record, (function, *arguments), options)
     if arguments and type(arguments[0]) is RecordedList:
         if getattr(function, "__objclass__", None) is list:  # list.append(x, y) is x.append(y)
             return getattr(arguments[0], function.__name__)(*arguments[1:], **options)
@@ -352,11 +358,15 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
     return function(*arguments, **options)
 
 
-def changing_or(method: MethodType, record: Record) -> Any:
-    """A Python method, rewritten; those of a symbolic list as they are."""
-    if type(method.__self__) is RecordedList:
-        return method.__func__
-    return rewritten(method.__func__, record)  # type: ignore[arg-type]
+def run(function: FunctionType, record: Record, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """A Python function, rewritten and called. A generator makes its items one by one, or all when it is asked so."""
+    own = rewritten(function, record)
+    if function.__code__.co_flags & inspect.CO_GENERATOR:
+        code = SOURCES.all_at_once(function)
+        if code is not None:
+            at_once = with_helpers(function, code)
+            return Lazy(lambda: own(*arguments, **options), lambda: at_once(*arguments, **options), True)
+    return own(*arguments, **options)
 
 
 def is_pure(function: Any) -> bool:
@@ -397,8 +407,13 @@ def rewritten(function: FunctionType, record: Record) -> Callable[..., Any]:
             raise NotTraceable
         record.unread[code] = None
         return function
-    # The helpers are closure variables, because the globals belong to the function's module.
-    cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+    return with_helpers(function, replacement)
+
+
+def with_helpers(function: FunctionType, replacement: CodeType) -> FunctionType:
+    """A function with another code, which has the helpers as variables from around it."""
+    # They are closure variables, because the globals belong to the function's module.
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     closure = tuple(cells[name] if name in cells else CellType(HELPERS[name]) for name in replacement.co_freevars)
     same_function = FunctionType(replacement, function.__globals__, function.__name__, function.__defaults__, closure)
     same_function.__kwdefaults__ = function.__kwdefaults__

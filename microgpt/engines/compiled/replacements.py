@@ -10,6 +10,7 @@ only use the operations on an element, and may change nothing outside of itself.
 `NotTraceable`: what was recorded of it is dropped, and the loop runs in Python. docs/axes.md has a table.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from functools import cache
 from types import FunctionType, ModuleType
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.engines.compiled.lists import Lazy, RecordedList, holds_index, holds_lists, items_down_from
-from microgpt.engines.compiled.loops import source_of, trace
+from microgpt.engines.compiled.loops import source_of, trace, whole_of
 from microgpt.engines.compiled.record import (
     PICK,
     SUM,
@@ -54,16 +55,16 @@ def mapped(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> A
     record = Record.current
     if record is None:
         return [function(item) for item in items]
-    items = generated_list(items)
+    given, items = items, whole_of(items, record)
     source = source_of(items, record) if site not in record.loops.untraceable else None
     if source is not None:
         found = trace(function, source, record)
         if found is not None:
-            if type(items) is Lazy:
-                items.use_up()
+            if type(given) is Lazy:
+                given.use_up()
             return found
         record.loops.untraceable.add(site)
-    return [function(item) for item in iterated(items)]
+    return [function(item) for item in iterated(given)]
 
 
 def generated_list(items: Any) -> Any:
@@ -295,6 +296,24 @@ def taken(items: Any) -> Any:
     return items
 
 
+def in_a_row(*parts: Any) -> Lazy:
+    """itertools.chain(*parts)"""
+    return parts_in_a_row(parts)
+
+
+def parts_in_a_row(parts: Any) -> Lazy:
+    """itertools.chain.from_iterable(parts)"""
+
+    def everything() -> Any:
+        whole = taken(parts)
+        lists = [taken(part) for part in (iter(whole) if type(whole) is RecordedList else iterated(whole))]
+        return made(
+            [one for items in lists for one in (iter(items) if type(items) is RecordedList else iterated(items))]
+        )
+
+    return Lazy(lambda: itertools.chain.from_iterable(iterated(parts)), everything, True, (parts,))
+
+
 def made_of_each(items: Iterable[Any]) -> Lazy:
     """The items of an iterator, one by one."""
     return Lazy(lambda: iter(items), lambda: None)
@@ -318,7 +337,7 @@ def zipped(*lists: Any, strict: bool = False) -> Any:
         return made_of_each(zip(*map(iterated, lists), strict=strict))
 
     def everything() -> RecordedList | None:
-        sources = [stacked(one, record) for one in lists]
+        sources = [source_of(whole_of(one, record), record) for one in lists]
         known = [source for source in sources if source is not None]
         lengths = {source.axis.n for source in known}
         uses_a_part = len(lengths) > 1 and any([type(one) is Lazy for one in lists])  # of an iterator

@@ -37,6 +37,7 @@ USES_UP = {
     "sorted",
     "largest",
 }  # an iterator, at once
+GATHERED = HELPER + "gathered"
 DEEP = 6  # loops, one in the other, of which the body would be rewritten twice each
 PLAIN = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp)  # their operands have been through a helper
 PARTS_OF: dict[type, tuple[str, Any]] = {  # a helper, and which parts of a node go through it
@@ -351,6 +352,36 @@ def is_stored_item(target: ast.AST | None) -> bool:
     return isinstance(target, ast.Subscript) and isinstance(target.ctx, ast.Store)
 
 
+class Gathered(ast.NodeTransformer):
+    """Puts what a generator yields into a list, which it returns."""
+
+    def gather(self, function: ast.FunctionDef) -> bool:
+        """Change a generator function so. Returns whether all its `yield`s are statements, whose value nobody asks."""
+        function.body = [self.visit(one) for one in function.body]
+        parts = [part for one in function.body for part in own_parts(one)]
+        begin = ast.Assign([ast.Name(GATHERED, ast.Store())], ast.List([], ast.Load()))
+        end = ast.Return(ast.Name(GATHERED, ast.Load()))
+        function.body = [ast.copy_location(begin, function), *function.body, ast.copy_location(end, function)]
+        return not any(isinstance(part, (ast.Yield, ast.YieldFrom, ast.Await)) for part in parts)
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        if not isinstance(node.value, (ast.Yield, ast.YieldFrom)):
+            return node
+        value: ast.expr = node.value.value or ast.Constant(None)
+        each = ast.Name(GATHERED + "_item", ast.Load()) if isinstance(node.value, ast.YieldFrom) else value
+        append = ast.Attribute(ast.Name(GATHERED, ast.Load()), "append", ast.Load())
+        found: ast.stmt = ast.copy_location(ast.Expr(ast.Call(append, [each], [])), node)
+        if isinstance(node.value, ast.YieldFrom):
+            found = ast.copy_location(ast.For(ast.Name(GATHERED + "_item", ast.Store()), value, [found], []), node)
+        return ast.fix_missing_locations(found)
+
+    def visit_Return(self, node: ast.Return) -> ast.stmt:
+        return ast.copy_location(ast.Return(ast.Name(GATHERED, ast.Load())), node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
+        return node
+
+
 class ContinueReturns(ast.NodeTransformer):
     """Puts a return in the place of each `continue` of a loop."""
 
@@ -507,6 +538,7 @@ class Sources:
     def __init__(self, helpers: Iterable[str]):
         self.helpers = tuple(helpers)
         self.codes: dict[CodeType, CodeType | None] = {}  # None: there is no source
+        self.at_once: dict[CodeType, CodeType | None] = {}  # of generators
         self.files: dict[str, File] = {}
         self.told = False  # that without a source recording takes long
 
@@ -519,7 +551,16 @@ class Sources:
                 self.codes |= {done: done for done in codes_within(found)}
         return self.codes[code]
 
-    def rewrite(self, code: CodeType, module_globals: dict[str, Any]) -> CodeType | None:
+    def all_at_once(self, function: FunctionType) -> CodeType | None:
+        """The code of a generator function, rewritten so that it returns a list of all items; None if it cannot be."""
+        code = function.__code__
+        if code not in self.at_once:
+            found = self.rewrite(code, function.__globals__, True) if may_be_rewritten(code) else None
+            self.at_once[code] = found
+            self.codes |= {done: done for done in codes_within(found)} if found else {}
+        return self.at_once[code]
+
+    def rewrite(self, code: CodeType, module_globals: dict[str, Any], at_once: bool = False) -> CodeType | None:
         lines = linecache.getlines(code.co_filename, module_globals)
         file = self.files.get(code.co_filename)
         if file is None or file.lines is not lines:
@@ -528,7 +569,10 @@ class Sources:
             try:
                 # Several lambdas can begin in one line, and the file may not be any more what was imported.
                 if same_code(self.compiled(node, code, file), code):
-                    changed = Rewriting(code.co_filename).visit(copy.deepcopy(node))
+                    changed = copy.deepcopy(node)
+                    if at_once and not Gathered().gather(changed):
+                        return None
+                    changed = Rewriting(code.co_filename).visit(changed)
                     return self.compiled(ast.fix_missing_locations(changed), code, file)
             except (SyntaxError, ValueError):
                 continue

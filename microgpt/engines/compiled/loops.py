@@ -15,6 +15,7 @@ body reads and changes of lists that were there before.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from sys import getrefcount
 from typing import Any
 
@@ -70,7 +71,8 @@ def tracing(record: Record, axis: Axis, statement: bool) -> Iterator[Frame]:
     """Record one turn of a loop that stands for all. Where that raises, nothing of it stays."""
     loops, frame = record.loops, Frame(record, axis, statement)
     mark, annotated, refusals, aborted = record.mark(), record.annotated, len(record.refusals), loops.aborted
-    loops.depth, loops.times, loops.aborted, record.annotated = loops.depth + 1, loops.times * axis.n, False, True
+    times, loops.times = loops.times, loops.times * axis.turns()
+    loops.depth, loops.aborted, record.annotated = loops.depth + 1, False, True
     loops.frames.append(frame)
     try:
         yield frame
@@ -83,7 +85,7 @@ def tracing(record: Record, axis: Axis, statement: bool) -> Iterator[Frame]:
     finally:
         loops.frames.pop()
         frame.restore()
-        loops.depth, loops.times = loops.depth - 1, loops.times // axis.n
+        loops.depth, loops.times = loops.depth - 1, times
         loops.aborted, record.annotated = aborted, annotated
     frame.leave()
 
@@ -452,7 +454,7 @@ class Pass:
         added = self.added(value, symbol)
         if added is not None:
             total = record.over(SUM, sum(added[1:], added[0]), self.axis)
-            record.repeats[total.node] //= self.axis.n  # a sum is done once, for all turns
+            record.repeats[total.node] /= Fraction(self.axis.turns())  # a sum is done once, for all turns
             if type(start) in (int, float) and start == 0:
                 return total
             whole = start + total

@@ -38,6 +38,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
+from fractions import Fraction
 from functools import partial
 from math import gcd, inf
 from numbers import Real
@@ -143,6 +144,13 @@ class Axis:
         self.statement = 0  # of a `for` statement: its number in the order in which they begin
         self.ragged = ragged  # over a list that was put together piece by piece, and may be longer elsewhere
         self.bound = bound
+
+    def turns(self) -> int | Fraction:
+        """How many indices it has: within a bound, on average over the other axis."""
+        if self.bound is None:
+            return self.n
+        other, constant, step = self.bound
+        return Fraction(sum([min(max(constant + step * i, 0), self.n) for i in range(other.n)]), other.n)
 
     def another(self) -> "Axis":
         """An axis of the same length."""
@@ -350,7 +358,7 @@ class Loops:
     def __init__(self) -> None:
         self.depth = 0
         self.frames: list[Any] = []  # what each of them reads and changes, the innermost last (see frames.py)
-        self.times = 1  # how often the scalar engine does what is recorded now
+        self.times: int | Fraction = 1  # how often the scalar engine does what is recorded now
         self.aborted = False  # the innermost one turned out not to be traceable
         self.statements = True  # are read, too, and not only comprehensions
         self.begun = 0  # how many `for` statements have been
@@ -403,7 +411,7 @@ class Record:
         self.branches: list[tuple[int, int]] = []  # from row to row, what is computed even if a choice goes elsewhere
         self.integers: list[IndexLike] = []  # the places of choosing integers
         self.sources: list[tuple[str, int]] | None = [] if with_sources else None
-        self.repeats: dict[int, int] = {}  # of rows within axes, how often the scalar engine does them
+        self.repeats: dict[int, int | Fraction] = {}  # of rows within axes, how often the scalar engine does them
         # The example
         self.parameters = 0  # how many numbers there are in all of them
         self.floats = 0  # how many numbers an example has
@@ -580,12 +588,12 @@ class Record:
         """How many of the five operations the scalar engine does; `sum` adds each of its items to what it has."""
         kinds = np.frombuffer(self.kind, np.int8) if len(self.kind) else np.zeros(0, np.int8)
         calculates = np.isin(kinds, CALCULATES)
-        total = int(calculates.sum())
+        total: int | Fraction = int(calculates.sum())
         for row, times in self.repeats.items():
             total += (times - 1) * bool(calculates[row])
         for row, axis in self.closed.items():
-            total += (axis.n - 1) * self.repeats.get(row, 1) if kinds[row] == SUM else 0
-        return total
+            total += (axis.turns() - 1) * self.repeats.get(row, 1) if kinds[row] == SUM else 0
+        return int(total)
 
     def operands(self, row: int) -> list[int]:
         """The rows that a row is computed from."""

@@ -59,7 +59,11 @@ def test_a_loop_counts_what_its_turns_do():
             total += inner
         return total
 
+    def triangle(p, x):
+        return sum([sum([p[i] * x_j for x_j in x[: i + 1]]) for i in range(5)])
+
     assert Program(products, (10,), [("x", "float", (5,))]).operations == 10 * (5 * 2 + 1)
+    assert Program(triangle, (10,), [("x", "float", (5,))]).operations == 15 * 2 + 5
 
 
 def test_instructions_are_far_fewer_than_operations():

@@ -11,6 +11,7 @@ from microgpt.engines.compiled.lists import WHOLE, RecordedList, read_at, within
 from microgpt.engines.compiled.record import (
     Axis,
     Index,
+    Lost,
     NotTraceable,
     Record,
     RecordedInteger,
@@ -52,14 +53,6 @@ class MoreState(NotTraceable):
         self.frame, self.root, self.path = frame, root, path
 
 
-class Lost(BaseException):
-    """A variable was read after a loop that cannot tell its value: the function is recorded anew without that loop."""
-
-    def __init__(self, site: Any):
-        super().__init__()
-        self.site = site
-
-
 class Unknown:
     """A variable without a value: before a loop that assigns it, or after one that cannot tell it."""
 
@@ -70,7 +63,7 @@ class Unknown:
         record = Record.current
         if record is not None and record.loops.frames:
             raise NotTraceable
-        raise Lost(object.__getattribute__(self, "site"))
+        raise Lost({object.__getattribute__(self, "site")})
 
     __getattribute__ = __setattr__ = __call__ = __bool__ = __len__ = __iter__ = __contains__ = __getitem__ = lost
     __setitem__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = lost

@@ -275,6 +275,8 @@ class RecordedList:
         return [*other, *self]
 
     def __mul__(self, times: Any) -> Any:
+        if type(times) is RecordedScalar:
+            times.ask_python()
         return RecordedList.written_out(self.record, [*self] * times)
 
     __rmul__ = __mul__

@@ -22,7 +22,6 @@ from typing import Any
 from microgpt.engines.compiled.frames import (
     ANY,
     Frame,
-    Lost,
     MoreState,
     Range,
     Store,
@@ -40,6 +39,7 @@ from microgpt.engines.compiled.record import (
     SUM,
     Axis,
     Index,
+    Lost,
     NotTraceable,
     Record,
     RecordedInteger,
@@ -90,9 +90,10 @@ def tracing(record: Record, axis: Axis, statement: bool) -> Iterator[Frame]:
     frame.leave()
 
 
-def trace(function: Callable[[Any], Any], source: RecordedList, record: Record) -> RecordedList | None:
+def trace(function: Callable[[Any], Any], source: RecordedList, record: Record, site: Any) -> RecordedList | None:
     """The list that a body makes of all items of another; None, with nothing recorded, if the body is not traceable."""
     axis = source.axis.another()
+    axis.site = site
     item, rows = source.at(at(axis)), len(record)
     results: list[Any] = []
     try:
@@ -136,7 +137,9 @@ def loop(turn: Callable[..., Any], items: Any, counters: Any, variables: Any, si
     found = Statement(turn, source, dict(counters), record, site, list(lists_behind(given))).run(values)
     if found is None:
         record.loops.untraceable.add(site)
-    elif type(given) is Lazy:
+        return None
+    record.loops.lines.add(site)
+    if type(given) is Lazy:
         given.use_up()
     return found
 
@@ -245,7 +248,7 @@ class Statement:
         for _ in range(PASSES):
             self.axis = self.source.axis.another()
             self.record.loops.begun += 1
-            self.axis.statement = self.record.loops.begun
+            self.axis.statement, self.axis.site = self.record.loops.begun, self.site
             if self.axis.bound is None:
                 self.axis.n = (end - first) // together
             try:
@@ -302,7 +305,7 @@ class Pass:
         except MoreState:
             raise
         except NotTraceable:  # some changes are made
-            raise Lost(self.statement.site) from None
+            raise Lost({self.statement.site}) from None
         return finals
 
     def note_items(self, frame: Frame) -> None:

@@ -131,16 +131,29 @@ class Stripes(NotTraceable):
         self.axis, self.turns = axis, turns
 
 
+class Lost(BaseException):
+    """The value of something that loops made is needed: the function is recorded anew, with these loops in Python.
+
+    Args:
+        sites: the places of the loops in the source.
+    """
+
+    def __init__(self, sites: set[Any]):
+        super().__init__()
+        self.sites = sites
+
+
 class Axis:
     """The index of a loop that is read as one line: it stands for 0, 1, ..., n - 1.
 
     With a bound (another axis, a constant and a step) it stays below constant + step * (the index of the other axis).
     """
 
-    __slots__ = ("bound", "n", "ragged", "statement")
+    __slots__ = ("bound", "n", "ragged", "site", "statement")
 
     def __init__(self, n: int, ragged: bool = False, bound: "tuple[Axis, int, int] | None" = None):
         self.n = n
+        self.site: Any = None  # of the loop, in the source
         self.statement = 0  # of a `for` statement: its number in the order in which they begin
         self.ragged = ragged  # over a list that was put together piece by piece, and may be longer elsewhere
         self.bound = bound
@@ -364,6 +377,7 @@ class Loops:
         self.begun = 0  # how many `for` statements have been
         self.noting = True  # what lists are read
         self.untraceable: set[Any] = set()  # places in the source of loops that run in Python
+        self.lines: set[Any] = set()  # places of `for` statements that are read as one line
         self.calls = 0  # of functions that may return early, by a scalar
         self.early: list[int] = []  # the numbers of those that did, and go on: what follows is a branch
 
@@ -770,7 +784,7 @@ class RecordedScalar:
         if type(exponent) is Index:
             raise NotTraceable
         if type(exponent) is RecordedScalar:
-            self._no_value("** with an exponent that is no plain number", "write exp(y * log(x)) for x ** y")
+            exponent._no_value("** with an exponent that is no plain number", "write exp(y * log(x)) for x ** y")
         return self.record.operation(POW, self, None, self.record.exponent(exponent))
 
     def log(self) -> "RecordedScalar":
@@ -823,11 +837,28 @@ class RecordedScalar:
             other = self.record.scalar(other)
         return self.record.operation(kind, *((other, self) if swapped else (self, other)))
 
+    def ask_python(self) -> None:
+        """Raise Lost if loops made this scalar of plain numbers alone: in Python it would have a value."""
+        sites, left, seen, record = set[Any](), [self.node], set[int](), self.record
+        while left and not self.free:
+            row = left.pop()
+            if row < 0 or record.kind[row] in (PARAMETER, INPUT, PICK):
+                return
+            if row not in seen:
+                seen.add(row)
+                sites |= {axis.site for axis in (*record.axes.get(row, ()), record.closed.get(row)) if axis is not None}
+                left += record.operands(row)
+        loops = record.loops
+        lost = sites - loops.untraceable - {None} or loops.lines - loops.untraceable
+        if lost and not self.free:
+            raise Lost(lost)
+
     def largest(self, items: Sequence[Any]) -> "RecordedScalar":
         everything = self.record.stack(items)
         return self.record.over(LARGEST, everything.item, everything.axis)
 
     def _no_value(self, what: str, instead: str) -> Any:
+        self.ask_python()
         raise RecordingError(f"{what} on a recorded scalar at {calling_line()}: it has no value yet; {instead}")
 
     __bool__ = needs_value(
@@ -864,6 +895,7 @@ class RecordedScalar:
     def __hash__(self) -> int:
         if self.record.loops.depth:
             raise NotTraceable
+        self.ask_python()
         return object.__hash__(self)
 
     def __format__(self, form: str) -> str:
@@ -871,6 +903,7 @@ class RecordedScalar:
             self._no_value(
                 f"the format {form!r}", 'return it and print what evaluate gives, or print it with engine="scalar"'
             )
+        self.ask_python()
         return repr(self)
 
     def __getattr__(self, name: str) -> Any:

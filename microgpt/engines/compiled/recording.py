@@ -37,7 +37,6 @@ from microgpt.engines.compiled.choices import (
     negated,
     truth,
 )
-from microgpt.engines.compiled.frames import Lost
 from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, nested
 from microgpt.engines.compiled.loops import loop
 from microgpt.engines.compiled.record import (
@@ -48,6 +47,7 @@ from microgpt.engines.compiled.record import (
     Axis,
     Index,
     IndexLike,
+    Lost,
     NotTraceable,
     Record,
     RecordedInteger,
@@ -119,7 +119,7 @@ def record_function(
             record.loops.statements, record.loops.untraceable = statements, set(in_python)
             recorded(function, shapes, arguments, record)
         except Lost as lost:
-            in_python.add(lost.site)
+            in_python |= lost.sites
         else:
             tell_of_functions_without_a_source(record, time.monotonic() - start)
             return record
@@ -242,7 +242,9 @@ def applied(function: Any, *lists: Any) -> Any:
     """map(function, *lists)"""
     if len(lists) != 1:
         return made_of_each(map(functools.partial(call, function), *map(iterated, lists)))
-    return generated(functools.partial(call, function), lists[0], ("map", id(function)))
+    return generated(
+        functools.partial(call, function), lists[0], ("map", getattr(function, "__code__", type(function)))
+    )
 
 
 def filtered(function: Any, items: Any) -> Lazy:

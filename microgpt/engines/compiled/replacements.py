@@ -58,7 +58,7 @@ def mapped(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> A
     given, items = items, whole_of(items, record)
     source = source_of(items, record) if site not in record.loops.untraceable else None
     if source is not None:
-        found = trace(function, source, record)
+        found = trace(function, source, record, site)
         if found is not None:
             if type(given) is Lazy:
                 given.use_up()
@@ -242,6 +242,8 @@ def kind_of(thing: Any, *more: Any) -> Any:
     """type(thing), where symbolic lists and integers answer as plain ones do."""
     if more:
         return type(thing, *more)
+    if type(thing) is RecordedScalar:
+        thing.ask_python()
     return {RecordedList: list, Index: int, RecordedInteger: int}.get(type(thing), type(thing))
 
 
@@ -249,7 +251,13 @@ def is_kind(thing: Any, kinds: Any) -> bool:
     """isinstance(thing, kinds), where symbolic lists and integers answer as plain ones do."""
     if type(thing) is RecordedInteger:
         return issubclass(int, kinds)
-    return is_scalar_of(kinds) if type(thing) is RecordedScalar else isinstance(thing, kinds)
+    if type(thing) is not RecordedScalar:
+        return isinstance(thing, kinds)
+    if any(issubclass(kind, kinds) != issubclass(Value, kinds) for kind in (int, float)):
+        thing.ask_python()
+        if tracing_depth() and not issubclass(float, kinds):  # the state of a loop, which began as an integer
+            raise NotTraceable
+    return is_scalar_of(kinds)
 
 
 def is_scalar_of(kinds: Any) -> bool:

@@ -1,218 +1,37 @@
-"""`for` statements are read as one line about all turns, and mean what they mean in Python."""
+"""`for` statements are read as one line about all turns, and mean what they mean in Python.
+
+Each case is a loop. Before it, `total` is 0.0 and `out` is an empty list; both make the loss. The parameters are s, a
+scalar, w [n] and m [n, n]; the example is x [n].
+"""
+
+from functools import partial
 
 import numpy as np
-from helpers import assert_equal_engines, functions
+import pytest
+from helpers import assert_equal_engines
+from random_programs import load
 
 from microgpt.engines.compiled.record import CONSTANT
 from microgpt.engines.compiled.recording import record_function
+from microgpt.engines.engine import value_and_grad
+from microgpt.gpt import GPTConfig, loss
+from microgpt.learning.parameters import parameter_shapes
+
+AROUND = """
+import math
+
 from microgpt.functions import softmax, tanh
 
 
+class Counter:
+    turns = 0
+
+
 def weighed(items):
-    """A sum in which no two items count the same, of lists within lists, too."""
+    # a sum in which no two items count the same, of lists within lists, too
     if not isinstance(items, list):
         return items
     return sum([(1 + 0.3 * i) * weighed(one) for i, one in enumerate(items)])
-
-
-# Of p: a scalar s, w [n], m [n, n]; and x [n]. What is read as one line:
-
-
-def a_sum(p, x):
-    total = 0.0
-    for a, w in zip(x, p["w"], strict=True):
-        total += a * w
-    return total
-
-
-def sums_that_begin_elsewhere(p, x):
-    total, squares = p["s"], 1
-    for i in range(len(x)):
-        total = total - x[i] * p["w"][i]
-        squares += x[i] ** 2 * (i + 1)
-    return total * squares
-
-
-def a_sum_in_a_list(p, x):
-    sums = [0.0, p["s"]]
-    for a in p["w"]:
-        sums[0] += a
-        sums[1] += a * a
-    return weighed(sums)
-
-
-def appended(p, x):
-    out = []
-    for i, a in enumerate(x):
-        y = a * p["w"][i]
-        out.append(tanh(y))
-    return weighed(out)
-
-
-def appended_twice(p, x):
-    first, second = [], []
-    for a in reversed(x):
-        first.append(a * p["s"])
-        second.append([a, first[-1]])
-    return weighed([first, first]) + weighed(second)
-
-
-def rows_appended(p, x):
-    rows = []
-    for row in p["m"]:
-        new = []
-        for a, b in zip(row, x, strict=True):
-            new.append(a * b)
-        rows.append(new)
-    return weighed(rows)
-
-
-def stored(p, x):
-    out = [0.0] * len(x)
-    for i in range(len(x)):
-        out[i] = x[i] * p["s"]
-        out[i] *= p["w"][i]
-    return weighed(out)
-
-
-def stored_beyond_the_first(p, x):
-    out = [p["s"]] + [0.0] * len(x)
-    for i in range(len(x)):
-        out[i + 1] = x[i] * p["w"][i]
-    return weighed(out)
-
-
-def stored_by_rows(p, x):
-    n = len(x)
-    out = [[0.0] * n for _ in range(n)]
-    for i in range(n):
-        for j in range(n):
-            out[i][j] = p["m"][i][j] * x[j]
-    return weighed(out)
-
-
-def stored_by_columns(p, x):
-    n = len(x)
-    out = [[0.0] * n for _ in range(n)]
-    for j in range(n):
-        for i in range(n):
-            out[i][j] = p["m"][i][j] * x[j]
-    return weighed(out)
-
-
-def added_to_items(p, x):
-    out = [0.0] * len(x)
-    for i in range(len(x)):
-        for j in range(len(x)):
-            out[j] += x[i] * p["m"][i][j]
-    return weighed(out)
-
-
-def a_matrix_product(p, x):
-    n = len(x)
-    out = [[p["s"]] * n for _ in range(n)]
-    for i in range(n):
-        for k in range(n):
-            for j in range(n):
-                out[i][j] += p["m"][i][k] * p["m"][k][j] * x[k]
-    return weighed(out)
-
-
-def attention_over_all_so_far(p, x):
-    keys, out = [], []
-    for row in p["m"]:
-        keys.append([a * b for a, b in zip(row, x, strict=True)])
-        scores = []
-        for key in keys:
-            scores.append(sum([a * b for a, b in zip(row, key, strict=True)]))
-        weights = softmax(scores)
-        out.append([sum([w * key[j] for w, key in zip(weights, keys, strict=True)]) for j in range(len(x))])
-    return weighed(out)
-
-
-def a_triangle(p, x):
-    out = []
-    for i in range(len(x)):
-        total = 0.0
-        for j in range(i + 1):
-            total += p["m"][i][j] * x[j]
-        out.append(total)
-    return weighed(out)
-
-
-def the_ends_differ(p, x):
-    out = []
-    for i in range(len(x)):
-        y = x[i] * p["w"][i]
-        if i > 0:
-            y += x[i - 1]
-        if i == len(x) - 1:
-            y *= p["s"]
-        out.append(y)
-    return weighed(out)
-
-
-def every_third_differs(p, x):
-    total = 0.0
-    for i in range(len(x)):
-        if i % 3 == 0:
-            total += x[i] * p["s"]
-        else:
-            total += tanh(x[i] * p["w"][i]) * i
-    return total
-
-
-def a_counter(p, x):
-    k, total = 0, 0.0
-    for a in x:
-        total += a * p["w"][k]
-        k += 1
-    return total * k
-
-
-def a_scalar_as_state(p, x):
-    h, out = p["s"], []
-    for a in x:
-        h = tanh(h * 0.5 + a)
-        out.append(h)
-    return weighed(out) + h
-
-
-def a_tuple_as_state(p, x):
-    state = p["s"], 0.0
-    for a in x:
-        u, v = state
-        state = v * 0.9 + a, u * v * 0.1 + p["s"]
-    return state[0] * state[1]
-
-
-def two_scalars_as_state(p, x):
-    u, v = 0.1, p["s"]
-    for a in x:
-        u, v = v * a, u + v * 0.5
-    return u + 2 * v
-
-
-def a_list_as_state(p, x):
-    h = [0.0, 0.1, p["s"]]
-    for a in x:
-        h = [tanh(h[2 - i] + h[i] * a) for i in range(3)]
-    return weighed(h)
-
-
-def a_list_changed_in_place(p, x):
-    h = [0.0, 0.1, p["s"]]
-    for a in x:
-        for i in range(3):
-            h[i] = tanh(h[i] * p["s"] + a)
-    return weighed(h)
-
-
-def swapped(p, x):
-    y = [a * p["s"] for a in x]
-    for i in range(len(y) // 2):
-        y[i], y[len(y) - 1 - i] = y[len(y) - 1 - i], y[i]
-    return weighed(y)
 
 
 def decayed(row, s):
@@ -222,68 +41,359 @@ def decayed(row, s):
     return total
 
 
-def doubled(row):
-    out = []
-    for a in row:
-        out.append(a * 2)
-    return out
+def loss(p, x):
+    s, w, m, n, total, out = p["s"], p["w"], p["m"], len(x), 0.0, []
+%s
+    return total * (2 + s) + weighed(out)
+"""
+
+ONE_LINE = """
+# a sum
+for a, b in zip(x, w, strict=True):
+    total += a * b
+
+# sums that begin elsewhere
+squares, total = 1, s
+for i in range(n):
+    total = total - x[i] * w[i]
+    squares += x[i] ** 2 * (i + 1)
+total *= squares
+
+# sums in a list
+out = [0.0, s]
+for a in w:
+    out[0] += a
+    out[1] += a * a
+
+# a counter
+k = 0
+for a in x:
+    total += a * w[k]
+    k += 1
+total *= k
+
+# appended
+for i, a in enumerate(x):
+    y = a * w[i]
+    out.append(tanh(y))
+
+# rows appended
+for row in m:
+    new = []
+    for a, b in zip(row, x, strict=True):
+        new.append(a * b)
+    out.append(new)
+
+# stored
+out = [s] + [0.0] * n
+for i in range(n):
+    out[i + 1] = x[i] * w[i]
+
+# stored by rows
+out = [[0.0] * n for _ in range(n)]
+for i in range(n):
+    for j in range(n):
+        out[i][j] = m[i][j] * x[j]
+
+# stored by columns
+out = [[0.0] * n for _ in range(n)]
+for j in range(n):
+    for i in range(n):
+        out[i][j] = m[i][j] * x[j]
+
+# added to the items of a list
+out = [0.0] * n
+for i in range(n):
+    for j in range(n):
+        out[j] += x[i] * m[i][j]
+
+# a matrix product
+out = [[s] * n for _ in range(n)]
+for i in range(n):
+    for k in range(n):
+        for j in range(n):
+            out[i][j] += m[i][k] * m[k][j] * x[k]
+
+# swapped
+out = [a * s for a in x]
+for i in range(n // 2):
+    out[i], out[n - 1 - i] = out[n - 1 - i], out[i]
+
+# attention over all so far
+keys = []
+for row in m:
+    keys.append([a * b for a, b in zip(row, x, strict=True)])
+    scores = []
+    for key in keys:
+        scores.append(sum([a * b for a, b in zip(row, key, strict=True)]))
+    weights = softmax(scores)
+    out.append([sum([b * key[j] for b, key in zip(weights, keys, strict=True)]) for j in range(n)])
+
+# a triangle
+for i in range(n):
+    y = 0.0
+    for j in range(i + 1):
+        y += m[i][j] * x[j]
+    out.append(y)
+
+# the ends differ
+for i in range(n):
+    y = x[i] * w[i]
+    if i > 0:
+        y += x[i - 1]
+    if i == n - 1:
+        y *= s
+    out.append(y)
+
+# every third differs
+for i in range(n):
+    if i % 3 == 0:
+        total += x[i] * s
+    else:
+        total += tanh(x[i] * w[i]) * i
+
+# turns left out
+for i, a in enumerate(x):
+    if i % 2:
+        continue
+    total += a * w[i]
+
+# left by break at a turn
+for i, a in enumerate(x):
+    if i == 5:
+        break
+    total += a * s
+
+# a scalar as state
+for a in x:
+    total = tanh(total * s + a)
+    out.append(total)
+
+# scalars that change places
+u, v = 0.1, s
+for a in x:
+    u, v = v * a, u + v * 0.5
+total = u + 2 * v
+
+# a tuple as state
+state = s, 0.0
+for a in x:
+    u, v = state
+    state = v * 0.9 + a, u * v * 0.1 + s
+total = state[0] * state[1]
+
+# a list as state
+out = [0.0, 0.1, s]
+for a in x:
+    out = [tanh(out[2 - i] + out[i] * a) for i in range(3)]
+
+# a list changed in place
+out = [0.0, 0.1, s]
+for a in x:
+    for i in range(3):
+        out[i] = tanh(out[i] * s + a)
+
+# a state within a state
+for row in m:
+    y = total
+    for a, b in zip(row, x, strict=True):
+        y = tanh(y * a + b)
+    total = total * s + y
+
+# loops in functions
+total = sum([decayed(row, s) * a for row, a in zip(m, x, strict=True)])
+for row in m:
+    total = total * s + decayed(row, 0.3)
+
+# choices by scalars
+most = x[0]
+for a in x:
+    y = a * s
+    if y > 0.2:
+        total += y
+    most = max(most, y)
+    out.append(y if y < 0.5 else abs(a) * y)
+total *= most
+
+# what the last turn set
+for i, a in enumerate(x):
+    y = a * w[i]
+total = y * i * a
+"""
+
+TURN_BY_TURN = """
+# attributes set
+counter = Counter()
+for a in x:
+    counter.turns += 1
+    counter.last, total = a * s, total + a * counter.turns
+total = total * counter.last + counter.turns
+
+# items of a dict set
+seen = {"n": 0, "h": s}
+for a in x:
+    seen["h"] = seen["h"] * 0.5 + a
+    seen["n"], total = seen["n"] + 1, total + a * seen["n"]
+total *= seen["h"] * seen["n"]
+
+# neighbours in place
+out = [a * s for a in x]
+for i in range(1, n):
+    out[i] += 0.5 * out[i - 1]
+
+# the last ones of a list
+out = [1.0, s]
+for a in x:
+    out.append(a * out[-1] - out[-2] + len(out))
+
+# a window
+window, total = [], s
+for a in x:
+    window.append(a)
+    if len(window) > 2:
+        total = total * sum(window) + window.pop(0)
+total *= len(window)
+
+# ended by else
+for i in range(3):
+    total += x[i] * s
+else:
+    total *= x[i]
+
+# left by return
+for i, a in enumerate(x):
+    for b in x[1:]:
+        if i == 2:
+            return a * b * s
+
+# rows that are one
+rows, row = [[0.0] * 3] * 3, [s]
+for i in range(3):
+    rows[i][i] += x[i] * s
+    out.append(row)
+    row[0] += x[i]
+total = weighed(rows)
+
+# two names for a list
+out = [s, x[0]]
+same, ends = out, [out]
+for a in x[:4]:
+    out[0] += a * same[1]
+    ends[0][1] *= a
+    out += [a]
+total = weighed(same) * len(same)
+
+# rows kept in two lists
+rows = []
+for a in x:
+    row = [a, s]
+    rows.append(row)
+    out.append(row)
+    row[0] *= a
+rows[1].append(x[0])
+row[1] = x[2]
+
+# a list that changes under its loop
+out = [s, x[0]]
+for a in out:
+    if len(out) < 6:
+        out.append(a * x[len(out)])
+    out[-1] = out[-1] + a
+    total += a
+
+# iterators that turns use up
+generator, pairs = (a * s for a in x), iter(w)
+for a in x[:3]:
+    total += a * next(generator)
+for a, b in zip(pairs, pairs, strict=False):
+    total += a * b
+total += sum(generator)
+
+# some turns assign
+y, seen = s, None
+for i, a in enumerate(x):
+    if i % 2:
+        y = a * i
+    if i == 2:
+        z = a
+    if seen is None:
+        seen = a
+total = y * z * seen
+"""
+
+NUMBERS = """
+# an integer that adds up
+k = 0
+for i in range(4):
+    k += i
+out = [x[k % 4] * s, x[-k], *x[:k], *([s] * k), sum(a**k for a in x), float(f"{k}"), isinstance(k, int), type(k) is int]
+
+# a table of angles
+angles, scale = [], 1.0
+for k in range(n):
+    angles.append(k / 4)
+    scale *= 0.9
+total = sum([math.cos(angles[i]) * a * s for i, a in enumerate(x)]) / math.sqrt(1 - scale)
+
+# a table by a comprehension
+powers = [k / 4 for k in range(n)]
+total = sum([(1 + a * a) ** power for a, power in zip(x, powers, strict=True)]) * {power: s for power in powers}[0.5]
+
+# a list of counts
+counts, sums = [0, 0], [0] * 4
+for i in range(n):
+    counts[i % 2] += 1
+for i in range(1, 4):
+    sums[i] = sums[i - 1] + i
+total = x[counts[1]] * x[sums[-1]] * s * counts[0]
+"""
+
+ERRORS = """
+# an index too large
+for i in range(n):
+    total += x[i] * x[i + 1]
+
+# a store too far
+out = [s] * 3
+for i, a in enumerate(x):
+    out[i] = a
+
+# a division by zero
+for i, a in enumerate(x):
+    total += a * (1 / (i - 2))
+
+# read before it is set
+for a in x:
+    total += a * before
+    before = a
+
+# set by no turn
+for a in x[9:]:
+    y = a * s
+total = y
+
+# set by no turn that there is
+for i, a in enumerate(x):
+    total += a
+    if i == 9:
+        y = a * s
+total *= y
+
+# an assertion
+for i, a in enumerate(x):
+    assert i < 3
+    total += a
+"""
 
 
-def loops_in_functions(p, x):
-    return sum([decayed(row, p["s"]) * a for row, a in zip(p["m"], doubled(x), strict=True)])
+def cases(text):
+    """Parameters of a test: the loops in a text, by the name above each."""
+    bodies = [body.strip() for body in text.split("\n\n")]
+    return pytest.mark.parametrize("body", bodies, ids=[body.partition("\n")[0][2:] for body in bodies])
 
 
-def functions_with_loops_in_a_loop(p, x):
-    total = 0.0
-    for row in p["m"]:
-        total = total * p["s"] + decayed(doubled(row), 0.3)
-    return total
-
-
-def states_in_states(p, x):
-    h = p["s"]
-    for row in p["m"]:
-        g = h
-        for a, b in zip(row, x, strict=True):
-            g = tanh(g * a + b)
-        h = h * 0.5 + g
-    return h
-
-
-def turns_left_out(p, x):
-    total = 0.0
-    for i, a in enumerate(x):
-        if i % 2:
-            continue
-        total += a * p["w"][i]
-    return total
-
-
-def choices_by_scalars(p, x):
-    total, most, out = 0.0, x[0], []
-    for a in x:
-        b = a * p["s"]
-        if b > 0.2:
-            total += b
-        most = max(most, b)
-        out.append(b if b < 0.5 else b * b)
-    return weighed(out) + total * most
-
-
-def the_last_turn(p, x):
-    for i, a in enumerate(x):
-        y = a * p["w"][i]
-    return y * i * a
-
-
-ONE_LINE = (
-    a_sum, sums_that_begin_elsewhere, a_sum_in_a_list, appended, appended_twice, rows_appended, stored,
-    stored_beyond_the_first, stored_by_rows, stored_by_columns, added_to_items, a_matrix_product,
-    attention_over_all_so_far, a_triangle, the_ends_differ, every_third_differs, a_counter, a_scalar_as_state,
-    a_tuple_as_state, two_scalars_as_state, a_list_as_state, a_list_changed_in_place, swapped, loops_in_functions,
-    functions_with_loops_in_a_loop, states_in_states, turns_left_out, choices_by_scalars,
-    the_last_turn,
-)  # fmt: skip
+def function_of(body, directory):
+    return load(AROUND % "\n".join(f"    {line}" for line in body.splitlines()), directory).loss
 
 
 def inputs(n):
@@ -292,57 +402,41 @@ def inputs(n):
     return params, rng.uniform(-1, 1, (2, n))
 
 
-def rows(function, n):
-    """How many rows a function is recorded in; the numbers of an index are constants, and not counted."""
-    record = record_function(function, {"s": (), "w": (n,), "m": (n, n)}, [("x", "float", (n,))])
-    return sum(kind != CONSTANT for kind in record.kind)
+@cases(ONE_LINE)
+def test_a_longer_loop_is_recorded_in_as_many_rows(body, tmp_path):
+    function, rows = function_of(body, tmp_path), []
+    for n in (12, 36):
+        record = record_function(function, {"s": (), "w": (n,), "m": (n, n)}, [("x", "float", (n,))])
+        rows.append(sum(kind != CONSTANT for kind in record.kind))  # the numbers of an index are constants
+    assert rows[0] == rows[1]
 
 
-@functions(*ONE_LINE)
-def test_a_longer_loop_is_recorded_in_as_many_rows(function):
-    assert rows(function, 12) == rows(function, 36)
+def test_a_longer_text_is_recorded_in_as_many_rows():
+    config = GPTConfig(vocab_size=5, n_positions=64, n_embd=4, n_layer=1, n_head=2)
+    shapes, rows = parameter_shapes(config), []
+    for n in (8, 64):
+        arguments = [("tokens", "int", (n + 1,)), ("weights", "float", (n,))]
+        rows.append(len(record_function(partial(loss, config=config), shapes, arguments)))
+    assert rows[0] == rows[1]
 
 
-@functions(*ONE_LINE)
-def test_what_is_one_line_computes_the_same(function):
-    assert_equal_engines(function, *inputs(7))
+@cases(ONE_LINE + TURN_BY_TURN + NUMBERS)
+def test_loops_compute_what_they_do_in_python(body, tmp_path):
+    assert_equal_engines(function_of(body, tmp_path), *inputs(7))
 
 
-# What runs in Python, turn by turn
+@pytest.mark.slow
+@cases("\n\n".join(ONE_LINE.split("\n\n")[9:20:2]))
+def test_loops_compute_the_same_in_torch(body, tmp_path):
+    pytest.importorskip("torch")
+    assert_equal_engines(function_of(body, tmp_path), *inputs(5), engine="torch")
 
 
-class Counter:
-    def __init__(self):
-        self.turns, self.last = 0, 1.0
-
-    def count(self, a):
-        self.turns += 1
-        return a * self.turns
-
-
-def attributes_set(p, x):
-    counter, total = Counter(), 0.0
-    for a in x:
-        counter.turns += 1
-        counter.last, total = a * p["s"], total + a * counter.turns
-    return total * counter.last + counter.turns
-
-
-def methods_that_set_attributes(p, x):
-    counter, total = Counter(), 0.0
-    for a in x:
-        total += counter.count(a)
-    return total * p["s"] * counter.turns
-
-
-def items_of_a_dict_set(p, x):
-    seen, total = {"n": 0, "h": p["s"]}, 0.0
-    for a in x:
-        seen["h"] = seen["h"] * 0.5 + a
-        seen["n"], total = seen["n"] + 1, total + a * seen["n"]
-    return total * seen["h"] * seen["n"]
-
-
-@functions(attributes_set, methods_that_set_attributes, items_of_a_dict_set)
-def test_what_runs_turn_by_turn_computes_the_same(function):
-    assert_equal_engines(function, *inputs(7))
+@cases(ERRORS)
+def test_errors_of_a_turn_are_those_of_python(body, tmp_path):
+    caught = []
+    for engine in ("scalar", "compiled"):
+        with pytest.raises(Exception) as error:  # noqa: PT011
+            value_and_grad(function_of(body, tmp_path), engine)(*inputs(7))
+        caught.append(error.type)
+    assert caught[0] is caught[1]

@@ -12,7 +12,7 @@ A function of scalars, for one example
     recording.py         runs the rewritten function once, on symbolic scalars
 becomes a record
     record.py            a table of scalar operations; a row with axes stands for the operation at every index
-    nodes.py             takes the rows that a result needs
+    nodes.py             takes the rows that a result needs, and finds those that depend on each other from turn to turn
     scalars.py           keeps single scalars in columns, and flattens nested sums
     groups.py            makes rows that are alike one instruction
 becomes array instructions
@@ -21,7 +21,8 @@ becomes array instructions
     nests.py             all nests of a program, and the arrays that they read and write
     nest.py              a loop nest, which knows the matrix product that it is
     expressions.py       what a nest computes, and its derivatives
-becomes loop nests: for each index of some axes, an expression of strided loads, which is stored or summed
+becomes loop nests: for each index of some axes, an expression of strided loads, which is stored or summed; those of a
+loop that carries a state run together, turn by turn
     llvm/                compiles the nests, and runs them on the blocks of a batch, on several threads
     c_text.py            prints the nests as a program in C
     c_template.py        what stands around the nests there

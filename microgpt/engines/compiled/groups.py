@@ -14,6 +14,9 @@ do not lie in such a grid, a table holds a cell for each member.
 
 Lists that grow, such as the keys of a text, are *ragged*: their members differ in the length of an axis only. That axis
 gets the greatest length and a `Bound`, below which its index stays. A triangle of attention becomes a masked square.
+
+The state of a loop has a cell for the beginning of each turn, and one more for what it is in the end. The turns come
+first in its array, and in all others that have them: what a turn makes lies together.
 """
 
 from array import array as growing

@@ -5,6 +5,9 @@
 For each index of some axes it computes an expression of loads, and stores or adds the result. Loads and the target are
 strided: rows, columns, slices and transposes look alike. A nest knows the matrix product that it is, and how its axes
 walk through an array. Along all of them runs the batch, an axis that is not written down.
+
+A loop that carries a state is an axis of its nests, too: `within` names it. Each turn runs one nest after the other,
+each at the index of the turn.
 """
 
 from collections.abc import Callable, Iterator, Sequence

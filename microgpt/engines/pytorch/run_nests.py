@@ -9,6 +9,8 @@
 A tensor holds an array, [batch, *its axes], contiguous. The parameters are one tensor without a batch. An axis with a
 bound has its full length; beyond the bound an array is zero.
 
+A loop that runs turn by turn is a node that calls the graph of a turn (see loop.py).
+
 The graph is a `torch.fx.Graph`: it computes equal values once, and frees a tensor after the last operation on it.
 """
 

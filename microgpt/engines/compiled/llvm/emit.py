@@ -8,6 +8,9 @@ of the nest lies beside the examples in all loads and in the target, it joins th
 
 No instruction may assume that there is no NaN or infinity, so that a diverging run is seen to diverge. Factors keep
 their order: a zero must meet an exp that has grown too large before any other factor does.
+
+A loop that runs turn by turn calls the kernels of its nests. From turn to turn only their arguments change, by the same
+increments: the starts of what they read and write.
 """
 
 from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ import numpy as np
 from microgpt.engines.collector import collector_paused
 from microgpt.engines.compiled.expressions import CELLS, CONSTANTS
 from microgpt.engines.compiled.groups import Groups
-from microgpt.engines.compiled.llvm.emit import AT_ONCE, FRAME, OUTPUT_SPACES, ROW, TABLES, DriverShape
+from microgpt.engines.compiled.llvm.emit import ARGUMENTS, AT_ONCE, FRAME, OUTPUT_SPACES, ROW, TABLES, DriverShape
 from microgpt.engines.compiled.llvm.machine import machine
 from microgpt.engines.compiled.llvm.matmul import product_step
 from microgpt.engines.compiled.llvm.memory import Memory
@@ -144,7 +144,7 @@ class Plan:
             input_count=program.groups.inputs, integer_count=len(program.integers),
             seed=self.memory(program.nests.seed) * block_size,
             outputs=address(self.outputs), output_count=len(self.outputs),
-            **{CONSTANTS: address(self.constants), TABLES: address(self.tables)},
+            **{CONSTANTS: address(self.constants), TABLES: address(self.tables), ARGUMENTS: address(self.arguments)},
         )  # fmt: skip
 
     def run(
@@ -163,8 +163,9 @@ class Plan:
             frame = Frame.from_buffer_copy(whole)
             frame.x, frame.i = storage(self.dtype, slot).for_plan(self)
             frame.g = address(gradients[part])
-            arguments = self.arguments.copy() if self.increments else self.arguments  # a loop changes them
-            frame.a = address(arguments)
+            if self.increments:  # a loop changes the arguments
+                arguments = self.arguments.copy()
+                frame.a = address(arguments)
             frame.first_block, frame.end_block = part * blocks // parts, (part + 1) * blocks // parts
             self.driver(frame)
 

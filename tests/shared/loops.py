@@ -81,14 +81,14 @@ def loop_in_a_loop(p, x):
         def inner(s, g):
             return [tanh(a * p["a"] + b * x[t] + x[s]) for a, b in zip(g, p["b"], strict=True)]
 
-        return turns(3, h, inner)
+        return turns(6, h, inner)
 
     return sum(turns(len(x), p["b"], outer))
 
 
 def inner_loop_with_its_own_state(p, x):
     def outer(t, s):
-        return s * 0.5 + turns(4, s, lambda k, g: tanh(g * p["b"][0] + p["b"][k] * x[t]))
+        return s * 0.5 + turns(8, s, lambda k, g: tanh(g * p["b"][0] + p["b"][k % 4] * x[t]))
 
     return turns(len(x), 0.1, outer)
 

@@ -406,11 +406,14 @@ def parted(nests: list[Nest], shape: Array) -> tuple[list[Nest], list[Nest]]:
     stores, additions = [], []
     for nest in nests:
         cells = cells_written(nest, shape)
-        if cells is None or covered[cells].any() or len(np.unique(cells)) < len(cells):
-            additions.append(nest)
-        else:
+        if cells is not None and not covered[cells].any():
+            before = np.count_nonzero(covered)
             covered[cells] = True
-            stores.append(nest)
+            if np.count_nonzero(covered) - before == len(cells):  # each cell once
+                stores.append(nest)
+                continue
+            covered[cells] = False
+        additions.append(nest)
     return (stores, additions) if covered.all() else ([], nests)
 
 

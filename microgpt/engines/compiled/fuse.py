@@ -54,6 +54,7 @@ class Fusion:
         self.known: dict[Any, Expression] = {}
         self.expressions: dict[int, Expression] = {}  # of each array that is not materialized
         self.nests = [nest for i in range(len(groups.instructions)) for nest in self.nest(i)]
+        self.join_sums()
         self.roots = self.roots_of_instructions()
 
     def arrays_of(self, load: Load) -> list[int]:
@@ -121,6 +122,48 @@ class Fusion:
         shape = instruction.lengths, instruction.bounds
         return [Nest(*shape, target, expression, False, reduction, i, within=instruction.within)]
 
+    def join_sums(self) -> None:
+        """Make one nest of a sum of sums, where that is a matrix product: a sum over two axes."""
+        outputs = {self.groups.array_at(start) for space, start in self.groups.outputs if space == CELLS}
+        by_array = {self.made[nest.instruction]: i for i, nest in enumerate(self.nests)}
+        gone = set()
+        for i, nest in enumerate(self.nests):
+            loads = loads_of(nest.expression)
+            arrays = self.arrays_of(loads[0]) if nest.expression.operation == "load" else []
+            if len(arrays) != 1 or arrays[0] in outputs or len(self.readers[arrays[0]]) > 1 or nest.reduction != "sum":
+                continue
+            inner = self.nests[by_array[arrays[0]]]
+            one = None if len(self.makers[arrays[0]]) > 1 else self.joined(nest, inner, loads[0])
+            if one is not None and one.product() is not None:
+                self.nests[i] = one
+                self.materialized[arrays[0]] = False
+                gone.add(by_array[arrays[0]])
+        self.nests = [nest for i, nest in enumerate(self.nests) if i not in gone]
+
+    def joined(self, outer: Nest, inner: Nest, load: Load) -> Nest | None:
+        """A sum of what another sum makes, as one nest; None if it reads that in another way than each cell once."""
+        array = self.groups.arrays[self.made[inner.instruction]]
+        plain = not (any(inner.bounds) or any(outer.bounds) or inner.within or outer.within or load.chooser)
+        kept = len(array.lengths)
+        if not plain or inner.reduction != "sum" or any(axis < kept for axis in inner.axes_summed()):
+            return None
+        found = walk_of(load, outer.lengths, array) if prod(outer.lengths) == array.size else None
+        if found is None or not outer.axes_summed() or not inner.axes_summed():
+            return None
+        lengths = (*outer.lengths, *inner.lengths[kept:])
+
+        def moved(one: Load) -> Load:
+            own = remapped(one, *found)
+            return replace(own, strides=(*own.strides, *one.strides[kept:]))
+
+        loads = loads_of(inner.expression)
+        if any(one.table is not None or one.chooser is not None for one in loads):
+            return None
+        expression = rebuilt(inner.expression, lambda one: Expression("load", (), moved(one)), self.known)
+        more = (0,) * (len(inner.lengths) - kept)
+        target = replace(outer.target, strides=(*outer.target.strides, *more))
+        return replace(outer, lengths=lengths, bounds=(None,) * len(lengths), target=target, expression=expression)
+
     def expression(self, instruction: Instruction) -> Expression:
         """An instruction as an expression of materialized results."""
         return shared(combined(instruction, [self.operand(instruction, o) for o in instruction.operands]), self.known)
@@ -152,7 +195,11 @@ def load_of(access: Access) -> Load:
 
 def walk(access: Access, lengths: tuple[int, ...], array: Any) -> tuple[list[int], list[Part | None]] | None:
     """How the axes of an instruction walk through an array that it reads: from where, and each along which axis."""
-    grid = delinearize(load_of(access), lengths, array)
+    return walk_of(load_of(access), lengths, array)
+
+
+def walk_of(load: Load, lengths: tuple[int, ...], array: Any) -> tuple[list[int], list[Part | None]] | None:
+    grid = delinearize(load, lengths, array)
     parts = grid and single(grid[1])
     return (grid[0], parts) if grid and parts is not None else None
 

@@ -52,7 +52,12 @@ from microgpt.engines.compiled.stacking import stacked
 
 FEW_PARTS = 6  # into which a loop is split at most
 PASSES = 4  # over a body, until all lists that carry state are known
+FEW_TURNS = 5  # through which a loop carries state in Python
 PARTED = object()
+
+
+class Short(NotTraceable):
+    """A loop carries state through so few turns that these are better written out."""
 
 
 class MoreAxes(NotTraceable):
@@ -134,9 +139,10 @@ def loop(turn: Callable[..., Any], items: Any, counters: Any, variables: Any, si
             values.append(variable())
         except NameError:
             values.append(Unknown(site))
-    found = Statement(turn, source, dict(counters), record, site, list(lists_behind(given))).run(values)
+    statement = Statement(turn, source, dict(counters), record, site, list(lists_behind(given)))
+    found = statement.run(values)
     if found is None:
-        record.loops.untraceable.add(site)
+        record.loops.untraceable |= set() if statement.short else {site}
         return None
     record.loops.lines.add(site)
     if type(given) is Lazy:
@@ -194,7 +200,7 @@ class Statement:
         behind: list[RecordedList],
     ):  # fmt: skip
         self.behind = behind
-        self.parts = 1
+        self.parts, self.short = 1, False
         self.left: list[tuple[int, int, int]] = []  # parts of the loop: the first turn, the end, how many go together
         self.turn, self.source, self.counters, self.record, self.site = turn, source, counters, record, site
 
@@ -238,6 +244,9 @@ class Statement:
             return None
         except MoreState:
             raise
+        except Short:
+            self.short = True
+            return None
         except (NotTraceable, Exception):  # the Python loop raises again what is a fault of the function
             return None
 
@@ -468,6 +477,8 @@ class Pass:
         more = set(value.free) - set(symbol.free)
         if more:
             raise MoreAxes(more)
+        if self.axis.n < FEW_TURNS:
+            raise Short
         record.carried(symbol, value)
         return self.last(value)
 

@@ -26,7 +26,7 @@ def test_numbers_of_a_record_follow_its_turns(name):
 def test_the_listing_shows_loops_as_loops():
     lines = [line[4:20].rstrip() for line in listing(*LOOPS["loop in a loop"]).splitlines()]
     first = lines.index("for t < 6:")
-    assert lines[first + 1 : first + 3] == ["  copy", "  for s < 3:"]
+    assert lines[first + 1 : first + 3] == ["  copy", "  for s < 6:"]
     inside = [line for line in lines[first:] if line.startswith("    ")]
     assert "    exp" in inside
     assert not any(line.startswith(" ") for line in lines[first + 3 + len(inside) + 1 :])

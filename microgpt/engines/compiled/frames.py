@@ -21,6 +21,7 @@ from microgpt.engines.compiled.record import (
 )
 
 LENGTH = object()  # at the end of a path: the length of the list there
+MANY_STORES = 200  # in one turn; each read looks through all of them, so a loop with more runs in Python
 ANY = object()  # in a path: an index that another loop went through
 
 
@@ -232,6 +233,8 @@ class Frame:
             path = store.path[: store.level - 1] if store.level == len(store.path) else store.path
             raise MoreState(self, store.root, path)
         self.stores.append(store)
+        if len(self.stores) > MANY_STORES:
+            raise NotTraceable
 
     # After the turn
 

@@ -47,7 +47,7 @@ TABLE = [0.5, -1.0, 2.0, 0.25, 1.5]
 
 
 def weighted(scalars):
-    """Their sum with the weights 1, 2, 3, ..., in a loop that no compiler has to understand."""
+    """Their sum with the weights 1, 2, 3, ..."""
     total, weight = 0, 1
     for scalar in scalars:
         total = total + weight * scalar
@@ -163,27 +163,16 @@ def a_growing_list_that_begins_elsewhere(p, x, grid, tokens):
     return total
 
 
-def breaks_and_continues(p, x, grid, tokens):
-    total, i = p["s"], 0
-    for i, a in enumerate(x):
-        if i == 1:
-            continue
-        if i == 4:
-            break
-        total = total + a * i
-    else:
-        total = total * 100
+def a_while_loop(p, x, grid, tokens):
+    total, i = p["s"], 4
     while len(rest := x[i - 3 :]) > 2:
         total, i = tanh(total + x[i - 1]), i + 1
     return total * len(rest)
 
 
-def lists_that_change_under_their_loop(p, x, grid, tokens):
-    queue, rest = [p["s"], x[0]], list(x)
-    for a in queue:
-        if len(queue) < 6:
-            queue.append(tanh(a + x[1]))
-    return weighted(queue) + weighted([a * rest.pop() for a in rest])
+def a_list_that_shrinks_under_its_loop(p, x, grid, tokens):
+    rest = [p["s"], *x]
+    return weighted([a * rest.pop() for a in rest])
 
 
 def a_comprehension_that_carries(p, x, grid, tokens):
@@ -493,7 +482,7 @@ def records(p, x, grid, tokens):
 
 
 @functions(
-    a_growing_cache, a_growing_list_that_begins_elsewhere, breaks_and_continues, lists_that_change_under_their_loop,
+    a_growing_cache, a_growing_list_that_begins_elsewhere, a_while_loop, a_list_that_shrinks_under_its_loop,
     a_comprehension_that_carries, a_match_statement, shadowed, late_bound_functions, iterators_are_used_up,
     own_builtins, a_class_body, sees_its_own_names, lambdas, all_kinds_of_arguments, objects, own_containers,
     decorated, functions_by_type, functions_that_do_more_than_compute, recursion, generators, iterators, records,
@@ -785,7 +774,10 @@ def test_side_effects_happen_as_often_as_in_python(name, capsys):
     body = BODIES[name]
 
     def loss(p, x, to):
-        return weighted([body(a, i, p, to) for i, a in enumerate(x)]) + sum(body(a, 0, p, to) for a in x) * p["s"]
+        total = weighted([body(a, i, p, to) for i, a in enumerate(x)]) + sum(body(a, 0, p, to) for a in x) * p["s"]
+        for i, a in enumerate(x):
+            total += body(a, i, p, to) * i
+        return total
 
     assert_same_changes(loss, capsys)
 

@@ -114,11 +114,6 @@ for i in range(n):
         for j in range(n):
             out[i][j] += m[i][k] * m[k][j] * x[k]
 
-# swapped
-out = [a * s for a in x]
-for i in range(n // 2):
-    out[i], out[n - 1 - i] = out[n - 1 - i], out[i]
-
 # attention over all so far
 keys = []
 for row in m:
@@ -157,12 +152,6 @@ for i, a in enumerate(x):
     if i % 2:
         continue
     total += a * w[i]
-
-# left by break at a turn
-for i, a in enumerate(x):
-    if i == 5:
-        break
-    total += a * s
 
 # a scalar as state
 for a in x:
@@ -253,6 +242,17 @@ for a in x:
     if len(window) > 2:
         total = total * sum(window) + window.pop(0)
 total *= len(window)
+
+# swapped
+out = [a * s for a in x]
+for i in range(n // 2):
+    out[i], out[n - 1 - i] = out[n - 1 - i], out[i]
+
+# left by break at a turn
+for i, a in enumerate(x):
+    if i == 5:
+        break
+    total += a * s
 
 # ended by else
 for i in range(3):
@@ -378,11 +378,6 @@ for i, a in enumerate(x):
     if i == 9:
         y = a * s
 total *= y
-
-# an assertion
-for i, a in enumerate(x):
-    assert i < 3
-    total += a
 """
 
 

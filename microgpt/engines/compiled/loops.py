@@ -139,10 +139,11 @@ def loop(turn: Callable[..., Any], items: Any, counters: Any, variables: Any, si
             values.append(variable())
         except NameError:
             values.append(Unknown(site))
+    known = set(record.loops.untraceable)
     statement = Statement(turn, source, dict(counters), record, site, list(lists_behind(given)))
     found = statement.run(values)
     if found is None:
-        record.loops.untraceable |= set() if statement.short else {site}
+        record.loops.untraceable = known if statement.short else {*known, site}  # loops within it may be read now
         return None
     record.loops.lines.add(site)
     if type(given) is Lazy:

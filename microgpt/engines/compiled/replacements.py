@@ -58,12 +58,13 @@ def mapped(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> A
     given, items = items, whole_of(items, record)
     source = source_of(items, record) if site not in record.loops.untraceable else None
     if source is not None:
+        known = set(record.loops.untraceable)
         found = trace(function, source, record, site)
         if found is not None:
             if type(given) is Lazy:
                 given.use_up()
             return found
-        record.loops.untraceable.add(site)
+        record.loops.untraceable = {*known, site}  # loops within it may be read now
     return [function(item) for item in iterated(given)]
 
 

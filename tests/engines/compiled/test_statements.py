@@ -194,6 +194,13 @@ total = sum([decayed(row, s) * a for row, a in zip(m, x, strict=True)])
 for row in m:
     total = total * s + decayed(row, 0.3)
 
+# loops within one in Python
+u, out = [a * s for a in x], [0.0] * n
+for k in range(4):
+    for i in range(n):
+        out[i] = u[n - 1 - i] * x[k]
+    u, out = out, u
+
 # choices by scalars
 most = x[0]
 for a in x:

@@ -224,7 +224,9 @@ class Frame:
                     raise MoreState(self, store.root, common(other.path, store.path))
                 raise NotTraceable
             rest = store.path[len(other.path) :]
-            if not rest:
+            if not rest and store.level < other.level:  # it sets a list of which the turn has set the items
+                raise NotTraceable
+            if not rest and store.level == other.level:
                 self.stores[i] = other._replace(value=store.value)
             else:
                 put_real(self.record, store._replace(root=other.value, path=rest, level=store.level - len(other.path)))
@@ -400,7 +402,11 @@ def put(record: Record, store: Store) -> None:
 def put_real(record: Record, store: Store) -> None:
     root, path, value, level = store
     if not path:
-        root.become(value)
+        if level > 1 and root.held():  # they stay the same objects
+            for i in range(len(root)):
+                put_real(record, Store(root, (i,), value[i], level))
+        else:
+            root.become(value)
         return
     first, *rest = path
     if type(first) is Range:

@@ -313,12 +313,17 @@ class RecordedList:
 
     def become(self, other: "RecordedList") -> None:
         """Take the items of another list, which nobody else has, in place of its own."""
-        if self.owner is not None or self.picked or any(type(one) is RecordedList for one in self.elements.values()):
+        if self.owner is not None or self.picked or self.held():
             self.as_plain()[:] = [*other]
             return
         self.refuse_if_chosen()
         self.axis, self.item, self.plain, self.made_anew = other.axis, other.item, other.plain, other.made_anew
         self.elements, self.changed = {}, True
+
+    def held(self) -> list["RecordedList"]:
+        """The lists in it that are objects, which others may hold."""
+        elements = self.elements.values() if self.plain is None else self.plain
+        return [one for one in elements if type(one) is RecordedList]
 
     def refuse_if_chosen(self) -> None:
         if self.chosen_from is not None:
@@ -468,17 +473,21 @@ class Lazy:
     `sum` and comprehensions ask for all at once, and may get them as a symbolic list.
     """
 
-    __slots__ = ("_all", "_each", "_items", "call", "depth", "made_of", "runs_code", "whole")
+    __slots__ = (
+        "_all", "_each", "_items", "call", "columns_of", "depth", "in_order", "made_of", "runs_code", "whole",
+    )  # fmt: skip
 
     def __init__(
         self, each: Callable[[], Iterator[Any]], everything: Callable[[], Any], runs_code: bool = False,
-        made_of: tuple[Any, ...] = (),
+        made_of: tuple[Any, ...] = (), columns_of: RecordedList | None = None, in_order: bool = True,
     ):  # fmt: skip
         self._each = each
         self._all = everything
-        self.made_of = made_of
+        self.made_of, self.columns_of, self.in_order = made_of, columns_of, in_order
         self.runs_code = runs_code  # making items runs code, so no more are made than are asked for
-        self.whole: Any = None  # all items, if they were made at once and none has been taken
+        self.whole: Any = (
+            None  # all items, if they were made at once and none has been taken; they may not be these if lists change
+        )
         self._items: Iterator[Any] | None = None
         self.call = 0 if Record.current is None else Record.current.loops.calls
         self.depth = tracing_depth(self.call)  # how many loops were being traced when it was made
@@ -488,13 +497,14 @@ class Lazy:
 
     def check(self) -> None:
         """Raise NotTraceable in the body of a loop if it was made outside: the first turn uses it up."""
-        if tracing_depth(self.call) > self.depth:
+        record = Record.current
+        if record is not None and tracing_depth(self.call) - record.loops.ahead > self.depth:
             raise NotTraceable
 
     def __next__(self) -> Any:
         self.check()
         if self._items is None:
-            self._items, self.whole = self._each() if self.whole is None else iter(self.whole), None
+            self._items, self.whole = self._each(), None
         return next(self._items)
 
     def look(self) -> Any:

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import islice
 from sys import getrefcount
 from typing import Any
 
@@ -29,11 +30,12 @@ from microgpt.engines.compiled.frames import (
     at_turn,
     axes_of,
     is_zero,
+    lists_within,
     prefix_of,
     put,
     related,
 )
-from microgpt.engines.compiled.lists import Lazy, RecordedList
+from microgpt.engines.compiled.lists import Lazy, RecordedList, same_contents
 from microgpt.engines.compiled.record import (
     ADD,
     SUM,
@@ -140,7 +142,7 @@ def loop(turn: Callable[..., Any], items: Any, counters: Any, variables: Any, si
         except NameError:
             values.append(Unknown(site))
     known = set(record.loops.untraceable)
-    statement = Statement(turn, source, dict(counters), record, site, list(lists_behind(given)))
+    statement = Statement(turn, source, given, dict(counters), record, site)
     found = statement.run(values)
     if found is None:
         record.loops.untraceable = known if statement.short else {*known, site}  # loops within it may be read now
@@ -156,7 +158,7 @@ def whole_of(items: Any, record: Record) -> Any:
     if type(items) is not Lazy or not items.runs_code or items.whole is not None:
         return items if type(items) is not Lazy or items.whole is None else items.whole
     aborted = record.loops.aborted
-    record.loops.early.append(0)  # no turn of a loop: other iterators go on
+    record.loops.ahead += 1
     try:
         with tracing(record, Axis(1), False) as frame:
             found = items.look()
@@ -166,7 +168,7 @@ def whole_of(items: Any, record: Record) -> Any:
         record.loops.aborted = aborted
         return items
     finally:
-        record.loops.early.pop()
+        record.loops.ahead -= 1
     if found is None:
         return items
     items.whole = found
@@ -184,23 +186,38 @@ def source_of(items: Any, record: Record) -> RecordedList | None:
         return None
 
 
-def lists_behind(items: Any) -> Iterator[RecordedList]:
-    """The lists that an iterator goes through as they are when their turn comes."""
+def lists_behind(items: Any, index: Any) -> Iterator[tuple[RecordedList, Any]]:
+    """The lists that an iterator goes through as they are when their turn comes, and which item each turn reads."""
     if type(items) is RecordedList:
-        yield items
+        yield items, index
+    elif type(items) is Lazy and items.columns_of is not None:
+        yield items.columns_of, None
     elif type(items) is Lazy:
         for one in items.made_of:
-            yield from lists_behind(one)
+            yield from lists_behind(one, None if items.runs_code else index if items.in_order else ANY)
+
+
+def contents_now(items: Any) -> Any:
+    """What an iterable goes through, as nested tuples."""
+    kind = type(items)
+    if kind is Lazy:
+        return tuple(map(contents_now, (*items.made_of, items.columns_of)))
+    if kind is RecordedList and items.plain is None:
+        return items.axis, items.item
+    if kind in (RecordedList, list, tuple):
+        return tuple(map(contents_now, items.plain if kind is RecordedList else items))
+    return items
 
 
 class Statement:
     """A `for` statement: a function of a turn, and the items that it goes through."""
 
     def __init__(
-        self, turn: Callable[..., Any], source: RecordedList, counters: dict[int, int], record: Record, site: Any,
-        behind: list[RecordedList],
+        self, turn: Callable[..., Any], source: RecordedList, items: Any, counters: dict[int, int], record: Record,
+        site: Any,
     ):  # fmt: skip
-        self.behind = behind
+        self.items, self.taken = items, 0  # for turns that run in Python: its items, and how many have been taken
+        self.given, self.contents = items, contents_now(items)
         self.parts, self.short = 1, False
         self.left: list[tuple[int, int, int]] = []  # parts of the loop: the first turn, the end, how many go together
         self.turn, self.source, self.counters, self.record, self.site = turn, source, counters, record, site
@@ -210,6 +227,10 @@ class Statement:
         self.left, begun = [(0, self.source.axis.n, 1)], False
         while self.left:
             first, end, together = self.left.pop()
+            if begun and not same_contents(self.contents, contents_now(self.given)):  # the source is not what it was
+                for item in self.items_of(first, None):
+                    values = self.turn(item, *values)
+                return values
             found = self.as_line(first, end, together, values)
             if found is PARTED:
                 continue
@@ -217,10 +238,17 @@ class Statement:
                 if not begun and (end - first > 1 or not self.left):
                     return None
                 found = values
-                for i in range(first, end):
-                    found = self.turn(self.source[i], *found)
+                for item in self.items_of(first, end):
+                    found = self.turn(item, *found)
             values, begun = found, True
         return values
+
+    def items_of(self, first: int, end: int | None) -> Iterator[Any]:
+        """The items of some turns, each as it is when its turn comes."""
+        if not self.taken:
+            self.items = iter(self.items)
+        skipped, self.taken = first - self.taken, end or -1
+        return islice(self.items, skipped, None if end is None else skipped + end - first)
 
     def as_line(self, first: int, end: int, together: int, values: list[Any]) -> Any:
         """The variables after some turns that are one line; None if they are none, PARTED if parts of them may be."""
@@ -300,14 +328,17 @@ class Pass:
             held = [self.carried(content, (), own=True) for content in contents]
             for (root, path), symbol in zip(self.state, held, strict=True):
                 frame.stores.append(Store(root, path, copied(symbol), len(path) + 1))
+            lists = [lists_in(slot.value) if holds_lists(slot.value) else [] for slot in frame.stores]
             values = symbols
             for k in range(self.together):
                 item = self.statement.source.at(at(axis) * self.together + self.first + k)
                 values = list(self.statement.turn(item, *values))
             if record.loops.aborted:  # and the body has caught it
                 raise NotTraceable
-            self.note_items(frame)
             frame.check()
+            for i, before in enumerate(lists):
+                frame.stores[i] = self.with_lists(frame.stores[i], before)
+            self.check_items(frame)
             finals, changes = self.after(frame, symbols, values, contents, held, rows)
         try:
             for change in changes:
@@ -318,13 +349,31 @@ class Pass:
             raise Lost({self.statement.site}) from None
         return finals
 
-    def note_items(self, frame: Frame) -> None:
-        """Note that each turn reads its item of the lists that the loop goes through, if the turn has changed them."""
-        for one in self.statement.behind:
+    def with_lists(self, slot: Store, before: list[Any]) -> Store:
+        """A list of lists that carries state, which stay the same objects, or are objects that nobody else holds."""
+        if not before:
+            return slot
+        now = lists_in(slot.value)
+        if len(now) == len(before) and all(a is b for a, b in zip(now, before, strict=True)):
+            return slot._replace(level=slot.level + depth(slot.value))
+        if slot.path or slot.root.held():
+            raise NotTraceable
+        return slot
+
+    def check_items(self, frame: Frame) -> None:
+        """Raise NotTraceable if a turn changes what another turn gets of the lists that the loop goes through."""
+        own = at(self.axis) + self.first if self.together == 1 else ANY
+        for one, index in lists_behind(self.statement.given, own):
             root, path = one.where()
-            if any(related(root, other) for other in frame.changed()):
-                index = at(self.axis) if one is self.statement.source else ANY
-                frame.reads[id(root), "behind"] = root, (*path, index)
+            if any(related(root, other) for other, _, _ in frame.appended.values()):
+                raise NotTraceable
+            for store in frame.stores:
+                same = store.root is root and type(index) is Index and len(store.path) > len(path)
+                if same and type(store.path[len(path)]) is Index and is_zero(store.path[len(path)] - index):
+                    continue  # its own one
+                inner = store.root is root and index is not None and store.level > len(path) + 1
+                if not inner and related(root, store.root):
+                    raise NotTraceable
 
     def symbol(self, i: int, value: Any) -> Any:
         """What a turn finds in a variable."""
@@ -559,6 +608,25 @@ def same_index(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
     return all(type(i) is type(j) and is_zero(i - j) for i, j in zip(a, b, strict=True))
 
 
+def holds_lists(items: RecordedList) -> bool:
+    return any(type(one) is RecordedList for one in ([items.item] if items.plain is None else items.plain))
+
+
+def depth(items: Any) -> int:
+    """How many levels of lists there are in a list."""
+    if type(items) is not RecordedList or not holds_lists(items):
+        return 0
+    return 1 + max(map(depth, [items.item] if items.plain is None else items.plain))
+
+
+def lists_in(items: Any) -> list[Any]:
+    """The lists in a list, each as the object that it is, and after each those in it."""
+    if type(items) is not RecordedList or not holds_lists(items):
+        return []
+    inner = [items.element(i) for i in range(len(items))] if items.plain is None else items.plain
+    return [each for one in inner for each in (one, *lists_in(one))]
+
+
 def is_numeric(item: Any) -> bool:
     """Whether an item is a scalar or a number, or a list of such items."""
     if type(item) is RecordedList:
@@ -635,9 +703,12 @@ def stackable(results: Any, lists_made: int, record: Record, seen: set[int]) -> 
             found.append(tuple(stackable(results[i], lists_made, record, seen)))
         elif kind is list and getrefcount(results[i]) <= SOLE:
             found.append(RecordedList.written_out(record, stackable(results[i], lists_made, record, seen)))
-        elif kind is RecordedList and is_own(results[i], lists_made) and id(results[i]) not in seen:
+        elif kind is RecordedList and is_own(results[i], lists_made):
+            objects = list(map(id, (results[i], *lists_within(results[i]))))
+            if len({*objects, *seen}) < len(objects) + len(seen):  # it has two places
+                raise NotTraceable
             found.append(results[i])
-            seen.add(id(results[i]))
+            seen.update(objects)
         elif kind in (RecordedScalar, RecordedInteger, Index, int, float, str, bool, type(None)):
             found.append(results[i])
         else:

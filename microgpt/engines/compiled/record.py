@@ -379,6 +379,7 @@ class Loops:
         self.untraceable: set[Any] = set()  # places in the source of loops that run in Python
         self.lines: set[Any] = set()  # places of `for` statements that are read as one line
         self.calls = 0  # of functions that may return early, by a scalar
+        self.ahead = 0  # how many of those traced are no turns, but all items of a generator: iterators go on there
         self.early: list[int] = []  # the numbers of those that did, and go on: what follows is a branch
 
     @contextmanager

@@ -222,7 +222,7 @@ def zipped_rows(function: Any, rows: Any, **options: Any) -> Any:
         return call(function, *rows, **options)
     rows = generated_list(rows)
     if type(rows) is not RecordedList:
-        rows = list(iter(rows))
+        rows = made(list(iter(rows)))
     grows = type(rows) is RecordedList and type(rows.length()) is Index
     if options.keys() - {"strict"} or not (grows or len(rows)):
         return zipped(*iter(rows), **options)
@@ -235,7 +235,7 @@ def zipped_rows(function: Any, rows: Any, **options: Any) -> Any:
             return None
         return RecordedList(record, inner.axis, RecordedList(record, source.axis, inner.at(at(inner.axis))))
 
-    return Lazy(lambda: zip(*iter(rows), strict=strict), everything)
+    return Lazy(lambda: zip(*iter(rows), strict=strict), everything, columns_of=rows)
 
 
 def applied(function: Any, *lists: Any) -> Any:

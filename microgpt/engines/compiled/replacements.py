@@ -385,7 +385,7 @@ def backwards(items: Any) -> Any:
     def everything() -> RecordedList | None:
         return stacked(items[::-1], items.record) if len(items) == length else None
 
-    return Lazy(lambda: items_down_from(length - 1, items), everything, made_of=(items,))
+    return Lazy(lambda: items_down_from(length - 1, items), everything, made_of=(items,), in_order=False)
 
 
 def listed(items: Any = ()) -> Any:

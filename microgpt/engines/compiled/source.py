@@ -21,7 +21,7 @@ from microgpt.engines.compiled.branches import HELPER, SEES_FRAME, ChoiceRewriti
 STAYS = (ast.Lambda, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # these keep a comprehension as it is
 LEAVES = (  # a body with one of these stays a statement
     ast.Return, ast.Yield, ast.YieldFrom, ast.Await, ast.FunctionDef, ast.Lambda, ast.ClassDef, ast.Import,
-    ast.ImportFrom, ast.Delete, ast.Global, ast.Nonlocal, ast.Try,
+    ast.ImportFrom, ast.Delete, ast.Global, ast.Nonlocal, ast.Try, ast.Match,
 )  # fmt: skip
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 USES_UP = {
@@ -197,6 +197,9 @@ class Rewriting(ChoiceRewriting):
         ):  # fmt: skip
             return None
         names = dict.fromkeys([name for one in (*loop.body, loop.target) for name in names_stored(one)])
+        lazy = [part for part in ast.walk(loop.iter) if isinstance(part, (ast.GeneratorExp, ast.Lambda))]
+        if any(isinstance(inner, ast.Name) and inner.id in names for part in lazy for inner in ast.walk(part)):
+            return None
         for first, last, captured in self.captured[-1]:
             inside = loop.lineno <= first and last <= (loop.end_lineno or 0)
             if not inside and not captured.isdisjoint(names):

@@ -10,7 +10,7 @@ from itertools import pairwise
 from numbers import Real
 from typing import Any
 
-from microgpt.engines.compiled.lists import Chosen, Lazy, RecordedList, is_symbolic
+from microgpt.engines.compiled.lists import Chosen, Lazy, RecordedList, holds_lists, is_symbolic
 from microgpt.engines.compiled.record import (
     LIST,
     Axis,
@@ -45,7 +45,10 @@ def stacked(items: Any, record: Record) -> RecordedList | None:
         axis = Axis(len(items))
         return RecordedList(record, axis, at(axis) * items.step + items.start)
     if kind is list or kind is tuple:
-        return stack(items, record)
+        found = stack(items, record)
+        if found is None or not holds_lists(found.item):
+            return found
+        return RecordedList.written_out(record, [*items]).seen_as(found)
     return None
 
 

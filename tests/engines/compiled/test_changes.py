@@ -11,6 +11,7 @@ from types import FunctionType
 import numpy as np
 import pytest
 from helpers import assert_equal_engines, functions
+from random_programs import PRELUDE, difference, outcome
 
 from microgpt import Value, evaluate, exp, largest, log, pick, value_and_grad
 from microgpt.engines.compiled.record import RecordingError
@@ -504,6 +505,139 @@ def test_uncertain_lists_are_refused_with_the_line(name):
     with pytest.raises((RecordingError, ValueError), match=message) as caught:
         value_and_grad(function, verify=False)(*ARGUMENTS)
     assert "test_changes.py:" in str(caught.value) or name == "largest of nothing"
+
+
+# Loops that change what they go through, or what others hold; of s, a [5], x [5] and g [5, 5]
+
+BODIES = """
+w = [[0.0] * 5 for _ in range(5)]
+for i, r in enumerate(w):
+    if not i:
+        r[i] = s
+w
+
+w = [[b * 0.5 for b in r] for r in g]
+first, last = w[0], w[-1]
+damp(w)
+[w, first, last]
+
+w = [[0.1, 0.2], [0.3, s]]
+first = w[0]
+for v in x:
+    for j in range(2):
+        w[j][0] = w[1 - j][1] * s + v
+        w[j][1] = w[j][0] * 0.5
+[w, first]
+
+w = [[0.1, 0.2], [0.3, s]]
+first = w[0]
+for v in x:
+    w[0], w[1] = w[1], w[0]
+    w[0][1] = w[0][0] * v + w[1][1]
+[w, first]
+
+w = [[0.1, 0.2], [0.3, s]]
+first = w[0]
+for v in x:
+    row = [w[1][0] * v, w[0][1] + w[1][1]]
+    w[0], w[1] = row, row
+[w, first]
+
+h = [b * s for b in x]
+for r in (h, x):
+    r[0] = r[1] * s
+for i, r in enumerate([r for r in (h, x) if len(r) > 2]):
+    for j in range(4):
+        r[j] = r[j + 1] * 0.5 + i
+[h, x]
+
+total = 0.0
+for column in zip(*g):
+    g[0][4] = column[0] * s
+    total += column[0]
+[total, g]
+
+k, out = s, []
+for v in (u * k for u in x):
+    k = k * 0.5 + v
+    out.append(v)
+for v in map(lambda u: u * k, x):
+    k = k * 0.5 + v
+    out.append(v)
+out
+
+h, out = [b * s for b in x], []
+for v in (h[i] * 2 for i in range(5)):
+    h[3] = v * x[0]
+    out.append(v)
+for v in every_other(h):
+    h[4] += v
+[h, out]
+
+out = []
+for v in (layer.count(u) for u in x):
+    out.append(v * layer.calls)
+for v in (u * next(COUNTER) for u in x):
+    out.append(v * next(COUNTER))
+out
+
+h = [b * s for b in x]
+for b, c in zip(h, a):
+    h[2] += tanh(b + c)
+for b in h:
+    h[-1] += b
+h
+
+h, total = [b * s for b in x][:2], s
+for b, c in zip(h, x):
+    h.append(b * c)
+    total *= c
+[h, total]
+
+h, total = [b * s for b in x], s
+for i, b in enumerate(h):
+    if not i:
+        h.append(sum(h) * s)
+    total *= 0.5
+total
+
+h = [b * s for b in x]
+for i, b in enumerate(h):
+    if i == 1:
+        h[4] = b * 2
+    h[i] += b * a[i]
+h
+
+w = [[b * s for b in r] for r in g]
+for r in w:
+    w[2] = [b * r[0] for b in x]
+w
+
+w = [[b * s for b in r] for r in g]
+for i, r in enumerate(w):
+    if i == 1:
+        w[3][0] = r[0] * 2
+    r[i] += r[0] * a[i]
+w
+
+rows = [g[0], x, a]
+total = 0.0
+for i, r in enumerate(rows):
+    if i == 0:
+        x[1] = r[0] * s
+    total += sum(r) * r[1]
+[rows, total]
+""".strip().split("\n\n")
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_loops_that_change_lists(body, tmp_path):
+    *lines, result = body.splitlines()
+    text = "\n    ".join(["def loss(p, x, g):", 's, a = p["s"], p["a"]', *lines, f"return everything([{result}])"])
+    params = {"s": np.array(0.7), "a": RNG.uniform(-1.0, 1.0, 5)}
+    x, g = RNG.uniform(-1.0, 1.0, (1, 5)), RNG.uniform(-1.0, 1.0, (1, 5, 5))
+    expected, found = (outcome(PRELUDE + text, tmp_path, engine, params, x, g) for engine in ("scalar", "compiled"))
+    assert not difference(expected, found)
 
 
 # Which function is compiled

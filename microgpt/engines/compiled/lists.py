@@ -90,7 +90,7 @@ class RecordedList:
         if found is not None:
             return found.value
         item = read_at(self.item, self.axis, index)
-        if type(item) is RecordedList and item.place is None:
+        if type(item) is RecordedList and item.place is None and (self.place is not None or not self.view):
             root, path = self.where()
             item.place = root, (*path, index)
         return item

@@ -195,6 +195,9 @@ def lists_behind(items: Any, index: Any) -> Iterator[tuple[RecordedList, Any]]:
     elif type(items) is Lazy:
         for one in items.made_of:
             yield from lists_behind(one, None if items.runs_code else index if items.in_order else ANY)
+    elif type(items) in (list, tuple):
+        for one in items:
+            yield from lists_behind(one, None)
 
 
 def contents_now(items: Any) -> Any:

@@ -66,6 +66,7 @@ from microgpt.engines.compiled.replacements import (
     backwards,
     changeable,
     changes,
+    counted,
     entry,
     enumerated,
     generated,
@@ -83,6 +84,7 @@ from microgpt.engines.compiled.replacements import (
     parts_in_a_row,
     ranged,
     same,
+    same_bound,
     stored,
     subscript,
     taken,
@@ -392,7 +394,7 @@ HELPERS: dict[str, Any] = {
     for function in (
         mapped, generated, call, subscript, attribute, zipped_rows, iterated, unpacked, changes,
         added_to, same, slice, operand, entry, calling, chosen, both, either, negated, chained, decided, truth,
-        loop, made, stored, changeable,
+        loop, made, stored, changeable, counted, same_bound,
     )
 } | {HELPER + "returns": Returns}  # fmt: skip
 SOURCES = Sources(HELPERS)  # shared by all records, because code belongs to the process

@@ -209,6 +209,19 @@ def ranged(*bounds: Any) -> Any:
     return RecordedList(record, axis, at(axis) + start)
 
 
+def counted(first: Any, bound: Any, step: int, inclusive: bool) -> Any:
+    """The values of a counter that goes up to a bound; None if they are no range."""
+    if Record.current is None or type(first) not in (int, Index) or type(bound) not in (int, Index):
+        return None
+    return ranged(first, bound + inclusive, step)
+
+
+def same_bound(before: Any, now: Any) -> None:
+    """Raise NotTraceable if the bound of a loop is another one after a turn."""
+    if not (type(before) is type(now) is int and before == now):
+        raise NotTraceable
+
+
 def added_in_place(target: Any, more: Any) -> Any:
     """operator.iadd(target, more)"""
     target += added_to(target, more)

@@ -13,7 +13,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 from microgpt import value
 from microgpt.engines.compiled.branches import HELPER, SEES_FRAME, ChoiceRewriting, function, own_parts
@@ -38,6 +38,7 @@ USES_UP = {
     "largest",
 }  # an iterator, at once
 GATHERED = HELPER + "gathered"
+BOUNDS = (ast.Name, ast.Constant, ast.BinOp, ast.operator, ast.expr_context, ast.Call, ast.Subscript, ast.Attribute)
 DEEP = 6  # loops, one in the other, of which the body would be rewritten twice each
 PLAIN = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp)  # their operands have been through a helper
 PARTS_OF: dict[type, tuple[str, Any]] = {  # a helper, and which parts of a node go through it
@@ -143,10 +144,32 @@ class Rewriting(ChoiceRewriting):
 
     # A `for` statement becomes a function of a turn, too, beside the statement: if it is no axis, the statement runs.
 
+    def visit_While(self, node: ast.While) -> Any:
+        """A `while` with a counter is a `for` over a range, too."""
+        found = counted(node)
+        if found is None:
+            return self.generic_visit(node)
+        bound = ast.Name(f"{HELPER}bound_{node.lineno}_{node.col_offset}", ast.Load())
+        test = self.through("same_bound", node, bound, copy.deepcopy(found.bound))
+        items = self.through(
+            "counted", node, ast.Name(found.name, ast.Load()), bound, *map(ast.Constant, (found.step, found.inclusive))
+        )
+        body = [self.copy_of(one) for one in (*node.body, ast.copy_location(ast.Expr(test), node))]
+        loop = ast.For(ast.Name(found.name, ast.Store()), items, body, [])
+        loop = ast.fix_missing_locations(ast.copy_location(loop, node))
+        loop.end_lineno = node.end_lineno
+        first = ast.Assign([ast.Name(bound.id, ast.Store())], self.visit(copy.deepcopy(found.bound)))
+        statements = self.visit_loop(loop, node)
+        return [ast.copy_location(first, node), *statements] if isinstance(statements, list) else statements
+
     def visit_For(self, node: ast.For) -> Any:
+        return self.visit_loop(node, node)
+
+    def visit_loop(self, node: ast.For, statement: ast.For | ast.While) -> Any:
+        """A loop with a function of its turn before it; it runs where that cannot be read as one line."""
         names = self.assigned_in_turn(node)
         if names is None:
-            return self.generic_visit(node)
+            return self.generic_visit(statement)
         known = [*names]
         result = ast.Return(ast.Tuple([ast.Name(name, ast.Load()) for name in known], ast.Load()))
         body = [ContinueReturns(result).visit(self.copy_of(one)) for one in node.body]
@@ -165,8 +188,9 @@ class Rewriting(ChoiceRewriting):
             ast.Tuple(values, ast.Load()), self.site(node),
         )  # fmt: skip
         read = ast.Assign([ast.Name("_microgpt_found", ast.Store())], found)
-        node.iter = ast.Name("_microgpt_items", ast.Load())
-        otherwise = self.generic_visit(node)
+        if statement is node:
+            node.iter = ast.Name("_microgpt_items", ast.Load())
+        otherwise = self.generic_visit(statement)
         targets: ast.expr = ast.Tuple([ast.Name(name, ast.Store()) for name in known], ast.Store())
         choice = ast.If(
             ast.Compare(ast.Name("_microgpt_found", ast.Load()), [ast.IsNot()], [ast.Constant(None)]),
@@ -353,6 +377,37 @@ def changes_objects(parts: list[ast.AST]) -> bool:
 def is_stored_item(target: ast.AST | None) -> bool:
     """Whether this is `items[key]` as a target, which a helper sets."""
     return isinstance(target, ast.Subscript) and isinstance(target.ctx, ast.Store)
+
+
+class Counted(NamedTuple):
+    """A `while` whose counter goes up by a step in each turn, to a bound."""
+
+    name: str
+    bound: ast.expr
+    step: int
+    inclusive: bool
+
+
+def counted(loop: ast.While) -> Counted | None:
+    """The counter of a loop such as `while i < n:`, which ends with `i += 1`; None for any other loop."""
+    test, last = loop.test, loop.body[-1]
+    if loop.orelse or not isinstance(test, ast.Compare) or not isinstance(test.left, ast.Name) or len(test.ops) > 1:
+        return None
+    if not isinstance(test.ops[0], (ast.Lt, ast.LtE)) or not isinstance(last, ast.AugAssign):
+        return None
+    name, bound = test.left.id, test.comparators[0]
+    stored = [one for part in loop.body for one in names_stored(part)]
+    plain = all(isinstance(part, BOUNDS) for part in ast.walk(bound))
+    calls = [part for part in ast.walk(bound) if isinstance(part, ast.Call)]
+    step = last.value.value if isinstance(last.value, ast.Constant) else None
+    fits = (
+        isinstance(last.target, ast.Name) and last.target.id == name and isinstance(last.op, ast.Add)
+        and type(step) is int and step > 0 and stored.count(name) == 1 and plain
+        and all(getattr(call.func, "id", "") == "len" for call in calls)
+        and not any(isinstance(part, ast.Name) and part.id in stored for part in ast.walk(bound))
+        and not any(isinstance(part, ast.Continue) for one in loop.body for part in own_parts(one))
+    )  # fmt: skip
+    return Counted(name, bound, step, isinstance(test.ops[0], ast.LtE)) if fits and isinstance(step, int) else None
 
 
 class Gathered(ast.NodeTransformer):

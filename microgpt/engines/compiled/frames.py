@@ -375,6 +375,11 @@ def lists_within(items: Any) -> Iterator[Any]:
             yield from lists_within(one)
 
 
+def holds_rows(items: RecordedList) -> bool:
+    """Whether a list holds lists that are objects of their own."""
+    return any(True for _ in lists_within(items))
+
+
 def freeze(value: Any) -> None:
     """See to it that a list does not change any more within this turn: others read it."""
     if type(value) is RecordedList:
@@ -401,6 +406,11 @@ def put(record: Record, store: Store) -> None:
 
 def put_real(record: Record, store: Store) -> None:
     root, path, value, level = store
+    if not path and level > 1 and holds_rows(root):  # which stay the same lists
+        rows = zip([*root], [*value], strict=True)
+        for row, new in rows:
+            put(record, Store(row, (), new, level - 1))
+        return
     if not path:
         if level > 1 and root.held():  # they stay the same objects
             for i in range(len(root)):

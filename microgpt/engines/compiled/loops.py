@@ -29,6 +29,7 @@ from microgpt.engines.compiled.frames import (
     Unknown,
     at_turn,
     axes_of,
+    holds_rows,
     is_zero,
     lists_within,
     prefix_of,
@@ -663,7 +664,7 @@ def inside(root: RecordedList, path: tuple[Any, ...]) -> Any:
     found: Any = root
     for one in path:
         found = found[one]
-    if type(found) is not RecordedList:
+    if type(found) is not RecordedList or holds_rows(found):
         raise NotTraceable
     return snapshot(found)
 

@@ -242,11 +242,10 @@ def zipped_rows(function: Any, rows: Any, **options: Any) -> Any:
 
 def applied(function: Any, *lists: Any) -> Any:
     """map(function, *lists)"""
-    if len(lists) != 1:
-        return made_of_each(map(functools.partial(call, function), *map(iterated, lists)))
-    return generated(
-        functools.partial(call, function), lists[0], ("map", getattr(function, "__code__", type(function)))
-    )
+    site = "map", getattr(function, "__code__", type(function))
+    if len(lists) == 1:
+        return generated(functools.partial(call, function), lists[0], site)
+    return generated(lambda items: call(function, *items), zipped(*lists), site)
 
 
 def filtered(function: Any, items: Any) -> Lazy:

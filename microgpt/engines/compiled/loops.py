@@ -321,6 +321,7 @@ class Pass:
         self.starts = list(map(snapshot, values))
         self.state = state
         self.uses: Counter[int] = Counter()
+        self.same: list[tuple[int, Callable[[], Any]]] = []  # variables that are the same list as an item, or another
 
     def results(self) -> list[Any]:
         """The variables after all turns; the lists that the turns changed are changed."""
@@ -347,6 +348,8 @@ class Pass:
         try:
             for change in changes:
                 change()
+            for i, now in self.same:
+                finals[i] = now()
         except MoreState:
             raise
         except NotTraceable:  # some changes are made
@@ -426,9 +429,7 @@ class Pass:
             ],
         )
         changes: list[Callable[[], None]] = []
-        finals = []
-        for i, (symbol, value) in enumerate(zip(symbols, values, strict=True)):
-            finals.append(self.before[i] if value is symbol else self.final(i, symbol, value, frame, seen))
+        finals = self.variables(symbols, values, appended, stores, frame, seen)
         for slot, start, symbol in zip(slots, contents, held, strict=True):
             final = self.settled(start, symbol, slot.value)
             changes.append(lambda slot=slot, final=final: put(record, slot._replace(value=final)))  # type: ignore[misc]
@@ -440,6 +441,31 @@ class Pass:
             whole.made_anew = type(value) is RecordedScalar and axis not in value.free and value.node >= rows
             changes.append(lambda root=root, whole=whole: extend(root, whole))  # type: ignore[misc]
         return finals, changes
+
+    def variables(
+        self, symbols: list[Any], values: list[Any], appended: list[Any], stores: list[Store], frame: Frame,
+        seen: set[int],
+    ) -> list[Any]:  # fmt: skip
+        """What the variables are after all turns. One may be the list that the last turn appended, or another one."""
+        finals = [*self.before]
+        last = {id(value): (root, -1) for root, value, _ in appended}
+        for root, path, value, _ in stores:
+            if len(path) == 1 and type(path[0]) is Index and self.axis.bound is None:
+                last[id(value)] = root, path[0].span()[1]
+        names: dict[int, int] = {}  # a variable for each list
+        for i in sorted(range(len(values)), key=lambda i: type(symbols[i]) is Unknown):
+            symbol, value = symbols[i], values[i]
+            item = last.get(id(value)) if type(value) is RecordedList else None
+            known = names.get(id(value))
+            if known is not None and type(symbol) is Unknown:
+                self.same.append((i, lambda known=known: finals[known]))  # type: ignore[misc]
+            elif value is not symbol:
+                finals[i] = self.final(i, symbol, value, frame, seen if item is None or known is not None else set())
+                if type(value) is RecordedList:
+                    names[id(value)] = i
+                if item is not None:
+                    self.same.append((i, lambda item=item: item[0][item[1]]))  # type: ignore[misc]
+        return finals
 
     def kept(self, values: list[Any], frame: Frame, seen: set[int]) -> Any:
         (value,) = stackable(values, frame.lists_made, self.record, seen)

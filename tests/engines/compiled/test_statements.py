@@ -176,6 +176,15 @@ out = [0.0, 0.1, s]
 for a in x:
     out = [tanh(out[2 - i] + out[i] * a) for i in range(3)]
 
+# a list as state and as a row
+row = [0.1, s]
+for a in x:
+    new = [tanh(b * s + a) for b in row]
+    out.append(new)
+    row = new
+row[0] = x[0]
+total = new[0] * (row is out[-1])
+
 # a list changed in place
 out = [0.0, 0.1, s]
 for a in x:
@@ -249,11 +258,6 @@ for a in x:
     if len(window) > 2:
         total = total * sum(window) + window.pop(0)
 total *= len(window)
-
-# swapped
-out = [a * s for a in x]
-for i in range(n // 2):
-    out[i], out[n - 1 - i] = out[n - 1 - i], out[i]
 
 # left by break at a turn
 for i, a in enumerate(x):

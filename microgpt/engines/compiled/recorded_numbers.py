@@ -60,9 +60,12 @@ class Numbers:
             if self.record.kind[row] == CARRY and self.record.axes[row][0] not in self.turn:
                 row = self.take_turns(row)
             else:
-                axes = self.record.axes.get(row, ())
+                axes, around = self.record.axes.get(row, ()), self.turn
+                if self.record.closed.get(row) in around:  # it sums over all turns, of which the last sees every one
+                    self.turn = {axis: i for axis, i in around.items() if axis is not self.record.closed[row]}
                 values = self.carried(row) if self.record.kind[row] == CARRY else self.values(row)
                 self.known[row][tuple([self.turn.get(axis, slice(None)) for axis in axes])] = values
+                self.turn = around
                 row += 1
 
     def take_turns(self, first: int) -> int:

@@ -139,7 +139,9 @@ def begin(record: Record) -> None:
 
 def end(record: Record) -> None:
     record.loops.depth -= 1
-    record.loops.frames.pop().leave()
+    frame = record.loops.frames.pop()
+    frame.restore()
+    frame.leave()
 
 
 def cannot_choose(record: Record, line: str) -> BaseException:

@@ -72,11 +72,6 @@ for a in x:
     k += 1
 total *= k
 
-# appended
-for i, a in enumerate(x):
-    y = a * w[i]
-    out.append(tanh(y))
-
 # rows appended
 for row in m:
     new = []
@@ -265,6 +260,16 @@ for i, a in enumerate(x):
         break
     total += a * s
 
+# a list read in a branch
+k, out, row = 0, [0.2, x[0]], [s, 0.1]
+for i, a in enumerate(x):
+    if i > 1:
+        k += 1
+    if k < 2:
+        out = [b * s + a for b in row]
+    row[1] *= row[0]
+    out = [b * c for b, c in zip(row, out, strict=True)]
+
 # ended by else
 for i in range(3):
     total += x[i] * s
@@ -360,10 +365,6 @@ total = x[counts[1]] * x[sums[-1]] * s * counts[0]
 """
 
 ERRORS = """
-# an index too large
-for i in range(n):
-    total += x[i] * x[i + 1]
-
 # a store too far
 out = [s] * 3
 for i, a in enumerate(x):

@@ -67,7 +67,8 @@ class Unknown:
         raise Lost({object.__getattribute__(self, "site")})
 
     __getattribute__ = __setattr__ = __call__ = __bool__ = __len__ = __iter__ = __contains__ = __getitem__ = lost
-    __setitem__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = lost
+    __setitem__ = __delitem__ = __reversed__ = lost
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = lost
     __pow__ = __rpow__ = __neg__ = __pos__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = lost
     __hash__ = __index__ = __int__ = __float__ = __str__ = __repr__ = __format__ = __iadd__ = __isub__ = lost
     __imul__ = __itruediv__ = __floordiv__ = __mod__ = __and__ = __or__ = __enter__ = __exit__ = __next__ = lost
@@ -108,8 +109,7 @@ class Frame:
             return found
         if type(found.value) is not RecordedList:
             raise NotTraceable
-        if items is root:
-            self.save(root)
+        self.save(items)
         items.axis, items.item, items.plain = found.value.axis, found.value.item, found.value.plain
         items.elements, items.changed = {}, True
         return None
@@ -368,7 +368,10 @@ def related(a: RecordedList, b: RecordedList) -> bool:
 
 
 def lists_within(items: Any) -> Iterator[Any]:
-    inside = items if type(items) is not RecordedList else [*(items.plain or ()), *items.elements.values()]
+    inside = list(items) if type(items) is not RecordedList else [*(items.plain or ()), *items.elements.values()]
+    for frame in items.record.loops.frames if type(items) is RecordedList else ():
+        _, (_, _, plain, elements, _) = frame.saved.get(id(items), (None, (None, None, None, {}, None)))
+        inside += [*(plain or ()), *elements.values()]  # these are in it, too
     for one in inside:
         if type(one) in (RecordedList, list, tuple):
             yield one

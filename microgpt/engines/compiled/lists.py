@@ -137,6 +137,7 @@ class RecordedList:
 
     def copied(self, axis: Axis, by: Any, owner: "RecordedList | None") -> "RecordedList":
         """This list as an item of another list, with an index in place of the axis of that list."""
+        owner = None if self.place is not None else owner  # an item of a part of a list is one of that list
         if self.plain is None:
             own, item = within_bound(self, axis, by)
             found = RecordedList(self.record, own, read_at(item, axis, by), owner)
@@ -320,10 +321,10 @@ class RecordedList:
         self.axis, self.item, self.plain, self.made_anew = other.axis, other.item, other.plain, other.made_anew
         self.elements, self.changed = {}, True
 
-    def held(self) -> list["RecordedList"]:
+    def held(self) -> list[Any]:
         """The lists in it that are objects, which others may hold."""
         elements = self.elements.values() if self.plain is None else self.plain
-        return [one for one in elements if type(one) is RecordedList]
+        return [one for one in elements if type(one) in (RecordedList, list, tuple)]
 
     def refuse_if_chosen(self) -> None:
         if self.chosen_from is not None:

@@ -242,7 +242,7 @@ class Statement:
                 if not begun and (end - first > 1 or not self.left):
                     return None
                 found = values
-                for item in self.items_of(first, end):
+                for item in self.items_of(first, end if self.left else None):  # the last turns may add items
                     found = self.turn(item, *found)
             values, begun = found, True
         return values

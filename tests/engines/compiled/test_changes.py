@@ -620,6 +620,45 @@ for i, r in enumerate(w):
     r[i] += r[0] * a[i]
 w
 
+h = [0.0, s]
+rows = [h] * 2
+for j, b in enumerate(h):
+    if 0 < j < 3:
+        rows[2 - j].append(rows[-2][j - 1] + s)
+h
+
+for v in x:
+    row = a
+del row[2]
+row
+
+w = [[b * s for b in x] for _ in range(3)]
+r = w[0]
+for v in x:
+    damp(w)
+    r[0] += v
+w
+
+w = [[(lambda z: z * b)(v) for b in x] for v in a]
+for i, r in enumerate(w):
+    for v in list(x):
+        r[1] = r[0] * v
+w
+
+for i in range(5):
+    for r in g[::-1]:
+        for b in r:
+            r[0] += x[0] * i
+g
+
+h, total = [b * s for b in x], 0.5
+rows = [h] * 2
+for b in h:
+    if total > 0.017:
+        total = calm(max(rows[0][0] + 0.3 * b for b in h))
+    rows[0][1] += calm(total * b)
+[total, h]
+
 rows = [g[0], x, a]
 total = 0.0
 for i, r in enumerate(rows):

@@ -284,6 +284,15 @@ def a_list_changes_after_it_was_chosen(p, x):
     return sum(other)
 
 
+def a_list_chosen_in_a_loop_changes(p, x):
+    u, v = [p[0], 0.1], [0.2, x]
+    for k in range(9):
+        if x * k > 0.5:
+            u, v = v, u
+    u[0] = p[1]
+    return u[0] + v[0]
+
+
 def returns_nothing(p, x):
     if x > 0:
         return p[0]
@@ -318,6 +327,7 @@ REFUSED = {
     appends_after_a_return: ("does more than calculate", 2),
     lists_of_other_lengths: ("between a list and a list at", 1),
     a_chosen_list_changes: ("is changed at", 3),
+    a_list_chosen_in_a_loop_changes: ("is changed at", 5),
     a_list_changes_after_it_was_chosen: ("after one of those that it was chosen from has changed", 4),
     returns_nothing: ("between a scalar and a NoneType", 0),
     recursion: ("50 choices within choices at .* cannot end a recursion", 1),

@@ -465,7 +465,22 @@ class Pass:
                     names[id(value)] = i
                 if item is not None:
                     self.same.append((i, lambda item=item: item[0][item[1]]))  # type: ignore[misc]
+        for i, chosen in self.chosen(symbols, values).items():
+            for one in lists_within([finals[i]]):
+                if type(one) is RecordedList and finals[i] is not self.before[i]:
+                    one.chosen_from = one.chosen_from or chosen
         return finals
+
+    def chosen(self, symbols: list[Any], values: list[Any]) -> dict[int, Any]:
+        """From what the lists of variables were chosen, in this turn or in one before; they cannot change."""
+        found: dict[int, Any] = {}
+        for _ in values:
+            for i, value in enumerate(values):
+                for one in lists_within([value]):
+                    before = [found[j] for j in found if any(one is other for other in lists_within([symbols[j]]))]
+                    if type(one) is RecordedList and (one.chosen_from or before):
+                        found[i] = one.chosen_from or before[0]
+        return found
 
     def kept(self, values: list[Any], frame: Frame, seen: set[int]) -> Any:
         (value,) = stackable(values, frame.lists_made, self.record, seen)

@@ -232,7 +232,8 @@ class Frame:
                 put_real(self.record, store._replace(root=other.value, path=rest, level=store.level - len(other.path)))
             return
         if self.axis not in axes_of(store.path):
-            path = store.path[: store.level - 1] if store.level == len(store.path) else store.path
+            an_item = store.level == len(store.path) and type(store.path[-1]) is int  # of the list that carries state
+            path = store.path[:-1] if an_item else store.path
             raise MoreState(self, store.root, path)
         self.stores.append(store)
         if len(self.stores) > MANY_STORES:

@@ -332,7 +332,7 @@ class Pass:
             symbols = [self.symbol(i, value) for i, value in enumerate(self.starts)]
             held = [self.carried(content, (), own=True) for content in contents]
             for (root, path), symbol in zip(self.state, held, strict=True):
-                frame.stores.append(Store(root, path, copied(symbol), len(path) + 1))
+                frame.stores.append(Store(root, path, copied(symbol), len(path) + (type(symbol) is RecordedList)))
             lists = [lists_in(slot.value) if holds_lists(slot.value) else [] for slot in frame.stores]
             values = symbols
             for k in range(self.together):
@@ -705,6 +705,8 @@ def inside(root: RecordedList, path: tuple[Any, ...]) -> Any:
     found: Any = root
     for one in path:
         found = found[one]
+    if type(found) in (RecordedScalar, float, int):
+        return found
     if type(found) is not RecordedList or holds_rows(found):
         raise NotTraceable
     return snapshot(found)

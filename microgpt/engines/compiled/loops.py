@@ -653,7 +653,9 @@ def same_index(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
     return all(type(i) is type(j) and is_zero(i - j) for i, j in zip(a, b, strict=True))
 
 
-def holds_lists(items: RecordedList) -> bool:
+def holds_lists(items: Any) -> bool:
+    if type(items) is not RecordedList:
+        return False
     return any(type(one) is RecordedList for one in ([items.item] if items.plain is None else items.plain))
 
 

@@ -256,6 +256,11 @@ class Index:
             raise NotTraceable
         return number_at(self) ** exponent
 
+    def __rpow__(self, base: Any) -> Any:
+        if type(base) not in (int, float) or (base == 0 and self.span()[0] < 0):
+            raise NotTraceable
+        return number_at(self, lambda i: float(base**i))
+
     def __floordiv__(self, other: Any) -> "IndexLike":
         self._divides(other)
         return Index(self.constant // other, tuple((a, c // other) for a, c in self.terms))
@@ -315,7 +320,7 @@ class Index:
         raise NotTraceable
 
     __index__ = __int__ = __float__ = __hash__ = __str__ = __repr__ = __format__ = __abs__ = _needs_value
-    __round__ = __trunc__ = __floor__ = __ceil__ = __rfloordiv__ = __rmod__ = __rpow__ = _needs_value
+    __round__ = __trunc__ = __floor__ = __ceil__ = __rfloordiv__ = __rmod__ = _needs_value
     __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __lshift__ = __rshift__ = __invert__ = _needs_value
     __divmod__ = __rdivmod__ = __rlshift__ = __rrshift__ = __getattr__ = _needs_value
 
@@ -354,12 +359,12 @@ def is_negative(index: IndexLike) -> bool:
     raise Split(axis, -(index.constant // step) if step > 0 else index.constant // -step + 1)
 
 
-def number_at(index: Index) -> "RecordedScalar":
-    """An index as a scalar to calculate with: of a list of all its values, the one at its place."""
+def number_at(index: Index, number: Callable[[int], float] = float) -> "RecordedScalar":
+    """A number for each index as a scalar, the index itself if no other: of a list of all, the one at its place."""
     record = Record.current
     assert record is not None
     low, high = index.span()
-    values = record.stack([float(i) for i in range(low, high + 1)])
+    values = record.stack([number(i) for i in range(low, high + 1)])
     found = values.at(index + -low)
     assert isinstance(found, RecordedScalar)
     return found

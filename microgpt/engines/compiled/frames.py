@@ -95,6 +95,7 @@ class Frame:
     def read(self, items: RecordedList, key: tuple[Any, ...]) -> Found | None:
         """Note that a list is read at a key. Returns what a turn has stored there; if all is read, the list gets it."""
         root, path = items.where()
+        self.refuse_replaced(root, path)
         path = (*path, *key)
         found = None
         for frame in reversed(self.record.loops.frames):
@@ -134,6 +135,13 @@ class Frame:
     def changed(self) -> list[RecordedList]:
         """The lists that the turn has changed."""
         return [store.root for store in self.stores] + [root for root, _, _ in self.appended.values()]
+
+    def refuse_replaced(self, root: RecordedList, path: tuple[Any, ...]) -> None:
+        """Raise NotTraceable if a view was of a list that has another one in its place by now."""
+        for store in [store for frame in self.record.loops.frames for store in frame.stores] if path else ():
+            set_there = store.root is root and len(path) >= len(store.path) == store.level
+            if set_there and prefix_of(store.path, path) is not None:
+                raise NotTraceable
 
     def refuse_parts(self, root: RecordedList) -> None:
         """Raise NotTraceable if a list has changed that is a part of this one, or of which this is one."""
@@ -191,6 +199,7 @@ class Frame:
     def store(self, items: RecordedList, key: Any, value: Any) -> None:
         items.refuse_if_chosen()
         root, path = items.where()
+        self.refuse_replaced(root, path)
         n = items.length()
         if type(key) not in (int, Index) or (items.view and items.place is None) or type(n) is not int:
             raise NotTraceable

@@ -496,10 +496,9 @@ class Lazy:
     def __iter__(self) -> "Lazy":
         return self
 
-    def check(self) -> None:
+    def check(self, ahead: int = 0) -> None:
         """Raise NotTraceable in the body of a loop if it was made outside: the first turn uses it up."""
-        record = Record.current
-        if record is not None and tracing_depth(self.call) - record.loops.ahead > self.depth:
+        if tracing_depth(self.call) - ahead > self.depth:
             raise NotTraceable
 
     def __next__(self) -> Any:
@@ -510,13 +509,15 @@ class Lazy:
 
     def look(self) -> Any:
         """All items as a symbolic list, or None if that cannot be. For generators this runs their code."""
-        self.check()
+        self.check(Record.current.loops.ahead if Record.current is not None else 0)
         if self._items is not None:
             return None
         return self._all() if self.whole is None else self.whole
 
     def use_up(self) -> None:
-        """Note that all items have been taken."""
+        """Note that all items have been taken; not within a trial, which looks at them."""
+        if Record.current is not None and tracing_depth(self.call) > self.depth:
+            return
         self._items, self.whole = iter(()), None
         for one in self.made_of:
             if type(one) is Lazy:

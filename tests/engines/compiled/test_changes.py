@@ -659,6 +659,19 @@ for b in h:
     rows[0][1] += calm(total * b)
 [total, h]
 
+out = []
+for pair in map(tuple, zip(x, a)):
+    out.append(pair[0] * s)
+    out[0] = pair[1]
+out
+
+w, out = [[b * s for b in r] for r in g], []
+for i, r in enumerate(w):
+    w[i] = [s * b for b in x]
+    r[1] = w[i][2]
+    out.append(r[1] + r[2])
+[w, out]
+
 rows = [g[0], x, a]
 total = 0.0
 for i, r in enumerate(rows):

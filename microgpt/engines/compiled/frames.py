@@ -54,6 +54,14 @@ class MoreState(NotTraceable):
         self.frame, self.root, self.path = frame, root, path
 
 
+class MoreAttributes(MoreState):
+    """An attribute turned out to carry state from turn to turn."""
+
+    def __init__(self, frame: "Frame", owner: Any, name: str):
+        NotTraceable.__init__(self)
+        self.frame, self.owner, self.name = frame, owner, name
+
+
 class Unknown:
     """A variable without a value: before a loop that assigns it, or after one that cannot tell it."""
 
@@ -87,6 +95,7 @@ class Frame:
         self.lists_made = record.lists_made
         self.reads: dict[Any, tuple[RecordedList, tuple[Any, ...]]] = {}  # of what was there before the turn
         self.stores: list[Store] = []
+        self.attributes: dict[tuple[int, str], tuple[Any, Any]] = {}  # that carry state: their owner, and what they are
         self.appended: dict[int, tuple[RecordedList, Any, int]] = {}  # a list, an item for each turn, its length before
         self.saved: dict[int, tuple[RecordedList, Any]] = {}  # the items of lists that have others within a turn
 
@@ -247,6 +256,13 @@ class Frame:
         self.stores.append(store)
         if len(self.stores) > MANY_STORES:
             raise NotTraceable
+
+    def set_attribute(self, owner: Any, name: str, value: Any) -> None:
+        if not self.statement:
+            raise NotTraceable
+        if (id(owner), name) not in self.attributes:
+            raise MoreAttributes(self, owner, name)
+        self.attributes[id(owner), name] = owner, value
 
     # After the turn
 

@@ -23,6 +23,7 @@ from typing import Any
 from microgpt.engines.compiled.frames import (
     ANY,
     Frame,
+    MoreAttributes,
     MoreState,
     Range,
     Store,
@@ -177,6 +178,24 @@ def whole_of(items: Any, record: Record) -> Any:
     return found
 
 
+def got(owner: Any, name: str, otherwise: Any) -> Any:
+    """An attribute, as the loops around have left it."""
+    assert Record.current is not None
+    for frame in reversed(Record.current.loops.frames):
+        if (id(owner), name) in frame.attributes:
+            return frame.attributes[id(owner), name][1]
+    return getattr(owner, name, otherwise)
+
+
+def set_attribute(record: Record, owner: Any, name: str, value: Any) -> None:
+    if type(value) is Unknown:
+        raise NotTraceable
+    if record.loops.frames:
+        record.loops.frames[-1].set_attribute(owner, name, value)
+    else:
+        setattr(owner, name, value)
+
+
 def source_of(items: Any, record: Record) -> RecordedList | None:
     """The items of a loop as a symbolic list; None if they cannot be one."""
     aborted = record.loops.aborted
@@ -286,6 +305,7 @@ class Statement:
     def part(self, first: int, end: int, together: int, values: list[Any]) -> list[Any]:
         """The variables after the turns from the first to the end, of which some are taken together."""
         state: list[tuple[RecordedList, tuple[Any, ...]]] = []
+        attributes: list[tuple[Any, str]] = []
         others: tuple[Axis, ...] = ()
         for _ in range(PASSES):
             self.axis = self.source.axis.another()
@@ -294,12 +314,15 @@ class Statement:
             if self.axis.bound is None:
                 self.axis.n = (end - first) // together
             try:
-                return Pass(self, first, together, values, state, others).results()
+                return Pass(self, first, together, values, state, attributes, others).results()
             except MoreAxes as found:
                 others += tuple(found.axes)
             except MoreState as found:
                 if found.frame.axis is not self.axis:
                     raise
+                if isinstance(found, MoreAttributes):
+                    attributes.append((found.owner, found.name))
+                    continue
                 state = [
                     (root, path) for root, path in state
                     if root is not found.root or prefix_of(found.path, path) is not True
@@ -313,12 +336,13 @@ class Pass:
 
     def __init__(
         self, statement: Statement, first: int, together: int, values: list[Any],
-        state: list[tuple[RecordedList, tuple[Any, ...]]], others: tuple[Axis, ...],
+        state: list[tuple[RecordedList, tuple[Any, ...]]], attributes: list[tuple[Any, str]], others: tuple[Axis, ...],
     ):  # fmt: skip
         self.others = others  # axes of loops around this one
         self.statement, self.record, self.axis = statement, statement.record, statement.axis
-        self.first, self.together, self.before = first, together, values
-        self.starts = list(map(snapshot, values))
+        self.first, self.together, self.attributes = first, together, attributes
+        self.before = [*values, *[got(owner, name, Unknown(statement.site)) for owner, name in attributes]]
+        self.starts = list(map(snapshot, self.before))
         self.state = state
         self.uses: Counter[int] = Counter()
         self.same: list[tuple[int, Callable[[], Any]]] = []  # variables that are the same list as an item, or another
@@ -334,10 +358,14 @@ class Pass:
             for (root, path), symbol in zip(self.state, held, strict=True):
                 frame.stores.append(Store(root, path, copied(symbol), len(path) + (type(symbol) is RecordedList)))
             lists = [lists_in(slot.value) if holds_lists(slot.value) else [] for slot in frame.stores]
-            values = symbols
+            variables = len(symbols) - len(self.attributes)  # after them come the attributes that carry state
+            values = symbols[:variables]
+            for (owner, name), symbol in zip(self.attributes, symbols[variables:], strict=True):
+                frame.attributes[id(owner), name] = owner, symbol
             for k in range(self.together):
                 item = self.statement.source.at(at(axis) * self.together + self.first + k)
                 values = list(self.statement.turn(item, *values))
+            values += [value for _, value in frame.attributes.values()]
             if record.loops.aborted:  # and the body has caught it
                 raise NotTraceable
             frame.check()
@@ -350,11 +378,16 @@ class Pass:
                 change()
             for i, now in self.same:
                 finals[i] = now()
+            for (owner, name), start, final in zip(
+                self.attributes, self.before[variables:], finals[variables:], strict=True
+            ):
+                if final is not start:
+                    set_attribute(record, owner, name, final)
         except MoreState:
             raise
         except NotTraceable:  # some changes are made
             raise Lost({self.statement.site}) from None
-        return finals
+        return finals[:variables]
 
     def with_lists(self, slot: Store, before: list[Any]) -> Store:
         """A list of lists that carries state, which stay the same objects, or are objects that nobody else holds."""

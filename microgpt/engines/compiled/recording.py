@@ -85,6 +85,7 @@ from microgpt.engines.compiled.replacements import (
     ranged,
     same,
     same_bound,
+    set_attribute,
     stored,
     subscript,
     taken,
@@ -353,6 +354,11 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
             return getattr(arguments[0], function.__name__)(*arguments[1:], **options)
         if getattr(function, "__module__", None) == "_heapq":  # which takes nothing else for a list
             return function(arguments[0].as_plain(), *arguments[1:], **options)
+    if not record.loops.depth and type(function) is type and is_read(function):
+        kind_made: Any = function
+        found = object.__new__(kind_made)
+        run(kind_made.__init__, record, (found, *arguments), options)
+        return found
     if record.loops.depth:
         if not is_pure(function):
             raise NotTraceable
@@ -370,6 +376,13 @@ def run(function: FunctionType, record: Record, arguments: tuple[Any, ...], opti
             at_once = with_helpers(function, code)
             return Lazy(lambda: own(*arguments, **options), lambda: at_once(*arguments, **options), True)
     return own(*arguments, **options)
+
+
+def is_read(kind: type) -> bool:
+    """Whether objects of a class begin with nothing but an `__init__` that has a source."""
+    begin: Any = kind.__init__  # type: ignore[misc]
+    plain = kind.__new__ is object.__new__ and isinstance(begin, FunctionType)
+    return plain and not getattr(kind, "__abstractmethods__", None) and SOURCES.rewritten(begin) is not None
 
 
 def is_pure(function: Any) -> bool:
@@ -393,7 +406,7 @@ HELPERS: dict[str, Any] = {
     for function in (
         mapped, generated, call, subscript, attribute, zipped_rows, iterated, unpacked, changes,
         added_to, same, slice, operand, entry, calling, chosen, both, either, negated, chained, decided, truth,
-        loop, made, stored, changeable, counted, same_bound,
+        loop, made, stored, changeable, counted, same_bound, set_attribute,
     )
 } | {HELPER + "returns": Returns}  # fmt: skip
 SOURCES = Sources(HELPERS)  # shared by all records, because code belongs to the process

@@ -13,7 +13,7 @@ only use the operations on an element, and may change nothing outside of itself.
 import itertools
 from collections.abc import Callable, Iterable
 from functools import cache
-from types import FunctionType, ModuleType
+from types import FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -102,9 +102,28 @@ def iterated(items: Any) -> Any:
 
 def attribute(owner: Any, name: str) -> Any:
     """owner.name. Raises NotTraceable where that runs code of the class."""
-    if tracing_depth() and runs_code(owner, name):
-        raise NotTraceable
+    if tracing_depth():
+        if runs_code(owner, name) or name == "__dict__":
+            raise NotTraceable
+        assert Record.current is not None
+        for frame in reversed(Record.current.loops.frames):
+            if (id(owner), name) in frame.attributes:
+                return frame.attributes[id(owner), name][1]
     return getattr(owner, name)
+
+
+def set_attribute(value: Any, owner: Any, name: str) -> None:
+    """owner.name = value. Raises NotTraceable within an axis where that is no statement of a loop, or runs code."""
+    if not tracing_depth():
+        setattr(owner, name, value)
+        return
+    assert Record.current is not None
+    kind = type(owner)
+    found = [vars(one)[name] for one in kind.__mro__ if name in vars(one)]
+    descriptors = [one for one in found if hasattr(type(one), "__set__") and type(one) is not MemberDescriptorType]
+    if isinstance(owner, (type, ModuleType)) or kind.__setattr__ is not object.__setattr__ or descriptors:
+        raise NotTraceable
+    Record.current.loops.frames[-1].set_attribute(owner, name, value)
 
 
 def runs_code(owner: Any, name: str) -> bool:

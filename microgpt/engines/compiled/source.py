@@ -257,12 +257,20 @@ class Rewriting(ChoiceRewriting):
         if is_stored_item(target) and not more:
             assert isinstance(target, ast.Subscript)
             return self.stored(node, node.value, target.value, target.slice)
+        if is_stored_attribute(target) and not more:
+            assert isinstance(target, ast.Attribute)
+            return self.set_attribute(node, node.value, target.value, target.attr)
         for part in [part for target in node.targets for part in ast.walk(target)]:
             if is_stored_item(part):
                 part.value = self.through("changeable", part, part.value)  # type: ignore[attr-defined]
         if any(isinstance(target, (ast.Tuple, ast.List)) for target in node.targets):
             node.value = self.through("iterated", node.value, node.value)
         return node
+
+    def set_attribute(self, node: ast.stmt, value: ast.expr, owner: ast.expr, name: str) -> ast.stmt:
+        """owner.name = value"""
+        set_it = self.through("set_attribute", node, value, owner, ast.Constant(name))
+        return ast.copy_location(ast.Expr(set_it), node)
 
     def stored(self, node: ast.stmt, value: ast.expr, items: ast.expr, key: ast.expr) -> ast.stmt:
         """items[key] = value"""
@@ -324,6 +332,8 @@ class Rewriting(ChoiceRewriting):
         self.generic_visit(node)
         if is_stored_item(node.target):
             return self.changed_item(node)
+        if is_stored_attribute(node.target):
+            return self.changed_attribute(node)
         if isinstance(node.target, ast.Name):
             node.value = self.through("added_to", node, ast.Name(node.target.id, ast.Load()), node.value)
         return node
@@ -347,6 +357,19 @@ class Rewriting(ChoiceRewriting):
         ]
         return [ast.copy_location(one, node) for one in steps]
 
+    def changed_attribute(self, node: ast.AugAssign) -> list[ast.stmt]:
+        """owner.name += value, in steps"""
+        assert isinstance(node.target, ast.Attribute)
+        owner, old = (ast.Name(HELPER + name, ast.Load()) for name in ("items_changed", "old"))
+        stores, name = [ast.Name(one.id, ast.Store()) for one in (owner, old)], node.target.attr
+        steps = [
+            ast.Assign([stores[0]], node.target.value),
+            ast.Assign([stores[1]], self.through("attribute", node, owner, ast.Constant(name))),
+            ast.AugAssign(stores[1], node.op, self.through("added_to", node, old, node.value)),
+            self.set_attribute(node, old, owner, name),
+        ]
+        return [ast.copy_location(one, node) for one in steps]
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:  # Python evaluates no annotation within a function
         node.target = self.visit(node.target)
         node.value = node.value and self.visit(node.value)
@@ -361,7 +384,7 @@ def changes_outside(function: ast.FunctionDef) -> bool:
     parts = [part for statement in function.body for part in own_parts(statement)]
     assigned = [part.targets for part in parts if isinstance(part, ast.Assign) and len(part.targets) == 1]
     assigned += [[part.target] for part in parts if isinstance(part, ast.AugAssign)]
-    stored = [target for targets in assigned for target in targets if is_stored_item(target)]
+    stored = [one for targets in assigned for one in targets if is_stored_item(one) or is_stored_attribute(one)]
     outer = {name for part in parts if isinstance(part, (ast.Global, ast.Nonlocal)) for name in part.names}
     return any(is_changed(part, outer) for part in parts if part not in stored)
 
@@ -371,6 +394,7 @@ def changes_objects(parts: list[ast.AST]) -> bool:
     assigned = [part.targets for part in parts if isinstance(part, ast.Assign)]
     assigned += [[part.target] for part in parts if isinstance(part, ast.AugAssign)]
     items = [one for targets in assigned for target in targets for one in ast.walk(target) if is_stored_item(one)]
+    items += [one for targets in assigned for one in targets if len(targets) == 1 and is_stored_attribute(one)]
     return any(is_changed(part, set()) for part in parts if part not in items)
 
 
@@ -438,6 +462,13 @@ class Gathered(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
         return node
+
+
+def is_stored_attribute(target: ast.expr | None) -> bool:
+    """Whether this is `owner.name` as a target, which a helper sets: not one that Python renames within a class."""
+    if not isinstance(target, ast.Attribute) or not isinstance(target.ctx, ast.Store):
+        return False
+    return not target.attr.startswith("__") or target.attr.endswith("__")
 
 
 class ContinueReturns(ast.NodeTransformer):

@@ -373,6 +373,8 @@ class Pass:
                 frame.stores[i] = self.with_lists(frame.stores[i], before)
             self.check_items(frame)
             finals, changes = self.after(frame, symbols, values, contents, held, rows)
+            if any(record.is_plain(leaf.node) for final in finals[variables:] for leaf in leaves(final)):
+                raise NotTraceable  # in Python the attribute is a plain number, which others may look at
         try:
             for change in changes:
                 change()

@@ -615,6 +615,18 @@ class Record:
             total += (axis.turns() - 1) * self.repeats.get(row, 1) if kinds[row] == SUM else 0
         return int(total)
 
+    def is_plain(self, row: int) -> bool:
+        """Whether a row is computed of plain numbers alone."""
+        left, seen = [row], set[int]()
+        while left:
+            one = left.pop()
+            if self.kind[one] in (PARAMETER, INPUT, PICK):
+                return False
+            if one not in seen:
+                seen.add(one)
+                left += [operand for operand in self.operands(one) if operand >= 0]
+        return True
+
     def operands(self, row: int) -> list[int]:
         """The rows that a row is computed from."""
         kind, left, right = self.kind[row], self.left[row], self.right[row]

@@ -65,7 +65,7 @@ def mapped(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> A
                 given.use_up()
             return found
         record.loops.untraceable = {*known, site}  # loops within it may be read now
-    return [function(item) for item in iterated(given)]
+    return made([function(item) for item in iterated(given)])
 
 
 def generated_list(items: Any) -> Any:

@@ -148,6 +148,8 @@ def is_settled(item: Any) -> bool:
 def stack_anew(items: Any, record: Record) -> RecordedList | None:
     """The same without a look at lists that were stacked before. Each kind of item has its own rule."""
     kinds = set(map(type, items))
+    if kinds == {RecordedScalar, float} and all([math.isfinite(item) for item in items if type(item) is float]):
+        return stack_scalars([record.scalar(item) for item in items], record)
     if len(kinds) > 1 and not kinds <= {RecordedList, list, tuple}:
         return None
     kind = type(items[0])

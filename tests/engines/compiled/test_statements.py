@@ -27,6 +27,16 @@ class Counter:
     turns = 0
 
 
+class Cell:
+    # a recurrent net that keeps its state
+    def __init__(self, weights):
+        self.weights, self.state, self.history = weights, [0.0] * len(weights), []
+
+    def read(self, a):
+        self.state = [tanh(b * w + a) for b, w in zip(self.state, self.weights, strict=True)]
+        self.history.append(sum(self.state))
+
+
 def weighed(items):
     # a sum in which no two items count the same, of lists within lists, too
     if not isinstance(items, list):
@@ -64,6 +74,22 @@ out = [0.0, s]
 for a in w:
     out[0] += a
     out[1] += a * a
+
+# an object that keeps its state
+cell = Cell([s, 0.5, s])
+for a in x:
+    cell.read(a)
+out = [cell.state, sum(cell.history)]
+
+# powers of plain numbers
+for i in range(n):
+    total += x[i] * w[i] * 0.9**i
+
+# single items of a list
+out = [0.0] * n
+for i in range(n):
+    for j in range(n):
+        out[i] += m[i][j] * x[j]
 
 # a counter
 k = 0

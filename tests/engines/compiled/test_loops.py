@@ -2,6 +2,7 @@
 
 import linecache
 import operator
+import re
 import traceback
 import types
 import warnings
@@ -558,6 +559,7 @@ def test_a_function_without_a_source():
 
 def test_slow_recording_without_a_source_is_told_once(monkeypatch, capsys):
     monkeypatch.setattr(recording.SOURCES, "told", False)
+    monkeypatch.setattr(recording, "PATIENCE", 1000.0)
     value_and_grad(executed(SOURCE))(PARAMS, X)
     assert capsys.readouterr().err == ""  # it was fast
     monkeypatch.setattr(recording, "PATIENCE", -1.0)
@@ -566,10 +568,8 @@ def test_slow_recording_without_a_source_is_told_once(monkeypatch, capsys):
     helper = executed("def scaled(row, s):\n    return [a * s for a in row]", "scaled")
     for _ in range(2):
         value_and_grad(lambda p, x: weighted(helper(x, p["s"])))(PARAMS, X)
-    text = (
-        "note: recording took 0 s, because scaled has no source, so that loops run turn by turn: put it into a file\n"
-    )
-    assert capsys.readouterr().err == text
+    text = r"note: recording took \d+ s, because scaled has no source, so that loops run turn by turn: put it into a file\n"
+    assert re.fullmatch(text, capsys.readouterr().err)
 
 
 def test_code_of_another_function_with_other_closures():

@@ -168,7 +168,8 @@ def tell_of_functions_without_a_source(record: Record, seconds: float) -> None:
         return
     for code in record.unread:
         made_by_a_class = code.co_name.startswith("__")  # as a dataclass does
-        if not made_by_a_class and not linecache.getlines(code.co_filename):
+        is_file = not code.co_filename.startswith("<") and linecache.getlines(code.co_filename)
+        if not made_by_a_class and not is_file:
             told = f"note: recording took {seconds:.0f} s, because {code.co_name} has no source"
             print(f"{told}, so that loops run turn by turn: put it into a file", file=sys.stderr)
             SOURCES.told = True

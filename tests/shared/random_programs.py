@@ -6,6 +6,7 @@ Each statement comes from a template below. Capital letters in it stand for what
     S T     a scalar                    L H     a list of scalars       U V     such a list, or an expression of one
     R Q     a list of such lists        M N     the same, or an expression of one       G       a matrix
     D       a dict                      I J     a small integer         BODY    another statement
+    X Y     a scalar that a loop sets   O       a list that it appends to   K       its counter     C   a test
     NEW     the name of the result      E(...)  an expression of these; i, j and k are integers, all else are scalars
 
 A statement is taken only if the program still runs on plain floats, and its numbers and lists stay small.
@@ -299,26 +300,34 @@ R.append([E(a, S) for a in L]) | R.insert(I, L) | R.pop(I) | R.extend(Q) | R += 
 R[:] = R[::-1] | R.reverse() | R.sort(key=len) | D["n"] = L | D[0] = D.pop(I) | D[I][J] = S | damp(R) | walk(L, 0, S)
 [r.reverse() for r in R] | [put(r, I, S) for r in R] | NEW, L[I] = L[I], S | p["s"] = E(S, T) | p["a"] = L | L += H
 """)
+# Loops: what is there before and as which kinds of place, the heads, and what a turn does. The variables of a head have
+# other names in a loop within it.
+BEGINNINGS = {
+    "x": ("scalar variable", "0 | S | E(S)"), "y": ("scalar variable", "0.0 | S"), "k": ("index counter", "0 | 1"),
+    "out": ("grown", "[] | [] | [S] | [E(a) for a in L]"),
+    "h": ("list", "[0.0] * 5 | [E(a) for a in L] | L | L[:]"), "g": ("list", "L | [E(S), T, 0.1] | [0.0] * 6"),
+    "w": ("rows matrix", "[[0.0] * 5 for _ in range(5)] | [[E(a) for a in r] for r in M] | M | [L] * 2 | [L, H]"),
+}  # fmt: skip
+HEADS = options("""
+i in range(len(L)) | i in range(len(R)) | i in range(1, len(L)) | i in range(len(L) - 1, -1, -1) | i in range(5)
+i in range(0, len(L), 2) | i in range(I) | i in range(I + 1, 5) | i, a in enumerate(U) | i, a in enumerate(L) | a in L
+a in reversed(L) | a in L[1:] | a in list(L) | i, a in enumerate(reversed(L), 1) | a, b in zip(L, H)
+a, b in zip(L, L[1:]) | i, (a, b) in enumerate(zip(L, H)) | i, r in enumerate(R) | r in R | r in (L, H) | r in zip(*M)
+i, r in enumerate(R[::-1]) | r, q in zip(R, Q) | r, a in zip(R, L) | a in (E(c) for c in L) | a in map(calm, L)
+a in running(L) | r in map(list, zip(*M))
+""")
+TURNS = options("""
+X = E(X, S) | X = calm(X + S) | X += E(S, T) * 0.5 | X, Y = Y, E(X, S) | X *= 0.5 | X = calm(sum(L)) | K += 1
+X = calm(sum([c * S for c in L[:I]])) | X += 0.1 * len(L) | X = S if C else T | NEW = E(S, T) | O.append(E(S, T))
+O.append(E(O[-1], S)) | O.append(calm(sum(O))) | L[I] = E(S, T) | L[I] += E(S, T) | L[I] = E(L[I], L[J])
+L[I] *= 0.5 | R[I][J] = E(S, T) | R[I][J] += E(S) | R[I][J] = E(R[J][I], S) | NEW = [E(c, S) for c in L] | NEW = L
+NEW = R[I] | NEW = [0.0] * 3 | NEW = [S, E(S)]
+""")
+GENTLE = [change for change in CHANGES if not re.search("extend|[*+]=", change)]  # no list doubles in each turn
+TESTS = options("""
+I > 0 | I == J | I % 2 | I % 2 == 0 | I != J | I < J | I + 1 < 3 | not I | I in (0, 2) | 0 < I < 3 | len(O) > 1
+""")
 STATEMENTS = """
-NEW = S
-for a in U:
-    NEW = E(NEW, a)
-
-NEW = 0
-for i, a in enumerate(U):
-    BODY
-    NEW += E(a, i) * 0.5
-
-NEW = 0
-for i, r in enumerate(M):
-    for j, a in enumerate(r):
-        if i == j:
-            NEW = NEW + E(a)
-        elif j > i:
-            continue
-        else:
-            NEW = calm(NEW + E(a, i))
-
 NEW, i = S, 0
 while i < I + 2:
     NEW, i = E(NEW, i), i + 1
@@ -326,11 +335,6 @@ while i < I + 2:
         break
 else:
     NEW = NEW * 0.5
-
-NEW = []
-for i, a in enumerate(U):
-    NEW.append(E(a, i))
-    BODY
 
 NEW = U
 for r in M:
@@ -396,24 +400,8 @@ match M:
     case [row, *others]:
         NEW = [E(a, i) for i, a in enumerate(row)] + [len(others) * 0.1]
 
-for i, r in enumerate(R):
-    r[I] = E(r[J], S, i)
-    BODY
-
-for i in range(len(R)):
-    for j in range(len(R[i])):
-        R[i][j] = E(R[i][j], i)
-    BODY
-
-for r, q in zip(R, reversed(Q)):
-    r[I] = q[J]
-
 for r in R:
     r.append(E(r[0]))
-    BODY
-
-for i, r in enumerate(R):
-    R[i] = [E(a, i) for a in r]
     BODY
 
 while len(L) > 1:
@@ -481,7 +469,9 @@ NEW = [NEW, sum(pick(G, tokens[0]))]
 """.strip().split("\n\n")
 
 KINDS = {"S": "scalar", "T": "scalar", "L": "list", "H": "list", "U": "list", "V": "list", "R": "rows", "Q": "rows",
-         "M": "matrix", "N": "matrix", "G": "grid", "D": "dict"}  # fmt: skip
+         "M": "matrix", "N": "matrix", "G": "grid", "D": "dict", "X": "variable", "Y": "variable",
+         "O": "grown", "K": "counter"}  # fmt: skip
+CONSTANTS = ["0", "0", "1", "1", "2", "-1", "-2"]  # as indices
 EXPECTED = "Failure", "IndexError", "KeyError", "ZeroDivisionError"
 
 
@@ -535,6 +525,7 @@ class Writer:
         """Note all places where these variables hold scalars, lists, lists of lists and dicts."""
         self.places: dict[str, list[str]] = {kind: [] for kind in ("scalar", "list", "rows", "matrix", "grid")}
         self.places["dict"] = ["{}"]
+        self.places |= {"index": [], "variable": [], "grown": [], "counter": []}
         for name, value in reached.items():
             if name not in ("tokens", "kept", "i", "j", "a", "b", "r", "q"):
                 self.find(name, value, 3)
@@ -567,6 +558,8 @@ class Writer:
         """The name of something new, and the statement that makes it or changes something."""
         new, dice = f"made_{self.made}", self.random.random()
         self.made += 1
+        if dice > 0.7 and depth == 2 and not self.effects:  # recording anew would do these again
+            return new, self.loops(new)
         made = LISTS if dice < 0.25 else ROWS if dice < 0.45 else SCALARS if dice < 0.5 else []
         made = CHOSEN_LISTS if made is LISTS and self.choices and dice < 0.02 else made
         template = "NEW = " + self.choose(made) if made else self.choose(CHANGES if dice < 0.65 else STATEMENTS)
@@ -580,6 +573,57 @@ class Writer:
             text = text[: found.start()] + indent(body, found[1]).rstrip() + text[found.end() :]
         return new, text + "\n"
 
+    def loops(self, new: str) -> str:
+        """One or two loops, and what they have changed as a list of this name."""
+        before = {kind: names[:] for kind, names in self.places.items()}
+        lines, made = [], []
+        for name, (kinds, options) in BEGINNINGS.items():
+            if name == "x" or self.random.random() < 0.5:
+                made.append(f"{name}_{new}")
+                lines.append(f"{made[-1]} = {self.fill(self.choose(options.split(' | ')), 0)}")
+                self.add(made[-1], kinds)
+        lines += [
+            line for _ in range(self.random.choice([1, 1, 2])) for line in self.loop(self.random.randint(0, 2), 0)
+        ]
+        made += self.random.sample(["i", "a", "k", "r", "NEW"], self.random.random() < 0.3)
+        self.places = before
+        return "\n".join([*lines, f"NEW = [{', '.join(made)}]\n"]).replace("NEW", new)
+
+    def add(self, name: str, kinds: str) -> None:
+        """Note a place in a loop, where it is taken more often than others."""
+        forms = (
+            [name]
+            if "index" not in kinds
+            else [name] * 6 + [f"{name} - 1", f"{name} + 1", f"-1 - {name}", f"{name} % 2"]
+        )
+        for kind in kinds.split() + ["list"] * (kinds == "grown"):
+            self.places[kind] += (forms if kind == "index" else [name]) * (1 + len(self.places[kind]) // 4)
+
+    def loop(self, within: int, level: int) -> list[str]:
+        """A loop with some others within it."""
+        before = {kind: names[:] for kind, names in self.places.items()}
+        head = re.sub(r"\b[iabcrq]\b", lambda found: found[0] + "123"[level] * (level > 0), self.choose(HEADS))
+        filled = self.fill(head, 0)
+        for name in set(re.findall(r"\b[iabrq]\d?\b", head.partition(" in ")[0])):
+            self.add(name, {"i": "index", "r": "list", "q": "list"}.get(name[0], "scalar"))
+        body: list[str] = []
+        for _ in range(self.random.randint(1, 3)):
+            dice = self.random.random()
+            turn = [self.fill(self.choose(TURNS if dice < 0.9 else GENTLE), 0)]
+            if within and dice < 0.4:
+                body += self.loop(within - 1, level + 1)
+            elif dice < 0.6:
+                test, other = (self.fill(self.choose(one), 0) for one in (TESTS, TURNS))
+                body += [
+                    f"if {test}:",
+                    f"    {turn[0] if dice < 0.55 else 'continue'}",
+                    *["else:", f"    {other}"] * (dice < 0.5),
+                ]
+            else:
+                body += turn
+        self.places = before
+        return [f"for {filled}:", *["    " + line for line in body]]
+
     def choose(self, options: list[str]) -> str:
         return self.random.choice(options)
 
@@ -590,9 +634,10 @@ class Writer:
 
     def fill(self, template: str, depth: int) -> str:
         """The template with something in place of each capital letter, the same for the same."""
-        for letter in sorted(set(re.findall(r"\b[STLHUVRQMNGDIJ]\b", template))):
+        template = re.sub(r"\bC\b", lambda _: self.choose(TESTS), template)
+        for letter in sorted(set(re.findall(r"\b[STLHUVRQMNGDIJKXYO]\b", template))):
             if letter in "IJ":
-                what = self.choose(["0", "0", "1", "1", "2", "-1", "-2", "i % 2" if "for i" in template else "0"])
+                what = self.choose([*CONSTANTS, *self.places["index"] * 2, *["i % 2"] * ("for i" in template)])
             elif letter in "UVMN" and depth > 0 and self.random.random() < 0.4:
                 what = f"({self.fill(self.choose(LISTS if letter in 'UV' else ROWS), depth - 1)})"
             else:
@@ -696,7 +741,7 @@ def load(source: str, directory: Path | None) -> ModuleType:
 def numbers(seed: int, batch: int) -> tuple[Any, ...]:
     """Parameters, and the arguments x, grid and tokens, of random shapes."""
     rng = np.random.default_rng(seed)
-    n, m, length, rows, columns, some = rng.integers(1, 5, 6)
+    n, m, length, rows, columns, some = rng.integers(1, 7, 6)
     shapes = {"s": (), "a": (n,), "c": (m,), "g": (n, m)}
     params = {name: rng.uniform(-1.5, 1.5, shape) for name, shape in shapes.items()}
     x, grid = rng.uniform(-1.5, 1.5, (batch, length)), rng.uniform(-1.5, 1.5, (batch, rows, columns))
@@ -739,7 +784,16 @@ def recorded(source: str, directory: Path, params: Any, *arrays: Any) -> Outcome
 def difference(expected: Outcome, found: Outcome) -> str:
     """What of the second is not as in the first, in a line; nothing if they are alike, or if a choice is refused."""
     refused = str(found.error) if isinstance(found.error, RecordingError) else ""
-    if any(words in refused for words in ("of the example", "the example chose", "a branch of a choice")):
+    if any(
+        words in refused
+        for words in (
+            "of the example",
+            "the example chose",
+            "a branch of a choice",
+            "a test for truth",
+            "scalar chooses",
+        )
+    ):
         return ""
     if type(expected.error).__name__ not in [kind.__name__ for kind in type(found.error).__mro__]:
         return f"raised {found.error!r}, expected {expected.error!r}"

@@ -478,6 +478,6 @@ def at_turn(value: Any, axis: Axis, index: Any, record: Record) -> Any:
             return RecordedList.written_out(record, [at_turn(one, axis, index, record) for one in value.plain])
         own, item = within_bound(value, axis, index)
         found = RecordedList(record, own, at_turn(item, axis, index, record))
-        found.made_anew = value.made_anew
+        found.made_anew, found.chosen_from = value.made_anew, value.chosen_from
         return found
     return replaced(value, axis, index)

@@ -396,6 +396,9 @@ class Chosen:
         if type(self.items) is RecordedList:
             self.items.check()
         held = [(row, row) for row in self.items.elements.values()] if self.held is None else self.held
+        for row, _ in held:
+            if type(row) is RecordedList and row.chosen_from is not None:
+                row.chosen_from.check()
         if not all([same_contents(before, contents(row)) for row, before in held]):
             raise RecordingError(
                 f"a row that the example chose is read at {calling_line()} after one of those that it "

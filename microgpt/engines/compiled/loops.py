@@ -572,7 +572,7 @@ class Pass:
                 raise NotTraceable
             return tuple([self.settled(*each) for each in zip(start, symbol, value, strict=True)])
         if kind is RecordedList:
-            if not same_form(symbol, value):
+            if not same_form(symbol, value) or getattr(value, "chosen_from", None) is not None:
                 raise NotTraceable
             if symbol.plain is not None:
                 each = zip(start, symbol.plain, value, strict=True)

@@ -131,6 +131,9 @@ PROGRAMS = {
         pick([[0.5, 1.5, 2.5], [3.0, 2.0, 5.0], [0.5, 1.5, 1.0]], i)), W, X, I3),
     "pick of all sorts": (lambda p, x, i: pick([p[0], x, 3.0], i) * pick([x * x, 2.0, p[1]], i), W, X, I3),
     "pick of rows": (lambda p, x, i: sum(pick([[x, 1.0], [p[0], x * p[1]], [p[1], p[2]]], i)), W, X, I3),
+    "pick of rows that are the same": (
+        lambda p, x, i: sum(pick([[p[1] for _ in range(2)] for _ in range(3)], i)) * x, W, X, I3,
+    ),
     "pick of one": (lambda p, i: pick([p[1]], i) * p[i], W, np.array([0, 0])),
     "pick of parameters in any order": (lambda p, i: pick([p[4], p[0], p[1]], i), W, I3),
     "largest of activations": (lambda p, x: largest([x * p[0], x * p[1], x]) * p[2], W, X),

@@ -241,7 +241,7 @@ class Reader(Graph):
         every = replace(load, chooser=None, strides=(*load.strides, load.step))  # with an axis of all choices
         index, own = self.load(load.chooser, lengths), sorted(moving(replace(load, chooser=None), lengths))
         rows = self.strided(every, (*lengths, load.choices), [[len(lengths)], *[[i] for i in own]])
-        if load.space != PARAMETERS or index.axes & set(own) or rows is None:
+        if load.space != PARAMETERS or not load.step or index.axes & set(own) or rows is None:
             return None
         node = self.method("index_select", rows.node, 0, self.method("reshape", index.node, (-1,)))
         return self.unfolded(node, [*sorted(index.axes), *own], lengths)

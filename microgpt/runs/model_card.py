@@ -40,7 +40,7 @@ This expression finds it: `set(prompt) - set(AutoTokenizer.from_pretrained("{pat
 
 ## Loss
 
-The loss on held-out text is {loss:.4f} nats per character, after {step:,} of {steps} steps. Before training it was
+The loss on held-out text is {loss:.4f} nats per character, after {step:,} of {steps:,} steps. Before training it was
 {initial_loss:.4f}.{on_all} The run began on {started}. Five samples:
 
 {samples}

@@ -26,7 +26,7 @@ def summary(program: Program) -> str:
     products = sum(nest.product() is not None for nest in program.nests.forward)
     return (
         f"{program.operations:,} scalar operations became {len(program.nests.forward)} array instructions "
-        f"({products} matrix products)"
+        f"({products} matrix product{'' if products == 1 else 's'})"
     )
 
 
@@ -53,8 +53,8 @@ def listing(function: Callable[..., Any], params: Any, *arguments: Any) -> str:
             if turns not in around:
                 lines.append(f"{'':4}{'  ' * depth}for {TURNS[depth % len(TURNS)]} < {turns.length}:")
         around = loops
-        made = f"{i:3} {'  ' * len(loops) + line.operation:16}{line.axes:14}{line.operands}"
-        lines.append(f"{made:70}{line.place:20} {line.code}".rstrip())
+        made = f"{i:3} {'  ' * len(loops) + line.operation:16}{line.axes:13} {line.operands}"
+        lines.append(f"{made:69} {line.place:20} {line.code}".rstrip())
     return "\n".join(lines)
 
 

@@ -595,12 +595,15 @@ class Pass:
         value = record.scalar(value)
         added = self.added(value, symbol)
         if added is not None:
+            rows = len(record)
             total = record.over(SUM, sum(added[1:], added[0]), self.axis)
             record.repeats[total.node] /= Fraction(self.axis.turns())  # a sum is done once, for all turns
-            if type(start) in (int, float) and start == 0:
-                return total
-            whole = start + total
-            record.repeats[whole.node] = 0  # the first turn has added to it
+            whole = total
+            if type(start) not in (int, float) or start != 0:
+                whole = start + total
+                record.repeats[whole.node] = 0  # the first turn has added to it
+            if record.sources is not None:  # it stands where a turn adds
+                record.sources[rows:] = [record.sources[value.node]] * (len(record) - rows)
             return whole
         if self.axis.bound is not None:
             raise NotTraceable

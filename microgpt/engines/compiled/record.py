@@ -902,7 +902,7 @@ class RecordedScalar:
         "pass integers as an integer argument of the function (of an array of floats, such as tokens, give "
         "tokens.astype(int)), or choose by comparisons: a if x > 0 else b",
     )
-    __abs__ = needs_value("abs() of what depends on a parameter, which a Value does not have,", ABS)
+    __abs__ = needs_value("abs(), which a Value does not have,", ABS)
     __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = needs_value(
         "&, |, ^ or ~", "write (a > 0) * (b > 0) for and, 1 - (a > 0) for not"
     )
@@ -1017,7 +1017,10 @@ def is_of_another_kind(x: Any) -> bool:
 
 def leaf_of(items: Any) -> Any:
     """The first item of plain lists in lists."""
-    while type(items) in (list, tuple) and items:
+    while isinstance(items, (list, tuple)):
+        items = items if type(items) in (list, tuple) else getattr(items, "plain", None)  # None of a symbolic list
+        if not items:
+            return items
         items = items[0]
     return items
 

@@ -42,7 +42,7 @@ NO_VALUE = {
     "range(x)": (lambda p, x: sum(p[0] for _ in range(x)), ["range()", "integer argument"]),
     "an index of a list": (lambda p, x: TABLE[x], ["index", "integer argument"]),
     "an index of parameters": (lambda p, x: p[x], ["index", "integer argument"]),
-    "abs(w)": (lambda p, x: abs(p[0] * x), ["abs()", "a parameter", "x if x > 0 else -x"]),
+    "abs(w)": (lambda p, x: abs(p[0] * x), ["abs()", "a Value does not have", "x if x > 0 else -x"]),
     "x ** w": (lambda p, x: x ** p[0], ["exponent", "exp(y * log(x)) for x ** y"]),
     "2 ** x": (lambda p, x: 2**x, ["exponent", "exp(x * log(base))"]),
     "a number of numpy ** x": (lambda p, x: np.float64(2) ** x, ["exponent", "exp(x * log(base))"]),

@@ -15,7 +15,7 @@ from numbers import Real
 from types import CellType
 from typing import Any
 
-from microgpt.engines.compiled.frames import Frame, MoreState
+from microgpt.engines.compiled.frames import Frame, MoreState, Refused
 from microgpt.engines.compiled.lists import RecordedList
 from microgpt.engines.compiled.record import (
     ADD,
@@ -112,14 +112,16 @@ def branch(function: Callable[[], Any], record: Record) -> Any:
             "it cannot end a recursion"
         )
     aborted, loops.aborted = loops.aborted, False
-    begin(record)
+    frame = begin(record)
     try:
         result = function()
         done = not loops.aborted
     except ArithmeticError:  # such as 1 / 0 of plain numbers: no value, which matters only where it is chosen
         result, done = math.nan, True
-    except (Split, Stripes, MoreState):  # of a loop around the choice
-        raise
+    except (Split, Stripes, MoreState) as more:
+        if not isinstance(more, Refused) or more.frame is not frame:  # of a loop around the choice
+            raise
+        done = False
     except NotTraceable:
         done = False
     finally:
@@ -131,10 +133,11 @@ def branch(function: Callable[[], Any], record: Record) -> Any:
     return result
 
 
-def begin(record: Record) -> None:
+def begin(record: Record) -> Frame:
     """From here on the function may only calculate, as in the body of a comprehension."""
     record.loops.depth += 1
     record.loops.frames.append(Frame(record, Axis(1)))
+    return record.loops.frames[-1]
 
 
 def end(record: Record) -> None:

@@ -54,6 +54,14 @@ class MoreState(NotTraceable):
         self.frame, self.root, self.path = frame, root, path
 
 
+class Refused(MoreState):
+    """A loop changes a list in a way that the loop around it, or the choice, cannot follow: that one is no line."""
+
+    def __init__(self, frame: "Frame"):
+        NotTraceable.__init__(self)
+        self.frame = frame
+
+
 class MoreAttributes(MoreState):
     """An attribute turned out to carry state from turn to turn."""
 

@@ -26,6 +26,7 @@ from microgpt.engines.compiled.frames import (
     MoreAttributes,
     MoreState,
     Range,
+    Refused,
     Store,
     Unknown,
     at_turn,
@@ -164,8 +165,11 @@ def whole_of(items: Any, record: Record) -> Any:
     try:
         with tracing(record, Axis(1), False) as frame:
             found = items.look()
-    except (Split, Stripes, MoreState):
-        raise
+    except (Split, Stripes, MoreState) as more:
+        if not isinstance(more, Refused) or more.frame is not frame:
+            raise
+        record.loops.aborted = aborted
+        return items
     except (NotTraceable, Exception):  # what makes its items raises it again
         record.loops.aborted = aborted
         return items
@@ -320,6 +324,8 @@ class Statement:
             except MoreState as found:
                 if found.frame.axis is not self.axis:
                     raise
+                if isinstance(found, Refused):
+                    raise NotTraceable from None
                 if isinstance(found, MoreAttributes):
                     attributes.append((found.owner, found.name))
                     continue
@@ -388,6 +394,8 @@ class Pass:
         except MoreState:
             raise
         except NotTraceable:  # some changes are made
+            if record.loops.frames:
+                raise Refused(record.loops.frames[-1]) from None
             raise Lost({self.statement.site}) from None
         return finals[:variables]
 

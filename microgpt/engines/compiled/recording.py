@@ -123,6 +123,10 @@ def record_function(
             recorded(function, shapes, arguments, record)
         except Lost as lost:
             in_python |= lost.sites
+        except NotTraceable:  # of a loop that has ended: none of those that were read is one line now
+            if not record.loops.lines:
+                raise
+            in_python |= record.loops.lines
         else:
             tell_of_functions_without_a_source(record, time.monotonic() - start)
             return record

@@ -4,6 +4,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from bench.program_rows import PROGRAMS
 
@@ -23,3 +25,12 @@ def test_programs_are_shown_as_they_are():
         assert f"\n\n\n{code}\n\n\n" in file.read_text(encoding="utf-8"), "python docs/make.py --only programs"
         assert re.match(r"[\d,]+ scalar operations became [\d,]+ array instructions", listing)
         assert f"{file.name}:" in listing
+
+
+@pytest.mark.slow
+def test_listings_are_those_of_this_version(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+    import make
+
+    for section in re.split(r"(?m)^(?=## )", PAGE)[1:]:
+        assert make.with_program(section).rstrip() == section.rstrip(), "python docs/make.py --only programs"

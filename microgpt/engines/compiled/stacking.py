@@ -26,6 +26,8 @@ from microgpt.engines.compiled.record import (
     union,
 )
 
+FEW_MIXED = 32  # numbers and scalars; a longer list of both is a table that is being filled, and will be another one
+
 
 def stacked(items: Any, record: Record) -> RecordedList | None:
     """A list as a symbolic list; None if its items are not alike."""
@@ -148,7 +150,8 @@ def is_settled(item: Any) -> bool:
 def stack_anew(items: Any, record: Record) -> RecordedList | None:
     """The same without a look at lists that were stacked before. Each kind of item has its own rule."""
     kinds = set(map(type, items))
-    if kinds == {RecordedScalar, float} and all([math.isfinite(item) for item in items if type(item) is float]):
+    mixed = kinds == {RecordedScalar, float} and len(items) <= FEW_MIXED
+    if mixed and all([math.isfinite(item) for item in items if type(item) is float]):
         return stack_scalars([record.scalar(item) for item in items], record)
     if len(kinds) > 1 and not kinds <= {RecordedList, list, tuple}:
         return None

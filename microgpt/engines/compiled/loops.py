@@ -49,6 +49,7 @@ from microgpt.engines.compiled.record import (
     Record,
     RecordedInteger,
     RecordedScalar,
+    RecordingError,
     Split,
     Stripes,
     at,
@@ -265,8 +266,13 @@ class Statement:
                 if not begun and (end - first > 1 or not self.left):
                     return None
                 found = values
-                for item in self.items_of(first, end if self.left else None):  # the last turns may add items
-                    found = self.turn(item, *found)
+                try:
+                    for item in self.items_of(first, end if self.left else None):  # the last turns may add items
+                        found = self.turn(item, *found)
+                except RecordingError:
+                    raise
+                except Exception:  # the function may catch it, and ask for the variables of this turn
+                    raise Lost({self.site}) from None
             values, begun = found, True
         return values
 

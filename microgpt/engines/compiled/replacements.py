@@ -21,6 +21,7 @@ import numpy as np
 from microgpt.engines.compiled.lists import Lazy, RecordedList, holds_index, holds_lists, items_down_from
 from microgpt.engines.compiled.loops import source_of, trace, whole_of
 from microgpt.engines.compiled.record import (
+    LIST,
     PICK,
     SUM,
     WHERE,
@@ -261,7 +262,25 @@ def same(a: Any, b: Any) -> bool:
         for kind, other in ((a, b), (b, a)):
             if kind is RecordedScalar and isinstance(other, type):
                 return is_scalar_of(other)
+        if type(a) is type(b) is RecordedScalar and LIST in (a.record.kind[a.node], b.record.kind[b.node]):
+            place = origin(a)
+            return bool(place[1]) and place == origin(b)  # without an index, one row stands for several objects
     return a is b
+
+
+def origin(scalar: RecordedScalar) -> tuple[int, Any]:
+    """The row, and where in it, of a scalar that may have been read from lists that loops have gathered."""
+    record = scalar.record
+    while record.kind[scalar.node] == LIST:
+        place, *others = scalar.index
+        items = iter(record.lists[record.right[scalar.node]])
+        row, own, length = next(items)
+        while place >= length:
+            place -= length
+            row, own, length = next(items)
+        places = dict(zip(record.axes[scalar.node][1:], others, strict=True)) | ({} if own is None else {own: place})
+        scalar = record.view(row, tuple([places[axis] for axis in record.axes.get(row, ())]))
+    return scalar.node, scalar.index
 
 
 def was_chosen(thing: Any) -> bool:

@@ -746,3 +746,13 @@ def test_evaluate_shares_the_recording_of_a_step():
     np.testing.assert_allclose(evaluate(step)(PARAMS, X), 0.7 * X.sum(1))
     assert len(calls) == 1
     np.testing.assert_allclose(evaluate(step, "scalar")(PARAMS, X), 0.7 * X.sum(1))
+
+
+def scalars_of_gathered_lists(p, x, i):
+    same = [x[1]] * 3
+    rows = sum([[p["s"] * a, a] for a in same], [])
+    return sum([b + 0.2 for a in same for b in rows if a is not b])
+
+
+def test_scalars_read_again_are_the_same_objects():
+    assert_equal_engines(scalars_of_gathered_lists, *ARGUMENTS)

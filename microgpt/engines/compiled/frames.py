@@ -205,13 +205,8 @@ class Frame:
             raise NotTraceable
         self.save(items)
         self.appended[id(items)] = items, value, n
-        items.axis, items.plain, items.elements, items.changed = (
-            Axis(self.axis.n + n, bound=(self.axis, n + 1, 1)),
-            None,
-            {},
-            True,
-        )
-        items.item = Unknown(None)
+        items.axis, items.item = Axis(self.axis.n + n, bound=(self.axis, n + 1, 1)), Unknown(None)
+        items.plain, items.elements, items.changed = None, {}, True
 
     def store(self, items: RecordedList, key: Any, value: Any) -> None:
         items.refuse_if_chosen()

@@ -85,6 +85,11 @@ out = [cell.state, sum(cell.history)]
 for i in range(n):
     total += x[i] * w[i] * 0.9**i
 
+# an inner loop that appends to a list from outside of both
+for k in range(3):
+    for a in x:
+        out.append(a * w[k])
+
 # single items of a list
 out = [0.0] * n
 for i in range(n):

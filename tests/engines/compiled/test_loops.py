@@ -838,6 +838,7 @@ AN_AXIS = {
     "an inner loop": lambda p, x: sum([sum(tanh(a * b) for b in x) for a in x]) * p["s"],
     "keys of plain numbers": lambda p, x: sum([a * {"k": 2.0}.get("k") * max(1, 2) * p["s"] for a in x]),
     "map": lambda p, x: sum(map(tanh, x)) * p["s"],
+    "numbers among scalars": lambda p, x: sum([tanh(a * p["s"]) for a in [x[0], 0.5] * 15]),
     "a choice": lambda p, x: sum([a * (a > 0) * largest([a, p["s"]]) for a in x]),
     "zip and enumerate": lambda p, x: sum([a * b * p["s"] for _, (a, b) in enumerate(zip(x, reversed(x)))]),
 }

@@ -1,9 +1,11 @@
 """The compiler: it turns a function of scalars into loops over arrays, and these into machine code.
 
 A function of scalars, for one example
-    source.py            rewrites the function, so that its loops and calls go through
+    source.py            finds the source of the function, and compiles it again as it is rewritten
+    rewriting.py         rewrites it, so that its loops and calls go through helpers
+    bodies.py            what the body of a loop assigns, changes and leaves
     branches.py          rewrites choices, so that a scalar without a value can make them
-    replacements.py      what runs in the place of loops and builtins
+    replacements.py      the helpers: what runs in the place of loops and builtins
     loops.py             `for` statements as one line, with what they carry from turn to turn
     frames.py            what the body of a loop reads and changes of lists around it
     choices.py           what runs in the place of choices

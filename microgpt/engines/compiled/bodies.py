@@ -1,0 +1,241 @@
+"""What the body of a loop or a function assigns, changes and leaves: what its source tells before it runs."""
+
+import ast
+import copy
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from microgpt.engines.compiled.branches import HELPER, own_parts
+
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+USES_UP = {
+    "sum",
+    "list",
+    "tuple",
+    "set",
+    "dict",
+    "max",
+    "min",
+    "any",
+    "all",
+    "sorted",
+    "largest",
+}  # an iterator, at once
+GATHERED = HELPER + "gathered"
+BOUNDS = (ast.Name, ast.Constant, ast.BinOp, ast.operator, ast.expr_context, ast.Call, ast.Subscript, ast.Attribute)
+
+
+def changes_outside(function: ast.FunctionDef) -> bool:
+    """Whether the code of a function stores into items, attributes, or names that belong to others."""
+    parts = [part for statement in function.body for part in own_parts(statement)]
+    assigned = [part.targets for part in parts if isinstance(part, ast.Assign) and len(part.targets) == 1]
+    assigned += [[part.target] for part in parts if isinstance(part, ast.AugAssign)]
+    stored = [one for targets in assigned for one in targets if is_stored_item(one) or is_stored_attribute(one)]
+    outer = {name for part in parts if isinstance(part, (ast.Global, ast.Nonlocal)) for name in part.names}
+    return any(is_changed(part, outer) for part in parts if part not in stored)
+
+
+def changes_objects(parts: list[ast.AST]) -> bool:
+    """Whether code sets attributes, or items other than by an assignment."""
+    assigned = [part.targets for part in parts if isinstance(part, ast.Assign)]
+    assigned += [[part.target] for part in parts if isinstance(part, ast.AugAssign)]
+    items = [one for targets in assigned for target in targets for one in ast.walk(target) if is_stored_item(one)]
+    items += [one for targets in assigned for one in targets if len(targets) == 1 and is_stored_attribute(one)]
+    return any(is_changed(part, set()) for part in parts if part not in items)
+
+
+def is_stored_item(target: ast.AST | None) -> bool:
+    """Whether this is `items[key]` as a target, which a helper sets."""
+    return isinstance(target, ast.Subscript) and isinstance(target.ctx, ast.Store)
+
+
+class Counted(NamedTuple):
+    """A `while` whose counter goes up by a step in each turn, to a bound."""
+
+    name: str
+    bound: ast.expr
+    step: int
+    inclusive: bool
+
+
+def counted(loop: ast.While) -> Counted | None:
+    """The counter of a loop such as `while i < n:`, which ends with `i += 1`; None for any other loop."""
+    test, last = loop.test, loop.body[-1]
+    if loop.orelse or not isinstance(test, ast.Compare) or not isinstance(test.left, ast.Name) or len(test.ops) > 1:
+        return None
+    if not isinstance(test.ops[0], (ast.Lt, ast.LtE)) or not isinstance(last, ast.AugAssign):
+        return None
+    name, bound = test.left.id, test.comparators[0]
+    stored = [one for part in loop.body for one in names_stored(part)]
+    plain = all(isinstance(part, BOUNDS) for part in ast.walk(bound))
+    calls = [part for part in ast.walk(bound) if isinstance(part, ast.Call)]
+    step = last.value.value if isinstance(last.value, ast.Constant) else None
+    fits = (
+        isinstance(last.target, ast.Name) and last.target.id == name and isinstance(last.op, ast.Add)
+        and type(step) is int and step > 0 and stored.count(name) == 1 and plain
+        and all(getattr(call.func, "id", "") == "len" for call in calls)
+        and not any(isinstance(part, ast.Name) and part.id in stored for part in ast.walk(bound))
+        and not any(isinstance(part, ast.Continue) for one in loop.body for part in own_parts(one))
+    )  # fmt: skip
+    return Counted(name, bound, step, isinstance(test.ops[0], ast.LtE)) if fits and isinstance(step, int) else None
+
+
+class Gathered(ast.NodeTransformer):
+    """Puts what a generator yields into a list, which it returns."""
+
+    def gather(self, function: ast.FunctionDef) -> bool:
+        """Change a generator function so. Returns whether all its `yield`s are statements, whose value nobody asks."""
+        function.body = [self.visit(one) for one in function.body]
+        parts = [part for one in function.body for part in own_parts(one)]
+        begin = ast.Assign([ast.Name(GATHERED, ast.Store())], ast.List([], ast.Load()))
+        end = ast.Return(ast.Name(GATHERED, ast.Load()))
+        function.body = [ast.copy_location(begin, function), *function.body, ast.copy_location(end, function)]
+        return not any(isinstance(part, (ast.Yield, ast.YieldFrom, ast.Await)) for part in parts)
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        if not isinstance(node.value, (ast.Yield, ast.YieldFrom)):
+            return node
+        value: ast.expr = node.value.value or ast.Constant(None)
+        each = ast.Name(GATHERED + "_item", ast.Load()) if isinstance(node.value, ast.YieldFrom) else value
+        append = ast.Attribute(ast.Name(GATHERED, ast.Load()), "append", ast.Load())
+        found: ast.stmt = ast.copy_location(ast.Expr(ast.Call(append, [each], [])), node)
+        if isinstance(node.value, ast.YieldFrom):
+            found = ast.copy_location(ast.For(ast.Name(GATHERED + "_item", ast.Store()), value, [found], []), node)
+        return ast.fix_missing_locations(found)
+
+    def visit_Return(self, node: ast.Return) -> ast.stmt:
+        return ast.copy_location(ast.Return(ast.Name(GATHERED, ast.Load())), node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
+        return node
+
+
+def is_stored_attribute(target: ast.expr | None) -> bool:
+    """Whether this is `owner.name` as a target, which a helper sets: not one that Python renames within a class."""
+    if not isinstance(target, ast.Attribute) or not isinstance(target.ctx, ast.Store):
+        return False
+    return not target.attr.startswith("__") or target.attr.endswith("__")
+
+
+class ContinueReturns(ast.NodeTransformer):
+    """Puts a return in the place of each `continue` of a loop."""
+
+    def __init__(self, result: ast.Return):
+        self.result = result
+
+    def visit_Continue(self, node: ast.Continue) -> ast.stmt:
+        return ast.copy_location(copy.deepcopy(self.result), node)
+
+    def skip(self, node: Any) -> Any:
+        return node
+
+    visit_For = visit_While = visit_FunctionDef = skip  # noqa: N815
+
+
+def leaves_loop(body: list[ast.stmt]) -> bool:
+    """Whether a statement leaves the loop whose body this is."""
+    for one in body:
+        if isinstance(one, ast.Break):
+            return True
+        if not isinstance(one, (ast.For, ast.While)):
+            inner = [
+                part
+                for part in ast.iter_child_nodes(one)
+                if isinstance(part, (ast.stmt, ast.ExceptHandler, ast.match_case))
+            ]
+            if leaves_loop(inner):  # type: ignore[arg-type]
+                return True
+        elif leaves_loop(one.orelse):
+            return True
+    return False
+
+
+def depth_of(node: ast.AST) -> int:
+    """How many `for` statements stand one in the other."""
+    return max(map(depth_of, ast.iter_child_nodes(node)), default=0) + isinstance(node, ast.For)
+
+
+def names_stored(node: ast.AST) -> Iterator[str]:
+    """The names that code sets, but for those within functions and comprehensions."""
+    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+        yield node.id
+    elif isinstance(node, COMPREHENSIONS):
+        yield from [one.target.id for one in ast.walk(node) if isinstance(one, ast.NamedExpr)]
+    elif not isinstance(node, (ast.FunctionDef, ast.Lambda)):
+        for child in ast.iter_child_nodes(node):
+            yield from names_stored(child)
+
+
+def names_captured(function: ast.FunctionDef) -> list[tuple[int, int, set[str]]]:
+    """The names that code within a function may read or set later than where it stands: first line, last line, names.
+
+    These are the functions in it, its generator expressions, and what it declares to belong elsewhere.
+    """
+    found = []
+    used_up = {
+        id(part.args[0]) for part in ast.walk(function)
+        if isinstance(part, ast.Call) and part.args and getattr(part.func, "id", "") in USES_UP
+    }  # fmt: skip
+    for part in ast.walk(function):
+        names: set[str] = set()
+        if isinstance(part, (ast.Global, ast.Nonlocal)):
+            found.append((0, sys.maxsize, set(part.names)))
+        elif part is not function and isinstance(part, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
+            own: set[str] = set()
+            if not isinstance(part, ast.ClassDef):
+                arguments = part.args
+                own = {one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+            names = {one.id for one in ast.walk(part) if isinstance(one, ast.Name)} - own
+        elif isinstance(part, ast.GeneratorExp) and id(part) not in used_up:
+            own = {one.id for loop in part.generators for one in ast.walk(loop.target) if isinstance(one, ast.Name)}
+            later = [part.elt, *[test for loop in part.generators for test in loop.ifs]]
+            later += [loop.iter for loop in part.generators[1:]]
+            names = {one.id for each in later for one in ast.walk(each) if isinstance(one, ast.Name)} - own
+        if names:
+            assert isinstance(part, (ast.stmt, ast.expr))
+            found.append((part.lineno, part.end_lineno or part.lineno, names))
+    return found
+
+
+def counters_of(loop: ast.For) -> dict[str, int]:
+    """The variables to which each turn adds one integer, and nothing else assigns them."""
+    stored = [name for one in (*loop.body, loop.target) for name in names_stored(one)]
+    found = {}
+    for one in loop.body:
+        if (
+            isinstance(one, ast.AugAssign) and isinstance(one.target, ast.Name) and stored.count(one.target.id) == 1
+            and isinstance(one.op, (ast.Add, ast.Sub)) and isinstance(one.value, ast.Constant)
+            and type(one.value.value) is int and one.value.value
+        ):  # fmt: skip
+            found[one.target.id] = one.value.value if isinstance(one.op, ast.Add) else -one.value.value
+    return {
+        name: step for name, step in found.items() if not any(isinstance(part, ast.Continue) for part in ast.walk(loop))
+    }
+
+
+def surely_assigned(loop: ast.For) -> set[str]:
+    """The names that a turn assigns before it may read them."""
+    found = {part.id for part in ast.walk(loop.target) if isinstance(part, ast.Name)}
+    read: set[str] = set()
+    for one in loop.body:
+        targets = one.targets if isinstance(one, ast.Assign) else []
+        if isinstance(one, ast.Assign):
+            read |= {part.id for part in ast.walk(one.value) if isinstance(part, ast.Name)}
+            for target in targets:
+                for part in ast.walk(target):
+                    if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store) and part.id not in read:
+                        found.add(part.id)
+        if not isinstance(one, ast.Assign):
+            read |= {part.id for part in ast.walk(one) if isinstance(part, ast.Name)}
+            if any(isinstance(part, (ast.Continue, ast.Raise)) for part in ast.walk(one)):
+                break
+    return found
+
+
+def is_changed(part: ast.AST, outer: set[str]) -> bool:
+    """Whether this is an item, an attribute or an outer name, and gets something else here."""
+    if isinstance(part, (ast.Subscript, ast.Attribute, ast.Name)):
+        outside = not isinstance(part, ast.Name) or part.id in outer
+        return outside and not isinstance(part.ctx, ast.Load)
+    return any(getattr(part, name, None) in outer for name in ("name", "asname", "rest"))  # def, import, case

@@ -16,7 +16,8 @@ becomes a record
     record.py            a table of scalar operations; a row with axes stands for the operation at every index
     nodes.py             takes the rows that a result needs, and finds those that depend on each other from turn to turn
     scalars.py           keeps single scalars in columns, and flattens nested sums
-    groups.py            makes rows that are alike one instruction
+    members.py           rows that are alike, and the grid in which they lie
+    groups.py            makes them one instruction
 becomes array instructions
     fuse.py              computes what is cheap where it is needed, and materializes the rest
     backward.py          derives the backward pass, by the rules of value.py

@@ -33,7 +33,7 @@ from microgpt.engines.compiled.expressions import (
     shared,
 )
 from microgpt.engines.compiled.fuse import Fusion
-from microgpt.engines.compiled.groups import is_regular
+from microgpt.engines.compiled.members import is_regular
 from microgpt.engines.compiled.nest import Array, Nest, Turns, cells_of, delinearize, single
 from microgpt.engines.compiled.record import FUNCTIONS
 

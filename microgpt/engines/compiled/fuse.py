@@ -25,7 +25,8 @@ from microgpt.engines.compiled.expressions import (
     shared,
     where,
 )
-from microgpt.engines.compiled.groups import Access, Groups, Instruction
+from microgpt.engines.compiled.groups import Groups, Instruction
+from microgpt.engines.compiled.members import Access
 from microgpt.engines.compiled.nest import Nest, Part, delinearize, single
 from microgpt.engines.compiled.record import FUNCTIONS
 

@@ -11,4 +11,5 @@ single_process.py
                 one process that trains, where there could be several
 cached_step.py  one position of the GPT, compiled, with its cache as an argument
 sampling.py     from logits to text
+own_book.py     a folder of one's own with the four files of the book
 """

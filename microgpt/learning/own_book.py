@@ -1,0 +1,158 @@
+"""A book of your own: a folder with your value.py, functions.py, gpt.py and adam.py, in the form of the book.
+
+`own_book("mine")` runs the four files and returns them as modules:
+
+    book = own_book("mine")
+    book.value.Value, book.functions.softmax, book.gpt.loss, book.adam.adam
+
+The files may import one another in three ways, and get what stands in the folder:
+
+    from value import exp, log             as a folder of plain files does, which Python alone can run, too
+    from microgpt.value import exp, log    as the book does, so its lines serve unchanged
+    from microgpt import Value, softmax    whichever of the four files has it
+
+A file that the folder lacks is the project's own: its lines are run again, and import what the folder has. So who has
+written only value.py and functions.py trains a GPT on these.
+
+`own_book("mine", recordable=True)` is the same book for the engines. There `Value`, `exp`, `log`, `largest` and `pick`
+are those of the project, because a compiler records these five names and takes derivatives from them. Your value.py
+needs to know nothing about compilers. Whether both books compute the same is for the caller to compare.
+
+To load a book executes its code: load only what the user has named.
+"""
+
+import builtins
+import io
+import linecache
+import sys
+import tokenize
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from traceback import extract_tb
+from types import ModuleType
+from typing import Any
+
+from microgpt import value
+from microgpt.errors import InputError
+
+CHAPTERS = ("value", "functions", "gpt", "adam")
+RECORDED = ("Value", "exp", "log", "largest", "pick")  # what a compiler knows by name
+OURS = Path(value.__file__).parent
+
+
+@dataclass(frozen=True)
+class Book:
+    """The four files as modules.
+
+    Attributes:
+        folder: where they are.
+        paths: the file of each chapter, in the folder or the project's own.
+        texts: the source of each chapter.
+    """
+
+    folder: Path
+    value: ModuleType
+    functions: ModuleType
+    gpt: ModuleType
+    adam: ModuleType
+    paths: dict[str, Path]
+    texts: dict[str, str]
+
+    @property
+    def missing(self) -> list[str]:
+        """The chapters that are the project's own."""
+        return [chapter for chapter, path in self.paths.items() if path.parent == OURS]
+
+
+def own_book(folder: str | Path, recordable: bool = False) -> Book:
+    """Run the four files of a folder and return the book: see above.
+
+    Raises InputError, in one line, if there is no such folder, none of the files in it, or one of them fails.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}: give one with your value.py, functions.py, gpt.py and adam.py")
+    paths = {chapter: folder / f"{chapter}.py" for chapter in CHAPTERS}
+    if not any(path.is_file() for path in paths.values()):
+        raise InputError(f"{folder} has none of value.py, functions.py, gpt.py and adam.py: give the folder of yours")
+    paths = {chapter: path if path.is_file() else OURS / path.name for chapter, path in paths.items()}
+    loading = Loading(folder, paths, recordable)
+    modules = {chapter: loading.module(chapter) for chapter in CHAPTERS}
+    return Book(folder, **modules, paths=paths, texts=loading.texts)
+
+
+class Loading:
+    """Runs the files of a book. For them it is the function `__import__`, and stands for the package `microgpt`."""
+
+    def __init__(self, folder: Path, paths: dict[str, Path], recordable: bool):
+        self.folder, self.paths, self.recordable = folder, paths, recordable
+        self.modules: dict[str, ModuleType] = {}
+        self.texts: dict[str, str] = {}
+
+    def module(self, chapter: str) -> ModuleType:
+        """A chapter as a module; its file runs once."""
+        if chapter not in self.modules:
+            path = self.paths[chapter].resolve()
+            module = self.modules[chapter] = ModuleType(f"{'recordable' if self.recordable else 'own'}_book.{chapter}")
+            module.__file__ = str(path)
+            module.__dict__["__builtins__"] = vars(builtins) | {"__import__": self}
+            sys.modules[module.__name__] = module  # where dataclasses look
+            linecache.checkcache(str(path))  # so that functions are recorded as they stand now
+            try:
+                self.texts[chapter] = path.read_text(encoding="utf-8")
+                exec(compile(self.texts[chapter], str(path), "exec"), module.__dict__)
+            except InputError:
+                raise
+            except Exception as error:
+                raise InputError(f"{self.paths[chapter]} {failed(error, str(path))}") from error
+            if self.recordable and chapter == "value":
+                module.__dict__.update({name: getattr(value, name) for name in RECORDED})
+        return self.modules[chapter]
+
+    def __call__(
+        self, name: str, known: Any = None, local: Any = None, wanted: Sequence[str] | None = (), level: int = 0
+    ) -> Any:
+        """`__import__` for the files of the book: their own chapters first."""
+        package, _, last = name.rpartition(".")
+        if last in CHAPTERS and package in ("", "microgpt", self.folder.name):
+            return self.module(last) if wanted or not package else self
+        if name == "microgpt" or (level and not name):
+            return self
+        return builtins.__import__(name, known, local, wanted or (), level)
+
+    def __getattr__(self, name: str) -> Any:
+        """What `from microgpt import name` gives: a chapter, or what one of them has; else the project's own."""
+        if name in CHAPTERS:
+            return self.module(name)
+        for module in map(self.module, CHAPTERS):
+            if hasattr(module, name) and not name.startswith("__"):
+                return getattr(module, name)
+        return getattr(sys.modules["microgpt"], name)
+
+
+def failed(error: Exception, file: str) -> str:
+    """Where and how a file failed, after its name."""
+    if isinstance(error, SyntaxError) and error.filename == file:
+        return f"is not Python: {error.msg}, in line {error.lineno}"
+    if isinstance(error, OSError) and error.filename == file:
+        return f"cannot be read: {error.strerror}"
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file]
+    said = f"{error}"
+    if isinstance(error, ImportError):
+        said = said.partition(" (")[0].replace("recordable_book.", "").replace("own_book.", "")
+    return f"fails{f' in line {lines[-1]}' if lines else ''}: {type(error).__name__}: {said}"
+
+
+def lines_of_code(text: str) -> int:
+    """The lines of a source without comments, docstrings and empty lines."""
+    skipped = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    lines: set[int] = set()
+    before = tokenize.NEWLINE
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        begins = before in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+        if token.type not in skipped and not (token.type == tokenize.STRING and begins):
+            lines.update(range(token.start[0], token.end[0] + 1))
+        if token.type not in (tokenize.COMMENT, tokenize.NL):
+            before = token.type
+    return len(lines)

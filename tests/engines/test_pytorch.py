@@ -85,6 +85,15 @@ def test_sums_up_to_a_bound_are_matrix_products():
 # What is refused
 
 
+def test_a_short_sum_beside_a_long_one():
+    def loss(p, x):
+        y = [0.1 * exp(p * x_i) for x_i in x]
+        long = exp(sum([y[i] * (1 + 0.1 * i) for i in (0, 1, 2, 3, 4, 5, 6, 7, 8)]))
+        return long * exp(sum([y[i] * (1 - 0.1 * i) for i in (3, 4)]))
+
+    assert_equal_engines(loss, W[0], X[:, None] * np.linspace(0.1, 1, 9), engine="torch", device="cpu")
+
+
 def test_an_integer_out_of_range_is_named():
     with pytest.raises(IndexError, match="i is 6 in row 1 of the batch: expected 0 to 5"):
         value_and_grad(lambda p, i: p[i], "torch", device="cpu")(W, np.array([0, 6]))

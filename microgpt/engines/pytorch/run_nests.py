@@ -89,12 +89,12 @@ class Stored:
         return [prod(self.array.lengths[i + 1 :]) for i in range(len(self.array.lengths))]
 
     def places(self, cells: np.ndarray) -> np.ndarray:
-        """Where cells of the array lie in its tensor, flat."""
+        """Where cells of the array lie in its tensor, flat; those outside of it, beyond a bound, lie anywhere."""
         table, offsets = np.empty(self.array.size, np.int64), np.zeros(self.array.lengths, np.int64)
         for index, stride in zip(np.indices(self.array.lengths, sparse=True), self.array.strides, strict=True):
             offsets += index * stride
         table[offsets.ravel()] = np.arange(self.array.size)
-        return table[cells - self.array.start]
+        return table[np.clip(cells - self.array.start, 0, self.array.size - 1)]
 
 
 def read_nests(program: Any, shapes: list[tuple[int, ...]], with_gradient: bool, dtype: Any) -> fx.GraphModule:
@@ -465,7 +465,7 @@ class Reader(Graph):
         stored = arrays[0] if batched or len(arrays) == 1 else self.scattered
         start, size = stored.array.start, stored.array.size
         inside = (cells >= start) & (cells < start + size)
-        places = np.where(inside, stored.places(np.where(inside, cells, start)), size)  # the last: nobody reads it
+        places = np.where(inside, stored.places(cells), size)  # the last: nobody reads it
         where = self.chosen(places, target, lengths)
         axes = where.axes | ({BATCH} if batched else set())
         value = self.reduced("sum", value, value.axes - axes, lengths)

@@ -866,8 +866,7 @@ class RecordedScalar:
                 seen.add(row)
                 sites |= {axis.site for axis in (*record.axes.get(row, ()), record.closed.get(row)) if axis is not None}
                 left += record.operands(row)
-        loops = record.loops
-        lost = sites - loops.untraceable - {None} or loops.lines - loops.untraceable
+        lost = sites - {None} or record.loops.lines
         if lost and not self.free:
             raise Lost(lost)
 

@@ -393,6 +393,17 @@ for i in range(n):
 for i in range(1, 4):
     sums[i] = sums[i - 1] + i
 total = x[counts[1]] * x[sums[-1]] * s * counts[0]
+
+# turns counted by an inner loop
+k, zeros = 0, [[0.0] * 5 for _ in range(5)]
+for row in zip(*zeros):
+    for i, a in enumerate(row):
+        k += 1
+        if i > 9:
+            continue
+        y = [sum(c for c in (a, b)) for b in x]
+    y = [s]
+total = x[k % 4] * y[0]
 """
 
 ERRORS = """

@@ -6,7 +6,11 @@ Then come back: python train.py --init-from further/model.safetensors
 import sys
 from pathlib import Path
 
-from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+try:
+    from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+except ImportError:
+    print('this needs transformers: pip install -e ".[test]"', file=sys.stderr)
+    sys.exit(2)
 
 run, out = sys.argv[1:3]
 model, tokenizer = AutoModelForCausalLM.from_pretrained(run), AutoTokenizer.from_pretrained(run)

@@ -1,6 +1,7 @@
 """A way on from the laptop: other tools take up a run and give it back."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from safetensors.numpy import load_file
 from microgpt.runs.directory import load_run
 
 TEXT = "abcabd\nbcad\nabd\ncabd\n" * 100
+SCRIPT = ROOT / "examples" / "go_on_with_transformers.py"
 SMALL = ["--n-embd", "8", "--n-head", "2", "--block-size", "8", "--skip-check"]
 
 
@@ -20,9 +22,8 @@ SMALL = ["--n-embd", "8", "--n-head", "2", "--block-size", "8", "--skip-check"]
 def test_the_trainer_of_transformers_goes_on(tmp_path):
     train(tmp_path, "--out", "run", "--steps", "3", *SMALL, text=TEXT, file="text.txt")
     before = load_run(tmp_path / "run")
-    script = ROOT / "examples" / "go_on_with_transformers.py"
-    assert len(script.read_text().splitlines()) <= 26
-    words = [sys.executable, script, tmp_path / "run", tmp_path / "further"]
+    assert len(SCRIPT.read_text().splitlines()) <= 26
+    words = [sys.executable, SCRIPT, tmp_path / "run", tmp_path / "further"]
     out = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert float(out.split("loss ")[-1]) < before.checkpoint.best.loss
     model = tmp_path / "further" / "model.safetensors"
@@ -33,3 +34,11 @@ def test_the_trainer_of_transformers_goes_on(tmp_path):
     train(tmp_path, "--init-from", model, "--steps", "1", "--learning-rate", "1e-30", "--skip-check", text=TEXT)
     back = load_run(tmp_path / "runs" / "names").parameters
     assert (back["wte.weight"] == after.parameters["wte.weight"]).all()
+
+
+def test_without_transformers_one_line_says_what_to_install(tmp_path):
+    (tmp_path / "transformers.py").write_text("raise ImportError")
+    command = [sys.executable, SCRIPT, "runs/names", tmp_path]
+    result = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == 'this needs transformers: pip install -e ".[test]"\n'

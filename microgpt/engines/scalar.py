@@ -10,6 +10,7 @@ import numpy as np
 from microgpt.engines.collector import collector_paused
 from microgpt.engines.trees import (
     check_form,
+    check_returned,
     checked_parameters,
     checked_result,
     in_new_lists,
@@ -71,6 +72,7 @@ class ScalarEngine:
         numbers = map_arrays(lambda array: array.tolist(), arrays)
         found = [self.function(in_new_lists(arrays, numbers), *example) for example in rows(arguments)]
         for result in found:
+            check_returned(result)
             check_form(result, Real)
         return stacked(found, precision(arrays))
 

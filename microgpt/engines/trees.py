@@ -90,8 +90,15 @@ def rows(arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     return list(zip(*(array.tolist() for array in checked_arguments(arguments)), strict=True))
 
 
+def check_returned(result: Any, name: str = "function") -> None:
+    """Raise TypeError for a function that returned nothing."""
+    if result is None:
+        raise TypeError(f"the {name} returned None: is `return` missing?")
+
+
 def checked_result(result: Any) -> float:
     """The result of a loss as a float. Raises TypeError if it is not a scalar."""
+    check_returned(result, "loss")
     if not isinstance(result, Real):
         raise TypeError(f"the loss returned a {type(result).__name__}: expected a single scalar")
     return float(result)

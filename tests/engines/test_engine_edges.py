@@ -302,7 +302,6 @@ NO_RESULTS = {
     "ndarray in a tuple": lambda p, x: (x, {"a": np.array(1.0)}),
     "ndarray in a list": lambda p, x: [np.array([1.0])],
     "dict in a list": lambda p, x: [{"a": x}, {"a": x}],
-    "NoneType": nothing,
     "NoneType in a list": lambda p, x: [x, None],
     "str": lambda p, x: "a",
     "complex": lambda p, x: 1j,
@@ -319,6 +318,12 @@ def test_what_is_no_result_is_named(evaluate, value_and_grad):
             evaluate(function, PARAMS, X)
         with pytest.raises(TypeError, match=r"returned a \w+"):
             value_and_grad(function, PARAMS, X)
+
+
+def test_a_function_that_returns_nothing_is_told_so(evaluate, value_and_grad):
+    for engine in (evaluate, value_and_grad):
+        with pytest.raises(TypeError, match="returned None: is `return` missing"):
+            engine(nothing, PARAMS, X)
 
 
 def test_lists_and_tuples_may_hold_each_other(evaluate):

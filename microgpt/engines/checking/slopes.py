@@ -17,6 +17,7 @@ from microgpt.engines.scalar import ScalarEngine
 from microgpt.engines.select import loss_in
 from microgpt.engines.tracing import leaves
 from microgpt.engines.trees import (
+    check_returned,
     checked_arguments,
     checked_parameters,
     in_new_lists,
@@ -189,6 +190,7 @@ class Problem:
 
 def number_in(result: Any) -> float:
     """Return the number in the result of a loss. Raises TypeError if it is not a scalar."""
+    check_returned(result, "loss")
     if not isinstance(result, Real) and not hasattr(result, "data"):
         raise TypeError(f"the loss returned a {type(result).__name__}: expected a single scalar")
     return float(result if isinstance(result, Real) else result.data)

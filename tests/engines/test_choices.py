@@ -315,6 +315,17 @@ def loop_that_ends(p, x):
         x = x * 0.5
 
 
+def loop_while(p, x):
+    while x > 1:
+        x *= 0.5
+    return p[0] * x
+
+
+def asserts(p, x):
+    assert x > 0, "positive"
+    return p[0] * x
+
+
 def assigned_in_one_branch(p, x):
     if x > 0:
         y = p[0]
@@ -322,7 +333,7 @@ def assigned_in_one_branch(p, x):
 
 
 REFUSED = {
-    appends: ("test for truth", 2),
+    appends: (r"test for truth \(if\) .* only assign variables, or return; .* y\[i\] = a if x > 0 else y\[i\]", 2),
     appends_in_a_call: ("a branch of a choice by a recorded scalar at .* change lists and objects", 2),
     appends_after_a_return: ("does more than calculate", 2),
     lists_of_other_lengths: ("between a list and a list at", 1),
@@ -332,7 +343,9 @@ REFUSED = {
     returns_nothing: ("between a scalar and a NoneType", 0),
     recursion: ("50 choices within choices at .* cannot end a recursion", 1),
     recursion_by_returns: ("50 choices within choices", 1),
-    loop_that_ends: ("test for truth", 2),
+    loop_while: (r"test for truth \(while\)", 1),
+    asserts: (r"test for truth \(assert\) .* leave the assert out", 1),
+    loop_that_ends: (r"test for truth \(while\) .* as many turns as are ever needed", 2),
 }
 
 

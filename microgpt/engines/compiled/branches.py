@@ -5,6 +5,7 @@ helper of choices.py runs one of them or, if the test is a recorded scalar, both
 """
 
 import ast
+import linecache
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -244,3 +245,23 @@ def stays(value: ast.expr) -> bool:
     return not any(
         isinstance(one, IN_PLACE) or (isinstance(one, ast.Name) and one.id in SEES_FRAME) for one in ast.walk(value)
     )
+
+
+def asker_at(file: str, line: int) -> str:
+    """What asks for a truth at a line of a file: "assert", "sorted", "while", an "if" by a comparison, or another."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:  # such as a line of IPython
+        tree = ast.Module([], [])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.lineno <= line <= (node.end_lineno or 0):
+            if getattr(node.func, "id", getattr(node.func, "attr", "")) in ("sorted", "sort"):
+                return "sorted"
+        elif isinstance(node, (ast.Assert, ast.While, ast.If)) and node.lineno <= line <= (node.test.end_lineno or 0):
+            if not isinstance(node, ast.If):
+                return type(node).__name__.lower()
+            if not is_simple(node, set()) and any(isinstance(one, ast.Compare) for one in ast.walk(node.test)):
+                return "if"
+            if returns(node) and is_simple(node, set()):  # it could be a choice, were it not within a `while`
+                return "while"
+    return "if, and, or, not"

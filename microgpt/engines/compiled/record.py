@@ -33,6 +33,7 @@ it. `x > 0` is recorded as 1 or 0. Where both branches of `a if x > 0 else b` ca
 """
 
 import inspect
+import linecache
 import sysconfig
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +49,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from microgpt.engines.compiled.branches import asker_at
 from microgpt.value import Value, number
 from microgpt.value import __file__ as value_file
 
@@ -107,6 +109,14 @@ INSTEAD = {  # remedies for a method of a scalar, or a function of numpy
     "relu": "write x * (x > 0)", "sigmoid": "write 1 / (1 + exp(-x))", "square": "write x ** 2", "absolute": ABS,
     "maximum": "write max(a, b)", "minimum": "write min(a, b)", "where": "write a if x > 0 else b",
     "data": NUMBER, "item": NUMBER, "grad": DERIVATIVE, "backward": DERIVATIVE,
+}  # fmt: skip
+TRUTH = {  # remedies for what asks for the truth of a scalar
+    "assert": "leave the assert out, or check the numbers that evaluate returns",
+    "while": "let a `for` take as many turns as are ever needed, and choose in each: x = f(x) if x > 1 else x",
+    "if": "such an `if` may only assign variables, or return; for an item write y[i] = a if x > 0 else y[i]",
+    "sorted": "put two in order by min(a, b) and max(a, b)",
+    "if, and, or, not": "compare it and choose, by a if x > 0 else b, or by max, min or x * (x > 0); or decide by a "
+    "plain integer",
 }  # fmt: skip
 OTHERWISE = "write it with + - * / **, exp, log and comparisons"
 REFLECTED = {
@@ -878,12 +888,14 @@ class RecordedScalar:
         self.ask_python()
         raise RecordingError(f"{what} on a recorded scalar at {calling_line()}: it has no value yet; {instead}")
 
-    __bool__ = needs_value(
-        "a test for truth (if, while, and, or, sorted)",
-        "choose by max, min, `a if x > 0 else b`, or an if of comparisons that only assigns scalars or returns them, "
-        "in a function with a source; multiply by a comparison, which is 1 or 0, as in x * (x > 0); or decide by a "
-        "plain integer",
-    )
+    def __bool__(self) -> bool:
+        function, place = unread_caller(self.record), calling_place(in_library)
+        if function:
+            instead = f"{function} has no source, so its choices cannot be rewritten: put it into a file"
+            return self._no_value("a test for truth", instead)
+        asker = asker_at(*place)
+        return self._no_value(f"a test for truth ({asker})", TRUTH[asker])
+
     __eq__ = __ne__ = needs_value("a comparison (==, !=, in)", "compare by <, <=, > or >=, which give 1 or 0")
     __rpow__ = needs_value("a power with it as the exponent", "write exp(x * log(base))")
     __float__ = needs_value(
@@ -1049,7 +1061,29 @@ def calling_place(also: Callable[[str], bool] = lambda file: False) -> tuple[str
     return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("", 0)
 
 
+def in_library(file: str) -> bool:
+    """Whether a file is of Python's own modules."""
+    return file.startswith(STANDARD_LIBRARY)
+
+
+def has_no_file(code: CodeType) -> bool:
+    """Whether a function was typed into Python's prompt, or made by exec."""
+    return code.co_filename.startswith("<") or not linecache.getlines(code.co_filename)
+
+
+def unread_caller(record: Record) -> str:
+    """The function without a source in which we are; nothing if there is none."""
+    frame = inspect.currentframe()
+    while frame is not None and (frame.f_code.co_filename in ENGINE_FILES or in_library(frame.f_code.co_filename)):
+        frame = frame.f_back
+    while frame is not None and frame.f_code.co_filename not in ENGINE_FILES:  # what it calls is not read, either
+        if frame.f_code in record.unread and has_no_file(frame.f_code):
+            return frame.f_code.co_name
+        frame = frame.f_back
+    return ""
+
+
 def calling_line() -> str:
     """Where in the recorded function we are, for people: not in what it calls of Python's own modules."""
-    path, line = calling_place(also=lambda file: file.startswith(STANDARD_LIBRARY))
+    path, line = calling_place(also=in_library)
     return f"{Path(path).name}:{line}"

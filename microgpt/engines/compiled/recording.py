@@ -8,7 +8,6 @@ Python loop.
 import functools
 import inspect
 import itertools
-import linecache
 import operator
 import sys
 import time
@@ -55,6 +54,7 @@ from microgpt.engines.compiled.record import (
     RecordingError,
     Shapes,
     at,
+    has_no_file,
     is_of_another_kind,
     tracing_depth,
 )
@@ -96,7 +96,7 @@ from microgpt.engines.compiled.replacements import (
 )
 from microgpt.engines.compiled.source import Sources
 from microgpt.engines.compiled.stacking import as_chosen, must_stack, stack_choices, stacked
-from microgpt.engines.trees import check_form
+from microgpt.engines.trees import check_form, check_returned
 
 PATIENCE = 2.0  # seconds of recording after which one is told why it takes so long
 
@@ -159,6 +159,7 @@ def recorded(function: Callable[..., Any], shapes: Shapes, arguments: list[Argum
             record.floats += prod(shape)
     with record.active(), deeper_recursion():
         result = call(function, params, *example)
+        check_returned(result)
         if record.refusals:  # the function has caught it
             raise record.refusals[0]
         record.form = form_of(result, record)
@@ -172,8 +173,7 @@ def tell_of_functions_without_a_source(record: Record, seconds: float) -> None:
         return
     for code in record.unread:
         made_by_a_class = code.co_name.startswith("__")  # as a dataclass does
-        is_file = not code.co_filename.startswith("<") and linecache.getlines(code.co_filename)
-        if not made_by_a_class and not is_file:
+        if not made_by_a_class and has_no_file(code):
             told = f"note: recording took {seconds:.0f} s, because {code.co_name} has no source"
             print(f"{told}, so that loops run turn by turn: put it into a file", file=sys.stderr)
             SOURCES.told = True

@@ -1,0 +1,113 @@
+"""The process in which a learner's file runs: it may hang, print or crash, and the workshop goes on.
+
+It is started by its path, with the learner's folder, a limit in seconds, and the names of exercises. What it prints is
+one line of JSON.
+Nothing of the package is imported but the book and the workshop, so that an answer takes no second.
+"""
+
+import sys
+import types
+from pathlib import Path
+
+if __name__ == "__main__":  # a package without its __init__, which would import the compiler
+    package = types.ModuleType("microgpt")
+    package.__path__ = [str(Path(__file__).parents[1])]
+    sys.modules["microgpt"] = package
+
+import ast
+import faulthandler
+import importlib
+import io
+import json
+import traceback
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import asdict
+from typing import Any
+
+from microgpt.workshop.course import exercise_named
+from microgpt.workshop.exercise import Exercise
+from microgpt.workshop.judge import Verdict, judge
+from microgpt.workshop.lines import find, is_empty
+
+MARGIN = 0.5  # seconds before the end in which the lines are noted that still run
+MOST_PRINTED = 2000
+
+
+def main() -> None:
+    """Print the verdict on the first of some exercises that is not right, or on the last one."""
+    folder, seconds, names, out = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:], sys.stdout
+    faulthandler.dump_traceback_later(seconds - MARGIN, exit=True)
+    printed, verdict, name = io.StringIO(), Verdict("right"), names[-1]
+    with redirect_stdout(printed), redirect_stderr(io.StringIO()):
+        for name in names:
+            verdict = checked(exercise_named(name), folder, finish=name == names[-1])
+            if verdict.kind != "right":
+                break
+    text = printed.getvalue()[:MOST_PRINTED]
+    out.write(json.dumps({"exercise": name, "verdict": asdict(verdict), "printed": text}) + "\n")
+
+
+def checked(exercise: Exercise, folder: Path, finish: bool = True) -> Verdict:
+    """Return the verdict on an exercise in a learner's folder."""
+    path = folder / exercise.file
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return Verdict("missing", [f"The file {path} cannot be read: {error}."])
+    try:
+        ast.parse(text, str(path))
+        verdict = of_holes(exercise, text, path)
+        if verdict is not None:
+            return verdict
+        learner, make = imported(folder, exercise.file), imported(folder, "value.py")["Value"]
+    except SyntaxError as error:
+        return of_syntax(error)
+    except BaseException as error:  # an exit, too
+        frames = [
+            (frame.filename, frame.lineno or 0, frame.name) for frame in traceback.extract_tb(error.__traceback__)
+        ]
+        said = f"{type(error).__name__}: {error}".strip(": ")
+        return Verdict("error", [f"The file {path} does not run to its end: {said}."], trace=frames)
+    verdict = judge(exercise, learner, make)
+    if verdict.kind == "right" and finish and exercise.finish is not None:
+        good, said = exercise.finish({**learner, "Value": make}, folder)
+        verdict = Verdict("right" if good else "unknown", [said, *(verdict.paragraphs if good else [])])
+    return verdict
+
+
+def imported(folder: Path, file: str) -> dict[str, Any]:
+    """Return the names of a learner's file, which is a module of the package `mine`."""
+    if "mine" not in sys.modules:
+        package = types.ModuleType("mine")
+        package.__path__ = [str(folder.resolve())]
+        sys.modules["mine"] = package
+    return vars(importlib.import_module(f"mine.{file.removesuffix('.py')}"))
+
+
+def of_holes(exercise: Exercise, text: str, path: Path) -> Verdict | None:
+    """Return a verdict if a function is missing or empty."""
+    for name in exercise.writes:
+        node, own = find(text, name), name.split(".")[-1]
+        where = f" in the class {name.split('.')[0]}" if "." in name else ""
+        if node is None:
+            again = f"`python learn.py --reset {exercise.name}` puts it back"
+            return Verdict("missing", [f"There is no function {own}{where} of {path}: {again}."])
+        if is_empty(node):
+            line = node.body[-1].lineno
+            words = f"The hole of {own} is still empty: line {line} of {path} is where your lines go."
+            return Verdict("empty", [words, "Read the page above it first. `python learn.py --hint` helps you begin."])
+    return None
+
+
+def of_syntax(error: SyntaxError) -> Verdict:
+    """Return the verdict on a file that is no Python: the line, a caret, and Python's own words."""
+    line, column = (error.text or "").rstrip("\n").replace("\t", " "), max((error.offset or 1) - 1, 0)
+    path = Path(error.filename or "your file")
+    place = path.name if not path.parent.name else f"{path.parent.name}/{path.name}"
+    picture = f"    {line}\n    {' ' * column}^" if line else ""
+    first = f"Python cannot read line {error.lineno} of {place}: {error.msg}."
+    return Verdict("syntax", [first, *([picture] if picture else [])])
+
+
+if __name__ == "__main__":
+    main()

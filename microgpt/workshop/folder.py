@@ -1,0 +1,170 @@
+"""The learner's folder: the files that grow in it, and how far one is."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from microgpt.errors import InputError
+from microgpt.workshop import child
+from microgpt.workshop.course import EXERCISES, exercise_named
+from microgpt.workshop.exercise import Exercise, Question
+from microgpt.workshop.judge import Verdict
+from microgpt.workshop.lines import emptied, find, frame, with_hole
+
+NOTES = "progress.json"
+
+
+class Folder:
+    """A learner's folder, `mine/`. Nothing that was written there is ever overwritten."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: dict[str, Any] = {"exercises": {}, "questions": {}, "looked_at": {}}
+        try:
+            self.notes |= json.loads((path / NOTES).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            pass
+        except (ValueError, TypeError):
+            raise InputError(f"{path / NOTES} is damaged: delete it, and what is right is found again") from None
+
+    def note(self, exercise: Exercise, **changes: Any) -> dict[str, Any]:
+        """Change what is noted of an exercise, if anything, and return it."""
+        entry = {"done": False, "attempts": 0, "hints": 0, "shown": False}
+        entry |= self.notes["exercises"].get(exercise.name, {}) | changes
+        if changes:
+            self.notes["exercises"][exercise.name] = entry
+            self.save()
+        return entry
+
+    def answered(self, question: Question, **changes: Any) -> dict[str, Any]:
+        """Change what is noted of a question, if anything, and return it."""
+        entry = {"right": False, "tries": 0} | self.notes["questions"].get(question.name, {}) | changes
+        if changes:
+            self.notes["questions"][question.name] = entry
+            self.save()
+        return entry
+
+    def save(self) -> None:
+        """Write the notes."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write(self.path / NOTES, json.dumps(self.notes, indent=1) + "\n")
+
+    def current(self) -> Exercise | None:
+        """Return the first exercise that is not done; None at the end."""
+        return next((exercise for exercise in EXERCISES if not self.note(exercise)["done"]), None)
+
+    def text(self, exercise: Exercise) -> str:
+        """Return what stands in the file of an exercise; before there is one, what it begins with."""
+        path = self.path / exercise.file
+        if path.exists():
+            return path.read_text(encoding="utf-8")
+        holes = [
+            name for other in EXERCISES if other.file == exercise.file and not other.trial for name in other.writes
+        ]
+        return frame(exercise.file, holes)
+
+    def dig(self, exercise: Exercise) -> int:
+        """Put the hole of an exercise into its file, if it is not there; return the line where it begins."""
+        path, text = self.path / exercise.file, self.text(exercise)
+        try:
+            new = with_hole(text, exercise) if not exercise.trial else text
+            node = find(new, exercise.writes[0])
+        except SyntaxError:
+            return 1  # which a check tells of
+        if new != text or not path.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            write(path, new)
+        return node.lineno if node is not None else 1
+
+    def reset(self, name: str) -> Path:
+        """Make a hole of an exercise again; return where the old text is kept."""
+        exercise, old = exercise_named(name), self.path / "old"
+        path = self.path / exercise.file
+        if not path.exists():
+            raise InputError(f"--reset {name}: there is no {path} yet")
+        old.mkdir(exist_ok=True)
+        number = 1
+        while (kept := old / f"{name}-{number}-{exercise.file}").exists():
+            number += 1
+        text = self.text(exercise)
+        write(kept, text)
+        try:
+            write(path, emptied(text, exercise))
+        except SyntaxError as error:
+            raise InputError(f"--reset {name}: mend line {error.lineno} of {path} first, which is no Python") from None
+        self.note(exercise, done=False)
+        return kept
+
+    def check(self) -> tuple[Exercise, Verdict, str]:
+        """Look at all that is done and at the current exercise: the first that is not right, what is said of it, and
+        what the file printed."""
+        current = self.current() or EXERCISES[-1]
+        self.dig(current)
+        quick = [other for other in EXERCISES if self.note(other)["done"] and other.finish is None]
+        names = [other.name for other in quick if other is not current] + [current.name]
+        name, verdict, printed = run_child(self.path, names)
+        exercise, entry = exercise_named(name), self.note(exercise_named(name))
+        mark = hashlib.sha256(self.text(exercise).encode()).hexdigest()
+        if verdict.kind not in ("empty", "missing") and self.notes["looked_at"].get(name) != mark:
+            self.notes["looked_at"][name] = mark
+            self.note(exercise, attempts=entry["attempts"] + 1, done=verdict.kind == "right")
+        elif verdict.kind == "right" or entry["done"]:
+            self.note(exercise, done=verdict.kind == "right")
+        return exercise, verdict, printed
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file in one go, so that none is ever half written."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def run_child(folder: Path, names: list[str]) -> tuple[str, Verdict, str]:
+    """Check exercises in a process of their own; return the name of one, the verdict on it, and what was printed."""
+    limit = exercise_named(names[-1]).seconds
+    command = [sys.executable, "-P", "-X", "utf8", child.__file__, str(folder), str(limit), *names]
+    try:
+        ran = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=limit + 1,
+            encoding="utf-8",
+            errors="replace",
+        )
+        code, out, err = ran.returncode, ran.stdout, ran.stderr
+    except subprocess.TimeoutExpired:
+        code, out, err = 1, "", ""
+    try:
+        answer = json.loads(out)
+    except ValueError:
+        return names[-1], stopped(folder, limit, code, err), ""
+    return answer["exercise"], Verdict(**answer["verdict"]), answer["printed"]
+
+
+def stopped(folder: Path, limit: float, code: int, noted: str) -> Verdict:
+    """Return the verdict on a process that was stopped or crashed, with a guess at why."""
+    frames = re.findall(r'File "(.+)", line (\d+) in (\w+)', noted)
+    own = [(line, name) for file, line, name in frames if Path(file).parent == folder.resolve()]
+    if "Timeout" not in noted and code < 0:
+        words = "Python itself broke down. That happens if a function calls itself too often: use a list and a loop."
+        return Verdict("stopped", [words])
+    words = f"Your lines still ran after {limit:.0f} seconds, and were stopped."
+    if not own:
+        return Verdict("stopped", [words])
+    line, name = own[0]
+    where = f"They were in line {line}, in {name}."
+    if sum(other == name for _, other in own) > 20:
+        guess = f"{name} calls itself again and again: what ends that? Does it go where it has been before?"
+    else:
+        guess = (
+            "An endless walk? Look at the loop there: what must become true for it to end, and does it? A walk that "
+        )
+        guess += "visits again what it has seen takes twice as long for each value that is used twice."
+    return Verdict("stopped", [f"{words} {where}", guess])

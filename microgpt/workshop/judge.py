@@ -1,0 +1,104 @@
+"""The judge: are these lines right, and if not, which mistake is it?
+
+A mistake is known by what it does. The learner's lines and each known wrong variant of the book's run on the same
+inputs: where they agree everywhere, the words of that mistake are the answer, however the lines are spelled.
+"""
+
+import sys
+import types
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from microgpt.workshop.exercise import Case, Exercise
+from microgpt.workshop.lines import book_text, variant
+from microgpt.workshop.observation import Difference, Namespace, Seen, difference, observe
+from microgpt.workshop.sentences import evidence, general, shown
+
+
+@dataclass
+class Verdict:
+    """What became of an exercise, and the paragraphs that say so."""
+
+    kind: str  # "right", "empty", "missing", "syntax", "error", "known", "unknown" or "stopped"
+    paragraphs: list[str] = field(default_factory=list)
+    mistake: int = -1  # the index of a known one
+    trace: list[tuple[str, int, str]] = field(default_factory=list)
+
+
+@cache
+def book(file: str) -> Namespace:
+    """Return the names that a file of the book defines."""
+    return variant_names(file, book_text(file))
+
+
+def variant_names(file: str, source: str) -> Namespace:
+    """Return the names that a changed source of the book defines."""
+    module = types.ModuleType("microgpt.variant")
+    sys.modules[module.__name__] = module  # a dataclass looks for its module
+    exec(compile(source, f"<the book's {file}>", "exec"), vars(module))
+    return vars(module)
+
+
+def judge(exercise: Exercise, learner: Namespace, make: Any) -> Verdict:
+    """Return the verdict on the names that a learner's file defines; `make` is the class Value of the learner."""
+    theirs = with_helpers(exercise, {**learner, "Value": make})
+    right = expected(exercise)
+    for index, one in enumerate(exercise.cases):
+        seen = observe(theirs, make, one)
+        found = difference(seen, right[index])
+        if found is not None:
+            return wrong_verdict(exercise, theirs, make, right, index, seen, found)
+    return Verdict("right", [exercise.good_for])
+
+
+@cache
+def expected(exercise: Exercise) -> list[Seen]:
+    """Return what each case gives with the book's lines."""
+    names = with_helpers(exercise, book(exercise.file))
+    return observations(exercise, names, names["Value"])
+
+
+def with_helpers(exercise: Exercise, names: Namespace) -> Namespace:
+    """Return the names with the class Value, the book's if there is none, and the helpers of an exercise."""
+    names = {"Value": import_module("microgpt.value").Value, **names}
+    if exercise.helpers:
+        exec(exercise.helpers, names)
+    return names
+
+
+def observations(exercise: Exercise, names: Namespace, make: Any) -> list[Seen]:
+    """Return what each case of an exercise gives."""
+    return [observe(names, make, one) for one in exercise.cases]
+
+
+def wrong_verdict(
+    exercise: Exercise, names: Namespace, make: Any, right: list[Seen], first: int, seen: Seen, found: Difference
+) -> Verdict:
+    """Return the verdict on wrong lines, whose first difference from the book is given."""
+    rest = [observe(names, make, one) for one in exercise.cases[first + 1 :]]
+    told = [*right[:first], seen, *rest]
+    one = exercise.cases[first]
+    paragraphs = [evidence(exercise, one, found, seen, right[first], lambda case: observe_book(exercise, case))]
+    for index, mistake in enumerate(exercise.mistakes):
+        theirs = mistaken(exercise, index)
+        if all(difference(a, b) is None for a, b in zip(told, theirs, strict=True)):
+            fields = {name: shown(x) for name, x in one.given.items()}
+            fields |= {"got": shown(found.got), "expected": shown(found.expected), "call": one.call}
+            return Verdict("known", [*paragraphs, mistake.words.format(**fields)], index, seen.trace)
+    guess = general(found)
+    return Verdict("error" if seen.error else "unknown", [*paragraphs, *([guess] if guess else [])], trace=seen.trace)
+
+
+def observe_book(exercise: Exercise, one: Case) -> Seen:
+    """Return what the book's lines give for a case."""
+    names = with_helpers(exercise, book(exercise.file))
+    return observe(names, names["Value"], one)
+
+
+@cache
+def mistaken(exercise: Exercise, index: int) -> list[Seen]:
+    """Return what a known wrong variant gives for each case."""
+    names = with_helpers(exercise, variant_names(exercise.file, variant(exercise, exercise.mistakes[index])))
+    return observations(exercise, names, names["Value"])

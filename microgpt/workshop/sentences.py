@@ -1,0 +1,162 @@
+"""The sentences of an answer: the numbers that show a mistake, and what can be said of one that nobody foresaw."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from microgpt.workshop.exercise import Case, Exercise
+from microgpt.workshop.observation import Difference, Seen, named_numbers, same
+
+NUDGE = 0.001
+LONGEST = 150  # characters of a result that is shown
+
+
+def shown(x: Any) -> str:
+    """Return a result as a short text."""
+    if isinstance(x, bool) or x is None or isinstance(x, str):
+        return str(x)
+    if isinstance(x, float):
+        return repr(x) if len(repr(x)) <= 7 else f"{x:.5g}"
+    if isinstance(x, list):
+        text = "[" + ", ".join(map(shown, x)) + "]"
+        return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+    return f"{x!r:.{LONGEST}}"
+
+
+def apart(got: Any, expected: Any) -> tuple[str, str]:
+    """Return two results as texts; with all digits where five do not tell them apart."""
+    a, b = shown(got), shown(expected)
+    return (a, b) if a != b else (repr(got)[:LONGEST], repr(expected)[:LONGEST])
+
+
+def of_inputs(one: Case) -> str:
+    """Return "With a = 2.0 and b = -3.0, " for a case; nothing where there is none, or where they are long."""
+    texts = [f"{name} = {shown(x)}" for name, x in one.given.items()]
+    if not texts or len(" ".join(texts)) > 300:
+        return ""
+    return "With " + (" and ".join(texts) if len(texts) < 3 else ", ".join(texts[:-1]) + f" and {texts[-1]}") + ", "
+
+
+def called(one: Case) -> str:
+    """Return the call of a case, after the statements that run first."""
+    lines = one.before.strip().splitlines()
+    return f"`{one.call}`" + (f" (after `{'; '.join(lines)}`)" if lines and len(lines) < 4 else "")
+
+
+def evidence(
+    exercise: Exercise, one: Case, found: Difference, seen: Seen, right: Seen, book: Callable[[Case], Seen]
+) -> str:
+    """Return what shows that lines are wrong: a case, what came, what was expected, and why."""
+    start, got, expected = of_inputs(one), *apart(found.got, found.expected)
+    if found.kind == "error":
+        return of_error(start, one, seen, right)
+    if found.kind == "slope":
+        return of_slope(exercise, one, found, book)
+    if found.kind == "graph" and found.expected:
+        return f"{start}{called(one)} gives plain numbers, {shown(seen.data)}: expected Values, which remember."
+    if found.kind == "graph":
+        return f"{start}{called(one)} gives Values: expected plain numbers, {shown(right.data)}."
+    if found.kind == "operation":
+        return f"{start}{called(one)} says that its operation is {found.got!r}: expected {found.expected!r}."
+    if found.kind == "changed":
+        return f"{called(one)} changes its input {found.got or found.expected}: it should only look at it."
+    of_what = " (for plain numbers)" if found.kind == "plain" and right.graph and same(seen.data, right.data) else ""
+    sentence = f"{start}{called(one)} gives {got}{of_what}. Expected: {expected}."
+    sentence = sentence[0].upper() + sentence[1:]
+    return f"{sentence} {one.why}".strip()
+
+
+def of_error(start: str, one: Case, seen: Seen, right: Seen) -> str:
+    """Return a sentence on an exception that should not come, or did not."""
+    if not seen.error:
+        return (
+            f"{start}{called(one)} gives {shown(seen.data)}. Expected: {article(right.error)}, because {right.message}."
+        )
+    expected = f"Expected: {article(right.error)}." if right.error else f"Expected: {shown(right.data)}."
+    if seen.error == "NoGraphError":
+        return f"{start}{called(one)} cannot be walked back: {seen.message}."
+    return f"{start}{called(one)} ends with {article(seen.error)}: {seen.message or 'no message'}. {expected}"
+
+
+def article(name: str) -> str:
+    """Return a name with its article."""
+    return f"{'an' if name[:1] in 'AEIO' else 'a'} {name}"
+
+
+def of_slope(exercise: Exercise, one: Case, found: Difference, book: Callable[[Case], Seen]) -> str:
+    """Return a sentence on a wrong derivative, with a difference quotient that shows the right one."""
+    output, name = found.of
+    got, expected = apart(found.got, found.expected)
+    result = f"{called(one)}{output}" if output.startswith("[") else called(one)
+    result = f"the sum {output} of {called(one)}" if output.startswith("1") else result
+    what = f"your backward() leaves {name}.grad at {got}" if one.own else f"what reaches {name} from {result} is {got}"
+    moved = replace(one, given=nudged(one.given, name), own=False)
+    before, after = number_of(book(replace(one, own=False)), output), number_of(book(moved), output)
+    if before is None or after is None:
+        return f"{of_inputs(one)}{what}. Expected: {expected}."
+    grown = f"If {name} grows by {NUDGE}, {result} changes by {after - before:.4g}"
+    return f"{of_inputs(one)}{what}. {grown}: so {expected} should reach it."
+
+
+def nudged(x: Any, name: str, path: str = "") -> Any:
+    """Return inputs in which the number of this name is a little larger."""
+    if isinstance(x, dict):
+        return {key: nudged(item, name, f"{path}[{key!r}]" if path else str(key)) for key, item in x.items()}
+    if isinstance(x, list):
+        return [nudged(item, name, f"{path}[{i}]") for i, item in enumerate(x)]
+    return x + NUDGE if path == name else x
+
+
+def number_of(seen: Seen, output: str) -> float | None:
+    """Return an output of a case as a number: one of several, or their weighted sum."""
+    numbers = dict(named_numbers(seen.data, ""))
+    if output.startswith("1"):
+        return float(sum(i * x for i, x in enumerate(numbers.values(), 1)))
+    x = numbers.get(output)
+    return x if isinstance(x, int | float) else None
+
+
+def general(found: Difference) -> str:
+    """Return what can be said of a mistake without knowing the exercise; nothing where there is nothing."""
+    got, expected = found.got, found.expected
+    if found.kind == "error":
+        return ""
+    if got is None:
+        return "It gives nothing back: is there a `return` at the end?"
+    if got == "NotImplemented":
+        return "NotImplemented is what Python takes for an operation that a class does not have."
+    if found.kind == "graph":
+        return "Was a number computed from `.data`, or by a function of math? Only operations on Values remember."
+    if isinstance(expected, list) != isinstance(got, list):
+        return f"One number or several? Expected {'several, in a list' if isinstance(expected, list) else 'one'}."
+    if isinstance(got, list) and len(got) != len(expected):
+        return f"There are {len(got)} items: expected {len(expected)}."
+    return of_numbers(flat(got), flat(expected), found.kind)
+
+
+def flat(x: Any) -> list[float]:
+    """Return the numbers of nested lists."""
+    return [float(item) for _, item in named_numbers(x, "") if isinstance(item, int | float)]
+
+
+def of_numbers(got: list[float], expected: list[float], kind: str) -> str:
+    """Return how numbers differ, if it is in a simple way."""
+    if len(got) != len(expected) or not got:
+        return ""
+    if any(x != x for x in got):
+        return "NaN is not a number: it comes of infinity minus infinity, or of 0 times infinity."
+    if kind == "slope" and got == [0.0]:
+        return "Nothing arrives there. Was `.data` used on the way, or a Value made anew from a number?"
+    if same(got, [-x for x in expected]):
+        return "Only the sign is wrong."
+    ratios = {round(a / b, 9) for a, b in zip(got, expected, strict=True) if b}
+    if len(ratios) == 1 and all(a == b == 0 or b for a, b in zip(got, expected, strict=True)):
+        factor = ratios.pop()
+        if factor not in (0.0, 1.0):
+            return f"{'Each is' if len(got) > 1 else 'It is'} {factor:.6g} times what it should be."
+    gaps = {round(a - b, 9) for a, b in zip(got, expected, strict=True)}
+    if len(got) > 1 and len(gaps) == 1:
+        return f"Each is off by the same amount, {gaps.pop():.6g}."
+    if len(got) > 1 and same(sorted(got), sorted(expected)):
+        return "The numbers are right; their order is not."
+    return ""

@@ -1,0 +1,119 @@
+"""What is printed, 80 columns wide, and how questions are asked."""
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+from microgpt.workshop.course import EXERCISES, PARTS
+from microgpt.workshop.exercise import Exercise, Question
+from microgpt.workshop.folder import Folder
+from microgpt.workshop.judge import Verdict
+
+WIDTH = 80
+TRIES = 2
+
+
+def say(*paragraphs: str) -> None:
+    """Print paragraphs, with an empty line after each. One that is indented keeps its lines."""
+    for paragraph in paragraphs:
+        if paragraph.startswith(" ") or "\n" in paragraph:
+            print(paragraph.rstrip("\n"), end="\n\n")
+        else:
+            print(textwrap.fill(paragraph, WIDTH, break_on_hyphens=False, break_long_words=False), end="\n\n")
+
+
+def say_verdict(exercise: Exercise, verdict: Verdict, printed: str, folder: Path) -> None:
+    """Print what is said of an exercise."""
+    if printed.strip():
+        say("Your file printed:", textwrap.indent(printed.rstrip(), "    "))
+    if verdict.kind == "right":
+        say(f"{exercise.name} is right.", *verdict.paragraphs)
+        return
+    say(f"{exercise.name}: not yet.", *verdict.paragraphs)
+    frames = own_frames(verdict, folder)
+    if frames:
+        say(frames)
+
+
+def own_frames(verdict: Verdict, folder: Path) -> str:
+    """Return the learner's part of a traceback, the last few lines of it."""
+    texts = []
+    for file, line, name in verdict.trace:
+        path = Path(file)
+        if path.parent == folder.resolve():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            code = lines[line - 1].strip() if 0 < line <= len(lines) else ""
+            texts.append(f"    {folder.name}/{path.name}, line {line}, in {name}: {code}")
+    left_out = [f"    ... and {len(texts) - 3} more of these"] if len(texts) > 3 else []
+    return "\n".join(left_out + texts[-3:])
+
+
+def say_next(folder: Folder) -> None:
+    """Print what to do now, and put the next hole into its file."""
+    exercise = folder.current()
+    if exercise is None:
+        say(f"That was the last exercise. All that you wrote is in {folder.path}: it is yours.")
+        return
+    line, place = folder.dig(exercise), folder.path / exercise.file
+    number, count = EXERCISES.index(exercise) + 1, len(EXERCISES)
+    title = f"Next, {number} of {count}, in part {exercise.part} ({PARTS[exercise.part]}): {exercise.name}"
+    if exercise.trial:
+        about = exercise.writes[0].split(".")[-1]
+        say(title, textwrap.indent(exercise.reading.strip("\n"), "  "))
+        say(f"Nothing new to write: {about} in {place}, line {line}, is tried harder. Call `python learn.py`.")
+    else:
+        say(title, f"Open {place} at line {line}. Read the page above it, and write your lines in place of the dots.")
+        say("Then call `python learn.py` again; with --hint it helps, and with --watch it looks at each save.")
+
+
+def say_list(folder: Folder) -> None:
+    """Print the way, with what is done."""
+    part = 0
+    for exercise in EXERCISES:
+        if exercise.part != part:
+            part = exercise.part
+            print(f"{part}. {PARTS[part]}")
+        mark = "done" if folder.note(exercise)["done"] else "next" if exercise is folder.current() else ""
+        about = ", ".join(name.split(".")[-1] for name in exercise.writes)
+        print(f"   {mark:5} {exercise.name:14} {exercise.file:13} {about}")
+
+
+def ask_questions(folder: Folder, exercise: Exercise, read: Callable[[str], str] = input) -> None:
+    """Ask the questions of an exercise that are still open."""
+    for question in exercise.questions:
+        entry = folder.answered(question)
+        if not entry["right"] and entry["tries"] < TRIES:
+            ask(folder, question, read)
+
+
+def ask(folder: Folder, question: Question, read: Callable[[str], str]) -> None:
+    """Ask a question, and mark each answer with a reason. An empty answer leaves it for later."""
+    say(f"A question: {question.asks}")
+    for attempt in range(folder.answered(question)["tries"] + 1, TRIES + 1):
+        try:
+            typed = read("> ").strip()
+        except EOFError:
+            typed = ""
+        print()
+        if not typed:
+            return
+        right = is_right(question, typed)
+        folder.answered(question, right=right, tries=attempt)
+        if right:
+            say(f"Right. {question.because}")
+            return
+        said = next((words for answer, words in question.wrong if equal(answer, typed)), "That is not it.")
+        say(said if attempt < TRIES else f"{said} It is {question.right[0]}. {question.because}")
+
+
+def is_right(question: Question, typed: str) -> bool:
+    """Return whether an answer is one of the right ones."""
+    return any(equal(answer, typed) for answer in question.right)
+
+
+def equal(answer: str, typed: str) -> bool:
+    """Return whether two answers are the same: as numbers, or as words."""
+    try:
+        return abs(float(answer) - float(typed)) <= 1e-3 * max(1.0, abs(float(answer)))
+    except ValueError:
+        return answer.lower() == typed.strip(" .!'\"`").lower()

@@ -1,0 +1,188 @@
+"""Every exercise: the book's lines are right, known mistakes get their own words, and no other mistake passes."""
+
+import ast
+import random
+import re
+import signal
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from microgpt.workshop.course import EXERCISES, PARTS
+from microgpt.workshop.judge import book, judge, variant_names, with_helpers
+from microgpt.workshop.lines import book_text, definition, end_of, page, stub, variant
+from microgpt.workshop.observation import difference, observe
+
+MUTATIONS = 30
+SWAPPED = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.Pow: ast.Mult,
+    ast.Lt: ast.GtE, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.GtE: ast.Lt, ast.In: ast.NotIn, ast.NotIn: ast.In,
+    ast.USub: ast.UAdd, ast.Not: ast.UAdd,
+}  # fmt: skip
+
+
+def names_of(exercise, source=None):
+    return variant_names(exercise.file, source) if source else book(exercise.file)
+
+
+def verdict_on(exercise, source=None):
+    names = {"Value": book("value.py")["Value"], **names_of(exercise, source)}
+    return judge(exercise, names, names["Value"])
+
+
+def by_name(exercise):
+    return exercise.name
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=by_name)
+def test_the_lines_of_the_book_are_right(exercise):
+    assert verdict_on(exercise).kind == "right"
+
+
+@pytest.mark.parametrize(
+    ("exercise", "index"),
+    [
+        pytest.param(exercise, index, id=f"{exercise.name}-{index}")
+        for exercise in EXERCISES
+        for index in range(len(exercise.mistakes))
+    ],
+)
+def test_a_known_mistake_gets_its_own_words(exercise, index):
+    verdict = verdict_on(exercise, variant(exercise, exercise.mistakes[index]))
+    assert (verdict.kind, verdict.mistake) == ("known", index), "\n".join(verdict.paragraphs)
+    text = "\n".join(verdict.paragraphs)
+    assert re.search(r"\d", text)
+    assert not re.search(r"[{}]\w+[{}]", text)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=by_name)
+def test_ten_mistakes_are_known_for_each(exercise):
+    assert len({mistake.words for mistake in exercise.mistakes}) == len(exercise.mistakes) >= 10
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=by_name)
+def test_a_page_fits_two_screens(exercise):
+    lines = page(exercise).splitlines()
+    assert len(lines) <= 48
+    assert max(map(len, lines)) <= 80
+    assert exercise.part in PARTS
+    assert all(exercise.hints)
+    assert exercise.good_for.endswith(".")
+
+
+@pytest.mark.parametrize("exercise", [e for e in EXERCISES if not e.trial], ids=by_name)
+def test_a_hole_is_the_signature_and_three_dots(exercise):
+    for name in exercise.writes:
+        text = stub(exercise.file, name)
+        assert text.rstrip().endswith("...")
+        assert f"def {name.split('.')[-1]}(" in text
+        assert "return" not in [line.split()[:1] for line in text.splitlines()]
+
+
+# Mutations: small changes of the book's lines that no list of mistakes foresees
+
+
+def mutated(exercise, seed):
+    """The book's file with one small change in the lines of an exercise."""
+    chance = random.Random(seed)
+    text = book_text(exercise.file)
+    tree = ast.parse(text)
+    name = chance.choice(exercise.writes)
+    line = definition(text, name).lineno
+    node = next(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.lineno == line)
+    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    places = [(n, change) for s in body for n in ast.walk(s) for change in changes_of(n, node, chance)]
+    if not places:
+        return text
+    _, change = chance.choice(places)
+    change()
+    lines = text.splitlines(keepends=True)
+    return "".join([*lines[: node.lineno - 1], indented(node), *lines[end_of(node) :]])
+
+
+def indented(node):
+    return "".join(" " * node.col_offset + line + "\n" for line in ast.unparse(node).splitlines())
+
+
+def changes_of(n, function, chance):
+    """What can be changed at a node of a syntax tree."""
+    if isinstance(n, ast.BinOp | ast.UnaryOp | ast.AugAssign) and type(n.op) in SWAPPED:
+        yield lambda: setattr(n, "op", SWAPPED[type(n.op)]())
+    if isinstance(n, ast.BinOp):
+        yield lambda: n.__dict__.update(left=n.right, right=n.left)
+    if isinstance(n, ast.Compare) and type(n.ops[0]) in SWAPPED:
+        yield lambda: setattr(n, "ops", [SWAPPED[type(n.ops[0])]()])
+    if isinstance(n, ast.Constant) and isinstance(n.value, bool):
+        yield lambda: setattr(n, "value", not n.value)
+    elif isinstance(n, ast.Constant) and isinstance(n.value, int | float):
+        yield lambda: setattr(n, "value", n.value + chance.choice([-1, 1, 0.5]))
+        yield lambda: setattr(n, "value", n.value * 2 or 1)
+    if isinstance(n, ast.Tuple | ast.List) and len(n.elts) > 1:
+        yield lambda: n.elts.reverse()
+        yield lambda: n.elts.pop()
+    if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load):
+        others = sorted({m.id for m in ast.walk(function) if isinstance(m, ast.Name)} - {n.id, "Any"})
+        others += [a.arg for a in function.args.args if a.arg != n.id]
+        if others:
+            yield lambda: setattr(n, "id", chance.choice(others))
+
+
+class Endless(BaseException):
+    """A changed line may run for ever."""
+
+
+@contextmanager
+def patience():
+    """Raise Endless after a second."""
+
+    def stop(*_):
+        raise Endless
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def outcome(exercise, names, variables_seed):
+    """What the cases give for other numbers of the same shapes."""
+    names = with_helpers(exercise, {"Value": book("value.py")["Value"], **names})
+    chance = random.Random(variables_seed)
+    return [observe(names, names["Value"], other_numbers(one, chance)) for one in exercise.cases]
+
+
+def other_numbers(one, chance):
+    def other(x):
+        if isinstance(x, list):
+            return [other(item) for item in x]
+        if isinstance(x, dict):
+            return {key: other(item) for key, item in x.items()}
+        return x * chance.uniform(0.5, 1.5) if isinstance(x, float) else x
+
+    return replace(one, given=other(one.given))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exercise", EXERCISES, ids=by_name)
+def test_mutations_that_change_results_are_caught(exercise):
+    caught = 0
+    for seed in range(MUTATIONS):
+        source = mutated(exercise, f"{exercise.name} {seed}")
+        try:
+            names = names_of(exercise, source)
+        except Exception:  # it does not even begin
+            continue
+        try:
+            with patience():
+                kind = verdict_on(exercise, source).kind
+        except Endless:
+            kind = "stopped"
+        if kind == "right":
+            right, theirs = (outcome(exercise, n, seed) for n in (names_of(exercise), names))
+            assert all(difference(a, b) is None for a, b in zip(theirs, right, strict=True)), source
+        caught += kind != "right"
+    assert caught > MUTATIONS // 3

@@ -1,0 +1,214 @@
+"""learn.py, as a learner uses it: it makes the folder, answers to mistakes, and never overwrites what was written."""
+
+import json
+import re
+
+import pytest
+from running import assert_refused, call
+
+from microgpt.workshop import look_at
+from microgpt.workshop.course import EXERCISES, exercise_named
+from microgpt.workshop.folder import Folder
+from microgpt.workshop.judge import book
+from microgpt.workshop.lines import filled
+from microgpt.workshop.talk import ask_questions
+
+
+def learn(directory, *options, given=""):
+    result = call("learn.py", *options, cwd=directory, given=given)
+    assert result.returncode == 0, result.stderr
+    assert max(map(len, result.stdout.splitlines()), default=0) <= 120
+    return result.stdout
+
+
+def fill(directory, exercise):
+    path = directory / "mine" / exercise.file
+    path.write_text(filled(path.read_text(), exercise))
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A directory in which the first exercise is done and the second one is open."""
+    learn(tmp_path)
+    fill(tmp_path, EXERCISES[0])
+    assert "remember is right" in learn(tmp_path)
+    return tmp_path
+
+
+def edited(directory, old, new):
+    path = directory / "mine" / "value.py"
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+OPEN = '''input grows a little, so does the sum."""\n        ...\n'''
+
+
+def answer(directory, *lines):
+    """Write lines into the hole of add, and return what is said."""
+    body = "".join(f"        {line}\n" for line in lines)
+    edited(directory, OPEN, OPEN.replace("        ...\n", body))
+    return learn(directory)
+
+
+# The way
+
+
+def test_it_begins_with_a_folder_and_a_hole(tmp_path):
+    said = learn(tmp_path)
+    assert "Welcome" in said
+    line = int(re.search(r"at line (\d+)", said)[1])
+    assert "def __init__" in (tmp_path / "mine" / "value.py").read_text().splitlines()[line - 1]
+    assert "still empty" in learn(tmp_path)
+    assert "next  remember" in learn(tmp_path, "--list")
+
+
+def test_a_right_answer_leads_to_the_next_hole(begun):
+    text = (begun / "mine" / "value.py").read_text()
+    assert "--- add ---" in text
+    assert "--- multiply ---" not in text
+    assert re.search(r"done  remember\b.*\n +next  add", learn(begun, "--list"))
+
+
+def test_a_mistake_is_told_with_numbers(begun):
+    lines = "other = self.lift(other)", 'return Value(self.data - other.data, "+", (self, other), (1.0, 1.0))'
+    said = " ".join(answer(begun, *lines).split())
+    assert "add: not yet." in said
+    assert "With a = 2.0 and b = -3.0, `a + b` gives 5.0. Expected: -1.0. 2.0 + -3.0 is -1.0." in said
+    assert "You computed the difference" in said
+
+
+def test_a_wrong_derivative_is_shown_by_a_nudge(begun):
+    lines = "other = self.lift(other)", 'return Value(self.data + other.data, "+", (self, other), (1.0, 3.0))'
+    assert "If b grows by 0.001, `a + b` changes by 0.001: so 1.0" in " ".join(answer(begun, *lines).split())
+
+
+def test_a_traceback_has_the_frames_of_the_learner_alone(begun):
+    said = answer(begun, "return self.nothing")
+    assert "mine/value.py, line" in said
+    assert "in __add__: return self.nothing" in said
+    assert "workshop" not in said
+    assert "Traceback" not in said
+
+
+def test_a_line_that_is_no_python_is_shown(begun):
+    said = answer(begun, "return Value(self.data +")
+    assert "Python cannot read line" in said
+    assert re.search(r"\n +return Value\(self.data \+\n +\^", said)
+
+
+def test_an_endless_walk_is_stopped(begun):
+    object.__setattr__(exercise_named("add"), "seconds", 1.5)
+    try:
+        said = " ".join(answer(begun, "while True:", "    pass").split())
+    finally:
+        object.__setattr__(exercise_named("add"), "seconds", 5.0)
+    assert "still ran after 2 seconds" in said
+    assert re.search(r"They were in line \d+, in __add__.", said)
+
+
+def test_what_the_file_prints_is_shown(begun):
+    assert "Your file printed:\n\n    it is 2.0" in answer(begun, 'print("it is", self.data)', "return self")
+
+
+def test_a_function_that_was_broken_again_is_told(begun):
+    edited(begun, "self.grad = 0.0", "self.grad = 1.0")
+    assert "remember: not yet" in learn(begun)
+    assert "next  remember" in learn(begun, "--list")
+
+
+def test_what_the_learner_added_stays(begun):
+    path = begun / "mine" / "value.py"
+    path.write_text(path.read_text() + "\n\nmy_own = 1  # a note\n")
+    fill(begun, EXERCISES[1])
+    before = path.read_text().splitlines()
+    learn(begun)
+    after = path.read_text().splitlines()
+    assert "my_own = 1  # a note" in after
+    rest = iter(after)
+    assert all(line in rest for line in before)  # in the same order, with the new hole in between
+
+
+def test_lost_notes_are_found_again(begun):
+    (begun / "mine" / "progress.json").unlink()
+    assert "remember is right" in learn(begun)
+
+
+# Options
+
+
+def test_hints_come_one_after_the_other(begun):
+    for i in (0, 1, 2, 2):
+        assert f"hint {i + 1} of 3" in learn(begun, "--hint")
+
+
+def test_the_lines_of_the_book_come_after_a_warning(begun):
+    assert "return Value(" not in learn(begun, "--show", given="\n")
+    assert "return Value(" not in learn(begun, "--show")
+    assert "return Value(self.data + other.data" in learn(begun, "--show", given="yes\n")
+
+
+def test_reset_keeps_the_old_text(begun):
+    before = (begun / "mine" / "value.py").read_text()
+    said = learn(begun, "--reset", "remember")
+    assert "mine/old/remember-1-value.py" in said
+    assert (begun / "mine" / "old" / "remember-1-value.py").read_text() == before
+    assert "next  remember" in learn(begun, "--list")
+    fill(begun, EXERCISES[0])
+    assert (begun / "mine" / "value.py").read_text() == before
+
+
+def test_reset_refuses_an_unknown_name(begun):
+    assert_refused(call("learn.py", "--reset", "nothing", cwd=begun), "no exercise 'nothing'")
+
+
+def test_a_report_counts_attempts_and_hints(begun):
+    learn(begun, "--hint")
+    answer(begun, "return self")
+    learn(begun)  # the same text is no new attempt
+    learn(begun, "--report")
+    report = json.loads((begun / "mine" / "report.json").read_text())
+    assert report["exercises"]["remember"]["done"]
+    assert report["exercises"]["add"] == {"done": False, "attempts": 1, "hints": 1, "shown": False}
+
+
+def test_questions_are_marked_with_a_reason(begun, capsys):
+    typed = iter(["2", "-3"])
+    exercise = exercise_named("multiply")
+    folder = Folder(begun / "mine")
+    ask_questions(folder, exercise, lambda prompt: next(typed))
+    said = capsys.readouterr().out
+    assert "That is a itself" in said
+    assert "Right. If a grows by 0.001" in " ".join(said.split())
+    ask_questions(folder, exercise, lambda prompt: next(typed))  # it is not asked again
+
+
+# All of it
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_book_go_all_the_way(tmp_path):
+    learn(tmp_path)
+    for exercise in EXERCISES:
+        if not exercise.trial:
+            assert "not yet" in learn(tmp_path)
+            fill(tmp_path, exercise)
+        assert f"{exercise.name} is right" in learn(tmp_path)
+    assert "That was the last exercise" in learn(tmp_path)
+    assert learn(tmp_path, "--list").count("done") == len(EXERCISES)
+
+
+# In a notebook
+
+
+def test_a_class_of_a_cell_is_looked_at(capsys):
+    class Value(book("value.py")["Value"]):
+        def __mul__(self, other):
+            other = self.lift(other)
+            return Value(self.data * other.data, "*", (self, other), (self.data, other.data))
+
+    assert not look_at(Value)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "You passed each input its own number" in said
+    assert look_at(book("value.py")["Value"])

@@ -35,28 +35,30 @@ class Sources:
 
     def __init__(self, helpers: Iterable[str]):
         self.helpers = tuple(helpers)
-        self.codes: dict[CodeType, CodeType | None] = {}  # None: there is no source
-        self.at_once: dict[CodeType, CodeType | None] = {}  # of generators
+        self.codes: dict[tuple[CodeType, str], CodeType | None] = {}  # by code and file; None: there is no source
+        self.at_once: dict[tuple[CodeType, str], CodeType | None] = {}  # of generators
         self.files: dict[str, File] = {}
         self.told = False  # that without a source recording takes long
 
     def rewritten(self, function: FunctionType) -> CodeType | None:
         """The code of a function with helpers in it, or as it is if it has them; None if it has no source."""
         code = function.__code__
-        if code not in self.codes:
-            self.codes[code] = found = self.rewrite(code, function.__globals__) if may_be_rewritten(code) else None
+        place = code, code.co_filename  # two files may have equal code
+        if place not in self.codes:
+            self.codes[place] = found = self.rewrite(code, function.__globals__) if may_be_rewritten(code) else None
             if found is not None:
-                self.codes |= {done: done for done in codes_within(found)}
-        return self.codes[code]
+                self.codes |= {(done, done.co_filename): done for done in codes_within(found)}
+        return self.codes[place]
 
     def all_at_once(self, function: FunctionType) -> CodeType | None:
         """The code of a generator function, rewritten so that it returns a list of all items; None if it cannot be."""
         code = function.__code__
-        if code not in self.at_once:
+        place = code, code.co_filename
+        if place not in self.at_once:
             found = self.rewrite(code, function.__globals__, True) if may_be_rewritten(code) else None
-            self.at_once[code] = found
-            self.codes |= {done: done for done in codes_within(found)} if found else {}
-        return self.at_once[code]
+            self.at_once[place] = found
+            self.codes |= {(done, done.co_filename): done for done in codes_within(found)} if found else {}
+        return self.at_once[place]
 
     def rewrite(self, code: CodeType, module_globals: dict[str, Any], at_once: bool = False) -> CodeType | None:
         lines = linecache.getlines(code.co_filename, module_globals)

@@ -27,6 +27,7 @@ class Settings(Options):
     run: str | None = option(
         None, "a run directory, or a character-level GPT-2 saved by transformers (default: the newest in runs/)"
     )
+    book: str | None = option(None, "the folder of your functions, if the run was trained with them: their code is run")
     num_samples: int = option(20, "number of texts", must=POSITIVE)
     max_new_tokens: int | None = option(None, "most characters of a text (default: 500 for prose)", must=POSITIVE)
     prompt: str = option(
@@ -48,7 +49,7 @@ class Settings(Options):
 
 def main() -> int:
     settings = parse(Settings, "Write new text with a model that train.py has trained.")
-    run = load_run(settings.run or newest_run())
+    run = load_run(settings.run or newest_run(), settings.book)
     for note in [*repair(run), *messages.of_untrained(run)]:
         print(f"note: {note}", file=sys.stderr)
     lines = run.documents == "lines"

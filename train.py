@@ -13,7 +13,6 @@ from microgpt.commands.session import Session
 from microgpt.commands.start import MAY_CHANGE, begin
 from microgpt.engines.engine import adam_update, value_and_grad
 from microgpt.engines.select import ENGINES
-from microgpt.gpt import loss
 from microgpt.learning.training import Schedule, train
 
 NAMES = Path(__file__).with_name("data") / "names.txt"
@@ -46,6 +45,7 @@ class Settings(Options):
         + ", ".join(map(option_of, MAY_CHANGE)),
         alone="newest",
     )
+    book: str | None = option(None, "a folder with your own value.py, functions.py, gpt.py and adam.py, to train these")
     init_from: str | None = option(None, "start from the weights of another run, or of a model saved by transformers")
     documents: str = option(
         "auto",
@@ -84,13 +84,16 @@ class Settings(Options):
         for name in ("device", "torch_compile"):
             value = getattr(self, name)
             require(name, value, not value or self.engine == "torch", "none without --engine torch")
+        require("engine", self.engine, not self.book or self.engine == "compiled", "compiled, with --book")
+        require("listing", self.listing, not self.book or self.listing != "c", "instructions, with --book")
 
 
 def main() -> int:
     # Begin with a text and random parameters or, with --resume, where a run has stopped.
     start = begin(Settings, SUITED, NAMES)
     s, corpus, config, parameters, state = start.settings, start.corpus, start.config, start.parameters, start.state
-    gpt_loss = partial(loss, config=config)  # the surprise of the model at the characters of one sequence
+    book = start.book
+    gpt_loss = partial(book.gpt.loss, config=config)  # the surprise of the model at the characters of one sequence
     loss_and_gradients: Any = value_and_grad(gpt_loss, s.engine, s.threads, start.processes.device, s.torch_compile)
     if s.listing:
         print(listed(start, gpt_loss))
@@ -100,13 +103,14 @@ def main() -> int:
     session = Session(start, loss_and_gradients)
 
     # A step: draw a batch, compute its loss and the gradients, and let Adam improve the parameters a little.
-    schedule = Schedule(s.steps, s.learning_rate, s.warmup, s.weight_decay, s.grad_clip)
+    adam, rate = book.adam.adam, book.adam.scheduled_learning_rate
+    schedule = Schedule(s.steps, s.learning_rate, s.warmup, s.weight_decay, s.grad_clip, rate)
     batches = corpus.batches(config.n_positions, s.batch_size, s.seed, state.m.dtype, state.step)
     if s.engine == "torch":  # where everything stays on PyTorch's device
         updates = start.processes.training(loss_and_gradients, parameters, batches, schedule, state, session.observed)
     else:
         updates = train(
-            loss_and_gradients, parameters, batches, schedule, adam_update(s.engine), state, session.observed
+            loss_and_gradients, parameters, batches, schedule, adam_update(s.engine, adam), state, session.observed
         )
 
     # The loop.

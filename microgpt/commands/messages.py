@@ -168,8 +168,10 @@ def of_early_stop(best: Evaluation, found: Evaluation, training: list[float], bl
     )
 
 
-def of_end(kept: Checkpoint, seconds: float, interrupted: bool, directory: Path) -> list[str]:
-    """The result of training, and the next command."""
+def of_end(
+    kept: Checkpoint, seconds: float, interrupted: bool, directory: Path, book: tuple[str, str] = ("", "")
+) -> list[str]:
+    """The result of training, and the next command: to go on or to write, with the option --book that each needs."""
     model = kept.model
     on_all = "" if model.loss_on_all is None else f" ({model.loss_on_all:.4f} on all)"
     lines = [
@@ -184,7 +186,9 @@ def of_end(kept: Checkpoint, seconds: float, interrupted: bool, directory: Path)
     lines.append(f"the model is in {directory}")
     return [
         *lines,
-        of_going_on(directory) if interrupted else f"to write:       python sample.py --run {quoted(directory)}",
+        of_going_on(directory, book[0])
+        if interrupted
+        else f"to write:       python sample.py --run {quoted(directory)}{book[1]}",
     ]
 
 
@@ -200,9 +204,9 @@ def of_untrained(run: Run) -> list[str]:
     return [f"the model in {run.directory} is untrained, because no step made it better: it writes noise"]
 
 
-def of_going_on(directory: Path) -> str:
+def of_going_on(directory: Path, book: str = "") -> str:
     """The command that resumes a run."""
-    return f"to go on: python train.py --resume {quoted(directory)}"
+    return f"to go on: python train.py --resume {quoted(directory)}{book}"
 
 
 def remedy_of(settings: Any, steps: int) -> str:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from microgpt import gpt as the_book
 from microgpt.commands import messages
 from microgpt.commands.messages import print_lines
 from microgpt.commands.script import INTERRUPTED, Interruption, interruption, is_terminal
@@ -30,6 +31,7 @@ from microgpt.commands.start import MAY_CHANGE, STANDARD_INPUT, Start
 from microgpt.engines.engine import evaluate
 from microgpt.errors import DivergenceError, InputError
 from microgpt.explain.explanation import can_explain
+from microgpt.learning.batches import predictions
 from microgpt.learning.bigram import bigram_loss, bigram_probabilities
 from microgpt.learning.model_check import check_model
 from microgpt.learning.parameters import flatten, parameter_shapes, views
@@ -37,6 +39,8 @@ from microgpt.learning.sampling import sample, sample_many, worth_compiling
 from microgpt.learning.training import Update, mean_loss
 from microgpt.runs.checkpoint import Evaluation, checkpoints, load_checkpoint
 from microgpt.runs.directory import Run, create_run_directory, keep_text
+from microgpt.runs.files import quoted
+from microgpt.runs.kept_book import FOLDER, keep_book
 from microgpt.runs.loss_plot import draw_losses, draw_tensors
 from microgpt.runs.metrics import METRICS, lacks_validation, read_metrics, read_tensors
 from microgpt.runs.recorder import Recorder
@@ -104,10 +108,14 @@ class Session:
         start, corpus, settings = self.start, self.corpus, self.settings
         print_lines(messages.of_text(corpus, start.data), messages.indented(start.why))
         print_lines(messages.of_model(start.config), messages.of_little_text(start.config, corpus))
+        some = corpus.training[0][: start.config.n_positions + 1]
+        if start.own is not None:
+            print_lines(*start.own.introduction(start.config, start.parameters, some))
         print_lines(self.processes.description())
         if not settings.skip_check:
-            some = corpus.training[0][: start.config.n_positions + 1]
             print_lines(check_model(self.loss, start.parameters, some, settings.engine, self.processes.exact))
+            if start.own is not None:
+                print_lines(*start.own.compared(start.config, start.parameters, some))
         if self.ctrl_c.requested:
             raise KeyboardInterrupt
         self.directory = self.directory_of_run()
@@ -116,7 +124,7 @@ class Session:
         print_lines(messages.of_losses(start.config, self.baseline))
         self.run = Run(
             start.config, corpus.vocabulary, corpus.documents, start.parameters, self.directory, start.text,
-            start.checkpoint,
+            start.checkpoint, book=the_book if start.own is None or start.own.is_gpt_2 else start.own.recordable.gpt,
         )  # fmt: skip
         hidden = not is_terminal(sys.stderr)
         self.bar = self.closing.enter_context(
@@ -144,6 +152,8 @@ class Session:
         )
         directory, start.lock = create_run_directory(wanted)
         keep_text(directory, start.text)
+        if start.own is not None:
+            keep_book(directory, start.own.recordable, start.own.is_gpt_2)
         if settings.init_from:
             print_lines(f"starting from the weights in {settings.init_from}, with a new optimizer state")
         if directory != wanted:
@@ -303,18 +313,41 @@ class Session:
             kept = f"{self.directory} has the last checkpoint; " if saved else ""
             raise DivergenceError(f"{error}; {kept}{remedy}") from error
         if isinstance(error, OSError) and self.directory is not None:
-            kept = f"only the steps since the last checkpoint are lost; {messages.of_going_on(self.directory)}"
+            further = messages.of_going_on(self.directory, self.book_options[0])
+            kept = f"only the steps since the last checkpoint are lost; {further}"
             raise OSError(f"{error}; {kept if saved else f'{self.directory} has no checkpoint yet'}") from error
+
+    @property
+    def book_options(self) -> tuple[str, str]:
+        """The option that the next command needs for the user's own book: to go on, and to write."""
+        if self.start.own is None or self.directory is None:
+            return "", ""
+        option = f" --book {quoted(self.directory / FOLDER)}"
+        return option, "" if self.start.own.is_gpt_2 else option
+
+    @property
+    def predictions(self) -> float:
+        """About how many characters were predicted in training."""
+        corpus = self.corpus
+        in_a_sequence = (
+            predictions(corpus.training) / len(corpus.training)
+            if corpus.documents == "lines"
+            else self.start.config.n_positions
+        )
+        return self.state.step * self.settings.batch_size * in_a_sequence
 
     def end(self) -> int:
         """Draw the losses, print the result, and return the exit code."""
         if self.processes.is_main and self.directory is not None:
             self.draw(self.directory)
             kept = load_checkpoint(self.directory)
-            print_lines(*messages.of_end(kept, self.seconds, self.interrupted, self.directory))
-            if not self.interrupted and can_explain(kept.origin.config, kept.origin.documents):
+            print_lines(*messages.of_end(kept, self.seconds, self.interrupted, self.directory, self.book_options))
+            explained = not self.interrupted and self.run.book is the_book
+            if explained and can_explain(kept.origin.config, kept.origin.documents):
                 print_lines(messages.of_explaining(self.directory))
             print_lines(messages.of_blind_guessing(kept, self.settings))
+            if self.start.own is not None:
+                print_lines(self.start.own.faster(self.predictions, self.seconds))
         self.processes.close()
         return INTERRUPTED if self.interrupted or self.ctrl_c.requested else 0
 

@@ -17,21 +17,25 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+import microgpt
 from microgpt import __version__
 from microgpt.commands.memory_check import check_memory
 from microgpt.commands.messages import of_kind, print_lines
 from microgpt.commands.options import parse_given, settings_again
+from microgpt.commands.own_code import OwnCode
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.learning.batches import POOL, Corpus, make_corpus
+from microgpt.learning.own_book import own_book
 from microgpt.learning.parameters import Arrays, flatten, initial_parameters
 from microgpt.learning.single_process import SingleProcess, process_count
 from microgpt.learning.text import BOUNDARY, characters_of, decode_text, kind_of_documents, read_text, room_for_lines
 from microgpt.learning.training import OptimizerState
 from microgpt.runs.checkpoint import Checkpoint, RunInfo
-from microgpt.runs.directory import kept_text, load_run, newest_run, resume_run
+from microgpt.runs.directory import kept_text, load_weights, newest_run, resume_run
 from microgpt.runs.files import quoted
 from microgpt.runs.hugging_face import MODEL, state_of_model
+from microgpt.runs.kept_book import kept_book
 from microgpt.runs.metrics import lacks_validation
 
 # Settings that a resumed run may change. Any other change would make it another run.
@@ -58,6 +62,7 @@ class Start:
     lock: FileLock | None = None
     processes: Any = field(default_factory=SingleProcess)  # that train together
     why: str = ""  # the kind of the text and the reason, where that may surprise
+    own: OwnCode | None = None  # the user's own functions, with --book
 
     def __post_init__(self) -> None:
         nothing = np.zeros_like(flatten(self.parameters))
@@ -67,6 +72,11 @@ class Start:
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for other processes, without the lock."""
         return self.__dict__ | {"lock": None}
+
+    @property
+    def book(self) -> Any:
+        """Has the modules gpt and adam: the project's own, or the user's."""
+        return self.own.recordable if self.own else microgpt
 
     @property
     def data(self) -> str:
@@ -100,6 +110,9 @@ def begin(kind: type, suited: Suited, names: Path) -> Start:
     processes = processes_for(given)
     start: Start = processes.broadcast(partial(found_by_one, given, kind, suited, names))
     start.processes = processes
+    if start.settings.book:
+        book = kept_book(start.directory, start.settings.book, True) if start.directory else None
+        start.own = OwnCode(book or own_book(start.settings.book, recordable=True))
     if start.settings.engine == "torch":
         from microgpt.learning.on_device import join
 
@@ -171,7 +184,7 @@ def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: st
 
     Raises InputError for another shape, or if the text has a character that the model does not know.
     """
-    run = load_run(given["init_from"])
+    run = load_weights(given["init_from"])
     if run.checkpoint is not None and state_of_model(run.directory, run.checkpoint) == "changed":
         model = run.directory / MODEL
         raise InputError(
@@ -202,7 +215,8 @@ def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_
     saved = dict(origin.settings)
     if saved.get("pool_size") == POOL:  # once an option
         del saved["pool_size"]
-    fixed = {name: value for name, value in saved.items() if name not in (*MAY_CHANGE, "data", "skip_check")}
+    kept_book(directory, given.get("book"), for_training=True)
+    fixed = {name: value for name, value in saved.items() if name not in (*MAY_CHANGE, "book", "data", "skip_check")}
     refuse_others(given, fixed, f"{directory} was begun with")
     settings: Any = settings_again(kind, saved, {n: v for n, v in given.items() if n not in fixed and n != "data"})
     if settings.steps < checkpoint.step:

@@ -11,6 +11,7 @@ batch: the function sees one row of it, as (nested lists of) plain integers or f
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -120,8 +121,10 @@ def evaluate(
     )
 
 
-def adam_update(engine: str = "compiled") -> Callable[..., None]:
+def adam_update(engine: str = "compiled", rule: Callable[..., Any] = adam) -> Callable[..., None]:
     """Adam as an update rule for `train`, on flat vectors, in place: with numpy, or compiled like everything else.
+
+    `rule` is a function of the arguments and results of `adam`.
 
     `train(..., update=adam_update())` takes the same steps as without, in less time. Raises ValueError unless there is
     such an engine.
@@ -130,8 +133,8 @@ def adam_update(engine: str = "compiled") -> Callable[..., None]:
     if engine == "compiled":
         from microgpt.engines.compiled.adam import CompiledAdam
 
-        return CompiledAdam()
-    return adam_in_chunks
+        return CompiledAdam(rule)
+    return partial(adam_in_chunks, rule=rule)
 
 
 def adam_in_chunks(
@@ -142,11 +145,12 @@ def adam_in_chunks(
     step: int,
     learning_rate: float,
     weight_decay: np.ndarray,
+    rule: Callable[..., Any] = adam,
 ) -> None:
     """One step of Adam on flat vectors, in place: see `adam` for the arguments."""
     with np.errstate(all="ignore"):  # what is not finite shows in the next loss
         for start in range(0, len(parameter), CHUNK):
             part = slice(start, start + CHUNK)
-            parameter[part], m[part], v[part] = adam(
+            parameter[part], m[part], v[part] = rule(
                 parameter[part], gradient[part], m[part], v[part], step, learning_rate, weight_decay=weight_decay[part]
             )

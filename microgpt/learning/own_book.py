@@ -22,11 +22,12 @@ To load a book executes its code: load only what the user has named.
 """
 
 import builtins
+import hashlib
 import io
 import linecache
 import sys
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import extract_tb
@@ -64,11 +65,21 @@ class Book:
         """The chapters that are the project's own."""
         return [chapter for chapter, path in self.paths.items() if path.parent == OURS]
 
+    def told(self, error: Exception) -> str:
+        """An error in the book, in a line."""
+        return told(error, self.paths.values())
 
-def own_book(folder: str | Path, recordable: bool = False) -> Book:
+    @property
+    def sha256(self) -> dict[str, str]:
+        """The SHA-256 of each source."""
+        return {chapter: hashlib.sha256(text.encode()).hexdigest() for chapter, text in self.texts.items()}
+
+
+def own_book(folder: str | Path, recordable: bool = False, sha256: Mapping[str, str] | None = None) -> Book:
     """Run the four files of a folder and return the book: see above.
 
-    Raises InputError, in one line, if there is no such folder, none of the files in it, or one of them fails.
+    Raises InputError, in one line, if there is no such folder, none of the files in it, or one of them fails. With
+    `sha256`, of each chapter, it also refuses a book with any other text, and runs none of it.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -77,18 +88,31 @@ def own_book(folder: str | Path, recordable: bool = False) -> Book:
     if not any(path.is_file() for path in paths.values()):
         raise InputError(f"{folder} has none of value.py, functions.py, gpt.py and adam.py: give the folder of yours")
     paths = {chapter: path if path.is_file() else OURS / path.name for chapter, path in paths.items()}
-    loading = Loading(folder, paths, recordable)
+    texts = {chapter: text_of(path) for chapter, path in paths.items()}
+    for chapter, text in texts.items():
+        if sha256 is not None and hashlib.sha256(text.encode()).hexdigest() != sha256.get(chapter):
+            raise InputError(f"{paths[chapter]} is another text than at the time of training")
+    loading = Loading(folder, paths, texts, recordable)
     modules = {chapter: loading.module(chapter) for chapter in CHAPTERS}
-    return Book(folder, **modules, paths=paths, texts=loading.texts)
+    return Book(folder, **modules, paths=paths, texts=texts)
+
+
+def text_of(path: Path) -> str:
+    """The source in a file. Raises InputError if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8: save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
 
 
 class Loading:
     """Runs the files of a book. For them it is the function `__import__`, and stands for the package `microgpt`."""
 
-    def __init__(self, folder: Path, paths: dict[str, Path], recordable: bool):
-        self.folder, self.paths, self.recordable = folder, paths, recordable
+    def __init__(self, folder: Path, paths: dict[str, Path], texts: dict[str, str], recordable: bool):
+        self.folder, self.paths, self.texts, self.recordable = folder, paths, texts, recordable
         self.modules: dict[str, ModuleType] = {}
-        self.texts: dict[str, str] = {}
 
     def module(self, chapter: str) -> ModuleType:
         """A chapter as a module; its file runs once."""
@@ -100,12 +124,11 @@ class Loading:
             sys.modules[module.__name__] = module  # where dataclasses look
             linecache.checkcache(str(path))  # so that functions are recorded as they stand now
             try:
-                self.texts[chapter] = path.read_text(encoding="utf-8")
                 exec(compile(self.texts[chapter], str(path), "exec"), module.__dict__)
             except InputError:
                 raise
             except Exception as error:
-                raise InputError(f"{self.paths[chapter]} {failed(error, str(path))}") from error
+                raise InputError(told(error, [self.paths[chapter]])) from error
             if self.recordable and chapter == "value":
                 module.__dict__.update({name: getattr(value, name) for name in RECORDED})
         return self.modules[chapter]
@@ -131,17 +154,16 @@ class Loading:
         return getattr(sys.modules["microgpt"], name)
 
 
-def failed(error: Exception, file: str) -> str:
-    """Where and how a file failed, after its name."""
-    if isinstance(error, SyntaxError) and error.filename == file:
-        return f"is not Python: {error.msg}, in line {error.lineno}"
-    if isinstance(error, OSError) and error.filename == file:
-        return f"cannot be read: {error.strerror}"
-    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file]
-    said = f"{error}"
+def told(error: Exception, paths: Iterable[Path]) -> str:
+    """An error in one of these files, in a line: the file and the line that failed last, and how."""
+    files = {str(path.resolve()): path for path in paths}
+    if isinstance(error, SyntaxError) and error.filename in files:
+        return f"{files[error.filename]} is not Python: {error.msg}, in line {error.lineno}"
+    said = f"{type(error).__name__}: {error}"
     if isinstance(error, ImportError):
         said = said.partition(" (")[0].replace("recordable_book.", "").replace("own_book.", "")
-    return f"fails{f' in line {lines[-1]}' if lines else ''}: {type(error).__name__}: {said}"
+    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename in files]
+    return f"{files[frames[-1].filename]} fails in line {frames[-1].lineno}: {said}" if frames else said
 
 
 def lines_of_code(text: str) -> int:

@@ -5,15 +5,17 @@ plain floats: the same `gpt` function as in training, without a graph. Compiled 
 faster, where there is much to write.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
+from microgpt import gpt as the_book
 from microgpt.errors import DivergenceError, InputError, counted
 from microgpt.functions import Vector, cross_entropy, softmax
-from microgpt.gpt import GPTConfig, Parameters, empty_cache, gpt
+from microgpt.gpt import GPTConfig, Parameters
 from microgpt.learning.cached_step import Reader
 from microgpt.learning.parameters import Arrays, parameter_count
 from microgpt.learning.text import BOUNDARY, characters_of, closing, encode
@@ -30,6 +32,7 @@ class Model:
     vocabulary: str  # the characters, in the order of their tokens
     documents: str  # "lines" or "stream"
     parameters: Arrays  # by GPT-2's names
+    book: Any = field(default=the_book, kw_only=True)  # has `gpt` and `empty_cache`: gpt.py, or one of your own
 
     @property
     def named(self) -> str:
@@ -92,8 +95,9 @@ def choose(chances: list[float], rng: np.random.Generator) -> int:
 
 
 def generate(
-    params: Parameters, config: GPTConfig, tokens: list[int], rng: np.random.Generator, choice: Choice
-) -> Iterator[tuple[int, float]]:
+    params: Parameters, config: GPTConfig, tokens: list[int], rng: np.random.Generator, choice: Choice,
+    book: Any = the_book,
+) -> Iterator[tuple[int, float]]:  # fmt: skip
     """Yield next tokens without end, after at least one first token. The first tokens must fit in the context.
 
     Each comes with its log-probability: the model's own, whatever the choice does. Past the context, the window slides.
@@ -101,22 +105,36 @@ def generate(
     """
     half = (config.n_positions + 1) // 2
     window, read = list(tokens), 0
-    cache = empty_cache(config)
+    cache = book.empty_cache(config)
     while True:
         if len(window) > config.n_positions:
             window, read = window[-half:], 0
-            cache = empty_cache(config)
+            cache = book.empty_cache(config)
         while read < len(window):
-            logits = gpt(params, config, window[read], read, cache)  # [vocab_size]
+            logits = book.gpt(params, config, window[read], read, cache)  # [vocab_size]
             read += 1
         window.append(choose(probabilities(_finite(logits), choice), rng))
         yield window[-1], -cross_entropy(logits, window[-1])
 
 
+def _generated(
+    model: Model, tokens: list[int], rng: np.random.Generator, choice: Choice
+) -> Iterator[tuple[int, float]]:
+    """Return what `generate` yields for a model."""
+    params = {name: array.tolist() for name, array in model.parameters.items()}
+    return generate(params, model.config, tokens, rng, choice, model.book)
+
+
 def _generate_together(
-    parameters: Arrays, config: GPTConfig, tokens: list[int], rngs: list[np.random.Generator], choice: Choice
-) -> Iterator[list[tuple[int, float]]]:
-    """Do the same as `generate` for several texts in compiled code: yield a list with an entry for each of the rngs."""
+    model: Model, tokens: list[int], rngs: list[np.random.Generator], choice: Choice
+) -> Iterator[Sequence[tuple[int, float]]]:
+    """Do the same as `generate` for several texts: yield a list with an entry for each of the rngs.
+
+    The model of the book does it in compiled code.
+    """
+    parameters, config = model.parameters, model.config
+    if model.book is not the_book:
+        yield from zip(*[_generated(model, tokens, rng, choice) for rng in rngs], strict=True)
     half = (config.n_positions + 1) // 2
     reader = Reader(parameters, config, len(rngs))
     windows = [list(tokens) for _ in rngs]  # all of one length
@@ -184,7 +202,7 @@ def samples_in_turn(
         rngs = [np.random.default_rng([seed, index]) for index in range(first, min(first + TOGETHER, count))]
         texts, log_probabilities = [prompt] * len(rngs), [0.0] * len(rngs)
         writing = list(range(len(rngs)))
-        chosen = _generate_together(model.parameters, model.config, tokens, rngs, choice or Choice())
+        chosen = _generate_together(model, tokens, rngs, choice or Choice())
         for _, chosen_now in zip(range(limit), chosen, strict=False):
             for i in list(writing):
                 token, log_probability = chosen_now[i]
@@ -223,11 +241,10 @@ def stream(
     tokens = prompt_tokens(model, prompt)
     limit, end = new_tokens(model, tokens, max_new_tokens), closing(model.vocabulary, model.documents)
     rng, choice = np.random.default_rng([seed, index]), choice or Choice()
-    params = {name: array.tolist() for name, array in model.parameters.items()}
     chosen = (
-        (row[0] for row in _generate_together(model.parameters, model.config, tokens, [rng], choice))
+        (row[0] for row in _generate_together(model, tokens, [rng], choice))
         if compiled
-        else generate(params, model.config, tokens, rng, choice)
+        else _generated(model, tokens, rng, choice)
     )
     for _, (token, log_probability) in zip(range(limit), chosen, strict=False):
         character = model.vocabulary[token]

@@ -43,6 +43,7 @@ class Schedule:
     warmup: int  # steps until it is there
     weight_decay: float = 0.0  # of matrices; biases and gains do not decay
     grad_clip: float = 1.0  # the greatest norm of a gradient; 0 for no limit
+    rate: Callable[..., float] = scheduled_learning_rate  # of (step, steps, warmup, learning_rate)
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class Steps:
             before = (self.copied(gradient), self.copied(self.vectors[0])) if observed and observed(step) else None
             if schedule.grad_clip and norm > schedule.grad_clip:
                 gradient = gradient * (schedule.grad_clip / norm)
-            rate = scheduled_learning_rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
+            rate = schedule.rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
             self.update(gradient, step, rate)
             state.step = step
             tensors = tensor_updates(self.shapes, *before, self.copied(self.vectors[0])) if before else {}

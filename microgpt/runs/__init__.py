@@ -7,6 +7,7 @@ checkpoint.py    the whole state of a run in one file, from which the others are
 files.py         atomic writes, and the lock that keeps a second run out
 hugging_face.py  run directories as Hugging Face models, and such models as runs
 model_card.py    the README.md of a run
+kept_book.py     a copy of the user's own functions, if the run was trained with them
 snapshots.py     the parameters at a few steps of the past
 loss_plot.py     pictures of the losses and of the steps
 """

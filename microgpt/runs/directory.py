@@ -4,6 +4,7 @@
     config.json, model.safetensors, tokenizer.json, tokenizer_config.json, generation_config.json, README.md
                        the best model so far, for programs that open Hugging Face models (hugging_face.py)
     text.txt           a copy of the text, unless it is large
+    book/              the user's own functions, if it was trained with them (kept_book.py)
     metrics.csv        the loss and more of every step
     tensors.csv        what some steps did to each tensor
     snapshots.safetensors
@@ -11,14 +12,15 @@
     loss.svg, tensors.svg
                        pictures of the two csv files, if matplotlib is installed
 
-No file is ever executed or unpickled. The files are JSON, text and safetensors, and everything is checked when read.
+No file is ever unpickled, or executed unless the user names it with --book. The files are JSON, text and safetensors,
+and everything is checked when read.
 """
 
 import filecmp
 import hashlib
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -28,6 +30,7 @@ from microgpt.learning.sampling import Model
 from microgpt.runs.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from microgpt.runs.files import LOCK, InUseError, lock, quoted, read_bytes, write_file
 from microgpt.runs.hugging_face import CARD, MODEL, read_model, restore_model, state_of_model, wrong_files
+from microgpt.runs.kept_book import kept_book
 from microgpt.runs.metrics import read_metrics
 from microgpt.runs.model_card import path_in_card
 
@@ -133,13 +136,22 @@ def _is_copy(directory: Path) -> bool:
         return False
 
 
-def load_run(path: str | Path) -> Run:
+def load_run(path: str | Path, book: str | Path | None = None) -> Run:
     """Return the run in a directory, after checking all that is read.
 
     The newest checkpoint describes the run. A directory without one, or the path of its model.safetensors, is read as a
     Hugging Face model. Raises InputError, in one line that names the file and the fault, if anything is missing,
     damaged or inconsistent.
+
+    A model that was trained with the user's own functions runs on the code of the folder `book`: see kept_book.py.
     """
+    run = load_weights(path)
+    own = kept_book(run.directory, book)
+    return run if own is None else replace(run, book=own.gpt)
+
+
+def load_weights(path: str | Path) -> Run:
+    """Return what `load_run` returns, for a caller who needs no function of the model: it may have been any."""
     path = Path(path)
     if path.is_file() and path.name == MODEL:
         return Run(*read_model(path.parent), path.parent)

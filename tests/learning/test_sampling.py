@@ -182,7 +182,7 @@ def test_past_the_context_half_the_window_is_reread(prose, monkeypatch):
         assert len(cache[0].keys) == position  # nothing older is remembered
         return gpt(params, config, token, position, cache)
 
-    monkeypatch.setattr("microgpt.learning.sampling.gpt", recorded)
+    monkeypatch.setattr("microgpt.gpt.gpt", recorded)
     tokens = [1, 2, 3, 4, 1, 2]  # as many as there are positions
     chosen = generate(as_lists(prose.parameters), prose.config, tokens, np.random.default_rng(0), Choice())
     (first, _), (second, _), _ = islice(chosen, 3)
@@ -256,7 +256,7 @@ def test_a_second_group_is_written_as_one_alone():
 def test_first_samples_come_before_later_ones_are_written(lines, monkeypatch):
     begun = []
     together = sampling._generate_together
-    monkeypatch.setattr(sampling, "_generate_together", lambda *given: begun.append(len(given[3])) or together(*given))
+    monkeypatch.setattr(sampling, "_generate_together", lambda *given: begun.append(len(given[2])) or together(*given))
     written = samples_in_turn(lines, 3 * TOGETHER, seed=4)
     first = list(islice(written, TOGETHER))
     assert begun == [TOGETHER]

@@ -105,7 +105,8 @@ class CompiledAdam:
     naming it, for a vector that is not as long as the parameters, or of another dtype.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rule: Callable[..., Any] = adam) -> None:
+        self.rule = rule
         self.vectors: tuple[np.ndarray, ...] = ()
 
     def __call__(
@@ -142,6 +143,6 @@ class CompiledAdam:
             check_array(name, vector, self.shape, self.dtype, written=name != "weight_decay")
         if any(np.may_share_memory(a, b) for a, b in combinations(vectors, 2)):
             raise InputError("parameter, m, v and weight_decay of Adam share memory: give each an array of its own")
-        self.kernel, self.numbers = compiled(adam, self.dtype == np.float64)
+        self.kernel, self.numbers = compiled(self.rule, self.dtype == np.float64)
         self.addresses = [address(vector) for vector in vectors]
         self.vectors = vectors

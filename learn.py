@@ -1,6 +1,7 @@
 """Write the book yourself, function by function: python learn.py --help"""
 
 import json
+import random
 import sys
 import time
 from dataclasses import dataclass
@@ -8,12 +9,14 @@ from pathlib import Path
 
 from microgpt.commands.options import Options, option, parse
 from microgpt.commands.script import run_script
+from microgpt.workshop.clinic.visit import Clinic
 from microgpt.workshop.exercise import Exercise
 from microgpt.workshop.folder import Folder, write
 from microgpt.workshop.lines import answers
 from microgpt.workshop.talk import ask_questions, say, say_list, say_next, say_verdict
 
 MINE = Path("mine")
+NAMES = Path(__file__).with_name("data") / "names.txt"
 PAUSE = 0.3  # seconds between two looks at the files
 
 
@@ -24,6 +27,8 @@ class Settings(Options):
     hint: bool = option(False, "give the next of three hints")
     show: bool = option(False, "show the book's lines, after a warning")
     reset: str | None = option(None, "begin this exercise again, and keep the old text beside it")
+    clinic: bool = option(False, "part 5: fifteen programs that train badly, to suspect and to mend")
+    random: bool = option(False, "any patient of the clinic, without a word about it")
     report: bool = option(False, "write what is done, attempts and hints to mine/report.json")
 
 
@@ -32,6 +37,9 @@ def main() -> int:
     folder = Folder(MINE)
     if settings.list:
         say_list(folder)
+        print("5. The clinic", *Clinic(MINE, NAMES).lines(), sep="\n")
+    elif settings.clinic or settings.random:
+        visit(Clinic(MINE, NAMES), settings.random)
     elif settings.hint:
         hint(folder)
     elif settings.show:
@@ -63,6 +71,19 @@ def check(folder: Folder) -> None:
         if sys.stdin is not None and sys.stdin.isatty():
             ask_questions(folder, exercise)
     say_next(folder)
+
+
+def visit(clinic: Clinic, at_random: bool) -> None:
+    """Go on with a patient of the clinic, and name what comes next."""
+    number = clinic.current()
+    if at_random and (number is None or number not in clinic.records):
+        number = clinic.any_other(random.Random())
+    if number is not None and not clinic.visit(number, silent=at_random):
+        return
+    if clinic.current() is None:
+        say("All fifteen are cured. The next sick program will be one of your own, and you will know where to look.")
+    else:
+        say("One more? Call `python learn.py --clinic`, or --random for one without a word about it.")
 
 
 def wait(folder: Folder) -> None:
@@ -114,9 +135,11 @@ def write_report(folder: Folder) -> None:
     """Write what is done."""
     folder.save()
     path = folder.path / "report.json"
-    write(path, json.dumps({key: folder.notes[key] for key in ("exercises", "questions")}, indent=1) + "\n")
+    report = {key: folder.notes[key] for key in ("exercises", "questions")} | {"clinic": Clinic(MINE, NAMES).report()}
+    write(path, json.dumps(report, indent=1) + "\n")
     done = sum(entry["done"] for entry in folder.notes["exercises"].values())
-    say(f"{done} exercises are done; the report is in {path}.")
+    cured = sum(entry["cured"] for entry in report["clinic"].values())
+    say(f"{done} exercises are done, {cured} patients are cured; the report is in {path}.")
 
 
 if __name__ == "__main__":

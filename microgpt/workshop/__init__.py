@@ -10,6 +10,7 @@ sentences.py     the numbers that show a mistake, in sentences
 child.py         the process in which the learner's file runs
 folder.py        the learner's folder: files that grow, and how far one is
 talk.py          what is printed, and how questions are asked
+clinic/          part 5: programs that train badly, to suspect and to mend
 notebook.py      the same answers for what is defined in a cell
 
 To add an exercise, append an `Exercise` to the file of its part, and that file's list to `course.py`. `writes` names

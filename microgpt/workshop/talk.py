@@ -53,6 +53,7 @@ def say_next(folder: Folder) -> None:
     exercise = folder.current()
     if exercise is None:
         say(f"That was the last exercise. All that you wrote is in {folder.path}: it is yours.")
+        say("Now to the clinic, where programs train badly: `python learn.py --clinic`.")
         return
     line, place = folder.dig(exercise), folder.path / exercise.file
     number, count = EXERCISES.index(exercise) + 1, len(EXERCISES)

@@ -78,8 +78,11 @@ class Clinic:
         rest = [number for number in range(1, len(PATIENTS) + 1) if number not in self.records]
         return rng.choice(rest) if rest else None
 
-    def visit(self, number: int) -> bool:
-        """Go on with a patient: show it, ask what is suspected, or see whether it is cured. Return whether it is."""
+    def visit(self, number: int, silent: bool = False) -> bool:
+        """Go on with a patient: show it, ask what is suspected, or see whether it is cured. Return whether it is.
+
+        `silent` leaves out what its owner says.
+        """
         patient, path = PATIENTS[number - 1], self.path(number)
         record = self.records.get(number)
         if record is None or not path.exists():
@@ -87,7 +90,8 @@ class Clinic:
         program = sha256(path.read_bytes()).hexdigest()
         changed = program != record.looked_at
         if changed or not record.known:
-            say(f'Patient {number} of {len(PATIENTS)}: {path}. Its owner says: "{patient.complaint}"')
+            complaint = "" if silent else f' Its owner says: "{patient.complaint}"'
+            say(f"Patient {number} of {len(PATIENTS)}: {path}.{complaint}")
         if changed:
             return self.look_again(number, program)
         if not record.known:

@@ -558,7 +558,7 @@ class Writer:
         """The name of something new, and the statement that makes it or changes something."""
         new, dice = f"made_{self.made}", self.random.random()
         self.made += 1
-        if dice > 0.7 and depth == 2 and not self.effects:  # recording anew would do these again
+        if dice > 0.7 and depth == 2:
             return new, self.loops(new)
         made = LISTS if dice < 0.25 else ROWS if dice < 0.45 else SCALARS if dice < 0.5 else []
         made = CHOSEN_LISTS if made is LISTS and self.choices and dice < 0.02 else made

@@ -198,7 +198,7 @@ def set_attribute(record: Record, owner: Any, name: str, value: Any) -> None:
     if record.loops.frames:
         record.loops.frames[-1].set_attribute(owner, name, value)
     else:
-        setattr(owner, name, value)
+        record.effects.set(owner, name, value)
 
 
 def source_of(items: Any, record: Record) -> RecordedList | None:

@@ -50,6 +50,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from microgpt.engines.compiled.branches import asker_at
+from microgpt.engines.compiled.effects import Effects
 from microgpt.value import Value, number
 from microgpt.value import __file__ as value_file
 
@@ -453,6 +454,7 @@ class Record:
         self.returned: list[IndexLike] = []  # the places of integers that come back, as floats after all others
         # While it is being written
         self.loops = Loops()
+        self.effects = Effects()
         self.annotated = with_sources  # an operation notes more than its row
         self.refusals: list[RecordingError] = []  # all that were raised, even if the function caught them
         self.unread: dict[CodeType, None] = {}  # functions that were called as they are, without a source of their own
@@ -1042,6 +1044,7 @@ FILES = (
     "stacking.py",
     "replacements.py",
     "choices.py",
+    "effects.py",
     "source.py",
     "recording.py",
     "loops.py",

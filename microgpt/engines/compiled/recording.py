@@ -36,6 +36,7 @@ from microgpt.engines.compiled.choices import (
     negated,
     truth,
 )
+from microgpt.engines.compiled.effects import Effects
 from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, nested
 from microgpt.engines.compiled.loops import loop
 from microgpt.engines.compiled.record import (
@@ -98,6 +99,7 @@ from microgpt.engines.compiled.source import Sources
 from microgpt.engines.compiled.stacking import as_chosen, must_stack, stack_choices, stacked
 from microgpt.engines.trees import check_form, check_returned
 
+LOGS = {"debug", "info", "warning", "error", "critical", "exception", "log"}  # functions and methods of logging
 PATIENCE = 2.0  # seconds of recording after which one is told why it takes so long
 
 
@@ -115,11 +117,12 @@ def record_function(
         statements: whether to read `for` statements as one line, too, and not turn by turn.
     """
     in_python: set[Any] = set()  # loops that are no axes, because something after them asks for more
-    start = time.monotonic()
+    start, effects = time.monotonic(), Effects()
     while True:
+        effects.take_back()
         try:
             record = Record(with_sources, must_stack, stack_choices, as_chosen)
-            record.loops.statements, record.loops.untraceable = statements, set(in_python)
+            record.loops.statements, record.loops.untraceable, record.effects = statements, set(in_python), effects
             recorded(function, shapes, arguments, record)
         except Lost as lost:
             in_python |= lost.sites
@@ -305,6 +308,23 @@ def least(*arguments: Any, **options: Any) -> Any:
     return extreme(min, operator.lt, *arguments, **options)
 
 
+def printed(*arguments: Any, **options: Any) -> None:
+    """print(*arguments, **options)"""
+    record: Any = Record.current
+    changes()
+    if "file" in options:
+        print(*arguments, **options)
+    else:
+        record.effects.say(print, *arguments, **options)
+
+
+def following(items: Any, *default: Any) -> Any:
+    """next(items, default)"""
+    record: Any = Record.current
+    changes()
+    return record.effects.following(items, *default)
+
+
 def calling(decorator: Any) -> Any:
     """A decorator or a key that calls a function as recorded code does."""
     return functools.partial(call, decorator)
@@ -314,6 +334,7 @@ REPLACEMENTS: dict[Any, Callable[..., Any]] = {
     sum: total, zip: zipped, enumerate: enumerated, reversed: backwards, list: listed, tuple: tupled, map: applied,
     type: kind_of, isinstance: is_kind, filter: filtered, getattr: got, hasattr: has,
     operator.iadd: added_in_place, max: greatest, min: least, abs: absolute, len: measured, range: ranged,
+    print: printed, next: following,
     itertools.chain: in_a_row, itertools.chain.from_iterable: parts_in_a_row,
 }  # fmt: skip
 PURE = {
@@ -369,12 +390,15 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
             raise NotTraceable
         arguments = tuple(map(operand, arguments))
         options = {name: calling(one) if type(one) is FunctionType else one for name, one in options.items()}  # key
+    record.effects.change(getattr(function, "__self__", None))
     return function(*arguments, **options)
 
 
 def run(function: FunctionType, record: Record, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """A Python function, rewritten and called. A generator makes its items one by one, or all when it is asked so."""
     own = rewritten(function, record)
+    if function.__module__ == "logging" and function.__name__ in LOGS:
+        return record.effects.say(own, *arguments, **options)
     if function.__code__.co_flags & inspect.CO_GENERATOR:
         code = SOURCES.all_at_once(function)
         if code is not None:

@@ -116,7 +116,8 @@ def attribute(owner: Any, name: str) -> Any:
 def set_attribute(value: Any, owner: Any, name: str) -> None:
     """owner.name = value. Raises NotTraceable within an axis where that is no statement of a loop, or runs code."""
     if not tracing_depth():
-        setattr(owner, name, value)
+        set_now = setattr if Record.current is None else Record.current.effects.set
+        set_now(owner, name, value)
         return
     assert Record.current is not None
     kind = type(owner)
@@ -171,6 +172,13 @@ def unpacked(item: Any, pattern: Any) -> list[Any]:
     ]
 
 
+def changing(owner: Any) -> None:
+    """Note that an object is changed now. Raises NotTraceable within an axis."""
+    changes()
+    if Record.current is not None:
+        Record.current.effects.change(owner)
+
+
 def changes() -> None:
     """Raise NotTraceable within an axis: the function changes something outside of itself."""
     if tracing_depth():
@@ -180,8 +188,8 @@ def changes() -> None:
 def added_to(target: Any, more: Any) -> Any:
     """`more`, which an augmented assignment adds to `target`. Raises NotTraceable if that changes an object."""
     known = (int, float, str, tuple, RecordedScalar, RecordedInteger, Index, RecordedList)
-    if type(target) not in known and tracing_depth():
-        raise NotTraceable
+    if type(target) not in known:
+        changing(target)
     return more
 
 
@@ -193,8 +201,8 @@ def made(items: list[Any]) -> Any:
 
 def changeable(items: Any) -> Any:
     """A list of which an item is set. Raises NotTraceable within an axis for anything that does not know of axes."""
-    if type(items) is not RecordedList and tracing_depth():
-        raise NotTraceable
+    if type(items) is not RecordedList:
+        changing(items)
     return items
 
 

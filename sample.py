@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from microgpt.commands import messages
 from microgpt.commands.options import COUNT, NUMBER, POSITIVE, Options, option, parse
 from microgpt.commands.script import escape_control, run_script
+from microgpt.learning.choosing import Choice
 from microgpt.learning.sampling import (
-    Choice,
     as_typed,
     new_tokens,
     prompt_tokens,

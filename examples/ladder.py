@@ -36,8 +36,8 @@ from microgpt.commands.script import run_script
 from microgpt.functions import attention, cross_entropy, linear, tanh
 from microgpt.gpt import add, empty_cache, gpt, named
 from microgpt.learning.bigram import bigram_loss, bigram_probabilities
+from microgpt.learning.choosing import choose, probabilities
 from microgpt.learning.parameters import Arrays
-from microgpt.learning.sampling import choose, probabilities
 from microgpt.runs.files import check_place
 from microgpt.runs.loss_plot import save_picture
 
@@ -211,7 +211,7 @@ def write_names(logits: Callable[..., Any], params: Arrays, vocabulary: str, see
         filled = np.array([text + [0] * (POSITIONS - len(text)) for text in texts])
         for text, found, rng in zip(texts, logits_of(params, filled), rngs, strict=True):
             if text[-1] != 0 or len(text) == 1:
-                text.append(choose(probabilities(found[length - 1].tolist(), Choice()), rng))
+                text.append(choose(probabilities(found[length - 1].tolist(), Choice()), rng.random()).index(True))
     return [decode(text, vocabulary).strip("\n") for text in texts]
 
 

@@ -24,8 +24,9 @@ from microgpt.errors import DisagreementError, DivergenceError, InputError
 from microgpt.explain.draw import draw
 from microgpt.gpt import GPTConfig, loss
 from microgpt.learning.batches import Corpus, batches, make_corpus, padded
+from microgpt.learning.choosing import Choice
 from microgpt.learning.parameters import initial_parameters, parameter_count
-from microgpt.learning.sampling import Choice, Model, sample, sample_many, stream
+from microgpt.learning.sampling import Model, sample, sample_many, stream
 from microgpt.learning.text import decode, encode, read_text, vocabulary_of
 from microgpt.learning.training import OptimizerState, Schedule, Update, mean_loss, train
 from microgpt.runs.directory import Run, load_run

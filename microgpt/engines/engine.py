@@ -10,7 +10,7 @@
 batch: the function sees one row of it, as (nested lists of) plain integers or floats.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -119,6 +119,20 @@ def evaluate(
     return BatchFunction(
         function, engine, False, threads=threads, device=device, torch_compile=torch_compile, verify=verify
     )
+
+
+def continuation(
+    step: Callable[..., Any],
+    memory: Sequence[tuple[tuple[int, ...], int | None]],
+    places: int,
+    again: int,
+    end: int = -1,
+    threads: int | None = None,
+) -> Any:
+    """Return what continues sequences of integers with a compiled step: see `compiled.sequences.Continuation`."""
+    from microgpt.engines.compiled.sequences import Continuation  # only now, because this imports LLVM
+
+    return Continuation(step, memory, places, again, end, threads)
 
 
 def adam_update(engine: str = "compiled", rule: Callable[..., Any] = adam) -> Callable[..., None]:

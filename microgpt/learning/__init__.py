@@ -9,7 +9,8 @@ model_check.py  the gradients of a GPT, checked before it is trained
 on_device.py    training that stays on PyTorch's device, in one process or several
 single_process.py
                 one process that trains, where there could be several
-cached_step.py  one position of the GPT, compiled, with its cache as an argument
+choosing.py     from logits to the next character
+cached_step.py  one position of the GPT and the choice of a character, compiled, with the cache as an argument
 sampling.py     from logits to text
 own_book.py     a folder of one's own with the four files of the book
 """

@@ -1,21 +1,18 @@
 """One position of the GPT as a compiled function, to write long texts fast.
 
 `gpt` extends its cache, so it is another program at every position. Here the cache has a fixed size and is an argument,
-with a mask for its empty places. So one program serves all positions. The other lines are those of gpt.py, which is the
-definition: both give the same logits.
+with a mask for the places from this one on. So one program serves all positions. The other lines are those of gpt.py,
+which is the definition: both give the same logits.
 """
 
-from collections.abc import Callable
 from functools import lru_cache, partial
 from math import sqrt
 from typing import Any
 
-import numpy as np
-
-from microgpt.engines.engine import evaluate
+from microgpt.engines.engine import continuation
 from microgpt.functions import Matrix, Scalar, Vector, dot, layer_norm, linear
 from microgpt.gpt import GPTConfig, Parameters, add, mlp, named
-from microgpt.learning.parameters import Arrays, flatten, views
+from microgpt.learning.choosing import Choice, next_token
 from microgpt.value import exp, largest, pick
 
 UNSEEN = -1e6  # added to the score of a place where nothing is remembered yet: its exp becomes 0
@@ -40,13 +37,19 @@ def cached_step(
     params: Parameters,
     token: int,
     position: int,
+    here: Scalar,
     keys: list[Matrix],
     values: list[Matrix],
-    unseen: Vector,
     config: GPTConfig,
-) -> tuple[Vector, Matrix, Matrix]:  # ..., [n_layer, t, n_embd] twice, [t] -> [vocab_size], [n_layer, n_embd] twice
-    """Return the logits for the token after `token`, and the keys and values of this position in every layer."""
+) -> tuple[
+    Vector, Matrix, Matrix
+]:  # ..., [n_layer, n_positions, n_embd] twice -> [vocab_size], [n_layer, n_embd] twice
+    """Return the logits for the token after `token`, and the keys and values of this position in every layer.
+
+    `here` is the position as a float. What lies in the cache from there on does not count.
+    """
     n = config.n_embd
+    unseen = [UNSEEN * (place >= here) for place in range(config.n_positions)]
     heads = [slice(h * n // config.n_head, (h + 1) * n // config.n_head) for h in range(config.n_head)]
     new_keys, new_values = [], []
     x = add(pick(params["wte.weight"], token), pick(params["wpe.weight"], position))  # [n_embd]
@@ -66,36 +69,25 @@ def cached_step(
     return [dot(x, row) for row in params["wte.weight"]], new_keys, new_values
 
 
+def writing_step(
+    params: Parameters,
+    token: int,
+    position: int,
+    here: Scalar,
+    random: Scalar,
+    keys: list[Matrix],
+    values: list[Matrix],
+    config: GPTConfig,
+    choice: Choice,
+) -> tuple[Scalar, Scalar, Matrix, Matrix]:
+    """Return the next token and its log-probability, and the keys and values of this position."""
+    logits, *news = cached_step(params, token, position, here, keys, values, config)
+    return *next_token(logits, random, choice), *news
+
+
 @lru_cache(maxsize=8)
-def _compiled_step(config: GPTConfig) -> Callable[..., Any]:
-    """Return `cached_step` on arrays, with one text in each row of the batch."""
-    return evaluate(partial(cached_step, config=config))
-
-
-class Reader:
-    """Reads several texts in parallel, character by character, in compiled code and double precision."""
-
-    def __init__(self, parameters: Arrays, config: GPTConfig, rows: int):
-        """Begin to read so many texts at once."""
-        shapes = {name: array.shape for name, array in parameters.items()}
-        self.parameters = views(flatten(parameters).astype(np.float64), shapes)
-        self.step = _compiled_step(config)
-        memory = (rows, config.n_layer, config.n_positions, config.n_embd)
-        self.keys, self.values = np.zeros(memory), np.zeros(memory)
-        self.unseen = np.full((rows, config.n_positions), UNSEEN)
-        self.position = 0
-
-    def forget(self) -> None:
-        """Go back to the first position."""
-        self.unseen[:] = UNSEEN
-        self.position = 0
-
-    def read(self, tokens: list[int]) -> list[Vector]:
-        """Read one more token of each text; return the logits [rows, vocab_size] for the next one."""
-        here = self.position
-        memory = self.keys, self.values, self.unseen
-        logits, keys, values = self.step(self.parameters, np.array(tokens), np.full(len(tokens), here), *memory)
-        self.keys[:, :, here], self.values[:, :, here], self.unseen[:, here] = keys, values, 0.0
-        self.position += 1
-        found: list[Vector] = logits.tolist()
-        return found
+def compiled_writing(config: GPTConfig, choice: Choice, end: int) -> Any:
+    """Return what writes in compiled code: past the context it reads the later half again, as `generate` does."""
+    memory = (config.n_layer, config.n_positions, config.n_embd), 1  # what is new has its place along axis 1
+    step = partial(writing_step, config=config, choice=choice)
+    return continuation(step, [memory, memory], config.n_positions, (config.n_positions + 1) // 2, end)

@@ -5,7 +5,8 @@ plain floats: the same `gpt` function as in training, without a graph. Compiled 
 faster, where there is much to write.
 """
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -14,13 +15,16 @@ import numpy as np
 
 from microgpt import gpt as the_book
 from microgpt.errors import DivergenceError, InputError, counted
-from microgpt.functions import Vector, cross_entropy, softmax
+from microgpt.functions import Vector
 from microgpt.gpt import GPTConfig, Parameters
-from microgpt.learning.cached_step import Reader
-from microgpt.learning.parameters import Arrays, parameter_count
+from microgpt.learning.cached_step import compiled_writing
+from microgpt.learning.choosing import Choice, next_token
+from microgpt.learning.parameters import Arrays, flatten, parameter_count, views
 from microgpt.learning.text import BOUNDARY, characters_of, closing, encode
 
-TOGETHER = 64  # texts that compiled code writes at once
+FIRST, MOST = 128, 100_000  # samples that are written together, at first, and their characters, at most
+PIECE = 10_000  # characters of one text that are written without a look at the limit
+WIDE = f"utf-32-{sys.byteorder[0]}e"  # four bytes a character
 MUCH = 10_000_000  # parameters to go through: from so many on, compiled code is done sooner than plain floats
 
 
@@ -40,58 +44,15 @@ class Model:
         return "the model"
 
 
-@dataclass(frozen=True)
-class Choice:
-    """How to choose the next character from its probabilities. Raises InputError for impossible values.
-
-    A temperature below 1 is more careful, above 1 more daring, and 0 always takes the likeliest character.
-    """
-
-    temperature: float = 1.0
-    top_k: int | None = None  # choose among so many of the likeliest only
-
-    def __post_init__(self) -> None:
-        if not self.temperature >= 0:
-            raise InputError(f"the temperature is {self.temperature}: expected 0 or a positive number")
-        if self.top_k is not None and self.top_k < 1:
-            raise InputError(f"top_k is {self.top_k}: expected a positive integer, or None to choose among all")
-
-    @property
-    def is_certain(self) -> bool:
-        """Whether every sample of a prompt is the same, because the likeliest character is always taken."""
-        return self.temperature == 0 or self.top_k == 1
-
-
-def probabilities(logits: Vector, choice: Choice) -> list[float]:  # [vocab_size] -> [vocab_size]
-    """Return the probability of each character to be the next one."""
-    if choice.temperature == 0:
-        likeliest = logits.index(max(logits))
-        return [float(i == likeliest) for i in range(len(logits))]
-    greatest = max(logits)
-    scaled = [(logit - greatest) / choice.temperature for logit in logits]
-    if choice.top_k is not None and choice.top_k < len(logits):
-        kept = sorted(range(len(logits)), key=lambda i: -logits[i])[: choice.top_k]
-        weights = softmax([scaled[i] for i in kept])
-        chances = dict(zip(kept, weights, strict=True))
-        return [chances.get(i, 0.0) for i in range(len(logits))]
-    return softmax(scaled)
-
-
 def _finite(logits: Vector) -> Vector:
     """Return the logits. Raises DivergenceError if one of them is not finite."""
     if not all(map(isfinite, logits)):
-        raise DivergenceError("this model's logits are not finite numbers: its parameters are too large")
+        raise _diverged()
     return logits
 
 
-def choose(chances: list[float], rng: np.random.Generator) -> int:
-    """Draw an index with the given probabilities."""
-    point = rng.random() * sum(chances)
-    for i, chance in enumerate(chances):
-        point -= chance
-        if point < 0:
-            return i
-    return max(range(len(chances)), key=chances.__getitem__)  # only when rounding has left a little over
+def _diverged() -> DivergenceError:
+    return DivergenceError("this model's logits are not finite numbers: its parameters are too large")
 
 
 def generate(
@@ -113,41 +74,40 @@ def generate(
         while read < len(window):
             logits = book.gpt(params, config, window[read], read, cache)  # [vocab_size]
             read += 1
-        window.append(choose(probabilities(_finite(logits), choice), rng))
-        yield window[-1], -cross_entropy(logits, window[-1])
+        token, log_probability = next_token(_finite(logits), rng.random(), choice)
+        window.append(token)
+        yield token, log_probability
 
 
-def _generated(
-    model: Model, tokens: list[int], rng: np.random.Generator, choice: Choice
+def _writer(model: Model, tokens: list[int], randoms: np.ndarray, choice: Choice) -> Any:
+    """Return sequences that do the same as `generate` in compiled code, one for each row of random numbers."""
+    rows, limit = randoms.shape
+    items = np.zeros((rows, len(tokens) + limit), np.int64)
+    items[:, : len(tokens)] = tokens
+    shapes = {name: array.shape for name, array in model.parameters.items()}
+    parameters = views(flatten(model.parameters).astype(np.float64), shapes)
+    end = closing(model.vocabulary, model.documents)
+    written = compiled_writing(model.config, choice, -1 if end is None else model.vocabulary.index(end))
+    return written.begin(parameters, items, len(tokens), randoms)
+
+
+def _write(
+    model: Model, tokens: list[int], limit: int, rng: np.random.Generator, choice: Choice
 ) -> Iterator[tuple[int, float]]:
-    """Return what `generate` yields for a model."""
-    params = {name: array.tolist() for name, array in model.parameters.items()}
-    return generate(params, model.config, tokens, rng, choice, model.book)
-
-
-def _generate_together(
-    model: Model, tokens: list[int], rngs: list[np.random.Generator], choice: Choice
-) -> Iterator[Sequence[tuple[int, float]]]:
-    """Do the same as `generate` for several texts: yield a list with an entry for each of the rngs.
-
-    The model of the book does it in compiled code.
-    """
-    parameters, config = model.parameters, model.config
-    if model.book is not the_book:
-        yield from zip(*[_generated(model, tokens, rng, choice) for rng in rngs], strict=True)
-    half = (config.n_positions + 1) // 2
-    reader = Reader(parameters, config, len(rngs))
-    windows = [list(tokens) for _ in rngs]  # all of one length
-    while True:
-        if len(windows[0]) > config.n_positions:
-            windows = [window[-half:] for window in windows]
-            reader.forget()
-        while reader.position < len(windows[0]):
-            logits = reader.read([window[reader.position] for window in windows])
-        chosen = [choose(probabilities(_finite(of_one), choice), rng) for of_one, rng in zip(logits, rngs, strict=True)]
-        for window, token in zip(windows, chosen, strict=True):
-            window.append(token)
-        yield [(token, -cross_entropy(of_one, token)) for token, of_one in zip(chosen, logits, strict=True)]
+    """Yield what `generate` yields, up to a limit, from compiled code."""
+    while limit > 0:
+        some = min(limit, PIECE)
+        sequences = _writer(model, tokens, rng.random((1, some)), choice)
+        more, done = True, len(tokens)
+        while more:
+            more, known = sequences.go_on(), sequences.known[0]
+            chosen, scores = (of_all[0, done:known].tolist() for of_all in (sequences.items, sequences.scores))
+            for token, log_probability in zip(chosen, scores, strict=True):
+                if token < 0:
+                    raise _diverged()
+                yield token, log_probability
+            done = known
+        tokens, limit = sequences.window(), limit - some
 
 
 def worth_compiling(config: GPTConfig, characters: int) -> bool:
@@ -195,26 +155,36 @@ def samples_in_turn(
     choice: Choice | None = None,
     max_new_tokens: int | None = None,
 ) -> Iterator[tuple[str, float]]:
-    """Yield the results of `sample_many` in order, after every `TOGETHER` samples."""
-    tokens = prompt_tokens(model, prompt)
-    limit, end = new_tokens(model, tokens, max_new_tokens), closing(model.vocabulary, model.documents)
-    for first in range(0, count, TOGETHER):
-        rngs = [np.random.default_rng([seed, index]) for index in range(first, min(first + TOGETHER, count))]
-        texts, log_probabilities = [prompt] * len(rngs), [0.0] * len(rngs)
-        writing = list(range(len(rngs)))
-        chosen = _generate_together(model, tokens, rngs, choice or Choice())
-        for _, chosen_now in zip(range(limit), chosen, strict=False):
-            for i in list(writing):
-                token, log_probability = chosen_now[i]
-                log_probabilities[i] += log_probability
-                character = model.vocabulary[token]
-                if character == end:
-                    writing.remove(i)
-                else:
-                    texts[i] += character
-            if not writing:
-                break
-        yield from zip(texts, log_probabilities, strict=True)
+    """Yield the results of `sample_many` in order, after every group of samples. The model of the book is compiled."""
+    tokens, choice = prompt_tokens(model, prompt), choice or Choice()
+    limit = new_tokens(model, tokens, max_new_tokens)
+    if model.book is not the_book:
+        for index in range(count):
+            parts = list(stream(model, prompt, seed, index, choice, max_new_tokens))
+            yield prompt + "".join(text for text, _ in parts), sum(log_probability for _, log_probability in parts)
+        return
+    first, size = 0, FIRST
+    while first < count:
+        indices = range(first, min(first + size, count))
+        randoms = np.array([np.random.default_rng([seed, index]).random(limit) for index in indices])
+        sequences = _writer(model, tokens, randoms, choice)
+        while sequences.go_on():
+            pass
+        yield from _texts(sequences, model, prompt, len(tokens))
+        first, size = first + size, max(min(2 * size, MOST // max(limit, 1)), 1)
+
+
+def _texts(sequences: Any, model: Model, prompt: str, begun: int) -> Iterator[tuple[str, float]]:
+    """Yield the text of each of the sequences, which begin with so many tokens of the prompt."""
+    items, known = sequences.items[:, begun:], sequences.known - begun
+    if (items < 0).any():
+        raise _diverged()
+    end = closing(model.vocabulary, model.documents)
+    letters = np.frombuffer(model.vocabulary.encode(WIDE), np.uint32)
+    written, width = letters[items].tobytes().decode(WIDE), items.shape[1]
+    for i, (count, log_probability) in enumerate(zip(known.tolist(), sequences.scores.sum(1).tolist(), strict=True)):
+        text = written[i * width : i * width + count]
+        yield prompt + (text[:-1] if text[-1:] == end else text), log_probability
 
 
 def stream(
@@ -241,11 +211,11 @@ def stream(
     tokens = prompt_tokens(model, prompt)
     limit, end = new_tokens(model, tokens, max_new_tokens), closing(model.vocabulary, model.documents)
     rng, choice = np.random.default_rng([seed, index]), choice or Choice()
-    chosen = (
-        (row[0] for row in _generate_together(model, tokens, [rng], choice))
-        if compiled
-        else _generated(model, tokens, rng, choice)
-    )
+    if compiled and model.book is the_book:
+        chosen = _write(model, tokens, limit, rng, choice)
+    else:
+        params = {name: array.tolist() for name, array in model.parameters.items()}
+        chosen = generate(params, model.config, tokens, rng, choice, model.book)
     for _, (token, log_probability) in zip(range(limit), chosen, strict=False):
         character = model.vocabulary[token]
         if character == end:
@@ -258,8 +228,8 @@ def new_tokens(model: Model, tokens: list[int], wanted: int | None) -> int:
     """Return how many characters to write at most. A line is limited by the context."""
     if model.documents == "lines":
         room = model.config.n_positions + 1 - len(tokens)  # the last one chosen needs no position of its own
-        return room if wanted is None else min(room, wanted)
-    return 500 if wanted is None else wanted
+        return room if wanted is None else max(min(room, wanted), 0)
+    return 500 if wanted is None else max(wanted, 0)
 
 
 def prompt_tokens(model: Model, prompt: str) -> list[int]:

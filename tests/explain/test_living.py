@@ -20,8 +20,8 @@ from microgpt.engines.engine import value_and_grad
 from microgpt.explain.explanation import explain
 from microgpt.explain.page import to_html
 from microgpt.learning.batches import padded
+from microgpt.learning.choosing import Choice, probabilities
 from microgpt.learning.parameters import flatten, views
-from microgpt.learning.sampling import Choice, probabilities
 from microgpt.learning.text import encode
 from microgpt.learning.training import Schedule, train
 from microgpt.runs.directory import load_run

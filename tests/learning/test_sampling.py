@@ -9,20 +9,19 @@ from helpers import as_lists, assert_close, make_run, random_parameters
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microgpt.errors import InputError
+from microgpt.engines.compiled.sequences import Sequences
+from microgpt.errors import DivergenceError, InputError
 from microgpt.functions import softmax
 from microgpt.gpt import GPTConfig, empty_cache, gpt
 from microgpt.learning import sampling
-from microgpt.learning.cached_step import Reader
+from microgpt.learning.cached_step import compiled_writing
+from microgpt.learning.choosing import Choice, choose, probabilities
 from microgpt.learning.parameters import initial_parameters
 from microgpt.learning.sampling import (
-    TOGETHER,
-    Choice,
+    FIRST,
     Model,
     as_typed,
-    choose,
     generate,
-    probabilities,
     sample,
     sample_many,
     samples_in_turn,
@@ -108,7 +107,8 @@ def test_chances_are_never_negative_and_sum_to_one(logits, temperature, top_k):
 
 def test_choices_come_as_often_as_their_chances():
     rng = np.random.default_rng(0)
-    counts = np.bincount([choose([0.1, 0.0, 0.6, 0.3], rng) for _ in range(20_000)], minlength=4)
+    counts = np.sum([choose([0.1, 0.0, 0.6, 0.3], rng.random()) for _ in range(20_000)], axis=0)
+    assert counts.sum() == 20_000
     assert counts[1] == 0
     assert counts / 20_000 == pytest.approx([0.1, 0.0, 0.6, 0.3], abs=0.015)
 
@@ -246,21 +246,21 @@ def test_many_at_once_write_what_each_writes(documents, last):
         assert log_probability == pytest.approx(sum(p for _, p in stream(run, index=i, **options)), abs=1e-9)
 
 
-def test_a_second_group_is_written_as_one_alone():
+def test_later_groups_are_written_as_one_alone():
     config = GPTConfig(vocab_size=4, n_positions=6, n_embd=4, n_layer=1, n_head=2)
     run = Model(config, "\nabc", "lines", initial_parameters(config, 3))
-    many = sample_many(run, TOGETHER + 3, "a")
-    assert [text for text, _ in many] == [sample(run, "a", index=i) for i in range(TOGETHER + 3)]
+    many = sample_many(run, 3 * FIRST + 3, "a")
+    assert [text for text, _ in many] == [sample(run, "a", index=i) for i in range(3 * FIRST + 3)]
 
 
 def test_first_samples_come_before_later_ones_are_written(lines, monkeypatch):
     begun = []
-    together = sampling._generate_together
-    monkeypatch.setattr(sampling, "_generate_together", lambda *given: begun.append(len(given[2])) or together(*given))
-    written = samples_in_turn(lines, 3 * TOGETHER, seed=4)
-    first = list(islice(written, TOGETHER))
-    assert begun == [TOGETHER]
-    assert first + list(written) == sample_many(lines, 3 * TOGETHER, seed=4)
+    writer = sampling._writer
+    monkeypatch.setattr(sampling, "_writer", lambda *given: begun.append(len(given[2])) or writer(*given))
+    written = samples_in_turn(lines, 3 * FIRST, seed=4)
+    first = list(islice(written, FIRST))
+    assert begun == [FIRST]
+    assert first + list(written) == sample_many(lines, 3 * FIRST, seed=4)
 
 
 @pytest.mark.parametrize(("documents", "choice"), [("lines", Choice()), ("stream", Choice(0.7, 2)), ("stream", GREEDY)])
@@ -274,13 +274,39 @@ def test_compiled_code_writes_the_same_characters(documents, choice):
 
 
 def test_a_character_is_there_once_chosen(prose, monkeypatch):
-    read = []
-    reads = Reader.read
-    monkeypatch.setattr(Reader, "read", lambda reader, tokens: read.append(tokens) or reads(reader, tokens))
+    taken = []
+    go_on = Sequences.go_on
+    monkeypatch.setattr(Sequences, "go_on", lambda sequences: taken.append(1) or go_on(sequences))
+    compiled_writing.cache_clear()
     written = stream(prose, "ab", compiled=True)
-    for i in range(3):
-        next(written)
-        assert len(read) == 2 + i  # what was read before: the prompt, and what was chosen since
+    next(written)
+    assert len(taken) == 2  # a turn reads one character of the prompt, the next two read the other and what was chosen
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_logits_that_are_not_finite_are_told(prose, compiled):
+    broken = replace(
+        prose, parameters=prose.parameters | {"ln_f.bias": np.full(prose.config.n_embd, np.inf, np.float32)}
+    )
+    with pytest.raises(DivergenceError, match="this model's logits are not finite numbers"):
+        list(stream(broken, "ab", compiled=compiled))
+    with pytest.raises(DivergenceError, match="this model's logits are not finite numbers"):
+        sample_many(broken, 3, "ab")
+
+
+def test_a_long_text_goes_on_piece_by_piece(prose, monkeypatch):
+    options = {"max_new_tokens": 40, "compiled": True}
+    whole = list(stream(prose, "ab", **options))
+    for piece in (1, 5, 7):
+        monkeypatch.setattr(sampling, "PIECE", piece)
+        pieces = list(stream(prose, "ab", **options))
+        assert [text for text, _ in pieces] == [text for text, _ in whole]
+        assert_close([p for _, p in pieces], [p for _, p in whole])
+
+
+def test_no_new_tokens_leave_the_prompt(lines):
+    assert sample_many(lines, 2, "ab", max_new_tokens=0) == [("ab", 0.0)] * 2
+    assert sample(lines, "ab", max_new_tokens=0, compiled=True) == "ab"
 
 
 def test_compiling_is_worth_it_for_much_text():

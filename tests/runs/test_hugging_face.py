@@ -15,7 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig, empty_cache, gpt
-from microgpt.learning.sampling import Choice, probabilities, sample
+from microgpt.learning.choosing import Choice, probabilities
+from microgpt.learning.sampling import sample
 from microgpt.learning.text import END
 from microgpt.runs.checkpoint import checkpoints, save_checkpoint
 from microgpt.runs.directory import load_run

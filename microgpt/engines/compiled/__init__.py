@@ -36,6 +36,7 @@ api.py               the engine "compiled": a program for each shape of example
 referee.py           compares each program with the function itself, before it is used
 recorded_numbers.py  computes the rows of a record, to find the line where the two differ
 listing.py           prints a program for people to read
+sequences.py         continues sequences of integers, by a step whose results feed its arguments
 adam.py              Adam, as it stands in the book, as one kernel
 
 Users call `microgpt.value_and_grad` and `microgpt.evaluate`.

@@ -13,8 +13,10 @@ A loop that runs turn by turn calls the kernels of its nests. From turn to turn 
 increments: the starts of what they read and write.
 """
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import factorial
 from typing import Any
 
 from llvmlite import ir
@@ -30,15 +32,40 @@ from microgpt.engines.compiled.expressions import (
     nodes_of,
 )
 from microgpt.engines.compiled.llvm.arguments import loaded
-from microgpt.value import LARGEST_EXPONENT, LARGEST_FLOAT
 
-LARGEST_FLOAT32 = (2 - 2**-23) * 2.0**127
 I64, I32 = ir.IntType(64), ir.IntType(32)
 FAST = ("contract", "nsz")
 
 # Every kernel gets a pointer to each of these: the spaces of loads, the tables of starts, and its own arguments.
 TABLES, ARGUMENTS = "t", "a"
 SPACES = (CELLS, PARAMETERS, GRADIENTS, CONSTANTS, INTEGERS, TABLES, ARGUMENTS)
+
+
+@dataclass(frozen=True)
+class ExpNumbers:
+    """What exp needs in one precision. e ** r is a polynomial for r from -log(2) / 2 to log(2) / 2."""
+
+    bits: int  # of the fraction of a number
+    high: float  # above the logarithm of the greatest number
+    low: float  # the logarithm of 2 ** -twice
+    twice: int  # the bias of an exponent, twice
+    log_2: tuple[float, float]  # its first bits, whose product with a whole number is exact, and the rest
+    coefficients: tuple[float, ...]  # of the highest power first
+    greatest: float
+
+
+EXP = {
+    False: ExpNumbers(
+        23, 89.0, -176.06, 254, (0.693145751953125, 1.428606765330187e-06),
+        (0.00139261761, 0.00836317307, 0.0416665547, 0.16666577, 0.5, 1.0, 1.0),  # those of the least error
+        (2 - 2**-23) * 2.0**127,
+    ),
+    True: ExpNumbers(
+        52, 710.0, -1418.16, 2046, (0.6931471803691238, 1.9082149292705877e-10),
+        tuple([1 / factorial(n) for n in range(13, -1, -1)]),  # those of the series of Taylor
+        sys.float_info.max,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -220,29 +247,27 @@ class Builder(ir.IRBuilder):
 
     def exp(self, x: Any) -> Any:
         """e ** x, at most the largest finite number."""
-        if self.double:
-            limit, greatest = self.number(LARGEST_EXPONENT, x), self.number(LARGEST_FLOAT, x)
-            return self.select(self.fcmp_ordered(">", x, limit), greatest, self.intrinsic("exp", x))
-        high, low = self.number(89.0, x), self.number(-176.06, x)  # beyond them it is above the largest, and 2 ** -254
+        of = EXP[self.double]
+        high, low = self.number(of.high, x), self.number(of.low, x)
         limited = self.select(self.fcmp_ordered(">", x, high), high, x)
         limited = self.select(self.fcmp_ordered("<", limited, low), low, limited)
-        # Added to so large a number, x / log(2) is rounded: the last bits of the sum are the whole number, plus 254.
-        shift = self.number(12582912.0 + 254, x)  # 1.5 * 2 ** 23
+        # Added to so large a number, x / log(2) is rounded: it ends with the bits of the whole number plus `twice`.
+        shift = self.number(1.5 * 2.0**of.bits + of.twice, x)
         shifted = self.multiply_add(limited, self.number(1.4426950408889634, x), shift)
-        whole = self.fsub(shifted, shift)
-        r = self.multiply_add(whole, self.number(-0.693145751953125, x), limited)
-        r = self.multiply_add(whole, self.number(-1.428606765330187e-06, x), r)
-        # e ** r is 1 + r + r ** 2 * a polynomial: that of the least error for r from -log(2) / 2 to log(2) / 2.
-        result = self.number(0.00139261761, x)
-        for coefficient in (0.00836317307, 0.0416665547, 0.16666577, 0.5, 1.0, 1.0):
+        whole, r = self.fsub(shifted, shift), limited
+        for part in of.log_2:
+            r = self.multiply_add(whole, self.number(-part, x), r)
+        result = self.number(of.coefficients[0], x)
+        for coefficient in of.coefficients[1:]:
             result = self.multiply_add(result, r, self.number(coefficient, x))
         # Times 2 ** whole, as two powers of 2 of half as many: each is a float, also where the result is subnormal.
-        integer = ir.VectorType(I32, x.type.count) if isinstance(x.type, ir.VectorType) else I32
+        integer = I64 if self.double else I32
+        integer = ir.VectorType(integer, x.type.count) if isinstance(x.type, ir.VectorType) else integer
         bits = self.bitcast(shifted, integer)
         half = self.lshr(bits, integer(1))
         for exponent in (half, self.sub(bits, half)):
-            result = self.fmul(result, self.bitcast(self.shl(exponent, integer(23)), x.type))
-        greatest = self.number(LARGEST_FLOAT32, x)
+            result = self.fmul(result, self.bitcast(self.shl(exponent, integer(of.bits)), x.type))
+        greatest = self.number(of.greatest, x)
         return self.select(self.fcmp_ordered(">", result, greatest), greatest, result)
 
     def log(self, x: Any) -> Any:
@@ -558,15 +583,20 @@ class Rows(Builder):
 class Driver(Builder):
     """The function that runs a program on some blocks of a batch. It gets a pointer to a frame, as above."""
 
+    names: Sequence[str] = FRAME  # of what is in the frame
+
     def __init__(self, module: ir.Module, name: str, double: bool):
         self.rows = Rows(module, f"{name}_rows", double).function_itself
         function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64.as_pointer()]), name)
         super().__init__(function.append_basic_block(), double, 1)
         self.frame_pointer = function.args[0]
-        self.frame = loaded(self, self.frame_pointer, FRAME)
+        self.frame = loaded(self, self.frame_pointer, self.names)
         self.pointer = pointers(self, self.frame)
-        self.each(self.frame["first_block"], self.frame["end_block"], 1, self.run_block)
+        self.body()
         self.ret_void()
+
+    def body(self) -> None:
+        self.each(self.frame["first_block"], self.frame["end_block"], 1, self.run_block)
 
     def up_to(self, count: Any, body: Callable[[Any], None]) -> None:
         self.each(I64(0), count, 1, body)

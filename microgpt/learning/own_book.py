@@ -5,9 +5,10 @@
     book = own_book("mine")
     book.value.Value, book.functions.softmax, book.gpt.loss, book.adam.adam
 
-The files may import one another in three ways, and get what stands in the folder:
+The files may import one another in four ways, and get what stands in the folder:
 
     from value import exp, log             as a folder of plain files does, which Python alone can run, too
+    from mine.value import exp, log        as the files of the workshop do, in whatever folder they are by now
     from microgpt.value import exp, log    as the book does, so its lines serve unchanged
     from microgpt import Value, softmax    whichever of the four files has it
 
@@ -138,7 +139,7 @@ class Loading:
     ) -> Any:
         """`__import__` for the files of the book: their own chapters first."""
         package, _, last = name.rpartition(".")
-        if last in CHAPTERS and package in ("", "microgpt", self.folder.name):
+        if last in CHAPTERS and package in ("", "mine", "microgpt", self.folder.name):
             return self.module(last) if wanted or not package else self
         if name == "microgpt" or (level and not name):
             return self

@@ -107,6 +107,12 @@ def test_changed_files_are_refused_and_not_run(here):
         assert_refused(result, "mine/gpt.py is another text", "the copy is there: --book runs/names/book")
 
 
+def test_the_files_of_the_workshop_run_as_a_copy(tmp_path):
+    book(tmp_path, ("functions", "from microgpt.", "from mine."), ("gpt", "from microgpt.", "from mine."), RELU)
+    train(tmp_path, *SMALL)
+    assert call("sample.py", "--book", "runs/names/book", cwd=tmp_path).returncode == 0
+
+
 def test_a_run_resumes_with_its_book(own, here, tmp_path):
     assert_refused(call("train.py", "--resume", "--steps", "4", cwd=here), "add --book runs/names/book")
     resumed = call("train.py", "--resume", "--steps", "4", "--book", "runs/names/book", cwd=here)

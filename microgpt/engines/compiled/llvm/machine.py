@@ -96,7 +96,7 @@ class Machine:
         shape.emit(module, name)
         parsed = binding.parse_assembly(str(module))
         options = binding.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization = options.slp_vectorization = False
+        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
         builder = binding.create_pass_builder(self.target, options)
         builder.getModulePassManager().run(parsed, builder)
         return bytes(self.target.emit_object(parsed))

@@ -46,6 +46,7 @@ FLOORS = [  # each imports only from those above it
     "explain",
     "workshop",
     "commands",
+    "__main__",
 ]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from microgpt.errors import InputError
 from microgpt.workshop.clinic import ward
-from microgpt.workshop.clinic.chart import curve, findings
+from microgpt.workshop.clinic.chart import findings
 from microgpt.workshop.clinic.patients import FAULTS, PATIENTS
 from microgpt.workshop.clinic.visit import Clinic
 
@@ -119,14 +119,6 @@ def test_what_stops_a_program_is_named(program, found, tmp_path, monkeypatch):
     observed = ward.run(path, NAMES)
     assert found in observed.error
     assert found in "\n".join(findings(observed))
-
-
-def test_curve_shows_where_the_losses_are():
-    lines = curve([100.0, *[3.0 - 0.01 * i for i in range(99)]])
-    assert lines[0].split("|")[1].startswith("^")
-    assert "up to 100" in lines[-1]
-    assert lines[9].rstrip().endswith("*")
-    assert curve([float("nan")] * 3) == ["  every loss is NaN"]
 
 
 def test_notes_are_plain(tmp_path):

@@ -1,35 +1,9 @@
 """Draws what was observed of a program, for a terminal of 80 columns."""
 
-from math import isfinite
-
+from microgpt.runs.terminal_plot import plotted
 from microgpt.workshop.clinic.ward import Observation, Tensor
 
-WIDTH, HEIGHT = 60, 10  # of a curve, in characters
 SHOWN = 9  # tensors that are shown, all of them
-
-
-def curve(losses: list[float]) -> list[str]:
-    """The lines of a picture of losses: a star for the mean of some steps, ^ for one above the picture."""
-    finite = [loss for loss in losses if isfinite(loss)]
-    if not finite:
-        return ["  every loss is NaN"] if losses else ["  there is no loss"]
-    columns = min(WIDTH, len(losses))
-    parts = [losses[i * len(losses) // columns : (i + 1) * len(losses) // columns] for i in range(columns)]
-    means = [sum(part) / len(part) for part in parts]
-    ordered = sorted([mean for mean in means if isfinite(mean)])
-    low, usual = ordered[0], ordered[max(0, len(ordered) * 9 // 10 - 1)]
-    high = max(low + 1.3 * (usual - low), low + 0.01)
-    rows = [[" "] * columns for _ in range(HEIGHT)]
-    for column, mean in enumerate(means):
-        if isfinite(mean):
-            place = round((min(mean, high) - low) / (high - low) * (HEIGHT - 1))
-            rows[HEIGHT - 1 - place][column] = "^" if mean > high else "*"
-    labels = {0: f"{high:.2f}", HEIGHT - 1: f"{low:.2f}"}
-    above = [f"{'':10} ^ is above this picture: up to {shown(max(finite))}"] if max(finite) > high else []
-    lines = [f"{labels.get(i, ''):>9} |{''.join(row).rstrip()}" for i, row in enumerate(rows)]
-    steps = f"step {len(losses)}"
-    axis = [" " * 10 + "+" + "-" * columns, " " * 11 + "1" + steps.rjust(max(columns - 1, len(steps) + 1))]
-    return [*lines, *axis, *above]
 
 
 def table(observation: Observation) -> list[str]:
@@ -63,7 +37,7 @@ def shown(x: float) -> str:
 
 def findings(observation: Observation) -> list[str]:
     """All that was observed, line by line."""
-    lines = ["The loss:", "", *curve(observation.losses), "", *table(observation)]
+    lines = ["The loss:", "", *plotted({"*": list(enumerate(observation.losses, 1))}), "", *table(observation)]
     if observation.said:
         lines += ["", "In the end: " + "  ".join([one or "(empty)" for one in observation.said])]
     if observation.error:

@@ -1,0 +1,52 @@
+"""Commands about several runs: python -m microgpt compare, and python -m microgpt sweep"""
+
+import sys
+from pathlib import Path
+
+from microgpt.commands.options import MISUSED
+from microgpt.commands.script import run_script
+from microgpt.commands.sweep import planned, sweep
+from microgpt.errors import InputError
+from microgpt.runs.comparison import compared, draw, picture, table
+
+USAGE = """usage: python -m microgpt compare RUN RUN ... [--out FILE.svg]
+       python -m microgpt sweep SCRIPT --OPTION VALUE,VALUE,... [--OPTION VALUE ...] [--out DIRECTORY]
+
+compare   draw the losses of some runs in one picture, and say in what their settings differ
+sweep     run train.py, or a script with its options, with all combinations of the values that stand between
+          commas, a process a core; say mean and spread over the seeds; the same command goes on where it stopped"""
+
+
+def compare(arguments: list[str]) -> int:
+    """Print and draw some runs side by side."""
+    path = Path("runs") / "compare.svg"
+    if "--out" in arguments:
+        at = arguments.index("--out")
+        if at + 1 == len(arguments):
+            raise InputError("--out: expected a file, such as losses.svg")
+        path = Path(arguments[at + 1])
+        arguments = arguments[:at] + arguments[at + 2 :]
+    runs = compared([Path(argument) for argument in arguments])
+    print("training loss, a running mean", *picture(runs), "", *table(runs), sep="\n")
+    try:
+        print(f"\ndrawn in {draw(runs, path)}")
+    except ImportError:
+        print('\nfor the picture as a file: pip install -e ".[plot]"')
+    return 0
+
+
+def main() -> int:
+    command, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
+    if command == "compare" and arguments:
+        return compare(arguments)
+    if command == "sweep" and arguments:
+        return sweep(*planned(Path(arguments[0]), arguments[1:]))
+    if command in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    print(USAGE, file=sys.stderr)
+    return MISUSED
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -127,12 +127,16 @@ def kinds_asked(p, x, i):
 @functions(
     read_between_changes, triangular, one_row_many_names, one_list_of_two_names_grows, changed_after_reversed,
     zip_takes_a_part_of_an_iterator, functions_of_operator_that_change, chosen_before_the_table_grows,
-    parameters_changed, rows_that_are_the_same, kinds_asked,
+    parameters_changed, rows_that_are_the_same,
 )  # fmt: skip
 @pytest.mark.parametrize("file", [__file__, "no file"])  # without one there is no source
 def test_what_a_list_holds_is_what_python_says(function, file):
     without = FunctionType(function.__code__.replace(co_filename=file), globals(), function.__name__)
     assert_equal_engines(without, *ARGUMENTS, verify=False)
+
+
+def test_kinds_are_those_of_python():
+    assert_equal_engines(kinds_asked, *ARGUMENTS, verify=False)
 
 
 # Exceptions that a body catches

@@ -5,7 +5,7 @@ not printed again, and an iterator gives again what it gave.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from copy import copy
 from random import Random
 from typing import Any
@@ -52,7 +52,9 @@ class Effects:
             function(*arguments, **options)
 
     def following(self, items: Iterator[Any], *default: Any) -> Any:
-        """next(items, default)"""
+        """next(items, default). A generator, which has an end of its own, is not kept."""
+        if isinstance(items, Generator):
+            return next(items, *default)
         _, given = self.items.setdefault(id(items), (items, []))
         i = self.taken.get(id(items), 0)
         if i == len(given):

@@ -15,11 +15,14 @@ class Case:
     why: str = ""  # how the right answer comes about, for a case small enough to follow
     own: bool = False  # take gradients from the learner's backward(), not from a walk of ours
     plain: bool = False  # leave the inputs as plain numbers
+    shown: str = ""  # what a learner would call it, if not by the expression
 
 
-def case(call: str, before: str = "", why: str = "", own: bool = False, plain: bool = False, **given: Any) -> Case:
+def case(
+    call: str, before: str = "", why: str = "", own: bool = False, plain: bool = False, shown: str = "", **given: Any
+) -> Case:
     """Return a case; the inputs of the call are given by name."""
-    return Case(call, given, before, why, own, plain)
+    return Case(call, given, before, why, own, plain, shown)
 
 
 @dataclass(frozen=True)

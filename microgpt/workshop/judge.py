@@ -77,15 +77,20 @@ def wrong_verdict(
     exercise: Exercise, names: Namespace, make: Any, right: list[Seen], first: int, seen: Seen, found: Difference
 ) -> Verdict:
     """Return the verdict on wrong lines, whose first difference from the book is given."""
-    rest = [observe(names, make, one) for one in exercise.cases[first + 1 :]]
-    told = [*right[:first], seen, *rest]
+    told = {first: seen}
     one = exercise.cases[first]
-    paragraphs = [evidence(exercise, one, found, seen, right[first], lambda case: observe_book(exercise, case))]
+    paragraphs = [evidence(one, found, seen, right[first], lambda case: observe_book(exercise, case))]
+
+    def agrees(mistake: int, case: int) -> bool:
+        if case not in told:
+            told[case] = right[case] if case < first else observe(names, make, exercise.cases[case])
+        return difference(told[case], mistaken(exercise, mistake, case)) is None
+
+    in_turn = [first, *(case for case in range(len(exercise.cases)) if case != first)]
     for index, mistake in enumerate(exercise.mistakes):
-        theirs = mistaken(exercise, index)
-        if all(difference(a, b) is None for a, b in zip(told, theirs, strict=True)):
+        if all(agrees(index, case) for case in in_turn):
             fields = {name: shown(x) for name, x in one.given.items()}
-            fields |= {"got": shown(found.got), "expected": shown(found.expected), "call": one.call}
+            fields |= {"got": shown(found.got), "expected": shown(found.expected), "call": one.shown or one.call}
             return Verdict("known", [*paragraphs, mistake.words.format(**fields)], index, seen.trace)
     guess = general(found)
     return Verdict("error" if seen.error else "unknown", [*paragraphs, *([guess] if guess else [])], trace=seen.trace)
@@ -98,7 +103,13 @@ def observe_book(exercise: Exercise, one: Case) -> Seen:
 
 
 @cache
-def mistaken(exercise: Exercise, index: int) -> list[Seen]:
-    """Return what a known wrong variant gives for each case."""
-    names = with_helpers(exercise, variant_names(exercise.file, variant(exercise, exercise.mistakes[index])))
-    return observations(exercise, names, names["Value"])
+def mistaken_names(exercise: Exercise, mistake: int) -> Namespace:
+    """Return the names of a known wrong variant."""
+    return with_helpers(exercise, variant_names(exercise.file, variant(exercise, exercise.mistakes[mistake])))
+
+
+@cache
+def mistaken(exercise: Exercise, mistake: int, case: int) -> Seen:
+    """Return what a known wrong variant gives for a case."""
+    names = mistaken_names(exercise, mistake)
+    return observe(names, names["Value"], exercise.cases[case])

@@ -33,9 +33,12 @@ class Seen:
 def observe(namespace: Namespace, make: Any, one: Case) -> Seen:
     """Run a case in a namespace, with inputs made by `make`, and return what is seen."""
     seen = Seen()
-    try:
-        if not one.own and not one.plain:
+    if not one.own and not one.plain:
+        try:
             seen.plain = told(run(namespace, one, deepcopy(one.given)))
+        except Exception as error:
+            seen.plain = f"a {type(error).__name__}"
+    try:
         leaves: dict[str, Any] = {}
         given = {name: deepcopy(x) if one.plain else made(x, name, make, leaves) for name, x in one.given.items()}
         before = told(given)
@@ -48,7 +51,7 @@ def observe(namespace: Namespace, make: Any, one: Case) -> Seen:
             seen.operation = str(getattr(result, "operation", ""))  # of more than one there are several right orders
         if leaves and outputs:
             seen.slopes = slopes_of(outputs, leaves, one.own)
-    except (Exception, RecursionError) as error:
+    except Exception as error:
         seen.error, seen.message = type(error).__name__, str(error)
         frames = traceback.extract_tb(error.__traceback__)
         seen.trace = [(frame.filename, frame.lineno or 0, frame.name) for frame in frames]

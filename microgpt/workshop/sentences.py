@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from microgpt.workshop.exercise import Case, Exercise
+from microgpt.workshop.exercise import Case
 from microgpt.workshop.observation import Difference, Seen, named_numbers, same
 
 NUDGE = 0.001
@@ -40,18 +40,18 @@ def of_inputs(one: Case) -> str:
 def called(one: Case) -> str:
     """Return the call of a case, after the statements that run first."""
     lines = one.before.strip().splitlines()
-    return f"`{one.call}`" + (f" (after `{'; '.join(lines)}`)" if lines and len(lines) < 4 else "")
+    return (one.shown if " " in one.shown and "(" not in one.shown else f"`{one.shown or one.call}`") + (
+        f" (after `{'; '.join(lines)}`)" if lines and len(lines) < 4 else ""
+    )
 
 
-def evidence(
-    exercise: Exercise, one: Case, found: Difference, seen: Seen, right: Seen, book: Callable[[Case], Seen]
-) -> str:
+def evidence(one: Case, found: Difference, seen: Seen, right: Seen, book: Callable[[Case], Seen]) -> str:
     """Return what shows that lines are wrong: a case, what came, what was expected, and why."""
     start, got, expected = of_inputs(one), *apart(found.got, found.expected)
     if found.kind == "error":
         return of_error(start, one, seen, right)
     if found.kind == "slope":
-        return of_slope(exercise, one, found, book)
+        return of_slope(one, found, book)
     if found.kind == "graph" and found.expected:
         return f"{start}{called(one)} gives plain numbers, {shown(seen.data)}: expected Values, which remember."
     if found.kind == "graph":
@@ -83,7 +83,7 @@ def article(name: str) -> str:
     return f"{'an' if name[:1] in 'AEIO' else 'a'} {name}"
 
 
-def of_slope(exercise: Exercise, one: Case, found: Difference, book: Callable[[Case], Seen]) -> str:
+def of_slope(one: Case, found: Difference, book: Callable[[Case], Seen]) -> str:
     """Return a sentence on a wrong derivative, with a difference quotient that shows the right one."""
     output, name = found.of
     got, expected = apart(found.got, found.expected)

@@ -15,6 +15,7 @@ from microgpt.workshop.lines import book_text, definition, end_of, page, stub, v
 from microgpt.workshop.observation import difference, observe
 
 MUTATIONS = 30
+LONG = ("deep", "moons")  # exercises that compute for about a second
 SWAPPED = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.Pow: ast.Mult,
     ast.Lt: ast.GtE, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.GtE: ast.Lt, ast.In: ast.NotIn, ast.NotIn: ast.In,
@@ -43,7 +44,7 @@ def test_the_lines_of_the_book_are_right(exercise):
 @pytest.mark.parametrize(
     ("exercise", "index"),
     [
-        pytest.param(exercise, index, id=f"{exercise.name}-{index}")
+        pytest.param(exercise, index, id=f"{exercise.name}-{index}", marks=[pytest.mark.slow] * (exercise.name in LONG))
         for exercise in EXERCISES
         for index in range(len(exercise.mistakes))
     ],

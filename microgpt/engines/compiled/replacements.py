@@ -270,7 +270,7 @@ def same(a: Any, b: Any) -> bool:
         for kind, other in ((a, b), (b, a)):
             if kind is RecordedScalar and isinstance(other, type):
                 return is_scalar_of(other)
-        if type(a) is type(b) is RecordedScalar and LIST in (a.record.kind[a.node], b.record.kind[b.node]):
+        if type(a) is type(b) is RecordedScalar:
             place = origin(a)
             return bool(place[1]) and place == origin(b)  # without an index, one row stands for several objects
     return a is b

@@ -758,5 +758,11 @@ def scalars_of_gathered_lists(p, x, i):
     return sum([b + 0.2 for a in same for b in rows if a is not b])
 
 
-def test_scalars_read_again_are_the_same_objects():
-    assert_equal_engines(scalars_of_gathered_lists, *ARGUMENTS)
+def scalars_twice_in_a_row(p, x, i):
+    rows = [[a * p["s"]] * 2 for a in x]
+    return sum([1.5 * a if rows[0][1] is a else a for a, _ in rows])
+
+
+@functions(scalars_of_gathered_lists, scalars_twice_in_a_row)
+def test_scalars_read_again_are_the_same_objects(function):
+    assert_equal_engines(function, *ARGUMENTS)

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from microgpt.commands import messages
@@ -13,13 +13,13 @@ from microgpt.learning.sampling import (
     as_typed,
     new_tokens,
     prompt_tokens,
-    samples_in_turn,
+    samples_in_groups,
     stream,
     worth_compiling,
 )
-from microgpt.runs.directory import Run, load_run, newest_run, repair
+from microgpt.runs.directory import load_run, newest_run, repair
 
-MANY = 200  # names; so many are written together
+MANY = 200  # texts; so many are written together
 
 
 @dataclass
@@ -56,54 +56,49 @@ def main() -> int:
     known = set(run.text.split("\n")) - {""} if run.text is not None and lines else set()
     as_json, quiet = settings.format == "jsonl", settings.quiet or settings.format == "jsonl"
     for_people = sys.stdout.isatty() or not quiet  # a text must not steer a terminal
+    shown: Callable[[str], str] = escape_control if for_people else str
+    marks, between = lines and not quiet, "" if lines or quiet else "-" * 40 + "\n"
+    written: list[str] = []
 
-    new, different = 0, set()
-    for index, parts in enumerate(texts(run, settings)):
-        text, log_probability = "", 0.0
-        if not index and settings.run is None and not known and not quiet:  # because no last line says it
-            print(f"writing with the model in {run.directory}", file=sys.stderr)
-        if index and not lines and not quiet:
-            print("-" * 40)
-        for part, its_log_probability in parts:
-            text, log_probability = text + part, log_probability + its_log_probability
-            if not as_json:
-                print(escape_control(part) if for_people else part, end="", flush=True)
-        is_new = None if run.text is None else text not in (known if lines else run.text)
-        if as_json:
-            line = {"text": text, "log_probability": log_probability, "new": is_new}
-            written = json.dumps(line, ensure_ascii=False)
-            print(escape_control(written) if for_people else written, flush=True)
-        else:
-            print("  (in the data)" if lines and is_new is False and not quiet else "", flush=True)
-        new += bool(is_new)
-        different.add(text)
-    if known and not quiet:
-        count, distinct = settings.num_samples, len(different)
-        repeats = "" if distinct == count else f", {distinct} are different"
-        if distinct < count and Choice(settings.temperature, settings.top_k).is_certain:
-            repeats = ", all the same, since each takes the likeliest character"
-        print(f"{new} of {count} are new{repeats}; the model is in {run.directory}")
-    return 0
+    def begin_of(text: str) -> str:
+        """Return the beginning of a text as it is printed."""
+        return (between if written else "") + shown(text)
 
+    def end_of(text: str, log_probability: float) -> str:
+        """Return what is printed when a text is complete: in JSON all of it, else what follows it."""
+        written.append(text)
+        is_new = None if run.text is None or not (as_json or marks) else text not in (known if lines else run.text)
+        if not as_json:
+            return "  (in the data)\n" if marks and is_new is False else "\n"
+        line = {"text": text, "log_probability": log_probability, "new": is_new}
+        return shown(json.dumps(line, ensure_ascii=False)) + "\n"
 
-def texts(run: Run, settings: Settings) -> Iterator[Iterator[tuple[str, float]]]:
-    """Yield each text as its parts with their log-probabilities, while it is written; the prompt is the first part."""
     count, choice = settings.num_samples, Choice(settings.temperature, settings.top_k)
     prompt = as_typed(settings.prompt, run.vocabulary)
     tokens = prompt_tokens(run, prompt)  # raises before anything is printed
     length = new_tokens(run, tokens, settings.max_new_tokens)
-    if run.documents == "lines" and count >= MANY:
-        yield from (iter([pair]) for pair in samples_in_turn(run, count, prompt, settings.seed, choice, length))
-        return
-    compiled = worth_compiling(run.config, count * (len(tokens) + length))
-    for index in range(count):
-        yield one(run, prompt, settings.seed, index, choice, length, compiled)
-
-
-def one(run: Run, prompt: str, *options: object) -> Iterator[tuple[str, float]]:
-    """Yield the prompt and its continuation."""
-    yield prompt, 0.0
-    yield from stream(run, prompt, *options)
+    if settings.run is None and not known and not quiet:  # because no last line says it
+        print(f"writing with the model in {run.directory}", file=sys.stderr)
+    if count >= MANY:
+        for group in samples_in_groups(run, count, prompt, settings.seed, choice, length):
+            texts = [begin_of("" if as_json else text) + end_of(text, p) for text, p in group]
+            print("".join(texts), end="", flush=True)
+    else:
+        compiled = worth_compiling(run.config, count * (len(tokens) + length))
+        for index in range(count):
+            text, log_probability = prompt, 0.0
+            print(begin_of("" if as_json else prompt), end="", flush=True)
+            for part, its_log_probability in stream(run, prompt, settings.seed, index, choice, length, compiled):
+                text, log_probability = text + part, log_probability + its_log_probability
+                print("" if as_json else shown(part), end="", flush=True)
+            print(end_of(text, log_probability), end="", flush=True)
+    if known and not quiet:
+        new, distinct = sum(text not in known for text in written), len(set(written))
+        repeats = "" if distinct == count else f", {distinct} are different"
+        if distinct < count and choice.is_certain:
+            repeats = ", all the same, since each takes the likeliest character"
+        print(f"{new} of {count} are new{repeats}; the model is in {run.directory}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ faster, where there is much to write.
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from math import isfinite
 from typing import Any
 
@@ -20,9 +21,10 @@ from microgpt.gpt import GPTConfig, Parameters
 from microgpt.learning.cached_step import compiled_writing
 from microgpt.learning.choosing import Choice, next_token
 from microgpt.learning.parameters import Arrays, flatten, parameter_count, views
+from microgpt.learning.randoms import random_numbers
 from microgpt.learning.text import BOUNDARY, characters_of, closing, encode
 
-FIRST, MOST = 128, 100_000  # samples that are written together, at first, and their characters, at most
+FIRST, MOST = 128, 100_000  # samples of a group, at first, and its characters, at most
 PIECE = 10_000  # characters of one text that are written without a look at the limit
 WIDE = f"utf-32-{sys.byteorder[0]}e"  # four bytes a character
 MUCH = 10_000_000  # parameters to go through: from so many on, compiled code is done sooner than plain floats
@@ -144,47 +146,46 @@ def sample_many(
     The texts include the prompt, the log-probabilities do not (see `stream`). Both ways give the same texts, because
     they compute in double precision and every sample has its own random numbers.
     """
-    return list(samples_in_turn(model, count, prompt, seed, choice, max_new_tokens))
+    return list(chain(*samples_in_groups(model, count, prompt, seed, choice, max_new_tokens)))
 
 
-def samples_in_turn(
+def samples_in_groups(
     model: Model,
     count: int,
     prompt: str = "",
     seed: int = 0,
     choice: Choice | None = None,
     max_new_tokens: int | None = None,
-) -> Iterator[tuple[str, float]]:
-    """Yield the results of `sample_many` in order, after every group of samples. The model of the book is compiled."""
+) -> Iterator[list[tuple[str, float]]]:
+    """Yield the results of `sample_many` in groups, small ones first. The model of the book is compiled."""
     tokens, choice = prompt_tokens(model, prompt), choice or Choice()
-    limit = new_tokens(model, tokens, max_new_tokens)
-    if model.book is not the_book:
-        for index in range(count):
-            parts = list(stream(model, prompt, seed, index, choice, max_new_tokens))
-            yield prompt + "".join(text for text, _ in parts), sum(log_probability for _, log_probability in parts)
-        return
-    first, size = 0, FIRST
+    limit, first, size = new_tokens(model, tokens, max_new_tokens), 0, FIRST
     while first < count:
         indices = range(first, min(first + size, count))
-        randoms = np.array([np.random.default_rng([seed, index]).random(limit) for index in indices])
-        sequences = _writer(model, tokens, randoms, choice)
-        while sequences.go_on():
-            pass
-        yield from _texts(sequences, model, prompt, len(tokens))
+        if model.book is the_book:
+            sequences = _writer(model, tokens, random_numbers(seed, indices, limit), choice)
+            while sequences.go_on():
+                pass
+            yield _texts(sequences, model, prompt, len(tokens))
+        else:
+            parts = [list(stream(model, prompt, seed, index, choice, max_new_tokens)) for index in indices]
+            yield [(prompt + "".join(text for text, _ in one), sum(p for _, p in one)) for one in parts]
         first, size = first + size, max(min(2 * size, MOST // max(limit, 1)), 1)
 
 
-def _texts(sequences: Any, model: Model, prompt: str, begun: int) -> Iterator[tuple[str, float]]:
-    """Yield the text of each of the sequences, which begin with so many tokens of the prompt."""
-    items, known = sequences.items[:, begun:], sequences.known - begun
+def _texts(sequences: Any, model: Model, prompt: str, begun: int) -> list[tuple[str, float]]:
+    """Return the texts and log-probabilities of sequences, which begin with so many tokens of the prompt."""
+    items, (count, width) = sequences.items[:, begun:], sequences.items[:, begun:].shape
     if (items < 0).any():
         raise _diverged()
-    end = closing(model.vocabulary, model.documents)
     letters = np.frombuffer(model.vocabulary.encode(WIDE), np.uint32)
-    written, width = letters[items].tobytes().decode(WIDE), items.shape[1]
-    for i, (count, log_probability) in enumerate(zip(known.tolist(), sequences.scores.sum(1).tolist(), strict=True)):
-        text = written[i * width : i * width + count]
-        yield prompt + (text[:-1] if text[-1:] == end else text), log_probability
+    written = letters[items].tobytes().decode(WIDE)
+    end = closing(model.vocabulary, model.documents)
+    ended = (items == (-1 if end is None else model.vocabulary.index(end))).any(1)
+    starts = np.arange(count) * width
+    stops = starts + sequences.known - begun - ended
+    texts = [prompt + written[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
+    return list(zip(texts, sequences.scores.sum(1).tolist(), strict=True))
 
 
 def stream(

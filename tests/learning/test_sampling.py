@@ -1,7 +1,7 @@
 """From logits to text: what is likely is chosen often, and the same seed writes the same."""
 
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from microgpt.learning import sampling
 from microgpt.learning.cached_step import compiled_writing
 from microgpt.learning.choosing import Choice, choose, probabilities
 from microgpt.learning.parameters import initial_parameters
+from microgpt.learning.randoms import random_numbers
 from microgpt.learning.sampling import (
     FIRST,
     Model,
@@ -24,7 +25,7 @@ from microgpt.learning.sampling import (
     generate,
     sample,
     sample_many,
-    samples_in_turn,
+    samples_in_groups,
     stream,
     worth_compiling,
 )
@@ -257,10 +258,16 @@ def test_first_samples_come_before_later_ones_are_written(lines, monkeypatch):
     begun = []
     writer = sampling._writer
     monkeypatch.setattr(sampling, "_writer", lambda *given: begun.append(len(given[2])) or writer(*given))
-    written = samples_in_turn(lines, 3 * FIRST, seed=4)
-    first = list(islice(written, FIRST))
+    groups = samples_in_groups(lines, 4 * FIRST, seed=4)
+    first = next(groups)
     assert begun == [FIRST]
-    assert first + list(written) == sample_many(lines, 3 * FIRST, seed=4)
+    assert [*first, *chain(*groups)] == sample_many(lines, 4 * FIRST, seed=4)
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32, 2**40 + 5, 2**130 + 77])
+def test_random_numbers_are_those_of_a_generator_each(seed):
+    found = random_numbers(seed, range(5, 9), 20)
+    assert found.tolist() == [np.random.default_rng([seed, index]).random(20).tolist() for index in range(5, 9)]
 
 
 @pytest.mark.parametrize(("documents", "choice"), [("lines", Choice()), ("stream", Choice(0.7, 2)), ("stream", GREEDY)])

@@ -10,7 +10,7 @@ from copy import copy
 from random import Random
 from typing import Any
 
-CONTAINERS = (list, dict, set, deque)
+CHANGE = frozenset((list, dict, set, deque, Random))  # kinds of objects that can be what they were
 
 
 class Effects:
@@ -36,7 +36,7 @@ class Effects:
 
     def change(self, owner: Any) -> None:
         """Note that something may be changed now."""
-        if type(owner) in (*CONTAINERS, Random) and id(owner) not in self.before:
+        if type(owner) in CHANGE and id(owner) not in self.before:
             self.before[id(owner)] = owner, copy(owner)
 
     def set(self, owner: Any, name: str, value: Any) -> None:

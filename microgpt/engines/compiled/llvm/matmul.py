@@ -4,12 +4,15 @@
     gradients [I, J] += results [I, K] · results [K, J]        its gradient to the parameters
     results   [I, J]  = results [I, K] · results [K, J]        attention, and its gradients
 
-The examples of the batch lie along J in the first, along K in the second; the third is one product for each example.
+The examples of a batch lie along J in the first, along K in the second; the third is one product for each example.
 Nobody wrote a matrix product: a nest is one if it sums `a * b` over an axis K, where a moves along a second axis I and
 b along a third, J. Along all other axes a, b and the result move together, in loops outside.
+
+A vector holds numbers that lie side by side along J: a number of a meets a vector of b. Where b lies along K instead, a
+panel of it is transposed before. Where each example has a product of its own, a vector holds examples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import product
@@ -19,54 +22,58 @@ from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features, get_process_triple
 
 from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, PARAMETERS, Load, loads_of, replace
-from microgpt.engines.compiled.llvm.emit import I64, Kernel
+from microgpt.engines.compiled.llvm.emit import I32, I64, Kernel
 from microgpt.engines.compiled.llvm.schedule import Schedule, Step, vector_axis
-from microgpt.engines.compiled.nest import BATCH, Nest
+from microgpt.engines.compiled.nest import BATCH, Nest, Product
 
 FEATURES = get_host_cpu_features()
 VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx2") else 16
 MANY_REGISTERS = VECTOR_BYTES == 64 or get_process_triple().startswith(("aarch64", "arm64"))
 ROWS, VECTORS = 4, 4 if MANY_REGISTERS else 2  # of a tile
 CORNER = 4 if MANY_REGISTERS else 2
+AT_ONCE = 1024  # terms of a panel: it stays in the cache
 LENGTHS, LOADS = ("rows", "columns", "terms"), ("target", "a", "b")
-# Along what the examples lie, by the spaces of the loads, and the strides that are 1 then.
-ALONG: dict[tuple[str, ...], str] = {
-    (CELLS, PARAMETERS, CELLS): "columns",
-    (GRADIENTS, CELLS, CELLS): "terms",
-    (CELLS, CELLS, CELLS): "outer",
-}
-FIXED = {"columns": ("target column", "b column"), "terms": ("a term", "b term"), "outer": ()}
+SPACES_OF_LOADS = {(CELLS, PARAMETERS, CELLS), (GRADIENTS, CELLS, CELLS), (CELLS, CELLS, CELLS)}
+EXAMPLES, NONE = -1, -2  # in place of an axis: the examples with the axis beside them, or a single index
 
 
 @dataclass(frozen=True)
 class ProductShape:
     """The structure of a matrix product: all that its kernel depends on."""
 
-    examples: str  # along what they lie: "columns", "terms" or "outer"
+    vectors: str  # along what they lie in b: "columns", "terms", or "outer", where they hold examples
+    spaces: tuple[str, ...]  # of the loads
     outer: int  # the number of outer loops
-    inner: int  # the number of loops over terms around that over examples
-    bound: str  # which index stays below a limit by which other: "rows by columns", "terms by rows", "rows by terms"
+    bound: tuple[str, ...]  # which index stays below a limit, and by which other
     add: bool
+    scattered: bool  # whether the columns of the target do not lie side by side
+    whole: bool  # whether vectors fill the columns
     factor: float
     width: int
     double: bool
 
     def argument_names(self) -> list[str]:
-        names = [*LENGTHS, *(f"{load} start" for load in LOADS)]
-        strides = ("target row", "target column", "a row", "a term", "b column", "b term")
-        names += [stride for stride in strides if stride not in FIXED[self.examples]]
-        if self.examples == "outer":
-            names.append("examples")
-        if self.bound:
-            names += ["constant", "step"]
+        names = [*LENGTHS, *(f"{load} start" for load in LOADS), "target row", "a row", "a term"]
+        names += ["target column"] if self.scattered or self.vectors == "outer" else []
+        names += ["b column"] if self.vectors != "columns" else []
+        names += ["b term"] if self.vectors != "terms" else []
+        names += ["examples"] if self.vectors == "outer" else ["scratch"]
+        names += ["constant", "step"] if self.bound else []
         for level in range(self.outer):
             names += [f"outer {level}", *(f"{load} outer {level}" for load in LOADS)]
-        for level in range(self.inner):
-            names += [f"inner {level}", f"a inner {level}", f"b inner {level}"]
         return names
 
     def emit(self, module: ir.Module, name: str) -> None:
         ProductKernel(module, name, self)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which axes of a nest a kernel takes as rows, columns and terms, and how it reads b."""
+
+    vectors: str
+    loads: tuple[Load, Load, Load]
+    tile: tuple[int, int, int]
 
 
 def product_step(nest: Nest, schedule: Schedule, is_zero_beyond: Callable[[Load, Nest], bool]) -> Step | None:
@@ -80,73 +87,134 @@ def product_step(nest: Nest, schedule: Schedule, is_zero_beyond: Callable[[Load,
         i for i, n in enumerate(nest.lengths) if n > 1 and sum(x.strides[i] != 0 for x in (nest.target, *factors)) == 1
     }
     product = replace(nest, lengths=tuple([1 if i in alone else n for i, n in enumerate(nest.lengths)])).product()
-    if product is None:
+    if product is None or (nest.target.space, product.a.space, product.b.space) not in SPACES_OF_LOADS:
         return None
-    loads = [nest.target, product.a, product.b]
-    examples = ALONG.get(tuple([load.space for load in loads]), "")
-    joined = vector_axis(nest, loads)
-    rows, columns, terms = (axes - {BATCH, joined} for axes in (product.rows, product.columns, product.terms))
-    bounds = {i: bound for i, bound in enumerate(nest.bounds) if bound is not None and nest.lengths[i] > 1}
-    if not examples or (bounds and examples != "outer") or (examples != "terms" and len(terms) != 1):
+    joined = vector_axis(nest, [nest.target, product.a, product.b]) if schedule.block_size > 1 else -1
+    layout = layout_of_one(nest, product) if schedule.block_size == 1 else None
+    layout = layout or layout_of_examples(nest, product, joined)
+    others = [axis for axis, n in enumerate(nest.lengths) if n > 1 and axis not in (joined, *layout.tile)]
+    add = nest.add or nest.target.space == GRADIENTS
+    if not add and not all(nest.target.strides[axis] for axis in others):
         return None
-    if examples == "outer" and (joined >= 0 or len(bounds) > 1):
+    found = bound_of(nest, layout, is_zero_beyond)
+    if found is None or (found[0] and schedule.block_size > 1 and layout.vectors != "outer"):
         return None
-    if examples != "terms" and not all(nest.target.strides[i] for i in alone):
-        return None
-    tile = rows, columns if examples != "columns" else [], terms if examples != "terms" else []
-    i, j, k = (max(sorted(axes), key=lambda axis: nest.lengths[axis], default=-1) for axes in tile)
-    bound, limits = "", {}
-    for axis, limit in bounds.items():
-        if (axis, limit.of) in ((j, i), (k, j), (j, k)):  # the rows are to be bounded, or to bound
-            loads, i, j = [loads[0], loads[2], loads[1]], j, i
-        known = {(i, j): "rows by columns", (k, i): "terms by rows", (i, k): "rows by terms"}
-        bound, limits = known.get((axis, limit.of), ""), {"constant": limit.constant, "step": limit.step}
-        if not bound or limit.step <= 0 or (k in (axis, limit.of) and not is_zero_beyond(loads[1], nest)):
-            return None
+    bound, arguments = found
     count = schedule.block_size * (nest.lengths[joined] if joined >= 0 else 1)
-    most = max(VECTOR_BYTES, 8) // (8 if schedule.double else 4)
-    width = next(w for w in (16, 8, 4, 2, 1) if count % w == 0 and w <= most)
-    others = [axis for axis, n in enumerate(nest.lengths) if n > 1 and axis not in (joined, i, j, k)]
-    inner = [axis for axis in others if axis in terms and examples == "terms"]
-    outer = [axis for axis in others if axis not in inner]
-    add = nest.add or examples == "terms"
-    shape = ProductShape(examples, len(outer), len(inner), bound, add, product.factor, width, schedule.double)
-    return Step(shape, limits | product_arguments(nest, loads, (i, j, k), outer, inner, count, schedule))
+    lengths = [nest.lengths[axis] if axis >= 0 else count if axis == EXAMPLES else 1 for axis in layout.tile]
+    column, across = layout.tile[1], count if layout.vectors == "outer" else lengths[1]
+    width = width_of(across, layout.vectors == "outer" or layout.loads[2].space == PARAMETERS, schedule.double)
+    shape = ProductShape(
+        layout.vectors, tuple([load.space for load in layout.loads]), len(others), bound, add,
+        column >= 0 and nest.target.strides[column] != 1, across % width == 0, product.factor, width, schedule.double,
+    )  # fmt: skip
+    arguments |= dict(zip(LENGTHS, lengths, strict=True))
+    if layout.vectors == "outer":
+        arguments["examples"] = count
+    else:
+        terms = 0 if layout.vectors == "columns" else min(lengths[2], AT_ONCE) if add else lengths[2]
+        arguments["scratch"] = schedule.scratch(width * (1 + VECTORS * terms))
+    return Step(shape, arguments | strides_of(layout, nest, others, shape, schedule))
 
 
-def product_arguments(
-    nest: Nest,
-    loads: list[Load],
-    tile: tuple[int, int, int],
-    outer: list[int],
-    inner: list[int],
-    count: int,
-    schedule: Schedule,
+def bound_of(
+    nest: Nest, layout: Layout, is_zero_beyond: Callable[[Load, Nest], bool]
+) -> tuple[tuple[str, ...], dict[str, int]] | None:
+    """Which index of a product stays below a limit, and by which other, with the limit; None if it is no such bound."""
+    bounds = [(axis, bound) for axis, bound in enumerate(nest.bounds) if bound is not None and nest.lengths[axis] > 1]
+    if not bounds:
+        return (), {}
+    axis, bound = bounds[0]
+    if len(bounds) > 1 or axis not in layout.tile or bound.of not in layout.tile or bound.step <= 0:
+        return None
+    names = tuple([LENGTHS[layout.tile.index(one)] for one in (axis, bound.of)])
+    if "terms" in names and not is_zero_beyond(layout.loads[1 if "rows" in names else 2], nest):
+        return None
+    return names, {"constant": bound.constant, "step": bound.step}
+
+
+def strides_of(
+    layout: Layout, nest: Nest, others: list[int], shape: ProductShape, schedule: Schedule
 ) -> dict[str, int]:
-    """The arguments of a matrix product whose rows, columns and terms are these axes; -1 for the examples."""
-    found = {name: nest.lengths[axis] if axis >= 0 else count for name, axis in zip(LENGTHS, tile, strict=True)}
-    found |= {} if -1 in tile else {"examples": count}
-    loops = [(f"outer {n}", axis) for n, axis in enumerate(outer)] + [
-        (f"inner {n}", axis) for n, axis in enumerate(inner)
-    ]
-    found |= {name: nest.lengths[axis] for name, axis in loops}
-    directions = [*zip(("row", "column", "term"), tile, strict=True), *loops]
-    for name, load in zip(LOADS, loads, strict=True):
+    """The arguments that say where the loads of a product begin, and how they move."""
+    found = {}
+    directions = [*zip(("row", "column", "term"), layout.tile, strict=True)]
+    directions += [(f"outer {level}", axis) for level, axis in enumerate(others)]
+    for level, axis in enumerate(others):
+        found[f"outer {level}"] = nest.lengths[axis]
+    for name, load in zip(LOADS, layout.loads, strict=True):
         found[f"{name} start"] = schedule.start(load)
         for direction, axis in directions:
-            if axis in outer or (axis in inner and name != "target") or (axis >= 0 and load.strides[axis]):
-                found[f"{name} {direction}"] = load.strides[axis] * schedule.scale(load.space)
-    return found
+            stride = load.strides[axis] * schedule.scale(load.space) if axis >= 0 else int(axis == EXAMPLES)
+            found[f"{name} {direction}"] = stride
+    return {name: value for name, value in found.items() if name in shape.argument_names()}
+
+
+def width_of(count: int, divides: bool, double: bool) -> int:
+    """How many numbers a vector holds: as many as a register, or the power of 2 that so many numbers fill."""
+    width = VECTOR_BYTES // (8 if double else 4)
+    while width > 1 and (count % width if divides else 2 * count <= width):
+        width //= 2
+    return width
+
+
+def by_length(axes: Iterable[int], nest: Nest) -> list[int]:
+    """Axes of a nest without the batch, the longest first."""
+    return sorted({*axes} - {BATCH}, key=lambda axis: (-nest.lengths[axis], axis))
+
+
+def along(axes: list[int], nest: Nest) -> list[int]:
+    """Axes in the order in which they suit vectors: the target should lie beside itself, and fill them."""
+
+    def fitness(axis: int) -> int:
+        return min(nest.lengths[axis], VECTOR_BYTES // 4) * (4 if nest.target.strides[axis] == 1 else 1)
+
+    return sorted(axes, key=fitness, reverse=True)
+
+
+def layout_of_examples(nest: Nest, product: Product, joined: int) -> Layout:
+    """The layout in which the examples lie side by side, with the axis that is joined to them."""
+    rows, columns, terms = (by_length(axes - {joined}, nest) for axes in (product.rows, product.columns, product.terms))
+    a, b = product.a, product.b
+    if BATCH in product.columns:
+        return Layout("columns", (nest.target, a, b), (first(rows), EXAMPLES, first(terms)))
+    if BATCH not in product.terms:
+        return Layout("outer", (nest.target, a, b), (first(rows), first(columns), first(terms)))
+    best = along([*columns, *rows], nest)[0]
+    if best in rows:
+        a, b, rows, columns = b, a, columns, rows
+    return Layout("terms", (nest.target, a, b), (first(rows), best, EXAMPLES))
+
+
+def layout_of_one(nest: Nest, product: Product) -> Layout | None:
+    """The layout for a block of one example, whose vectors hold numbers side by side; None if there are none."""
+    rows, columns, terms = (by_length(axes, nest) for axes in (product.rows, product.columns, product.terms))
+    for best in along([*columns, *rows], nest):
+        a, b = (product.b, product.a) if best in rows else (product.a, product.b)
+        row = first(columns if best in rows else rows)
+        if b.strides[best] == 1:
+            return Layout("columns", (nest.target, a, b), (row, best, first(terms)))
+        for term in terms:
+            if b.strides[term] == 1:
+                return Layout("terms", (nest.target, a, b), (row, best, term))
+    return None
+
+
+def first(axes: list[int]) -> int:
+    return axes[0] if axes else NONE
 
 
 class ProductKernel(Kernel):
-    """target[I, J] = factor * the sum over K of a[I, K] * b[J, K], in tiles whose sums stay in registers.
-
-    A vector holds examples, which lie along J, along K, or beside all three.
-    """
+    """target[I, J] = factor * the sum over K of a[I, K] * b[J, K], in tiles whose sums stay in registers."""
 
     def __init__(self, module: ir.Module, name: str, shape: ProductShape):
         super().__init__(module, name, shape)
+        self.examples = shape.vectors == "outer"
+        self.unit = 1 if self.examples else self.width  # so many columns has a vector
+        self.of_target, self.of_a, self.of_b = (self.pointer[space] for space in shape.spaces)
+        # Whether each vector of a tile is stored at once.
+        self.whole = shape.whole and not shape.scattered and (not shape.bound or "terms" in shape.bound)
+        self.of_rows = self.vector if self.examples else self.scalar  # what is read of a
         self.outer_loop(0, [self.argument[f"{load} start"] for load in LOADS])
         self.ret_void()
 
@@ -154,15 +222,6 @@ class ProductKernel(Kernel):
         """The offset `index` strides further; a stride that the kind of the kernel fixes is 1."""
         step = self.argument.get(stride)
         return self.add(start, index if step is None else self.mul(step, index))
-
-    def limit(self, index: Any) -> Any:
-        return self.along(self.argument["constant"], "step", index)
-
-    def if_in_square(self, row: Any, column: Any) -> Any:
-        """Where the target is bounded, the code in this context runs only within the bound."""
-        if self.shape.bound != "rows by columns":
-            return nullcontext()
-        return self.if_then(self.icmp_signed("<", row, self.limit(column)))
 
     def outer_loop(self, level: int, starts: list[Any]) -> None:
         """The loops along which all three loads move, around the tiles."""
@@ -185,27 +244,33 @@ class ProductKernel(Kernel):
             self.each(whole, length, unit, lambda index: body(index, 1))
 
     def tiles(self, starts: list[Any]) -> None:
-        """Cut the target into tiles."""
+        """Cut the target into tiles, and where b is transposed, a long sum into parts, which add to the target."""
+        all_terms = self.argument["terms"]
 
         def of_columns(j: Any, across: int) -> None:
-            height = ROWS if across > 1 else 2 * ROWS  # so many sums that none waits for the one before
+            if self.shape.vectors == "terms" and self.shape.add:
+                self.each(I64(0), all_terms, AT_ONCE, lambda k: part(j, across, k, self.add(k, I64(AT_ONCE))))
+            else:
+                part(j, across, I64(0), all_terms)
+
+        def part(j: Any, across: int, begin: Any, end: Any) -> None:
+            self.part = begin, self.minimum(end, all_terms)
+            if self.shape.vectors == "terms":
+                self.transpose(starts[2], j, across)
+            height = CORNER if self.examples else ROWS if across == VECTORS else 2 * ROWS  # no sum waits for another
             self.in_pieces("rows", 1, height, lambda i, height: self.tile(starts, i, height, j, across))
 
-        def of_rows(i: Any, height: int) -> None:
-            self.in_pieces("columns", 1, CORNER, lambda j, across: self.tile(starts, i, height, j, across))
-
-        if self.shape.examples == "columns":
-            self.in_pieces("columns", self.width, VECTORS, of_columns)
-        else:
-            self.in_pieces("rows", 1, CORNER, of_rows)
+        most = CORNER if self.examples else 2 if self.shape.bound else VECTORS  # narrow where some is beyond a bound
+        self.in_pieces("columns", self.unit, most, of_columns)
 
     def tile(self, starts: list[Any], i: Any, height: int, j: Any, across: int) -> None:
         """Compute the tile of `height` rows from i and `across` columns, or vectors of columns, from j."""
         rows = [self.add(i, I64(r)) for r in range(height)]
-        columns = [self.add(j, I64(c * (self.width if self.shape.examples == "columns" else 1))) for c in range(across)]
-        with self.if_in_square(i, columns[-1]):
-            terms = self.terms(i, rows[-1])
-            if self.shape.examples == "outer":
+        columns = [self.add(j, I64(c * self.unit)) for c in range(across)]
+        last = self.add(j, I64(across * self.unit - 1))
+        with self.if_within(i, rows[-1], j, last):
+            terms = self.terms({"rows": i, "columns": j}, {"rows": rows[-1], "columns": last})
+            if self.examples:
                 self.each(
                     I64(0), self.argument["examples"], self.width,
                     lambda example: self.sums([self.add(start, example) for start in starts], rows, columns, terms),
@@ -213,55 +278,159 @@ class ProductKernel(Kernel):
             else:
                 self.sums(starts, rows, columns, terms)
 
-    def terms(self, first_row: Any, last_row: Any) -> tuple[Any, Any]:
-        """The first term of the sums of a tile, and the end of its terms."""
-        first, end = I64(0), self.argument["terms"]
-        if self.shape.bound == "terms by rows":  # up to the limit of the last row
-            end = self.minimum(end, self.limit(last_row))
-        elif self.shape.bound == "rows by terms":  # from where the limit is above the first row
-            beyond = self.sub(first_row, self.argument["constant"])
-            first = self.ceiling(self.add(beyond, I64(1)), self.argument["step"])
-        return first, end
+    # Bounds
+
+    def limit(self, index: Any) -> Any:
+        return self.along(self.argument["constant"], "step", index)
+
+    def least(self, index: Any) -> Any:
+        """The first index whose limit is above another."""
+        beyond = self.sub(index, self.argument["constant"])
+        return self.ceiling(self.add(beyond, I64(1)), self.argument["step"])
+
+    def if_within(self, first_row: Any, last_row: Any, first_column: Any, last_column: Any) -> Any:
+        """The code in this context runs only if some of a tile lies within the bound of the target."""
+        if self.shape.bound == ("rows", "columns"):
+            return self.if_then(self.icmp_signed("<", first_row, self.limit(last_column)))
+        if self.shape.bound == ("columns", "rows"):
+            return self.if_then(self.icmp_signed("<", first_column, self.limit(last_row)))
+        return nullcontext()
+
+    def terms(self, first: dict[str, Any], last: dict[str, Any]) -> tuple[Any, Any]:
+        """The first term of the sums of some rows and columns, and the end of their terms."""
+        begin, end = self.part
+        for bounded, other in [self.shape.bound] if self.shape.bound else []:
+            if bounded == "terms" and other in last:
+                end = self.minimum(end, self.limit(last[other]))
+            elif other == "terms" and bounded in first:
+                begin = self.maximum(begin, self.least(first[bounded]))
+        return begin, end
+
+    def maximum(self, x: Any, y: Any) -> Any:
+        return self.select(self.icmp_signed(">", x, y), x, y)
+
+    def lanes(self, row: Any, column: Any) -> tuple[Any, Any]:
+        """The first lane of a vector from a column on that is a column of this row, and the end of these lanes."""
+        begin, end = I64(0), self.minimum(I64(self.width), self.sub(self.argument["columns"], column))
+        if self.shape.bound == ("columns", "rows"):
+            end = self.minimum(end, self.sub(self.limit(row), column))
+        elif self.shape.bound == ("rows", "columns"):
+            begin = self.maximum(begin, self.sub(self.least(row), column))
+        return begin, end
+
+    # Sums
+
+    def in_panel(self, k: Any, across: int) -> Any:
+        """Where the panel has what meets a term: a row of so many vectors, after the vector that put_lanes stores."""
+        row = self.mul(self.sub(k, self.part[0]), I64(across * self.width))
+        return self.add(self.add(self.argument["scratch"], I64(self.width)), row)
+
+    def transpose(self, start: Any, j: Any, across: int) -> None:
+        """Fill the panel with columns of b from j on, so that a row of it holds one number of each.
+
+        Beyond the last column it has that column again.
+        """
+        panel, last = I64(across * self.width), self.sub(self.argument["columns"], I64(1))
+        begin, end = self.terms({"columns": j}, {"columns": self.add(j, self.sub(panel, I64(1)))})
+        whole = self.sub(end, self.srem(self.sub(end, begin), I64(self.width)))
+
+        def read(c: Any, k: Any, kind: Any) -> Any:
+            column = self.along(start, "b column", self.minimum(self.add(j, c), last))
+            return self.read(self.of_b, self.along(column, "b term", k), kind)
+
+        def square(k: Any, c: Any) -> None:
+            vectors = [read(self.add(c, I64(lane)), k, self.vector) for lane in range(self.width)]
+            for lane, vector in enumerate(self.transposed(vectors)):
+                row = self.in_panel(self.add(k, I64(lane)), across)
+                self.write(vector, self.pointer[CELLS], self.add(row, c))
+
+        def number(k: Any, c: Any) -> None:
+            self.write(read(c, k, self.scalar), self.pointer[CELLS], self.add(self.in_panel(k, across), c))
+
+        self.each(begin, whole, self.width, lambda k: self.each(I64(0), panel, self.width, lambda c: square(k, c)))
+        self.each(whole, end, 1, lambda k: self.each(I64(0), panel, 1, lambda c: number(k, c)))
+
+    def transposed(self, rows: list[Any]) -> list[Any]:
+        """The columns of a square of numbers: in each square of squares, two change places, from large to small."""
+        count, size = len(rows), len(rows) // 2
+        while size:
+            for upper in range(count):
+                if upper & size == 0:
+                    x, y = rows[upper], rows[upper + size]
+                    left = [lane if lane & size == 0 else count + lane - size for lane in range(count)]
+                    right = [lane + size if lane & size == 0 else count + lane for lane in range(count)]
+                    rows[upper], rows[upper + size] = (
+                        self.shuffle_vector(x, y, ir.VectorType(I32, count)(lanes)) for lanes in (left, right)
+                    )
+            size //= 2
+        return rows
 
     def sums(self, starts: list[Any], rows: list[Any], columns: list[Any], terms: tuple[Any, Any]) -> None:
         """Sum the products of all rows and columns over the terms, and store the sums."""
         target, left, right = starts
-        space, kind = (PARAMETERS, self.scalar) if self.shape.examples == "columns" else (CELLS, self.vector)
+        lefts = [self.along(left, "a row", row) for row in rows]
+        targets = [(self.along(target, "target row", row), row, column) for row, column in product(rows, columns)]
+        if self.shape.add and not self.examples:
+            for start, _, column in targets:  # until the sums are there
+                self.prefetch(self.of_target, self.along(start, "target column", column))
 
-        def loops(level: int, left: Any, right: Any, sums: list[Any]) -> list[Any]:
-            if level == self.shape.inner:
-                lefts = [self.along(left, "a row", row) for row in rows]
-                rights = [self.along(right, "b column", column) for column in columns]
-                step = self.width if self.shape.examples == "terms" else 1
-                return self.loop(*terms, step, sums, lambda k, sums: term(k, sums, lefts, rights))
+        def vectors_of_b(k: Any) -> list[Any]:
+            if self.shape.vectors == "terms":
+                row = self.in_panel(k, len(columns))
+                return [self.read(self.pointer[CELLS], self.add(row, I64(c * self.width))) for c in range(len(columns))]
+            row = self.along(right, "b term", k)
+            return [self.read(self.of_b, self.along(row, "b column", column)) for column in columns]
 
-            def inside(index: Any, sums: list[Any]) -> list[Any]:
-                a, b = (self.along(at, f"{load} inner {level}", index) for load, at in (("a", left), ("b", right)))
-                return loops(level + 1, a, b, sums)
+        def term(k: Any, sums: list[Any]) -> list[Any]:
+            if self.shape.spaces[1] == PARAMETERS and len(rows) > 1:  # what the second tile after this one reads
+                ahead = self.along(left, "a row", self.add(rows[0], I64(2 * len(rows))))
+                self.prefetch(self.of_a, self.along(ahead, "a term", k))
+            theirs = vectors_of_b(k)
+            ours = [self.read(self.of_a, self.along(at, "a term", k), self.of_rows) for at in lefts]
+            factors = [(self.spread(x), y) for x, y in product(ours, theirs)]
+            return [self.multiply_add(x, y, so_far) for (x, y), so_far in zip(factors, sums, strict=True)]
 
-            return self.loop(I64(0), self.argument[f"inner {level}"], 1, sums, inside)
+        sums = self.loop(*terms, 1, [self.vector(0.0)] * len(targets), term)
+        for result, where in zip(sums, targets, strict=True):
+            self.put(result, *where)
 
-        def term(k: Any, sums: list[Any], lefts: list[Any], rights: list[Any]) -> list[Any]:
-            theirs = [self.read(self.pointer[CELLS], self.along(at, "b term", k)) for at in rights]
-            found: list[Any] = []
-            for at in lefts:
-                ours = self.spread(self.read(self.pointer[space], self.along(at, "a term", k), kind))
-                found += [
-                    self.multiply_add(ours, y, so_far) for y, so_far in zip(theirs, sums[len(found) :], strict=False)
-                ]
-            return found
+    def prefetch(self, base: Any, offset: Any) -> None:
+        """Begin to fetch a number into the cache, which is read or written later."""
+        name, byte = "llvm.prefetch.p0", ir.IntType(8).as_pointer()
+        kinds = [byte, I32, I32, I32]
+        function = self.module.globals.get(name) or ir.Function(
+            self.module, ir.FunctionType(ir.VoidType(), kinds), name
+        )
+        self.call(function, [self.bitcast(self.gep(base, [offset]), byte), I32(0), I32(3), I32(1)])
 
-        zeros = [self.vector(0.0)] * (len(rows) * len(columns))
-        sums = loops(0, left, right, zeros)
-        for (row, column), result in zip(product(rows, columns), sums, strict=True):
-            where = self.along(self.along(target, "target row", row), "target column", column)
-            with self.if_in_square(row, column):
-                self.put(result, where)
-
-    def put(self, result: Any, where: Any) -> None:
-        space = CELLS
-        if self.shape.examples == "terms":
-            space, result = GRADIENTS, self.across(result)
+    def put(self, result: Any, start: Any, row: Any, column: Any) -> None:
+        """Store the sums of a row in one or, if a vector holds several columns, these columns."""
         if self.shape.factor != 1.0:
             result = self.fmul(result, self.number(self.shape.factor, result))
-        self.write(result, self.pointer[space], where, self.shape.add)
+        where = self.along(start, "target column", column)
+        if self.examples:
+            with self.if_within(row, row, column, column):
+                self.write(result, self.of_target, where, self.shape.add)
+        elif self.whole:
+            self.write(result, self.of_target, where, self.shape.add)
+        elif self.shape.scattered:
+            self.put_lanes(result, start, row, column)
+        else:
+            begin, end = self.lanes(row, column)
+            all_lanes = self.icmp_signed("==", self.sub(end, begin), I64(self.width))
+            with self.if_else(all_lanes) as (at_once, one_by_one):
+                with at_once:
+                    self.write(result, self.of_target, where, self.shape.add)
+                with one_by_one:
+                    self.put_lanes(result, start, row, column)
+
+    def put_lanes(self, result: Any, start: Any, row: Any, column: Any) -> None:
+        """Store those lanes of a vector that are columns of this row."""
+        self.write(result, self.pointer[CELLS], self.argument["scratch"])
+
+        def lane(index: Any) -> None:
+            number = self.read(self.pointer[CELLS], self.add(self.argument["scratch"], index), self.scalar)
+            where = self.along(start, "target column", self.add(column, index))
+            self.write(number, self.of_target, where, self.shape.add)
+
+        self.each(*self.lanes(row, column), 1, lane)

@@ -129,6 +129,7 @@ class Plan:
         nests = program.nests.forward + (program.nests.backward if with_gradient else [])
         code = Code(nests, program.nests, schedule, "derivative" if with_gradient else "power")
         *kernels, driver = machine().prepare([*code.shapes, DriverShape(double)])
+        self.cells = schedule.cells
         self.code, self.arguments = code.rows_with(kernels), np.array(code.arguments, np.int64)
         self.increments = code.increments
         self.tables = np.concatenate([*schedule.tables, np.zeros(0, np.int64)])
@@ -246,7 +247,7 @@ class Storage:
     def for_plan(self, plan: Plan) -> tuple[int, int]:
         """The addresses of the results and the integers, ready for a plan: zero where it reads but never writes."""
         if self.owner is not plan:
-            elements, integers = plan.memory.size * plan.block_size, len(plan.program.integers) * plan.block_size
+            elements, integers = plan.cells, len(plan.program.integers) * plan.block_size
             if len(self.elements) < elements:
                 self.elements = aligned(elements, plan.dtype)
             else:

@@ -24,6 +24,7 @@ from microgpt.engines.compiled.nest import Nest
 
 USUAL = (-2.0, -1.0, 0.0, 1.0, 2.0)  # constants that are part of a kernel
 WIDTHS = (32, 16, 8, 4, 2, 1)
+ALIGNED = 64  # numbers
 
 
 @dataclass
@@ -49,6 +50,13 @@ class Schedule:
         self.tables: list[np.ndarray] = []
         self.table_at: dict[Any, int] = {}
         self.table_size = 0
+        self.cells = memory.size * block_size  # so many numbers has a block, and after them its kernels scratch
+
+    def scratch(self, size: int) -> int:
+        """Where a kernel finds room for so many numbers, which no other kernel reads."""
+        start = -(-self.memory.size * self.block_size // ALIGNED) * ALIGNED
+        self.cells = max(self.cells, start + size)
+        return start
 
     def scale(self, space: str) -> int:
         """How many numbers of a space lie side by side where one example has one."""

@@ -1,0 +1,77 @@
+"""Matrix products of any size are what numpy computes, whatever lies along their vectors."""
+
+import numpy as np
+import pytest
+
+from microgpt import value_and_grad
+from microgpt.engines.compiled.llvm import run
+from microgpt.functions import dot
+
+SIZES = [(1, 2, 3, 4), (5, 3, 7, 2), (16, 16, 16, 16), (37, 19, 23, 65), (70, 33, 18, 5)]
+BLOCKS = [1, 12, 16]  # examples of a block
+
+
+def loss(p, x):
+    """Two linear maps, and between them each position sums all so far, weighted by how well they agree."""
+    total, so_far = 0, []
+    for inputs in x:
+        hidden = [dot(row, inputs) for row in p["up"]]
+        so_far.append(hidden)
+        weights = [dot(hidden, one) for one in so_far]
+        mixed = [dot(weights, column) for column in zip(*so_far, strict=True)]
+        outputs = [dot(row, mixed) for row in p["down"]]
+        total += dot(outputs, outputs)
+    return total
+
+
+def by_numpy(p, x):
+    """The same in float64: the mean of the loss, and its gradient."""
+    x, up, down = (array.astype(np.float64) for array in (x, p["up"], p["down"]))
+    hidden = x @ up.T
+    weights = np.tril(hidden @ hidden.swapaxes(1, 2))
+    mixed = weights @ hidden
+    outputs = mixed @ down.T
+    of_outputs = 2 * outputs / len(x)
+    of_mixed = of_outputs @ down
+    of_weights = np.tril(of_mixed @ hidden.swapaxes(1, 2))
+    of_hidden = weights.swapaxes(1, 2) @ of_mixed + (of_weights + of_weights.swapaxes(1, 2)) @ hidden
+    gradients = {"up": np.einsum("bti,btj->ij", of_hidden, x), "down": np.einsum("bti,btj->ij", of_outputs, mixed)}
+    return (outputs**2).sum() / len(x), gradients
+
+
+def drawn(size, batch, dtype):
+    positions, inputs, hidden, outputs = size
+    rng = np.random.default_rng(0)
+    p = {"up": rng.normal(0, inputs**-0.5, (hidden, inputs)), "down": rng.normal(0, 1, (outputs, hidden))}
+    x = rng.normal(0, 1, (batch, positions, inputs))
+    return {name: array.astype(dtype) for name, array in p.items()}, x.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("block_size", BLOCKS)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_products_of_odd_sizes_are_those_of_numpy(monkeypatch, size, block_size, dtype):
+    monkeypatch.setattr(run, "block_size_for", lambda batch, size: block_size)
+    p, x = drawn(size, 13, dtype)
+    value, gradients = value_and_grad(loss, threads=1, verify=False)(p, x)
+    expected, of_numpy = by_numpy(p, x)
+    few = 1e-4 if dtype == np.float32 else 1e-12
+    assert value == pytest.approx(expected, rel=few)
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, of_numpy[name], rtol=0, atol=few * np.abs(of_numpy[name]).max())
+
+
+def loss_of_pairs(p, x):
+    """A linear map whose weights are the first ones of pairs."""
+    return sum(sum(pair[0] * x_i for pair, x_i in zip(row, inputs, strict=True)) ** 2 for inputs in x for row in p)
+
+
+@pytest.mark.parametrize("block_size", BLOCKS)
+def test_gradients_may_lie_apart_from_each_other(monkeypatch, block_size):
+    monkeypatch.setattr(run, "block_size_for", lambda batch, size: block_size)
+    rng = np.random.default_rng(0)
+    pairs, x = rng.normal(size=(21, 19, 2)), rng.normal(size=(13, 5, 19))
+    _, gradient = value_and_grad(loss_of_pairs, threads=1, verify=False)(pairs, x)
+    of_outputs = 2 / len(x) * np.einsum("hi,bti->bth", pairs[..., 0], x)
+    expected = np.stack([np.einsum("bth,bti->hi", of_outputs, x), np.zeros((21, 19))], axis=-1)
+    np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-12 * np.abs(expected).max())

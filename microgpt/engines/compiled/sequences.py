@@ -276,7 +276,7 @@ class Part:
 
     def __init__(self, plan: Plan, whole: TurnsFrame, first: int, last: int):
         lanes = plan.block_size
-        self.cells, self.integers = aligned(plan.memory.size * lanes, plan.dtype), np.zeros(2 * lanes, np.int64)
+        self.cells, self.integers = aligned(plan.cells, plan.dtype), np.zeros(2 * lanes, np.int64)
         self.results, self.arguments = np.zeros((len(plan.outputs), lanes), plan.dtype), plan.arguments.copy()
         self.following, self.lanes = np.array([first]), np.array([np.full(lanes, -1), *np.zeros((2, lanes))], np.int64)
         self.frame = TurnsFrame.from_buffer_copy(whole)

@@ -315,6 +315,12 @@ def loop_that_ends(p, x):
         x = x * 0.5
 
 
+def no_comparison(p, x):
+    if x:
+        return p[0]
+    return x
+
+
 def loop_while(p, x):
     while x > 1:
         x *= 0.5
@@ -343,6 +349,7 @@ REFUSED = {
     returns_nothing: ("between a scalar and a NoneType", 0),
     recursion: ("50 choices within choices at .* cannot end a recursion", 1),
     recursion_by_returns: ("50 choices within choices", 1),
+    no_comparison: ("compare it and choose, by a if x > 0 else b", 1),
     loop_while: (r"test for truth \(while\)", 1),
     asserts: (r"test for truth \(assert\) .* leave the assert out", 1),
     loop_that_ends: (r"test for truth \(while\) .* as many turns as are ever needed", 2),

@@ -260,8 +260,7 @@ def asker_at(file: str, line: int) -> str:
         elif isinstance(node, (ast.Assert, ast.While, ast.If)) and node.lineno <= line <= (node.test.end_lineno or 0):
             if not isinstance(node, ast.If):
                 return type(node).__name__.lower()
-            if not is_simple(node, set()) and any(isinstance(one, ast.Compare) for one in ast.walk(node.test)):
-                return "if"
-            if returns(node) and is_simple(node, set()):  # it could be a choice, were it not within a `while`
-                return "while"
+            if any(isinstance(one, ast.Compare) for one in ast.walk(node.test)):
+                in_while = is_simple(node, set()) and returns(node)  # elsewhere it would be a choice
+                return "while" if in_while else "if"
     return "if, and, or, not"

@@ -110,8 +110,9 @@ def main() -> int:
         updates = start.processes.training(loss_and_gradients, parameters, batches, schedule, state, session.observed)
     else:
         updates = train(
-            loss_and_gradients, parameters, batches, schedule, adam_update(s.engine, adam), state, session.observed
-        )
+            loss_and_gradients, parameters, batches, schedule, adam_update(s.engine, adam), state, session.observed,
+            session.looks,
+        )  # fmt: skip
 
     # The loop.
     with session:

@@ -39,8 +39,8 @@ def step_of(
 
 
 def same_batch(value_and_grad: Any, parameters: Arrays, batch: Any, *update: Any) -> Step:
-    """Return the steps of `train` on one batch: each call takes one and returns its loss."""
-    updates = train(value_and_grad, parameters, repeat(batch), schedule(), *update)
+    """Return the steps of `train` on one batch, as train.py takes them: each call returns the loss of one."""
+    updates = train(value_and_grad, parameters, repeat(batch), schedule(), *update, looks=lambda step: False)
     return lambda: next(updates).loss
 
 

@@ -221,6 +221,10 @@ class Session:
         """Return whether this step measures its effect on each tensor: at validations, and at the beginning."""
         return step <= 2 or self.planned(step)
 
+    def looks(self, step: int) -> bool:
+        """Return whether the parameters are needed after this step, for a validation or a snapshot."""
+        return self.planned(step) or self.recorder.wants_parameters(step)
+
     def warn(self, update: Update) -> None:
         """Print each warning once."""
         found = {"step": "", "gradient": "", "jump": ""}
@@ -238,7 +242,11 @@ class Session:
         self.warned_of |= {kind for kind, line in found.items() if line}
 
     def record(self, update: Update) -> None:
-        """Record a step; if it is due, validate and save a checkpoint."""
+        """Record a step; if it is due, validate and save a checkpoint.
+
+        Where steps are taken together, the parameters are those after the last of them. Only then is anything saved.
+        """
+        ends = update.step == self.state.step  # the last of the steps that were taken together
         if self.processes.is_main:
             step = update.step
             planned = self.planned(step)
@@ -257,8 +265,8 @@ class Session:
                 why = messages.of_early_stop(before, found, self.means, self.blind, self.run.directory)
                 self.given_up = bool(why)
                 print_lines(why)
-        self.stopping = self.processes.agreed_to_stop(self.ctrl_c.requested or self.given_up)
-        if self.processes.is_main:
+        self.stopping = ends and self.processes.agreed_to_stop(self.ctrl_c.requested or self.given_up)
+        if self.processes.is_main and ends:
             if self.stopping:
                 self.recorder.save(unplanned=None if planned else self.validate_unless_stopped())
             elif planned or time.monotonic() - self.recorder.saved > SAVE_EVERY:

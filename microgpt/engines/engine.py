@@ -36,6 +36,7 @@ class BatchFunction:
         self.engine, self.own_engine = name, engine_for(function, name, **options)
         self.device = options["device"]
         self.of_one = self.own_engine.function
+        self.with_gradient = with_gradient
         self.call = self.own_engine.value_and_grad if with_gradient else self.own_engine.evaluate
 
     def __call__(self, params: Any, *arrays: Any) -> Any:
@@ -149,6 +150,18 @@ def adam_update(engine: str = "compiled", rule: Callable[..., Any] = adam) -> Ca
 
         return CompiledAdam(rule)
     return partial(adam_in_chunks, rule=rule)
+
+
+def many_steps(value_and_grad: Callable[..., Any], update: Callable[..., None], clip: float) -> Any:
+    """What takes several steps of `train` in one call: see steps.py. None, unless engine and Adam are compiled."""
+    if not isinstance(value_and_grad, BatchFunction) or not value_and_grad.with_gradient:
+        return None
+    if value_and_grad.engine != "compiled":
+        return None
+    from microgpt.engines.compiled.adam import CompiledAdam
+    from microgpt.engines.compiled.steps import ManySteps
+
+    return ManySteps(value_and_grad.own_engine, update, clip) if type(update) is CompiledAdam else None
 
 
 def adam_in_chunks(

@@ -3,6 +3,7 @@
 import inspect
 import operator
 from collections.abc import Callable
+from ctypes import addressof, c_char
 from numbers import Real
 from typing import Any
 
@@ -145,7 +146,10 @@ def stacked(results: list[Any], dtype: Any) -> Any:
 
 def address(array: np.ndarray) -> int:
     """Where the numbers of an array begin in memory."""
-    return int(array.__array_interface__["data"][0])
+    try:
+        return addressof(c_char.from_buffer(array))  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # it is read-only, empty, or not contiguous: what follows takes longer
+        return int(array.__array_interface__["data"][0])
 
 
 def check_array(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: Any, written: bool = False) -> None:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf, isfinite, sqrt
+from time import perf_counter
 from traceback import extract_tb
 from typing import Any
 
@@ -23,12 +24,15 @@ import numpy as np
 
 from microgpt.adam import scheduled_learning_rate
 from microgpt.engines.checking.replay import why_not_finite
-from microgpt.engines.engine import adam_in_chunks
+from microgpt.engines.engine import adam_in_chunks, many_steps
 from microgpt.engines.trees import one_vector
 from microgpt.errors import DivergenceError, InputError
 from microgpt.learning.batches import padded
 from microgpt.learning.parameters import Arrays, as_vector, flatten, views
 from microgpt.value import __file__ as value_file
+
+CALL = 0.02  # seconds in which batches are drawn for a call, and that the call takes: nothing else happens meanwhile
+MOST = 1000  # steps in a call, so that their batches take little memory
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ def train(
     update: Callable[..., None] = adam_in_chunks,
     state: OptimizerState | None = None,
     observed: Callable[[int], bool] | None = None,
+    looks: Callable[[int], bool] | None = None,
 ) -> Iterator[Update]:
     """Take the schedule's steps, one batch each, and yield an Update after each step.
 
@@ -103,6 +108,10 @@ def train(
             parameters and give both again.
         observed: a function of a step's number: whether its Update has `tensors`; None for no step. An observed step
             takes a little longer; the result is the same.
+        looks: a function of a step's number: whether you look at the parameters, or stop, after this step; None for
+            every step. Small steps between such steps are taken together, which is faster: batches are drawn ahead for
+            up to a fiftieth of a second, and the parameters are then those after `state.step` steps. The engine and
+            Adam have to be compiled; all else takes one step at a time. The numbers are the same, to the bit.
 
     Raises InputError for parameters that are not arrays, and for a state or a gradient that does not fit them. Raises
     DivergenceError if the loss or the gradient is not finite, or if a number on the way has no logarithm or power. Then
@@ -116,7 +125,9 @@ def train(
             raise InputError(
                 f"parameters[{name!r}] is of type {type(array).__name__}: expected arrays by name, no nesting"
             )
-    yield from HostSteps(value_and_grad, parameters, batches, schedule, update, state, observed)
+    given = value_and_grad, parameters, batches, schedule, update, state, observed
+    many = many_steps(value_and_grad, update, schedule.grad_clip)
+    yield from HostSteps(*given) if many is None else CompiledSteps(many, looks, *given)
 
 
 class Steps:
@@ -160,22 +171,35 @@ class Steps:
         return np.array(vector)
 
     def __iter__(self) -> Iterator[Update]:
-        schedule, state, observed = self.schedule, self.state, self.observed
-        for step, batch in zip(range(state.step + 1, schedule.steps + 1), self.batches, strict=False):
-            with divergence_named(f"at step {step}", why=partial(self.why_not_finite, batch)):
-                loss, gradient, norm = self.gradient(step, batch)
-                if not isfinite(loss) or not isfinite(norm):
-                    raise ArithmeticError(f"the loss is {loss}, the gradient's norm {norm}")
-            before = (self.copied(gradient), self.copied(self.vectors[0])) if observed and observed(step) else None
-            if schedule.grad_clip and norm > schedule.grad_clip:
-                gradient = gradient * (schedule.grad_clip / norm)
-            rate = schedule.rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
-            self.update(gradient, step, rate)
-            state.step = step
-            tensors = tensor_updates(self.shapes, *before, self.copied(self.vectors[0])) if before else {}
-            yield Update(step, loss, rate, norm, tensors)
+        for step, batch in self.numbered():
+            yield self.take(step, batch)
             if self.stopping:
                 return
+
+    def numbered(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """Yield the number of each step that is left, and its batch."""
+        return zip(range(self.state.step + 1, self.schedule.steps + 1), self.batches, strict=False)
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        schedule = self.schedule
+        return schedule.rate(step, schedule.steps, schedule.warmup, schedule.learning_rate)
+
+    def take(self, step: int, batch: tuple[Any, ...]) -> Update:
+        """Take a step."""
+        limit, observed = self.schedule.grad_clip, self.observed
+        with divergence_named(f"at step {step}", why=partial(self.why_not_finite, batch)):
+            loss, gradient, norm = self.gradient(step, batch)
+            if not isfinite(loss) or not isfinite(norm):
+                raise ArithmeticError(f"the loss is {loss}, the gradient's norm {norm}")
+        before = (self.copied(gradient), self.copied(self.vectors[0])) if observed and observed(step) else None
+        if limit and norm > limit:
+            gradient = gradient * (limit / norm)
+        rate = self.rate(step)
+        self.update(gradient, step, rate)
+        self.state.step = step
+        tensors = tensor_updates(self.shapes, *before, self.copied(self.vectors[0])) if before else {}
+        return Update(step, loss, rate, norm, tensors)
 
 
 class HostSteps(Steps):
@@ -203,6 +227,69 @@ class HostSteps(Steps):
 
     def why_not_finite(self, batch: tuple[Any, ...]) -> str:
         return why_not_finite(self.value_and_grad, self.parameters, batch)
+
+
+class CompiledSteps(HostSteps):
+    """Steps of the compiled engine and Adam: many in one call, where nobody looks at the parameters in between."""
+
+    def __init__(self, many: Any, looks: Callable[[int], bool] | None, *given: Any):
+        super().__init__(*given)
+        self.many, self.looks = many, looks
+        self.most = 1  # steps in the next call
+
+    def gradient(self, step: int, batch: tuple[Any, ...]) -> tuple[float, Any, float]:
+        loss, given, gradient = self.many.engine.loss_and_vector(self.parameters, *batch)
+        if given.whole is not self.vectors[0]:  # somebody has put other arrays among the parameters
+            return super().gradient(step, batch)
+        return loss, gradient, self.many.norm(gradient)
+
+    def __iter__(self) -> Iterator[Update]:
+        numbered, error = self.numbered(), None
+        while error is None:
+            start, alone = perf_counter(), []
+            try:
+                alone = self.draw(numbered)
+            except Exception as found:  # the batches end, or their error comes after the steps before it
+                error = found
+            if self.many.batches:
+                updates, rest = self.together()
+                self.plan(perf_counter() - start, len(updates))
+                yield from updates
+                alone = rest + alone
+            for step, batch in alone:
+                start = perf_counter()
+                update = self.take(step, batch)
+                self.plan(perf_counter() - start, 1)
+                yield update
+        if not isinstance(error, StopIteration):
+            raise error
+
+    def draw(self, numbered: Iterator[tuple[int, tuple[Any, ...]]]) -> list[tuple[int, tuple[Any, ...]]]:
+        """Let the batches of the next call wait. Return the step that follows, if that has to be taken alone."""
+        self.many.begin()
+        end = perf_counter() + CALL
+        while True:
+            step, batch = next(numbered)
+            observed = self.observed is not None and self.observed(step)
+            if self.most == 1 or observed or not self.many.take(self.parameters, batch):
+                return [(step, batch)]
+            if len(self.many.batches) >= self.most or perf_counter() > end or (self.looks and self.looks(step)):
+                return []
+
+    def together(self) -> tuple[list[Update], list[tuple[int, tuple[Any, ...]]]]:
+        """Take the steps that wait. Return what they found, and those that have to be taken alone."""
+        first, batches = self.state.step + 1, self.many.batches
+        rates = [self.rate(step) for step in range(first, first + len(batches))]
+        losses, norms = self.many.run(self.parameters, (*self.vectors, self.decay), first, rates)
+        self.state.step += len(losses)
+        found = zip(losses, rates, norms, strict=False)
+        updates = [Update(step, *numbers) for step, numbers in enumerate(found, first)]
+        return updates, list(enumerate(batches, first))[len(losses) :]
+
+    def plan(self, seconds: float, steps: int) -> None:
+        """Choose how many steps the next call takes, after some that took so long."""
+        if self.looks is not None:
+            self.most = min(max(1, int(CALL * steps / seconds)), MOST)
 
 
 def tensor_updates(

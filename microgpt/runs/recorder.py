@@ -51,7 +51,8 @@ class Recorder:
 
         For an observed step, add a row for each tensor to tensors.csv. Keep a snapshot of the parameters if it is due.
         """
-        if self.wants_parameters(self.state.step):
+        now = update is None or update.step == self.state.step  # else the parameters are those of a later step
+        if now and self.wants_parameters(self.state.step):
             with np.errstate(over="ignore"):
                 vector = flatten(self.run.parameters).astype(np.float32)
             if np.isfinite(vector).all():

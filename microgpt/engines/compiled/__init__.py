@@ -38,6 +38,7 @@ recorded_numbers.py  computes the rows of a record, to find the line where the t
 listing.py           prints a program for people to read
 sequences.py         continues sequences of integers, by a step whose results feed its arguments
 adam.py              Adam, as it stands in the book, as one kernel
+steps.py             many training steps in one call
 
 Users call `microgpt.value_and_grad` and `microgpt.evaluate`.
 """

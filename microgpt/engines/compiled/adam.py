@@ -84,8 +84,8 @@ class RuleShape:
 
 
 @cache
-def compiled(rule: Callable[..., Any], double: bool) -> tuple[Any, list[Callable[[int, float], float]]]:
-    """The kernel of an update rule, and the numbers of a step that it is given."""
+def compiled(rule: Callable[..., Any], double: bool) -> tuple[int, Any, list[Callable[[int, float], float]]]:
+    """The kernel of an update rule: its address, how to call it, and the numbers of a step that it is given."""
     numbers = StepNumbers()
     rate = numbers.number(lambda _, learning_rate: learning_rate)
     leaves = {name: Expression("load", (), Load(CELLS, i, ())) for i, name in enumerate(VECTORS)}
@@ -95,7 +95,7 @@ def compiled(rule: Callable[..., Any], double: bool) -> tuple[Any, list[Callable
     )
     (kernel,) = machine().prepare([RuleShape(tuple(program), tuple(loads), places, double)])
     pointers = [ctypes.c_void_p] * (len(VECTORS) + 1)
-    return ctypes.CFUNCTYPE(None, *pointers, ctypes.c_int64)(kernel), numbers.functions
+    return kernel, ctypes.CFUNCTYPE(None, *pointers, ctypes.c_int64)(kernel), numbers.functions
 
 
 class CompiledAdam:
@@ -108,6 +108,7 @@ class CompiledAdam:
     def __init__(self, rule: Callable[..., Any] = adam) -> None:
         self.rule = rule
         self.vectors: tuple[np.ndarray, ...] = ()
+        self.shape = (0,)
 
     def __call__(
         self,
@@ -120,8 +121,7 @@ class CompiledAdam:
         weight_decay: np.ndarray,
     ) -> None:
         vectors = (parameter, m, v, weight_decay)
-        if not self.vectors or not all(map(is_, vectors, self.vectors)) or any(x.shape != self.shape for x in vectors):
-            self.take(vectors)
+        self.hold(vectors)
         flags = gradient.flags
         if gradient.dtype != self.dtype or not (flags.c_contiguous and flags.aligned):
             gradient = np.array(gradient, self.dtype, order="C")
@@ -129,12 +129,19 @@ class CompiledAdam:
             raise InputError(f"gradient has shape {gradient.shape}: expected {self.shape}, as the parameters")
         if any([np.may_share_memory(gradient, vector) for vector in vectors]):
             gradient = gradient.copy()  # what is written must not change it
-        with np.errstate(all="ignore"):  # what is not finite shows in the next loss
-            numbers = np.array([function(step, learning_rate) for function in self.numbers]).astype(self.dtype)
+        numbers = self.numbers_of(step, [learning_rate])
         self.kernel(*self.addresses, address(gradient), address(numbers), parameter.size)
 
-    def take(self, vectors: tuple[np.ndarray, ...]) -> None:
-        """Check new vectors, and keep their addresses."""
+    def numbers_of(self, first: int, rates: list[float]) -> np.ndarray:
+        """The numbers of some steps, [steps, count], from a first one on, with their learning rates."""
+        with np.errstate(all="ignore"):  # what is not finite shows in the next loss
+            found = [[function(step, rate) for function in self.numbers] for step, rate in enumerate(rates, first)]
+            return np.array(found).astype(self.dtype)
+
+    def hold(self, vectors: tuple[np.ndarray, ...]) -> None:
+        """Keep the addresses of the vectors, and check those that are new."""
+        if self.vectors and all(map(is_, vectors, self.vectors)) and all([x.shape == self.shape for x in vectors]):
+            return
         self.vectors = ()
         self.dtype, self.shape = vectors[0].dtype, (vectors[0].size,)
         if self.dtype not in (np.float32, np.float64):
@@ -143,6 +150,6 @@ class CompiledAdam:
             check_array(name, vector, self.shape, self.dtype, written=name != "weight_decay")
         if any(np.may_share_memory(a, b) for a, b in combinations(vectors, 2)):
             raise InputError("parameter, m, v and weight_decay of Adam share memory: give each an array of its own")
-        self.kernel, self.numbers = compiled(self.rule, self.dtype == np.float64)
+        self.kernel_address, self.kernel, self.numbers = compiled(self.rule, self.dtype == np.float64)
         self.addresses = [address(vector) for vector in vectors]
         self.vectors = vectors

@@ -22,6 +22,8 @@ from microgpt.errors import InputError
 OWN = tuple(str(Path(__file__).parents[1] / room) + os.sep for room in ("compiled", "pytorch"))  # the engine's files
 MANY_PROGRAMS = 100  # of one function are kept; a caller who needs more probably has a new shape in every batch
 
+Found = tuple[Program, np.ndarray, FlatParameters, np.ndarray]  # a program, its results, the parameters, the gradient
+
 
 class Compiled:
     """A function with a program for each shape of example that it has met.
@@ -46,11 +48,10 @@ class Compiled:
 
     def program(self, params: Any, structure: Any, arrays: list[np.ndarray]) -> Program:
         """The program for parameters and arguments of these shapes. It is recorded when they are first met."""
-        kinds = tuple(["float" if array.dtype.kind == "f" else "int" for array in arrays])
-        key = (structure, kinds, tuple([array.shape[1:] for array in arrays]))
-        program = self.programs.pop(key, None)
+        key = program_key(structure, arrays)
+        program = self.known(key)
         if program is None:
-            names = argument_names(self.function, len(arrays))
+            names, kinds = argument_names(self.function, len(arrays)), key[1]
             shapes = map_arrays(lambda array: np.asarray(array).shape, params)
             arguments = [(n, kind, array.shape[1:]) for n, kind, array in zip(names, kinds, arrays, strict=True)]
             program = Program(self.function, shapes, arguments)
@@ -63,7 +64,14 @@ class Compiled:
                 )
             if len(self.programs) >= MANY_PROGRAMS:
                 self.programs.pop(next(iter(self.programs)))
-        self.programs[key] = program  # the program used last stands last
+            self.programs[key] = program
+        return program
+
+    def known(self, key: tuple[Any, ...]) -> Program | None:
+        """The program for a key, if there is one. The program used last stands last."""
+        program = self.programs.pop(key, None)
+        if program is not None:
+            self.programs[key] = program
         return program
 
     def parameters(self, params: Any) -> FlatParameters:
@@ -72,8 +80,8 @@ class Compiled:
             self.given = FlatParameters(params)
         return self.given
 
-    def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> tuple[Program, np.ndarray, Any]:
-        """Run the program for these arguments: return it, its results, and gradients nested like the parameters."""
+    def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> Found:
+        """Run the program for these arguments: return it, its results, the parameters, and the flat gradient."""
         given = self.parameters(params)
         arrays = checked_arguments(arguments)
         program = self.program(params, given.structure, arrays)
@@ -83,7 +91,7 @@ class Compiled:
         results, gradient = program.run(given.vector(), integers, floats, batch, self.threads, with_gradient)
         if self.engine not in program.verified_on:
             self.check(program, params, arrays, results)
-        return program, results, given.like(params, gradient) if with_gradient else None
+        return program, results, given, gradient
 
     def check(self, program: Program, params: Any, arrays: list[np.ndarray], results: np.ndarray) -> None:
         """Verify a program on the first example of a batch, of which it has given these results."""
@@ -109,22 +117,32 @@ class Compiled:
 
     def value_and_grad(self, params: Any, *arguments: Any) -> tuple[float, Any]:
         """The mean loss and its gradients: see `microgpt.value_and_grad`."""
+        loss, given, gradient = self.loss_and_vector(params, *arguments)
+        return loss, given.like(params, gradient)
+
+    def loss_and_vector(self, params: Any, *arguments: Any) -> tuple[float, FlatParameters, np.ndarray]:
+        """The mean loss, the parameters, and the gradient as a flat vector."""
         try:
-            _, results, gradients = self.run(params, arguments, True)
+            _, results, given, gradient = self.run(params, arguments, True)
         except Exception as error:
             hide_own_frames(error)
             raise
-        with np.errstate(all="ignore"):
-            return float(np.add.reduce(results[0], dtype=np.float64)) / results.shape[1], gradients
+        return float(mean_losses(results[:1])[0]), given, gradient
 
     def evaluate(self, params: Any, *arguments: Any) -> Any:
         """The results of all examples as arrays: see `microgpt.evaluate`."""
         try:
-            program, results, _ = self.run(params, arguments, False)
+            program, results, _, _ = self.run(params, arguments, False)
         except Exception as error:
             hide_own_frames(error)
             raise
         return in_form(results, program.form)
+
+
+def program_key(structure: str, arrays: list[np.ndarray]) -> tuple[Any, ...]:
+    """What a program is made for: the nesting of the parameters, and the kinds and shapes of its arguments."""
+    kinds = tuple(["float" if array.dtype.kind == "f" else "int" for array in arrays])
+    return structure, kinds, tuple([array.shape[1:] for array in arrays])
 
 
 def hide_own_frames(error: BaseException) -> None:
@@ -146,6 +164,12 @@ def hide_own_frames(error: BaseException) -> None:
         for frame in reversed([frames[0], *[frames[i] for i in users], *rest]):
             trace = TracebackType(trace, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
         error.__traceback__ = trace
+
+
+def mean_losses(losses: np.ndarray) -> np.ndarray:
+    """The mean of each row, in double precision: infinite or NaN where a loss is."""
+    with np.errstate(all="ignore"):
+        return np.add.reduce(losses.astype(np.float64), axis=1) / losses.shape[1]
 
 
 def examples(program: Program, arrays: list[np.ndarray], dtype: Any) -> tuple[int, np.ndarray, np.ndarray]:

@@ -198,7 +198,7 @@ class Continuation:
             size = program.memory(False).size * vector.dtype.itemsize
             plan = program.plan(block_size_for(-(-len(items) // parts), size), vector.dtype, False)
             if self.compiled.engine not in program.verified_on:
-                results = plan.run(vector.vector(), integers, floats, [np.zeros(0, vector.dtype)], 1)
+                results = plan.run(vector.vector(), integers, floats, np.zeros((1, 0), vector.dtype), 1)
                 self.compiled.check(program, params, arrays, results)
         return Sequences(self, plan, parts, vector.vector(), items, given, randoms)
 

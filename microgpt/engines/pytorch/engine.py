@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from microgpt.engines.compiled.api import Compiled, examples
+from microgpt.engines.compiled.api import Compiled, Found, examples
 from microgpt.engines.compiled.llvm.run import Program
 from microgpt.engines.pytorch.run_nests import read_nests
 from microgpt.engines.trees import checked_arguments, map_arrays
@@ -98,8 +98,7 @@ class OnTorch(Compiled):
         found = beside.run(exact, tuple([array[:1] for array in arrays]), False)[1]
         return found[:, 0]
 
-    def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> tuple[Program, np.ndarray, Any]:
+    def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> Found:
         given = self.parameters(params)
         program, results, gradient = self.on_device(params, self.tensor(given.vector()), arguments, with_gradient)
-        like = None if gradient is None else given.like(params, gradient.cpu().numpy())
-        return program, results.cpu().numpy(), like
+        return program, results.cpu().numpy(), given, np.zeros(0) if gradient is None else gradient.cpu().numpy()

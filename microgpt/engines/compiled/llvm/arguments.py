@@ -10,7 +10,7 @@ from typing import Any
 from llvmlite import ir
 
 
-def packed(names: Sequence[str], values: dict[str, int]) -> list[int]:
+def packed(names: Sequence[str], values: dict[str, Any]) -> list[Any]:
     """The values in the order of their names. Raises KeyError unless each name has one value, and no value is left."""
     if len(names) != len(values) or set(names) != values.keys():
         raise KeyError(f"a kernel takes {sorted(names)}, and was given {sorted(values)}")

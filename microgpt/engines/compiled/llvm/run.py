@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.engines.collector import collector_paused
-from microgpt.engines.compiled.expressions import CELLS, CONSTANTS
+from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, GRADIENTS, INTEGERS
 from microgpt.engines.compiled.groups import Groups
 from microgpt.engines.compiled.llvm.emit import ARGUMENTS, AT_ONCE, FRAME, OUTPUT_SPACES, ROW, TABLES, DriverShape
 from microgpt.engines.compiled.llvm.machine import machine
@@ -29,6 +29,7 @@ from microgpt.engines.trees import address, check_array
 INTEGER = np.dtype(np.int64)
 CACHE = 8_000_000  # bytes; with larger blocks an example takes longer than with blocks of half the size
 KEPT = 1 << 28  # bytes of a block, at most, where loops keep what their turns have made
+PLACE = {name: i for i, name in enumerate(FRAME)}  # of a field of the driver's frame
 PARTS = 8  # of a batch, at most; each is some blocks, and has a gradient of its own
 
 
@@ -76,6 +77,14 @@ class Program:
             self.memories[with_gradient] = Memory(nests.arrays, everything, self.live_outside())
         return self.memories[with_gradient]
 
+    def plan_for(self, batch: int, dtype: Any, with_gradient: bool) -> tuple["Plan", int]:
+        """The plan for a batch of so many examples, and the number of its parts."""
+        size = self.memory(with_gradient).size * np.dtype(dtype).itemsize
+        block_size = block_size_for(batch, size)
+        while self.groups.states and block_size > 1 and block_size * size > KEPT:
+            block_size //= 2
+        return self.plan(block_size, dtype, with_gradient), min(-(-batch // block_size), PARTS)
+
     def plan(self, block_size: int, dtype: Any, with_gradient: bool) -> "Plan":
         key = (block_size, dtype, with_gradient)
         if key not in self.plans:
@@ -98,13 +107,9 @@ class Program:
         check_array("the array of integers", integers, (batch, len(self.integers)), INTEGER)
         check_array("the array of floats", floats, (batch, self.groups.inputs), p.dtype)
         with LOCK:
-            size = self.memory(with_gradient).size * p.itemsize
-            block_size = block_size_for(batch, size)
-            while self.groups.states and block_size > 1 and block_size * size > KEPT:
-                block_size //= 2
-            parts = min(-(-batch // block_size), PARTS)
-            gradients = [np.zeros(len(p) if with_gradient else 0, p.dtype) for _ in range(parts)]
-            results = self.plan(block_size, p.dtype, with_gradient).run(p, integers, floats, gradients, threads)
+            plan, parts = self.plan_for(batch, p.dtype, with_gradient)
+            gradients = np.zeros((parts, len(p) if with_gradient else 0), p.dtype)
+            results = plan.run(p, integers, floats, gradients, threads)
         for gradient in gradients[1:]:  # in this order, whichever thread computed them
             gradients[0] += gradient
         return results[:, :batch], gradients[0]
@@ -123,6 +128,7 @@ class Plan:
     def __init__(self, program: Program, block_size: int, dtype: Any, with_gradient: bool):
         self.program, self.block_size, self.dtype = program, block_size, np.dtype(dtype)
         self.memory = program.memory(with_gradient)
+        self.masked = np.array(self.memory.masked, np.int64).reshape(-1, 2) * block_size  # where, and how many numbers
         self.tuner = Tuner()
         double = self.dtype == np.float64
         schedule = Schedule(block_size, double, self.memory, program.groups.constants)
@@ -139,7 +145,7 @@ class Plan:
             (OUTPUT_SPACES.index(space), self.memory(start) * block_size if space == CELLS else start)
             for space, start in program.groups.outputs
         ], np.int64)  # fmt: skip
-        self.driver = ctypes.CFUNCTYPE(None, ctypes.POINTER(Frame))(driver)
+        self.driver_address, self.driver = driver, ctypes.CFUNCTYPE(None, ctypes.c_int64)(driver)
         self.frame = Frame(
             code=address(self.code), rows=len(self.code), block_size=block_size,
             input_count=program.groups.inputs, integer_count=len(program.integers),
@@ -148,27 +154,51 @@ class Plan:
             **{CONSTANTS: address(self.constants), TABLES: address(self.tables), ARGUMENTS: address(self.arguments)},
         )  # fmt: skip
 
+    def frames(
+        self, p: np.ndarray, integers: np.ndarray, floats: np.ndarray, batch: int, gradients: np.ndarray,
+        batches: int = 1,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """Prepare to run some batches of one size, without the memory of a block.
+
+        Args:
+            integers, floats: of the examples of all batches, one after the other.
+            batch: the number of examples of each.
+            gradients: [parts, parameters]: each part of a batch has one to add to.
+
+        Returns:
+            The frames of the driver, [batches, parts, fields], and the results that they will write, [batches, outputs,
+            examples of whole blocks].
+        """
+        parts, blocks = len(gradients), -(-batch // self.block_size)
+        results = np.empty((batches, len(self.outputs), blocks * self.block_size), self.dtype)
+        frames = np.empty((batches, parts, len(FRAME)), np.int64)
+        frames[:] = np.frombuffer(bytes(self.frame), np.int64)
+        part, following = np.arange(parts), np.arange(batches)[:, None]
+        values = {
+            "batch": batch, "p": address(p), "width": results.shape[2],
+            "first_block": part * blocks // parts, "end_block": (part + 1) * blocks // parts,
+            GRADIENTS: address(gradients) + part * gradients.strides[0],
+            "inputs": address(floats) + following * (batch * floats.strides[0]),
+            "integers": address(integers) + following * (batch * integers.strides[0]),
+            "results": address(results) + following * results.strides[0],
+        }  # fmt: skip
+        for name, value in values.items():
+            frames[..., PLACE[name]] = value
+        return frames, results
+
     def run(
-        self, p: np.ndarray, integers: np.ndarray, floats: np.ndarray, gradients: list[np.ndarray], threads: int
+        self, p: np.ndarray, integers: np.ndarray, floats: np.ndarray, gradients: np.ndarray, threads: int
     ) -> np.ndarray:
         """Return the results of a batch, [outputs, examples of whole blocks]. Each part has a gradient to add to."""
-        batch, parts = len(floats), len(gradients)
-        blocks = -(-batch // self.block_size)
-        results = np.empty((len(self.outputs), blocks * self.block_size), self.dtype)
-        whole = Frame.from_buffer_copy(self.frame)
-        whole.batch, whole.p = batch, address(p)
-        whole.inputs, whole.integers, whole.results = address(floats), address(integers), address(results)
-        whole.width = results.shape[1]
+        (frames,), (results,) = self.frames(p, integers, floats, len(floats), gradients)
+        parts = len(gradients)
 
         def run_part(part: int, slot: int) -> None:
-            frame = Frame.from_buffer_copy(whole)
-            frame.x, frame.i = storage(self.dtype, slot).for_plan(self)
-            frame.g = address(gradients[part])
+            frames[part, PLACE[CELLS]], frames[part, PLACE[INTEGERS]] = storage(self.dtype, slot).for_plan(self)
             if self.increments:  # a loop changes the arguments
                 arguments = self.arguments.copy()
-                frame.a = address(arguments)
-            frame.first_block, frame.end_block = part * blocks // parts, (part + 1) * blocks // parts
-            self.driver(frame)
+                frames[part, PLACE[ARGUMENTS]] = address(arguments)
+            self.driver(address(frames[part]))
 
         if parts == 1:
             run_part(0, 0)
@@ -247,16 +277,22 @@ class Storage:
     def for_plan(self, plan: Plan) -> tuple[int, int]:
         """The addresses of the results and the integers, ready for a plan: zero where it reads but never writes."""
         if self.owner is not plan:
-            elements, integers = plan.cells, len(plan.program.integers) * plan.block_size
-            if len(self.elements) < elements:
-                self.elements = aligned(elements, plan.dtype)
-            else:
-                for start, size in plan.memory.masked:
-                    self.elements[start * plan.block_size : (start + size) * plan.block_size] = 0
-            if len(self.integers) < integers:
-                self.integers = np.zeros(integers, np.int64)
-            self.owner, self.addresses = plan, (address(self.elements), address(self.integers))
+            self.addresses = self.for_plans([plan])
+            for start, size in plan.masked.tolist():
+                self.elements[start : start + size] = 0
+            self.owner = plan
         return self.addresses
+
+    def for_plans(self, plans: list[Plan]) -> tuple[int, int]:
+        """The same, with room for several plans: each has to zero what it never writes."""
+        elements = max(plan.cells for plan in plans)
+        integers = max(len(plan.program.integers) * plan.block_size for plan in plans)
+        if len(self.elements) < elements:
+            self.elements = aligned(elements, self.elements.dtype)
+        if len(self.integers) < integers:
+            self.integers = np.zeros(integers, np.int64)
+        self.owner = None
+        return address(self.elements), address(self.integers)
 
 
 @cache

@@ -1,11 +1,11 @@
 """The way through the workshop: all exercises, in order."""
 
 from microgpt.errors import InputError
-from microgpt.workshop import part_value
+from microgpt.workshop import part_network, part_value
 from microgpt.workshop.exercise import Exercise
 
 PARTS = {1: "A number that remembers", 2: "A network"}
-EXERCISES: list[Exercise] = [*part_value.EXERCISES]
+EXERCISES: list[Exercise] = [*part_value.EXERCISES, *part_network.EXERCISES]
 
 
 def exercise_named(name: str) -> Exercise:

@@ -101,21 +101,31 @@ class Folder:
         return kept
 
     def check(self) -> tuple[Exercise, Verdict, str]:
-        """Look at all that is done and at the current exercise: the first that is not right, what is said of it, and
-        what the file printed."""
+        """Look at what was done and has changed, and at the current exercise.
+
+        Returns the first that is not right, or the current one, what is said of it, and what the file printed.
+        """
         current = self.current() or EXERCISES[-1]
         self.dig(current)
-        quick = [other for other in EXERCISES if self.note(other)["done"] and other.finish is None]
-        names = [other.name for other in quick if other is not current] + [current.name]
+        again = [other.name for other in EXERCISES if other.finish is None and self.has_changed(other)]
+        names = [name for name in again if name != current.name] + [current.name]
         name, verdict, printed = run_child(self.path, names)
-        exercise, entry = exercise_named(name), self.note(exercise_named(name))
-        mark = hashlib.sha256(self.text(exercise).encode()).hexdigest()
-        if verdict.kind not in ("empty", "missing") and self.notes["looked_at"].get(name) != mark:
-            self.notes["looked_at"][name] = mark
-            self.note(exercise, attempts=entry["attempts"] + 1, done=verdict.kind == "right")
-        elif verdict.kind == "right" or entry["done"]:
-            self.note(exercise, done=verdict.kind == "right")
+        for passed in names[: names.index(name)]:
+            self.notes["looked_at"][passed] = self.mark(exercise_named(passed))
+        exercise, seen = exercise_named(name), self.notes["looked_at"].get(name)
+        entry, mark = self.note(exercise), self.mark(exercise)
+        tried = verdict.kind not in ("empty", "missing") and seen != mark
+        self.notes["looked_at"][name] = mark
+        self.note(exercise, attempts=entry["attempts"] + tried, done=verdict.kind == "right")
         return exercise, verdict, printed
+
+    def has_changed(self, exercise: Exercise) -> bool:
+        """Return whether an exercise is done, and its file another one than when it was last looked at."""
+        return self.note(exercise)["done"] and self.notes["looked_at"].get(exercise.name) != self.mark(exercise)
+
+    def mark(self, exercise: Exercise) -> str:
+        """Return a mark of the text in the file of an exercise: another text has another mark."""
+        return hashlib.sha256(self.text(exercise).encode()).hexdigest()
 
 
 def write(path: Path, text: str) -> None:

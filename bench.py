@@ -6,6 +6,7 @@ disturb another contender. PyTorch and JAX take part if they are installed, C wr
 (bench/contenders/by_hand.c) if there is a compiler for it.
 
     table      a training step of many shapes: microgpt, its engine torch, PyTorch, JAX, C, and this processor's limit
+    large      the same of large models in small batches, beside PyTorch's own modules, too
     scalar     the compiled engine beside the scalar one and the form that textbooks give it
     loop       what train.py's loop adds to its steps
     first-run  train.py with no kernels on the disk, and with them
@@ -23,16 +24,16 @@ from typing import Any
 
 from bench import sections
 from bench.computer import this_computer
-from bench.models import MODELS
 from bench.outgrow import ENGINES, outgrow
 from bench.program_rows import PROGRAMS, programs
-from bench.table import table
+from bench.table import ROWS, large, table
 from microgpt.commands.options import POSITIVE, Must, Options, option, parse
 from microgpt.commands.script import run_script
 from microgpt.runs.files import check_place
 
 SECTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "table": table,
+    "large": large,
     "scalar": sections.scalar,
     "loop": sections.loop,
     "first-run": sections.first_run,
@@ -41,6 +42,7 @@ SECTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "busy": sections.busy,
     "outgrow": outgrow,
 }
+MODELS = [*dict.fromkeys(row.model for row in ROWS)]
 USUAL = ",".join(name for name in SECTIONS if name != "outgrow")
 
 

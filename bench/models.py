@@ -15,8 +15,11 @@ MODELS = {
     "64x4x16": (64, 4, 16),
     "64x4x64": (64, 4, 64),
     "128x4x64": (128, 4, 64),
+    "256x6x128": (256, 6, 128),
+    "384x6x256": (384, 6, 256),  # ten million parameters
 }
 TINY, PROSE, LARGE = "16x1x8", "64x4x64", "128x4x64"
+LARGER = ("256x6x128", "384x6x256")
 
 
 def task(model: str, batch_size: int) -> tuple[GPTConfig, Arrays, tuple[np.ndarray, np.ndarray]]:

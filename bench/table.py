@@ -9,7 +9,7 @@ from typing import Any
 from bench.contenders.c import c_compiler
 from bench.contenders.peak import TOGETHER
 from bench.measure import Contender, measure, speed_ratio, three_digits
-from bench.models import BATCH, LARGE, MODELS, PROSE, TINY, multiply_adds
+from bench.models import BATCH, LARGE, LARGER, MODELS, PROSE, TINY, multiply_adds
 from microgpt.errors import counted
 
 CORES = os.cpu_count() or 1
@@ -36,29 +36,40 @@ ROWS = [
     *(
         Row(model, BATCH, threads)
         for model in MODELS
-        if model not in (PROSE, LARGE)
+        if model not in (PROSE, LARGE, *LARGER)
         for threads in dict.fromkeys((1, CORES))
     ),
     Row(PROSE, 32, CORES, "ms/step"),
     Row(LARGE, 12, 1, "ms/step"),
     Row(TINY, 1, 1),
 ]
+LARGE_ROWS = [Row(model, 12, threads, "ms/step") for model in (LARGE, *LARGER) for threads in dict.fromkeys((1, CORES))]
 
 
 def table(settings: Any) -> dict[str, Any]:
     """Measure a training step (forward, backward and Adam, in float32) on all programs in turn; C on one thread."""
     rows = [row for row in ROWS if row.model in settings.models.split(",")]
-    programs = [*dict.fromkeys(name for row in rows for name in contenders_of(row, settings)), "the limit"]
+    return measured_rows({row: contenders_of(row, settings) for row in rows}, settings.repeats)
+
+
+def large(settings: Any) -> dict[str, Any]:
+    """Measure a training step of large models in small batches, beside a GPT-2 made of PyTorch's own modules, too."""
+    return measured_rows({row: contenders_of_large(row, settings) for row in LARGE_ROWS}, settings.repeats)
+
+
+def measured_rows(rows: dict[Row, dict[str, Contender]], repeats: int) -> dict[str, Any]:
+    """Measure the contenders of each row in turn, and print it."""
+    programs = [*dict.fromkeys(name for contenders in rows.values() for name in contenders), "the limit"]
     print("(in brackets: times as fast as PyTorch eager)")
     print(f"{'':30}{'':12}" + "".join(f"{name:>20}" for name in programs))
     found = {}
-    for row in rows:
+    for row, contenders in rows.items():
         peak = Contender("bench.contenders.peak:step", row.threads, threads=row.threads)
-        measured = measure(contenders_of(row, settings) | {"peak": peak}, settings.repeats)
+        measured = measure(contenders | {"peak": peak}, repeats)
         peak_seconds = measured.pop("peak")
         rate = TOGETHER * row.threads / min(peak_seconds)
         work = 3 * multiply_adds(row.model) * row.batch_size
-        measured["the limit"] = [work / rate] * settings.repeats
+        measured["the limit"] = [work / rate] * repeats
         print(f"{row!s:30}{row.unit:>12}" + "".join(f"{cell(row, measured, name):>20}" for name in programs))
         found[str(row)] = {
             "seconds_a_step": measured,
@@ -94,6 +105,15 @@ def contenders_of(row: Row, settings: Any) -> dict[str, Contender]:
     if settings.c == "yes" and c_compiler() and threads == 1:  # it is written for one thread
         found["C by hand"] = contender("c")
     return found
+
+
+def contenders_of_large(row: Row, settings: Any) -> dict[str, Contender]:
+    """Return a process for microgpt, and for each way to write a GPT-2 in PyTorch."""
+    found = contenders_of(row, settings)
+    names = ["microgpt", *(["PyTorch eager", "PyTorch's modules"] if has_torch(settings) else [])]
+    modules = "bench.contenders.torch_modules:step"
+    found["PyTorch's modules"] = Contender(modules, row.model, row.batch_size, row.threads, threads=row.threads)
+    return {name: found[name] for name in names}
 
 
 def has_torch(settings: Any) -> bool:

@@ -51,6 +51,7 @@ CONTENDERS = {
     "scalar": ("engines", MODEL, BATCH, "scalar", 1),
     "torch": ("engines", MODEL, BATCH, "torch", 1),
     "torch_gpt": ("torch_gpt", MODEL, BATCH, 1, False),
+    "torch_modules": ("torch_modules", MODEL, BATCH, 1),
     "jax": ("jax_gpt", MODEL, BATCH),
     "textbook": ("textbook_value", MODEL),
     "c": ("c", MODEL, BATCH),
@@ -62,7 +63,7 @@ CONTENDERS = {
 @pytest.mark.parametrize("name", CONTENDERS)
 def test_all_contenders_learn_the_same(tiny, name):
     file, model, *others = CONTENDERS[name]
-    needed = {"torch": "torch", "torch_gpt": "torch", "jax": "jax"}.get(name)
+    needed = {"torch": "torch", "torch_gpt": "torch", "torch_modules": "torch", "jax": "jax"}.get(name)
     if (needed and not find_spec(needed)) or (file == "c" and not c_compiler()):
         pytest.skip("this contender is not installed")
     ours = losses("engines", model, others[0] if others else 1, "compiled", 1)

@@ -6,6 +6,9 @@ part_value.py    part 1, a number that remembers
 part_network.py  part 2, a network
 moons.py         the book of its first network: a neuron, two layers, a loss and a step
 moons_training.py  that network trained, drawn, and compared with PyTorch
+part_gpt.py      part 3, a GPT
+transformers_logits.py
+                 the learner's logits beside those of transformers
 lines.py         the book's own lines, from which holes and known mistakes are made
 observation.py   what a case gives: numbers, derivatives or an error
 judge.py         right or wrong, and which known mistake

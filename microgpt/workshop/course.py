@@ -1,11 +1,11 @@
 """The way through the workshop: all exercises, in order."""
 
 from microgpt.errors import InputError
-from microgpt.workshop import part_network, part_value
+from microgpt.workshop import part_gpt, part_network, part_value
 from microgpt.workshop.exercise import Exercise
 
-PARTS = {1: "A number that remembers", 2: "A network"}
-EXERCISES: list[Exercise] = [*part_value.EXERCISES, *part_network.EXERCISES]
+PARTS = {1: "A number that remembers", 2: "A network", 3: "A GPT"}
+EXERCISES: list[Exercise] = [*part_value.EXERCISES, *part_network.EXERCISES, *part_gpt.EXERCISES]
 
 
 def exercise_named(name: str) -> Exercise:

@@ -18,12 +18,23 @@ ORDERED = '''    def topological_order(self) -> "list[Value]":
         Leaves may be left out, because they have nothing to pass on.
         """
 '''
+EMBEDDED = 'add(pick(params["wte.weight"], token), pick(params["wpe.weight"], position))'
+EMBEDDING = f'''def embedding(params: Parameters, token: int, position: int) -> Vector:  # ..., two integers -> [n_embd]
+    """All that is known of a character before anything is read: which one it is, and where it stands."""
+    return {EMBEDDED}
+'''
 
 
 @cache
 def book_text(file: str) -> str:
-    """Return the source of a file of the book. The first half of `backward` is a function of its own here."""
+    """Return the source of a file of the book. Two parts of functions are functions of their own here.
+
+    They are the first half of `backward`, and the first line of `gpt`.
+    """
     text = BOOK[file].read_text(encoding="utf-8")
+    if file == "gpt.py":
+        text = text.replace(EMBEDDED, "embedding(params, token, position)")
+        return text.replace("def gpt(", f"{EMBEDDING}\n\ndef gpt(")
     if file != "value.py":
         return text
     lines, node = text.splitlines(keepends=True), definition(text, "Value.backward")

@@ -31,7 +31,9 @@ def apart(got: Any, expected: Any) -> tuple[str, str]:
 
 def of_inputs(one: Case) -> str:
     """Return "With a = 2.0 and b = -3.0, " for a case; nothing where there is none, or where they are long."""
-    texts = [f"{name} = {shown(x)}" for name, x in one.given.items()]
+    texts = [
+        f"{name} = {shown(x)}" for name, x in one.given.items() if not isinstance(x, dict) or len(repr(x)) < LONGEST
+    ]
     if not texts or len(" ".join(texts)) > 300:
         return ""
     return "With " + (" and ".join(texts) if len(texts) < 3 else ", ".join(texts[:-1]) + f" and {texts[-1]}") + ", "

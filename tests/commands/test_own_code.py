@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from running import assert_refused, call, train
+from running import NAMES, assert_refused, call, train
 
 import microgpt
 from microgpt.learning.own_book import CHAPTERS
@@ -36,7 +36,7 @@ def book(directory, *changes):
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """A directory with a run of the book's own lines, and what training printed."""
+    """A directory with a run of the book's own lines, and what training printed; its code is compiled from then on."""
     directory = tmp_path_factory.mktemp("own")
     book(directory)
     return directory, train(directory, *SMALL)
@@ -150,19 +150,19 @@ def test_weights_serve_another_book(other):
         (("value", "math.exp(x)\n", "math.exp(x) * 1.0001\n"), "Value computes exp(0.0) as 1.0001, plain numbers as 1"),
     ],
 )
-def test_a_wrong_value_is_named_before_training(tmp_path, change, said):
+def test_a_wrong_value_is_named_before_training(own, tmp_path, change, said):
     book(tmp_path, change)
-    (tmp_path / "names.txt").write_text("anna\nbob\ncarl\ndora\n" * 5)
+    (tmp_path / "names.txt").write_text(NAMES)
     result = call("train.py", "--data", "names.txt", *SMALL, cwd=tmp_path)
     assert_refused(result, "your Value: ", said, "add --skip-check", code=1)
     assert not (tmp_path / "runs").exists()
     assert call("train.py", "--data", "names.txt", *SMALL, "--skip-check", cwd=tmp_path).returncode == 0
 
 
-def test_a_difference_to_the_compiled_code_is_named(tmp_path):
+def test_a_difference_to_the_compiled_code_is_named(own, tmp_path):
     """A choice of another item, with which the slope of the loss agrees."""
     book(tmp_path, ("value", "return items[index]", "return items[index - 1]"))
-    (tmp_path / "names.txt").write_text("anna\nbob\ncarl\ndora\n" * 5)
+    (tmp_path / "names.txt").write_text(NAMES)
     result = call("train.py", "--data", "names.txt", *SMALL, cwd=tmp_path)
     said = "pick([1.5, 2.5, 3.5], 1) of mine/value.py is 1.5, where the compiler has 2.5"
     assert_refused(result, "the loss is ", "on your Value, and", "compiled", said, code=1)
@@ -176,9 +176,9 @@ def test_a_difference_to_the_compiled_code_is_named(tmp_path):
         (("functions", "shift = largest(x)", "shift = largest(y)"), "functions.py fails in line 43: NameError"),
     ],
 )
-def test_what_cannot_train_is_told(tmp_path, change, said):
+def test_what_cannot_train_is_told(own, tmp_path, change, said):
     book(tmp_path, change)
-    (tmp_path / "names.txt").write_text("anna\nbob\ncarl\ndora\n" * 5)
+    (tmp_path / "names.txt").write_text(NAMES)
     assert_refused(call("train.py", "--data", "names.txt", *SMALL, cwd=tmp_path), said)
 
 

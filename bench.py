@@ -9,6 +9,7 @@ disturb another contender. PyTorch and JAX take part if they are installed, C wr
     large      the same of large models in small batches, beside PyTorch's own modules, too
     scalar     the compiled engine beside the scalar one and the form that textbooks give it
     loop       what train.py's loop adds to its steps
+    writing    names and prose, beside numpy
     first-run  train.py with no kernels on the disk, and with them
     scale      a model of 109 million scalar operations: time to the first step, and memory
     programs   loops as people write them (bench/programs/): time and memory until they are ready, and a step
@@ -36,6 +37,7 @@ SECTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "large": large,
     "scalar": sections.scalar,
     "loop": sections.loop,
+    "writing": sections.writing,
     "first-run": sections.first_run,
     "scale": sections.scale,
     "programs": programs,

@@ -19,7 +19,7 @@ from microgpt.learning.sampling import (
 )
 from microgpt.runs.directory import load_run, newest_run, repair
 
-MANY = 200  # texts; so many are written together
+MANY = 200  # texts of prose; so many are written together
 
 
 @dataclass
@@ -79,12 +79,12 @@ def main() -> int:
     length = new_tokens(run, tokens, settings.max_new_tokens)
     if settings.run is None and not known and not quiet:  # because no last line says it
         print(f"writing with the model in {run.directory}", file=sys.stderr)
-    if count >= MANY:
+    compiled = worth_compiling(run.config, count * (len(tokens) + length))
+    if compiled and (lines or count >= MANY):
         for group in samples_in_groups(run, count, prompt, settings.seed, choice, length):
             texts = [begin_of("" if as_json else text) + end_of(text, p) for text, p in group]
             print("".join(texts), end="", flush=True)
     else:
-        compiled = worth_compiling(run.config, count * (len(tokens) + length))
         for index in range(count):
             text, log_probability = prompt, 0.0
             print(begin_of("" if as_json else prompt), end="", flush=True)

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pkgutil import resolve_name
 from statistics import median
 from typing import Any
 
@@ -19,6 +20,7 @@ from microgpt.errors import counted
 
 OURS = "bench.contenders.engines:step"
 LOOP = "bench.contenders.train_loop"
+WRITING = "bench.contenders.writing"
 
 
 def scalar(settings: Any) -> dict[str, Any]:
@@ -129,3 +131,23 @@ def another_program() -> Iterator[None]:
     finally:
         program.kill()
         program.wait()
+
+
+def writing(settings: Any) -> dict[str, Any]:
+    """Measure how many characters a second are written: names and prose, many texts and one."""
+    found = {}
+    print("characters a second, in double precision")
+    for kind, count in (("names", 5000), ("prose", 64), ("prose", 1)):
+        contenders = {
+            f"microgpt, {counted(threads, 'thread')}": Contender(f"{WRITING}:microgpt", kind, count, threads)
+            for threads in dict.fromkeys((1, CORES if count > 1 else 1))
+        }
+        contenders["numpy"] = Contender(f"{WRITING}:by_numpy", kind, count)
+        characters = sum(map(len, resolve_name(f"{WRITING}:microgpt")(kind, count, 1)()))
+        measured = measure(contenders, settings.repeats)
+        print(f"  {counted(count, 'text')} of {kind}, {characters:,} characters")
+        for name, seconds in measured.items():
+            ratio = three_digits(speed_ratio(measured, name, "numpy"))
+            print(f"    {name:24}{characters / median(seconds):>12,.0f}   x {ratio} of numpy")
+        found[f"{kind}, {count}"] = {"characters": characters, "seconds": measured}
+    return found

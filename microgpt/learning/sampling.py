@@ -27,7 +27,7 @@ from microgpt.learning.text import BOUNDARY, characters_of, closing, encode
 FIRST, MOST = 128, 100_000  # samples of a group, at first, and its characters, at most
 PIECE = 10_000  # characters of one text that are written without a look at the limit
 WIDE = f"utf-32-{sys.byteorder[0]}e"  # four bytes a character
-MUCH = 10_000_000  # parameters to go through: from so many on, compiled code is done sooner than plain floats
+MUCH = 6_000_000  # parameters to go through: from so many on, compiled code is done sooner than plain floats
 
 
 @dataclass(frozen=True)

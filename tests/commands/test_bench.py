@@ -15,7 +15,7 @@ from running import call
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 from bench import models, outgrow, table  # noqa: E402
-from bench.contenders import peak  # noqa: E402
+from bench.contenders import peak, writing  # noqa: E402
 from bench.contenders.c import c_compiler  # noqa: E402
 from bench.measure import Contender, measure  # noqa: E402
 from microgpt.functions import dot  # noqa: E402
@@ -69,6 +69,14 @@ def test_all_contenders_learn_the_same(tiny, name):
     ours = losses("engines", model, others[0] if others else 1, "compiled", 1)
     assert losses(file, model, *others) == pytest.approx(ours, abs=1e-4)
     assert ours[-1] < ours[0] - 0.01
+
+
+@pytest.mark.parametrize(("kind", "count"), [("names", 40), ("prose", 2)])
+def test_contenders_that_write_write_the_same(kind, count, monkeypatch):
+    monkeypatch.setattr(writing, "LENGTH", 70)  # beyond the context
+    texts = writing.by_numpy(kind, count)()
+    assert texts == writing.microgpt(kind, count, 1)()
+    assert len(set(texts)) > count / 2
 
 
 def test_the_c_compiler_that_the_environment_names(monkeypatch):

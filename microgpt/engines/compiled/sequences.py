@@ -23,7 +23,7 @@ from microgpt.engines.compiled.api import Compiled, examples
 from microgpt.engines.compiled.expressions import CELLS, INTEGERS
 from microgpt.engines.compiled.llvm.emit import FRAME, I64, Driver
 from microgpt.engines.compiled.llvm.machine import machine
-from microgpt.engines.compiled.llvm.run import Frame, Plan, aligned, block_size_for
+from microgpt.engines.compiled.llvm.run import Frame, Plan, aligned
 from microgpt.engines.compiled.llvm.threads import LOCK, POOL
 from microgpt.engines.trees import address, checked_arguments
 
@@ -187,17 +187,18 @@ class Continuation:
 
         Raises IndexError for an item or a place that is beyond what it picks from.
         """
-        vector = self.compiled.parameters(params)
-        rng, known, places = np.random.default_rng(0), items[:, :given], np.full(2, self.places - 1)
-        example = [np.array([known.min(), known.max()]), places, 1.0 * places, np.full(2, 0.5)]
-        arrays = checked_arguments((*example, *(rng.normal(size=(2, *shape)) for shape, _ in self.memory)))
+        vector, known, places = self.compiled.parameters(params), items[:, :given], np.full(2, self.places - 1)
+        first = [np.array([known.min(), known.max()]), places, 1.0 * places, np.full(2, 0.5)]
+        arrays = checked_arguments((*first, *(np.zeros((2, *shape)) for shape, _ in self.memory)))
         with LOCK:
             program = self.compiled.program(params, vector.structure, arrays)
-            _, integers, floats = examples(program, arrays, vector.dtype)
+            examples(program, arrays, vector.dtype)  # checks the integers
             parts = min(self.compiled.threads, len(items))
-            size = program.memory(False).size * vector.dtype.itemsize
-            plan = program.plan(block_size_for(-(-len(items) // parts), size), vector.dtype, False)
+            plan, _ = program.plan_for(-(-len(items) // parts), vector.dtype, False)
             if self.compiled.engine not in program.verified_on:
+                rng = np.random.default_rng(0)
+                arrays = [*arrays[: len(first)], *(rng.normal(size=array.shape) for array in arrays[len(first) :])]
+                _, integers, floats = examples(program, arrays, vector.dtype)
                 results = plan.run(vector.vector(), integers, floats, np.zeros((1, 0), vector.dtype), 1)
                 self.compiled.check(program, params, arrays, results)
         return Sequences(self, plan, parts, vector.vector(), items, given, randoms)

@@ -26,8 +26,9 @@ from microgpt.gpt import GPTConfig, loss
 from microgpt.learning.batches import Corpus, batches, make_corpus, padded
 from microgpt.learning.choosing import Choice
 from microgpt.learning.parameters import initial_parameters, parameter_count
+from microgpt.learning.reading import read_text
 from microgpt.learning.sampling import Model, sample, sample_many, stream
-from microgpt.learning.text import decode, encode, read_text, vocabulary_of
+from microgpt.learning.text import decode, encode, vocabulary_of
 from microgpt.learning.training import OptimizerState, Schedule, Update, mean_loss, train
 from microgpt.runs.directory import Run, load_run
 from microgpt.value import Value, exp, largest, log, pick

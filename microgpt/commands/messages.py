@@ -18,8 +18,9 @@ from microgpt.commands.script import escape_control, silence_stdout
 from microgpt.errors import counted
 from microgpt.gpt import GPTConfig
 from microgpt.learning.batches import Corpus, predictions
+from microgpt.learning.documents import why_prose
 from microgpt.learning.parameters import parameter_count
-from microgpt.learning.text import BOUNDARY, why_prose
+from microgpt.learning.reading import Text
 from microgpt.learning.training import TensorUpdate, Update
 from microgpt.runs.checkpoint import Checkpoint, Evaluation
 from microgpt.runs.directory import Run
@@ -51,19 +52,18 @@ def option_of(name: str, value: Any = None) -> str:
     return "--" + name.replace("_", "-") + ("" if value is None else f" {value}")
 
 
-def of_kind(text: str, usual: int, room: int) -> str:
+def of_kind(text: Text, usual: int, room: int) -> str:
     """Why a text counts as prose or as lines, where that may surprise, and the options for the other kind.
 
     Lines were given a context of `room` positions; `usual` is the default for lines.
     """
-    lines = [line for line in text.split(BOUNDARY) if line]
-    longest, why = max(map(len, lines)), why_prose(text, room)
+    longest, why = text.lines.longest, why_prose(text, room)
     if why:
         option = f" --block-size {longest + 1}" if longest >= room else ""
         remedy = f"\nto read it line by line, add --documents lines{option}" if longest <= LONGEST_LINE else ""
         return f"read as prose, because {why}{remedy}"
     why = f"no line has more than {longest} characters or looks like a sentence" if room > usual else ""
-    if text.strip(BOUNDARY).count(2 * BOUNDARY) >= len(lines) / 2:
+    if text.lines.blocks - 1 >= text.lines.full / 2:
         why += f"{' and ' if why else ''}empty lines separate the others"
     return f"read line by line, because {why}\nto read it as prose, add --documents stream" if why else ""
 
@@ -103,6 +103,14 @@ def of_losses(config: GPTConfig, baseline: float) -> str:
     """The scale of the validation losses that follow."""
     guessing = log(config.vocab_size)
     return f"validation loss (nats per character): {guessing:.2f} is guessing, {baseline:.2f} is counting pairs"
+
+
+def of_looks(corpus: Corpus) -> str:
+    """The share of the held-out text that a validation looks at, unless it is all of it."""
+    looked_at = predictions(corpus.part)
+    if looked_at == predictions(corpus.validation):
+        return ""
+    return f"a look at it takes {looked_at:,} held-out characters, always the same"
 
 
 def of_resumption(checkpoint: Checkpoint, directory: Path, settings: Any, may_change: Any, interval: int) -> list[str]:

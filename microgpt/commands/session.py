@@ -13,7 +13,7 @@ If several processes train together, only the main one writes and prints.
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import wraps
 from math import log
@@ -27,7 +27,7 @@ from microgpt import gpt as the_book
 from microgpt.commands import messages
 from microgpt.commands.messages import print_lines
 from microgpt.commands.script import INTERRUPTED, Interruption, interruption, is_terminal
-from microgpt.commands.start import MAY_CHANGE, STANDARD_INPUT, Start
+from microgpt.commands.start import MAY_CHANGE, Start, wanted_directory
 from microgpt.engines.engine import evaluate
 from microgpt.errors import DivergenceError, InputError
 from microgpt.explain.explanation import can_explain
@@ -38,7 +38,7 @@ from microgpt.learning.parameters import flatten, parameter_shapes, views
 from microgpt.learning.sampling import sample, sample_many, worth_compiling
 from microgpt.learning.training import Update, mean_loss
 from microgpt.runs.checkpoint import Evaluation, checkpoints, load_checkpoint
-from microgpt.runs.directory import Run, create_run_directory, keep_text
+from microgpt.runs.directory import INTEGERS, Run, create_run_directory, keep_text
 from microgpt.runs.files import quoted
 from microgpt.runs.kept_book import FOLDER, keep_book
 from microgpt.runs.loss_plot import draw_losses, draw_tensors
@@ -121,10 +121,11 @@ class Session:
         self.directory = self.directory_of_run()
         pairs = bigram_probabilities(corpus.training, len(corpus.characters))
         self.baseline = bigram_loss(pairs, corpus.part)
-        print_lines(messages.of_losses(start.config, self.baseline))
+        print_lines(messages.of_losses(start.config, self.baseline), messages.of_looks(corpus))
         self.run = Run(
-            start.config, corpus.vocabulary, corpus.documents, start.parameters, self.directory, start.text,
-            start.checkpoint, book=the_book if start.own is None or start.own.is_gpt_2 else start.own.recordable.gpt,
+            start.config, corpus.vocabulary, corpus.documents, start.parameters, self.directory,
+            checkpoint=start.checkpoint,
+            book=the_book if start.own is None or start.own.is_gpt_2 else start.own.recordable.gpt,
         )  # fmt: skip
         hidden = not is_terminal(sys.stderr)
         self.bar = self.closing.enter_context(
@@ -147,11 +148,11 @@ class Session:
         if start.checkpoint is not None and start.directory is not None:
             print_lines(*messages.of_resumption(start.checkpoint, start.directory, settings, MAY_CHANGE, self.interval))
             return start.directory
-        wanted = Path(
-            settings.out or Path("runs") / Path("stdin" if settings.data == STANDARD_INPUT else start.data).stem
-        )
-        directory, start.lock = create_run_directory(wanted)
-        keep_text(directory, start.text)
+        wanted = wanted_directory(settings.out, settings.data)
+        if start.directory is None:
+            start.directory, start.lock = create_run_directory(wanted)
+            keep_text(start.directory, str(start.text))
+        directory = start.directory
         if start.own is not None:
             keep_book(directory, start.own.recordable, start.own.is_gpt_2)
         if settings.init_from:
@@ -287,9 +288,19 @@ class Session:
     def validate_on_all(self, best: Evaluation) -> None:
         """Validate the best model on all held-out text, unless Ctrl-C is pressed."""
         print_lines(messages.of_last_validation(self.corpus))
-        parameters = views(best.parameters, parameter_shapes(self.start.config))
+        parameters, sequences = views(best.parameters, parameter_shapes(self.start.config)), self.corpus.validation
+        self.bar.close()
+        bar = self.closing.enter_context(
+            tqdm(total=len(sequences), unit="sequence", dynamic_ncols=True, leave=False, disable=self.bar.disable)
+        )
+
+        @wraps(self.evaluated_loss)
+        def evaluated(parameters: Any, *batch: np.ndarray) -> np.ndarray:
+            bar.update(len(batch[0]))
+            return self.evaluated_loss(parameters, *batch)
+
         try:
-            on_all = mean_loss(self.evaluated_loss, parameters, self.corpus.validation, best.step)
+            on_all = mean_loss(evaluated, parameters, sequences, best.step)
         except StoppedError:
             print_lines("skipped; all else is saved")
             return
@@ -307,7 +318,13 @@ class Session:
         self.explain(error)
 
     def release(self) -> None:
-        """Release the lock of the directory. In a notebook this process goes on."""
+        """Release the lock of the directory. In a notebook this process goes on.
+
+        Without a checkpoint nobody needs a large text.
+        """
+        if self.directory is not None and not checkpoints(self.directory):
+            with suppress(OSError):  # on Windows while it is mapped
+                (self.directory / INTEGERS).unlink(missing_ok=True)
         if self.start.lock is not None:
             self.start.lock.release()
 

@@ -4,13 +4,15 @@
 and a model, are refused with the difference named.
 """
 
-import hashlib
 import os
+import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,24 @@ from microgpt.commands.own_code import OwnCode
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.learning.batches import POOL, Corpus, make_corpus
+from microgpt.learning.documents import kind_of_documents, room_for_lines
 from microgpt.learning.own_book import own_book
 from microgpt.learning.parameters import Arrays, flatten, initial_parameters
+from microgpt.learning.reading import Scan, Source, Text, encoded, scan, source_of, spooled, text_of
 from microgpt.learning.single_process import SingleProcess, process_count
-from microgpt.learning.text import BOUNDARY, characters_of, decode_text, kind_of_documents, read_text, room_for_lines
+from microgpt.learning.text import characters_of
 from microgpt.learning.training import OptimizerState
 from microgpt.runs.checkpoint import Checkpoint, RunInfo
-from microgpt.runs.directory import kept_text, load_weights, newest_run, resume_run
+from microgpt.runs.directory import (
+    INTEGERS,
+    LARGEST_TEXT_COPY,
+    create_run_directory,
+    kept_integers,
+    kept_text,
+    load_weights,
+    newest_run,
+    resume_run,
+)
 from microgpt.runs.files import quoted
 from microgpt.runs.hugging_face import MODEL, state_of_model
 from microgpt.runs.kept_book import kept_book
@@ -52,11 +65,11 @@ class Start:
     """Everything that training begins with."""
 
     settings: Any  # the Settings of train.py
-    text: str
+    text: Text
     corpus: Corpus
     config: GPTConfig
     parameters: Arrays
-    directory: Path | None = None  # of a resumed run
+    directory: Path | None = None  # of a resumed run, or where a large text is
     checkpoint: Checkpoint | None = None  # of a resumed run
     rows: list[list[str]] = field(default_factory=list)  # of metrics.csv so far
     lock: FileLock | None = None
@@ -90,9 +103,10 @@ class Start:
         """The fixed facts of the run, for its checkpoints."""
         settings = {n: v for n, v in asdict(self.settings).items() if n not in ("out", "resume", "listing")}
         began = self.checkpoint.origin.started if self.checkpoint else datetime.now(UTC).date().isoformat()
-        sha256 = hashlib.sha256(self.text.encode()).hexdigest()
         c = self.corpus
-        return RunInfo(self.config, c.vocabulary, c.documents, self.data, sha256, settings, began, __version__)
+        return RunInfo(
+            self.config, c.vocabulary, c.documents, self.data, self.text.sha256, settings, began, __version__
+        )
 
 
 def begin(kind: type, suited: Suited, names: Path) -> Start:
@@ -162,21 +176,22 @@ def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: 
 
     `settings_for(documents, given)` returns the settings for such documents.
     """
-    text = read_data(data)
-    documents, why = given.get("documents", "auto"), ""
-    if documents == "auto":
-        usual = given.get("block_size", settings_for("lines", {}).block_size)
-        room = usual if "block_size" in given else room_for_lines(text, usual)
-        documents, why = kind_of_documents(text, room), of_kind(text, usual, room)
-        given = {"block_size": room} | given if documents == "lines" else given
-    settings = settings_for(documents, given)
-    try:
-        corpus = make_corpus(text, settings.block_size, settings.seed, documents)
-    except InputError as error:
-        raise InputError(f"{error}; {why}" if why else f"{error}") from None
-    config = GPTConfig(len(corpus.vocabulary), settings.block_size, settings.n_embd, settings.n_layer, settings.n_head)
-    check_memory(config, corpus, settings.batch_size)
-    return Start(settings, text, corpus, config, initial_parameters(config, settings.seed), why=why)
+    with text_of_run(given, data) as (text, directory, lock):
+        documents, why = given.get("documents", "auto"), ""
+        if documents == "auto":
+            usual = given.get("block_size", settings_for("lines", {}).block_size)
+            room = usual if "block_size" in given else room_for_lines(text, usual)
+            documents, why = kind_of_documents(text, room), of_kind(text, usual, room)
+            given = {"block_size": room} | given if documents == "lines" else given
+        settings = settings_for(documents, given)
+        try:
+            corpus = make_corpus(text, settings.block_size, settings.seed, documents)
+        except InputError as error:
+            raise InputError(f"{error}; {why}" if why else f"{error}") from None
+        c = GPTConfig(len(corpus.vocabulary), settings.block_size, settings.n_embd, settings.n_layer, settings.n_head)
+        check_memory(c, corpus, settings.batch_size)
+        parameters = initial_parameters(c, settings.seed)
+        return Start(settings, text, corpus, c, parameters, directory, lock=lock, why=why)
 
 
 def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: str | Path) -> Start:
@@ -194,14 +209,14 @@ def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: st
     c = run.config
     shape = {"n_layer": c.n_layer, "n_head": c.n_head, "n_embd": c.n_embd, "block_size": c.n_positions}
     refuse_others(given, shape, f"the model in {given['init_from']} has")
-    text = read_data(data)
-    documents = given.get("documents", run.documents)
-    if documents == "auto":
-        documents = kind_of_documents(text, c.n_positions)
-    settings = settings_for(documents, {"documents": documents} | given | shape)
-    corpus = make_corpus(text, c.n_positions, settings.seed, documents, run.vocabulary)
-    check_memory(c, corpus, settings.batch_size)
-    return Start(settings, text, corpus, c, run.parameters)
+    with text_of_run(given, data, run.vocabulary) as (text, directory, lock):
+        documents = given.get("documents", run.documents)
+        if documents == "auto":
+            documents = kind_of_documents(text, c.n_positions)
+        settings = settings_for(documents, {"documents": documents} | given | shape)
+        corpus = make_corpus(text, c.n_positions, settings.seed, documents, run.vocabulary)
+        check_memory(c, corpus, settings.batch_size)
+        return Start(settings, text, corpus, c, run.parameters, directory, lock=lock)
 
 
 def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_data: Path) -> Start:
@@ -243,39 +258,77 @@ def refuse_others(given: Mapping[str, Any], fixed: Mapping[str, Any], whose: str
             raise InputError(f"{flag} is {given[name]}, but {whose} {value}: omit it, or begin a new run")
 
 
-def read_data(data: str | Path) -> str:
+@contextmanager
+def text_of_run(
+    given: dict[str, Any], data: str | Path, vocabulary: str | None = None
+) -> Iterator[tuple[Text, Path | None, FileLock | None]]:
+    """Read the text of a new run. If it is large, make and lock the run directory, where its integers are.
+
+    If the block fails, there is no directory.
+    """
+    source = source_of_data(data)
+    with source.file:
+        found = scan(source.parts())
+        integers = partial(encoded, source.parts, found, vocabulary or found.characters)
+        if found.size <= LARGEST_TEXT_COPY or given.get("listing"):
+            yield integers(), None, None
+            return
+        directory, lock = create_run_directory(wanted_directory(given.get("out"), given.get("data")))
+        try:
+            yield integers(directory / INTEGERS), directory, lock
+        except BaseException:
+            if lock:
+                lock.release()
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+
+
+def wanted_directory(out: str | None, data: str | None) -> Path:
+    """Return the directory that a new run should have."""
+    return Path(out or Path("runs") / {None: "names", STANDARD_INPUT: "stdin"}.get(data, Path(data or "").stem))
+
+
+def source_of_data(data: str | Path) -> Source:
     """Return the text of a file or, for -, of standard input. (./- is a file.)"""
     if data != STANDARD_INPUT:
-        return read_text(data)
+        return source_of(data)
     if sys.stdin is None:
         raise InputError("--data is -, but standard input is closed: give a file, or pipe a text in")
     if sys.stdin.isatty():
         print("reading the text from the keyboard; Ctrl-D at the beginning of a line ends it", file=sys.stderr)
-    raw = getattr(sys.stdin, "buffer", None)  # IDLE has none
-    return decode_text(raw.read() if raw else sys.stdin.read().encode(), "standard input")
+    raw = getattr(sys.stdin, "buffer", None) or BytesIO(sys.stdin.read().encode())  # IDLE has no buffer
+    return Source(spooled(raw), "standard input")
 
 
-def text_again(data: str | None, checkpoint: Checkpoint, directory: Path, default_data: Path) -> str:
+def text_again(data: str | None, checkpoint: Checkpoint, directory: Path, default_data: Path) -> Text:
     """Return the text of a run: from the file given now, from the original file, or from the copy.
 
     Raises InputError, naming the differences, if the file has changed.
     """
     origin = checkpoint.origin
     source = data or origin.settings.get("data") or default_data
-    copy = kept_text(directory, origin.data_sha256)
+    copy, integers = kept_text(directory, origin.data_sha256), kept_integers(directory, origin)
     if data is None and (source == STANDARD_INPUT or not Path(source).is_file()):
-        if copy is None:
+        if copy is None and integers is None:
             raise InputError(f"{directory} learned from {origin.data}, which is missing: give it with --data")
-        return copy
-    text = read_data(source)
-    found = hashlib.sha256(text.encode()).hexdigest()
-    if found != origin.data_sha256:
-        known = characters_of(origin.vocabulary, origin.documents)
-        unknown = "".join(sorted(set(text) - set(known)))
-        lacking = "".join(sorted(set(known) - set(text) - {BOUNDARY}))
-        differences = [f"its SHA-256 is {found[:12]}..., not {origin.data_sha256[:12]}..."]
-        differences += [f"it has the characters {unknown!r:.80}, unknown to the run"] if unknown else []
-        differences += [f"it lacks the characters {lacking!r:.80}"] if lacking else []
-        remedy = f"; to go on with the copy, add --data {quoted(directory / 'text.txt')}" if copy is not None else ""
-        raise InputError(f"{source} is not the text of {directory}: {'; '.join(differences)}{remedy}")
-    return text
+        return integers or text_of(copy or "", origin.vocabulary)
+    read = source_of_data(source)
+    with read.file:
+        found = scan(read.parts())
+        if found.sha256 == origin.data_sha256:
+            large = found.size > LARGEST_TEXT_COPY
+            return integers or encoded(read.parts, found, origin.vocabulary, directory / INTEGERS if large else None)
+    differences = "; ".join(differences_of(found, checkpoint))
+    remedy = f"; to go on with the copy, add --data {quoted(directory / 'text.txt')}" if copy is not None else ""
+    raise InputError(f"{source} is not the text of {directory}: {differences}{remedy}")
+
+
+def differences_of(found: Scan, checkpoint: Checkpoint) -> list[str]:
+    """Return how a text differs from that of a run."""
+    origin = checkpoint.origin
+    known = characters_of(origin.vocabulary, origin.documents)
+    unknown = "".join(sorted(set(found.characters) - set(known)))
+    lacking = "".join(sorted(set(known) - set(found.characters)))
+    differences = [f"its SHA-256 is {found.sha256[:12]}..., not {origin.data_sha256[:12]}..."]
+    differences += [f"it has the characters {unknown!r:.80}, unknown to the run"] if unknown else []
+    return differences + ([f"it lacks the characters {lacking!r:.80}"] if lacking else [])

@@ -1,7 +1,7 @@
 """The content that page.py puts into the file: arrays of numbers, and facts about them as JSON."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ def to_train_with(run: Run, positions: int) -> dict[str, Any]:
     }
 
 
-def that_fit(sequences: list[list[int]], positions: int, documents: str) -> list[list[int]]:
+def that_fit(sequences: Iterable[Any], positions: int, documents: str) -> list[Any]:
     """Return the sequences with at most so many predictions; prose is cut into such."""
     if documents == "lines":
         return [sequence for sequence in sequences if len(sequence) - 1 <= positions]

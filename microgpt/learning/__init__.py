@@ -1,7 +1,11 @@
 """Learning: from a text to a trained model, and from the model back to text.
 
-text.py         characters and vocabularies: from a text to integers and back
-batches.py      from integers to sequences and batches
+text.py         characters and vocabularies: from characters to integers and back
+reading.py      from a file to an encoded text, part by part
+lines.py        the lines of an encoded text
+documents.py    the documents of a text: its lines, or the whole
+sequences.py    sequences as parts of a text, and those held out
+batches.py      from sequences to batches
 bigram.py       the baseline: which character follows which
 parameters.py   the parameters of a GPT: names, shapes, first values
 training.py     train: one step after the other, and the validation loss

@@ -4,7 +4,7 @@ A sequence has at most n_positions + 1 integers. The model predicts each but the
 "lines", each line is a sequence. For a "stream", the training data are windows of one long sequence.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count
@@ -14,22 +14,19 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from microgpt.errors import InputError, counted
-from microgpt.learning.text import (
-    BOUNDARY,
-    END,
-    _check_no_end,
-    _encode_long,
-    characters_of,
-    closing,
-    encode,
-    kind_of_documents,
-    vocabulary_of,
-)
+from microgpt.learning.documents import kind_of_documents
+from microgpt.learning.lines import lines_of
+from microgpt.learning.reading import Text, text_of
+from microgpt.learning.sequences import Sequences, lines_apart, windows_apart
+from microgpt.learning.text import BOUNDARY, END, characters_of, closing, vocabulary_of
 
 # The number of batches that are drawn together and sorted by length. Validation loss on names (train.py, mean of seeds
 # 0 to 4) with 1 (no sorting), 2, 4, 8 and 16: 1.926, 1.927, 1.935, 1.938, 1.940.
 POOL = 2
 PART = 20_000  # held-out characters that are enough for a validation during training
+WHOLE = 4_000_000  # integers that are kept as rows of one array, from which batches are taken fastest
+LISTED = 4_000_000  # sequences whose random order is kept as a list
+CHUNK = 1_000_000  # characters that are looked at together
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,8 @@ class Corpus:
 
     vocabulary: str
     documents: str  # "lines" or "stream"
-    training: list[list[int]]  # a stream has a single one, from which `windows` draws
-    validation: list[list[int]]
+    training: Sequence[Any]  # a stream has a single one, from which `windows` draws
+    validation: Sequences
 
     @property
     def characters(self) -> str:
@@ -51,13 +48,13 @@ class Corpus:
         return characters_of(self.vocabulary, self.documents)
 
     @property
-    def part(self) -> list[list[int]]:
+    def part(self) -> Sequences:
         """A fixed part of the validation sequences, evenly spread, with about 20,000 predictions or all."""
         return self.validation[:: -(-predictions(self.validation) // PART)]
 
     def usual(self, n_positions: int) -> list[int]:
         """Return a training sequence of median length, cut to so many predictions."""
-        return sorted(self.training, key=len)[len(self.training) // 2][: n_positions + 1]
+        return by_length(self.training)[len(self.training) // 2][: n_positions + 1]
 
     def batches(
         self,
@@ -73,74 +70,81 @@ class Corpus:
         return windows(self.training[0], n_positions, batch_size, seed, dtype, drawn_before)
 
 
-def predictions(sequences: list[list[int]]) -> int:
+def predictions(sequences: Sequence[Any]) -> int:
     """Return the number of predicted characters in some sequences: all but the first of each."""
+    if isinstance(sequences, Sequences):
+        return sequences.predictions
     return sum(len(sequence) - 1 for sequence in sequences)
 
 
+def by_length(sequences: Sequence[Any]) -> Sequence[Any]:
+    """Return some sequences by increasing length; those of one length stay in their order."""
+    if isinstance(sequences, Sequences):
+        return sequences[sequences.lengths.argsort(kind="stable")]
+    return sorted(sequences, key=len)
+
+
 def make_corpus(
-    text: str, n_positions: int, seed: int, documents: str = "auto", vocabulary: str | None = None
+    text: str | Text, n_positions: int, seed: int, documents: str = "auto", vocabulary: str | None = None
 ) -> Corpus:
     """Cut a text into sequences, and hold a tenth of it out.
 
     For lines, a random tenth of the distinct lines is held out, so none is on both sides. For a stream, it is the last
     tenth, as in nanoGPT. A sequence has at most `n_positions` + 1 characters. `documents` is "lines", "stream", or
-    "auto" to let the text decide. A given vocabulary must have all characters of the text.
+    "auto" to let the text decide. A given vocabulary must have all characters of the text, and be that of an encoded
+    one.
 
     Raises InputError for a text with nothing to learn or nothing to hold out, a line that is too long, an unknown
     character, END in prose, or another kind of documents.
     """
+    if isinstance(text, str):
+        text = text_of(text, vocabulary)
     if documents == "auto":
         documents = kind_of_documents(text, n_positions)
     if documents not in ("lines", "stream"):
         raise InputError(f"documents is {documents!r}: expected 'lines', 'stream' or 'auto'")
-    vocabulary = vocabulary or vocabulary_of(text, documents)
+    vocabulary = vocabulary or vocabulary_of(text.vocabulary, documents)
     if closing(vocabulary, documents) == END:
-        _check_no_end(text)
+        check_no_end(text)
     characters = characters_of(vocabulary, documents)
     if len(characters) < 3:
         raise InputError(f"the text has only one distinct character, {characters[-1]!r}: there is nothing to learn")
-    parts = _parts_of_lines(text, n_positions, seed) if documents == "lines" else _parts_of_stream(text, n_positions)
-    encoded: Any = encode if documents == "lines" else _encode_long
-    training = [encoded(part, vocabulary) for part in parts[0]]
-    return Corpus(vocabulary, documents, training, [encode(part, vocabulary) for part in parts[1]])
+    if documents == "lines":
+        check_lengths(text, n_positions)
+        return Corpus(vocabulary, documents, *lines_apart(text, seed))
+    training, validation = windows_apart(text, n_positions)
+    return Corpus(vocabulary, documents, [training], validation)
 
 
-def _parts_of_lines(text: str, n_positions: int, seed: int) -> tuple[list[str], list[str]]:
-    """Return the lines to train on and those to validate on, each between two newlines."""
-    lines = [line for line in text.split(BOUNDARY) if line]
-    longest = max(lines, key=len)
-    if len(longest) >= n_positions:
-        raise InputError(
-            f"the line {longest[:40]!r} has {counted(len(longest), 'character')}, the context has room for "
-            f"{n_positions - 1}: use --block-size {len(longest) + 1} or --documents stream"
-        )
-    texts = [BOUNDARY + line + BOUNDARY for line in lines]
-    distinct = sorted(set(texts))
-    if len(distinct) < 2:
-        raise InputError("the text has only one distinct line: expected at least two, one to hold out")
-    chosen = np.random.default_rng([seed, len(distinct)]).permutation(len(distinct))[: max(1, len(distinct) // 10)]
-    held_out = {distinct[i] for i in chosen}
-    return [text for text in texts if text not in held_out], [text for text in texts if text in held_out]
+def check_no_end(text: Text) -> None:
+    """Raise InputError, with the place, if END occurs in a text."""
+    number = text.vocabulary.find(END)
+    for start in range(0, len(text.ids), CHUNK) if number >= 0 else ():
+        found = np.flatnonzero(text.ids[start : start + CHUNK] == number)
+        if len(found):
+            before = text.between(1, start + int(found[0]))
+            line, column = before.count(BOUNDARY) + 1, len(before) - before.rfind(BOUNDARY)
+            raise InputError(
+                f"the text has the character U+0003 on line {line:,}, as character {column:,}; in prose that is the "
+                "end of the text: delete it, or replace it by a newline"
+            )
 
 
-def _parts_of_stream(text: str, n_positions: int) -> tuple[list[str], list[str]]:
-    """Return the text to train on, and windows of its last tenth that predict each of its characters once."""
-    stream = BOUNDARY + text.strip(BOUNDARY) + BOUNDARY
-    held_out = len(stream) // 10
-    if held_out <= n_positions:
-        remedy = f"use --block-size {held_out - 1} or less, or" if held_out > 1 else "use"
-        raise InputError(
-            f"the text has {counted(len(stream) - 2, 'character')}, and its held-out tenth is no longer "
-            f"than the context of {n_positions}: {remedy} a text of at "
-            f"least {10 * (n_positions + 1):,} characters"
-        )
-    training, held = stream[:-held_out], stream[-held_out:]
-    return [training], [held[i : i + n_positions + 1] for i in range(0, len(held) - 1, n_positions)]
+def check_lengths(text: Text, n_positions: int) -> None:
+    """Raise InputError if the longest line is too long for the context."""
+    longest = text.lines.longest
+    if longest < n_positions:
+        return
+    starts, lengths = next(lines for lines in lines_of(text.ids) if lines[1].max() == longest)
+    start = int(starts[lengths.argmax()]) + 1
+    raise InputError(
+        f"the line {text.between(start, start + min(40, longest))!r} has {counted(longest, 'character')}, the context "
+        f"has room for {n_positions - 1}: use --block-size {longest + 1} or --documents stream"
+    )
 
 
 def batches(
-    sequences: list[list[int]],
+    sequences: Sequence[Any],
     batch_size: int,
     seed: int,
     dtype: Any = np.float32,
@@ -155,26 +159,83 @@ def batches(
     pool_size = min(POOL, -(-len(sequences) // batch_size))
     first, skipped = divmod(drawn_before, pool_size)
     size, shuffled = pool_size * batch_size, partial(_shuffled, len(sequences), seed)
-    tokens, weights = padded(sequences, dtype)
-    predicts = (weights > 0).astype(dtype)  # [sequences, t]: 1, or 0 where there is padding
-    lengths = predicts.sum(axis=1, dtype=np.int64)  # in predictions
+    lengths, rows = _rows_of(sequences, dtype)
+    most = int(lengths.max()) - 1
     for pool, drawn in zip(count(first), _in_turn(shuffled, len(sequences), size, first * size), strict=False):
-        by_length = drawn[lengths[drawn].argsort(kind="stable")]
-        increasing = lengths[by_length]
+        of_drawn = lengths[drawn].astype(np.int64) - 1  # in predictions
+        order = of_drawn.argsort(kind="stable")
+        by_length, increasing = drawn[order], of_drawn[order]
         for i in np.random.default_rng([seed, 1, pool]).permutation(pool_size)[skipped if pool == first else 0 :]:
             batch = slice(i * batch_size, (i + 1) * batch_size)
-            rows, characters = by_length[batch], int(increasing[batch].sum())
-            length, share = padded_length(increasing[batch][-1], predicts.shape[1]), batch_size / characters
-            yield tokens.take(rows, axis=0)[:, : length + 1], predicts.take(rows, axis=0)[:, :length] * share
+            length, share = padded_length(increasing[batch][-1], most), batch_size / int(increasing[batch].sum())
+            tokens, predicts = rows(by_length[batch], length)
+            yield tokens, predicts * share
 
 
-def _shuffled(n: int, seed: int, epoch: int) -> np.ndarray:
+def _rows_of(sequences: Sequence[Any], dtype: Any) -> tuple[np.ndarray, Callable[..., tuple[np.ndarray, np.ndarray]]]:
+    """Return the lengths of some sequences, and a function of (numbers, length) that returns those with such numbers:
+    their tokens, for so many predictions, and for each prediction 1, or 0 where there is padding.
+    """
+    if isinstance(sequences, Sequences) and len(sequences) * int(sequences.lengths.max()) > WHOLE:
+
+        def taken(numbers: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+            some = sequences[numbers]
+            return some.tokens(length + 1), (np.arange(1, length + 1) < some.lengths[:, None]).astype(dtype)
+
+        return sequences.lengths, taken
+    tokens, weights = padded(sequences, dtype)
+    predicts = (weights > 0).astype(dtype)  # [sequences, t]
+    return (weights > 0).sum(axis=1) + 1, lambda numbers, length: (
+        tokens.take(numbers, axis=0)[:, : length + 1], predicts.take(numbers, axis=0)[:, :length]
+    )  # fmt: skip
+
+
+def _shuffled(n: int, seed: int, epoch: int) -> Any:
     """Return the integers 0 to n - 1 in the random order of an epoch."""
-    return np.random.default_rng([seed, 0, epoch]).permutation(n)
+    return Order(n, np.random.default_rng([seed, 0, epoch]))
+
+
+class Order:
+    """The multiples of a step, n from 0 on, in random order and moved by a random part of the step: read by slices.
+
+    Of many no list is made. A Feistel cipher turns a place into the number that is there.
+    """
+
+    def __init__(self, n: int, rng: np.random.Generator, step: int = 1):
+        self.n, self.step = n, step
+        if n <= LISTED:
+            self.listed = rng.permutation(n)
+        else:
+            self.half = np.uint64(((n - 1).bit_length() + 1) // 2)  # bits
+            self.keys = rng.integers(2**64, size=4, dtype=np.uint64) | np.uint64(1)
+        self.shift = rng.integers(step)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return (self.listed[part] if self.n <= LISTED else self.computed(part)) * self.step + self.shift
+
+    def computed(self, part: slice) -> np.ndarray:
+        """Return a part of the order, without the step."""
+        found = self.enciphered(np.arange(*part.indices(self.n), dtype=np.uint64))
+        while (beyond := found >= self.n).any():  # the cipher is of all numbers with so many bits
+            found[beyond] = self.enciphered(found[beyond])
+        return found.astype(np.int64)
+
+    def enciphered(self, numbers: np.ndarray) -> np.ndarray:
+        """Return another number for each, with as many bits."""
+        left, right = numbers >> self.half, numbers & ((np.uint64(1) << self.half) - np.uint64(1))
+        for key in self.keys:
+            mixed = (right + key) * key
+            left, right = right, left ^ ((mixed ^ (mixed >> np.uint64(29))) * key >> (np.uint64(64) - self.half))
+        return left << self.half | right
 
 
 def windows(
-    sequence: list[int], n_positions: int, batch_size: int, seed: int, dtype: Any = np.float32, drawn_before: int = 0
+    sequence: Sequence[int] | np.ndarray,
+    n_positions: int,
+    batch_size: int,
+    seed: int,
+    dtype: Any = np.float32,
+    drawn_before: int = 0,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield batches of windows of a long sequence without end: tokens [batch, n_positions + 1], weights [batch,
     n_positions].
@@ -186,25 +247,26 @@ def windows(
     n = len(from_every_place) // n_positions
     weights = np.full((batch_size, n_positions), 1 / n_positions, dtype)
 
-    def places(epoch: int) -> np.ndarray:
-        rng = np.random.default_rng([seed, 0, epoch])
-        return rng.permutation(n) * n_positions + rng.integers(n_positions)
+    def places(epoch: int) -> Order:
+        return Order(n, np.random.default_rng([seed, 0, epoch]), n_positions)
 
     for drawn in _in_turn(places, n, batch_size, drawn_before * batch_size):
         yield from_every_place[drawn].astype(np.int64), weights
 
 
-def _in_turn(order: Callable[[int], np.ndarray], n: int, size: int, start: int) -> Iterator[np.ndarray]:
+def _in_turn(order: Callable[[int], Any], n: int, size: int, start: int) -> Iterator[np.ndarray]:
     """Yield `size` entries at a time of the endless list order(0), order(1), ..., each of length n, from `start` on."""
-    epoch, before = divmod(start, n)
-    rest = order(epoch)[before:]
+    epoch, place = divmod(start, n)
+    drawn = order(epoch)
     while True:
-        if len(rest) < size:
-            more = -(-(size - len(rest)) // n)
-            rest = np.concatenate([rest, *(order(epoch + i) for i in range(1, more + 1))])
-            epoch += more
-        yield rest[:size]
-        rest = rest[size:]
+        parts = [drawn[place : place + size]]
+        place += len(parts[0])
+        while missing := size - sum(map(len, parts)):
+            epoch += 1
+            drawn = order(epoch)
+            parts.append(drawn[:missing])
+            place = len(parts[-1])
+        yield parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def padded_length(longest: int, most: int) -> int:
@@ -221,9 +283,7 @@ def padded_length(longest: int, most: int) -> int:
     return min(-(-longest // step) * step, most)
 
 
-def padded(
-    sequences: list[list[int]], dtype: Any = np.float32, most: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def padded(sequences: Sequence[Any], dtype: Any = np.float32, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     r"""Return sequences as arrays: integer tokens [batch, t + 1] and weights [batch, t], for t predictions.
 
     t is the length of the longest sequence or, with `most`, its `padded_length`. Padding has weight 0. All other
@@ -237,10 +297,14 @@ def padded(
     [[0.4 0.4 0.4]
      [0.4 0.4 0. ]]
     """
-    lengths = np.array([len(sequence) for sequence in sequences])
-    longest = lengths.max() - 1
+    parts = sequences if isinstance(sequences, Sequences) else None
+    lengths = parts.lengths if parts else np.array([len(sequence) for sequence in sequences])
+    longest, characters = int(lengths.max()) - 1, int(lengths.sum(dtype=np.int64))
     places = np.arange((longest if most is None else padded_length(longest, most)) + 1)
-    tokens = np.zeros((len(sequences), len(places)), np.int64)
-    tokens[places < lengths[:, None]] = np.fromiter(chain.from_iterable(sequences), np.int64, lengths.sum())
-    share = len(sequences) / (lengths.sum() - len(sequences))
+    if parts:
+        tokens = parts.tokens(len(places))
+    else:
+        tokens = np.zeros((len(sequences), len(places)), np.int64)
+        tokens[places < lengths[:, None]] = np.fromiter(chain.from_iterable(sequences), np.int64, characters)
+    share = len(sequences) / (characters - len(sequences))
     return tokens, np.where(places[1:] < lengths[:, None], share, 0.0).astype(dtype)

@@ -11,7 +11,7 @@
 (5.0, 0.0, array([ 3., -1.]))
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +27,7 @@ from microgpt.engines.checking.replay import why_not_finite
 from microgpt.engines.engine import adam_in_chunks, many_steps
 from microgpt.engines.trees import one_vector
 from microgpt.errors import DivergenceError, InputError
-from microgpt.learning.batches import padded
+from microgpt.learning.batches import by_length, padded, predictions
 from microgpt.learning.parameters import Arrays, as_vector, flatten, views
 from microgpt.value import __file__ as value_file
 
@@ -352,7 +352,7 @@ def decay_of(vector: np.ndarray, shapes: dict[str, tuple[int, ...]], schedule: S
 def mean_loss(
     evaluated_loss: Callable[..., np.ndarray],
     parameters: Arrays,
-    sequences: list[list[int]],
+    sequences: Sequence[Any],
     step: int = 0,
     batch_size: int = 64,
 ) -> float:
@@ -364,7 +364,7 @@ def mean_loss(
     that is 0.
     """
     total = 0.0
-    in_order = sorted(sequences, key=len)
+    in_order = by_length(sequences)
     most = len(in_order[-1]) - 1
     where, what = (f"after step {step}", "training diverged") if step else ("in this model", "numbers are not finite")
     with divergence_named(where, what, lambda: why_not_finite(evaluated_loss, parameters, batch)):
@@ -374,7 +374,7 @@ def mean_loss(
             total += float(evaluated_loss(parameters, *batch).sum())
             if not isfinite(total):
                 raise ArithmeticError(f"the validation loss is {total}")
-    return total / sum(len(sequence) - 1 for sequence in sequences)
+    return total / predictions(sequences)
 
 
 @contextmanager

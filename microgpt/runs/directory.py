@@ -4,6 +4,7 @@
     config.json, model.safetensors, tokenizer.json, tokenizer_config.json, generation_config.json, README.md
                        the best model so far, for programs that open Hugging Face models (hugging_face.py)
     text.txt           a copy of the text, unless it is large
+    text.bin           a large text as integers: the places of its characters in the vocabulary, between two newlines
     book/              the user's own functions, if it was trained with them (kept_book.py)
     metrics.csv        the loss and more of every step
     tensors.csv        what some steps did to each tensor
@@ -26,8 +27,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from microgpt.errors import InputError
+from microgpt.learning.reading import Text, mapped, scan
 from microgpt.learning.sampling import Model
-from microgpt.runs.checkpoint import Checkpoint, checkpoints, load_checkpoint
+from microgpt.runs.checkpoint import Checkpoint, RunInfo, checkpoints, load_checkpoint
 from microgpt.runs.files import LOCK, InUseError, lock, quoted, read_bytes, write_file
 from microgpt.runs.hugging_face import CARD, MODEL, read_model, restore_model, state_of_model, wrong_files
 from microgpt.runs.kept_book import kept_book
@@ -35,6 +37,7 @@ from microgpt.runs.metrics import read_metrics
 from microgpt.runs.model_card import path_in_card
 
 LARGEST_TEXT_COPY = 10_000_000  # bytes
+INTEGERS = "text.bin"
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,22 @@ def kept_text(directory: Path, data_sha256: str) -> str | None:
         return content.decode()
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8: delete it to go on without a copy") from None
+
+
+def kept_integers(directory: Path, origin: RunInfo) -> Text | None:
+    """Return the text of a run as the integers in its directory, if it has some. Raises InputError if it is another
+    text.
+    """
+    path = directory / INTEGERS
+    if not path.exists():
+        return None
+    try:
+        text = mapped(path, origin.vocabulary, origin.data_sha256)
+        if scan(text.parts()).sha256 == text.sha256:
+            return text
+    except (ValueError, IndexError):  # it is empty, or has numbers beyond the vocabulary
+        pass
+    raise InputError(f"{path} is not the text of this run: delete it to encode the text again")
 
 
 def newest_run(runs: str | Path = "runs", resumable: bool = False) -> Path:

@@ -10,6 +10,7 @@ from running import TINY, call, train
 
 from microgpt.commands import messages
 from microgpt.learning.batches import make_corpus
+from microgpt.learning.reading import text_of
 from microgpt.runs.checkpoint import Evaluation, load_checkpoint
 
 FOX = "the quick brown fox jumps over the lazy dog\n" * 12
@@ -86,25 +87,28 @@ def test_learning_by_heart_is_told_twice(tmp_path):
 
 
 def test_the_kind_of_a_text_is_told():
+    def of_kind(text, usual, room):
+        return messages.of_kind(text_of(text), usual, room)
+
     streets = "".join(f"{a}{b} street\n" for a in "abcdefgh" for b in "ijklmnop")
-    assert messages.of_kind(streets, 16, 16) == ""
-    assert messages.of_kind(streets + "a very long name of a street\n" + streets, 16, 16) == (
+    assert of_kind(streets, 16, 16) == ""
+    assert of_kind(streets + "a very long name of a street\n" + streets, 16, 16) == (
         "read as prose, because line 65 has 28 characters (15 at most for lines)\n"
         "to read it line by line, add --documents lines --block-size 29"
     )
-    assert messages.of_kind(streets + "\n" + streets, 16, 16) == ""  # one empty line is none to speak of
-    assert messages.of_kind(streets.replace("i street", "\n"), 16, 16) == (
+    assert of_kind(streets + "\n" + streets, 16, 16) == ""  # one empty line is none to speak of
+    assert of_kind(streets.replace("i street", "\n"), 16, 16) == (
         "read as prose, because 8 of 72 lines are empty, but do not separate all others\n"
         "to read it line by line, add --documents lines"
     )
-    assert messages.of_kind(streets.replace("\n", "\n\n"), 16, 16) == (
+    assert of_kind(streets.replace("\n", "\n\n"), 16, 16) == (
         "read line by line, because empty lines separate the others\nto read it as prose, add --documents stream"
     )
-    assert messages.of_kind(streets, 8, 10) == (
+    assert of_kind(streets, 8, 10) == (
         "read line by line, because no line has more than 9 characters or looks like a sentence\n"
         "to read it as prose, add --documents stream"
     )
-    assert messages.of_kind("long " * 1000, 16, 16).endswith("line 1 has 5,000 characters (15 at most for lines)")
+    assert of_kind("long " * 1000, 16, 16).endswith("line 1 has 5,000 characters (15 at most for lines)")
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from filelock import FileLock
 from running import LONG, NAMES, PROSE, assert_refused, call, command, environment, interrupted
 from safetensors.numpy import load_file, save_file
 
+from microgpt.commands import start
 from microgpt.learning.batches import batches
 from microgpt.learning.text import END
 from microgpt.runs.checkpoint import load_checkpoint, save_checkpoint
@@ -265,6 +266,57 @@ def test_missing_data_is_replaced_by_the_copy(copy):
     assert call("train.py", "--resume", copy, "--steps", "11", cwd=copy.parent).returncode == 0
     (copy / "text.txt").unlink()
     assert_refused(call("train.py", "--resume", copy, "--steps", "12", cwd=copy.parent), "names.txt", "--data")
+
+
+# Large texts
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Texts are large."""
+    monkeypatch.setattr(start, "LARGEST_TEXT_COPY", 10)
+
+
+@pytest.mark.parametrize(("text", "kind"), [(NAMES, "lines"), (PROSE.replace("q", "ñ語"), "stream")])
+def test_a_large_text_is_kept_as_integers(tmp_path, monkeypatch, text, kind):
+    (tmp_path / "names.txt").write_text(text, encoding="utf-8")
+    options = [*OPTIONS, "--documents", kind, "--block-size", "9", "--steps", "6"]
+    finished(tmp_path, "whole", *options)
+    monkeypatch.setattr(start, "LARGEST_TEXT_COPY", 10)
+    stopped(tmp_path, "large", *options, after=4)
+    assert not (tmp_path / "large" / "text.txt").exists()
+    monkeypatch.setattr(start, "encoded", None)  # it is not encoded again
+    shutil.copytree(tmp_path / "large", tmp_path / "without")
+    resumed(tmp_path, "large")
+    (tmp_path / "names.txt").unlink()
+    resumed(tmp_path, "without")
+    assert_same_run(tmp_path, "whole", "large")
+    assert_same_run(tmp_path, "whole", "without")
+
+
+def test_damaged_integers_of_a_text_are_refused(data, large):
+    stopped(data, "damaged", *OPTIONS, "--steps", "6", after=2)
+    path = data / "damaged" / "text.bin"
+    content = path.read_bytes()
+    for damaged in (b"", content[:-1], b"\x09" * len(content), bytes([content[1], *content[1:]])[::-1]):
+        path.write_bytes(damaged)
+        result = call("train.py", "--resume", "damaged", cwd=data)
+        assert_refused(result, "text.bin", "is not the text of this run: delete it")
+    path.unlink()
+    resumed(data, "damaged")
+    assert path.read_bytes() == content
+
+
+def test_without_a_checkpoint_no_large_text_is_left(data, large, monkeypatch):
+    assert_refused(
+        call("train.py", *OPTIONS, "--out", "no", "--block-size", "64", "--documents", "stream", cwd=data), "tenth"
+    )
+    assert not (data / "no").exists()
+    assert interrupted(*OPTIONS, "--out", "no", cwd=data, look=1).returncode == 130
+    assert not (data / "no" / "text.bin").exists()
+    monkeypatch.setattr(start, "make_corpus", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert call("train.py", *OPTIONS, "--out", "early", cwd=data).returncode == 130
+    assert not (data / "early").exists()
 
 
 def test_a_second_run_in_a_directory_is_refused(copy):

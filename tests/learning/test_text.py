@@ -1,6 +1,7 @@
 """From a text file to batches of integers: nothing is lost, nothing is on both sides, everything is used."""
 
 import hashlib
+import io
 import re
 import tracemalloc
 from collections import Counter
@@ -14,24 +15,19 @@ from hypothesis import strategies as st
 
 from microgpt.errors import InputError
 from microgpt.learning import batches as batches_module
-from microgpt.learning import text as text_module
+from microgpt.learning import reading
 from microgpt.learning.batches import batches, make_corpus, padded, padded_length, predictions, windows
 from microgpt.learning.bigram import bigram_probabilities
-from microgpt.learning.text import (
-    END,
-    characters_of,
-    closing,
-    decode,
-    decode_text,
-    encode,
-    kind_of_documents,
-    read_text,
-    room_for_lines,
-    vocabulary_of,
-    why_prose,
-)
+from microgpt.learning.documents import kind_of_documents, room_for_lines, why_prose
+from microgpt.learning.reading import Source, read_text, text_of
+from microgpt.learning.text import END, characters_of, closing, decode, encode, vocabulary_of
 
 DATA = Path(__file__).parents[2] / "data"
+
+
+def decoded(data):
+    """The text of the bytes of a file."""
+    return "".join(Source(io.BytesIO(data), "names.txt").parts())
 
 
 def names(n):
@@ -51,7 +47,7 @@ def test_every_kind_of_file_reads_the_same(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
 def test_a_byte_order_mark_tells_the_encoding(encoding):
-    assert decode_text("\ufeffaña\r\n語😀\r\n".encode(encoding), "names.txt") == "aña\n語😀\n"
+    assert decoded("\ufeffaña\r\n語😀\r\n".encode(encoding)) == "aña\n語😀\n"
 
 
 @pytest.mark.parametrize("text", ["شمس\nسمك\n", "😀🎉\n👩‍👩‍👧\n", "e\u0301a\u0308\nu\u0308\n"])
@@ -78,7 +74,7 @@ def test_every_script_comes_through(tmp_path, text):
 )
 def test_what_is_no_text_is_refused(data, complaint):
     with pytest.raises(InputError, match=f"names.txt.*{complaint}"):
-        decode_text(data, "names.txt")
+        decoded(data)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
@@ -184,16 +180,16 @@ def test_unknown_and_known_characters_are_shown_readably():
     ids=["fits", "does not fit", "no empty lines", "one empty line", "empty lines", "plays"],
 )
 def test_short_lines_are_documents_and_others_prose(text, n_positions, kind):
-    assert kind_of_documents(text, n_positions) == kind
+    assert kind_of_documents(text_of(text), n_positions) == kind
 
 
 @pytest.mark.parametrize("gap", ["\n\n", "\n\n\n", "\r\r\n"])
 def test_empty_lines_between_all_others_are_left_out(gap):
-    text = decode_text(gap.join(names(30)).encode(), "names.txt")
-    assert kind_of_documents(text, n_positions=4) == "lines"
+    text = decoded(gap.join(names(30)).encode())
+    assert kind_of_documents(text_of(text), n_positions=4) == "lines"
     assert sorted(everything(make_corpus(text, 4, seed=0))) == sorted(f"\n{name}\n" for name in names(30))
     close = re.sub("\n+", "\n", text, count=10)
-    assert why_prose(close, 4).endswith("lines are empty, but do not separate all others")
+    assert why_prose(text_of(close), 4).endswith("lines are empty, but do not separate all others")
 
 
 def drawn_lines(n, length, letters):
@@ -219,7 +215,7 @@ NAME_LIKE = {
 CHINESE = "".join(verses(300, 5, 9))
 NOT_NAME_LIKE = {
     "verse": read_text(DATA / "shakespeare.txt").replace("\n\n", "\n").split("\n")[:2000],
-    "Python": Path(text_module.__file__).read_text(encoding="utf-8").split("\n"),
+    "Python": Path(reading.__file__).read_text(encoding="utf-8").split("\n"),
     "a table": [f"{i},2020-01-{1 + i % 28:02},{i * 37 % 101}.5" for i in range(300)],
     "music": [f"|:{a}|{b}:|" for a, b in zip(drawn_lines(300, 8, "ABcde"), drawn_lines(300, 8, "ABcde"), strict=True)],
     "Chinese prose in lines of one width": [CHINESE[i : i + 30] for i in range(0, len(CHINESE), 30)],
@@ -232,7 +228,7 @@ NOT_NAME_LIKE = {
 @pytest.mark.parametrize("kind", [*NAME_LIKE, *NOT_NAME_LIKE])
 def test_only_lines_like_names_get_more_room(kind):
     lines = (NAME_LIKE | NOT_NAME_LIKE)[kind]
-    text = "\n".join(lines) + "\n"
+    text = text_of("\n".join(lines) + "\n")
     assert room_for_lines(text, 16) == (max(map(len, lines)) + 1 if kind in NAME_LIKE else 16)
     assert (kind_of_documents(text, room_for_lines(text, 16)) == "lines") == (kind in NAME_LIKE)
 
@@ -243,7 +239,7 @@ def test_the_kind_of_documents_can_be_chosen():
 
 
 def everything(corpus):
-    return [decode(sequence, corpus.vocabulary) for sequence in corpus.training + corpus.validation]
+    return [decode(sequence, corpus.vocabulary) for sequence in [*corpus.training, *corpus.validation]]
 
 
 def test_every_line_is_a_document_between_newlines():
@@ -292,7 +288,8 @@ def test_elsewhere_the_end_is_an_ordinary_character():
 def test_a_look_takes_an_even_part_held_out(documents):
     text = "\n".join(f"{i:06}" for i in range(100_000))
     corpus = make_corpus(text, n_positions=20, seed=0, documents=documents)
-    places = [corpus.validation.index(sequence) for sequence in corpus.part]
+    held_out = list(corpus.validation)
+    places = [held_out.index(sequence) for sequence in corpus.part]
     assert 15_000 < predictions(corpus.part) <= batches_module.PART
     assert len(set(np.diff(places))) == 1
     assert places[-1] > 0.9 * len(corpus.validation)
@@ -468,7 +465,7 @@ def test_lengths_are_rounded_up_by_an_eighth(longest, more):
 def test_a_long_text_is_encoded_in_parts(monkeypatch):
     text = ("ab cä語😀.\n" * 40).strip("\n")
     expected = encode("\n" + text + "\n", vocabulary_of(text, "stream"))
-    monkeypatch.setattr(text_module, "CHUNK", 7)
+    monkeypatch.setattr(reading, "CHUNK", 7)
     corpus = make_corpus(text, 8, 0, "stream")
     assert corpus.training[0].dtype == np.uint8
     assert corpus.training[0].tolist() == expected[: len(corpus.training[0])]

@@ -231,7 +231,6 @@ class ManySteps:
 
     def __init__(self, engine: Compiled, adam: CompiledAdam, clip: float):
         self.engine, self.adam, self.clip = engine, adam, np.array(clip or np.inf, np.float64)
-        self.gradients = np.zeros((0, 0))
         self.begin()
 
     def begin(self) -> None:
@@ -288,7 +287,9 @@ class ManySteps:
             if self.engine.parameters(parameters).whole is not vectors[0]:
                 return [], []
             self.adam.hold(vectors)
-            gradients = self.room(max(group.parts for group in groups), vectors[0])
+            gradients = storage(vectors[0].dtype, 0).for_gradients(
+                max(group.parts for group in groups), vectors[0].size
+            )
             try:
                 for group in groups:
                     group.prepare(vectors[0], gradients)
@@ -300,13 +301,6 @@ class ManySteps:
             for group in groups:
                 losses[group.places] = group.losses()
         return losses[:done].tolist(), norms[:done].tolist()
-
-    def room(self, parts: int, vector: np.ndarray) -> np.ndarray:
-        """Room for the gradients of so many parts, kept from call to call."""
-        kept = self.gradients
-        if len(kept) < parts or kept.shape[1] != len(vector) or kept.dtype != vector.dtype:
-            self.gradients = np.zeros((parts, len(vector)), vector.dtype)
-        return self.gradients
 
     def call(self, groups: list[Group], norms: np.ndarray, gradients: np.ndarray, numbers: np.ndarray) -> int:
         """Call the machine code; return the number of steps that it has taken."""

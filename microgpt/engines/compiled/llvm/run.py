@@ -31,6 +31,7 @@ CACHE = 8_000_000  # bytes; with larger blocks an example takes longer than with
 KEPT = 1 << 28  # bytes of a block, at most, where loops keep what their turns have made
 PLACE = {name: i for i, name in enumerate(FRAME)}  # of a field of the driver's frame
 PARTS = 8  # of a batch, at most; each is some blocks, and has a gradient of its own
+FEW_PARTS, LARGE = 4, 8_000_000  # the same where a gradient has so many bytes: more of them take long to add up
 
 
 class Program:
@@ -83,7 +84,8 @@ class Program:
         block_size = block_size_for(batch, size)
         while self.groups.states and block_size > 1 and block_size * size > KEPT:
             block_size //= 2
-        return self.plan(block_size, dtype, with_gradient), min(-(-batch // block_size), PARTS)
+        most = FEW_PARTS if self.parameters * np.dtype(dtype).itemsize >= LARGE else PARTS
+        return self.plan(block_size, dtype, with_gradient), min(-(-batch // block_size), most)
 
     def plan(self, block_size: int, dtype: Any, with_gradient: bool) -> "Plan":
         key = (block_size, dtype, with_gradient)
@@ -108,11 +110,12 @@ class Program:
         check_array("the array of floats", floats, (batch, self.groups.inputs), p.dtype)
         with LOCK:
             plan, parts = self.plan_for(batch, p.dtype, with_gradient)
-            gradients = np.zeros((parts, len(p) if with_gradient else 0), p.dtype)
+            gradients = storage(p.dtype, 0).for_gradients(parts, len(p) if with_gradient else 0)
             results = plan.run(p, integers, floats, gradients, threads)
-        for gradient in gradients[1:]:  # in this order, whichever thread computed them
-            gradients[0] += gradient
-        return results[:, :batch], gradients[0]
+            gradient = gradients[0].copy() if parts == 1 else gradients[0] + gradients[1]
+            for another in gradients[2:]:  # in this order, whichever thread computed them
+                gradient += another
+        return results[:, :batch], gradient
 
 
 class Frame(ctypes.Structure):
@@ -189,7 +192,7 @@ class Plan:
     def run(
         self, p: np.ndarray, integers: np.ndarray, floats: np.ndarray, gradients: np.ndarray, threads: int
     ) -> np.ndarray:
-        """Return the results of a batch, [outputs, examples of whole blocks]. Each part has a gradient to add to."""
+        """Return the results of a batch, [outputs, examples of whole blocks]. Each part fills a gradient."""
         (frames,), (results,) = self.frames(p, integers, floats, len(floats), gradients)
         parts = len(gradients)
 
@@ -198,6 +201,7 @@ class Plan:
             if self.increments:  # a loop changes the arguments
                 arguments = self.arguments.copy()
                 frames[part, PLACE[ARGUMENTS]] = address(arguments)
+            gradients[part] = 0
             self.driver(address(frames[part]))
 
         if parts == 1:
@@ -272,6 +276,7 @@ class Storage:
     def __init__(self, dtype: np.dtype[Any]):
         self.elements = np.zeros(0, dtype)
         self.integers = np.zeros(0, np.int64)
+        self.gradients = np.zeros(0, dtype)
         self.owner: Any = None
 
     def for_plan(self, plan: Plan) -> tuple[int, int]:
@@ -293,6 +298,12 @@ class Storage:
             self.integers = np.zeros(integers, np.int64)
         self.owner = None
         return address(self.elements), address(self.integers)
+
+    def for_gradients(self, parts: int, count: int) -> np.ndarray:
+        """Room for the gradients of so many parts of a batch, [parts, count]."""
+        if len(self.gradients) < parts * count:
+            self.gradients = np.zeros(parts * count, self.gradients.dtype)
+        return self.gradients[: parts * count].reshape(parts, count)
 
 
 @cache

@@ -1,6 +1,7 @@
 """From loop nests to machine code, by LLVM.
 
 schedule.py   which kernel runs each nest, and with which arguments
+lanes.py      what its vectors hold
 arguments.py  the names of a kernel's arguments
 emit.py       the kernel of a nest, and the driver that runs a program's kernels on the blocks of a batch
 matmul.py     the kernel of a nest that is a matrix product

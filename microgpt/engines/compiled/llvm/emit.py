@@ -3,8 +3,8 @@
 A kernel serves every nest of one structure: the same operations on the same loads, each along the same loops. Lengths,
 strides and starts are its arguments. So models of all sizes share their kernels, and so do all layers of a model.
 
-The examples of a block lie side by side in memory, so a vector instruction computes `width` of them at once. If an axis
-of the nest lies beside the examples in all loads and in the target, it joins them in the vector loop.
+A vector instruction computes `width` numbers at once. In its lanes lie several examples, or several indices of an axis
+(see lanes.py). Groups of lanes may lie at several indices of a second axis.
 
 No instruction may assume that there is no NaN or infinity, so that a diverging run is seen to diverge. Factors keep
 their order: a zero must meet an exp that has grown too large before any other factor does.
@@ -39,6 +39,7 @@ FAST = ("contract", "nsz")
 # Every kernel gets a pointer to each of these: the spaces of loads, the tables of starts, and its own arguments.
 TABLES, ARGUMENTS = "t", "a"
 SPACES = (CELLS, PARAMETERS, GRADIENTS, CONSTANTS, INTEGERS, TABLES, ARGUMENTS)
+BESIDE, APART = "beside", "apart"  # how the numbers lie that a vector is made of
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,14 @@ class LeafShape:
     loops: tuple[int, ...]  # the outermost first
     chooser: "LeafShape | None" = None
     table: bool = False  # whether a table gives the start for each index of axis 0
+    lanes: str = ""  # how the lanes of a group lie: BESIDE each other, APART, or all in one place
+    whole: bool = False  # whether the groups follow each other without a gap
 
     def argument_names(self, name: str) -> Iterator[str]:
         yield f"{name} start"
         yield from (f"{name} stride {loop}" for loop in self.loops)  # along axis 0 of a table: where it begins
+        if self.lanes == APART:
+            yield f"{name} lane"
         if self.chooser is not None:
             yield f"{name} step"
             yield from self.chooser.argument_names(f"{name} chooser")
@@ -93,7 +98,7 @@ class LoopShape:
     summed: bool = False
     below: int = -1  # this index stays below constant + step * the index of that loop
     above: int = -1  # the index of that loop stays below constant + step * this index
-    rising: bool = True  # the sign of the step
+    step: int = 0  # of the bound
 
 
 @dataclass(frozen=True)
@@ -109,12 +114,14 @@ class NestShape:
     checked: str  # where a power is NaN: "" nowhere, "power" where it is not finite, "derivative" where either is not
     width: int
     double: bool
+    groups: int = 1  # of lanes in a vector: each has another index of a second loop
+    group_loop: int = -1
+    tail: bool = False  # whether the last vector may have lanes beyond the end of the vector loop
 
     def argument_names(self) -> list[str]:
         names = []
         for i, loop in enumerate(self.loops):
-            bounded = loop.below >= 0 or loop.above >= 0
-            names += [f"length {i}", *([f"constant {i}", f"step {i}"] if bounded else [])]
+            names += [f"length {i}", *([f"constant {i}"] if loop.below >= 0 or loop.above >= 0 else [])]
         names += self.target.argument_names("target")
         for i, leaf in enumerate(self.leaves):
             names += leaf.argument_names(f"load {i}")
@@ -139,10 +146,18 @@ class Builder(ir.IRBuilder):
 
     def spread(self, x: Any) -> Any:
         """A number in every lane of a vector."""
-        if self.width == 1 or isinstance(x.type, ir.VectorType):
-            return x
-        undefined, zeros = self.vector(ir.Undefined), ir.VectorType(I32, self.width)(0)
-        return self.shuffle_vector(self.insert_element(undefined, x, I32(0)), undefined, zeros)
+        return x if isinstance(x.type, ir.VectorType) else self.lanes_from(x, [0] * self.width)
+
+    def lanes_from(self, x: Any, places: Sequence[int], more: Any = None) -> Any:
+        """A vector of the lanes at these places of x, or of x and one `more` vector; a number, if there is one lane."""
+        if not isinstance(x.type, ir.VectorType):
+            if len(places) == 1:
+                return x
+            x = self.insert_element(ir.VectorType(x.type, 1)(ir.Undefined), x, I32(0))
+        if len(places) == 1:
+            return self.extract_element(x, I32(places[0]))
+        other = x.type(ir.Undefined) if more is None else more
+        return self.shuffle_vector(x, other, ir.VectorType(I32, len(places))(list(places)))
 
     def alike(self, x: Any, y: Any) -> tuple[Any, Any]:
         """Two single numbers or two vectors."""
@@ -179,18 +194,32 @@ class Builder(ir.IRBuilder):
         address = self.at(base, offset, x.type)
         self.store(self.fadd(self.load(address, align=self.size), x) if add else x, address, align=self.size)
 
-    def across(self, x: Any) -> Any:
-        """The sum of the lanes of a vector, by halves."""
-        width = self.width
-        while width > 1:
-            width //= 2
-            undefined = x.type(ir.Undefined)
-            low, high = (
-                self.extract_element(x, I32(first)) if width == 1
-                else self.shuffle_vector(x, undefined, ir.VectorType(I32, width)([*range(first, first + width)]))
-                for first in (0, width)
-            )  # fmt: skip
-            x = self.fadd(low, high, flags=FAST)
+    def masked_read(self, base: Any, offset: Any, mask: Any) -> Any:
+        """Load the lanes of a vector that a mask names, and zeros for the others."""
+        kind = ir.VectorType(self.scalar, mask.type.count)
+        arguments = self.at(base, offset, kind), I32(self.size), mask, kind([0.0] * kind.count)
+        return self.call(self.masked("load", kind, kind, [arguments[0].type, I32, mask.type, kind]), arguments)
+
+    def masked_write(self, x: Any, base: Any, offset: Any, mask: Any) -> None:
+        """Store the lanes of a vector that a mask names."""
+        arguments = x, self.at(base, offset, x.type), I32(self.size), mask
+        kinds = [x.type, arguments[1].type, I32, mask.type]
+        self.call(self.masked("store", x.type, ir.VoidType(), kinds), arguments)
+
+    def masked(self, name: str, kind: Any, result: Any, arguments: list[Any]) -> Any:
+        """The instruction of LLVM that loads or stores lanes of a vector."""
+        full = f"llvm.masked.{name}.v{kind.count}f{8 * self.size}.p0"
+        function = self.module.globals.get(full)
+        return function or ir.Function(self.module, ir.FunctionType(result, arguments), full)
+
+    def across(self, x: Any, groups: int = 1, combined: Callable[[Any, Any], Any] | None = None) -> Any:
+        """The lanes of each group of a vector added up, or combined in another way, by halves."""
+        lanes = lanes_of(x) // groups
+        while lanes > 1:
+            lanes //= 2
+            low = [group * 2 * lanes + lane for group in range(groups) for lane in range(lanes)]
+            halves = self.lanes_from(x, low), self.lanes_from(x, [place + lanes for place in low])
+            x = self.fadd(*halves, flags=FAST) if combined is None else combined(*halves)
         return x
 
     def minimum(self, x: Any, y: Any) -> Any:
@@ -340,6 +369,10 @@ def structure_of(
     return tuple(program), list(loads)
 
 
+def lanes_of(x: Any) -> int:
+    return x.type.count if isinstance(x.type, ir.VectorType) else 1
+
+
 def function_type(double: bool) -> ir.FunctionType:
     number, index = (ir.DoubleType() if double else ir.FloatType()).as_pointer(), I64.as_pointer()
     return ir.FunctionType(ir.VoidType(), [number, number, number, number, index, index, index])
@@ -363,6 +396,7 @@ class NestKernel(Kernel):
 
     def __init__(self, module: ir.Module, name: str, shape: NestShape):
         super().__init__(module, name, shape)
+        self.lanes = shape.width // shape.groups  # of a group
         self.vector_loop = next(i for i, loop in enumerate(shape.loops) if loop.axis < 0)
         self.first_summed = next((i for i, loop in enumerate(shape.loops) if loop.summed), len(shape.loops))
         self.depths: list[int] = []  # of each node of the program, the innermost loop in which it changes
@@ -371,61 +405,156 @@ class NestKernel(Kernel):
             self.depths.append(max((self.depths[a] for a in arguments), default=inner))
         self.values: list[Any] = [None] * len(shape.program)
         self.indices: list[Any] = []
+        self.limits: list[tuple[Any, Any]] = []  # the first lane within a bound, and the end of those
         self.nest(0, [])
         self.ret_void()
 
     def depth_of(self, leaf: LeafShape) -> int:
-        depth = max(leaf.loops, default=-1)
-        if leaf.space in (CELLS, INTEGERS) or leaf.chooser is not None:
-            depth = max(depth, self.vector_loop)
+        depth = max((*leaf.loops, self.vector_loop if leaf.lanes else -1), default=-1)
         return depth if leaf.chooser is None else max(depth, self.depth_of(leaf.chooser))
 
     # Loads and stores
 
-    def offset(self, leaf: LeafShape, name: str) -> Any:
-        """Where a load lies for the present indices, without the integer that chooses."""
+    def in_lanes(self, leaf: LeafShape) -> bool:
+        """Whether a load differs from lane to lane of a group."""
+        return leaf.lanes != "" or self.chosen_by_lane(leaf)
+
+    def chosen_by_lane(self, leaf: LeafShape) -> bool:
+        """Whether each lane has an integer of its own that chooses."""
+        return leaf.chooser is not None and self.in_lanes(leaf.chooser)
+
+    def in_groups(self, leaf: LeafShape) -> bool:
+        """Whether a load differs from group to group."""
+        moves = self.shape.group_loop in leaf.loops
+        return moves or (leaf.chooser is not None and self.in_groups(leaf.chooser))
+
+    def offset(self, leaf: LeafShape, name: str, group: int = 0) -> Any:
+        """Where the first lane of a group lies for the present indices, without an integer that differs by lane."""
         where = self.argument[f"{name} start"]
         for i in leaf.loops:
             stride, index = self.argument[f"{name} stride {i}"], self.indices[i]
+            if i == self.shape.group_loop:
+                index = self.add(index, I64(group))
             if leaf.table and self.shape.loops[i].axis == 0:
                 where = self.add(where, self.load(self.gep(self.pointer[TABLES], [self.add(stride, index)])))
             else:
                 where = self.add(where, self.mul(stride, index))
-        return self.add(where, self.indices[self.vector_loop]) if leaf.space in (CELLS, INTEGERS) else where
+        if leaf.chooser is not None and not self.chosen_by_lane(leaf):
+            where = self.chosen(where, leaf, name, self.offset(leaf.chooser, f"{name} chooser", group))
+        return self.add(where, self.indices[self.vector_loop]) if leaf.lanes == BESIDE else where
 
-    def chosen_offsets(self, leaf: LeafShape, name: str) -> list[tuple[ir.Constant, Any]]:
-        """For each lane of a load that integers choose: its number and where it lies."""
-        assert leaf.chooser is not None
-        first, of_integers = self.offset(leaf, name), self.offset(leaf.chooser, f"{name} chooser")
-        found = []
-        for lane in range(self.width):
-            integer = self.load(self.gep(self.pointer[INTEGERS], [self.add(of_integers, I64(lane))]))
-            where = self.add(first, self.mul(integer, self.argument[f"{name} step"]))
-            found.append((I32(lane), self.add(where, I64(lane)) if leaf.space == CELLS else where))
+    def chosen(self, where: Any, leaf: LeafShape, name: str, of_integer: Any) -> Any:
+        """Where a load lies that is as many steps further on as an integer says."""
+        integer = self.load(self.gep(self.pointer[INTEGERS], [of_integer]))
+        return self.add(where, self.mul(integer, self.argument[f"{name} step"]))
+
+    def offsets(self, leaf: LeafShape, name: str, group: int) -> list[Any]:
+        """Where each lane of a group lies."""
+        first, index = self.offset(leaf, name, group), self.indices[self.vector_loop]
+        lanes = [I64(lane) for lane in range(self.lanes)]
+        if self.shape.tail:  # lanes beyond the end read what the last one reads
+            last = self.sub(self.sub(self.argument[f"length {self.vector_loop}"], I64(1)), index)
+            lanes = [self.minimum(lane, last) for lane in lanes]
+        if leaf.lanes == APART:
+            stride = self.argument[f"{name} lane"]
+            lanes = [self.mul(self.add(index, lane), stride) for lane in lanes]
+        found = [self.add(first, lane) if leaf.lanes else first for lane in lanes]
+        if leaf.chooser is not None and self.chosen_by_lane(leaf):
+            integers = self.offsets(leaf.chooser, f"{name} chooser", group)
+            found = [self.chosen(where, leaf, name, at) for where, at in zip(found, integers, strict=True)]
         return found
 
     def numbers(self, leaf: LeafShape, name: str) -> Any:
-        """What a load reads: a vector, or a single number that is the same for all examples."""
-        base = self.pointer[leaf.space]
-        if leaf.chooser is None:
-            return self.read(base, self.offset(leaf, name), self.vector if leaf.space == CELLS else self.scalar)
-        result = self.vector(ir.Undefined)
-        for lane, where in self.chosen_offsets(leaf, name):
-            number = self.read(base, where, self.scalar)
-            result = number if self.width == 1 else self.insert_element(result, number, lane)
-        return result
+        """What a load reads: a vector, or a single number that is the same in all lanes."""
+        groups = self.shape.groups if self.in_groups(leaf) else 1
+        if groups == 1 and not self.in_lanes(leaf):
+            return self.read(self.pointer[leaf.space], self.offset(leaf, name), self.scalar)
+        if leaf.whole:
+            count = self.shape.width if leaf.lanes else groups
+            kind = ir.VectorType(self.scalar, count)
+            found = self.read(self.pointer[leaf.space], self.offset(leaf, name), kind)
+            if leaf.lanes:
+                return found
+            return self.lanes_from(found, [lane * count // self.shape.width for lane in range(self.shape.width)])
+        found = [self.group(leaf, name, group) for group in range(groups)]
+        if groups < self.shape.groups:
+            return self.lanes_from(found[0], [*range(self.lanes)] * self.shape.groups)
+        return self.side_by_side(found)
+
+    def group(self, leaf: LeafShape, name: str, group: int) -> Any:
+        """What a load reads for a group of lanes."""
+        base, lanes = self.pointer[leaf.space], self.lanes
+        if not self.in_lanes(leaf):
+            return self.lanes_from(self.read(base, self.offset(leaf, name, group), self.scalar), [0] * lanes)
+        if leaf.lanes == BESIDE and not self.chosen_by_lane(leaf):
+            where = self.offset(leaf, name, group)
+            if self.shape.tail:
+                return self.masked_read(base, where, self.mask(1, self.limits[:1]))
+            return self.read(base, where, self.vector if lanes == self.width else ir.VectorType(self.scalar, lanes))
+        return self.side_by_side([self.read(base, at, self.scalar) for at in self.offsets(leaf, name, group)])
+
+    def side_by_side(self, parts: list[Any]) -> Any:
+        """Numbers, or vectors of equally many lanes, as one vector."""
+        if len(parts) > 1 and not isinstance(parts[0].type, ir.VectorType):
+            found = ir.VectorType(self.scalar, len(parts))(ir.Undefined)
+            for lane, number in enumerate(parts):
+                found = self.insert_element(found, number, I32(lane))
+            return found
+        while len(parts) > 1:
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            parts = [self.lanes_from(a, range(2 * lanes_of(a)), b) for a, b in pairs]
+        return parts[0]
 
     def put(self, result: Any) -> None:
         """Store a result, or add it to what is there."""
-        target, result = self.shape.target, self.spread(result)
-        base = self.pointer[target.space]
-        if target.chooser is not None:
-            for lane, where in self.chosen_offsets(target, "target"):
-                self.write(result if self.width == 1 else self.extract_element(result, lane), base, where, add=True)
-        else:
-            if target.space == GRADIENTS:
-                result = self.across(result)
-            self.write(result, base, self.offset(target, "target"), self.shape.add)
+        shape, target, groups = self.shape, self.shape.target, self.shape.groups
+        base, result = self.pointer[target.space], self.spread(result)
+        if groups > 1 and shape.loops[shape.group_loop].summed:
+            while groups > 1:
+                groups //= 2
+                half = range(groups * self.lanes)
+                other = [lane + len(half) for lane in half]
+                result = self.combined(self.lanes_from(result, half), self.lanes_from(result, other))
+        if shape.loops[self.vector_loop].summed:
+            result = self.across(result, groups, self.combined)
+        if target.whole and not self.limits:
+            self.write(result, base, self.offset(target, "target"), shape.add)
+            return
+        lanes = lanes_of(result) // groups
+        for group in range(groups):
+            part = self.lanes_from(result, range(group * lanes, (group + 1) * lanes))
+            if (lanes == 1 or target.lanes == BESIDE) and not self.chosen_by_lane(target):
+                self.put_beside(part, base, self.offset(target, "target", group))
+            else:
+                for lane, where in enumerate(self.offsets(target, "target", group)):
+                    self.write(self.lanes_from(part, [lane]), base, where, shape.add)
+
+    def put_beside(self, result: Any, base: Any, where: Any) -> None:
+        """Store numbers beside each other, or add them to what is there: those within the bounds."""
+        if not self.limits or lanes_of(result) == 1:
+            self.write(result, base, where, self.shape.add)
+            return
+        mask, before = self.mask(1), None
+        if self.shape.tail:
+            if self.shape.add:
+                result = self.fadd(self.masked_read(base, where, mask), result)
+            self.masked_write(result, base, where, mask)
+        else:  # where the array goes on beyond the bound
+            before = self.read(base, where, result.type)
+            result = self.fadd(before, result) if self.shape.add else result
+            self.write(self.select(mask, result, before), base, where)
+
+    def mask(self, groups: int, limits: list[tuple[Any, Any]] | None = None) -> Any:
+        """For each lane of some groups whether it is within the limits."""
+        kind = ir.VectorType(I32, groups * self.lanes)
+        lane, found = kind([*range(self.lanes)] * groups), None
+        for limit in self.limits if limits is None else limits:
+            for order, place in zip((">=", "<"), limit, strict=True):
+                if place is not None:
+                    several = self.lanes_from(self.trunc(place, I32), [0] * kind.count)
+                    one = self.icmp_signed(order, lane, several)
+                    found = one if found is None else self.and_(found, one)
+        return found
 
     # Operations
 
@@ -441,13 +570,17 @@ class NestKernel(Kernel):
             else:
                 self.values[i] = self.apply(operation, what, [self.values[a] for a in arguments], self.shape.checked)
 
-    def combine(self, so_far: Any, result: Any) -> Any:
+    def combined(self, so_far: Any, result: Any) -> Any:
         """The sum with one term more, or the largest with one candidate more."""
-        result = self.spread(result)
         if self.shape.reduction != "largest":
-            return self.plus(so_far, result)
+            return self.fadd(so_far, result, flags=FAST)
         greater = self.or_(self.fcmp_ordered(">", result, so_far), self.fcmp_unordered("uno", result, result))
         return self.select(self.and_(greater, self.fcmp_ordered("ord", so_far, so_far)), result, so_far)  # a NaN stays
+
+    def combine(self, so_far: Any, result: Any) -> Any:
+        """What is combined so far with a result, in the lanes within the bounds."""
+        found = self.combined(so_far, self.spread(result))
+        return self.select(self.mask(self.shape.groups), found, so_far) if self.limits else found
 
     # Loops
 
@@ -466,28 +599,59 @@ class NestKernel(Kernel):
         return []
 
     def loop_at(self, level: int, so_far: list[Any]) -> list[Any]:
+        first, end = self.range_of(level)
+        step = {self.vector_loop: self.lanes, self.shape.group_loop: self.shape.groups}.get(level, 1)
+
         def body(index: Any, carried: list[Any]) -> list[Any]:
+            limit = self.limit_of(level, index, first, end) if self.lanes > 1 else None
             self.indices.append(index)
+            self.limits += [limit] if limit else []
             result = self.nest(level + 1, carried)
+            self.limits = self.limits[:-1] if limit else self.limits
             self.indices.pop()
             return result
 
-        return self.loop(*self.range_of(level), self.width if level == self.vector_loop else 1, so_far, body)
+        begin = self.and_(first, I64(-step)) if step > 1 and self.shape.loops[level].above >= 0 else first
+        return self.loop(begin, end, step, so_far, body)
 
     def range_of(self, level: int) -> tuple[Any, Any]:
-        """The first index of a loop and its end, within its bound."""
+        """The first index of a loop and its end, within its bound; where that differs by lane, within any of them."""
         loop, first, end = self.shape.loops[level], I64(0), self.argument[f"length {level}"]
         if 0 <= loop.below < level:
-            rise = self.mul(self.argument[f"step {level}"], self.indices[loop.below])
-            end = self.minimum(end, self.add(self.argument[f"constant {level}"], rise))
-        if 0 <= loop.above < level:  # constant + step * index > the index of the bounded loop
-            step = self.argument[f"step {level}"]
-            beyond = self.sub(self.indices[loop.above], self.argument[f"constant {level}"])
-            if loop.rising:
-                first = self.ceiling(self.add(beyond, I64(1)), step)
-            else:
-                end = self.minimum(end, self.ceiling(self.neg(beyond), self.neg(step)))
+            index = self.indices[loop.below]
+            if loop.below == self.vector_loop and loop.step > 0:
+                index = self.add(index, I64(self.lanes - 1))
+            end = self.minimum(end, self.bound(level, index))
+        if 0 <= loop.above < level:
+            low, high = self.reach(level, self.indices[loop.above])
+            first, end = low or first, self.minimum(end, high) if high else end
         return first, end
+
+    def bound(self, level: int, index: Any) -> Any:
+        """Below what the bounded index stays, where the other one of a pair is this."""
+        rise = self.mul(I64(self.shape.loops[level].step), index)
+        return self.add(self.argument[f"constant {level}"], rise)
+
+    def reach(self, level: int, bounded: Any) -> tuple[Any, Any]:
+        """The first index that bounds this one, or None, and the end of those: constant + step * index > bounded."""
+        step = self.shape.loops[level].step
+        beyond = self.sub(bounded, self.argument[f"constant {level}"])
+        if step > 0:
+            return self.ceiling(self.add(beyond, I64(1)), I64(step)), None
+        return None, self.ceiling(self.neg(beyond), I64(-step))
+
+    def limit_of(self, level: int, index: Any, first: Any, end: Any) -> tuple[Any, Any] | None:
+        """The first lane that a loop includes at an index, and the end of those: None where it includes all."""
+        loop, vector = self.shape.loops[level], self.vector_loop
+        bounded = 0 <= loop.below < level or 0 <= loop.above < level
+        if level == vector:
+            low, high = (first, end) if bounded else (None, end if self.shape.tail else None)
+        elif vector > level or vector not in (loop.below, loop.above):
+            return None
+        else:
+            low, high = (None, self.bound(level, index)) if loop.above == vector else self.reach(level, index)
+        within = [place and self.sub(place, self.indices[vector] if level > vector else index) for place in (low, high)]
+        return (within[0], within[1]) if any(within) else None
 
 
 # The arguments of the driver, each a 64-bit integer: pointers, counts, and offsets in the storage of a block.

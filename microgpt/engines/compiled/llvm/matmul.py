@@ -19,15 +19,14 @@ from itertools import product
 from typing import Any
 
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features, get_process_triple
+from llvmlite.binding import get_process_triple
 
 from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, PARAMETERS, Load, loads_of, replace
 from microgpt.engines.compiled.llvm.emit import I32, I64, Kernel
-from microgpt.engines.compiled.llvm.schedule import Schedule, Step, vector_axis
+from microgpt.engines.compiled.llvm.lanes import VECTOR_BYTES, joined_axis
+from microgpt.engines.compiled.llvm.schedule import Schedule, Step
 from microgpt.engines.compiled.nest import BATCH, Nest, Product
 
-FEATURES = get_host_cpu_features()
-VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx2") else 16
 MANY_REGISTERS = VECTOR_BYTES == 64 or get_process_triple().startswith(("aarch64", "arm64"))
 ROWS, VECTORS = 4, 4 if MANY_REGISTERS else 2  # of a tile
 CORNER = 4 if MANY_REGISTERS else 2
@@ -89,7 +88,7 @@ def product_step(nest: Nest, schedule: Schedule, is_zero_beyond: Callable[[Load,
     product = replace(nest, lengths=tuple([1 if i in alone else n for i, n in enumerate(nest.lengths)])).product()
     if product is None or (nest.target.space, product.a.space, product.b.space) not in SPACES_OF_LOADS:
         return None
-    joined = vector_axis(nest, [nest.target, product.a, product.b]) if schedule.block_size > 1 else -1
+    joined = joined_axis(nest, [nest.target, product.a, product.b]) if schedule.block_size > 1 else -1
     layout = layout_of_one(nest, product) if schedule.block_size == 1 else None
     layout = layout or layout_of_examples(nest, product, joined)
     others = [axis for axis, n in enumerate(nest.lengths) if n > 1 and axis not in (joined, *layout.tile)]

@@ -50,6 +50,11 @@ class Memory:
     def region_at(self, offset: int) -> int:
         return bisect_right(self.starts, offset) - 1
 
+    def in_one_region(self, first: int, last: int) -> bool:
+        """Whether all between two offsets is part of one region."""
+        region = self.region_at(first)
+        return region >= 0 and region == self.region_at(last) and last < self.starts[region] + self.sizes[region]
+
     def regions_at(self, offsets: np.ndarray) -> np.ndarray:
         return np.searchsorted(self.all_starts, offsets, "right") - 1
 

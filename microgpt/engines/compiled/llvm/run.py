@@ -261,7 +261,7 @@ class Code:
         """The kernel that runs a nest, or the part of it in a turn of the loops around it."""
         own = at_turn(nest, turn, self.program.known) if turn else nest
         product = product_step(own, self.schedule, self.program.is_zero_beyond)
-        return product or self.schedule.step(own, "" if nest.backward else self.checked)
+        return product or self.schedule.step(own, "" if nest.backward else self.checked, bool(turn))
 
     def rows_with(self, kernels: Sequence[int]) -> np.ndarray:
         """The rows, with the addresses of the kernels."""

@@ -9,21 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.engines.compiled.expressions import (
-    CELLS,
-    CONSTANTS,
-    GRADIENTS,
-    INTEGERS,
-    Expression,
-    Load,
-)
+from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, INTEGERS, Expression, Load
 from microgpt.engines.compiled.llvm.arguments import packed
-from microgpt.engines.compiled.llvm.emit import LeafShape, LoopShape, NestShape, structure_of
+from microgpt.engines.compiled.llvm.emit import APART, BESIDE, LeafShape, LoopShape, NestShape, structure_of
+from microgpt.engines.compiled.llvm.lanes import Lanes, chosen_lanes, loop_order
 from microgpt.engines.compiled.llvm.memory import Memory
-from microgpt.engines.compiled.nest import Nest
+from microgpt.engines.compiled.nest import BATCH, Nest
 
 USUAL = (-2.0, -1.0, 0.0, 1.0, 2.0)  # constants that are part of a kernel
-WIDTHS = (32, 16, 8, 4, 2, 1)
 ALIGNED = 64  # numbers
 
 
@@ -93,63 +86,77 @@ class Schedule:
             self.constants.append(node.what)
         return Load(CONSTANTS, self.constant_at[node.what], (0,) * axes)
 
-    def step(self, nest: Nest, checked: str) -> Step:
-        """The kernel of a nest that is no matrix product."""
+    def fits(self, load: Load, lengths: tuple[int, ...]) -> bool:
+        """Whether a load stays within its array beyond the bounds of a nest, too."""
+        if load.table is not None or load.chooser is not None:
+            return False
+        if load.space != CELLS:
+            return not any(load.strides)
+        ends = [stride * (n - 1) for stride, n in zip(load.strides, lengths, strict=True)]
+        first, last = (load.start + sum(filter(sign, ends)) for sign in (lambda x: x < 0, lambda x: x > 0))
+        return self.memory.in_one_region(first, last)
+
+    def step(self, nest: Nest, checked: str, in_turns: bool = False) -> Step:
+        """The kernel of a nest that is no matrix product, or of the part of it that one of many turns computes."""
         program, loads = structure_of(nest.expression, lambda node: self.load_of(node, len(nest.lengths)))
         everything = [nest.target, *loads]
-        joined = vector_axis(nest, everything)
-        order, summed = loop_order(nest, everything, joined)
-        count = self.block_size * (nest.lengths[joined] if joined >= 0 else 1)
-        width = next(w for w in WIDTHS if count % w == 0 and w <= (16 if self.double else 32))
+        fits = not any(nest.bounds) or (not in_turns and all(self.fits(load, nest.lengths) for load in everything))
+        lanes = chosen_lanes(nest, everything, program, self.block_size, self.double, fits)
+        return self.step_in(lanes, nest, program, everything, checked)
+
+    def step_in(self, lanes: Lanes, nest: Nest, program: tuple[Any, ...], loads: list[Load], checked: str) -> Step:
+        """The kernel of a nest with these lanes; `loads` begin with the target."""
+        order, summed = loop_order(nest, loads, lanes)
         arguments: dict[str, int] = {}
+        loops = tuple([loop_shape(nest, order, i, lanes, summed, arguments) for i in range(len(order))])
+        names = ["target", *(f"load {i}" for i in range(len(loads) - 1))]
+        leaves = [self.leaf(load, name, order, lanes, arguments) for name, load in zip(names, loads, strict=True)]
         shape = NestShape(
-            tuple([loop_shape(nest, order, i, count, summed, arguments) for i in range(len(order))]),
-            tuple([self.leaf(load, f"load {i}", order, arguments) for i, load in enumerate(loads)]),
-            self.leaf(nest.target, "target", order, arguments),
-            program, nest.add, nest.reduction if nest.axes_summed() else "sum",
-            checked if any(operation == "**" for operation, _, _ in program) else "", width, self.double,
+            loops, tuple(leaves[1:]), leaves[0], program, nest.add, nest.reduction if nest.axes_summed() else "sum",
+            checked if any(operation == "**" for operation, _, _ in program) else "",
+            lanes.count * lanes.groups, self.double, lanes.groups,
+            order.index(lanes.along) if lanes.groups > 1 else -1, lanes.tail,
         )  # fmt: skip
         return Step(shape, arguments)
 
-    def leaf(self, load: Load, name: str, order: list[int], arguments: dict[str, int]) -> LeafShape:
+    def leaf(self, load: Load, name: str, order: list[int], lanes: Lanes, arguments: dict[str, int]) -> LeafShape:
         """The shape of a load. Adds its arguments to those of the kernel."""
         moved = 0 if load.table is None else (load.start - int(load.table.starts[0])) * self.scale(load.space)
         arguments[f"{name} start"] = self.start(load) if load.table is None else moved
         moving = []
         for loop, axis in enumerate(order):
             in_table = load.table is not None and axis == 0
-            if axis >= 0 and (in_table or load.strides[axis]):
+            if axis not in (BATCH, lanes.axis) and (in_table or load.strides[axis]):
                 moving.append(loop)
                 stride = self.table(load) if in_table else load.strides[axis] * self.scale(load.space)
                 arguments[f"{name} stride {loop}"] = stride
+        stride = lanes.stride(load)
+        how = "" if stride == 0 else BESIDE if stride == 1 else APART
+        if how == APART:
+            arguments[f"{name} lane"] = stride
         chooser = None
         if load.chooser is not None:
             arguments[f"{name} step"] = load.step * self.scale(load.space)
-            chooser = self.leaf(load.chooser, f"{name} chooser", order, arguments)
-        return LeafShape(load.space, tuple(moving), chooser, load.table is not None)
-
-
-def loop_order(nest: Nest, loads: list[Load], joined: int) -> tuple[list[int], set[int]]:
-    """The axes in the order of their loops, with -1 for the vector loop, and those that are summed over."""
-    tables = any(load.table is not None or (load.chooser and load.chooser.table) for load in loads)
-    axes = [i for i, n in enumerate(nest.lengths) if i != joined and (n != 1 or (tables and i == 0))]
-    summed = set(nest.axes_summed())
-    outermost = 0 if nest.target.table is not None else -1
-    kept = sorted((i for i in axes if i not in summed), key=lambda i: (i != outermost, -abs(nest.target.strides[i])))
-    inner = [i for i in axes if i in summed]
-    if sums_examples(nest.target):
-        return [*kept, *inner, -1], summed | {-1}
-    return [*kept, -1, *inner], summed
+            chooser = self.leaf(load.chooser, f"{name} chooser", order, lanes, arguments)
+        return LeafShape(
+            load.space,
+            tuple(moving),
+            chooser,
+            load.table is not None,
+            how,
+            lanes.is_whole(load, self.scale(load.space)),
+        )
 
 
 def loop_shape(
-    nest: Nest, order: list[int], loop: int, count: int, summed: set[int], arguments: dict[str, int]
+    nest: Nest, order: list[int], loop: int, lanes: Lanes, summed: set[int], arguments: dict[str, int]
 ) -> LoopShape:
-    """The shape of a loop. Adds its arguments to those of the kernel; `count` is the length of the vector loop."""
+    """The shape of a loop. Adds its arguments to those of the kernel."""
     axis = order[loop]
-    arguments[f"length {loop}"] = count if axis < 0 else nest.lengths[axis]
-    if axis < 0:
-        return LoopShape(-1, -1 in summed)
+    if axis == BATCH:
+        arguments[f"length {loop}"] = lanes.length
+        return LoopShape(-1, BATCH in summed)
+    arguments[f"length {loop}"] = nest.lengths[axis]
     own = nest.bounds[axis]
     if own is not None and nest.lengths[own.of] == 1:
         arguments[f"length {loop}"] = min(nest.lengths[axis], own.constant)
@@ -158,34 +165,9 @@ def loop_shape(
     above = [(i, bound) for i, bound in bounds if bound.of == axis and i in order]
     if below and above:
         raise AssertionError("an axis within a bound that bounds another")
-    rising = True
+    step = 0
     for _, bound in below or above[:1]:
-        arguments[f"constant {loop}"], arguments[f"step {loop}"] = bound.constant, bound.step
-        rising = bound.step > 0
+        arguments[f"constant {loop}"], step = bound.constant, bound.step
     limit, limited = (order.index(found[0][0]) if found else -1 for found in (below, above))
-    return LoopShape(0 if axis == 0 else 1, axis in summed, limit, limited, rising)
-
-
-def sums_examples(target: Load) -> bool:
-    """Whether a nest sums its results over the examples. Where integers choose, each example adds its own."""
-    return target.space == GRADIENTS and target.chooser is None
-
-
-def vector_axis(nest: Nest, loads: list[Load]) -> int:
-    """The longest axis that lies beside the examples in all loads and in the target; -1 if none does."""
-    bounded = {i for i, bound in enumerate(nest.bounds) if bound is not None}
-    bounded |= {bound.of for bound in nest.bounds if bound is not None}
-
-    def lies_beside(load: Load, axis: int) -> bool:
-        if load.table is not None and axis == 0:
-            return False
-        if load.chooser is not None and not lies_beside(load.chooser, axis):
-            return False
-        return load.strides[axis] == (1 if load.space in (CELLS, INTEGERS) else 0)
-
-    axes = [
-        axis for axis, length in enumerate(nest.lengths)
-        if length > 1 and axis not in bounded and all(lies_beside(load, axis) for load in loads)
-        and not (sums_examples(nest.target) and nest.target.strides[axis])
-    ]  # fmt: skip
-    return max(axes, key=lambda axis: nest.lengths[axis], default=-1)
+    kind = -1 if axis == lanes.axis else 0 if axis == 0 else 1
+    return LoopShape(kind, axis in summed, limit, limited, step)

@@ -202,7 +202,7 @@ def grid_of(columns: np.ndarray) -> Grid | None:
         run = len(rest) if alike.all() else int(np.argmin(alike)) + 1
         if len(rest) % run or len(counts) == GRID_AXES:
             return None
-        blocks = rest.reshape(-1, run, rest.shape[1])
+        blocks = rest.reshape(len(rest) // run, run, rest.shape[1])
         if (blocks != blocks[:, :1] + np.arange(run)[None, :, None] * step).any():
             return None
         counts.append(run)

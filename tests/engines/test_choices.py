@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers import assert_equal_engines
 
+from microgpt.engines.compiled.expressions import Expression, Load, choice_of
 from microgpt.engines.compiled.listing import described, program_with_sources
 from microgpt.engines.engine import evaluate, value_and_grad
 from microgpt.functions import dot, linear, tanh
@@ -389,3 +390,8 @@ def test_a_choice_takes_few_instructions():
     assert count(gated, 4000) == 1
     assert count(in_a_loop, 30) == count(in_a_loop, 300)
     assert count(lambda p, x: max([w * a for w, a in zip(p, x)]), 1024) < 40  # of each pair the greater, and so on
+
+
+def test_numbers_alone_can_be_chosen_within_expressions():
+    condition = Expression("load", (), Load("x", 0, ()))
+    assert choice_of(condition, [1.0, 2.0]).data.operation == "where"

@@ -239,7 +239,7 @@ def is_finite(derivative: Expression) -> bool:
 def choice_of(condition: Expression, choices: list[Any]) -> Value:
     """A choice among Values and plain numbers, as a Value."""
     data = where(condition, *[one.data if isinstance(one, Value) else one for one in choices])
-    found = [(one, i) for i, one in enumerate(choices) if isinstance(one, Value)]
+    found = [(one, i) for i, one in enumerate(choices) if isinstance(one, Value)] or [(Value(0.0), 0)]  # of numbers
     derivatives = [Selected(condition, i == 0) for _, i in found]
     return Value(data, "where", tuple([one for one, _ in found]), tuple(derivatives))
 

@@ -101,14 +101,14 @@ class Folder:
         return kept
 
     def check(self) -> tuple[Exercise, Verdict, str]:
-        """Look at what was done and has changed, and at the current exercise.
+        """Look at what was done before and has changed, and at the current exercise.
 
         Returns the first that is not right, or the current one, what is said of it, and what the file printed.
         """
         current = self.current() or EXERCISES[-1]
         self.dig(current)
-        again = [other.name for other in EXERCISES if other.finish is None and self.has_changed(other)]
-        names = [name for name in again if name != current.name] + [current.name]
+        before = EXERCISES[: EXERCISES.index(current)]
+        names = [other.name for other in before if other.finish is None and self.has_changed(other)] + [current.name]
         name, verdict, printed = run_child(self.path, names)
         for passed in names[: names.index(name)]:
             self.notes["looked_at"][passed] = self.mark(exercise_named(passed))

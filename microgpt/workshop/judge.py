@@ -86,13 +86,22 @@ def wrong_verdict(
             told[case] = right[case] if case < first else observe(names, make, exercise.cases[case])
         return difference(told[case], mistaken(exercise, mistake, case)) is None
 
+    def is_a_part(mistake: int) -> bool:
+        return all(
+            difference(mistaken(exercise, mistake, i), right[i]) is None or agrees(mistake, i) for i in in_turn[1:]
+        )
+
     in_turn = [first, *(case for case in range(len(exercise.cases)) if case != first)]
-    for index, mistake in enumerate(exercise.mistakes):
-        if all(agrees(index, case) for case in in_turn):
-            fields = {name: shown(x) for name, x in one.given.items()}
-            fields |= {"got": shown(found.got), "expected": shown(found.expected), "call": one.shown or one.call}
-            return Verdict("known", [*paragraphs, mistake.words.format(**fields)], index, seen.trace)
-    guess = general(found)
+    candidates = [index for index in range(len(exercise.mistakes)) if agrees(index, first)]
+    whole = [index for index in candidates if all(agrees(index, case) for case in in_turn)]
+    for index in whole[:1] or [index for index in candidates if is_a_part(index)][:1]:
+        fields = {name: shown(x) for name, x in one.given.items()}
+        came, due = (seen.data, right[first].data) if found.kind == "error" else (found.got, found.expected)
+        fields |= {"got": shown(came), "expected": shown(due), "call": one.shown or one.call}
+        words = exercise.mistakes[index].words.format(**fields)
+        more = [] if whole else ["And something else is not right yet."]
+        return Verdict("known", [*paragraphs, words, *more], index, seen.trace)
+    guess = general(found, seen)
     return Verdict("error" if seen.error else "unknown", [*paragraphs, *([guess] if guess else [])], trace=seen.trace)
 
 

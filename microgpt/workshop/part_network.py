@@ -263,6 +263,11 @@ functions of `math` know floats only. 2 / y is 2 * y ** -1.
             body="return (exp(x) - exp(-x)) * (exp(x) + exp(-x)) ** -1",
         ),
         wrong(
+            "On paper that is right, and for small x, too. But for x = 800 the large exp stands above and below, and "
+            "the gradient comes out as 2. In 1 - 2 / (e^2x + 1) it stands below alone.",
+            body="return (exp(2 * x) - 1) * (exp(2 * x) + 1) ** -1",
+        ),
+        wrong(
             "math.tanh knows floats only: it cannot take a Value, so nothing could be learned through it.",
             body="import math\nreturn math.tanh(x)",
         ),
@@ -532,7 +537,7 @@ itself.
         wrong("The mean is not taken away: the result is not centred on 0.", ("x_i - mean", "x_i")),
         wrong(
             "You divided the squares by n - 1, as statistics has it for samples. Layer norm divides by n.",
-            ("dot(centred, centred) * (1 / len(x))", "dot(centred, centred) * (1 / max(len(x) - 1, 1))"),
+            ("dot(centred, centred) * (1 / len(x))", "dot(centred, centred) / (len(x) - 1)"),
         ),
         wrong(
             "Epsilon is missing. It shows where the variance is small: equal numbers divide by 0.",
@@ -559,6 +564,11 @@ itself.
         ),
         wrong(
             "The numbers are summed, but not divided by n: that is not their mean.", ("sum(x) * (1 / len(x))", "sum(x)")
+        ),
+        wrong(
+            "sqrt, from math, knows floats only. The root of a Value is its power of 0.5; to divide by the root is to "
+            "multiply with the power of -0.5.",
+            ("(variance + 1e-5) ** -0.5", "1 / sqrt(variance + 1e-5)"),
         ),
         wrong("You multiplied by the root where you should divide.", ("** -0.5", "** 0.5")),
         wrong("The variance is that of x itself, without its mean taken away.", ("dot(centred, centred)", "dot(x, x)")),
@@ -668,7 +678,7 @@ outside of the list, where Python would count from the end.
             ("logit - shift", "logit"),
         ),
         wrong(
-            "You took softmax first. The chance of {target} became 0, which has no logarithm: use "
+            "You took softmax first. The chance of target {target} became 0, which has no logarithm: use "
             "log(sum) - s[target].",
             body="return -log(pick(softmax(logits), target))",
         ),
@@ -1012,7 +1022,6 @@ seconds. Of 500 new points 99 % must be told apart.
 """,
     cases=(
         case("[w.data]", before="step([w], w * 3, 0.1)", w=1.0, why="The gradient is 3, so w becomes 1 - 0.1 * 3."),
-        case("[w.grad]", before="step([w], w * 3, 0.1)", w=1.0),
         case("[w.data, v.data]", before="step([w, v], (w * 3 + v - 12) ** 2, 0.01)", w=1.0, v=2.0),
         case(
             "[w.data]",
@@ -1025,6 +1034,7 @@ seconds. Of 500 new points 99 % must be told apart.
         ),
         case("[w.data]", before="w.grad = 100.0\nstep([w], w * w, 0.1)", w=1.0),
         case("step([w], w * 3, 0.1)", w=1.0),
+        case("[w.grad]", before="step([w], w * 3, 0.1)", w=1.0),
     ),
     mistakes=(
         wrong(
@@ -1058,6 +1068,16 @@ seconds. Of 500 new points 99 % must be told apart.
         wrong(
             "`p = p - ...` gives a new Value the name p: the parameter in the list stays as it was. Change `p.data`.",
             ("p.data -= rate * p.grad", "p = p - rate * p.grad"),
+        ),
+        wrong(
+            "You set the gradients to 0 after the step. That serves as long as nobody else has called backward() "
+            "before. Set them to 0 first: then nothing that was there counts.",
+            body="""
+result.backward()
+for p in parameters:
+    p.data -= rate * p.grad
+    p.grad = 0.0
+""",
         ),
         wrong(
             "backward() is called twice, so each gradient counts twice.",

@@ -36,7 +36,7 @@ needed: its data is a float already.
         case("Value(2.0).data"),
         case("Value(2.0).grad"),
         case("Value(-1.5).data"),
-        case("repr(Value(3))", why="A leaf's data is a float, so 3 becomes 3.0."),
+        case("str(Value(3).data)", why="A leaf's data is a float, so 3 becomes 3.0."),
         case("Value(-6.0, '*').operation"),
         case("Value(-6.0, '*', (Value(2.0), Value(-3.0)), (-3.0, 2.0)).data"),
         case("Value(-6.0, '*', (Value(2.0), Value(-3.0)), (-3.0, 2.0)).inputs"),
@@ -89,6 +89,11 @@ needed: its data is a float already.
             "You keep what is given, whatever it is: {got}. Let a leaf's data go through `number(...)`, which makes a "
             "float of it.",
             ("data if inputs else number(data)", "data"),
+        ),
+        wrong(
+            "`float` makes a number even of some texts, and tells nothing of what went wrong. `number(...)` makes a "
+            "float of a real number, and refuses everything else in its own words. For 2.5 both are the same.",
+            ("data if inputs else number(data)", "float(data)"),
         ),
         wrong(
             "int() cuts off what is after the point: {got} in place of {expected}. Use `number(...)`.",
@@ -145,7 +150,6 @@ makes a Value of it, and leaves a Value as it is.
         case("a + 2.5", a=1.0, why="1.0 + 2.5 is 3.5."),
         case("a + a", a=3.0),
         case("a + b + c", a=1.0, b=20.0, c=300.0),
-        case("(a + b).inputs", a=2.0, b=-3.0),
     ),
     mistakes=(
         wrong(
@@ -263,7 +267,6 @@ The derivatives are plain numbers, in the order of the inputs.
         case("a * a", a=3.0),
         case("a * b + a", a=2.0, b=-3.0),
         case("a * b * c", a=2.0, b=-3.0, c=10.0),
-        case("(a * b).inputs", a=2.0, b=-3.0),
         case("a * 0", a=2.0),
     ),
     mistakes=(
@@ -407,6 +410,11 @@ and for complex numbers. For k = 0 the derivative is 0, even at x = 0.
             ("k * x ** (k - 1)", "k * x**k"),
         ),
         wrong(
+            "Python takes a power before a minus: k * x ** k - 1 is (k * x ** k) - 1. The exponent k - 1 needs its "
+            "parentheses.",
+            ("k * x ** (k - 1)", "k * x**k - 1"),
+        ),
+        wrong(
             "The exponent went up. That is how one goes back, to the function with this derivative; it goes down.",
             ("k * x ** (k - 1)", "k * x ** (k + 1)"),
         ),
@@ -457,6 +465,12 @@ and for complex numbers. For k = 0 the derivative is 0, even at x = 0.
         wrong(
             'The operation is called {got}: write f"** {{k:.17g}}", because a drawing shows it.',
             ('f"** {k:.17g}"', '"*"'),
+        ),
+        wrong(
+            "A float to the power of a Value asks that Value again, which asks you again, without end. Refuse a Value "
+            "as the exponent, with a TypeError.",
+            ("isinstance(exponent, Value)", "isinstance(exponent, str)"),
+            ("number(exponent)", "exponent"),
         ),
         wrong(
             "You take a Value as the exponent. Its own derivative would be lost: refuse it with a TypeError.",
@@ -686,8 +700,9 @@ number that has these (the compiler has one of its own).
     a - b    a plus the negative of b
     a / b    a times b to the power of -1
 
-`self.lift(other)` makes one of our numbers of a plain one. Do not touch
-`.data` here: a number computed from it has no history.
+`self.lift(other)` makes one of our numbers of a plain one. (1 / b and 1 -
+b come with the next exercise: they ask the number on the left.) Do not
+touch `.data` here: a number computed from it has no history.
 """,
     cases=(
         case("-a", a=2.0, why="2.0 times -1 is -2.0."),
@@ -846,27 +861,28 @@ def order_of(result):
         return f"no list, but a {type(order).__name__}"
     if not order or order[-1] is not result:
         return f"a list of {len(order)} that does not end with the result itself"
-    places = {}
-    for place, value in enumerate(order):
-        if not hasattr(value, "inputs"):
-            return f"a list with a {type(value).__name__} in it"
-        if id(value) in places:
-            return f"a list of {len(order)} in which '{name_of(value)}' stands twice"
-        places[id(value)] = place
-    stack, seen = [result], set()
+    if not all(hasattr(value, "inputs") for value in order):
+        return "a list in which something is no Value"
+    places = {id(value): place for place, value in enumerate(order)}
+    if len(places) < len(order):
+        twice = min(name_of(value) for place, value in enumerate(order) if places[id(value)] != place)
+        return f"a list of {len(order)} in which '{twice}' stands twice"
+    reached, stack = {}, [result]
     while stack:
         value = stack.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if id(value) not in places:
-            if value.inputs:
-                return f"a list of {len(order)} without '{name_of(value)}'"
-            continue
-        for made_of in value.inputs:
-            if places.get(id(made_of), -1) > places[id(value)]:
-                return f"a list in which '{name_of(value)}' stands before its input '{name_of(made_of)}'"
-        stack.extend(value.inputs)
+        if id(value) not in reached:
+            reached[id(value)] = value
+            stack.extend(value.inputs)
+    missing = [name_of(value) for value in reached.values() if value.inputs and id(value) not in places]
+    if missing:
+        return f"a list of {len(order)} without '{min(missing)}'"
+    early = [
+        f"'{name_of(value)}' stands before its input '{name_of(made_of)}'"
+        for value in order for made_of in value.inputs
+        if places.get(id(made_of), -1) > places[id(value)]
+    ]
+    if early:
+        return f"a list in which {min(early)}"
     return "each value once, after its inputs"
 
 def chained(x, count):
@@ -1211,7 +1227,7 @@ So it goes, from the result to the beginning:
         "for node in reversed(order): for made_of, derivative in zip(node.inputs, node.derivatives): "
         "made_of.grad += ...",
     ),
-    good_for="This is backpropagation, all of it. PyTorch has the same lines, for tables of numbers.",
+    good_for="This is backpropagation. PyTorch has the same lines, for tables of numbers.",
     questions=(
         Question(
             "chain rule",

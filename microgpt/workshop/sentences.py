@@ -1,5 +1,6 @@
 """The sentences of an answer: the numbers that show a mistake, and what can be said of one that nobody foresaw."""
 
+import ast
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,16 @@ from microgpt.workshop.exercise import Case
 from microgpt.workshop.observation import Difference, Seen, named_numbers, same
 
 NUDGE = 0.001
+CRASHES = {  # what an error says -> what may have happened
+    "must be real number, not Value": "A function of math met a Value, and knows floats only. `exp` and `log` of your "
+    "value.py know both; a root is a power of 0.5.",
+    "NoneType": "Something is None there. Does one of your functions give nothing back?",
+    "NameError": "Python does not know this name here. Is it spelled as above? Or does it belong to self?",
+    "UnboundLocalError": "This name gets its number later in the function, or only in some cases.",
+    "found list": "A list takes part as if it were a number: go through its items.",
+    "'list'": "A list takes part as if it were a number: go through its items.",
+    "RecursionError": "Something calls itself without end.",
+}
 LONGEST = 150  # characters of a result that is shown
 
 
@@ -41,10 +52,18 @@ def of_inputs(one: Case) -> str:
 
 def called(one: Case) -> str:
     """Return the call of a case, after the statements that run first."""
-    lines = one.before.strip().splitlines()
-    return (one.shown if " " in one.shown and "(" not in one.shown else f"`{one.shown or one.call}`") + (
-        f" (after `{'; '.join(lines)}`)" if lines and len(lines) < 4 else ""
+    lines, name = one.before.strip().splitlines(), one.shown or one.call
+    return (f"`{name}`" if is_python(name) else name) + (
+        f" (after `{'; '.join(lines)}`)" if lines and len(lines) < 7 else ""
     )
+
+
+def is_python(text: str) -> bool:
+    """Return whether a text is an expression, and no words."""
+    try:
+        return bool(ast.parse(text, mode="eval"))
+    except SyntaxError:
+        return False
 
 
 def evidence(one: Case, found: Difference, seen: Seen, right: Seen, book: Callable[[Case], Seen]) -> str:
@@ -71,10 +90,10 @@ def evidence(one: Case, found: Difference, seen: Seen, right: Seen, book: Callab
 def of_error(start: str, one: Case, seen: Seen, right: Seen) -> str:
     """Return a sentence on an exception that should not come, or did not."""
     if not seen.error:
-        return (
-            f"{start}{called(one)} gives {shown(seen.data)}. Expected: {article(right.error)}, because {right.message}."
-        )
-    expected = f"Expected: {article(right.error)}." if right.error else f"Expected: {shown(right.data)}."
+        return f"{start}{called(one)} gives {shown(seen.data)}. Expected: {article(right.error)} ({right.message})."
+    expected = (
+        f"Expected: {article(right.error)} ({right.message})." if right.error else f"Expected: {shown(right.data)}."
+    )
     if seen.error == "NoGraphError":
         return f"{start}{called(one)} cannot be walked back: {seen.message}."
     return f"{start}{called(one)} ends with {article(seen.error)}: {seen.message or 'no message'}. {expected}"
@@ -118,17 +137,17 @@ def number_of(seen: Seen, output: str) -> float | None:
     return x if isinstance(x, int | float) else None
 
 
-def general(found: Difference) -> str:
+def general(found: Difference, seen: Seen) -> str:
     """Return what can be said of a mistake without knowing the exercise; nothing where there is nothing."""
     got, expected = found.got, found.expected
     if found.kind == "error":
-        return ""
+        return next((words for text, words in CRASHES.items() if text in f"{seen.error}: {seen.message}"), "")
     if got is None:
         return "It gives nothing back: is there a `return` at the end?"
     if got == "NotImplemented":
         return "NotImplemented is what Python takes for an operation that a class does not have."
     if found.kind == "graph":
-        return "Was a number computed from `.data`, or by a function of math? Only operations on Values remember."
+        return "Make a Value of it. Or was it computed from `.data`, or by a function of math?"
     if isinstance(expected, list) != isinstance(got, list):
         return f"One number or several? Expected {'several, in a list' if isinstance(expected, list) else 'one'}."
     if isinstance(got, list) and len(got) != len(expected):
@@ -154,7 +173,7 @@ def of_numbers(got: list[float], expected: list[float], kind: str) -> str:
     ratios = {round(a / b, 9) for a, b in zip(got, expected, strict=True) if b}
     if len(ratios) == 1 and all(a == b == 0 or b for a, b in zip(got, expected, strict=True)):
         factor = ratios.pop()
-        if factor not in (0.0, 1.0):
+        if factor not in (0.0, 1.0) and (len(got) > 1 or round(factor * 12, 6) % 1 == 0):
             return f"{'Each is' if len(got) > 1 else 'It is'} {factor:.6g} times what it should be."
     gaps = {round(a - b, 9) for a, b in zip(got, expected, strict=True)}
     if len(got) > 1 and len(gaps) == 1:

@@ -9,6 +9,9 @@ moons_training.py  that network trained, drawn, and compared with PyTorch
 part_gpt.py      part 3, a GPT
 transformers_logits.py
                  the learner's logits beside those of transformers
+part_learning.py  part 4, learning
+learning.py      the book of its steps up to Adam, and of writing
+own_training.py  train.py on the learner's book
 lines.py         the book's own lines, from which holes and known mistakes are made
 observation.py   what a case gives: numbers, derivatives or an error
 judge.py         right or wrong, and which known mistake

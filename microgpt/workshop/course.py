@@ -1,11 +1,16 @@
 """The way through the workshop: all exercises, in order."""
 
 from microgpt.errors import InputError
-from microgpt.workshop import part_gpt, part_network, part_value
+from microgpt.workshop import part_gpt, part_learning, part_network, part_value
 from microgpt.workshop.exercise import Exercise
 
-PARTS = {1: "A number that remembers", 2: "A network", 3: "A GPT"}
-EXERCISES: list[Exercise] = [*part_value.EXERCISES, *part_network.EXERCISES, *part_gpt.EXERCISES]
+PARTS = {1: "A number that remembers", 2: "A network", 3: "A GPT", 4: "Learning"}
+EXERCISES: list[Exercise] = [
+    *part_value.EXERCISES,
+    *part_network.EXERCISES,
+    *part_gpt.EXERCISES,
+    *part_learning.EXERCISES,
+]
 
 
 def exercise_named(name: str) -> Exercise:

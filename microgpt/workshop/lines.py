@@ -10,7 +10,7 @@ from microgpt.workshop.exercise import Exercise, Mistake
 
 PACKAGE = Path(__file__).parents[1]
 BOOK = {name: PACKAGE / name for name in ("value.py", "functions.py", "gpt.py", "adam.py")}
-BOOK["moons.py"] = Path(__file__).with_name("moons.py")
+BOOK |= {name: Path(__file__).with_name(name) for name in ("moons.py", "learning.py")}
 WIDTH = 80
 ORDERED = '''    def topological_order(self) -> "list[Value]":
         """All that this value was made of, and itself at the end: each after all that it was made of.

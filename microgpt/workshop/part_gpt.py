@@ -538,7 +538,7 @@ the network of part 2, with one hidden layer:
 
 Without gelu the two maps would be one: a linear map of a linear map is
 linear. With it each hidden number can ask a yes-or-no question about x.
-Two thirds of a GPT's parameters are in these maps.
+Two thirds of a block's parameters are in these maps.
 
 `linear(x, *named(params, f"{name}.c_fc"))` applies the first.
 """,

@@ -20,7 +20,7 @@ from microgpt.functions import Vector
 from microgpt.gpt import GPTConfig, Parameters
 from microgpt.learning.cached_step import compiled_writing
 from microgpt.learning.choosing import Choice, next_token
-from microgpt.learning.parameters import Arrays, flatten, parameter_count, views
+from microgpt.learning.parameters import Arrays, parameter_count
 from microgpt.learning.randoms import random_numbers
 from microgpt.learning.text import BOUNDARY, characters_of, closing, encode
 
@@ -86,11 +86,9 @@ def _writer(model: Model, tokens: list[int], randoms: np.ndarray, choice: Choice
     rows, limit = randoms.shape
     items = np.zeros((rows, len(tokens) + limit), np.int64)
     items[:, : len(tokens)] = tokens
-    shapes = {name: array.shape for name, array in model.parameters.items()}
-    parameters = views(flatten(model.parameters).astype(np.float64), shapes)
     end = closing(model.vocabulary, model.documents)
     written = compiled_writing(model.config, choice, -1 if end is None else model.vocabulary.index(end))
-    return written.begin(parameters, items, len(tokens), randoms)
+    return written.begin(model.parameters, items, len(tokens), randoms)
 
 
 def _write(

@@ -20,14 +20,15 @@ import numpy as np
 from llvmlite import ir
 
 from microgpt.engines.compiled.api import Compiled, examples
-from microgpt.engines.compiled.expressions import CELLS, INTEGERS
+from microgpt.engines.compiled.expressions import CELLS, INTEGERS, PARAMETERS
 from microgpt.engines.compiled.llvm.emit import FRAME, I64, Driver
 from microgpt.engines.compiled.llvm.machine import machine
-from microgpt.engines.compiled.llvm.run import Frame, Plan, aligned
+from microgpt.engines.compiled.llvm.run import Frame, Plan, aligned, block_size_for
 from microgpt.engines.compiled.llvm.threads import LOCK, POOL
 from microgpt.engines.trees import address, checked_arguments
 
 SECONDS = 0.03  # that a call into machine code may take, so that Ctrl-C acts and the caller sees what was chosen
+DOUBLE = np.dtype(np.float64)  # the precision, whatever that of the parameters is
 FAILED = -1  # in the place of an item that is none, or whose score is not finite
 
 # What the turns are given beside the frame of a driver. The first ones are pointers to integers, then some to numbers.
@@ -187,21 +188,25 @@ class Continuation:
 
         Raises IndexError for an item or a place that is beyond what it picks from.
         """
-        vector, known, places = self.compiled.parameters(params), items[:, :given], np.full(2, self.places - 1)
+        given_params, known, places = self.compiled.parameters(params), items[:, :given], np.full(2, self.places - 1)
         first = [np.array([known.min(), known.max()]), places, 1.0 * places, np.full(2, 0.5)]
         arrays = checked_arguments((*first, *(np.zeros((2, *shape)) for shape, _ in self.memory)))
         with LOCK:
-            program = self.compiled.program(params, vector.structure, arrays)
-            examples(program, arrays, vector.dtype)  # checks the integers
+            program = self.compiled.program(params, given_params.structure, arrays)
+            examples(program, arrays, DOUBLE)  # checks the integers
             parts = min(self.compiled.threads, len(items))
-            plan, _ = program.plan_for(-(-len(items) // parts), vector.dtype, False)
+            lanes = block_size_for(-(-len(items) // parts), program.memory(False).size * DOUBLE.itemsize)
+            vector = given_params.vector()
+            narrow = lanes == 1 and vector.dtype == np.float32  # a single lane waits for its parameters
+            narrow = narrow and PARAMETERS not in [space for space, _ in program.groups.outputs]
+            vector, plan = vector if narrow else vector.astype(DOUBLE), program.plan(lanes, DOUBLE, False, narrow)
             if self.compiled.engine not in program.verified_on:
                 rng = np.random.default_rng(0)
                 arrays = [*arrays[: len(first)], *(rng.normal(size=array.shape) for array in arrays[len(first) :])]
-                _, integers, floats = examples(program, arrays, vector.dtype)
-                results = plan.run(vector.vector(), integers, floats, np.zeros((1, 0), vector.dtype), 1)
+                _, integers, floats = examples(program, arrays, DOUBLE)
+                results = plan.run(vector, integers, floats, np.zeros((1, 0)), 1)
                 self.compiled.check(program, params, arrays, results)
-        return Sequences(self, plan, parts, vector.vector(), items, given, randoms)
+        return Sequences(self, plan, parts, vector, items, given, randoms)
 
     def news(self, form: Any) -> np.ndarray:
         """For each number that is new after a turn: the output that it is, its place in the memory, and the step."""

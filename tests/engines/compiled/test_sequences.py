@@ -22,9 +22,9 @@ def step(params, item, place, here, random, rows, state, columns):
     return chosen, state[0] + pick([1.0, 2.0, 3.0, 4.0, 5.0], place), [row[1], here], state, [row[2], state[1]]
 
 
-def continued(given, randoms):
+def continued(params, given, randoms):
     """What the step makes of one sequence, in plain Python."""
-    params, items, scores = {"table": PARAMS["table"].tolist()}, list(given), [0.0] * len(given)
+    params, items, scores = {"table": params["table"].tolist()}, list(given), [0.0] * len(given)
     at = place = 0
     while len(items) < MOST and (len(items) == len(given) or items[-1] != END):
         if place == 0:
@@ -50,20 +50,30 @@ def given():
     return rng.integers(0, ITEMS - 1, (150, MOST)), rng.random((150, MOST - 2))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("count", "threads"), [(1, 2), (9, 1), (150, 1), (150, 2)])
-def test_sequences_go_on_as_in_plain_python(given, count, threads):
-    items, randoms = given[0][:count], given[1][:count]
-    sequences = continuation(step, MEMORY, PLACES, AGAIN, END, threads).begin(PARAMS, items, 2, randoms)
+def test_sequences_go_on_as_in_plain_python(given, count, threads, dtype):
+    items, randoms, params = given[0][:count], given[1][:count], {"table": PARAMS["table"].astype(dtype)}
+    sequences = continuation(step, MEMORY, PLACES, AGAIN, END, threads).begin(params, items, 2, randoms)
     while sequences.go_on():
         pass
     lengths = set()
     for i in range(count):
-        expected, scores = continued(items[i, :2].tolist(), randoms[i].tolist())
+        expected, scores = continued(params, items[i, :2].tolist(), randoms[i].tolist())
         known = sequences.known[i]
         assert sequences.items[i, :known].tolist() == expected
         np.testing.assert_allclose(sequences.scores[i, :known], scores, atol=1e-12)
         lengths.add(known)
     assert count < 100 or lengths >= {3, 5, MOST}
+
+
+def test_a_parameter_may_be_the_score(given):
+    for dtype in (np.float32, np.float64):
+        sequences = continuation(lambda p, item, *_: (pick(p, item) * 0, p[1]), [], 3, 1)
+        sequences = sequences.begin(np.array([2.0, 0.3], dtype), np.zeros((1, 4), int), 1, given[1][:1, :3])
+        while sequences.go_on():
+            pass
+        assert sequences.scores.tolist() == [[0.0] + [float(dtype(0.3))] * 3]
 
 
 def test_a_call_takes_a_turn_at_first(given):

@@ -117,6 +117,7 @@ class NestShape:
     groups: int = 1  # of lanes in a vector: each has another index of a second loop
     group_loop: int = -1
     tail: bool = False  # whether the last vector may have lanes beyond the end of the vector loop
+    narrow: bool = False  # whether the parameters are in single precision, though it computes in double
 
     def argument_names(self) -> list[str]:
         names = []
@@ -129,6 +130,17 @@ class NestShape:
 
     def emit(self, module: ir.Module, name: str) -> None:
         NestKernel(module, name, self)
+
+
+def as_stored(kind: Any, base: Any) -> Any:
+    """A number, or a vector of numbers, of the kind to which a pointer points."""
+    number = base.type.pointee
+    return ir.VectorType(number, kind.count) if isinstance(kind, ir.VectorType) else number
+
+
+def size_of(kind: Any) -> int:
+    """The bytes of a number, or of a number of a vector."""
+    return 8 if isinstance(getattr(kind, "element", kind), ir.DoubleType) else 4
 
 
 class Builder(ir.IRBuilder):
@@ -183,11 +195,17 @@ class Builder(ir.IRBuilder):
 
     def at(self, base: Any, offset: Any, kind: Any) -> Any:
         address = self.gep(base, [offset])
-        return address if kind == self.scalar else self.bitcast(address, kind.as_pointer())
+        return address if kind == address.type.pointee else self.bitcast(address, kind.as_pointer())
 
     def read(self, base: Any, offset: Any, kind: Any = None) -> Any:
         """Load a vector of numbers, or one of another kind."""
-        return self.load(self.at(base, offset, kind or self.vector), align=self.size)
+        kind = kind or self.vector
+        stored = as_stored(kind, base)
+        return self.widened(self.load(self.at(base, offset, stored), align=size_of(stored)), kind)
+
+    def widened(self, x: Any, kind: Any) -> Any:
+        """Numbers as they are stored, in the precision of this builder."""
+        return x if x.type == kind else self.fpext(x, kind)
 
     def write(self, x: Any, base: Any, offset: Any, add: bool = False) -> None:
         """Store numbers, or add them to those that are there."""
@@ -197,8 +215,10 @@ class Builder(ir.IRBuilder):
     def masked_read(self, base: Any, offset: Any, mask: Any) -> Any:
         """Load the lanes of a vector that a mask names, and zeros for the others."""
         kind = ir.VectorType(self.scalar, mask.type.count)
-        arguments = self.at(base, offset, kind), I32(self.size), mask, kind([0.0] * kind.count)
-        return self.call(self.masked("load", kind, kind, [arguments[0].type, I32, mask.type, kind]), arguments)
+        stored = as_stored(kind, base)
+        arguments = self.at(base, offset, stored), I32(size_of(stored)), mask, stored([0.0] * kind.count)
+        function = self.masked("load", stored, stored, [arguments[0].type, I32, mask.type, stored])
+        return self.widened(self.call(function, arguments), kind)
 
     def masked_write(self, x: Any, base: Any, offset: Any, mask: Any) -> None:
         """Store the lanes of a vector that a mask names."""
@@ -208,7 +228,7 @@ class Builder(ir.IRBuilder):
 
     def masked(self, name: str, kind: Any, result: Any, arguments: list[Any]) -> Any:
         """The instruction of LLVM that loads or stores lanes of a vector."""
-        full = f"llvm.masked.{name}.v{kind.count}f{8 * self.size}.p0"
+        full = f"llvm.masked.{name}.v{kind.count}f{8 * size_of(kind)}.p0"
         function = self.module.globals.get(full)
         return function or ir.Function(self.module, ir.FunctionType(result, arguments), full)
 
@@ -388,6 +408,8 @@ class Kernel(Builder):
         super().__init__(function.append_basic_block(), shape.double, shape.width)
         self.shape = shape
         self.pointer = dict(zip(SPACES, function.args, strict=True))
+        if shape.narrow:
+            self.pointer[PARAMETERS] = self.bitcast(self.pointer[PARAMETERS], ir.FloatType().as_pointer())
         self.argument = loaded(self, self.pointer[ARGUMENTS], shape.argument_names())
 
 

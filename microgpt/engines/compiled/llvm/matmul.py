@@ -50,6 +50,7 @@ class ProductShape:
     factor: float
     width: int
     double: bool
+    narrow: bool = False  # as in NestShape
 
     def argument_names(self) -> list[str]:
         names = [*LENGTHS, *(f"{load} start" for load in LOADS), "target row", "a row", "a term"]
@@ -106,6 +107,7 @@ def product_step(nest: Nest, schedule: Schedule, is_zero_beyond: Callable[[Load,
     shape = ProductShape(
         layout.vectors, tuple([load.space for load in layout.loads]), len(others), bound, add,
         column >= 0 and nest.target.strides[column] != 1, across % width == 0, product.factor, width, schedule.double,
+        schedule.is_narrow(layout.loads),
     )  # fmt: skip
     arguments |= dict(zip(LENGTHS, lengths, strict=True))
     if layout.vectors == "outer":

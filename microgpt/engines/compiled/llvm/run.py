@@ -87,10 +87,10 @@ class Program:
         most = FEW_PARTS if self.parameters * np.dtype(dtype).itemsize >= LARGE else PARTS
         return self.plan(block_size, dtype, with_gradient), min(-(-batch // block_size), most)
 
-    def plan(self, block_size: int, dtype: Any, with_gradient: bool) -> "Plan":
-        key = (block_size, dtype, with_gradient)
+    def plan(self, block_size: int, dtype: Any, with_gradient: bool, narrow: bool = False) -> "Plan":
+        key = (block_size, dtype, with_gradient, narrow)
         if key not in self.plans:
-            self.plans[key] = Plan(self, block_size, dtype, with_gradient)
+            self.plans[key] = Plan(self, block_size, dtype, with_gradient, narrow)
         return self.plans[key]
 
     def run(
@@ -126,15 +126,15 @@ class Frame(ctypes.Structure):
 
 
 class Plan:
-    """A program for blocks of one size, in one precision."""
+    """A program for blocks of one size, in one precision. If it is `narrow`, its parameters are in single precision."""
 
-    def __init__(self, program: Program, block_size: int, dtype: Any, with_gradient: bool):
+    def __init__(self, program: Program, block_size: int, dtype: Any, with_gradient: bool, narrow: bool = False):
         self.program, self.block_size, self.dtype = program, block_size, np.dtype(dtype)
         self.memory = program.memory(with_gradient)
         self.masked = np.array(self.memory.masked, np.int64).reshape(-1, 2) * block_size  # where, and how many numbers
         self.tuner = Tuner()
         double = self.dtype == np.float64
-        schedule = Schedule(block_size, double, self.memory, program.groups.constants)
+        schedule = Schedule(block_size, double, self.memory, program.groups.constants, narrow)
         nests = program.nests.forward + (program.nests.backward if with_gradient else [])
         code = Code(nests, program.nests, schedule, "derivative" if with_gradient else "power")
         *kernels, driver = machine().prepare([*code.shapes, DriverShape(double)])

@@ -4,12 +4,13 @@ The shape of a kernel holds the order of the loops. The arguments are lengths, s
 the size of the model.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, INTEGERS, Expression, Load
+from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, INTEGERS, PARAMETERS, Expression, Load
 from microgpt.engines.compiled.llvm.arguments import packed
 from microgpt.engines.compiled.llvm.emit import APART, BESIDE, LeafShape, LoopShape, NestShape, structure_of
 from microgpt.engines.compiled.llvm.lanes import Lanes, chosen_lanes, loop_order
@@ -34,9 +35,9 @@ class Step:
 class Schedule:
     """Turns nests into steps, for blocks of one size."""
 
-    def __init__(self, block_size: int, double: bool, memory: Memory, constants: list[float]):
+    def __init__(self, block_size: int, double: bool, memory: Memory, constants: list[float], narrow: bool = False):
         self.block_size = block_size
-        self.double = double
+        self.double, self.narrow = double, narrow  # the precision, and whether parameters are in single precision
         self.memory = memory  # where a result lies in that of a block
         self.constants = list(constants)
         self.constant_at: dict[float, int] = {}
@@ -50,6 +51,10 @@ class Schedule:
         start = -(-self.memory.size * self.block_size // ALIGNED) * ALIGNED
         self.cells = max(self.cells, start + size)
         return start
+
+    def is_narrow(self, loads: Iterable[Load]) -> bool:
+        """Whether a kernel reads parameters in single precision."""
+        return self.narrow and any(load.space == PARAMETERS for load in loads)
 
     def scale(self, space: str) -> int:
         """How many numbers of a space lie side by side where one example has one."""
@@ -115,7 +120,7 @@ class Schedule:
             loops, tuple(leaves[1:]), leaves[0], program, nest.add, nest.reduction if nest.axes_summed() else "sum",
             checked if any(operation == "**" for operation, _, _ in program) else "",
             lanes.count * lanes.groups, self.double, lanes.groups,
-            order.index(lanes.along) if lanes.groups > 1 else -1, lanes.tail,
+            order.index(lanes.along) if lanes.groups > 1 else -1, lanes.tail, self.is_narrow(loads),
         )  # fmt: skip
         return Step(shape, arguments)
 

@@ -28,10 +28,7 @@ def compare(arguments: list[str]) -> int:
         arguments = arguments[:at] + arguments[at + 2 :]
     runs = compared([Path(argument) for argument in arguments])
     print("training loss, a running mean", *picture(runs), "", *table(runs), sep="\n")
-    try:
-        print(f"\ndrawn in {draw(runs, path)}")
-    except ImportError:
-        print('\nfor the picture as a file: pip install -e ".[plot]"')
+    print(f"\ndrawn in {draw(runs, path)}")
     return 0
 
 

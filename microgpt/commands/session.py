@@ -377,11 +377,9 @@ class Session:
         return INTERRUPTED if self.interrupted or self.ctrl_c.requested else 0
 
     def draw(self, directory: Path) -> None:
-        """Write loss.svg and tensors.svg, if matplotlib is installed."""
+        """Write loss.svg and tensors.svg."""
         try:
             draw_losses(directory, read_metrics(directory, self.state.step), self.baseline)
             draw_tensors(directory, read_tensors(directory, self.state.step))
-        except ImportError:
-            pass
         except (OSError, InputError) as error:
             print_lines(f"no picture of the losses: {error}")

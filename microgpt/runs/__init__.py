@@ -10,6 +10,7 @@ model_card.py    the README.md of a run
 kept_book.py     a copy of the user's own functions, if the run was trained with them
 snapshots.py     the parameters at a few steps of the past
 loss_plot.py     pictures of the losses and of the steps
+chart.py         charts of curves as SVG
 comparison.py    several runs side by side
 terminal_plot.py pictures of curves, in characters
 """

@@ -7,8 +7,10 @@ from typing import Any
 
 from microgpt.errors import InputError
 from microgpt.learning.parameters import parameter_count
+from microgpt.runs.chart import Curve, Panel, chart, shade
 from microgpt.runs.checkpoint import Checkpoint, load_checkpoint
-from microgpt.runs.loss_plot import label, smooth, write_picture
+from microgpt.runs.files import write_file
+from microgpt.runs.loss_plot import smooth
 from microgpt.runs.metrics import METRICS, read_metrics
 from microgpt.runs.terminal_plot import plotted
 
@@ -84,19 +86,12 @@ def picture(runs: list[Compared]) -> list[str]:
 
 
 def draw(runs: list[Compared], path: Path) -> Path:
-    """Draw the losses of all runs as an SVG file, and return its path. Raises ImportError without matplotlib."""
-
-    def drawing(figure: Any) -> None:
-        from matplotlib import colormaps
-
-        axes = figure.subplots()
-        for i, run in enumerate(runs):
-            color = colormaps["viridis"](0.9 * i / max(1, len(runs) - 1))
-            if run.training:
-                axes.plot(*zip(*run.training, strict=True), color=color, alpha=0.4, linewidth=1)
-            if run.validation:
-                axes.plot(*zip(*run.validation, strict=True), color=color, marker="o", label=str(run.directory))
-        label(axes, "loss, nats per character")
-        axes.legend(frameon=False, title="validation (lines without marks: training)")
-
-    return write_picture(path, "Losses of some runs", 4.5, drawing)
+    """Draw the losses of all runs as an SVG file, and return its path."""
+    colors = [shade(0.9 * i / max(1, len(runs) - 1)) for i in range(len(runs))]
+    curves = [Curve("", run.training, color, 1, 0.4) for run, color in zip(runs, colors, strict=True)]
+    curves += [
+        Curve(str(run.directory), run.validation, color, marks=True) for run, color in zip(runs, colors, strict=True)
+    ]
+    panel = Panel("loss, nats per character (marks: validation)", curves)
+    write_file(path, chart("Losses of some runs", [panel], 450, beside=True))
+    return path

@@ -11,7 +11,7 @@
     snapshots.safetensors
                        the parameters at a few steps (snapshots.py)
     loss.svg, tensors.svg
-                       pictures of the two csv files, if matplotlib is installed
+                       pictures of the two csv files
 
 No file is ever unpickled, or executed unless the user names it with --book. The files are JSON, text and safetensors,
 and everything is checked when read.

@@ -34,7 +34,7 @@ def trained_long(tmp_path_factory):
     """A run on a text so long that a part of the held-out text is enough in between; and what training printed."""
     directory = tmp_path_factory.mktemp("long")
     options = ["--n-embd", "8", "--n-head", "2", "--n-layer", "1", "--block-size", "8", "--steps", "20", "--skip-check"]
-    result = train(directory, *options, text=LONG, file="long.txt", pictures=True)
+    result = train(directory, *options, text=LONG, file="long.txt")
     return result, load_run(directory / "runs" / "long")
 
 

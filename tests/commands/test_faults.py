@@ -124,7 +124,7 @@ def test_what_the_steps_did_is_kept(tmp_path):
 
 @pytest.mark.slow
 def test_the_picture_of_the_tensors_names_each(tmp_path):
-    train(tmp_path, "--n-embd", "4", "--n-head", "2", "--steps", "3", "--skip-check", pictures=True)
+    train(tmp_path, "--n-embd", "4", "--n-head", "2", "--steps", "3", "--skip-check")
     drawn = (tmp_path / "runs" / "names" / "tensors.svg").read_text()
     assert all(f">{row[1]}<" in drawn for row in read_tensors(tmp_path / "runs" / "names", 3))
 

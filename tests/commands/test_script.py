@@ -105,7 +105,6 @@ def test_idle_can_run_the_scripts(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setattr(sys, "stdin", io.StringIO(NAMES))
-    monkeypatch.setitem(sys.modules, "matplotlib", None)  # pictures take time
     monkeypatch.chdir(tmp_path)
     for code, script, *options in (
         (0, "train.py", "--data", "-", *TINY),

@@ -15,9 +15,9 @@ from microgpt.runs.terminal_plot import plotted
 SWEEP = ["sweep", str(ROOT / "train.py"), "--data", "names.txt", "--skip-check", *TINY]
 
 
-def command(*arguments, cwd, pictures=False):
+def command(*arguments, cwd):
     return run_within(lambda: runpy.run_module("microgpt", run_name="__main__", alter_sys=True), "microgpt",
-                      *arguments, cwd=cwd, given="", pictures=pictures)  # fmt: skip
+                      *arguments, cwd=cwd, given="")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_sweep_goes_on_where_it_was_stopped(swept, tmp_path):
 @pytest.mark.slow
 def test_comparison_names_what_differs(swept):
     runs = sorted(swept[0].glob("*=*/"))
-    result = command("compare", *map(str, runs), cwd=swept[0].parents[1], pictures=True)
+    result = command("compare", *map(str, runs), cwd=swept[0].parents[1])
     assert result.returncode == 0, result.stderr
     head = next(line for line in result.stdout.splitlines() if "validation" in line)
     assert head.split() == ["run", "learning_rate", "seed", "validation", "seconds"]

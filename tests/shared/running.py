@@ -41,10 +41,10 @@ def call(script, *options, cwd, given="", pictures=False):
                       given=given, pictures=pictures)  # fmt: skip
 
 
-def train(directory, *options, text=NAMES, file="names.txt", pictures=False):
+def train(directory, *options, text=NAMES, file="names.txt"):
     """Let train.py learn a text that it finds in a file of the directory, to a good end; return its Result."""
     (directory / file).write_text(text)
-    result = call("train.py", "--data", file, *options, cwd=directory, pictures=pictures)
+    result = call("train.py", "--data", file, *options, cwd=directory)
     assert result.returncode == 0, result.stderr
     return result
 
@@ -106,10 +106,9 @@ def command(script, *options):
     return [sys.executable, str(ROOT / script), *map(str, options)]
 
 
-def environment(pictures=False):
-    """The environment of such a process, without matplotlib unless it is to draw pictures."""
-    quick = {} if pictures else {"PYTHONPATH": str(Path(__file__).with_name("without_matplotlib"))}
-    return os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"} | quick
+def environment():
+    """The environment of such a process."""
+    return os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
 
 
 def assert_refused(result, *expected, code=2):

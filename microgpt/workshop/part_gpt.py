@@ -44,10 +44,10 @@ def block_of(name: str, n: int, seed: int) -> dict[str, Any]:
 
 
 def model_of(layers: int, seed: int = 50) -> dict[str, Any]:
-    """Return the parameters of a GPT of width 2, with three characters and three positions."""
-    blocks = [block_of(f"h.{layer}", 2, seed + 20 * layer) for layer in range(layers)]
-    tables = {"wte.weight": numbers(seed + 90, 3, 2), "wpe.weight": numbers(seed + 91, 3, 2)}
-    return {name: x for part in [tables, *blocks, norm("ln_f", 2, seed + 92)] for name, x in part.items()}
+    """Return the parameters of a GPT of width 3, with three characters and three positions."""
+    blocks = [block_of(f"h.{layer}", 3, seed + 20 * layer) for layer in range(layers)]
+    tables = {"wte.weight": numbers(seed + 90, 3, 3), "wpe.weight": numbers(seed + 91, 3, 3)}
+    return {name: x for part in [tables, *blocks, norm("ln_f", 3, seed + 92)] for name, x in part.items()}
 
 
 ATTENTION = Exercise(
@@ -630,7 +630,7 @@ return [gelu(h) for h in linear(hidden, *named(params, f"{name}.c_proj"))]
     ),
 )
 
-PARAMS_OF_BLOCK = block_of("h.0", 2, 30)
+PARAMS_OF_BLOCK = block_of("h.0", 3, 30)
 RUN_BLOCK = '[block(params, "h.0", x, {}, cache) for x in xs]'
 BLOCK = Exercise(
     name="block",
@@ -655,10 +655,10 @@ The names of the parameters begin with the block's own:
     mlp(params, f"{name}.mlp", ...)
 """,
     cases=(
-        case(RUN_BLOCK.format(1), NEW, xs=[[1.0, 3.0]], params=PARAMS_OF_BLOCK),
-        case(RUN_BLOCK.format(1), NEW, xs=numbers(40, 3, 2), params=PARAMS_OF_BLOCK),
-        case(RUN_BLOCK.format(2), NEW, xs=numbers(41, 2, 2), params=PARAMS_OF_BLOCK),
-        case("(block(params, 'h.0', x, 1, cache), cache.keys)[1]", NEW, x=[1.0, 3.0], params=PARAMS_OF_BLOCK),
+        case(RUN_BLOCK.format(1), NEW, xs=[[1.0, 3.0, -2.0]], params=PARAMS_OF_BLOCK),
+        case(RUN_BLOCK.format(1), NEW, xs=numbers(40, 3, 3), params=PARAMS_OF_BLOCK),
+        case(RUN_BLOCK.format(3), NEW, xs=numbers(41, 2, 3), params=PARAMS_OF_BLOCK),
+        case("(block(params, 'h.0', x, 1, cache), cache.keys)[1]", NEW, x=[1.0, 3.0, -2.0], params=PARAMS_OF_BLOCK),
     ),
     mistakes=(
         wrong(
@@ -732,7 +732,7 @@ return add(x, mlp(params, f"{name}.mlp", x))
     ),
 )
 
-LAYERS = "config = GPTConfig(3, 3, 2, {}, {})\ncache = empty_cache(config)"
+LAYERS = "config = GPTConfig(3, 3, 3, {}, {})\ncache = empty_cache(config)"
 WHOLE = Exercise(
     name="gpt",
     part=PART,
@@ -760,7 +760,7 @@ config.n_layer is the number of blocks, config.n_head that of heads.
         case("gpt(params, config, 1, 0, cache)", LAYERS.format(1, 1), params=model_of(1)),
         case(
             "[gpt(params, config, token, i, cache) for i, token in enumerate([2, 0, 1])]",
-            LAYERS.format(1, 2),
+            LAYERS.format(1, 3),
             params=model_of(1),
         ),
         case(
@@ -839,7 +839,7 @@ config.n_layer is the number of blocks, config.n_head that of heads.
     ),
 )
 
-CONFIG = "config = GPTConfig(3, 3, 2, {}, 1)"
+CONFIG = "config = GPTConfig(3, 3, 3, {}, 1)"
 LOSS = Exercise(
     name="loss",
     part=PART,
@@ -963,12 +963,12 @@ stored ones if they are not.
     cases=(
         case(
             "[gpt(params, config, token, i, cache) for i, token in enumerate([0, 2, 1])]",
-            LAYERS.format(2, 2),
+            LAYERS.format(2, 3),
             params=model_of(2, 300),
         ),
         case(
             "loss(params, [2, 0, 0, 1], weights, config)",
-            "config = GPTConfig(3, 3, 2, 2, 2)",
+            "config = GPTConfig(3, 3, 3, 2, 3)",
             weights=[0.3, 0.3, 0.4],
             params=model_of(2, 500),
         ),

@@ -754,10 +754,6 @@ the end belongs to the last one.
         wrong("You walk from the end.", ("enumerate(chances)", "reversed(list(enumerate(chances)))")),
         wrong("You stop at the first chance whatever the point is: the test is wrong.", ("point < 0", "point < 1")),
         wrong(
-            "You take the first chance that is larger than the point. What counts is where it lies.",
-            body="return next((i for i, chance in enumerate(chances) if chance > point), len(chances) - 1)[0:]",
-        ),
-        wrong(
             "You test before you take the chance away: so you are one behind.",
             body="""
 for i, chance in enumerate(chances):
@@ -787,12 +783,12 @@ return len(chances) - 1
 )
 
 TEXTS = (  # parameters, first token, temperature and random numbers, of texts that tell mistakes apart
-    (726, 2, 5.0, [0.37, 0.64, 0.13]), (759, 0, 2.0, [0.9, 0.76, 0.67]), (771, 1, 2.0, [0.53, 0.64, 0.37]),
-    (784, 0, 1.0, [0.62, 0.24, 0.15]), (790, 1, 3.0, [0.67, 0.6, 0.5]), (802, 0, 3.0, [0.73, 0.7, 0.29]),
-    (814, 2, 2.0, [0.43, 0.45, 0.6]), (835, 1, 2.0, [0.43, 0.36, 0.32]), (741, 2, 3.0, [0.68, 0.44, 0.94]),
-    (723, 1, 5.0, [0.87, 0.1, 0.67]), (725, 0, 1.0, [0.13, 0.93, 0.79]), (733, 0, 5.0, [0.85, 0.14, 0.71]),
+    (776, 0, 3.0, [0.57, 0.53, 0.53]), (732, 1, 2.0, [0.48, 0.46, 0.85]), (750, 1, 1.0, [0.89, 0.33, 0.54]),
+    (752, 2, 2.0, [0.94, 0.44, 0.92]), (774, 0, 1.0, [0.2, 0.27, 0.31]), (802, 0, 3.0, [0.73, 0.7, 0.29]),
+    (808, 1, 2.0, [0.16, 0.95, 0.41]), (743, 1, 2.0, [0.64, 0.17, 0.71]), (745, 2, 5.0, [0.54, 0.1, 0.78]),
+    (747, 0, 2.0, [0.8, 0.84, 0.33]), (721, 1, 5.0, [0.67, 0.7, 0.93]), (826, 0, 2.0, [0.79, 0.15, 0.77]),
 )  # fmt: skip
-SMALL = "config = GPTConfig(3, 3, 2, {}, 1)"
+SMALL = "config = GPTConfig(3, 3, 3, {}, 1)"
 WRITTEN = Exercise(
     name="writing",
     part=PART,

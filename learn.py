@@ -51,9 +51,8 @@ def main() -> int:
         say_next(folder)
     else:
         check(folder)
-        while settings.watch:
-            wait(folder)
-            check(folder)
+        if settings.watch:
+            watch(folder)
     return 0
 
 
@@ -86,13 +85,18 @@ def visit(clinic: Clinic, at_random: bool) -> None:
         say("One more? Call `python learn.py --clinic`, or --random for one without a word about it.")
 
 
-def wait(folder: Folder) -> None:
-    """Return when a file of the learner's has changed."""
-    before = times(folder)
-    print("Watching your files; Ctrl-C ends it.", flush=True)
-    while times(folder) == before:
-        time.sleep(PAUSE)
-    print("-" * 80)
+def watch(folder: Folder) -> None:
+    """Answer to each save, until Ctrl-C."""
+    try:
+        while True:
+            before = times(folder)
+            print("Watching your files: save one, and the answer comes. Ctrl-C ends it.", flush=True)
+            while times(folder) == before:
+                time.sleep(PAUSE)
+            print("-" * 80)
+            check(folder)
+    except KeyboardInterrupt:
+        print()
 
 
 def times(folder: Folder) -> dict[str, int]:

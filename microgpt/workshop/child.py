@@ -1,7 +1,7 @@
 """The process in which a learner's file runs: it may hang, print or crash, and the workshop goes on.
 
-It is started by its path, with the learner's folder, a limit in seconds, and the names of exercises. What it prints is
-one line of JSON.
+It is started by its path, with the learner's folder, and with names of exercises and their limits in seconds, as
+add:5.0. What it prints is one line of JSON.
 Nothing of the package is imported but the book and the workshop, so that an answer takes no second.
 """
 
@@ -16,6 +16,7 @@ if __name__ == "__main__":  # a package without its __init__, which would import
 
 import ast
 import faulthandler
+import gc
 import importlib
 import io
 import json
@@ -35,12 +36,15 @@ MOST_PRINTED = 2000
 
 def main() -> None:
     """Print the verdict on the first of some exercises that is not right, or on the last one."""
-    folder, seconds, names, out = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:], sys.stdout
-    faulthandler.dump_traceback_later(seconds - MARGIN, exit=True)
-    printed, verdict, name = io.StringIO(), Verdict("right"), names[-1]
+    folder, out, err = Path(sys.argv[1]), sys.stdout, sys.stderr
+    gc.disable()  # it would look through each large graph again and again
+    limits = dict(limit.split(":") for limit in sys.argv[2:])
+    printed, verdict, name = io.StringIO(), Verdict("right"), ""
     with redirect_stdout(printed), redirect_stderr(io.StringIO()):
-        for name in names:
-            verdict = checked(exercise_named(name), folder, finish=name == names[-1])
+        for i, (name, seconds) in enumerate(limits.items(), 1):
+            print(f"at {name}", file=err, flush=True)  # read if it stops there
+            faulthandler.dump_traceback_later(float(seconds) - MARGIN, exit=True, file=err)
+            verdict = checked(exercise_named(name), folder, finish=i == len(limits))
             if verdict.kind != "right":
                 break
     text = printed.getvalue()[:MOST_PRINTED]

@@ -137,24 +137,29 @@ def write(path: Path, text: str) -> None:
 
 def run_child(folder: Path, names: list[str]) -> tuple[str, Verdict, str]:
     """Check exercises in a process of their own; return the name of one, the verdict on it, and what was printed."""
-    limit = exercise_named(names[-1]).seconds
-    command = [sys.executable, "-P", "-X", "utf8", child.__file__, str(folder), str(limit), *names]
-    try:
-        ran = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=limit + 1,
-            encoding="utf-8",
-            errors="replace",
-        )
-        code, out, err = ran.returncode, ran.stdout, ran.stderr
-    except subprocess.TimeoutExpired:
-        code, out, err = 1, "", ""
+    limits = {name: exercise_named(name).seconds for name in names}
+    command = [
+        sys.executable,
+        "-P",
+        "-X",
+        "utf8",
+        child.__file__,
+        str(folder),
+        *(f"{n}:{s}" for n, s in limits.items()),
+    ]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=sum(limits.values()) + 1)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
     try:
         answer = json.loads(out)
     except ValueError:
-        return names[-1], stopped(folder, limit, code, err), ""
+        name = ([names[-1], *re.findall(r"^at (\w+)$", err, re.MULTILINE)])[-1]
+        return name, stopped(folder, limits[name], process.returncode, err), ""
     return answer["exercise"], Verdict(**answer["verdict"]), answer["printed"]
 
 
@@ -167,7 +172,7 @@ def stopped(folder: Path, limit: float, code: int, noted: str) -> Verdict:
         return Verdict("stopped", [words])
     words = f"Your lines still ran after {limit:.0f} seconds, and were stopped."
     if not own:
-        return Verdict("stopped", [words])
+        return Verdict("stopped", [words, "If this machine is busy, try again."])
     line, name = own[0]
     where = f"They were in line {line}, in {name}."
     if sum(other == name for _, other in own) > 20:

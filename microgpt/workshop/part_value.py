@@ -1420,6 +1420,7 @@ DEEP = Exercise(
     writes=("Value.topological_order",),
     helpers=ORDER_HELPERS,
     trial=True,
+    seconds=10.0,
     reading="""
 A text of some words leads to a graph of 100,000 operations, one after the
 other. Python lets functions call one another about 1,000 deep, and no
@@ -1443,7 +1444,7 @@ with a list of what is still to do; the page above it shows how.
         case("order_of(chained(a, 100_000))", shown="topological_order() of a chain of 100,000 operations", a=1.0),
         case("order_of(doubled(a, 60))", shown="topological_order() of a doubled 60 times", a=1.0),
         case("doubled(a, 60)", own=True, shown="a doubled 60 times", a=1.0),
-        case("chained(a, 20_000)", own=True, shown="a chain of 20,000 operations", a=1.0),
+        case("chained(a, 10_000)", own=True, shown="a chain of 10,000 operations", a=1.0),
     ),
     mistakes=(
         wrong(

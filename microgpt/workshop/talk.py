@@ -62,8 +62,9 @@ def say_next(folder: Folder) -> None:
         about = exercise.writes[0].split(".")[-1]
         say(title, textwrap.indent(exercise.reading.strip("\n"), "  "))
         say(f"Nothing new to write: {about} in {place}, line {line}, is tried harder. Call `python learn.py`.")
-    else:
-        say(title, f"Open {place} at line {line}. Read the page above it, and write your lines in place of the dots.")
+        return
+    say(title, f"Open {place} at line {line}. Read the page above it, and write your lines in place of the dots.")
+    if number == 1:
         say("Then call `python learn.py` again; with --hint it helps, and with --watch it looks at each save.")
 
 
@@ -80,16 +81,17 @@ def say_list(folder: Folder) -> None:
 
 
 def ask_questions(folder: Folder, exercise: Exercise, read: Callable[[str], str] = input) -> None:
-    """Ask the questions of an exercise that are still open."""
-    for question in exercise.questions:
-        entry = folder.answered(question)
-        if not entry["right"] and entry["tries"] < TRIES:
-            ask(folder, question, read)
+    """Ask the questions that are still open, of this exercise and of those before it."""
+    for earlier in EXERCISES[: EXERCISES.index(exercise) + 1]:
+        for question in earlier.questions:
+            entry = folder.answered(question)
+            if not entry["right"] and entry["tries"] < TRIES and not ask(folder, question, read):
+                return
 
 
-def ask(folder: Folder, question: Question, read: Callable[[str], str]) -> None:
-    """Ask a question, and mark each answer with a reason. An empty answer leaves it for later."""
-    say(f"A question: {question.asks}")
+def ask(folder: Folder, question: Question, read: Callable[[str], str]) -> bool:
+    """Ask a question, and mark each answer with a reason; return False for an empty one, which leaves it for later."""
+    say(f"A question (Enter leaves it for later): {question.asks}")
     for attempt in range(folder.answered(question)["tries"] + 1, TRIES + 1):
         try:
             typed = read("> ").strip()
@@ -97,14 +99,15 @@ def ask(folder: Folder, question: Question, read: Callable[[str], str]) -> None:
             typed = ""
         print()
         if not typed:
-            return
+            return False
         right = is_right(question, typed)
         folder.answered(question, right=right, tries=attempt)
         if right:
             say(f"Right. {question.because}")
-            return
+            break
         said = next((words for answer, words in question.wrong if equal(answer, typed)), "That is not it.")
         say(said if attempt < TRIES else f"{said} It is {question.right[0]}. {question.because}")
+    return True
 
 
 def is_right(question: Question, typed: str) -> bool:

@@ -2,9 +2,11 @@
 
 import json
 import re
+import signal
+import subprocess
 
 import pytest
-from running import assert_refused, call
+from running import assert_refused, call, command, environment
 
 from microgpt.workshop import look_at
 from microgpt.workshop.course import EXERCISES, exercise_named
@@ -174,14 +176,37 @@ def test_a_report_counts_attempts_and_hints(begun):
 
 
 def test_questions_are_marked_with_a_reason(begun, capsys):
-    typed = iter(["2", "-3"])
+    typed = iter(["0.002", "2", "-3"])
     exercise = exercise_named("multiply")
     folder = Folder(begun / "mine")
     ask_questions(folder, exercise, lambda prompt: next(typed))
     said = capsys.readouterr().out
     assert "That is a itself" in said
     assert "Right. If a grows by 0.001" in " ".join(said.split())
-    ask_questions(folder, exercise, lambda prompt: next(typed))  # it is not asked again
+    ask_questions(folder, exercise, lambda prompt: next(typed))  # none is asked again
+
+
+def test_an_empty_answer_leaves_a_question_for_later(begun, capsys):
+    folder = Folder(begun / "mine")
+    ask_questions(folder, exercise_named("add"), lambda prompt: "")
+    ask_questions(folder, exercise_named("add"), lambda prompt: "0.002")
+    assert capsys.readouterr().out.count("b = a + a") == 2
+    assert Folder(begun / "mine").notes["questions"]["sum of itself"] == {"right": True, "tries": 1}
+
+
+@pytest.mark.slow
+def test_watching_answers_to_each_save(begun):
+    with subprocess.Popen(
+        command("learn.py", "--watch"), cwd=begun, env=environment(), stdout=subprocess.PIPE, encoding="utf-8"
+    ) as process:
+        try:
+            lines = iter(process.stdout.readline, "")
+            assert any("Watching your files" in line for line in lines)
+            fill(begun, EXERCISES[1])
+            assert any("add is right" in line for line in lines)
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
 
 
 # All of it

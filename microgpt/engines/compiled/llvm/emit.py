@@ -16,6 +16,7 @@ increments: the starts of what they read and write.
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from math import factorial
 from typing import Any
 
@@ -220,11 +221,22 @@ class Builder(ir.IRBuilder):
         function = self.masked("load", stored, stored, [arguments[0].type, I32, mask.type, stored])
         return self.widened(self.call(function, arguments), kind)
 
-    def masked_write(self, x: Any, base: Any, offset: Any, mask: Any) -> None:
-        """Store the lanes of a vector that a mask names."""
+    def masked_write(self, x: Any, base: Any, offset: Any, mask: Any, add: bool = False) -> None:
+        """Store the lanes of a vector that a mask names, or add them to what is there."""
+        x = self.fadd(self.masked_read(base, offset, mask), x) if add else x
         arguments = x, self.at(base, offset, x.type), I32(self.size), mask
         kinds = [x.type, arguments[1].type, I32, mask.type]
         self.call(self.masked("store", x.type, ir.VoidType(), kinds), arguments)
+
+    def lanes_between(self, lanes: Sequence[int], first: Any, end: Any) -> Any:
+        """A mask of the lanes, with these numbers, from the first on and before the end; None is no limit."""
+        kind, found = ir.VectorType(I32, len(lanes)), None
+        for order, place in (">=", first), ("<", end):
+            if place is not None:
+                limit = self.lanes_from(self.trunc(place, I32), [0] * len(lanes))
+                one = self.icmp_signed(order, kind(list(lanes)), limit)
+                found = one if found is None else self.and_(found, one)
+        return found
 
     def masked(self, name: str, kind: Any, result: Any, arguments: list[Any]) -> Any:
         """The instruction of LLVM that loads or stores lanes of a vector."""
@@ -556,11 +568,9 @@ class NestKernel(Kernel):
         if not self.limits or lanes_of(result) == 1:
             self.write(result, base, where, self.shape.add)
             return
-        mask, before = self.mask(1), None
+        mask = self.mask(1)
         if self.shape.tail:
-            if self.shape.add:
-                result = self.fadd(self.masked_read(base, where, mask), result)
-            self.masked_write(result, base, where, mask)
+            self.masked_write(result, base, where, mask, self.shape.add)
         else:  # where the array goes on beyond the bound
             before = self.read(base, where, result.type)
             result = self.fadd(before, result) if self.shape.add else result
@@ -568,15 +578,8 @@ class NestKernel(Kernel):
 
     def mask(self, groups: int, limits: list[tuple[Any, Any]] | None = None) -> Any:
         """For each lane of some groups whether it is within the limits."""
-        kind = ir.VectorType(I32, groups * self.lanes)
-        lane, found = kind([*range(self.lanes)] * groups), None
-        for limit in self.limits if limits is None else limits:
-            for order, place in zip((">=", "<"), limit, strict=True):
-                if place is not None:
-                    several = self.lanes_from(self.trunc(place, I32), [0] * kind.count)
-                    one = self.icmp_signed(order, lane, several)
-                    found = one if found is None else self.and_(found, one)
-        return found
+        lanes = [*range(self.lanes)] * groups
+        return reduce(self.and_, [self.lanes_between(lanes, *limit) for limit in limits or self.limits])
 
     # Operations
 

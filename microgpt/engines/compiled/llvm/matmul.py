@@ -23,7 +23,7 @@ from llvmlite.binding import get_process_triple
 
 from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, PARAMETERS, Load, loads_of, replace
 from microgpt.engines.compiled.llvm.emit import I32, I64, Kernel
-from microgpt.engines.compiled.llvm.lanes import VECTOR_BYTES, joined_axis
+from microgpt.engines.compiled.llvm.lanes import CAN_MASK, VECTOR_BYTES, joined_axis
 from microgpt.engines.compiled.llvm.schedule import Schedule, Step
 from microgpt.engines.compiled.nest import BATCH, Nest, Product
 
@@ -114,7 +114,7 @@ def product_step(nest: Nest, schedule: Schedule, is_zero_beyond: Callable[[Load,
         arguments["examples"] = count
     else:
         terms = 0 if layout.vectors == "columns" else min(lengths[2], AT_ONCE) if add else lengths[2]
-        arguments["scratch"] = schedule.scratch(width * (1 + VECTORS * terms))
+        arguments["scratch"] = schedule.scratch(width * (1 + VECTORS * (terms + width)))
     return Step(shape, arguments | strides_of(layout, nest, others, shape, schedule))
 
 
@@ -335,21 +335,21 @@ class ProductKernel(Kernel):
         begin, end = self.terms({"columns": j}, {"columns": self.add(j, self.sub(panel, I64(1)))})
         whole = self.sub(end, self.srem(self.sub(end, begin), I64(self.width)))
 
-        def read(c: Any, k: Any, kind: Any) -> Any:
-            column = self.along(start, "b column", self.minimum(self.add(j, c), last))
-            return self.read(self.of_b, self.along(column, "b term", k), kind)
+        def squares(k: Any, read: Callable[[Any], Any]) -> None:
+            def square(c: Any) -> None:
+                columns = [self.minimum(self.add(j, self.add(c, I64(lane))), last) for lane in range(self.width)]
+                vectors = [read(self.along(self.along(start, "b column", one), "b term", k)) for one in columns]
+                for lane, vector in enumerate(self.transposed(vectors)):
+                    row = self.in_panel(self.add(k, I64(lane)), across)
+                    self.write(vector, self.pointer[CELLS], self.add(row, c))
 
-        def square(k: Any, c: Any) -> None:
-            vectors = [read(self.add(c, I64(lane)), k, self.vector) for lane in range(self.width)]
-            for lane, vector in enumerate(self.transposed(vectors)):
-                row = self.in_panel(self.add(k, I64(lane)), across)
-                self.write(vector, self.pointer[CELLS], self.add(row, c))
+            self.each(I64(0), panel, self.width, square)
 
-        def number(k: Any, c: Any) -> None:
-            self.write(read(c, k, self.scalar), self.pointer[CELLS], self.add(self.in_panel(k, across), c))
-
-        self.each(begin, whole, self.width, lambda k: self.each(I64(0), panel, self.width, lambda c: square(k, c)))
-        self.each(whole, end, 1, lambda k: self.each(I64(0), panel, 1, lambda c: number(k, c)))
+        self.each(begin, whole, self.width, lambda k: squares(k, lambda where: self.read(self.of_b, where)))
+        if self.width > 1:
+            with self.if_then(self.icmp_signed("<", whole, end)):  # the panel has room for a whole square
+                mask = self.lanes_between(range(self.width), None, self.sub(end, whole))
+                squares(whole, lambda where: self.masked_read(self.of_b, where, mask))
 
     def transposed(self, rows: list[Any]) -> list[Any]:
         """The columns of a square of numbers: in each square of squares, two change places, from large to small."""
@@ -416,6 +416,9 @@ class ProductKernel(Kernel):
             self.write(result, self.of_target, where, self.shape.add)
         elif self.shape.scattered:
             self.put_lanes(result, start, row, column)
+        elif CAN_MASK and self.width > 1:
+            mask = self.lanes_between(range(self.width), *self.lanes(row, column))
+            self.masked_write(result, self.of_target, where, mask, self.shape.add)
         else:
             begin, end = self.lanes(row, column)
             all_lanes = self.icmp_signed("==", self.sub(end, begin), I64(self.width))

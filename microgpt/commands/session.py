@@ -227,16 +227,15 @@ class Session:
         return self.planned(step) or self.recorder.wants_parameters(step)
 
     def warn(self, update: Update) -> None:
-        """Print each warning once."""
+        """Print each warning once, after an observed step."""
         found = {"step": "", "gradient": "", "jump": ""}
         if update.step == 1 and not self.settings.init_from:
             matrices = [t for name, t in update.tensors.items() if self.start.parameters[name].ndim > 1]
             found["step"] = messages.of_step_size(update, matrices, self.settings)
-        if update.tensors:
-            zero = [name for name, tensor in update.tensors.items() if tensor.gradient_norm == 0]
-            again = [name for name in zero if name in self.without_gradient]
-            found["gradient"] = messages.of_no_gradient(again, update.step)
-            self.without_gradient = zero
+        zero = [name for name, tensor in update.tensors.items() if tensor.gradient_norm == 0]
+        again = [name for name in zero if name in self.without_gradient]
+        found["gradient"] = messages.of_no_gradient(again, update.step)
+        self.without_gradient = zero
         if self.planned(update.step):
             found["jump"] = messages.of_jump(self.all_losses, self.settings)
         print_lines(*(line for kind, line in found.items() if kind not in self.warned_of))
@@ -253,15 +252,17 @@ class Session:
             planned = self.planned(step)
             self.losses.append(update.loss)
             self.all_losses.append(update.loss)
-            if self.recorder.wants_parameters(update.step):
+            if ends and self.recorder.wants_parameters(step):
                 self.processes.fetch()
             before, found = self.recorder.best, self.validate_unless_stopped() if planned else None
             self.unvalidated = planned and found is None
             self.recorder.record(update, found)
-            self.warn(update)
-            best = self.recorder.best.loss if self.recorder.best else float("nan")
-            self.bar.set_postfix_str(f"loss={update.loss:.3f}, validation={best:.3f}", refresh=False)
-            self.bar.update()
+            if update.tensors:
+                self.warn(update)
+            if ends:
+                best = self.recorder.best.loss if self.recorder.best else float("nan")
+                self.bar.set_postfix_str(f"loss={update.loss:.3f}, validation={best:.3f}", refresh=False)
+                self.bar.update(step - self.bar.n)
             if before and found and step < self.settings.steps and not self.resumed_anyway:
                 why = messages.of_early_stop(before, found, self.means, self.blind, self.run.directory)
                 self.given_up = bool(why)

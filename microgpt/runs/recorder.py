@@ -68,7 +68,8 @@ class Recorder:
                 self.seconds,
             )
         )
-        self.steps.flush()  # so that it can be read while training goes on
+        if now:
+            self.steps.flush()  # so that it can be read while training goes on
         if update and update.tensors:
             csv.writer(self.tensors).writerows(
                 (update.step, name, t.gradient_norm, t.value_norm, t.update_ratio if isfinite(t.update_ratio) else "")

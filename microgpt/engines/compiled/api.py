@@ -127,7 +127,8 @@ class Compiled:
         except Exception as error:
             hide_own_frames(error)
             raise
-        return float(mean_losses(results[:1])[0]), given, gradient
+        with np.errstate(all="ignore"):
+            return float(np.add.reduce(results[0].astype(np.float64))) / results.shape[1], given, gradient
 
     def evaluate(self, params: Any, *arguments: Any) -> Any:
         """The results of all examples as arrays: see `microgpt.evaluate`."""
@@ -164,12 +165,6 @@ def hide_own_frames(error: BaseException) -> None:
         for frame in reversed([frames[0], *[frames[i] for i in users], *rest]):
             trace = TracebackType(trace, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
         error.__traceback__ = trace
-
-
-def mean_losses(losses: np.ndarray) -> np.ndarray:
-    """The mean of each row, in double precision: infinite or NaN where a loss is."""
-    with np.errstate(all="ignore"):
-        return np.add.reduce(losses.astype(np.float64), axis=1) / losses.shape[1]
 
 
 def examples(program: Program, arrays: list[np.ndarray], dtype: Any) -> tuple[int, np.ndarray, np.ndarray]:

@@ -15,20 +15,34 @@ import numpy as np
 from llvmlite import ir
 
 from microgpt.engines.compiled.adam import VECTORS, WIDTH, CompiledAdam
-from microgpt.engines.compiled.api import Compiled, examples, mean_losses, program_key
+from microgpt.engines.compiled.api import Compiled, examples, program_key
 from microgpt.engines.compiled.expressions import CELLS, INTEGERS
 from microgpt.engines.compiled.llvm.arguments import loaded, packed
 from microgpt.engines.compiled.llvm.emit import FRAME, I64, Builder
 from microgpt.engines.compiled.llvm.machine import machine
-from microgpt.engines.compiled.llvm.run import PLACE, Program, storage
+from microgpt.engines.compiled.llvm.run import PLACE, Frame, Program, storage
 from microgpt.engines.compiled.llvm.threads import LOCK
 from microgpt.engines.trees import address, checked_arguments
 
 Batch = tuple[np.ndarray, ...]
 
-# The arguments of a call, and those of each of its steps: 64-bit integers, of which most are addresses. A step whose
-# plan is not that of the step before first zeroes the results that its plan reads but never writes.
-CALL = ("steps", "table", "numbers", "number_count", "norms", "clip", "driver", "squares", "update", "size", *VECTORS)
+# The arguments of a call, and those of each of its steps: 64-bit integers, most of them addresses. A call takes the
+# steps from the first to the end. Where the plan changes, a step zeroes the results that its plan reads but never
+# writes. A step without frames has its gradient from several threads: only the first step may be such a one.
+CALL = (
+    "first",
+    "end",
+    "table",
+    "numbers",
+    "number_count",
+    "norms",
+    "clip",
+    "driver",
+    "squares",
+    "update",
+    "size",
+    *VECTORS,
+)
 STEP = ("frames", "parts", "results", "batch", "x", "masked", "masked_count")
 FINITE = 1e300  # a sum of sizes below it overflows in no order
 
@@ -82,7 +96,7 @@ class SquaresShape:
 
 @dataclass(frozen=True)
 class StepsShape:
-    """The function that takes the steps of a call: it gets the call's arguments, and returns how many it has taken."""
+    """The function that takes the steps of a call: it gets the call's arguments, and returns the step where it ends."""
 
     double: bool
 
@@ -97,8 +111,8 @@ class StepsKernel(Vectors):
         self.given = loaded(self, function.args[0], CALL)
         self.vectors = [self.pointer(self.given[name]) for name in VECTORS]
         self.gradient = self.vectors[VECTORS.index("gradient")]
-        self.each(I64(0), self.given["steps"], 1, self.step)
-        self.ret(self.given["steps"])
+        self.each(self.given["first"], self.given["end"], 1, self.step)
+        self.ret(self.given["end"])
 
     def pointer(self, integer: Any, kind: Any = None) -> Any:
         return self.inttoptr(integer, (kind or self.scalar).as_pointer())
@@ -112,9 +126,13 @@ class StepsKernel(Vectors):
         """Take a step, or return from the function before what is not finite changes anything."""
         table = self.pointer(self.given["table"], I64)
         step = loaded(self, self.gep(table, [self.mul(index, I64(len(STEP)))]), STEP)
-        self.zero_masked(step)
-        self.zero(self.gradient, self.mul(step["parts"], self.given["size"]))
-        self.each(I64(0), step["parts"], 1, lambda part: self.run_part(step, part))
+        with self.if_else(self.icmp_signed("==", step["frames"], I64(0))) as (several_threads, one_thread):
+            with several_threads, self.if_then(self.icmp_signed("!=", index, self.given["first"])):
+                self.ret(index)
+            with one_thread:
+                self.zero_masked(step)
+                self.zero(self.gradient, self.mul(step["parts"], self.given["size"]))
+                self.each(I64(0), step["parts"], 1, lambda part: self.run_part(step, part))
         self.each(I64(1), step["parts"], 1, self.add_part)
         square = self.called("squares", self.scalar, [self.gradient, self.given["size"]])
         norm = self.root(square if self.double else self.fpext(square, ir.DoubleType()))
@@ -192,9 +210,10 @@ def compiled(double: bool) -> tuple[Any, Any, int]:
 class Group:
     """The steps of a call whose batches have one form: the same dtypes and shapes."""
 
-    def __init__(self, program: Program, size: int, dtype: Any):
+    def __init__(self, program: Program, size: int, dtype: Any, threads: int):
         self.program, self.size = program, size
         self.plan, self.parts = program.plan_for(size, dtype, True)
+        self.threads = threads if self.plan.tuner.choose(min(threads, self.parts)) > 1 else 1
         self.places: list[int] = []  # of its steps in the call
         self.batches: list[Batch] = []
 
@@ -202,24 +221,32 @@ class Group:
         """Make the frames of all steps. Raises IndexError, which names no row of a batch, as `examples` does."""
         arrays = [np.concatenate(of_all) for of_all in zip(*self.batches, strict=True)]
         _, self.integers, self.floats = examples(self.program, arrays, p.dtype)
+        self.gradients = gradients[: self.parts]
         self.frames, self.results = self.plan.frames(
-            p, self.integers, self.floats, self.size, gradients[: self.parts], len(self.batches)
+            p, self.integers, self.floats, self.size, self.gradients, len(self.batches)
         )
+        self.left = iter(self.frames)  # of the steps that several threads run
+
+    def run_next(self) -> None:
+        """Compute the gradient of its next step on several threads."""
+        frames = [Frame.from_buffer(row) for row in next(self.left)]
+        self.plan.run_parts(frames, self.gradients, self.threads)
 
     def fill(self, table: np.ndarray, memory: tuple[int, int]) -> None:
         """Fill its steps into the table of a call, all but what depends on the steps before."""
         self.frames[..., PLACE[CELLS]], self.frames[..., PLACE[INTEGERS]] = memory
         following = np.arange(len(self.batches))
+        frames = address(self.frames) + following * self.frames.strides[0]
         values = {
-            "frames": address(self.frames) + following * self.frames.strides[0], "parts": self.parts,
+            "frames": frames if self.threads == 1 else 0, "parts": self.parts,
             "results": address(self.results) + following * self.results.strides[0], "batch": self.size,
             "x": memory[0], "masked": address(self.plan.masked), "masked_count": len(self.plan.masked),
         }  # fmt: skip
         table[self.places] = np.stack(np.broadcast_arrays(*packed(STEP, values)), 1)
 
     def losses(self) -> np.ndarray:
-        """The mean loss of each step."""
-        return mean_losses(self.results[:, 0, : self.size])
+        """The mean loss of each step, to the bit as of a single one."""
+        return np.add.reduce(self.results[:, 0, : self.size].astype(np.float64), axis=1) / self.size
 
 
 class ManySteps:
@@ -261,14 +288,12 @@ class ManySteps:
         return True
 
     def group(self, parameters: Any, batch: Batch) -> Group | None:
-        """A group for batches of this form, if their program is known, and one thread is the fastest way to run it."""
+        """A group for batches of this form, if their program is known."""
         given = self.engine.parameters(parameters)
         program = self.engine.known(program_key(given.structure, checked_arguments(batch)))
         if program is None or self.engine.engine not in program.verified_on:
             return None
-        group = Group(program, len(batch[0]) if batch else 1, given.dtype)
-        threads = min(self.engine.threads, group.parts)
-        return group if group.plan.tuner.choose(threads) == 1 else None
+        return Group(program, len(batch[0]) if batch else 1, given.dtype, self.engine.threads)
 
     def run(
         self, parameters: Any, vectors: tuple[np.ndarray, ...], first: int, rates: list[float]
@@ -303,21 +328,30 @@ class ManySteps:
         return losses[:done].tolist(), norms[:done].tolist()
 
     def call(self, groups: list[Group], norms: np.ndarray, gradients: np.ndarray, numbers: np.ndarray) -> int:
-        """Call the machine code; return the number of steps that it has taken."""
-        plans = np.zeros(len(norms), np.int64)
-        for i, group in enumerate(groups, 1):
-            plans[group.places] = i
-        memory = storage(gradients.dtype, 0).for_plans([group.plan for group in groups])
-        table = np.zeros((len(norms), len(STEP)), np.int64)
-        for group in groups:
-            group.fill(table, memory)
-        table[plans == np.concatenate([[0], plans[:-1]]), STEP.index("masked_count")] = 0  # the plan of the step before
+        """Call the machine code, and again after each gradient of several threads; return the steps that are taken."""
+        count, memory = len(norms), storage(gradients.dtype, 0)
+        of, table = np.zeros(count, np.int64), np.zeros((count, len(STEP)), np.int64)
+        addresses = memory.for_plans([group.plan for group in groups])
+        for i, group in enumerate(groups):
+            of[group.places] = i
+            group.fill(table, addresses)
+        table[1:][of[1:] == of[:-1], STEP.index("masked_count")] = 0
         steps, _, squares = compiled(gradients.dtype == np.float64)
-        call = {
-            "steps": len(norms), "table": address(table), "numbers": address(numbers),
+        arguments = {
+            "first": 0, "end": count, "table": address(table), "numbers": address(numbers),
             "number_count": numbers.shape[1], "norms": address(norms), "clip": int(self.clip.view(np.int64)),
             "driver": groups[0].plan.driver_address, "squares": squares, "update": self.adam.kernel_address,
             "size": gradients.shape[1],
             **dict(zip(VECTORS, (*self.adam.addresses, address(gradients)), strict=True)),
         }  # fmt: skip
-        return int(steps(address(np.array(packed(CALL, call), np.int64))))
+        given, done, first = np.array(packed(CALL, arguments), np.int64), 0, -1
+        # The machine code stops before steps of several threads, and for good before one that may not be finite.
+        while first < done < count and (done == 0 or groups[of[done]].threads > 1):
+            if groups[of[done]].threads > 1:
+                if of[done] != of[done - 1]:
+                    memory.owner = None
+                groups[of[done]].run_next()
+            given[CALL.index("first")] = first = done
+            done = int(steps(address(given)))
+        memory.owner = None
+        return done

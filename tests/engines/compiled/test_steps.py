@@ -20,6 +20,7 @@ from microgpt import (
     train,
     value_and_grad,
 )
+from microgpt.engines.compiled.llvm.threads import Tuner
 from microgpt.engines.compiled.steps import ManySteps
 from microgpt.learning.parameters import flatten
 
@@ -85,6 +86,19 @@ def test_steps_together_are_single_steps(dtype, size, clip, threads, calls):
     assert_same(single, of_names(never, dtype, size, clip, threads), calls)
     norms = [update.gradient_norm for update in single.updates]
     assert min(norms) < 1.5 < max(norms)
+
+
+def test_several_threads_take_the_same_steps(monkeypatch, calls):
+    def in_turn(self, most):
+        self.calls += 1
+        return most if self.calls % 3 else 1
+
+    monkeypatch.setattr(Tuner, "choose", in_turn)
+    looked_at = [
+        of_names(looks, np.float32, 40, 0.5, threads) for looks in (None, lambda s: s % 7 == 0) for threads in (1, 2)
+    ]
+    for run in looked_at:
+        assert_same(looked_at[0], run, calls)
 
 
 def test_loops_that_carry_begin_anew_in_each_step(calls):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.engines.collector import collector_paused
-from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, GRADIENTS, INTEGERS
+from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, GRADIENTS
 from microgpt.engines.compiled.groups import Groups
 from microgpt.engines.compiled.llvm.emit import ARGUMENTS, AT_ONCE, FRAME, OUTPUT_SPACES, ROW, TABLES, DriverShape
 from microgpt.engines.compiled.llvm.machine import machine
@@ -148,7 +148,7 @@ class Plan:
             (OUTPUT_SPACES.index(space), self.memory(start) * block_size if space == CELLS else start)
             for space, start in program.groups.outputs
         ], np.int64)  # fmt: skip
-        self.driver_address, self.driver = driver, ctypes.CFUNCTYPE(None, ctypes.c_int64)(driver)
+        self.driver_address, self.driver = driver, ctypes.CFUNCTYPE(None, ctypes.POINTER(Frame))(driver)
         self.frame = Frame(
             code=address(self.code), rows=len(self.code), block_size=block_size,
             input_count=program.groups.inputs, integer_count=len(program.integers),
@@ -158,8 +158,7 @@ class Plan:
         )  # fmt: skip
 
     def frames(
-        self, p: np.ndarray, integers: np.ndarray, floats: np.ndarray, batch: int, gradients: np.ndarray,
-        batches: int = 1,
+        self, p: np.ndarray, integers: np.ndarray, floats: np.ndarray, batch: int, gradients: np.ndarray, batches: int
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """Prepare to run some batches of one size, without the memory of a block.
 
@@ -193,22 +192,37 @@ class Plan:
         self, p: np.ndarray, integers: np.ndarray, floats: np.ndarray, gradients: np.ndarray, threads: int
     ) -> np.ndarray:
         """Return the results of a batch, [outputs, examples of whole blocks]. Each part fills a gradient."""
-        (frames,), (results,) = self.frames(p, integers, floats, len(floats), gradients)
-        parts = len(gradients)
+        batch, parts = len(floats), len(gradients)
+        blocks = -(-batch // self.block_size)
+        results = np.empty((len(self.outputs), blocks * self.block_size), self.dtype)
+        whole = Frame.from_buffer_copy(self.frame)
+        whole.batch, whole.p, whole.g = batch, address(p), address(gradients)
+        whole.inputs, whole.integers, whole.results = address(floats), address(integers), address(results)
+        whole.width = results.shape[1]
+        frames = [whole, *(Frame.from_buffer_copy(whole) for _ in range(1, parts))]
+        for part, frame in enumerate(frames):
+            frame.g += part * gradients.strides[0]
+            frame.first_block, frame.end_block = part * blocks // parts, (part + 1) * blocks // parts
+        self.run_parts(frames, gradients, threads)
+        return results
+
+    def run_parts(self, frames: list[Frame], gradients: np.ndarray, threads: int) -> None:
+        """Run the parts of a batch, each with a frame and a gradient."""
+        parts = len(frames)
 
         def run_part(part: int, slot: int) -> None:
-            frames[part, PLACE[CELLS]], frames[part, PLACE[INTEGERS]] = storage(self.dtype, slot).for_plan(self)
+            frame = frames[part]
+            frame.x, frame.i = storage(self.dtype, slot).for_plan(self)
             if self.increments:  # a loop changes the arguments
                 arguments = self.arguments.copy()
-                frames[part, PLACE[ARGUMENTS]] = address(arguments)
+                frame.a = address(arguments)
             gradients[part] = 0
-            self.driver(address(frames[part]))
+            self.driver(frame)
 
         if parts == 1:
             run_part(0, 0)
         else:
             self.tuner.run(run_part, parts, threads)
-        return results
 
 
 class Code:

@@ -51,7 +51,7 @@ def drawn(size, batch, dtype):
 @pytest.mark.parametrize("block_size", BLOCKS)
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_products_of_odd_sizes_are_those_of_numpy(monkeypatch, size, block_size, dtype):
-    monkeypatch.setattr(run, "block_size_for", lambda batch, size: block_size)
+    monkeypatch.setattr(run, "block_size_for", lambda *_: block_size)
     p, x = drawn(size, 13, dtype)
     value, gradients = value_and_grad(loss, threads=1, verify=False)(p, x)
     expected, of_numpy = by_numpy(p, x)
@@ -68,10 +68,27 @@ def loss_of_pairs(p, x):
 
 @pytest.mark.parametrize("block_size", BLOCKS)
 def test_gradients_may_lie_apart_from_each_other(monkeypatch, block_size):
-    monkeypatch.setattr(run, "block_size_for", lambda batch, size: block_size)
+    monkeypatch.setattr(run, "block_size_for", lambda *_: block_size)
     rng = np.random.default_rng(0)
     pairs, x = rng.normal(size=(21, 19, 2)), rng.normal(size=(13, 5, 19))
     _, gradient = value_and_grad(loss_of_pairs, threads=1, verify=False)(pairs, x)
     of_outputs = 2 / len(x) * np.einsum("hi,bti->bth", pairs[..., 0], x)
     expected = np.stack([np.einsum("bth,bti->hi", of_outputs, x), np.zeros((21, 19))], axis=-1)
     np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+def test_threads_share_few_long_examples_to_the_bit():
+    p, x = drawn((80, 33, 18, 5), 3, np.float32)
+    steps = [value_and_grad(loss, threads=threads) for threads in (1, 2, 3)]
+    found = [step(p, x) for step in steps for _ in range(4)]  # the first calls are on one thread
+    (program,) = steps[1].own_engine.programs.values()
+    assert [program.plan_for(batch, np.float32, True)[1] for batch in (1, 2, 3, 100)] == [1, 2, 3, 8]
+    assert len({(value, *(gradient.tobytes() for gradient in of_all.values())) for value, of_all in found}) == 1
+
+
+def test_short_examples_share_a_block():
+    p, x = drawn((8, 33, 18, 5), 12, np.float32)
+    step = value_and_grad(loss)
+    step(p, x)
+    (program,) = step.own_engine.programs.values()
+    assert program.plan_for(12, np.float32, True)[1] == 1

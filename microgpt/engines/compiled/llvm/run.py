@@ -7,6 +7,7 @@ that it meets: the kernels to run, in order, with their arguments.
 import ctypes
 from collections.abc import Callable, Sequence
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from microgpt.engines.compiled.llvm.matmul import product_step
 from microgpt.engines.compiled.llvm.memory import Memory
 from microgpt.engines.compiled.llvm.schedule import Schedule, Step
 from microgpt.engines.compiled.llvm.threads import LOCK, Tuner
-from microgpt.engines.compiled.nest import Nest, Turns, at_turn, in_loops
+from microgpt.engines.compiled.nest import BATCH, Nest, Turns, at_turn, in_loops
 from microgpt.engines.compiled.nests import Nests
 from microgpt.engines.compiled.record import Argument, Index, Record, Shapes
 from microgpt.engines.compiled.recording import record_function
@@ -31,6 +32,8 @@ CACHE = 8_000_000  # bytes; with larger blocks an example takes longer than with
 KEPT = 1 << 28  # bytes of a block, at most, where loops keep what their turns have made
 PLACE = {name: i for i, name in enumerate(FRAME)}  # of a field of the driver's frame
 PARTS = 8  # of a batch, at most; each is some blocks, and has a gradient of its own
+MANY = 64  # numbers of one example side by side: as good as those of many examples
+CALL = 4000  # so many numbers could be computed in the time that it takes to begin with a kernel
 FEW_PARTS, LARGE = 4, 8_000_000  # the same where a gradient has so many bytes: more of them take long to add up
 
 
@@ -64,6 +67,7 @@ class Program:
             self.nests = Nests(self.groups)
         self.memories: dict[bool, Memory] = {}
         self.plans: dict[Any, Plan] = {}
+        self.alone: dict[bool, bool] = {}  # see suits_one
 
     def live_outside(self) -> list[int]:
         """The results that are written before the first kernel, or read after the last."""
@@ -78,10 +82,21 @@ class Program:
             self.memories[with_gradient] = Memory(nests.arrays, everything, self.live_outside())
         return self.memories[with_gradient]
 
+    def suits_one(self, with_gradient: bool) -> bool:
+        """Whether an example takes no longer alone in a block: its own numbers fill the vectors of nearly all work."""
+        if with_gradient not in self.alone:
+            nests, work, alone = self.nests, 0.0, 0.0
+            for nest in nests.forward + (nests.backward if with_gradient else []):
+                points = prod(nest.lengths)
+                work += points
+                alone += points * MANY / min(beside(nest), MANY) + CALL * prod(turns.length for turns, _ in nest.within)
+            self.alone[with_gradient] = alone < 1.2 * work
+        return self.alone[with_gradient]
+
     def plan_for(self, batch: int, dtype: Any, with_gradient: bool) -> tuple["Plan", int]:
         """The plan for a batch of so many examples, and the number of its parts."""
         size = self.memory(with_gradient).size * np.dtype(dtype).itemsize
-        block_size = block_size_for(batch, size)
+        block_size = block_size_for(batch, size, self.suits_one(with_gradient))
         while self.groups.states and block_size > 1 and block_size * size > KEPT:
             block_size //= 2
         most = FEW_PARTS if self.parameters * np.dtype(dtype).itemsize >= LARGE else PARTS
@@ -333,15 +348,26 @@ def aligned(size: int, dtype: np.dtype[Any]) -> np.ndarray:
     return array[skipped : skipped + size]
 
 
-def block_size_for(batch: int, size: int) -> int:
-    """How many examples of so many bytes a block holds.
+def block_size_for(batch: int, size: int, alone: bool) -> int:
+    """How many examples of so many bytes a block holds; one, if an example suits a block `alone`.
 
-    Few lanes stay empty, two threads have something to do, and a block fits into the cache.
+    Few lanes stay empty, several threads have something to do, and a block fits into the cache.
     """
+    if alone:
+        return 1
     for most, block_size in ((1, 1), (4, 4), (8, 8), (12, 12), (16, 8), (32, 16)):
         if batch <= most:
             return block_size
     return 32 if 32 * size <= CACHE else 16
+
+
+def beside(nest: Nest) -> int:
+    """How many numbers of one example lie side by side, or share what a nest reads of the parameters."""
+    product = nest.product()
+    for axes in (product.columns, product.terms) if product else ():
+        if BATCH in axes:
+            return prod(nest.lengths[axis] for axis in axes - {BATCH})
+    return max((n for n, stride in zip(nest.lengths, nest.target.strides, strict=True) if stride == 1), default=1)
 
 
 def integer_limits(record: Record) -> np.ndarray:

@@ -119,7 +119,7 @@ def test_snippets_can_be_typed_line_by_line(page):
 
 def test_the_listing_is_that_of_the_default_model(tmp_path):
     printed = call("train.py", "--listing", cwd=tmp_path).stdout.splitlines()
-    shown = re.search(r"```\n(  6 product.*?)```", TEXT, re.DOTALL).group(1).splitlines()
+    shown = re.search(r"```\n(  7 product.*?)```", TEXT, re.DOTALL).group(1).splitlines()
     for line in shown:
         assert any(found.startswith(line.split(" in ...")[0]) for found in printed), line
 

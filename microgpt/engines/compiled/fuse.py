@@ -13,6 +13,7 @@ import numpy as np
 from microgpt.engines.compiled.expressions import (
     CELLS,
     CONSTANTS,
+    PARAMETERS,
     Expression,
     Load,
     Table,
@@ -244,7 +245,8 @@ def worth_materializing(instruction: Instruction, roots: int) -> bool:
     full = {
         (operand.space, operand.start)
         for operand in instruction.operands
-        if operand.space == CELLS and all(s for s, n in zip(operand.strides, instruction.lengths, strict=True) if n > 1)
+        if operand.space in (CELLS, PARAMETERS)
+        and all(s for s, n in zip(operand.strides, instruction.lengths, strict=True) if n > 1)
     }
     return len(full) > 1
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from microgpt.commands.options import Options, option, parse
 from microgpt.commands.script import run_script
+from microgpt.errors import InputError
 from microgpt.workshop.clinic.visit import Clinic
 from microgpt.workshop.exercise import Exercise
 from microgpt.workshop.folder import Folder, write
@@ -94,7 +95,10 @@ def watch(folder: Folder) -> None:
             while times(folder) == before:
                 time.sleep(PAUSE)
             print("-" * 80)
-            check(folder)
+            try:
+                check(folder)
+            except InputError as error:  # such as a file that was saved as another kind of text
+                say(f"{error}.")
     except KeyboardInterrupt:
         print()
 

@@ -28,10 +28,14 @@ from typing import Any
 from microgpt.workshop.course import exercise_named
 from microgpt.workshop.exercise import Exercise
 from microgpt.workshop.judge import Verdict, judge
-from microgpt.workshop.lines import find, is_empty
+from microgpt.workshop.lines import find, has_place, is_empty
 
 MARGIN = 0.5  # seconds before the end in which the lines are noted that still run
 MOST_PRINTED = 2000
+INDENTED = (
+    "The lines of a function stand four spaces further to the right than its `def`, and tabs are no spaces. The cause "
+    "may be in the lines before, if they stand too far to the left."
+)
 
 
 def main() -> None:
@@ -55,23 +59,20 @@ def checked(exercise: Exercise, folder: Path, finish: bool = True) -> Verdict:
     """Return the verdict on an exercise in a learner's folder."""
     path = folder / exercise.file
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        return Verdict("missing", [f"The file {path} cannot be read: {error}."])
-    try:
+        text = path.read_text(encoding="utf-8-sig")
         ast.parse(text, str(path))
         verdict = of_holes(exercise, text, path)
         if verdict is not None:
             return verdict
         learner, make = imported(folder, exercise.file), imported(folder, "value.py")["Value"]
     except SyntaxError as error:
-        return of_syntax(error)
+        return of_syntax(error, path)
     except BaseException as error:  # an exit, too
         frames = [
             (frame.filename, frame.lineno or 0, frame.name) for frame in traceback.extract_tb(error.__traceback__)
         ]
         said = f"{type(error).__name__}: {error}".strip(": ")
-        return Verdict("error", [f"The file {path} does not run to its end: {said}."], trace=frames)
+        return Verdict("file", [f"The file {path} does not run to its end: {said}."], trace=frames)
     verdict = judge(exercise, learner, make)
     if verdict.kind == "right" and finish and exercise.finish is not None:
         good, said = exercise.finish({**learner, "Value": make}, folder)
@@ -91,6 +92,10 @@ def imported(folder: Path, file: str) -> dict[str, Any]:
 def of_holes(exercise: Exercise, text: str, path: Path) -> Verdict | None:
     """Return a verdict if a function is missing or empty."""
     for name in exercise.writes:
+        if not has_place(text, name):
+            lost = f"There is no class {name.split('.')[0]} in {path}. Does it have another name now?"
+            anew = f"If it is gone, move {path.name} away: `python learn.py` begins it anew, and you copy your lines."
+            return Verdict("file", [f"{lost} {anew}"])
         node, own = find(text, name), name.split(".")[-1]
         where = f" in the class {name.split('.')[0]}" if "." in name else ""
         if node is None:
@@ -103,14 +108,17 @@ def of_holes(exercise: Exercise, text: str, path: Path) -> Verdict | None:
     return None
 
 
-def of_syntax(error: SyntaxError) -> Verdict:
+def of_syntax(error: SyntaxError, path: Path) -> Verdict:
     """Return the verdict on a file that is no Python: the line, a caret, and Python's own words."""
     line, column = (error.text or "").rstrip("\n").replace("\t", " "), max((error.offset or 1) - 1, 0)
-    path = Path(error.filename or "your file")
-    place = path.name if not path.parent.name else f"{path.parent.name}/{path.name}"
-    picture = f"    {line}\n    {' ' * column}^" if line else ""
-    first = f"Python cannot read line {error.lineno} of {place}: {error.msg}."
-    return Verdict("syntax", [first, *([picture] if picture else [])])
+    path = Path(error.filename) if error.lineno and error.filename else path
+    place = f"{path.parent.name}/{path.name}"
+    said = [f"Python cannot read {f'line {error.lineno} of ' if error.lineno else ''}{place}: {error.msg}."]
+    if line:
+        said.append(f"    {line}\n    {' ' * column}^")
+    if isinstance(error, IndentationError) or "outside" in error.msg:
+        said.append(INDENTED)
+    return Verdict("file", said)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,12 @@ class Folder:
         self.notes: dict[str, Any] = {"exercises": {}, "questions": {}, "looked_at": {}}
         try:
             self.notes |= json.loads((path / NOTES).read_text(encoding="utf-8"))
+            for key in ("exercises", "questions"):
+                self.notes[key] = {name: dict(entry) for name, entry in self.notes[key].items()}
+            self.notes["looked_at"] = dict(self.notes["looked_at"])
         except FileNotFoundError:
             pass
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, AttributeError):
             raise InputError(f"{path / NOTES} is damaged: delete it, and what is right is found again") from None
 
     def note(self, exercise: Exercise, **changes: Any) -> dict[str, Any]:
@@ -62,7 +65,11 @@ class Folder:
         """Return what stands in the file of an exercise; before there is one, what it begins with."""
         path = self.path / exercise.file
         if path.exists():
-            return path.read_text(encoding="utf-8")
+            try:
+                return path.read_text(encoding="utf-8-sig")
+            except UnicodeDecodeError as error:
+                byte = f"byte {error.start + 1} is none of it"
+                raise InputError(f"{path} is no text in UTF-8 ({byte}): save it as UTF-8 in your editor") from None
         holes = [
             name for other in EXERCISES if other.file == exercise.file and not other.trial for name in other.writes
         ]
@@ -95,6 +102,8 @@ class Folder:
         write(kept, text)
         try:
             write(path, emptied(text, exercise))
+        except LookupError:
+            raise InputError(f"--reset {name}: the class that it belongs to is not in {path}") from None
         except SyntaxError as error:
             raise InputError(f"--reset {name}: mend line {error.lineno} of {path} first, which is no Python") from None
         self.note(exercise, done=False)
@@ -110,7 +119,9 @@ class Folder:
         before = EXERCISES[: EXERCISES.index(current)]
         names = [other.name for other in before if other.finish is None and self.has_changed(other)] + [current.name]
         name, verdict, printed = run_child(self.path, names)
-        for passed in names[: names.index(name)]:
+        if verdict.kind == "file":  # which tells nothing of the exercises before
+            name = current.name
+        for passed in names[: names.index(name)] if verdict.kind != "file" else []:
             self.notes["looked_at"][passed] = self.mark(exercise_named(passed))
         exercise, seen = exercise_named(name), self.notes["looked_at"].get(name)
         entry, mark = self.note(exercise), self.mark(exercise)

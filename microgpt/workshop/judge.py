@@ -21,7 +21,7 @@ from microgpt.workshop.sentences import evidence, general, shown
 class Verdict:
     """What became of an exercise, and the paragraphs that say so."""
 
-    kind: str  # "right", "empty", "missing", "syntax", "error", "known", "unknown" or "stopped"
+    kind: str  # "right", "empty", "missing", "error", "known", "unknown", "stopped"; "file": it does not run at all
     paragraphs: list[str] = field(default_factory=list)
     mistake: int = -1  # the index of a known one
     trace: list[tuple[str, int, str]] = field(default_factory=list)

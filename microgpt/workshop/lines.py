@@ -59,6 +59,11 @@ def scope_of(tree: ast.Module, name: str) -> list[ast.stmt]:
     return tree.body
 
 
+def has_place(text: str, name: str) -> bool:
+    """Return whether a text has the class that a function belongs to, if it belongs to one."""
+    return "." not in name or bool(scope_of(ast.parse(text), name))
+
+
 def find(text: str, name: str) -> ast.FunctionDef | None:
     """Return a function of a text by its name, such as "Value.__mul__"; None if there is none. The last one counts."""
     own = name.split(".")[-1]
@@ -164,7 +169,7 @@ def with_hole(text: str, exercise: Exercise) -> str:
     """Return a learner's text with the holes of an exercise, and its page above the first of them."""
     above = page(exercise)
     for name in exercise.writes:
-        if find(text, name) is None:
+        if find(text, name) is None and has_place(text, name):
             lines, at = text.splitlines(keepends=True), place(text, exercise.file, name)
             if lines and not lines[-1].endswith("\n"):
                 lines[-1] += "\n"
@@ -177,6 +182,8 @@ def with_hole(text: str, exercise: Exercise) -> str:
 def emptied(text: str, exercise: Exercise) -> str:
     """Return a learner's text in which the functions of an exercise are holes again."""
     for name in exercise.writes:
+        if not has_place(text, name):
+            raise LookupError(f"no class for {name}")
         node = find(text, name)
         if node is not None:
             lines = text.splitlines(keepends=True)

@@ -100,6 +100,54 @@ def test_a_line_that_is_no_python_is_shown(begun):
     assert re.search(r"\n +return Value\(self.data \+\n +\^", said)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (OPEN, OPEN.replace("        ...", "    return self"), "stand four spaces further to the right"),
+        (OPEN, OPEN.replace("        ...", "\treturn self"), "tabs are no spaces"),
+        ("class Value", "class Number", "There is no class Value in mine/value.py"),
+        ("LARGEST_FLOAT = ", "1 / 0\nLARGEST_FLOAT = ", "does not run to its end: ZeroDivisionError"),
+        ("LARGEST_FLOAT = ", "\0LARGEST_FLOAT = ", "Python cannot read mine/value.py: source code string"),
+    ],
+    ids=["indented", "tabs", "renamed", "raises", "null"],
+)
+def test_a_file_that_does_not_run_undoes_nothing(begun, old, new, words):
+    edited(begun, old, new)
+    before = (begun / "mine" / "value.py").read_text()
+    said = " ".join(learn(begun).split())
+    assert "add: not yet" in said
+    assert words in said
+    assert "None" not in said
+    assert re.search(r"done  remember\b.*\n +next  add", learn(begun, "--list"))
+    assert (begun / "mine" / "value.py").read_text() == before
+
+
+def test_a_mark_of_the_byte_order_is_no_mistake(begun):
+    path = begun / "mine" / "value.py"
+    path.write_text(filled(path.read_text(), EXERCISES[1]), encoding="utf-8-sig", newline="\r\n")
+    assert "add is right" in learn(begun)
+
+
+def test_a_file_of_another_encoding_is_refused(begun):
+    path = begun / "mine" / "value.py"
+    path.write_text(path.read_text(), encoding="utf-16")
+    for options in ((), ("--reset", "add")):
+        assert_refused(call("learn.py", *options, cwd=begun), "no text in UTF-8", "save it as UTF-8")
+
+
+def test_reset_needs_the_class_of_a_function(begun):
+    edited(begun, "class Value", "class Number")
+    before = (begun / "mine" / "value.py").read_text()
+    assert_refused(call("learn.py", "--reset", "add", cwd=begun), "the class that it belongs to")
+    assert (begun / "mine" / "value.py").read_text() == before
+
+
+@pytest.mark.parametrize("notes", ["x", "3", '{"exercises": 3}', '{"exercises": {"add": 3}}', '{"looked_at": 3}'])
+def test_damaged_notes_are_refused(begun, notes):
+    (begun / "mine" / "progress.json").write_text(notes)
+    assert_refused(call("learn.py", cwd=begun), "progress.json is damaged")
+
+
 def test_an_endless_walk_is_stopped(begun):
     object.__setattr__(exercise_named("add"), "seconds", 1.5)
     try:

@@ -14,7 +14,6 @@ from microgpt.errors import DivergenceError, InputError
 from microgpt.functions import softmax
 from microgpt.gpt import GPTConfig, empty_cache, gpt
 from microgpt.learning import sampling
-from microgpt.learning.cached_step import compiled_writing
 from microgpt.learning.choosing import Choice, choose, probabilities
 from microgpt.learning.parameters import initial_parameters
 from microgpt.learning.randoms import random_numbers
@@ -284,7 +283,6 @@ def test_a_character_is_there_once_chosen(prose, monkeypatch):
     taken = []
     go_on = Sequences.go_on
     monkeypatch.setattr(Sequences, "go_on", lambda sequences: taken.append(1) or go_on(sequences))
-    compiled_writing.cache_clear()
     written = stream(prose, "ab", compiled=True)
     next(written)
     assert len(taken) == 2  # a turn reads one character of the prompt, the next two read the other and what was chosen

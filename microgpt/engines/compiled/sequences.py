@@ -42,12 +42,10 @@ NAMES = (*FRAME, *TABLES, *NUMBERS, *COUNTS)
 
 @dataclass(frozen=True)
 class TurnsShape:
-    """What the code of the turns depends on."""
-
-    double: bool
+    """The shape of the code of the turns, of which there is one."""
 
     def emit(self, module: ir.Module, name: str) -> None:
-        Turns(module, name, self.double)
+        Turns(module, name, double=True)
 
 
 class Turns(Driver):
@@ -155,8 +153,8 @@ class Continuation:
     Args:
         step: the function, as above.
         memory: for each argument of the memory its shape, and the axis along which what is new goes to the present
-            place. The step must not look at places beyond the present one. None: what is new replaces all, and the
-            memory begins with zeros.
+            place. From this place on it has what other sequences left, so the step must not look there. None instead of
+            an axis: what is new replaces all, and the memory begins with zeros.
         places: how many items are read, at most, until a sequence begins anew at place 0, with its last `again` items.
         end: the item that ends a sequence.
         threads: the most to use; None for one a core. The results do not depend on it.
@@ -177,7 +175,6 @@ class Continuation:
             )
         self.compiled = Compiled(step, threads)
         self.memory, self.places, self.again, self.end = memory, places, again, end
-        self.turns = 1  # in a call: so many that it takes about SECONDS
 
     def begin(self, params: Any, items: np.ndarray, given: int, randoms: np.ndarray) -> "Sequences":
         """Begin to continue sequences.
@@ -237,7 +234,7 @@ class Sequences:
         self.items, self.randoms = np.array(items, np.int64), np.zeros(items.shape, plan.dtype)
         self.randoms[:, given:] = randoms
         self.scores, self.known = np.zeros(items.shape, plan.dtype), np.full(count, given)
-        self.kernel = turns_kernel(plan.dtype == np.float64)
+        self.kernel, self.turns = turns_kernel(), 1  # so many in a call: soon as many as take about SECONDS
         lanes, self.news = plan.block_size, of.news(plan.program.form)
         new, self.news = len(self.news), self.news * [1, lanes, lanes]
         whole = TurnsFrame(
@@ -257,17 +254,17 @@ class Sequences:
         left = [part for part in self.parts if part.left()]
 
         def run_part(part: int, _: int) -> None:
-            left[part].frame.turns = self.of.turns
+            left[part].frame.turns = self.turns
             self.kernel(left[part].frame)
 
         start = perf_counter()
         with LOCK:
-            POOL.run(run_part, len(left), self.of.compiled.threads)
+            POOL.run(run_part, len(left), min(len(left), self.of.compiled.threads))
         seconds, more = perf_counter() - start, any(part.left() for part in left)
         if more and 2 * seconds < SECONDS:
-            self.of.turns *= 2
+            self.turns *= 2
         elif seconds > 2 * SECONDS:
-            self.of.turns = max(self.of.turns // 2, 1)
+            self.turns = max(self.turns // 2, 1)
         return more
 
     def window(self) -> list[int]:
@@ -297,7 +294,7 @@ class Part:
 
 
 @cache
-def turns_kernel(double: bool) -> Any:
-    """The code of the turns, in one precision."""
-    (kernel,) = machine().prepare([TurnsShape(double)])
+def turns_kernel() -> Any:
+    """The code of the turns."""
+    (kernel,) = machine().prepare([TurnsShape()])
     return CFUNCTYPE(None, POINTER(TurnsFrame))(kernel)

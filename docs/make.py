@@ -4,6 +4,7 @@ page      live.html, the page of the default model, which is trained like that o
 film      live.gif, a film of the page in Chromium (with playwright): a script types, changes a number, trains, and
           goes through time
 programs  the table of programs.md, measured by bench.py, and its programs and their listings
+notebooks tour.ipynb, and a notebook for each part of the workshop
 """
 
 import argparse
@@ -157,7 +158,16 @@ def with_program(section: str) -> str:
     return "\n\n".join([words, f"```python\n{code}\n```", "```\n" + "\n".join(cut) + "\n```\n\n"])
 
 
-MADE = {"page": make_page, "film": make_film, "programs": make_programs}
+def make_notebooks() -> None:
+    """Write the notebooks, with their outputs."""
+    from docs.notebooks import notebooks, run
+
+    for name, cells in notebooks().items():
+        (DOCS / name).write_text(run(cells), encoding="utf-8")
+        print(f"{name}: {len(cells)} cells")
+
+
+MADE = {"page": make_page, "film": make_film, "programs": make_programs, "notebooks": make_notebooks}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Make what is generated in docs/ anew.")

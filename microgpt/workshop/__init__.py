@@ -39,6 +39,6 @@ A `trial` writes nothing new: it tries harder what is there. `finish` runs when 
 `tests/workshop/test_exercises.py` then tests the exercise: the book's lines, each mistake, and random changes.
 """
 
-from microgpt.workshop.notebook import look_at
+from microgpt.workshop.notebook import answer, look_at, patient
 
-__all__ = ["look_at"]
+__all__ = ["answer", "look_at", "patient"]

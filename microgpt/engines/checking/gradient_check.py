@@ -27,6 +27,7 @@ from microgpt.engines.checking.chain_rule import Fault, edge_fault, find_fault, 
 from microgpt.engines.checking.replay import example_not_finite
 from microgpt.engines.checking.slopes import Problem, Slope
 from microgpt.engines.collector import collector_paused
+from microgpt.engines.compiled.llvm.machine import briefly
 from microgpt.engines.select import engine_for
 from microgpt.engines.tracing import PACKAGE, Traced, plain, trace, where
 from microgpt.engines.trees import rows
@@ -129,7 +130,8 @@ def compare(
     if problem.value is Value and (engine != "scalar" or not values):
         try:
             made = engine_for(problem.function, engine, threads=1, device=device, verify=True)
-            found_mean, gradients = made.value_and_grad(problem.params, *problem.arrays)
+            with briefly():
+                found_mean, gradients = made.value_and_grad(problem.params, *problem.arrays)
         except DisagreementError as error:
             return Check(False, str(error), "engine")
         except (AttributeError, IndexError, TypeError) as error:

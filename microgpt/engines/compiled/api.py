@@ -12,6 +12,7 @@ import numpy as np
 
 from microgpt.engines.compiled import recording, replacements
 from microgpt.engines.compiled.listing import summary
+from microgpt.engines.compiled.llvm.machine import briefly
 from microgpt.engines.compiled.llvm.run import INTEGER, Program
 from microgpt.engines.compiled.record import RecordingError
 from microgpt.engines.compiled.recording import record_function
@@ -107,7 +108,8 @@ class Compiled:
         """The results of the first example in double precision."""
         parameters = FlatParameters(map_arrays(lambda array: np.asarray(array, np.float64), params))
         _, integers, floats = examples(program, [array[:1] for array in arrays], parameters.dtype)
-        return program.run(parameters.vector(), integers, floats, 1, 1, False)[0][:, 0]
+        with briefly():
+            return program.run(parameters.vector(), integers, floats, 1, 1, False)[0][:, 0]
 
     def summary(self) -> str:
         """Describe the last program that ran, in a line. Raises InputError before the first call."""

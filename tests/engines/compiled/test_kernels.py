@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from ctypes import CFUNCTYPE, c_int64
 from dataclasses import dataclass
 
 import pytest
@@ -11,7 +12,7 @@ from llvmlite import ir
 from microgpt.engines.compiled.llvm import machine as module
 from microgpt.engines.compiled.llvm.arguments import packed
 from microgpt.engines.compiled.llvm.emit import DriverShape
-from microgpt.engines.compiled.llvm.machine import EMITTERS, Machine, machine, meaning
+from microgpt.engines.compiled.llvm.machine import EMITTERS, Machine, briefly, machine, meaning
 
 # Arguments
 
@@ -79,6 +80,19 @@ class Constant:
     def emit(self, into, name):
         function = ir.Function(into, ir.FunctionType(ir.IntType(64), []), name)
         ir.IRBuilder(function.append_basic_block()).ret(ir.IntType(64)(self.number))
+
+
+def test_a_kernel_of_a_check_serves_nothing_else(monkeypatch, tmp_path):
+    compiled = []
+    monkeypatch.setattr(Constant, "emit", lambda *given, emit=Constant.emit: compiled.append(given) or emit(*given))
+    for fresh in (Machine(), Machine()):  # the second one finds both on the disk
+        fresh.directory = tmp_path
+        with briefly():
+            brief = fresh.prepare([Constant(7)])
+        optimized = fresh.prepare([Constant(7)])
+        assert brief != optimized
+        assert [CFUNCTYPE(c_int64)(address)() for address in (*brief, *optimized)] == [7, 7]
+        assert len(compiled) == 2
 
 
 @pytest.mark.parametrize("on_a_screen", [True, False], ids=["screen", "file"])

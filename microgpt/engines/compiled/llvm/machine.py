@@ -10,7 +10,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from microgpt.engines.compiled.llvm.threads import LOCK
 from microgpt.value import __file__ as value_file
 
 PATIENCE = 1.5  # seconds of compiling after which one is told of it
+BRIEF = ContextVar("brief", default=False)  # whether what is compiled now is for few examples, as in a check
 EMITTERS = [Path(value_file), Path(expressions_file), *sorted(Path(__file__).parent.glob("*.py"))]
 
 
@@ -33,18 +36,19 @@ class Machine:
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
         cpu, features = binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
-        self.target = binding.Target.from_default_triple().create_target_machine(
-            cpu=cpu, features=features, opt=2, jit=True
-        )
-        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), self.target)
-        self.addresses: dict[Any, int] = {}
+        triple = binding.Target.from_default_triple()
+        self.targets = [
+            triple.create_target_machine(cpu=cpu, features=features, opt=level, jit=True) for level in (2, 0)
+        ]
+        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), self.targets[0])
+        self.addresses: dict[Any, int] = {}  # by shape, and whether it was compiled briefly
         self.directory = cache_directory()
         self.processor = f"{cpu}|{features}|{llvmlite.__version__}|{sys.platform}"
         self.emitters: dict[str, str] = {}  # by the module of a shape: a digest of the code that emits its kernel
         self.told = False
 
     def name_of(self, shape: Any) -> str:
-        return digest("kernel", shape, self.emitter_of(type(shape).__module__), self.processor)
+        return digest("kernel", shape, BRIEF.get(), self.emitter_of(type(shape).__module__), self.processor)
 
     def emitter_of(self, module: str) -> str:
         """A digest of what the code does that emits kernels of shapes of a module."""
@@ -62,7 +66,8 @@ class Machine:
     def prepare(self, shapes: Sequence[Any]) -> list[int]:
         """The addresses of the kernels of these shapes: known already, loaded from disk, or compiled now."""
         with LOCK:
-            missing = [shape for shape in dict.fromkeys(shapes) if shape not in self.addresses]
+            brief = BRIEF.get()
+            missing = [shape for shape in dict.fromkeys(shapes) if (shape, brief) not in self.addresses]
             names = {shape: self.name_of(shape) for shape in missing}
             start = time.monotonic()
             for i, shape in enumerate(missing):
@@ -79,8 +84,8 @@ class Machine:
             if missing:
                 self.engine.finalize_object()
             for shape in missing:
-                self.addresses[shape] = self.engine.get_function_address(names[shape])
-            return [self.addresses[shape] for shape in shapes]
+                self.addresses[shape, brief] = self.engine.get_function_address(names[shape])
+            return [self.addresses[shape, brief] for shape in shapes]
 
     def tell(self, text: str) -> None:
         """Show how far compiling is, on a line that is written over; in a file, that it goes on, once."""
@@ -95,11 +100,13 @@ class Machine:
         module.triple = binding.get_default_triple()
         shape.emit(module, name)
         parsed = binding.parse_assembly(str(module))
-        options = binding.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-        builder = binding.create_pass_builder(self.target, options)
-        builder.getModulePassManager().run(parsed, builder)
-        return bytes(self.target.emit_object(parsed))
+        target = self.targets[BRIEF.get()]
+        if not BRIEF.get():
+            options = binding.create_pipeline_tuning_options(speed_level=2)
+            options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+            builder = binding.create_pass_builder(target, options)
+            builder.getModulePassManager().run(parsed, builder)
+        return bytes(target.emit_object(parsed))
 
     def load(self, name: str) -> bytes | None:
         if self.directory is None:
@@ -157,6 +164,16 @@ def meaning(source: str) -> str:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
             del node.body[0]
     return ast.dump(tree)
+
+
+@contextmanager
+def briefly() -> Iterator[None]:
+    """Compile without optimization, in a tenth of the time, what the block runs on few examples."""
+    token = BRIEF.set(True)
+    try:
+        yield
+    finally:
+        BRIEF.reset(token)
 
 
 @cache

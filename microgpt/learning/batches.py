@@ -283,10 +283,12 @@ def padded_length(longest: int, most: int) -> int:
     return min(-(-longest // step) * step, most)
 
 
-def padded(sequences: Sequence[Any], dtype: Any = np.float32, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def padded(
+    sequences: Sequence[Any], dtype: Any = np.float32, width: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     r"""Return sequences as arrays: integer tokens [batch, t + 1] and weights [batch, t], for t predictions.
 
-    t is the length of the longest sequence or, with `most`, its `padded_length`. Padding has weight 0. All other
+    t is that of the longest sequence, or `width`. Padding has weight 0. All other
     predictions have equal weights. With these, the mean over the batch of the weighted sums is the mean over all
     predicted characters.
 
@@ -300,7 +302,7 @@ def padded(sequences: Sequence[Any], dtype: Any = np.float32, most: int | None =
     parts = sequences if isinstance(sequences, Sequences) else None
     lengths = parts.lengths if parts else np.array([len(sequence) for sequence in sequences])
     longest, characters = int(lengths.max()) - 1, int(lengths.sum(dtype=np.int64))
-    places = np.arange((longest if most is None else padded_length(longest, most)) + 1)
+    places = np.arange((width or longest) + 1)
     if parts:
         tokens = parts.tokens(len(places))
     else:

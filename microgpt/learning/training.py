@@ -360,8 +360,8 @@ def mean_loss(
 
     `evaluated_loss(parameters, tokens, weights)` returns the weighted sum of each row, as `evaluate(loss)` does. The
     sequences are lists of integers, such as `Corpus.validation`. They are evaluated `batch_size` at a time, padded to
-    few lengths. Raises DivergenceError if the loss is not finite; it names `step`, the number of steps taken, unless
-    that is 0.
+    a power of two or the greatest length: programs for more lengths take longer than they save. Raises DivergenceError
+    if the loss is not finite; it names `step`, the number of steps taken, unless that is 0.
     """
     total = 0.0
     in_order = by_length(sequences)
@@ -369,7 +369,9 @@ def mean_loss(
     where, what = (f"after step {step}", "training diverged") if step else ("in this model", "numbers are not finite")
     with divergence_named(where, what, lambda: why_not_finite(evaluated_loss, parameters, batch)):
         for start in range(0, len(in_order), batch_size):
-            tokens, weights = padded(in_order[start : start + batch_size], most=most)
+            some = in_order[start : start + batch_size]
+            width = min(most, 2 ** (len(some[-1]) - 2).bit_length())
+            tokens, weights = padded(some, width=width)
             batch = tokens, (weights > 0).astype(weights.dtype)
             total += float(evaluated_loss(parameters, *batch).sum())
             if not isfinite(total):

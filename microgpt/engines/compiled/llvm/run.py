@@ -96,7 +96,7 @@ class Program:
     def plan_for(self, batch: int, dtype: Any, with_gradient: bool) -> tuple["Plan", int]:
         """The plan for a batch of so many examples, and the number of its parts."""
         size = self.memory(with_gradient).size * np.dtype(dtype).itemsize
-        block_size = block_size_for(batch, size, self.suits_one(with_gradient))
+        block_size = 1 if self.suits_one(with_gradient) else block_size_for(batch, size)
         while self.groups.states and block_size > 1 and block_size * size > KEPT:
             block_size //= 2
         most = FEW_PARTS if self.parameters * np.dtype(dtype).itemsize >= LARGE else PARTS
@@ -348,13 +348,11 @@ def aligned(size: int, dtype: np.dtype[Any]) -> np.ndarray:
     return array[skipped : skipped + size]
 
 
-def block_size_for(batch: int, size: int, alone: bool) -> int:
-    """How many examples of so many bytes a block holds; one, if an example suits a block `alone`.
+def block_size_for(batch: int, size: int) -> int:
+    """How many examples of so many bytes a block holds.
 
-    Few lanes stay empty, several threads have something to do, and a block fits into the cache.
+    Few lanes stay empty, two threads have something to do, and a block fits into the cache.
     """
-    if alone:
-        return 1
     for most, block_size in ((1, 1), (4, 4), (8, 8), (12, 12), (16, 8), (32, 16)):
         if batch <= most:
             return block_size

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 from microgpt.workshop.course import EXERCISES, PARTS
@@ -116,8 +117,9 @@ def is_right(question: Question, typed: str) -> bool:
 
 
 def equal(answer: str, typed: str) -> bool:
-    """Return whether two answers are the same: as numbers, or as words."""
+    """Return whether two answers are the same: as numbers, such as 0.25, 0,25 or 1/4, or as words."""
     try:
-        return abs(float(answer) - float(typed)) <= 1e-3 * max(1.0, abs(float(answer)))
-    except ValueError:
+        due, came = (float(Fraction(text.replace(",", "."))) for text in (answer, typed))
+        return abs(due - came) <= 2e-3 * abs(due) + 1e-6
+    except (ValueError, ZeroDivisionError):
         return answer.lower() == typed.strip(" .!'\"`").lower()

@@ -13,7 +13,7 @@ from microgpt.workshop.course import EXERCISES, exercise_named
 from microgpt.workshop.folder import Folder
 from microgpt.workshop.judge import book
 from microgpt.workshop.lines import filled
-from microgpt.workshop.talk import ask_questions
+from microgpt.workshop.talk import ask_questions, equal
 
 
 def learn(directory, *options, given=""):
@@ -240,6 +240,15 @@ def test_an_empty_answer_leaves_a_question_for_later(begun, capsys):
     ask_questions(folder, exercise_named("add"), lambda prompt: "0.002")
     assert capsys.readouterr().out.count("b = a + a") == 2
     assert Folder(begun / "mine").notes["questions"]["sum of itself"] == {"right": True, "tries": 1}
+
+
+@pytest.mark.parametrize(
+    ("answer", "typed", "same"),
+    [("0.25", "1/4", True), ("0.25", "0,25", True), ("3", "3.0", True), ("0.002", "0.001", False), ("0", "0.1", False),
+     ("c", " C. ", True), ("c", "d", False), ("1", "1/0", False)],
+)  # fmt: skip
+def test_answers_are_numbers_or_words(answer, typed, same):
+    assert equal(answer, typed) is same
 
 
 @pytest.mark.slow

@@ -169,9 +169,8 @@ def check_node(node: Any) -> None:
         raise NoGraphError(f"a {node.operation!r} has {count}: there must be one derivative for each input")
     for derivative in node.derivatives:
         if not isinstance(derivative, int | float):
-            raise NoGraphError(
-                f"among the derivatives of a {node.operation!r} is {told(derivative)!r:.60}: no plain number"
-            )
+            kind = type(derivative).__name__
+            raise NoGraphError(f"among the derivatives of a {node.operation!r} is a {kind}, not a plain number")
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,15 @@ CRASHES = {  # what an error says -> what may have happened
     "NameError": "Python does not know this name here. Is it spelled as above? Or does it belong to self?",
     "UnboundLocalError": "This name gets its number later in the function, or only in some cases.",
     "found list": "A list takes part as if it were a number: go through its items.",
-    "'list'": "A list takes part as if it were a number: go through its items.",
+    "'list' and": "A list takes part as if it were a number: go through its items.",
+    "and 'list'": "A list takes part as if it were a number: go through its items.",
+    "function": "A function itself takes part, where the number that it returns is meant: call it.",
+    "not callable": "What is no function is called with parentheses. Is an operator or a comma missing?",
+    "is not iterable": "One number is taken as if it were several. Is a list needed there?",
+    "'float' object has no attribute": "A plain number takes part as if it were a Value: lift it first.",
     "RecursionError": "Something calls itself without end.",
 }
+SIMPLE = {0.1, 0.25, 0.5, 2.0, 3.0, 4.0, 10.0}  # factors that may tell something of a single number
 LONGEST = 150  # characters of a result that is shown
 
 
@@ -101,7 +107,7 @@ def of_error(start: str, one: Case, seen: Seen, right: Seen) -> str:
 
 def article(name: str) -> str:
     """Return a name with its article."""
-    return f"{'an' if name[:1] in 'AEIO' else 'a'} {name}"
+    return f"{'an' if name[:1] in 'AEIOU' else 'a'} {name}"
 
 
 def of_slope(one: Case, found: Difference, book: Callable[[Case], Seen]) -> str:
@@ -173,8 +179,8 @@ def of_numbers(got: list[float], expected: list[float], kind: str) -> str:
     ratios = {round(a / b, 9) for a, b in zip(got, expected, strict=True) if b}
     if len(ratios) == 1 and all(a == b == 0 or b for a, b in zip(got, expected, strict=True)):
         factor = ratios.pop()
-        if factor not in (0.0, 1.0) and (len(got) > 1 or round(factor * 12, 6) % 1 == 0):
-            return f"{'Each is' if len(got) > 1 else 'It is'} {factor:.6g} times what it should be."
+        if factor not in (0.0, 1.0) and (len(got) > 1 or factor in SIMPLE):
+            return f"{'Each is' if len(got) > 1 else 'It is'} {factor:.4g} times what it should be."
     gaps = {round(a - b, 9) for a, b in zip(got, expected, strict=True)}
     if len(got) > 1 and len(gaps) == 1:
         return f"Each is off by the same amount, {gaps.pop():.6g}."

@@ -486,6 +486,13 @@ return linear(attention(query, cache.keys, cache.values), *named(params, f"{name
             ("for v in cache.values]", "for v in cache.values[::-1]]"),
         ),
         wrong(
+            "`append` makes a list of lists, one for each head. `heads += ...` puts the numbers one behind the other.",
+            (
+                "heads += attention(query[head], [k[head] for k in cache.keys], [v[head] for v in cache.values])",
+                "heads.append(attention(query[head], [k[head] for k in cache.keys], [v[head] for v in cache.values]))",
+            ),
+        ),
+        wrong(
             "c_proj's bias is missing: {got}, where {expected} is right.",
             (
                 'linear(heads, *named(params, f"{name}.c_proj"))',

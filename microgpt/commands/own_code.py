@@ -55,7 +55,8 @@ class OwnCode:
         lines = [f"your book, {self.book.folder}: {counted(code, 'line')} of code, {counted(functions, 'function')}"]
         missing = [f"{chapter}.py" for chapter in self.book.missing]
         if missing:
-            lines.append(f"note: {' and '.join(missing)} of the project, because {self.book.folder} has none")
+            these = " and ".join([", ".join(missing[:-1]), missing[-1]] if missing[1:] else missing)
+            lines.append(f"note: {these} of the project, because {self.book.folder} has none")
         try:
             loss = partial(self.recordable.gpt.loss, config=config)
             self.is_gpt_2 = computes_gpt_2(loss, config, parameters, sequence)

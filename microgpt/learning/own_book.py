@@ -26,6 +26,7 @@ import builtins
 import hashlib
 import io
 import linecache
+import re
 import sys
 import tokenize
 from collections.abc import Iterable, Mapping, Sequence
@@ -161,8 +162,9 @@ def told(error: Exception, paths: Iterable[Path]) -> str:
     if isinstance(error, SyntaxError) and error.filename in files:
         return f"{files[error.filename]} is not Python: {error.msg}, in line {error.lineno}"
     said = f"{type(error).__name__}: {error}"
-    if isinstance(error, ImportError):
-        said = said.partition(" (")[0].replace("recordable_book.", "").replace("own_book.", "")
+    lacking = re.match(r"cannot import name '(\w+)' from '\w+_book\.(\w+)'", f"{error}")
+    if lacking is not None:
+        said = f"{lacking[2]}.py has no {lacking[1]}: write it first"
     frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename in files]
     return f"{files[frames[-1].filename]} fails in line {frames[-1].lineno}: {said}" if frames else said
 

@@ -192,7 +192,8 @@ class Continuation:
             program = self.compiled.program(params, given_params.structure, arrays)
             examples(program, arrays, DOUBLE)  # checks the integers
             parts = min(self.compiled.threads, len(items))
-            lanes = block_size_for(-(-len(items) // parts), program.memory(False).size * DOUBLE.itemsize)
+            size = program.memory(False).size * DOUBLE.itemsize
+            lanes = block_size_for(-(-len(items) // parts), size, alone=False)  # several share what they read
             vector = given_params.vector()
             narrow = lanes == 1 and vector.dtype == np.float32  # a single lane waits for its parameters
             narrow = narrow and PARAMETERS not in [space for space, _ in program.groups.outputs]

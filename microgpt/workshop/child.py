@@ -68,16 +68,22 @@ def checked(exercise: Exercise, folder: Path, finish: bool = True) -> Verdict:
     except SyntaxError as error:
         return of_syntax(error, path)
     except BaseException as error:  # an exit, too
-        frames = [
-            (frame.filename, frame.lineno or 0, frame.name) for frame in traceback.extract_tb(error.__traceback__)
-        ]
-        said = f"{type(error).__name__}: {error}".strip(": ")
-        return Verdict("file", [f"The file {path} does not run to its end: {said}."], trace=frames)
-    verdict = judge(exercise, learner, make)
-    if verdict.kind == "right" and finish and exercise.finish is not None:
-        good, said = exercise.finish({**learner, "Value": make}, folder)
-        verdict = Verdict("right" if good else "unknown", [said, *(verdict.paragraphs if good else [])])
+        return of_end("file", f"The file {path} does not run to its end", error)
+    try:
+        verdict = judge(exercise, learner, make)
+        if verdict.kind == "right" and finish and exercise.finish is not None:
+            good, said = exercise.finish({**learner, "Value": make}, folder)
+            verdict = Verdict("right" if good else "unknown", [said, *(verdict.paragraphs if good else [])])
+    except BaseException as error:
+        return of_end("error", "Your lines end the program", error)
     return verdict
+
+
+def of_end(kind: str, what: str, error: BaseException) -> Verdict:
+    """Return the verdict on lines that ended with an exception, or ended the program."""
+    frames = [(frame.filename, frame.lineno or 0, frame.name) for frame in traceback.extract_tb(error.__traceback__)]
+    said = f"{type(error).__name__}: {error}".strip(": ")
+    return Verdict(kind, [f"{what}: {said}."], trace=frames)
 
 
 def imported(folder: Path, file: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ CRASHES = {  # what an error says -> what may have happened
     "not callable": "What is no function is called with parentheses. Is an operator or a comma missing?",
     "is not iterable": "One number is taken as if it were several. Is a list needed there?",
     "'float' object has no attribute": "A plain number takes part as if it were a Value: lift it first.",
+    "'Value' object has no attribute": "A Value has data, grad, operation, inputs and derivatives, once "
+    "`self.data = ...` and the others have set them. Is the name spelled so?",
     "RecursionError": "Something calls itself without end.",
 }
 SIMPLE = {0.1, 0.25, 0.5, 2.0, 3.0, 4.0, 10.0}  # factors that may tell something of a single number
@@ -154,6 +156,8 @@ def general(found: Difference, seen: Seen) -> str:
         return "NotImplemented is what Python takes for an operation that a class does not have."
     if found.kind == "graph":
         return "Make a Value of it. Or was it computed from `.data`, or by a function of math?"
+    if isinstance(expected, list) and isinstance(got, str):
+        return f"It is {got}. A list keeps the order, and one can go through it again."
     if isinstance(expected, list) != isinstance(got, list):
         return f"One number or several? Expected {'several, in a list' if isinstance(expected, list) else 'one'}."
     if isinstance(got, list) and len(got) != len(expected):

@@ -158,6 +158,12 @@ def test_an_endless_walk_is_stopped(begun):
     assert re.search(r"They were in line \d+, in __add__.", said)
 
 
+def test_lines_that_end_the_program_are_told(begun):
+    said = answer(begun, "raise SystemExit")
+    assert "Your lines end the program: SystemExit." in said
+    assert "in __add__: raise SystemExit" in said
+
+
 def test_what_the_file_prints_is_shown(begun):
     assert "Your file printed:\n\n    it is 2.0" in answer(begun, 'print("it is", self.data)', "return self")
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from math import ceil, floor, isfinite, log10
-from xml.sax.saxutils import escape
 
 INK, GRID = "#7d7d7d", "#7d7d7d40"  # since a page may be white or black
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 800, 72, 16, 14, 46  # pixels: the whole, and around the curves

@@ -193,7 +193,7 @@ class Continuation:
             examples(program, arrays, DOUBLE)  # checks the integers
             parts = min(self.compiled.threads, len(items))
             size = program.memory(False).size * DOUBLE.itemsize
-            lanes = block_size_for(-(-len(items) // parts), size, alone=False)  # several share what they read
+            lanes = block_size_for(-(-len(items) // parts), size)
             vector = given_params.vector()
             narrow = lanes == 1 and vector.dtype == np.float32  # a single lane waits for its parameters
             narrow = narrow and PARAMETERS not in [space for space, _ in program.groups.outputs]

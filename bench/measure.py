@@ -81,6 +81,8 @@ def serve(connection: Connection, make: str, arguments: tuple[Any, ...]) -> None
         step = resolve_name(make)(*arguments)
         while calls := connection.recv():
             gc.collect()
+            if hasattr(step, "announce"):
+                step.announce(calls)
             start = time.perf_counter()
             for _ in range(calls):
                 step()
@@ -108,7 +110,9 @@ def measure(contenders: dict[str, Contender], repeats: int, shortest: float = 0.
             except ChildProcessError as error:
                 raise ChildProcessError(f"{name}: {error} (see --help to leave it out)") from None
         for name, contender in contenders.items():
-            calls[name] = max(1, round(shortest / contender.seconds(1)))
+            calls[name] = 1
+            for _ in range(2):  # many steps may take less time than each alone
+                calls[name] = max(1, round(shortest / contender.seconds(calls[name])))
         for _ in range(repeats):
             for name, contender in contenders.items():
                 seconds[name].append(contender.seconds(calls[name]))

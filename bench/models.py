@@ -12,13 +12,14 @@ MODELS = {
     "16x1x8": (16, 1, 8),  # n_embd, n_layer, positions
     "32x1x8": (32, 1, 8),
     "64x1x8": (64, 1, 8),
+    "32x1x16": (32, 1, 16),  # the default for names
     "64x4x16": (64, 4, 16),
     "64x4x64": (64, 4, 64),
     "128x4x64": (128, 4, 64),
     "256x6x128": (256, 6, 128),
     "384x6x256": (384, 6, 256),  # ten million parameters
 }
-TINY, PROSE, LARGE = "16x1x8", "64x4x64", "128x4x64"
+TINY, NAMES, PROSE, LARGE = "16x1x8", "32x1x16", "64x4x64", "128x4x64"
 LARGER = ("256x6x128", "384x6x256")
 
 

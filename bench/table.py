@@ -9,7 +9,7 @@ from typing import Any
 from bench.contenders.c import c_compiler
 from bench.contenders.peak import TOGETHER
 from bench.measure import Contender, measure, speed_ratio, three_digits
-from bench.models import BATCH, LARGE, LARGER, MODELS, PROSE, TINY, multiply_adds
+from bench.models import BATCH, LARGE, LARGER, MODELS, NAMES, PROSE, TINY, multiply_adds
 from microgpt.errors import counted
 
 CORES = os.cpu_count() or 1
@@ -36,12 +36,13 @@ ROWS = [
     *(
         Row(model, BATCH, threads)
         for model in MODELS
-        if model not in (PROSE, LARGE, *LARGER)
+        if model not in (NAMES, PROSE, LARGE, *LARGER)
         for threads in dict.fromkeys((1, CORES))
     ),
     Row(PROSE, 32, CORES, "ms/step"),
     Row(LARGE, 12, 1, "ms/step"),
     Row(TINY, 1, 1),
+    Row(NAMES, 1, 1),
 ]
 LARGE_ROWS = [Row(model, 12, threads, "ms/step") for model in (LARGE, *LARGER) for threads in dict.fromkeys((1, CORES))]
 

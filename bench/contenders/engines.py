@@ -1,6 +1,7 @@
 """microgpt on its engines."""
 
 import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 
 from bench import models
 from bench.measure import ROOT, Step
-from microgpt import OptimizerState, Schedule, adam_update, loss, train, value_and_grad
+from microgpt import OptimizerState, Schedule, Update, adam_update, loss, train, value_and_grad
 from microgpt.gpt import GPTConfig
 from microgpt.learning.parameters import Arrays, flatten
 
@@ -39,9 +40,24 @@ def step_of(
 
 
 def same_batch(value_and_grad: Any, parameters: Arrays, batch: Any, *update: Any) -> Step:
-    """Return the steps of `train` on one batch, as train.py takes them: each call returns the loss of one."""
-    updates = train(value_and_grad, parameters, repeat(batch), schedule(), *update, looks=lambda step: False)
-    return lambda: next(updates).loss
+    """Return the steps of `train` on one batch: each call takes one and returns its loss."""
+    return Taken(lambda looks: train(value_and_grad, parameters, repeat(batch), schedule(), *update, looks=looks))
+
+
+class Taken:
+    """Takes the steps of `train`, which are taken together if they are announced: then nobody looks within them."""
+
+    def __init__(self, train: Callable[..., Iterator[Update]]):
+        self.taken = self.last = 0
+        self.updates = train(lambda step: step >= self.last)
+
+    def announce(self, steps: int) -> None:
+        self.last = self.taken + steps
+
+    def __call__(self) -> float:
+        update = next(self.updates)
+        self.taken = update.step
+        return update.loss
 
 
 def schedule() -> Schedule:

@@ -5,6 +5,7 @@ from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
+from bench.contenders.engines import Taken
 from bench.measure import ROOT, Step
 from bench.models import BATCH, LEARNING_RATE, MODELS, TINY, task
 from microgpt import Schedule, adam_update, batches, loss, make_corpus, read_text, train, value_and_grad
@@ -20,10 +21,10 @@ def on_names(only_full: bool, made_before: bool) -> Step:
         drawn = cycle(list(islice(drawn, epoch)))
     step = value_and_grad(partial(loss, config=config), "compiled", 1)
     schedule = Schedule(10**9, LEARNING_RATE, warmup=100, weight_decay=0.3, grad_clip=1.0)
-    updates = train(step, parameters, drawn, schedule, adam_update("compiled"), looks=lambda step: False)
-    for _ in islice(updates, epoch):  # so that all lengths have been met
-        pass
-    return lambda: next(updates)
+    taken = Taken(lambda looks: train(step, parameters, drawn, schedule, adam_update("compiled"), looks=looks))
+    for _ in range(epoch):  # so that all lengths have been met
+        taken()
+    return taken
 
 
 def batches_alone(lines: int) -> Step:

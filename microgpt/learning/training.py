@@ -31,7 +31,7 @@ from microgpt.learning.batches import by_length, padded, predictions
 from microgpt.learning.parameters import Arrays, as_vector, flatten, views
 from microgpt.value import __file__ as value_file
 
-CALL = 0.02  # seconds in which batches are drawn for a call, and that the call takes: nothing else happens meanwhile
+CALL = 0.04  # seconds in which batches are drawn for a call, and that it then takes: nothing else happens meanwhile
 MOST = 1000  # steps in a call, so that their batches take little memory
 
 
@@ -110,7 +110,7 @@ def train(
             takes a little longer; the result is the same.
         looks: a function of a step's number: whether you look at the parameters, or stop, after this step; None for
             every step. Small steps between such steps are taken together, which is faster: batches are drawn ahead for
-            up to a fiftieth of a second, and the parameters are then those after `state.step` steps. The engine and
+            up to a twentieth of a second, and the parameters are then those after `state.step` steps. The engine and
             Adam have to be compiled; all else takes one step at a time. The numbers are the same, to the bit.
 
     Raises InputError for parameters that are not arrays, and for a state or a gradient that does not fit them. Raises

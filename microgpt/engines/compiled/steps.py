@@ -242,7 +242,10 @@ class Group:
             "results": address(self.results) + following * self.results.strides[0], "batch": self.size,
             "x": memory[0], "masked": address(self.plan.masked), "masked_count": len(self.plan.masked),
         }  # fmt: skip
-        table[self.places] = np.stack(np.broadcast_arrays(*packed(STEP, values)), 1)
+        rows = np.empty((len(following), len(STEP)), np.int64)
+        for column, value in enumerate(packed(STEP, values)):
+            rows[:, column] = value
+        table[self.places] = rows
 
     def losses(self) -> np.ndarray:
         """The mean loss of each step, to the bit as of a single one."""

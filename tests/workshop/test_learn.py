@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from running import assert_refused, call, command, environment
 
+from microgpt.errors import InputError
 from microgpt.workshop import look_at
 from microgpt.workshop.course import EXERCISES, exercise_named
 from microgpt.workshop.folder import Folder
@@ -300,3 +301,16 @@ def test_a_class_of_a_cell_is_looked_at(capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "You passed each input its own number" in said
     assert look_at(book("value.py")["Value"])
+
+
+def test_a_function_of_a_cell_is_looked_at(capsys):
+    cell = {}
+    exec("class Value: pass\n\ndef dot(a, b):\n    return sum(x + y for x, y in zip(a, b, strict=True))", cell)
+    assert not look_at(cell["dot"])  # an unfinished Value beside it does no harm
+    assert "You added the pairs" in capsys.readouterr().out
+    assert look_at(book("functions.py")["dot"])
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(InputError, match="no exercise asks for print: look_at knows"):
+        look_at(print)

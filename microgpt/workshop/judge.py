@@ -88,7 +88,8 @@ def wrong_verdict(
 
     def is_a_part(mistake: int) -> bool:
         return all(
-            difference(mistaken(exercise, mistake, i), right[i]) is None or agrees(mistake, i) for i in in_turn[1:]
+            difference(mistaken(exercise, mistake, i), right[i]) is None or agrees(mistake, i) or told[i].error
+            for i in in_turn[1:]
         )
 
     in_turn = [first, *(case for case in range(len(exercise.cases)) if case != first)]
@@ -96,10 +97,11 @@ def wrong_verdict(
     whole = [index for index in candidates if all(agrees(index, case) for case in in_turn)]
     for index in whole[:1] or [index for index in candidates if is_a_part(index)][:1]:
         fields = {name: shown(x) for name, x in one.given.items()}
-        came, due = (seen.data, right[first].data) if found.kind == "error" else (found.got, found.expected)
+        came, due = (seen.data, right[first].data) if found.kind in ("error", "graph") else (found.got, found.expected)
         fields |= {"got": shown(came), "expected": shown(due), "call": one.shown or one.call}
         words = exercise.mistakes[index].words.format(**fields)
-        more = [] if whole else ["And something else is not right yet."]
+        words = words[:1].upper() + words[1:]
+        more = [] if whole else ["There may be more that is not right yet."]
         return Verdict("known", [*paragraphs, words, *more], index, seen.trace)
     guess = general(found, seen)
     return Verdict("error" if seen.error else "unknown", [*paragraphs, *([guess] if guess else [])], trace=seen.trace)

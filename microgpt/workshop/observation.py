@@ -46,6 +46,7 @@ def observe(namespace: Namespace, make: Any, one: Case) -> Seen:
         result = run(namespace, one, given)
         seen.data, after = told(result), told(given)
         seen.changed = next((name for name in before if before[name] != after[name]), "")
+        seen.changed = seen.changed or next((f"{name}.grad" for name, leaf in leaves.items() if leaf.grad), "")
         outputs = {name: output for name, output in named_numbers(result, "") if hasattr(output, "inputs")}
         seen.graph = bool(outputs)
         for output in outputs.values():
@@ -55,10 +56,15 @@ def observe(namespace: Namespace, make: Any, one: Case) -> Seen:
         if leaves and outputs:
             seen.slopes = slopes_of(outputs, leaves, one.own)
     except Exception as error:
-        seen.error, seen.message = type(error).__name__, str(error)
-        frames = traceback.extract_tb(error.__traceback__)
-        seen.trace = [(frame.filename, frame.lineno or 0, frame.name) for frame in frames]
+        report = traceback.TracebackException.from_exception(error)
+        seen.error, seen.message = type(error).__name__, message_of(report)
+        seen.trace = [(frame.filename, frame.lineno or 0, frame.name) for frame in report.stack]
     return seen
+
+
+def message_of(report: traceback.TracebackException) -> str:
+    """Return what an exception says; with the name that may have been meant, where Python has a guess."""
+    return "".join(report.format_exception_only()).strip().partition(": ")[2]
 
 
 def run(namespace: Namespace, one: Case, given: dict[str, Any]) -> Any:
@@ -93,7 +99,7 @@ def named_numbers(x: Any, name: str) -> Iterator[tuple[str, Any]]:
 def told(x: Any) -> Any:
     """Return a result as plain numbers, texts and lists, which can be compared and shown."""
     if hasattr(x, "inputs") and hasattr(x, "data"):
-        return x.data if isinstance(x.data, int | float) else f"a Value of {told(x.data)!r:.60}"
+        return x.data if isinstance(x.data, int | float) else f"a Value of {named(x.data)}"
     if x is None or isinstance(x, str | int | float):
         return x
     if isinstance(x, list | tuple):
@@ -103,6 +109,14 @@ def told(x: Any) -> Any:
     if x is NotImplemented:
         return "NotImplemented"
     return f"a {type(x).__name__}"
+
+
+def named(x: Any) -> str:
+    """Return a result as a short text, which says what it is."""
+    known = told(x)
+    if hasattr(x, "inputs") and not isinstance(known, str):
+        return f"a Value, {known}"
+    return known if isinstance(known, str) and not isinstance(x, str) else f"{known!r:.60}"
 
 
 def slopes_of(outputs: dict[str, Any], leaves: dict[str, Any], own: bool) -> dict[tuple[str, str], float]:
@@ -158,19 +172,16 @@ def check_node(node: Any) -> None:
         kept = getattr(node, name)
         if not isinstance(kept, tuple | list):
             comma = "one in parentheses needs a comma, `(x,)`"
-            raise NoGraphError(
-                f"the {name} of a {node.operation!r} are {told(kept)!r:.60}, which is no tuple ({comma})"
-            )
+            raise NoGraphError(f"the {name} of a {node.operation!r} are {named(kept)}, which is no tuple ({comma})")
     for made_of in node.inputs:
         if not hasattr(made_of, "inputs"):
-            raise NoGraphError(f"among the inputs of a {node.operation!r} is {told(made_of)!r:.60}, which is no Value")
+            raise NoGraphError(f"among the inputs of a {node.operation!r} is {named(made_of)}, which is no Value")
     if len(node.inputs) != len(node.derivatives):
         count = f"{len(node.inputs)} inputs and {len(node.derivatives)} derivatives"
         raise NoGraphError(f"a {node.operation!r} has {count}: there must be one derivative for each input")
     for derivative in node.derivatives:
         if not isinstance(derivative, int | float):
-            kind = type(derivative).__name__
-            raise NoGraphError(f"among the derivatives of a {node.operation!r} is a {kind}, not a plain number")
+            raise NoGraphError(f"among the derivatives of a {node.operation!r} is {named(derivative)}: no plain number")
 
 
 @dataclass(frozen=True)
@@ -188,21 +199,22 @@ def difference(got: Seen, expected: Seen) -> Difference | None:
     if got.error != expected.error and not {got.error, expected.error} <= REFUSALS:
         return Difference("error", got.error, expected.error)
     if got.error:
-        return None
+        other = got.error == "NoGraphError" and got.message != expected.message
+        return Difference("error", got.error, expected.error) if other else None
     if not same(got.plain, expected.plain):
         return Difference("plain", got.plain, expected.plain)
     if not same(got.data, expected.data):
         return Difference("data", got.data, expected.data)
     if got.graph != expected.graph:
         return Difference("graph", got.graph, expected.graph)
+    if got.changed != expected.changed:
+        return Difference("changed", got.changed, expected.changed)
     for key, slope in expected.slopes.items():
         if not same(got.slopes.get(key, 0.0), slope):
             return Difference("slope", got.slopes.get(key, 0.0), slope, key)
     names = got.operation, expected.operation
     if None not in names and str(names[0]).split()[:1] != str(names[1]).split()[:1]:
         return Difference("operation", got.operation, expected.operation)
-    if got.changed != expected.changed:
-        return Difference("changed", got.changed, expected.changed)
     return None
 
 

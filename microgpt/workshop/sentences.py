@@ -9,10 +9,22 @@ from microgpt.workshop.exercise import Case
 from microgpt.workshop.observation import Difference, Seen, named_numbers, same
 
 NUDGE = 0.001
+NUMBER_ON_THE_LEFT = (
+    "A plain number on the left knows nothing of Values: Python asks the Value on its right for a reflected operation, "
+    "such as `__radd__`. Is it written already? (sum() begins with 0 + the first.)"
+)
 CRASHES = {  # what an error says -> what may have happened
     "must be real number, not Value": "A function of math met a Value, and knows floats only. `exp` and `log` of your "
     "value.py know both; a root is a power of 0.5.",
     "NoneType": "Something is None there. Does one of your functions give nothing back?",
+    "'Value' object has no attribute": "Besides its methods a Value has data, grad, operation, inputs and "
+    "derivatives, and no more (see `__slots__`). Each is there once it was set, with `self.` in front and one `=`.",
+    "should return None": "`__init__` sets, and gives nothing back: leave out the `return`.",
+    "positional argument": "Count what you give, and compare it with the `def` line of that function. What belongs "
+    "together goes into parentheses of its own, such as `(self, other)`.",
+    "for ^": "A power is `**` in Python; `^` is something else.",
+    "'int' and 'Value'": NUMBER_ON_THE_LEFT,
+    "'float' and 'Value'": NUMBER_ON_THE_LEFT,
     "NameError": "Python does not know this name here. Is it spelled as above? Or does it belong to self?",
     "UnboundLocalError": "This name gets its number later in the function, or only in some cases.",
     "found list": "A list takes part as if it were a number: go through its items.",
@@ -22,9 +34,8 @@ CRASHES = {  # what an error says -> what may have happened
     "not callable": "What is no function is called with parentheses. Is an operator or a comma missing?",
     "is not iterable": "One number is taken as if it were several. Is a list needed there?",
     "'float' object has no attribute": "A plain number takes part as if it were a Value: lift it first.",
-    "'Value' object has no attribute": "A Value has data, grad, operation, inputs and derivatives, once "
-    "`self.data = ...` and the others have set them. Is the name spelled so?",
-    "RecursionError": "Something calls itself without end.",
+    "RecursionError": "The lines below call one another without end. Is another operation meant there, or the plain "
+    "number inside?",
 }
 SIMPLE = {0.1, 0.25, 0.5, 2.0, 3.0, 4.0, 10.0}  # factors that may tell something of a single number
 LONGEST = 150  # characters of a result that is shown
@@ -33,7 +44,7 @@ LONGEST = 150  # characters of a result that is shown
 def shown(x: Any) -> str:
     """Return a result as a short text."""
     if isinstance(x, bool) or x is None or isinstance(x, str):
-        return str(x)
+        return repr(x) if isinstance(x, str) and x and " " not in x and x != "NotImplemented" else str(x)
     if isinstance(x, float):
         return repr(x) if len(repr(x)) <= 7 else f"{x:.5g}"
     if isinstance(x, list):
@@ -88,7 +99,9 @@ def evidence(one: Case, found: Difference, seen: Seen, right: Seen, book: Callab
     if found.kind == "operation":
         return f"{start}{called(one)} says that its operation is {found.got!r}: expected {found.expected!r}."
     if found.kind == "changed":
-        return f"{called(one)} changes its input {found.got or found.expected}: it should only look at it."
+        if not found.got:
+            return f"{start}{called(one)} leaves {found.expected} as it was: it should change it."
+        return f"{start}{called(one)} changes its input {found.got}: it should only look at it."
     of_what = " (for plain numbers)" if found.kind == "plain" and right.graph and same(seen.data, right.data) else ""
     sentence = f"{start}{called(one)} gives {got}{of_what}. Expected: {expected}."
     sentence = sentence[0].upper() + sentence[1:]
@@ -104,7 +117,12 @@ def of_error(start: str, one: Case, seen: Seen, right: Seen) -> str:
     )
     if seen.error == "NoGraphError":
         return f"{start}{called(one)} cannot be walked back: {seen.message}."
-    return f"{start}{called(one)} ends with {article(seen.error)}: {seen.message or 'no message'}. {expected}"
+    return f"{start}{called(one)} ends with {article(seen.error)}: {ended(seen.message or 'no message')} {expected}"
+
+
+def ended(text: str) -> str:
+    """Return a text with a point at its end, if nothing else ends it."""
+    return text if text[-1:] in (".", "?", "!") else f"{text}."
 
 
 def article(name: str) -> str:
@@ -149,7 +167,11 @@ def general(found: Difference, seen: Seen) -> str:
     """Return what can be said of a mistake without knowing the exercise; nothing where there is nothing."""
     got, expected = found.got, found.expected
     if found.kind == "error":
-        return next((words for text, words in CRASHES.items() if text in f"{seen.error}: {seen.message}"), "")
+        words = next((words for text, words in CRASHES.items() if text in f"{seen.error}: {seen.message}"), "")
+        refused = "It should refuse that." if not got else "It refuses that, but not with the error that is asked for."
+        return words or (refused if expected else "")
+    if found.kind == "operation":
+        return f"Its last step should be a {expected!r}: compose it as the page above it says."
     if got is None:
         return "It gives nothing back: is there a `return` at the end?"
     if got == "NotImplemented":
@@ -177,7 +199,7 @@ def of_numbers(got: list[float], expected: list[float], kind: str) -> str:
     if any(x != x for x in got):
         return "NaN is not a number: it comes of infinity minus infinity, or of 0 times infinity."
     if kind == "slope" and got == [0.0]:
-        return "Nothing arrives there. Was `.data` used on the way, or a Value made anew from a number?"
+        return "Nothing arrives: is a derivative 0? Was `.data` used on the way, or a Value made anew from a number?"
     if same(got, [-x for x in expected]):
         return "Only the sign is wrong."
     ratios = {round(a / b, 9) for a, b in zip(got, expected, strict=True) if b}

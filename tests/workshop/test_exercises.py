@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from microgpt.workshop.course import EXERCISES, PARTS
+from microgpt.workshop.course import EXERCISES, PARTS, exercise_named
+from microgpt.workshop.exercise import Mistake
 from microgpt.workshop.judge import book, judge, variant_names, with_helpers
 from microgpt.workshop.lines import book_text, definition, end_of, page, stub, variant
 from microgpt.workshop.observation import difference, observe
@@ -79,6 +80,49 @@ def test_a_hole_is_the_signature_and_three_dots(exercise):
         assert text.rstrip().endswith("...")
         assert f"def {name.split('.')[-1]}(" in text
         assert "return" not in [line.split()[:1] for line in text.splitlines()]
+
+
+# What nobody foresaw, in words that help
+
+
+def said_of(name, *changes):
+    """What is said of the book's lines of an exercise with other pieces in them."""
+    exercise = exercise_named(name)
+    verdict = verdict_on(exercise, variant(exercise, Mistake("", changes)))
+    assert verdict.kind != "right"
+    return " ".join(verdict.paragraphs)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("remember", "self.grad", "self.gradient", "derivatives, and no more (see `__slots__`)"),
+        ("remember", "self.grad = 0.0", "return self", "leave out the `return`"),
+        ("remember", "= operation", '= "operation"', "gives 'operation'. Expected: '*'."),
+        ("add", "(self, other), (1.0, 1.0)", "(self, other)", "2 inputs and 0 derivatives"),
+        ("add", "(self, other), (1.0, 1.0)", "self, other, 1.0, 1.0", "Count what you give"),
+        ("add", "(self, other)", "{self, other}", "are a set, which is no tuple"),
+        ("add", "other = self.lift(other)", "self.grad += 1.0", "changes its input a.grad"),
+        ("add", "self.data + other.data", "self + other", "call one another without end"),
+        ("multiply", "(other.data, self.data)", "(other, self)", "is a Value, -3.0: no plain number"),
+        ("multiply", '"*"', '"x"', "Its last step should be a '*'"),
+        ("power", "x**k, k *", "int(x)^int(k), 1.0^", "A power is `**` in Python"),
+        ("logarithm", "log(self.data)", "math.log(self.data) if self.data > 0 else 3.0", "It should refuse that."),
+        ("minus", "self * -1", "3 * Unknown(self)", "Python does not know this name"),
+    ],
+)
+def test_an_unforeseen_mistake_gets_words_that_help(name, old, new, words):
+    assert words in said_of(name, (old, new))
+
+
+def test_two_mistakes_together_are_known_by_the_first():
+    said = said_of("multiply", ("other = self.lift(other)", "pass"), ("(other.data, self.data)", "(1.0, 1.0)"))
+    assert "These are the derivatives of a sum" in said
+    assert "There may be more that is not right yet." in said
+
+
+def test_a_plain_result_is_told_with_its_number():
+    assert "You return the plain sum, -1.0." in said_of("add", *exercise_named("add").mistakes[9].changes)
 
 
 # Mutations: small changes of the book's lines that no list of mistakes foresees

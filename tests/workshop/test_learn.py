@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+from contextlib import contextmanager
 
 import pytest
 from running import assert_refused, call, command, environment
@@ -149,14 +150,30 @@ def test_damaged_notes_are_refused(begun, notes):
     assert_refused(call("learn.py", cwd=begun), "progress.json is damaged")
 
 
-def test_an_endless_walk_is_stopped(begun):
-    object.__setattr__(exercise_named("add"), "seconds", 1.5)
+@contextmanager
+def hurried(name):
+    """Let an exercise have little time."""
+    exercise = exercise_named(name)
+    before = exercise.seconds
+    object.__setattr__(exercise, "seconds", 1.5)
     try:
-        said = " ".join(answer(begun, "while True:", "    pass").split())
+        yield
     finally:
-        object.__setattr__(exercise_named("add"), "seconds", 5.0)
-    assert "still ran after 2 seconds" in said
+        object.__setattr__(exercise, "seconds", before)
+
+
+def test_an_endless_walk_is_stopped(begun):
+    with hurried("add"):
+        said = " ".join(answer(begun, "while True:", "    pass").split())
+    assert "add: not yet. Your lines still ran after 2 seconds" in said
     assert re.search(r"They were in line \d+, in __add__.", said)
+
+
+def test_an_endless_walk_is_named_where_it_is(begun):
+    edited(begun, "self.grad = 0.0", "while True: pass")
+    with hurried("remember"):
+        assert "remember: not yet." in learn(begun)
+    assert "next  remember" in learn(begun, "--list")
 
 
 def test_lines_that_end_the_program_are_told(begun):

@@ -26,6 +26,7 @@ POOL = 2
 PART = 20_000  # held-out characters that are enough for a validation during training
 WHOLE = 4_000_000  # integers that are kept as rows of one array, from which batches are taken fastest
 LISTED = 4_000_000  # sequences whose random order is kept as a list
+AHEAD = 8192  # numbers of any other order that are computed together
 CHUNK = 1_000_000  # characters that are looked at together
 
 
@@ -208,14 +209,22 @@ class Order:
         else:
             self.half = np.uint64(((n - 1).bit_length() + 1) // 2)  # bits
             self.keys = rng.integers(2**64, size=4, dtype=np.uint64) | np.uint64(1)
+            self.begin, self.known = 0, np.empty(0, np.int64)
         self.shift = rng.integers(step)
 
     def __getitem__(self, part: slice) -> np.ndarray:
         return (self.listed[part] if self.n <= LISTED else self.computed(part)) * self.step + self.shift
 
     def computed(self, part: slice) -> np.ndarray:
-        """Return a part of the order, without the step."""
-        found = self.enciphered(np.arange(*part.indices(self.n), dtype=np.uint64))
+        """Return a part of the order, without the step. What follows it is computed with it, for the next one."""
+        start, stop, _ = part.indices(self.n)
+        if not self.begin <= start <= stop <= self.begin + len(self.known):
+            self.begin, self.known = start, self.from_cipher(start, min(max(stop, start + AHEAD), self.n))
+        return self.known[start - self.begin : stop - self.begin]
+
+    def from_cipher(self, start: int, stop: int) -> np.ndarray:
+        """Return a part of the order, as the cipher makes it."""
+        found = self.enciphered(np.arange(start, stop, dtype=np.uint64))
         while (beyond := found >= self.n).any():  # the cipher is of all numbers with so many bits
             found[beyond] = self.enciphered(found[beyond])
         return found.astype(np.int64)

@@ -99,7 +99,7 @@ class Growing:
             return np.concatenate(self.parts)
         with self.file as file:
             file.flush()
-            return np.memmap(file, self.kind, "r") if file.tell() else np.empty(0, self.kind)
+            return np.memmap(file, self.kind, "r").view(np.ndarray) if file.tell() else np.empty(0, self.kind)
 
 
 def lines_apart(text: Text, seed: int) -> tuple[Sequences, Sequences]:

@@ -150,6 +150,10 @@ the first item of each row, then the second one, and so on.
             ("zip(*weight, strict=True)", "weight"),
         ),
         wrong("The bias is missing.", ("dot(x, column) + b", "dot(x, column)")),
+        wrong(
+            "The biases stand behind the outputs: `+` puts one list behind the other. Add a bias to each output.",
+            body="return [dot(x, column) for column in zip(*weight, strict=True)] + bias",
+        ),
         wrong("The bias is taken away. It is added.", ("dot(x, column) + b", "dot(x, column) - b")),
         wrong("The bias is multiplied. It is added.", ("dot(x, column) + b", "dot(x, column) * b")),
         wrong(
@@ -268,7 +272,7 @@ functions of `math` know floats only. 2 / y is 2 * y ** -1.
             body="return (exp(2 * x) - 1) * (exp(2 * x) + 1) ** -1",
         ),
         wrong(
-            "math.tanh knows floats only: it cannot take a Value, so nothing could be learned through it.",
+            "The tanh of math knows floats only: it cannot take a Value, so nothing could be learned through it.",
             body="import math\nreturn math.tanh(x)",
         ),
         wrong(
@@ -356,6 +360,10 @@ the one that you wrote.
         ),
         wrong("That is relu, with its corner at 0. gelu is smooth.", body="return x * (x > 0)"),
         wrong(
+            "tanh ends too early: it is taken of the whole product, the root times the bracket.",
+            ("tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))", "tanh(sqrt(2 / pi)) * (x + 0.044715 * x**3)"),
+        ),
+        wrong(
             "That is another approximation, with a sigmoid. GPT-2 has the one with tanh.",
             body="return x * (exp(-1.702 * x) + 1) ** -1",
         ),
@@ -432,6 +440,10 @@ Dividing is multiplying with a power of -1. Compute that once, not for each.
         wrong(
             "You took the mean of the exps. Divide each by their sum.",
             ("[e * scale for e in exps]", "[e * (1 / len(x)) for e in exps]"),
+        ),
+        wrong(
+            "You divided by the sum of the numbers themselves. Divide each exp by the sum of the exps.",
+            body="return [exp(x_i) / sum(x) for x_i in x]",
         ),
         wrong("You multiplied by the sum where you should divide.", ("** -1", "** 1")),
         wrong("You divided by the square of the sum.", ("** -1", "** -2")),
@@ -553,6 +565,10 @@ itself.
         ),
         wrong("The gain is missing.", ("c * scale * g + b", "c * scale + b")),
         wrong("The bias is missing.", ("c * scale * g + b", "c * scale * g")),
+        wrong(
+            "Gain and bias play no part: multiply each number with its gain, and add its bias.",
+            ("c * scale * g + b", "c * scale"),
+        ),
         wrong(
             "Gain and bias have changed places: the gain multiplies, the bias is added.",
             ("c * scale * g + b", "c * scale * b + g"),
@@ -681,6 +697,14 @@ outside of the list, where Python would count from the end.
             "You took softmax first. The chance of target {target} became 0, which has no logarithm: use "
             "log(sum) - s[target].",
             body="return -log(pick(softmax(logits), target))",
+        ),
+        wrong(
+            "A logit is no chance: it may be negative, and 0 has no logarithm. The chances come of softmax.",
+            body="return -log(pick(logits, target))",
+        ),
+        wrong(
+            "You added the surprises at all choices. Only that at the target counts: the others were not seen.",
+            body="pick(logits, target)\nreturn -sum(log(p) for p in softmax(logits))",
         ),
         wrong(
             "That is the chance itself, {got}. The surprise is -log of it.", body="return pick(softmax(logits), target)"

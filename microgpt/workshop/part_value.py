@@ -427,6 +427,10 @@ and for complex numbers. For k = 0 the derivative is 0, even at x = 0.
             ("k * x ** (k - 1) if k else 0.0", "2 * x"),
         ),
         wrong(
+            "That is k * x. It is right for squares alone: in a power of k, there are k - 1 other factors x.",
+            ("k * x ** (k - 1) if k", "k * x if k"),
+        ),
+        wrong(
             "The derivative is only k. For large x a power grows faster: k * x ** (k - 1).",
             ("k * x ** (k - 1) if k", "k if k"),
         ),
@@ -649,8 +653,8 @@ Compute it once, and use it twice. The operation is "exp".
             ("power = exp(self.data)", "power = 10.0 ** min(self.data, 308)"),
         ),
         wrong(
-            "math.exp cannot take a number as large as 1000. The function `exp` below the class stays at the largest "
-            "float.",
+            "The math.exp of Python cannot take a number as large as 1000. The function `exp` below the class stays at "
+            "the largest float.",
             ("power = exp(self.data)", "power = math.exp(self.data)"),
         ),
         wrong(
@@ -1303,6 +1307,12 @@ losses can share a step. The values in between start afresh each time.
             "The values in between keep what the first backward() left in them, and pass it on again. Set their grad "
             "to 0.0 before you begin.",
             ("node.grad = 0.0", "pass"),
+        ),
+        wrong(
+            "Each backward() begins anew only at the result. What is in between still holds what the first one left, "
+            "and passes it on again. Set the grad of all that has inputs to 0.0 first.",
+            ("node.grad = 0.0", "pass"),
+            ("self.grad += 1.0", "self.grad = 1.0"),
         ),
         wrong(
             "You set the gradients of leaves to 0, too. So a second loss wipes out the first. Only what has inputs "

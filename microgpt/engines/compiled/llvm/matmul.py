@@ -31,6 +31,7 @@ MANY_REGISTERS = VECTOR_BYTES == 64 or get_process_triple().startswith(("aarch64
 ROWS, VECTORS = 4, 4 if MANY_REGISTERS else 2  # of a tile
 CORNER = 4 if MANY_REGISTERS else 2
 AT_ONCE = 1024  # terms of a panel: it stays in the cache
+LONG, OFTEN = 256, 64  # terms of a sum and rows: numbers far apart are read so often that they displace each other
 LENGTHS, LOADS = ("rows", "columns", "terms"), ("target", "a", "b")
 SPACES_OF_LOADS = {(CELLS, PARAMETERS, CELLS), (GRADIENTS, CELLS, CELLS), (CELLS, CELLS, CELLS)}
 EXAMPLES, NONE = -1, -2  # in place of an axis: the examples with the axis beside them, or a single index
@@ -47,6 +48,7 @@ class ProductShape:
     add: bool
     scattered: bool  # whether the columns of the target do not lie side by side
     whole: bool  # whether vectors fill the columns
+    copied: bool  # whether a panel of b is copied before it is read, though it lies along the columns
     factor: float
     width: int
     double: bool
@@ -104,16 +106,19 @@ def product_step(nest: Nest, schedule: Schedule, is_zero_beyond: Callable[[Load,
     lengths = [nest.lengths[axis] if axis >= 0 else count if axis == EXAMPLES else 1 for axis in layout.tile]
     column, across = layout.tile[1], count if layout.vectors == "outer" else lengths[1]
     width = width_of(across, layout.vectors == "outer" or layout.loads[2].space == PARAMETERS, schedule.double)
+    scattered = column >= 0 and nest.target.strides[column] != 1
+    copied = layout.vectors == "columns" and lengths[2] >= LONG and lengths[0] >= OFTEN and not bound
     shape = ProductShape(
         layout.vectors, tuple([load.space for load in layout.loads]), len(others), bound, add,
-        column >= 0 and nest.target.strides[column] != 1, across % width == 0, product.factor, width, schedule.double,
+        scattered, across % width == 0, copied, product.factor, width, schedule.double,
         schedule.is_narrow(layout.loads),
     )  # fmt: skip
     arguments |= dict(zip(LENGTHS, lengths, strict=True))
     if layout.vectors == "outer":
         arguments["examples"] = count
     else:
-        terms = 0 if layout.vectors == "columns" else min(lengths[2], AT_ONCE) if add else lengths[2]
+        terms = lengths[2] if copied or (layout.vectors == "terms" and not add) else AT_ONCE
+        terms = 0 if layout.vectors == "columns" and not copied else min(terms, lengths[2])
         arguments["scratch"] = schedule.scratch(width * (1 + VECTORS * (terms + width)))
     return Step(shape, arguments | strides_of(layout, nest, others, shape, schedule))
 
@@ -258,6 +263,8 @@ class ProductKernel(Kernel):
             self.part = begin, self.minimum(end, all_terms)
             if self.shape.vectors == "terms":
                 self.transpose(starts[2], j, across)
+            elif self.shape.copied:
+                self.copy(starts[2], j, across)
             height = CORNER if self.examples else ROWS if across == VECTORS else 2 * ROWS  # no sum waits for another
             self.in_pieces("rows", 1, height, lambda i, height: self.tile(starts, i, height, j, across))
 
@@ -326,6 +333,17 @@ class ProductKernel(Kernel):
         row = self.mul(self.sub(k, self.part[0]), I64(across * self.width))
         return self.add(self.add(self.argument["scratch"], I64(self.width)), row)
 
+    def copy(self, start: Any, j: Any, across: int) -> None:
+        """Fill the panel with columns of b from j on, as they lie."""
+
+        def row(k: Any) -> None:
+            of_b, here = self.along(self.add(start, j), "b term", k), self.in_panel(k, across)
+            for place in range(0, across * self.width, self.width):
+                vector = self.read(self.of_b, self.add(of_b, I64(place)))
+                self.write(vector, self.pointer[CELLS], self.add(here, I64(place)))
+
+        self.each(*self.part, 1, row)
+
     def transpose(self, start: Any, j: Any, across: int) -> None:
         """Fill the panel with columns of b from j on, so that a row of it holds one number of each.
 
@@ -376,7 +394,7 @@ class ProductKernel(Kernel):
                 self.prefetch(self.of_target, self.along(start, "target column", column))
 
         def vectors_of_b(k: Any) -> list[Any]:
-            if self.shape.vectors == "terms":
+            if self.shape.vectors == "terms" or self.shape.copied:
                 row = self.in_panel(k, len(columns))
                 return [self.read(self.pointer[CELLS], self.add(row, I64(c * self.width))) for c in range(len(columns))]
             row = self.along(right, "b term", k)

@@ -18,7 +18,7 @@ from microgpt.gpt import loss as loss_of_gpt
 from microgpt.learning.batches import batches, make_corpus
 from microgpt.learning.bigram import bigram_loss, bigram_probabilities
 from microgpt.learning.parameters import initial_parameters
-from microgpt.learning.text import read_text
+from microgpt.learning.reading import read_text
 from microgpt.learning.training import Schedule, mean_loss, train
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -1,8 +1,12 @@
 """Kernels get every argument by its name, and a kernel on disk serves only the code that emitted it."""
 
 import io
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from ctypes import CFUNCTYPE, c_int64
 from dataclasses import dataclass
 
@@ -13,6 +17,7 @@ from microgpt.engines.compiled.llvm import machine as module
 from microgpt.engines.compiled.llvm.arguments import packed
 from microgpt.engines.compiled.llvm.emit import DriverShape
 from microgpt.engines.compiled.llvm.machine import EMITTERS, Machine, briefly, machine, meaning
+from microgpt.engines.compiled.llvm.threads import ThreadPool
 
 # Arguments
 
@@ -135,3 +140,34 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 def test_a_forked_process_has_threads_of_its_own():
     subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=60)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a process cannot send itself Ctrl-C alone")
+def test_threads_end_their_parts_before_ctrl_c_is_raised():
+    pool, ended, begun = ThreadPool(), [], threading.Event()
+
+    def part(number, slot):
+        if slot:
+            begun.set()
+            time.sleep(0.5)
+            ended.append(number)
+        else:
+            begun.wait(10)
+
+    interrupt = threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT])
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        pool.run(part, 2, 2)
+    assert len(ended) == 1
+    interrupt.join()
+    pool.run(lambda number, slot: ended.append(number), 4, 2)
+    assert len(ended) == 5
+
+
+def test_an_error_in_a_thread_is_raised():
+    def part(number, slot):
+        if number == 3:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        ThreadPool().run(part, 4, 2)

@@ -8,10 +8,10 @@ that they take no time from others.
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from queue import SimpleQueue
 from threading import RLock, Thread
-from typing import Any
 
 TINY = 60e-6  # seconds of work that are over before another thread has woken up
 ALONE, TOGETHER = 2, 4  # the first calls: so many on one thread, then so many on several
@@ -42,21 +42,15 @@ class Lock:
 
 
 class Worker:
-    """A thread that runs the jobs it is given, and says when each is done."""
+    """A thread that runs the jobs it is given, one after the other."""
 
     def __init__(self) -> None:
-        self.jobs: SimpleQueue[Any] = SimpleQueue()
-        self.done: SimpleQueue[Any] = SimpleQueue()
+        self.jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         Thread(target=self.work, daemon=True, name="microgpt").start()
 
     def work(self) -> None:
         while True:
-            job, slot = self.jobs.get()
-            try:
-                job(slot)
-                self.done.put(None)
-            except BaseException as error:
-                self.done.put(error)
+            self.jobs.get()()
 
 
 class ThreadPool:
@@ -67,26 +61,37 @@ class ThreadPool:
         after_fork(self.workers.clear)
 
     def run(self, run_part: Callable[[int, int], None], parts: int, threads: int) -> None:
-        """run_part(part, slot) for every part. Each thread takes the next part that is left, in a slot of its own."""
+        """run_part(part, slot) for every part. Each thread takes the next part that is left, in a slot of its own.
+
+        Ctrl-C is raised when all threads have ended what they have begun: they write to the caller's memory.
+        """
         while len(self.workers) < threads - 1:
             self.workers.append(Worker())
-        following = count()
+        following, ended, bell = count(), list[BaseException | None](), SimpleQueue[None]()
 
         def work(slot: int) -> None:
-            while (part := next(following)) < parts:
-                run_part(part, slot)
+            error: BaseException | None = None
+            try:
+                while (part := next(following)) < parts:
+                    run_part(part, slot)
+            except BaseException as raised:
+                error = raised
+            ended.append(error)
+            bell.put(None)
 
-        helpers = self.workers[: threads - 1]
+        helpers = self.workers[: max(threads - 1, 0)]
         for slot, worker in enumerate(helpers, 1):
-            worker.jobs.put((work, slot))
+            worker.jobs.put(partial(work, slot))
+        work(0)
         error: BaseException | None = None
-        try:
-            work(0)
-        finally:
-            for worker in helpers:
-                error = worker.done.get() or error
-        if error is not None:
-            raise error
+        while len(ended) <= len(helpers):
+            try:
+                bell.get()
+            except KeyboardInterrupt as raised:
+                error = raised
+        for one in (error, *ended):
+            if one is not None:
+                raise one
 
 
 # One of each for the process, because all programs share its cores, its memory and what LLVM has compiled.

@@ -23,9 +23,9 @@ def text_of(cell):
 
 
 def printed(cells):
-    """All that the cells of a notebook have printed or shown as text."""
+    """All that the cells of a notebook have printed or shown as text. A busy kernel sends a line in pieces."""
     found = [output for cell in cells for output in cell.get("outputs", [])]
-    return "\n".join("".join(one.get("text") or one.get("data", {}).get("text/plain", "")) for one in found)
+    return "".join("".join(one.get("text") or one.get("data", {}).get("text/plain", "")) for one in found)
 
 
 @pytest.mark.parametrize("name", ["tour.ipynb", *(f"workshop_{number}.ipynb" for number in (*PARTS, 5))])

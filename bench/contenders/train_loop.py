@@ -30,9 +30,9 @@ def on_names(only_full: bool, made_before: bool) -> Step:
 def batches_alone(lines: int) -> Step:
     """Return a step that draws a batch of names, from a text with at least so many."""
     sequences = training_names()
-    drawn = batches(sequences * -(-lines // len(sequences)), BATCH, seed=0)
+    drawn = batches(list(sequences) * -(-lines // len(sequences)), BATCH, seed=0)
     return lambda: next(drawn)
 
 
-def training_names() -> list[list[int]]:
+def training_names() -> Any:
     return make_corpus(read_text(ROOT / "data" / "names.txt"), n_positions=16, seed=0).training

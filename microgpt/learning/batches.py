@@ -23,6 +23,7 @@ from microgpt.learning.text import BOUNDARY, END, characters_of, closing, vocabu
 # The number of batches that are drawn together and sorted by length. Validation loss on names (train.py, mean of seeds
 # 0 to 4) with 1 (no sorting), 2, 4, 8 and 16: 1.926, 1.927, 1.935, 1.938, 1.940.
 POOL = 2
+TOGETHER = 10_000  # sequences that are drawn at once, because many take less time together
 PART = 20_000  # held-out characters that are enough for a validation during training
 WHOLE = 4_000_000  # integers that are kept as rows of one array, from which batches are taken fastest
 LISTED = 4_000_000  # sequences whose random order is kept as a list
@@ -153,7 +154,7 @@ def batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield batches of shuffled sequences as (tokens, weights), without end. Each epoch draws all sequences once.
 
-    POOL batches (or one epoch, if that is less) are drawn at once, sorted by length to save padding, and come in random
+    POOL batches (or one epoch, if that is less) are a pool, sorted by length to save padding, and come in random
     order. See `padded` for the arrays and `padded_length` for their lengths. Each pool has its own random numbers, so
     `drawn_before` batches can be skipped without drawing them.
     """
@@ -162,15 +163,23 @@ def batches(
     size, shuffled = pool_size * batch_size, partial(_shuffled, len(sequences), seed)
     lengths, rows = _rows_of(sequences, dtype)
     most = int(lengths.max()) - 1
-    for pool, drawn in zip(count(first), _in_turn(shuffled, len(sequences), size, first * size), strict=False):
-        of_drawn = lengths[drawn].astype(np.int64) - 1  # in predictions
-        order = of_drawn.argsort(kind="stable")
-        by_length, increasing = drawn[order], of_drawn[order]
-        for i in np.random.default_rng([seed, 1, pool]).permutation(pool_size)[skipped if pool == first else 0 :]:
-            batch = slice(i * batch_size, (i + 1) * batch_size)
-            length, share = padded_length(increasing[batch][-1], most), batch_size / int(increasing[batch].sum())
-            tokens, predicts = rows(by_length[batch], length)
-            yield tokens, predicts * share
+    pools = max(1, min(TOGETHER, len(sequences)) // size)
+    for several, drawn in zip(
+        count(first, pools), _in_turn(shuffled, len(sequences), pools * size, first * size), strict=False
+    ):
+        of_drawn = lengths[drawn.reshape(pools, size)].astype(np.int64) - 1  # in predictions
+        order, parts = of_drawn.argsort(axis=1, kind="stable"), (pools, pool_size, batch_size)
+        by_length = np.take_along_axis(drawn.reshape(pools, size), order, 1).reshape(parts)
+        increasing = np.take_along_axis(of_drawn, order, 1).reshape(parts)
+        longest, characters = increasing[:, :, -1].tolist(), increasing.sum(axis=2).tolist()
+        for i in range(pools):
+            numbers: Any = [seed, 1, several + i]
+            if seed < 2**32:
+                numbers = np.array(numbers, np.uint32)  # the same random numbers in less time
+            in_turn = np.random.default_rng(numbers).permutation(pool_size).tolist()
+            for j in in_turn[skipped if several + i == first else 0 :]:
+                tokens, predicts = rows(by_length[i, j], padded_length(longest[i][j], most))
+                yield tokens, predicts * (batch_size / characters[i][j])
 
 
 def _rows_of(sequences: Sequence[Any], dtype: Any) -> tuple[np.ndarray, Callable[..., tuple[np.ndarray, np.ndarray]]]:

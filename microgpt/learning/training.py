@@ -251,7 +251,7 @@ class CompiledSteps(HostSteps):
                 alone = self.draw(numbered)
             except Exception as found:  # the batches end, or their error comes after the steps before it
                 error = found
-            if self.many.batches:
+            if self.many.waiting:
                 updates, rest = self.together()
                 self.plan(perf_counter() - start, len(updates))
                 yield from updates
@@ -273,18 +273,18 @@ class CompiledSteps(HostSteps):
             observed = self.observed is not None and self.observed(step)
             if self.most == 1 or observed or not self.many.take(self.parameters, batch):
                 return [(step, batch)]
-            if len(self.many.batches) >= self.most or perf_counter() > end or (self.looks and self.looks(step)):
+            if self.many.waiting >= self.most or perf_counter() > end or (self.looks and self.looks(step)):
                 return []
 
     def together(self) -> tuple[list[Update], list[tuple[int, tuple[Any, ...]]]]:
         """Take the steps that wait. Return what they found, and those that have to be taken alone."""
-        first, batches = self.state.step + 1, self.many.batches
-        rates = [self.rate(step) for step in range(first, first + len(batches))]
+        first = self.state.step + 1
+        rates = [self.rate(step) for step in range(first, first + self.many.waiting)]
         losses, norms = self.many.run(self.parameters, (*self.vectors, self.decay), first, rates)
         self.state.step += len(losses)
         found = zip(losses, rates, norms, strict=False)
         updates = [Update(step, *numbers) for step, numbers in enumerate(found, first)]
-        return updates, list(enumerate(batches, first))[len(losses) :]
+        return updates, list(enumerate(self.many.batches(len(losses)), first + len(losses)))
 
     def plan(self, seconds: float, steps: int) -> None:
         """Choose how many steps the next call takes, after some that took so long."""

@@ -24,8 +24,6 @@ from microgpt.engines.compiled.llvm.run import PLACE, Frame, Program, storage
 from microgpt.engines.compiled.llvm.threads import LOCK
 from microgpt.engines.trees import address, checked_arguments
 
-Batch = tuple[np.ndarray, ...]
-
 # The arguments of a call, and those of each of its steps: 64-bit integers, most of them addresses. A call takes the
 # steps from the first to the end. Where the plan changes, a step zeroes the results that its plan reads but never
 # writes. A step without frames has its gradient from several threads: only the first step may be such a one.
@@ -210,21 +208,29 @@ def compiled(double: bool) -> tuple[Any, Any, int]:
 class Group:
     """The steps of a call whose batches have one form: the same dtypes and shapes."""
 
-    def __init__(self, program: Program, size: int, dtype: Any, threads: int):
-        self.program, self.size = program, size
-        self.plan, self.parts = program.plan_for(size, dtype, True)
+    def __init__(self, program: Program, batch: list[np.ndarray], dtype: Any, threads: int):
+        self.program, self.size = program, len(batch[0]) if batch else 1
+        self.plan, self.parts = program.plan_for(self.size, dtype, True)
         self.threads = threads if self.plan.tuner.choose(min(threads, self.parts)) > 1 else 1
         self.places: list[int] = []  # of its steps in the call
-        self.batches: list[Batch] = []
+        self.arrays = [np.empty((16, *array.shape), array.dtype) for array in batch]  # the batches of its steps
+
+    def append(self, place: int, batch: list[np.ndarray]) -> None:
+        """Copy a batch: who draws the next one may change its arrays."""
+        count = len(self.places)
+        if self.arrays and count == len(self.arrays[0]):
+            self.arrays = [np.concatenate([array, np.empty_like(array)]) for array in self.arrays]
+        for array, given in zip(self.arrays, batch, strict=True):
+            array[count] = given
+        self.places.append(place)
 
     def prepare(self, p: np.ndarray, gradients: np.ndarray) -> None:
         """Make the frames of all steps. Raises IndexError, which names no row of a batch, as `examples` does."""
-        arrays = [np.concatenate(of_all) for of_all in zip(*self.batches, strict=True)]
+        count = len(self.places)
+        arrays = [array[:count].reshape(-1, *array.shape[2:]) for array in self.arrays]
         _, self.integers, self.floats = examples(self.program, arrays, p.dtype)
         self.gradients = gradients[: self.parts]
-        self.frames, self.results = self.plan.frames(
-            p, self.integers, self.floats, self.size, self.gradients, len(self.batches)
-        )
+        self.frames, self.results = self.plan.frames(p, self.integers, self.floats, self.size, self.gradients, count)
         self.left = iter(self.frames)  # of the steps that several threads run
 
     def run_next(self) -> None:
@@ -235,7 +241,7 @@ class Group:
     def fill(self, table: np.ndarray, memory: tuple[int, int]) -> None:
         """Fill its steps into the table of a call, all but what depends on the steps before."""
         self.frames[..., PLACE[CELLS]], self.frames[..., PLACE[INTEGERS]] = memory
-        following = np.arange(len(self.batches))
+        following = np.arange(len(self.places))
         frames = address(self.frames) + following * self.frames.strides[0]
         values = {
             "frames": frames if self.threads == 1 else 0, "parts": self.parts,
@@ -256,7 +262,7 @@ class ManySteps:
     """Takes training steps together: `take` the batches that can go together, then `run` their steps.
 
     Attributes:
-        batches: those that wait. They are copies: who draws the next batch may change the arrays of the last.
+        waiting: the number of batches that wait.
     """
 
     def __init__(self, engine: Compiled, adam: CompiledAdam, clip: float):
@@ -266,7 +272,17 @@ class ManySteps:
     def begin(self) -> None:
         """Let no batch wait."""
         self.groups: dict[Any, Group | None] = {}
-        self.batches: list[Batch] = []
+        self.waiting = 0
+
+    def batches(self, first: int) -> list[tuple[np.ndarray, ...]]:
+        """The batches that wait, from one on."""
+        found = {
+            place: tuple([array[i] for array in group.arrays])
+            for group in self.groups.values()
+            if group is not None
+            for i, place in enumerate(group.places)
+        }
+        return [found[place] for place in range(first, self.waiting)]
 
     def norm(self, gradient: np.ndarray) -> float:
         """The root of the sum of squares of a flat gradient, to the bit as in steps that go together."""
@@ -276,27 +292,26 @@ class ManySteps:
     def take(self, parameters: Any, batch: tuple[Any, ...]) -> bool:
         """Whether a batch can go with those that wait. Then it waits, too."""
         try:
-            batch = tuple([np.array(array) for array in batch])
-            form = tuple([(array.dtype, array.shape) for array in batch])
+            arrays = [np.asarray(array) for array in batch]
+            form = tuple([(array.dtype, array.shape) for array in arrays])
             if form not in self.groups:
-                self.groups[form] = self.group(parameters, batch)
+                self.groups[form] = self.group(parameters, arrays)
         except (TypeError, ValueError):  # its step raises the same, when it is taken alone
             return False
         group = self.groups[form]
         if group is None:
             return False
-        group.places.append(len(self.batches))
-        group.batches.append(batch)
-        self.batches.append(batch)
+        group.append(self.waiting, arrays)
+        self.waiting += 1
         return True
 
-    def group(self, parameters: Any, batch: Batch) -> Group | None:
+    def group(self, parameters: Any, batch: list[np.ndarray]) -> Group | None:
         """A group for batches of this form, if their program is known."""
         given = self.engine.parameters(parameters)
-        program = self.engine.known(program_key(given.structure, checked_arguments(batch)))
+        program = self.engine.known(program_key(given.structure, checked_arguments(tuple(batch))))
         if program is None or self.engine.engine not in program.verified_on:
             return None
-        return Group(program, len(batch[0]) if batch else 1, given.dtype, self.engine.threads)
+        return Group(program, batch, given.dtype, self.engine.threads)
 
     def run(
         self, parameters: Any, vectors: tuple[np.ndarray, ...], first: int, rates: list[float]
@@ -323,9 +338,8 @@ class ManySteps:
                     group.prepare(vectors[0], gradients)
             except IndexError:
                 return [], []
-            norms = np.zeros(len(self.batches))
+            norms, losses = np.zeros((2, self.waiting))
             done = self.call(groups, norms, gradients, self.adam.numbers_of(first, rates))
-            losses = np.zeros(len(self.batches))
             for group in groups:
                 losses[group.places] = group.losses()
         return losses[:done].tolist(), norms[:done].tolist()

@@ -130,7 +130,8 @@ def possible_lanes(nest: Nest, loads: Sequence[Load], most: int, fits: bool) -> 
     for axis in axes if fits or not bounded else ():
         length, own = nest.lengths[axis], nest.bounds[axis]
         count = min((most, most // 2, most // 4), key=lambda n: -(-length // n) * max(n, most // 2))
-        count = min(count, 1 << (length - 1).bit_length())
+        short = most // 4 if CAN_MASK else 1  # all axes that are as short share their kernels
+        count = min(count, max(1 << (length - 1).bit_length(), short))
         tail = length % count != 0 or (own is not None and nest.lengths[own.of] == 1)
         while tail and not CAN_MASK and count > 1:
             count //= 2

@@ -363,11 +363,15 @@ class ProductKernel(Kernel):
 
             self.each(I64(0), panel, self.width, square)
 
-        self.each(begin, whole, self.width, lambda k: squares(k, lambda where: self.read(self.of_b, where)))
+        def some(k: Any) -> None:  # of a square: the panel has room for all of it
+            mask = self.lanes_between(range(self.width), None, self.sub(end, k))
+            squares(k, lambda where: self.masked_read(self.of_b, where, mask))
+
+        if not CAN_MASK or self.width == 1:
+            self.each(begin, whole, self.width, lambda k: squares(k, lambda where: self.read(self.of_b, where)))
+            begin = whole
         if self.width > 1:
-            with self.if_then(self.icmp_signed("<", whole, end)):  # the panel has room for a whole square
-                mask = self.lanes_between(range(self.width), None, self.sub(end, whole))
-                squares(whole, lambda where: self.masked_read(self.of_b, where, mask))
+            self.each(begin, end, self.width, some)
 
     def transposed(self, rows: list[Any]) -> list[Any]:
         """The columns of a square of numbers: in each square of squares, two change places, from large to small."""

@@ -2,6 +2,7 @@
 
 import json
 import random
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from microgpt.errors import InputError
 from microgpt.workshop.clinic import ward
 from microgpt.workshop.clinic.chart import findings
 from microgpt.workshop.clinic.patients import FAULTS, PATIENTS
-from microgpt.workshop.clinic.visit import Clinic
+from microgpt.workshop.clinic.visit import Clinic, Record, is_cured
+from microgpt.workshop.clinic.ward import Observation
 
 NAMES = Path(__file__).parents[2] / "data" / "names.txt"
 NUMBER = {patient.fault: number for number, patient in enumerate(PATIENTS, 1)}
@@ -54,6 +56,55 @@ def test_patient_is_sick_until_it_is_mended(number, tmp_path, capsys):
     assert clinic.visit(number)
     assert "Cured" in capsys.readouterr().out
     assert clinic.records[number].attempts == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "old", "new", "name"),
+    [
+        ("zero", "STEPS, RATE = 80, 1.0", "STEPS, RATE = 80, 0.1", "RATE"),
+        ("overflow", "10 * weights(", "weights(", "the norm of h0.qkv.weight"),
+        ("residual", "BATCH, RATE = 4,", "BATCH, RATE = 1,", "LAYERS"),
+    ],
+)
+def test_milder_settings_are_no_cure(fault, old, new, name, tmp_path, capsys):
+    number = NUMBER[fault]
+    clinic = clinic_that_hears(tmp_path)
+    clinic.visit(number)
+    text = clinic.path(number).read_text()
+    assert old in text
+    clinic.path(number).write_text(text.replace(old, new))
+    assert not clinic.visit(number)
+    assert f"Not cured: it trains now, but {name} is" in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "old", "new"),
+    [
+        ("dead", "[Value(-3.0) for", "[Value(rng.gauss(0, 0.1)) for"),
+        ("overwritten", "one.grad = derivative", "one.grad = one.grad + derivative"),
+        ("zero", "one.data -= RATE * one.grad", "one.data -= RATE * one.grad; one.grad = 0.0"),
+        ("future", "range(len(xs))\n            heads", "range(0, 1 + t)\n            heads"),
+        ("equal", "np.full(shape, INITIAL_SCALE)", "rng.uniform(-INITIAL_SCALE, INITIAL_SCALE, shape)"),
+    ],
+)
+def test_another_cure_counts_as_well(fault, old, new, tmp_path):
+    number = NUMBER[fault]
+    clinic = clinic_that_hears(tmp_path)
+    clinic.visit(number)
+    text = clinic.path(number).read_text()
+    assert old in text
+    clinic.path(number).write_text(text.replace(old, new))
+    assert clinic.visit(number)
+
+
+@pytest.mark.parametrize(
+    ("level", "sick", "cured"),
+    [(2.2, 2.8, True), (1.8, 2.8, True), (0.9, 2.8, False), (2.6, 2.8, False), (1.8, 0.2, False), (1.8, nan, True)],
+)
+def test_better_is_cured_but_not_too_good(level, sick, cured):
+    assert is_cured(Observation(losses=[level]), Record(sick=sick, healthy=2.2)) == cured
 
 
 def test_another_sick_program_is_not_cured(tmp_path, capsys):

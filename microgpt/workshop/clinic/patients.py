@@ -80,7 +80,7 @@ FAULTS = {
     ),
     "residual": Fault(
         "the layers have no residual",
-        "one layer would hardly suffer, four would: the gradients shrink on their way down, so the token table and the "
+        "one layer would hardly suffer, four would: the gradients shrink on their way down, so the positions and the "
         "first layers get far less than the last, and the loss stays near that of letter frequencies, 2.8.",
     ),
     "norm": Fault(
@@ -109,8 +109,8 @@ FAULTS = {
     ),
     "rate": Fault(
         "the steps are too large",
-        "the updates would be ten times the usual 1 to 5 percent, from the first step to the last, and the loss would "
-        "stay high and jump; a tenth of the rate would cure it.",
+        "the first step would change each tensor by much more than the usual 5 to 10 percent, and the loss would stay "
+        "high and jump. Later the weights are so large that steps look small beside them.",
     ),
     "equal": Fault(
         "all weights begin equal",
@@ -151,7 +151,7 @@ LARGE_QKV = '{f"{h}.qkv.weight": %d * weights(WIDTH, 3 * WIDTH),'
 
 PATIENTS = (
     Patient(
-        "derivative", "It ran for three steps. Then Python raised an OverflowError.", "points",
+        "derivative", "It took two steps. In the third Python raised an OverflowError.", "points",
         (("(self, other), (other.data, self.data))", "(self, other), (self.data, other.data))"),),
         ("overwritten", "derivative", "rate", "dead", "equal"),
         "the first loss is that of a healthy start, {first}, and then it does not fall even once.",
@@ -182,18 +182,18 @@ PATIENTS = (
         "rate", "The loss of my GPT comes down from 3.6 to 2.8 at once. Then it jumps about.", "names",
         (("LAYERS, STEPS, BATCH, RATE = 1, 300, 32, 0.01", "LAYERS, STEPS, BATCH, RATE = 1, 300, 32, 0.1"),),
         ("rate", "labels", "zero", "residual", "future"),
-        "the loss stays at {level}, where the healthy program has {healthy}, and a step changes most tensors by tens "
-        "of percent.",
-        "Every step moves the weights by tens of percent of their size. One to five percent is usual for so small a "
-        "model. Find the number that decides it.",
+        "the loss stays at {level}, where the healthy program has {healthy}, and the first step changes "
+        "each tensor by two thirds of its size.",
+        "The first step moves the weights by two thirds of their size; 5 to 10 percent is usual for so small a model. "
+        "Find the number that decides it.",
         "The update ratio tells a rate that is too large in one step. Adam moves each weight by about the rate.",
     ),
     Patient(
         "order", "The first loss is the same as my friend's. But mine stays there to the last digit.", "points",
         ((VISIT, FIRST_VISIT),),
         ("dead", "equal", "overwritten", "order", "zero"),
-        "the loss does not move: {first} at first, {last} at last; most gradients are 0, in the last layer, too, where"
-        " no relu comes after.",
+        "the loss does not move: {first} at first, {last} at last; all gradients are 0, in the last layer, too, where "
+        "no relu comes after.",
         "The derivatives are right, but when a value passes on what it has, has it got everything? See when `visit` "
         "writes a value down.",
         "Reverse topological order: a value passes its gradient on only when all that was made of it has passed on.",

@@ -5,7 +5,7 @@ import os
 import random
 import textwrap
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from math import isnan
 from pathlib import Path
@@ -31,6 +31,7 @@ class Record:
     looked_at: str = ""  # the SHA-256 of the program that was looked at last
     sick: float = 0.0
     healthy: float = 0.0
+    kept: dict[str, float] = field(default_factory=dict)  # where it begins, if the fault is not there
 
 
 class Clinic:
@@ -108,16 +109,19 @@ class Clinic:
         patient, path = PATIENTS[number - 1], self.path(number)
         self.folder.mkdir(parents=True, exist_ok=True)
         sick, healthy = patient.source(), patient.source(sick=False)
-        levels = []
+        runs = []
         with TemporaryDirectory() as elsewhere:
             for text in (sick, healthy):
                 place = Path(elsewhere) / "patient.py"
                 place.write_text(text, encoding="utf-8")
-                levels.append(run(place, self.text).level)
+                runs.append(run(place, self.text))
         if not path.exists():
             path.write_text(sick, encoding="utf-8", newline="\n")
         record = self.records[number] = Record(
-            looked_at=sha256(sick.encode()).hexdigest(), sick=levels[0], healthy=levels[1]
+            looked_at=sha256(sick.encode()).hexdigest(),
+            sick=runs[0].level,
+            healthy=runs[1].level,
+            kept={name: x for name, x in runs[0].start.items() if runs[1].start.get(name) == x},
         )
         self.save()
         return record
@@ -156,12 +160,13 @@ class Clinic:
         patient, record = PATIENTS[number - 1], self.records[number]
         found = run(self.path(number), self.text)
         record.looked_at, record.attempts = program, record.attempts + 1
-        record.cured = is_cured(found, record)
+        trains, begins = is_cured(found, record), elsewhere(found, record)
+        record.cured = trains and not begins
         self.save()
-        if not record.cured:
-            say(*findings(found), not_yet(found, record))
-            return False
         say(*findings(found))
+        if not record.cured:
+            say(begins if trains else not_yet(found, record))
+            return False
         say(
             f"Cured: the loss of its later half is {found.level:.3f}, that of the healthy program is "
             f"{record.healthy:.3f}, and it was {record.sick:.3f} before."
@@ -201,12 +206,30 @@ def seen(found: Observation, record: Record) -> dict[str, str]:
 
 
 def is_cured(found: Observation, record: Record) -> bool:
-    """Whether a program trains as the healthy one does: nearer to it than half of the way to the sick one."""
+    """Whether a program trains as the healthy one does: nearer to it than half of the way to the sick one.
+
+    It may also be better, where the sick one is worse; but a loss of less than half is too good.
+    """
     if not is_finite(found):
         return False
+    if not record.sick < record.healthy and record.healthy / 2 < found.level < record.healthy:
+        return True
     distance = abs(record.sick - record.healthy)
     room = 0.1 * abs(record.healthy) if isnan(distance) else min(distance / 2, 0.1 * abs(record.healthy))
     return abs(found.level - record.healthy) <= room
+
+
+def elsewhere(found: Observation, record: Record) -> str:
+    """Why it is no cure that a program trains: it begins with other numbers. Empty if it does not."""
+    now = found.start
+    for name, before in record.kept.items():
+        room = 0.4 if name.startswith("the norm") else 0.0  # other random numbers are no other beginning
+        if name in now and abs(now[name] - before) > room * abs(before):
+            return (
+                f"Not cured: it trains now, but {name} is {now[name]:.4g} in place of {before:.4g}. A healthy "
+                f"program trains with {before:.4g}, too: put it back, and look for what does not bear it."
+            )
+    return ""
 
 
 def not_yet(found: Observation, record: Record) -> str:

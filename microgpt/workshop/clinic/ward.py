@@ -39,6 +39,12 @@ class Observation:
     tensors: dict[str, list[Tensor]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     error: str = ""
+    settings: dict[str, float] = field(default_factory=dict)  # the numbers in capitals, by name
+
+    @property
+    def start(self) -> dict[str, float]:
+        """The settings, and the norms of the tensors at the first step."""
+        return self.settings | {f"the norm of {name}": some[0].value for name, some in self.tensors.items()}
 
     @property
     def level(self) -> float:
@@ -96,8 +102,10 @@ def observe(path: Path, text: str) -> Observation:
     sys.modules["patient"] = module
     observer = Observer(2)
     try:
-        exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
+        exec(compile(path.read_text(encoding="utf-8-sig"), str(path), "exec"), module.__dict__)
         observer = Observer(module.STEPS)
+        numbers_in_capitals = {k: x for k, x in vars(module).items() if k.isupper() and isinstance(x, int | float)}
+        observer.found.settings = numbers_in_capitals
         inputs = (text,) if "text" in module.train.__code__.co_varnames[: module.train.__code__.co_argcount] else ()
         observer.found.said = [str(one) for one in module.train(*inputs, observer)]
     except Exception as error:

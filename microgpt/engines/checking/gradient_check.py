@@ -27,7 +27,6 @@ from microgpt.engines.checking.chain_rule import Fault, edge_fault, find_fault, 
 from microgpt.engines.checking.replay import example_not_finite
 from microgpt.engines.checking.slopes import Problem, Slope
 from microgpt.engines.collector import collector_paused
-from microgpt.engines.compiled.llvm.machine import briefly
 from microgpt.engines.select import engine_for
 from microgpt.engines.tracing import PACKAGE, Traced, plain, trace, where
 from microgpt.engines.trees import rows
@@ -128,6 +127,8 @@ def compare(
             return failed(fault)
     operations = ""
     if problem.value is Value and (engine != "scalar" or not values):
+        from microgpt.engines.compiled.llvm.machine import briefly  # only now, because this imports LLVM
+
         try:
             made = engine_for(problem.function, engine, threads=1, device=device, verify=True)
             with briefly():

@@ -1,5 +1,6 @@
 """The engine "compiled": a function of one example, with a program for each shape of example that it meets."""
 
+import inspect
 import os
 import warnings
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from microgpt.engines.trees import FlatParameters, argument_names, checked_argum
 from microgpt.errors import InputError
 
 OWN = tuple(str(Path(__file__).parents[1] / room) + os.sep for room in ("compiled", "pytorch"))  # the engine's files
+PACKAGE = str(Path(__file__).parents[2]) + os.sep
 MANY_PROGRAMS = 100  # of one function are kept; a caller who needs more probably has a new shape in every batch
 
 Found = tuple[Program, np.ndarray, FlatParameters, np.ndarray]  # a program, its results, the parameters, the gradient
@@ -61,7 +63,7 @@ class Compiled:
                 warnings.warn(
                     f"{MANY_PROGRAMS} programs were compiled for one function, one for each shape of example: "
                     "pad the examples to fewer different shapes",
-                    stacklevel=5,
+                    stacklevel=level_of_caller(),
                 )
             if len(self.programs) >= MANY_PROGRAMS:
                 self.programs.pop(next(iter(self.programs)))
@@ -140,6 +142,14 @@ class Compiled:
             hide_own_frames(error)
             raise
         return in_form(results, program.form)
+
+
+def level_of_caller() -> int:
+    """How far up the stack, as `warnings.warn` counts where this is called, the first function is not of microgpt."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def program_key(structure: str, arrays: list[np.ndarray]) -> tuple[Any, ...]:

@@ -38,7 +38,8 @@ def observe(namespace: Namespace, make: Any, one: Case) -> Seen:
         try:
             seen.plain = told(run(namespace, one, deepcopy(one.given)))
         except Exception as error:
-            seen.plain = f"a {type(error).__name__}"
+            kind = type(error).__name__
+            seen.plain = f"{'an' if kind[0] in 'AEIO' else 'a'} {kind}"
     try:
         leaves: dict[str, Any] = {}
         given = {name: deepcopy(x) if one.plain else made(x, name, make, leaves) for name, x in one.given.items()}

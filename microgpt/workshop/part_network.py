@@ -272,6 +272,11 @@ functions of `math` know floats only. 2 / y is 2 * y ** -1.
             body="return (exp(2 * x) - 1) * (exp(2 * x) + 1) ** -1",
         ),
         wrong(
+            "On paper that is right, and for small x, too. But for x = -800 the large exp stands above and below, and "
+            "the gradient comes out as 2. In 2 / (1 + e^-2x) - 1 it stands below alone.",
+            body="e = exp(-2 * x)\nreturn (1 - e) * (1 + e) ** -1",
+        ),
+        wrong(
             "The tanh of math knows floats only: it cannot take a Value, so nothing could be learned through it.",
             body="import math\nreturn math.tanh(x)",
         ),

@@ -25,11 +25,14 @@ CRASHES = {  # what an error says -> what may have happened
     "for ^": "A power is `**` in Python; `^` is something else.",
     "'int' and 'Value'": NUMBER_ON_THE_LEFT,
     "'float' and 'Value'": NUMBER_ON_THE_LEFT,
+    "name 'math'": "math is not imported here, and knows floats only: `exp` and `log` of your value.py know Values.",
     "NameError": "Python does not know this name here. Is it spelled as above? Or does it belong to self?",
     "UnboundLocalError": "This name gets its number later in the function, or only in some cases.",
     "found list": "A list takes part as if it were a number: go through its items.",
     "'list' and": "A list takes part as if it were a number: go through its items.",
     "and 'list'": "A list takes part as if it were a number: go through its items.",
+    "multiply sequence": "A list takes part as if it were a number: go through its items.",
+    "'method' object": "A function itself takes part, where what it returns is meant: call it.",
     "function": "A function itself takes part, where the number that it returns is meant: call it.",
     "not callable": "What is no function is called with parentheses. Is an operator or a comma missing?",
     "is not iterable": "One number is taken as if it were several. Is a list needed there?",
@@ -176,6 +179,8 @@ def general(found: Difference, seen: Seen) -> str:
         return "It gives nothing back: is there a `return` at the end?"
     if got == "NotImplemented":
         return "NotImplemented is what Python takes for an operation that a class does not have."
+    if found.kind == "plain" and str(got).endswith("Error"):
+        return "It is to serve plain numbers as well as Values: they have no `.data`, and `exp` and `log` know both."
     if found.kind == "graph":
         return "Make a Value of it. Or was it computed from `.data`, or by a function of math?"
     if isinstance(expected, list) and isinstance(got, str):

@@ -1,9 +1,10 @@
-"""What is printed, 80 columns wide, and how questions are asked."""
+"""What is printed, 80 columns wide at most, and how questions are asked."""
 
 import textwrap
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from shutil import get_terminal_size
 
 from microgpt.workshop.course import EXERCISES, PARTS
 from microgpt.workshop.exercise import Exercise, Question
@@ -20,7 +21,8 @@ def say(*paragraphs: str) -> None:
         if paragraph.startswith(" ") or "\n" in paragraph:
             print(paragraph.rstrip("\n"), end="\n\n")
         else:
-            print(textwrap.fill(paragraph, WIDTH, break_on_hyphens=False, break_long_words=False), end="\n\n")
+            width = min(WIDTH, get_terminal_size((WIDTH, 24)).columns or WIDTH)
+            print(textwrap.fill(paragraph, width, break_on_hyphens=False, break_long_words=False), end="\n\n")
 
 
 def say_verdict(exercise: Exercise, verdict: Verdict, printed: str, folder: Path) -> None:
@@ -37,7 +39,7 @@ def say_verdict(exercise: Exercise, verdict: Verdict, printed: str, folder: Path
 
 
 def own_frames(verdict: Verdict, folder: Path) -> str:
-    """Return the learner's part of a traceback, the last few lines of it."""
+    """Return the learner's part of a traceback, without the middle of a long one."""
     texts = []
     for file, line, name in verdict.trace:
         path = Path(file)
@@ -45,8 +47,9 @@ def own_frames(verdict: Verdict, folder: Path) -> str:
             lines = path.read_text(encoding="utf-8").splitlines()
             code = lines[line - 1].strip() if 0 < line <= len(lines) else ""
             texts.append(f"    {folder.name}/{path.name}, line {line}, in {name}: {code}")
-    left_out = [f"    ... and {len(texts) - 3} more of these"] if len(texts) > 3 else []
-    return "\n".join(left_out + texts[-3:])
+    if len(texts) > 4:
+        texts[2:-2] = [f"    ... and {len(texts) - 4} more of these"]
+    return "\n".join(texts)
 
 
 def say_next(folder: Folder) -> None:

@@ -108,6 +108,9 @@ def said_of(name, *changes):
         ("multiply", '"*"', '"x"', "Its last step should be a '*'"),
         ("power", "x**k, k *", "int(x)^int(k), 1.0^", "A power is `**` in Python"),
         ("logarithm", "log(self.data)", "math.log(self.data) if self.data > 0 else 3.0", "It should refuse that."),
+        ("tanh", "exp(2 * x)", "exp(2 * x.data)", "no `.data`, and `exp` and `log` know both"),
+        ("tanh", "exp(2 * x)", "math.exp(2 * x)", "math is not imported here"),
+        ("backward", "self.topological_order()", "self.topological_order", "call it."),
         ("minus", "self * -1", "3 * Unknown(self)", "Python does not know this name"),
     ],
 )

@@ -96,6 +96,18 @@ def test_a_traceback_has_the_frames_of_the_learner_alone(begun):
     assert "Traceback" not in said
 
 
+def test_a_long_traceback_keeps_both_its_ends(begun):
+    said = answer(begun, "def begins(x):", "    return self + x", "return begins(other)")
+    assert said.count("in __add__: return begins(other)") == 2
+    assert said.count("in begins: return self + x") == 2
+    assert re.search(r"\.\.\. and \d+ more of these", said)
+
+
+def test_a_narrow_terminal_gets_short_lines(begun, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    assert max(map(len, learn(begun).splitlines())) <= 50
+
+
 def test_a_line_that_is_no_python_is_shown(begun):
     said = answer(begun, "return Value(self.data +")
     assert "Python cannot read line" in said

@@ -26,6 +26,7 @@ CRASHES = {  # what an error says -> what may have happened
     "'int' and 'Value'": NUMBER_ON_THE_LEFT,
     "'float' and 'Value'": NUMBER_ON_THE_LEFT,
     "name 'math'": "math is not imported here, and knows floats only: `exp` and `log` of your value.py know Values.",
+    "KeyError": "The dict has no entry of that name: the page above the hole says how they are called.",
     "NameError": "Python does not know this name here. Is it spelled as above? Or does it belong to self?",
     "UnboundLocalError": "This name gets its number later in the function, or only in some cases.",
     "found list": "A list takes part as if it were a number: go through its items.",
@@ -175,7 +176,7 @@ def general(found: Difference, seen: Seen) -> str:
         return words or (refused if expected else "")
     if found.kind == "operation":
         return f"Its last step should be a {expected!r}: compose it as the page above it says."
-    if got is None:
+    if any(x is None for _, x in named_numbers(got, "")):
         return "It gives nothing back: is there a `return` at the end?"
     if got == "NotImplemented":
         return "NotImplemented is what Python takes for an operation that a class does not have."

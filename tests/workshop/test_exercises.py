@@ -111,6 +111,8 @@ def said_of(name, *changes):
         ("tanh", "exp(2 * x)", "exp(2 * x.data)", "no `.data`, and `exp` and `log` know both"),
         ("tanh", "exp(2 * x)", "math.exp(2 * x)", "math is not imported here"),
         ("backward", "self.topological_order()", "self.topological_order", "call it."),
+        ("embedding", "wte.weight", "wte", "no entry of that name"),
+        ("block", "return add(x, ", "return print(x, ", "is there a `return`"),
         ("minus", "self * -1", "3 * Unknown(self)", "Python does not know this name"),
     ],
 )

@@ -431,6 +431,14 @@ class Pass:
                 if not inner and related(root, store.root):
                     raise NotTraceable
 
+    def check_aliases(self, frame: Frame, symbols: list[Any]) -> None:
+        """Raise NotTraceable if a turn changes, by another name, the list with which a variable begins."""
+        grown = [root for root, _, _ in frame.appended.values()]
+        for start, symbol in zip(self.before, symbols, strict=True):
+            changed = frame.changed() if self.is_used(symbol) else grown  # its length may have been asked for
+            if type(start) in (RecordedList, tuple) and any(related(start, root) for root in changed):
+                raise NotTraceable
+
     def symbol(self, i: int, value: Any) -> Any:
         """What a turn finds in a variable."""
         if self.counts(i, value):
@@ -477,6 +485,7 @@ class Pass:
                 *[store.value for store in stores],
             ],
         )
+        self.check_aliases(frame, symbols)
         changes: list[Callable[[], None]] = []
         finals = self.variables(symbols, values, appended, stores, frame, seen)
         for slot, start, symbol in zip(slots, contents, held, strict=True):

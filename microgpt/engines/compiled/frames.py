@@ -444,11 +444,11 @@ def put_real(record: Record, store: Store) -> None:
             put(record, Store(row, (), new, level - 1))
         return
     if not path:
-        if level > 1 and root.held():  # they stay the same objects
+        if level > 1 and (root.held() or (root.picked and root.owner is not None)):  # they stay the same objects
             for i in range(len(root)):
                 put_real(record, Store(root, (i,), value[i], level))
         else:
-            root.become(value)
+            root.become(value, level)
         return
     first, *rest = path
     if type(first) is Range:

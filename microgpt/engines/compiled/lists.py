@@ -312,9 +312,9 @@ class RecordedList:
             self.plain = [*self]
         return self.plain
 
-    def become(self, other: "RecordedList") -> None:
-        """Take the items of another list, which nobody else has, in place of its own."""
-        if self.owner is not None or self.picked or self.held():
+    def become(self, other: "RecordedList", level: int = 1) -> None:
+        """Take the items of another list, which nobody else has; beyond level 1 its rows stay the same objects."""
+        if self.owner is not None or (self.picked and level == 1) or self.held():
             self.as_plain()[:] = [*other]
             return
         self.refuse_if_chosen()
@@ -383,23 +383,28 @@ Sequence.register(RecordedList)  # for `match`
 class Chosen:
     """The rows among which the example chose. It is unknown which one, so none of them may change.
 
-    The content of each row of a plain list is kept, to be compared. A symbolic list becomes plain before a row changes.
+    The content of each row is kept, to be compared. A symbolic list becomes plain before a single row of it changes.
     """
 
     def __init__(self, items: Any):
         self.items = items
         if type(items) is RecordedList:
             items.picked = True
-        self.held = None if is_symbolic(items) else [(row, contents(row)) for row in iter(items)]
+        self.held = contents(items) if is_symbolic(items) else [(row, contents(row)) for row in iter(items)]
 
     def check(self) -> None:
+        """Note that the rows are read, which one of them is. Raises RecordingError if one has changed."""
         if type(self.items) is RecordedList:
             self.items.check()
-        held = [(row, row) for row in self.items.elements.values()] if self.held is None else self.held
-        for row, _ in held:
-            if type(row) is RecordedList and row.chosen_from is not None:
-                row.chosen_from.check()
-        if not all([same_contents(before, contents(row)) for row, before in held]):
+        if type(self.held) is tuple:
+            same = self.items.plain is not None or same_contents(self.held, contents(self.items))
+            same = same and all(map(is_as_made, self.items.elements.values()))
+        else:
+            for row, _ in self.held:
+                if type(row) is RecordedList:
+                    row.check()
+            same = all([same_contents(before, contents(row)) for row, before in self.held])
+        if not same:
             raise RecordingError(
                 f"a row that the example chose is read at {calling_line()} after one of those that it "
                 "was chosen from has changed: choose it again, or a copy of it before: list(row)"
@@ -410,11 +415,21 @@ def is_symbolic(items: Any) -> bool:
     return type(items) is RecordedList and items.plain is None
 
 
+def is_as_made(element: Any) -> bool:
+    """Whether an element of a symbolic list has not changed: it would be plain."""
+    if type(element) is tuple:
+        return all(map(is_as_made, element))
+    return type(element) is not RecordedList or element.plain is None
+
+
 def contents(items: Any) -> Any:
-    """The objects that a list and the lists in it hold, as nested tuples."""
-    if type(items) is RecordedList and items.plain is not None:
-        items = items.plain
-    return tuple([contents(item) for item in items]) if type(items) in (list, tuple) else items
+    """What a list and the lists in it hold, or what an iterator goes through, as nested tuples of objects."""
+    kind = type(items)
+    if kind is Lazy:
+        items = (*items.made_of, items.columns_of)
+    elif kind is RecordedList:
+        items = (items.axis, items.item) if items.plain is None else items.plain
+    return tuple(map(contents, items)) if type(items) in (list, tuple) else items
 
 
 def same_contents(a: Any, b: Any) -> bool:

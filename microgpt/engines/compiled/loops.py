@@ -38,7 +38,7 @@ from microgpt.engines.compiled.frames import (
     put,
     related,
 )
-from microgpt.engines.compiled.lists import Lazy, RecordedList, same_contents
+from microgpt.engines.compiled.lists import Lazy, RecordedList, contents, same_contents
 from microgpt.engines.compiled.record import (
     ADD,
     SUM,
@@ -225,18 +225,6 @@ def lists_behind(items: Any, index: Any) -> Iterator[tuple[RecordedList, Any]]:
             yield from lists_behind(one, None)
 
 
-def contents_now(items: Any) -> Any:
-    """What an iterable goes through, as nested tuples."""
-    kind = type(items)
-    if kind is Lazy:
-        return tuple(map(contents_now, (*items.made_of, items.columns_of)))
-    if kind is RecordedList and items.plain is None:
-        return items.axis, items.item
-    if kind in (RecordedList, list, tuple):
-        return tuple(map(contents_now, items.plain if kind is RecordedList else items))
-    return items
-
-
 class Statement:
     """A `for` statement: a function of a turn, and the items that it goes through."""
 
@@ -245,7 +233,7 @@ class Statement:
         site: Any,
     ):  # fmt: skip
         self.items, self.taken = items, 0  # for turns that run in Python: its items, and how many have been taken
-        self.given, self.contents = items, contents_now(items)
+        self.given, self.contents = items, contents(items)
         self.parts, self.short = 1, False
         self.left: list[tuple[int, int, int]] = []  # parts of the loop: the first turn, the end, how many go together
         self.turn, self.source, self.counters, self.record, self.site = turn, source, counters, record, site
@@ -255,7 +243,7 @@ class Statement:
         self.left, begun = [(0, self.source.axis.n, 1)], False
         while self.left:
             first, end, together = self.left.pop()
-            if begun and not same_contents(self.contents, contents_now(self.given)):  # the source is not what it was
+            if begun and not same_contents(self.contents, contents(self.given)):  # the source is not what it was
                 for item in self.items_of(first, None):
                     values = self.turn(item, *values)
                 return values
@@ -524,6 +512,8 @@ class Pass:
                 if item is not None:
                     self.same.append((i, lambda item=item: item[0][item[1]]))  # type: ignore[misc]
         for i, chosen in self.chosen(symbols, values).items():
+            if finals[i] is not self.before[i] and any(related(chosen.items, root) for root in frame.changed()):
+                finals[i] = Unknown(self.statement.site)  # what it was chosen from is not yet changed for real
             for one in lists_within([finals[i]]):
                 if type(one) is RecordedList and finals[i] is not self.before[i]:
                     one.chosen_from = one.chosen_from or chosen

@@ -494,6 +494,38 @@ def chosen_row_of_each_table(p, x, i):
     return sum(sum(row) for row in rows)
 
 
+def list_chosen_by_a_scalar_that_a_loop_writes(p, x, i):
+    row = x if x[0] > 0 else p["w"]
+    for k in range(4):
+        x[k] = p["s"] * k
+    return sum(row)
+
+
+def list_chosen_by_a_scalar_that_a_loop_changes(p, x, i):
+    total, row = 0.0, x if x[0] > 0 else p["w"]
+    for v in [*p["w"], p["s"]]:
+        x[0] += v
+        total += row[0] * v
+    return total
+
+
+def chosen_row_of_a_list_that_loops_write(p, x, i):
+    row = pick(p["m"], i[0])
+    for k in range(3):
+        for n in range(4):
+            p["m"][k][n] = x[n] * k
+    return sum(row)
+
+
+def chosen_row_of_an_item_that_loops_write(p, x, i):
+    tables = [[[v * w for v in row] for row in p["m"]] for w in p["w"]]
+    row = pick(tables[0], i[0])
+    for k in range(3):
+        for n in range(4):
+            tables[0][k][n] = x[n] * k
+    return sum(row)
+
+
 REFUSED["a chosen row that changes"] = (chosen_row_changed, "change a copy of it")
 REFUSED["a row that was read before"] = (chosen_row_read_before_and_after, "has changed")
 REFUSED["the length of a row"] = (length_of_a_chosen_row, "has changed")
@@ -501,6 +533,10 @@ REFUSED["a row of a chosen list of rows"] = (chosen_rows_of_rows, "has changed")
 REFUSED["a row of each of some lists"] = (chosen_row_of_each_table, "has changed")
 REFUSED["a row of a list that has changed"] = (chosen_row_of_a_list_that_changes, "has changed")
 REFUSED["rows of a list that has changed"] = (chosen_rows_of_a_plain_list, "has changed")
+REFUSED["a list that a loop writes"] = (list_chosen_by_a_scalar_that_a_loop_writes, "has changed")
+REFUSED["a list that a loop changes"] = (list_chosen_by_a_scalar_that_a_loop_changes, "has changed")
+REFUSED["a row of a list that loops write"] = (chosen_row_of_a_list_that_loops_write, "has changed")
+REFUSED["a row of an item that loops write"] = (chosen_row_of_an_item_that_loops_write, "has changed")
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -330,6 +330,45 @@ for a in x[:4]:
     out += [a]
 total = weighed(same) * len(same)
 
+# a list that changes by another name and is replaced
+out = [0.0, s]
+same = out
+for a in x:
+    same[0] += a
+    out = [b * s + a for b in out]
+out += same
+
+# a list that grows by another name and is replaced
+same = out
+for a in x:
+    same.append(a)
+    total += a * len(out)
+    out = []
+
+# a state that changes by another name and is replaced
+cell = Cell([s, 0.5, s])
+out = cell.state
+for a in x:
+    out[1] = a * out[0] + s
+    cell.read(a)
+out += cell.history
+
+# a list that changes by another name and some turns replace
+out = [0.0, s]
+same = out
+for i, a in enumerate(x):
+    same[0] += a
+    total = total * s + out[0]
+    if i > n:
+        out = [s, s]
+
+# a list that is chosen after it has changed
+out, row = [0.1, s], [s, 0.2]
+for a in x:
+    out[0] += a
+    same = out if a > 0 else row
+total = weighed(same)
+
 # rows kept in two lists
 rows = []
 for a in x:

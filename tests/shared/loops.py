@@ -168,6 +168,14 @@ def delays(p, x):
     return a * 1.5 + b - c * turns(len(x), p["b"][1], shifted)
 
 
+def state_read_at_the_index_of_a_turn(p, x):
+    """A list carries the state, and each turn reads other items of it."""
+    state = [a * p["a"] for a in x]
+    for t in range(len(x)):
+        state[1] = tanh(state[t] + state[-1 - t] * x[t])
+    return sum([a * (k + 1) for k, a in enumerate(state)])
+
+
 rng = np.random.default_rng(0)
 NUMBERS = {
     "a": 0.7, "b": rng.normal(size=4), "y": rng.normal(size=4), "Wx": rng.normal(size=(4, 3)),
@@ -181,6 +189,7 @@ SHAPES = {
     inner_loop_with_its_own_state: SCALARS, loop_in_a_comprehension: (4, 6), nested_state: VECTORS,
     outputs_of_each_turn: VECTORS, delays: SCALARS, choices: SCALARS,
     growing_sums: SCALARS, a_state_that_stays: SCALARS,
+    state_read_at_the_index_of_a_turn: SCALARS,
 }  # fmt: skip
 LOOPS = {
     function.__name__.replace("_", " "): (function, PARAMS, np.random.default_rng(1).normal(size=(3, *shape)))

@@ -539,7 +539,10 @@ class LoopReader(Reader):
         axis = nest.within[0][1]
 
         def moved(load: Load) -> Load:
-            if load.space == CELLS and any(one in self.arrays for one in self.around(load, nest.lengths)):
+            own = [one for one in self.around(load, nest.lengths) if load.space == CELLS and one in self.arrays]
+            if own and load.strides[axis] != own[0].array.strides[own[0].array.within[0][1]]:
+                return self.within_slot(load, nest.lengths, axis, own[0].array)
+            if own:
                 return load if load.chooser is None else replace(load, chooser=moved(load.chooser))
             if axis not in moving(load, nest.lengths):
                 return load
@@ -555,6 +558,29 @@ class LoopReader(Reader):
                 bounds[bounded] = None
         changed = replace(nest, expression=expression, target=moved(nest.target), bounds=tuple(bounds))
         return at_turn(changed, [0], self.nests.known)
+
+    def within_slot(self, load: Load, lengths: tuple[int, ...], axis: int, array: Array) -> Load:
+        """A load that moves within its slot from turn to turn, as a list does at the index of the turn.
+
+        In a turn an integer chooses the place: how far from the first that may be the load has moved.
+        """
+        slot, outer = array.strides[array.within[0][1]], self.outer
+        step, n = load.strides[axis] - slot, lengths[axis]
+        first = min(0, step * (n - 1)) + min(0, load.step * (load.choices - 1))
+        last = max(0, step * (n - 1)) + max(0, load.step * (load.choices - 1))
+
+        def places() -> Tensor:
+            node, axes = outer.call(add, outer.call(mul, outer.index(axis, lengths), step), -first), frozenset({axis})
+            if load.chooser is not None:
+                chosen = outer.load(load.chooser, lengths)
+                node, axes = outer.call(add, node, outer.call(mul, chosen.node, load.step)), axes | chosen.axes
+            return outer.expanded(Tensor(node, axes), axes | {BATCH}, lengths)
+
+        chooser = self.part(INTEGERS, (load, lengths), axis, places)
+        strides = tuple([slot if i == axis else stride for i, stride in enumerate(load.strides)])
+        return replace(
+            load, start=load.start + first, strides=strides, chooser=chooser, step=1, choices=last - first + 1
+        )
 
     def within(self, nest: Nest, axis: int) -> Tensor:
         """For each index of an axis with a bound whether it is below that: 1 or 0."""

@@ -54,7 +54,9 @@ def test_patient_is_sick_until_it_is_mended(number, tmp_path, capsys):
     assert max(map(len, said.splitlines())) <= 80
     clinic.path(number).write_text(patient.source(sick=False))
     assert clinic.visit(number)
-    assert "Cured" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Cured" in said
+    assert "nan" not in said
     assert clinic.records[number].attempts == 1
 
 

@@ -169,7 +169,7 @@ class Clinic:
             return False
         say(
             f"Cured: the loss of its later half is {found.level:.3f}, that of the healthy program is "
-            f"{record.healthy:.3f}, and it was {record.sick:.3f} before."
+            f"{record.healthy:.3f}, and it was {shown(record.sick)} before."
         )
         say(f"It was: {FAULTS[patient.fault].name}. {patient.lesson}")
         return True
@@ -240,8 +240,13 @@ def not_yet(found: Observation, record: Record) -> str:
     trend = "That is nearer, but not there." if better and not isnan(found.level) else "That is not nearer."
     return (
         f"Not cured: the loss of its later half is {found.level:.3f}. A healthy program has {record.healthy:.3f} "
-        f"there, this one had {record.sick:.3f}. {trend}"
+        f"there, this one had {shown(record.sick)}. {trend}"
     )
+
+
+def shown(level: float) -> str:
+    """A mean loss; that of a run that stopped, or whose losses are NaN, is no number."""
+    return "no number" if isnan(level) else f"{level:.3f}"
 
 
 def say(*paragraphs: str) -> None:

@@ -215,6 +215,8 @@ def lists_behind(items: Any, index: Any) -> Iterator[tuple[RecordedList, Any]]:
     """The lists that an iterator goes through as they are when their turn comes, and which item each turn reads."""
     if type(items) is RecordedList:
         yield items, index
+        for one in chosen_among(items):
+            yield from lists_behind(one, None)
     elif type(items) is Lazy and items.columns_of is not None:
         yield items.columns_of, None
     elif type(items) is Lazy:
@@ -223,6 +225,12 @@ def lists_behind(items: Any, index: Any) -> Iterator[tuple[RecordedList, Any]]:
     elif type(items) in (list, tuple):
         for one in items:
             yield from lists_behind(one, None)
+
+
+def chosen_among(items: Any) -> list[Any]:
+    """The lists from which the example chose a list, or one within it."""
+    found = [one.chosen_from for one in lists_within([items]) if type(one) is RecordedList]
+    return [each for one in found if one is not None for each in (one.items, *chosen_among(one.items))]
 
 
 class Statement:
@@ -424,7 +432,8 @@ class Pass:
         grown = [root for root, _, _ in frame.appended.values()]
         for start, symbol in zip(self.before, symbols, strict=True):
             changed = frame.changed() if self.is_used(symbol) else grown  # its length may have been asked for
-            if type(start) in (RecordedList, tuple) and any(related(start, root) for root in changed):
+            starts = [start, *chosen_among(start)] if type(start) in (RecordedList, tuple) and changed else []
+            if any(related(one, root) for one in starts for root in changed):
                 raise NotTraceable
 
     def symbol(self, i: int, value: Any) -> Any:

@@ -509,6 +509,22 @@ def list_chosen_by_a_scalar_that_a_loop_changes(p, x, i):
     return total
 
 
+def loop_through_a_list_chosen_by_a_scalar(p, x, i):
+    total, row, other = 0.0, [*x, p["s"]], [*p["w"], p["s"]]
+    for k, v in enumerate(row if x[0] > 0 else other):
+        row[4] += v
+        total += v * k
+    return total
+
+
+def list_chosen_by_a_scalar_that_turns_replace(p, x, i):
+    row = x if x[0] > 0 else p["w"]
+    for v in [*p["w"], p["s"]]:
+        x[0] = v
+        row = [a * v for a in row]
+    return sum(row)
+
+
 def chosen_row_of_a_list_that_loops_write(p, x, i):
     row = pick(p["m"], i[0])
     for k in range(3):
@@ -535,6 +551,8 @@ REFUSED["a row of a list that has changed"] = (chosen_row_of_a_list_that_changes
 REFUSED["rows of a list that has changed"] = (chosen_rows_of_a_plain_list, "has changed")
 REFUSED["a list that a loop writes"] = (list_chosen_by_a_scalar_that_a_loop_writes, "has changed")
 REFUSED["a list that a loop changes"] = (list_chosen_by_a_scalar_that_a_loop_changes, "has changed")
+REFUSED["a list that its own loop changes"] = (loop_through_a_list_chosen_by_a_scalar, "has changed")
+REFUSED["a list that turns change and replace"] = (list_chosen_by_a_scalar_that_turns_replace, "has changed")
 REFUSED["a row of a list that loops write"] = (chosen_row_of_a_list_that_loops_write, "has changed")
 REFUSED["a row of an item that loops write"] = (chosen_row_of_an_item_that_loops_write, "has changed")
 

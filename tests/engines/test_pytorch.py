@@ -94,6 +94,14 @@ def test_a_short_sum_beside_a_long_one():
     assert_equal_engines(loss, W[0], X[:, None] * np.linspace(0.1, 1, 9), engine="torch", device="cpu")
 
 
+def test_a_short_sum_reads_the_last_constants():
+    def loss(p, x):
+        rows = [[p, x[0]], [p, x[1]], [p, x[2]], [p, x[3]], [p, x[4]]]
+        return sum([(1 + 0.3 * i) * sum([(1 + 0.3 * k) * y for k, y in enumerate(row)]) for i, row in enumerate(rows)])
+
+    assert_equal_engines(loss, W[0], X[:, None] * np.linspace(0.1, 1, 5), engine="torch", device="cpu")
+
+
 def test_an_integer_out_of_range_is_named():
     with pytest.raises(IndexError, match="i is 6 in row 1 of the batch: expected 0 to 5"):
         value_and_grad(lambda p, i: p[i], "torch", device="cpu")(W, np.array([0, 6]))

@@ -217,9 +217,10 @@ class Reader(Graph):
         axes = moving(load, lengths)
         if load.space == CONSTANTS:
             known = np.array(self.groups.constants)
+            cells = np.clip(cells_of(load, lengths), 0, len(known) - 1)  # beyond a bound there may be none
             if load.chooser is None:
-                return Tensor(self.constant(known[cells_of(load, lengths)][None]), axes)
-            where = self.chosen(cells_of(load, lengths), load, lengths)
+                return Tensor(self.constant(known[cells][None]), axes)
+            where = self.chosen(cells, load, lengths)
             return Tensor(self.call(getitem, self.constant(known), where.node), axes)
         groups = [[i] if i in axes else [] for i in range(BATCH, len(lengths))]
         found = self.strided(load, lengths, groups) if load.chooser is None else self.rows(load, lengths)

@@ -37,6 +37,10 @@ class Writer:
         chooser = self.load(INTEGERS, self.some_axes()) if chosen else None
         start = self.sizes[space]
         self.sizes[space] += size * (CHOICES if chosen else 1)
+        for axis in axes:
+            if self.random.random() < 0.1:  # from its end to its beginning
+                start += strides[axis] * (self.lengths[axis] - 1)
+                strides[axis] = -strides[axis]
         return Load(space, start, tuple(strides), chooser, size if chosen else 0, CHOICES if chosen else 1)
 
     def some_axes(self) -> list[int]:
@@ -67,17 +71,18 @@ class Places:
 
     def __init__(self, loads: list[Load], lengths: tuple[int, ...]):
         self.size = 0
-        self.ends = {load.start: load.start + reach(load, lengths) for load in loads}
+        self.ends = [(load.start + reach(load, lengths, -1), load.start + reach(load, lengths, 1)) for load in loads]
 
     def __call__(self, offset: int) -> int:
         return offset
 
     def in_one_region(self, first: int, last: int) -> bool:
-        return any(start <= first and last <= end for start, end in self.ends.items())
+        return any(start <= first and last <= end for start, end in self.ends)
 
 
-def reach(load: Load, lengths: tuple[int, ...]) -> int:
-    return sum(stride * (n - 1) for stride, n in zip(load.strides, lengths, strict=True))
+def reach(load: Load, lengths: tuple[int, ...], sign: int) -> int:
+    """How far a load goes from where it begins, up (1) or down (-1)."""
+    return sum(stride * (n - 1) for stride, n in zip(load.strides, lengths, strict=True) if stride * sign > 0)
 
 
 def place(load: Load, index: tuple[int, ...], memory: dict[str, np.ndarray]) -> int:

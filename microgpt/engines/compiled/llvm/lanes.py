@@ -53,7 +53,7 @@ class Lanes:
         """Whether the groups of a load lie one after the other; `scale` is how far it moves where its stride is 1."""
         stride = self.stride(load)
         chosen = load.chooser is not None and (self.by_lane(load.chooser) or self.by_group(load.chooser))
-        if self.groups == 1 or chosen or stride > 1 or (stride and self.tail):
+        if self.groups == 1 or chosen or stride not in (0, 1) or (stride and self.tail):
             return False
         return load.strides[self.along] * scale == (self.count if stride else 1)
 
@@ -137,7 +137,8 @@ def possible_lanes(nest: Nest, loads: Sequence[Load], most: int, fits: bool) -> 
             count //= 2
             tail = length % count != 0
         alone = Lanes(axis, length, count, tail=tail)
-        scattered = alone.stride(loads[0]) > 1 or (loads[0].chooser is not None and alone.by_lane(loads[0].chooser))
+        scattered = alone.stride(loads[0]) not in (0, 1)
+        scattered = scattered or (loads[0].chooser is not None and alone.by_lane(loads[0].chooser))
         if count == 1 or ((tail or axis in bounded) and scattered):
             continue
         yield alone
@@ -169,7 +170,7 @@ def cost(nest: Nest, loads: Sequence[Load], operations: Sequence[Any], lanes: La
     def access(load: Load) -> float:
         if lanes.is_whole(load, 1):
             return registers
-        by_lane = lanes.stride(load) > 1 or (load.chooser is not None and lanes.by_lane(load.chooser))
+        by_lane = lanes.stride(load) not in (0, 1) or (load.chooser is not None and lanes.by_lane(load.chooser))
         one = 1.5 * lanes.count if by_lane else max(1.0, lanes.count / register)
         return lanes.groups * (one + 0.5) if lanes.by_group(load) else one
 

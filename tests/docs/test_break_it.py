@@ -74,8 +74,9 @@ def test_without_scale_a_large_head_learns_less(project):
 
 
 def test_seeing_the_future_makes_the_loss_lie(project, unbroken):
-    printed = seen(project, 5)[0]
-    assert losses(printed)[-1] < unbroken[1] / 2
+    project.break_it(section(5))
+    printed = project.call(runs(section(5))[0][0][0])
+    assert losses(printed)[-1] < unbroken[1] / 2  # how far it falls differs from machine to machine
     assert "(empty)" in [line for line in printed.splitlines() if line.startswith("step")][-1]
 
 

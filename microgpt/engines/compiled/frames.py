@@ -199,7 +199,7 @@ class Frame:
         n = items.axis.length() if items.plain is None else len(items.plain)
         if (
             not self.statement or items.view or items.frozen or type(n) is not int or type(value) is Unknown
-            or id(items) in self.appended or any(root is items for root, _ in self.reads.values())
+            or id(items) in self.appended or any(related(root, items) for root, _ in self.reads.values())
             or any(related(store.root, items) for store in self.stores)
         ):  # fmt: skip
             raise NotTraceable

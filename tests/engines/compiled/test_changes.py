@@ -820,3 +820,23 @@ def scalars_twice_in_a_row(p, x, i):
 @functions(scalars_of_gathered_lists, scalars_twice_in_a_row)
 def test_scalars_read_again_are_the_same_objects(function):
     assert_equal_engines(function, *ARGUMENTS)
+
+
+def a_list_grows_by_what_holds_it(p, x):
+    rows = [list(row) for row in p]
+    last = {"row": rows[-1]}
+    for _ in x:
+        last["row"].append(calm(sum([sum(row) for row in rows])))
+    pair = [[x[0]], [p[0][0]]]
+    for z in x:
+        pair[0].append(z * sum(sum(row) for row in pair))
+    return sum(rows[-1]) + sum(pair[0])
+
+
+def calm(x):
+    return x * 0.5 + 0.1
+
+
+def test_a_list_that_grows_by_what_holds_it():
+    rng = np.random.default_rng(0)
+    assert_equal_engines(a_list_grows_by_what_holds_it, rng.normal(size=(3, 4)), rng.normal(size=(2, 7)))

@@ -239,6 +239,8 @@ class Frame:
                 continue
             same = prefix_of(other.path, store.path)
             if same is None:
+                if meet_in_other_turns(self.axis, other.path, store.path):
+                    raise NotTraceable  # the later turn has the last word, not the later line
                 continue
             if same is False:
                 if self.axis not in axes_of(other.path):
@@ -389,6 +391,20 @@ def value_at(store: Store, path: tuple[Any, ...]) -> Any:
     for one in inside[len(store.path) :]:
         value = value[one]
     return Found(value)
+
+
+def meet_in_other_turns(axis: Axis, a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    """Whether two paths, which differ in each turn, may be the same place in different turns."""
+    for x, y in zip(a, b, strict=False):
+        if type(x) not in (int, Index) or type(y) not in (int, Index):
+            continue
+        apart = y - x
+        step = dict(x.terms).get(axis, 0) if type(x) is Index else 0
+        if type(apart) is int and (not apart if step else apart):
+            return False  # only in the same turn, or never
+        if type(apart) is int and step and (apart % step or abs(apart // step) >= axis.n):
+            return False
+    return True
 
 
 def related(a: RecordedList, b: RecordedList) -> bool:

@@ -840,3 +840,19 @@ def calm(x):
 def test_a_list_that_grows_by_what_holds_it():
     rng = np.random.default_rng(0)
     assert_equal_engines(a_list_grows_by_what_holds_it, rng.normal(size=(3, 4)), rng.normal(size=(2, 7)))
+
+
+def neighbours_are_stored(p, x):
+    row = [c * p[0] for c in x]
+    for i in range(5):
+        row[i] = x[i] * p[1]
+        row[i + 1] = x[i] * p[0]
+    halves = [c * p[1] for c in x]
+    for i, c in enumerate(x):
+        halves[(i + 1) // 2] = c * p[0]
+    return sum(k * v for k, v in enumerate(row)) + sum(k * v for k, v in enumerate(halves))
+
+
+def test_the_later_turn_has_the_last_word():
+    rng = np.random.default_rng(0)
+    assert_equal_engines(neighbours_are_stored, rng.normal(size=2), rng.normal(size=(2, 7)))

@@ -6,7 +6,7 @@ these names; docs/library.md has examples that run:
 to calculate   Value, exp, log, largest, pick, and draw to see the graph
 engines        value_and_grad, evaluate
 gradients      check, Check to test whether they are right
-to train       train, Schedule, Update, OptimizerState, adam_update, mean_loss
+to train       train, Schedule, Update, OptimizerState, adam_update, rule_update, mean_loss
 the GPT        GPTConfig, initial_parameters, parameter_count, loss
 texts          read_text, vocabulary_of, encode, decode, make_corpus, Corpus, batches, padded
 trained ones   Model, load_run, Run, sample, sample_many, stream, Choice
@@ -27,6 +27,7 @@ from microgpt.learning.batches import Corpus, batches, make_corpus, padded
 from microgpt.learning.choosing import Choice
 from microgpt.learning.parameters import initial_parameters, parameter_count
 from microgpt.learning.reading import read_text
+from microgpt.learning.rules import rule_update
 from microgpt.learning.sampling import Model, sample, sample_many, stream
 from microgpt.learning.text import decode, encode, vocabulary_of
 from microgpt.learning.training import OptimizerState, Schedule, Update, mean_loss, train
@@ -70,6 +71,7 @@ __all__ = [
     "parameter_count",
     "pick",
     "read_text",
+    "rule_update",
     "sample",
     "sample_many",
     "stream",

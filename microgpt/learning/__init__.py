@@ -9,6 +9,7 @@ batches.py      from sequences to batches
 bigram.py       the baseline: which character follows which
 parameters.py   the parameters of a GPT: names, shapes, first values
 training.py     train: one step after the other, and the validation loss
+rules.py        update rules: Adam, or a file of one's own
 model_check.py  the gradients of a GPT, checked before it is trained
 on_device.py    training that stays on PyTorch's device, in one process or several
 single_process.py

@@ -102,6 +102,18 @@ class Expression(Scalar):
             return self
         return Expression("**", (self,), float(exponent))
 
+    def __lt__(self, other: Any) -> "Expression":
+        return Expression("<", (self, as_expression(other)))
+
+    def __le__(self, other: Any) -> "Expression":
+        return Expression("<=", (self, as_expression(other)))
+
+    def __gt__(self, other: Any) -> "Expression":
+        return as_expression(other) < self
+
+    def __ge__(self, other: Any) -> "Expression":
+        return as_expression(other) <= self
+
     def lift(self, x: Any) -> "Expression":
         return as_expression(x)
 

@@ -17,11 +17,15 @@ from microgpt.explain.explanation import Explanation
 PARTS = Path(__file__).parent / "page"
 SCRIPTS = (  # in the order in which they build on each other
     "engine.js",
+    "graph.js",
+    "numbers.js",
     "model.js",
     "words.js",
     "elements.js",
+    "widgets.js",
     "sections.js",
     "panel.js",
+    "change.js",
     "drawing.js",
     "what_if.js",
     "writing.js",

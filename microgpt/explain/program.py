@@ -23,8 +23,8 @@ import numpy as np
 
 from microgpt.value import Scalar, number
 
-KINDS = ("parameter", "constant", "+", "*", "**", "log", "exp", "largest")
-PARAMETER, CONSTANT, ADD, MUL, POW, LOG, EXP, LARGEST = range(len(KINDS))
+KINDS = ("parameter", "constant", "+", "*", "**", "log", "exp", "largest", "<", "<=", "where", "/")
+PARAMETER, CONSTANT, ADD, MUL, POW, LOG, EXP, LARGEST, LESS, LESS_EQUAL, WHERE, DIVIDE = range(len(KINDS))
 LEFT, RIGHT, MEMBER, ITEM = range(4)
 
 

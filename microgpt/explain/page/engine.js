@@ -4,13 +4,17 @@
 // A node is a number with its operation, kind[node], and its operands left[node] and right[node], which are nodes, too.
 // Parameters come first, and operands before their results. So one loop upwards computes every number, and one loop
 // downwards every gradient. (microgpt/value.py does the same with objects; microgpt/explain/program.py made the arrays.)
+// Besides the five there are choices: comparisons, which give 1 or 0, and `where`, which takes the first of two numbers
+// if another is not 0. Through its test no gradient flows. Plain numbers of the data may be divided as Python does it.
 
-const [PARAMETER, CONSTANT, ADD, MUL, POW, LOG, EXP, LARGEST] = [0, 1, 2, 3, 4, 5, 6, 7];
+const [PARAMETER, CONSTANT, ADD, MUL, POW, LOG, EXP, LARGEST, LESS, LESS_EQUAL, WHERE, DIVIDE] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+const KINDS = 12;
 const LARGEST_FLOAT = Number.MAX_VALUE;
 
 let kind, left, right;     // what made each node
 let data, gradient;        // its number, and the derivative of the loss to it
-let items;                 // the nodes among which the largest is found: from items[left[node]], right[node] of them
+let items;                 // the nodes among which the largest is found: from items[left[node]], right[node] of them.
+                           // And what a `where` chooses from: items[right[node]], or the one behind it
 
 // Local names make these loops two to three times as fast: the browser then knows that no array is exchanged
 // under way. Most nodes are sums and products, so these are asked for first.
@@ -24,7 +28,7 @@ function forward(from, to, numbers = data) {  // compute the nodes from `from` u
     else if (k === POW) numbers[node] = numbers[lefts[node]] ** numbers[rights[node]];
     else if (k === LOG) numbers[node] = Math.log(numbers[lefts[node]]);
     else if (k === EXP) numbers[node] = Math.min(Math.exp(numbers[lefts[node]]), LARGEST_FLOAT);
-    else if (k === LARGEST) numbers[node] = largestOf(node, numbers);
+    else if (k >= LARGEST) numbers[node] = choiceOf(node, numbers);
   }
 }
 
@@ -34,11 +38,27 @@ function backward(result, from) {  // add the derivative of `result` to the grad
   gradients[result] = 1;
   for (let node = result; node >= from; node--) {
     const k = kinds[node], arrived = gradients[node], a = lefts[node], b = rights[node];
+    if (arrived === 0) continue;
     if (k === MUL) { gradients[a] += arrived * numbers[b]; gradients[b] += arrived * numbers[a]; }
     else if (k === ADD) { gradients[a] += arrived; gradients[b] += arrived; }
-    else if (k === POW) gradients[a] += arrived * numbers[b] * numbers[a] ** (numbers[b] - 1);
-    else if (k === LOG) gradients[a] += arrived / numbers[a];
+    else if (k === POW) gradients[a] += arrived * slopeOfPower(numbers[a], numbers[b]);
+    else if (k === LOG) gradients[a] += arrived * (1 / numbers[a]);
     else if (k === EXP) gradients[a] += arrived * numbers[node];
+    else if (k === WHERE) gradients[items[numbers[a] ? b : b + 1]] += arrived;
+    else if (k === DIVIDE) { gradients[a] += arrived * (1 / numbers[b]); gradients[b] += arrived * (-numbers[node] / numbers[b]); }
+  }
+}
+
+const slopeOfPower = (x, exponent) => exponent === 0 ? 0 : exponent * x ** (exponent - 1);
+
+function choiceOf(node, numbers) {
+  const a = numbers[left[node]], b = numbers[right[node]];
+  switch (kind[node]) {
+    case LARGEST: return largestOf(node, numbers);
+    case LESS: return a < b ? 1 : 0;
+    case LESS_EQUAL: return a <= b ? 1 : 0;
+    case WHERE: return numbers[items[right[node] + (a ? 0 : 1)]];
+    default: return a / b;
   }
 }
 
@@ -58,8 +78,7 @@ function recompute(node) {
     case POW: return a ** b;
     case LOG: return Math.log(a);
     case EXP: return Math.min(Math.exp(a), LARGEST_FLOAT);
-    case LARGEST: return largestOf(node, data);
-    default: return data[node];
+    default: return kind[node] >= LARGEST ? choiceOf(node, data) : data[node];
   }
 }
 
@@ -68,16 +87,22 @@ function derivative(node, side) {  // of a node to its left (0) or right (1) ope
   switch (kind[node]) {
     case ADD: return 1;
     case MUL: return side === 0 ? b : a;
-    case POW: return b * a ** (b - 1);
+    case POW: return slopeOfPower(a, b);
     case LOG: return 1 / a;
     case EXP: return data[node];
+    case WHERE: return (side === 0) === Boolean(a) ? 1 : 0;
+    case DIVIDE: return side === 0 ? 1 / b : -data[node] / b;
     default: return 0;
   }
 }
 
 function operandsOf(node) {  // those through which a gradient flows: the exponent of a power is none
-  const k = kind[node];
-  return k <= CONSTANT || k === LARGEST ? [] : k === ADD || k === MUL ? [left[node], right[node]] : [left[node]];
+  switch (kind[node]) {
+    case ADD: case MUL: case DIVIDE: return [left[node], right[node]];
+    case POW: case LOG: case EXP: return [left[node]];
+    case WHERE: return [items[right[node]], items[right[node] + 1]];
+    default: return [];
+  }
 }
 
 // Adam, as in microgpt/adam.py, on all parameters.
@@ -122,9 +147,9 @@ function fromPlanes(bytes, count) {
 }
 
 function byKind(differences, kinds) {
-  const next = new Int32Array(9), before = new Int32Array(9), operands = new Int32Array(kinds.length);
+  const next = new Int32Array(KINDS + 1), before = new Int32Array(KINDS + 1), operands = new Int32Array(kinds.length);
   for (let node = 0; node < kinds.length; node++) next[kinds[node] + 1]++;
-  for (let k = 1; k < 9; k++) next[k] += next[k - 1];
+  for (let k = 1; k < KINDS; k++) next[k] += next[k - 1];
   for (let node = 0; node < kinds.length; node++) operands[node] = before[kinds[node]] += differences[next[kinds[node]]++];
   return operands;
 }

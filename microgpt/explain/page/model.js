@@ -13,10 +13,6 @@ let program;             // the arrays of the file
 let members;             // the nodes of all strips
 let choicesOf;           // of each token of the text, where it chooses an operand
 let zero;                // the node of the constant 0
-let uses, firstUse;      // who uses a node: uses[firstUse[n]] to uses[firstUse[n + 1] - 1]; made when asked for
-let usesAreOld = true;
-let useCount, firstUser; // how many use a node, and which first, before any text is read
-let stripOf, placeOf;    // of a node, its strip (-1: none) and place in it
 let moments;             // Adam's m and v, how many steps it took, and what the last one did
 let decay;               // the weight decay of each parameter
 
@@ -43,7 +39,7 @@ async function loadModel() {
   zero = program.constantNodes[program.constants.indexOf(0)];
   sortChoices();
   nameNodes(n);
-  countUses(n);
+  countUses(weightsEnd, n);
   let start = 0;
   decay = new Float64Array(P);
   for (const [, shape] of content.tensors) {
@@ -75,40 +71,7 @@ function nameNodes(n) {
   });
 }
 
-function countUses(n) {
-  useCount = new Int32Array(n); firstUser = new Int32Array(n);
-  const count = (operand, user) => { if (!useCount[operand]++) firstUser[operand] = user; };
-  for (let node = weightsEnd; node < n; node++) {  // as operandsOf has it, but without a list for each node
-    const k = kind[node];
-    if (k > CONSTANT && k !== LARGEST) count(left[node], node);
-    if (k === ADD || k === MUL) count(right[node], node);
-  }
-}
-
-function usesOf(node) {
-  const end = model.result + 1;
-  if (usesAreOld) {
-    firstUse = new Int32Array(end + 1);
-    const each = (visit) => { for (let user = weightsEnd; user < end; user++) for (const operand of operandsOf(user)) visit(operand, user); };
-    each((operand) => firstUse[operand + 1]++);
-    for (let i = 0; i < end; i++) firstUse[i + 1] += firstUse[i];
-    uses = new Int32Array(firstUse[end]);
-    const next = firstUse.slice();
-    each((operand, user) => { uses[next[operand]++] = user; });
-    usesAreOld = false;
-  }
-  return uses.subarray(firstUse[node], firstUse[node + 1]);
-}
-
-function received(node) {  // what all users of a node send back to it
-  if (node === model.result) return 1;
-  let sum = 0;
-  usesOf(node).forEach((user, i, all) => {
-    if (i > 0 && all[i - 1] === user) return;  // a node used twice by the same user is listed twice
-    operandsOf(user).forEach((operand, side) => { if (operand === node) sum += derivative(user, side) * gradient[user]; });
-  });
-  return sum;
-}
+const operationsNow = () => [weightsEnd, model.result + 1];
 
 // Reading.
 

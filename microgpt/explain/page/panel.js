@@ -108,14 +108,6 @@ function madeOf(target, node) {
   }
 }
 
-function whereUsed(node) {  // of an embedding: how often, for that is why its gradient is, or is not, that of one sum
-  const entry = parameterEntry(node), [row] = entry.index, reads = model.tokens.slice(0, model.last + 1).filter((one) => one === row).length;
-  if (entry.name === "wpe.weight") return p(row > model.last ? `This text ends before position ${row}, so the row is not used, and its gradient is 0.`
-    : `The row of a position is used once in a text, in the sum with the row of the character. A sum passes its gradient on unchanged, so this gradient is that of the sum.`);
-  if (entry.name === "wte.weight") return p(`The row of a character is used wherever the text has it (here ${reads ? times(reads) : "nowhere"}), and once more at each of the ${model.last + 1} positions, where the same row makes the logit of ${quoted(row)}. The gradients from all these uses add up.`);
-  return null;
-}
-
 const number = (node) => {
   const value = data[node];
   return h("button", { type: "button", class: `cell ${value > 0 ? "plus" : value < 0 ? "minus" : ""}`, "data-target": String(node), title: nameOf(node), "aria-label": `${nameOf(node)}: ${precise(value)}`, style: { "--strength": 0.35 } }, precise(value));

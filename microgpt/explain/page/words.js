@@ -12,34 +12,6 @@ const char = (id) => show(content.vocabulary[id]);
 const quoted = (id) => `‘${NAMED[content.vocabulary[id]] ?? char(id)}’`;
 const place = (position) => `position ${position} ${quoted(model.tokens[position])}`;
 
-// Numbers side by side are written in one way: with as many digits after the point as the largest needs. If that is
-// tiny or huge, all are in units of the same power of ten.
-
-function wayToWrite(largest) {
-  const size = Math.abs(largest);
-  if (!(size > 0 && size < Infinity)) return { power: 0, digits: 0 };
-  const power = size >= 9999.5 || size < 0.00995 ? Math.floor(Math.log10(size)) : 0, scaled = size / 10 ** power;
-  return { power, digits: scaled >= 99.95 ? 0 : scaled >= 9.995 ? 1 : scaled >= 0.9995 ? 2 : 3 };
-}
-
-function inThatWay(x, { power, digits }) {
-  if (!Number.isFinite(x)) return Number.isNaN(x) ? "–" : x > 0 ? "∞" : "−∞";
-  const text = Math.abs(power ? x / 10 ** power : x).toFixed(digits);
-  return (x < 0 && Number(text) ? "−" : "") + text;
-}
-
-const unitOf = ({ power }) => power ? ` · 10${[...String(power)].map((c) => c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]).join("")}` : "";
-const largestSize = (numbers) => numbers.reduce((most, x) => Math.abs(x) > Math.abs(most) && Number.isFinite(x) ? x : most, 0);  // with its sign
-const countedSteps = (count) => `${count.toLocaleString("en")} step${count === 1 ? "" : "s"}`;
-const LOSS = { power: 0, digits: 3 };
-
-function precise(x) {  // for the panel
-  if (!Number.isFinite(x)) return Number.isNaN(x) ? "not a number" : x > 0 ? "infinite" : "minus infinite";
-  const size = Math.abs(x);
-  const text = x === 0 ? "0" : Number.isInteger(x) && size < 1e6 ? String(size) : size >= 1e6 || size < 1e-4 ? size.toExponential(5) : size.toPrecision(6);
-  return (x < 0 ? "−" : "") + text.replace("e-", "e−").replace("e+", "e");
-}
-
 function parameterEntry(node) {  // which entry of which tensor it is
   let start = 0;
   for (const [name, shape] of content.tensors) {
@@ -54,7 +26,6 @@ function parameterName(node) {
   return `parameter ${name}[${index.join(", ")}]${name === "wte.weight" ? `, for ${quoted(index[0])}` : name === "wpe.weight" ? `, for position ${index[0]}` : ""}`;
 }
 
-const FUNCTION_NAMES = { [LOG]: "log", [EXP]: "exp" };
 const KIND_WORDS = { [MUL]: "a product in", [POW]: "a power in", [LOG]: "a logarithm in", [EXP]: "an exponential in", [LARGEST]: "the largest of the numbers in" };
 
 function nameOf(node) {
@@ -75,18 +46,10 @@ const nameIn = (strip, i) => strip.name
   .replace("{number}", i)
   .replace("{character}", () => quoted(i));
 
-// A sum of many terms counts as one thing, though it is many additions.
-
-function termsOf(node) {
-  const terms = [], stack = [node];
-  while (stack.length) {
-    const one = stack.pop();
-    const inner = one === node || (kind[one] === ADD && stripOf[one] < 0 && useCount[one] === 1);
-    if (inner) stack.push(right[one], left[one]);
-    else if (!(kind[one] === CONSTANT && data[one] === 0)) terms.push(one);  // sum() begins with 0
-  }
-  return terms;
+function whereUsed(node) {  // of an embedding: how often, for that is why its gradient is, or is not, that of one sum
+  const entry = parameterEntry(node), [row] = entry.index, reads = model.tokens.slice(0, model.last + 1).filter((one) => one === row).length;
+  if (entry.name === "wpe.weight") return p(row > model.last ? `This text ends before position ${row}, so the row is not used, and its gradient is 0.`
+    : `The row of a position is used once in a text, in the sum with the row of the character. A sum passes its gradient on unchanged, so this gradient is that of the sum.`);
+  if (entry.name === "wte.weight") return p(`The row of a character is used wherever the text has it (here ${reads ? times(reads) : "nowhere"}), and once more at each of the ${model.last + 1} positions, where the same row makes the logit of ${quoted(row)}. The gradients from all these uses add up.`);
+  return null;
 }
-
-const isTermProduct = (node) => kind[node] === MUL && stripOf[node] < 0 && useCount[node] === 1;
-

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from microgpt.commands import messages
 from microgpt.commands.options import COUNT, NUMBER, POSITIVE, Options, option, parse
 from microgpt.commands.script import escape_control, run_script
 from microgpt.learning.choosing import Choice
@@ -50,8 +49,10 @@ class Settings(Options):
 def main() -> int:
     settings = parse(Settings, "Write new text with a model that train.py has trained.")
     run = load_run(settings.run or newest_run(), settings.book)
-    for note in [*repair(run), *messages.of_untrained(run)]:
-        print(f"note: {note}", file=sys.stderr)
+    notes = repair(run)
+    if run.checkpoint is not None and run.checkpoint.model.step == 0:
+        notes.append(f"the model in {run.directory} is untrained, because no step made it better: it writes noise")
+    print("".join(f"note: {note}\n" for note in notes), end="", file=sys.stderr)
     lines = run.documents == "lines"
     known = set(run.text.split("\n")) - {""} if run.text is not None and lines else set()
     as_json, quiet = settings.format == "jsonl", settings.quiet or settings.format == "jsonl"

@@ -16,28 +16,8 @@ Import the parts of a network from their own files: `from microgpt.functions imp
 import gpt`, `from microgpt.adam import adam`. (`microgpt.gpt` and `microgpt.adam` are these modules.)
 """
 
-from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
-from microgpt.engines.checking.gradient_check import Check, check
-from microgpt.engines.engine import adam_update, evaluate, value_and_grad
-from microgpt.errors import DisagreementError, DivergenceError, InputError
-from microgpt.explain.draw import draw
-from microgpt.gpt import GPTConfig, loss
-from microgpt.learning.batches import Corpus, batches, make_corpus, padded
-from microgpt.learning.choosing import Choice
-from microgpt.learning.parameters import initial_parameters, parameter_count
-from microgpt.learning.reading import read_text
-from microgpt.learning.rules import rule_update
-from microgpt.learning.sampling import Model, sample, sample_many, stream
-from microgpt.learning.text import decode, encode, vocabulary_of
-from microgpt.learning.training import OptimizerState, Schedule, Update, mean_loss, train
-from microgpt.runs.directory import Run, load_run
-from microgpt.value import Value, exp, largest, log, pick
-
-try:
-    __version__ = version("microgpt")
-except PackageNotFoundError:
-    __version__ = "not installed"  # the package is read from a clone
 __all__ = [
     "Check",
     "Choice",
@@ -79,3 +59,19 @@ __all__ = [
     "value_and_grad",
     "vocabulary_of",
 ]
+
+if TYPE_CHECKING:
+    from microgpt.names import *
+    from microgpt.names import __version__ as __version__
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Return one of these names. All are imported when the first is used: a command does without most of them."""
+        if name not in (*__all__, "__version__"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from microgpt import names
+
+        return getattr(names, name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

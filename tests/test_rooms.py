@@ -44,6 +44,7 @@ FLOORS = [  # each imports only from those above it
     "learning",
     "runs",
     "explain",
+    "names",
     "workshop",
     "commands",
     "__main__",

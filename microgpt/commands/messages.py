@@ -23,7 +23,6 @@ from microgpt.learning.parameters import parameter_count
 from microgpt.learning.reading import Text
 from microgpt.learning.training import TensorUpdate, Update
 from microgpt.runs.checkpoint import Checkpoint, Evaluation
-from microgpt.runs.directory import Run
 from microgpt.runs.files import quoted
 
 COLUMNS = 80  # of a line, into which as many samples go as fit
@@ -203,13 +202,6 @@ def of_end(
 def of_explaining(directory: Path) -> str:
     """The command that writes the page."""
     return f"to look inside: python explain.py --run {quoted(directory)} --open"
-
-
-def of_untrained(run: Run) -> list[str]:
-    """A warning if a run has kept its untrained model."""
-    if run.checkpoint is None or run.checkpoint.model.step:
-        return []
-    return [f"the model in {run.directory} is untrained, because no step made it better: it writes noise"]
 
 
 def of_going_on(directory: Path, book: str = "") -> str:

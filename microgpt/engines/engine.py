@@ -12,13 +12,15 @@ batch: the function sees one row of it, as (nested lists of) plain integers or f
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from microgpt.adam import adam
-from microgpt.engines.checking.gradient_check import Check, check
 from microgpt.engines.select import check_engine, engine_for
+
+if TYPE_CHECKING:
+    from microgpt.engines.checking.gradient_check import Check
 
 CHUNK = 8192  # parameters that Adam takes at a time, so that its dozen passes over them stay in the cache
 
@@ -52,8 +54,10 @@ class BatchFunction:
         """How the last call was computed, in a line. Raises InputError before the first call."""
         return self.own_engine.summary()
 
-    def check(self, params: Any, *arrays: Any) -> Check:
+    def check(self, params: Any, *arrays: Any) -> "Check":
         """Compare the gradients with the slope of the loss, and this engine with "scalar": see `microgpt.check`."""
+        from microgpt.engines.checking.gradient_check import check
+
         return check(self.of_one, params, *arrays, engine=self.engine, device=self.device)
 
 

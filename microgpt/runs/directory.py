@@ -23,8 +23,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from filelock import FileLock
+from typing import TYPE_CHECKING
 
 from microgpt.errors import InputError
 from microgpt.learning.reading import Text, mapped, scan
@@ -35,6 +34,9 @@ from microgpt.runs.hugging_face import CARD, MODEL, read_model, restore_model, s
 from microgpt.runs.kept_book import kept_book
 from microgpt.runs.metrics import read_metrics
 from microgpt.runs.model_card import path_in_card
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 LARGEST_TEXT_COPY = 10_000_000  # bytes
 INTEGERS = "text.bin"
@@ -53,7 +55,7 @@ class Run(Model):
         return f"the model in {self.directory}"
 
 
-def create_run_directory(wanted: str | Path) -> tuple[Path, FileLock | None]:
+def create_run_directory(wanted: str | Path) -> "tuple[Path, FileLock | None]":
     """Make and lock a new directory: the wanted one or, if that exists, the next free name, such as `runs/names-2`.
 
     Raises InputError if no directory can be made there.
@@ -208,7 +210,7 @@ def repair(run: Run) -> list[str]:
             held.release()
 
 
-def resume_run(directory: Path) -> tuple[Checkpoint, list[list[str]], FileLock | None]:
+def resume_run(directory: Path) -> "tuple[Checkpoint, list[list[str]], FileLock | None]":
     """Lock a run directory, and return its newest checkpoint, its metrics so far, and the lock.
 
     Raises InputError if another run writes to it, or if anything in it is damaged.

@@ -13,11 +13,12 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path, PurePath
-from typing import Any
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from microgpt.errors import InputError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 LARGEST_JSON = 4_000_000  # bytes; every character of Unicode would make a vocabulary of about as many
 LOCK = ".lock"
@@ -102,12 +103,14 @@ def replace(source: Path, target: Path, patience: float = 2.0) -> None:
             time.sleep(0.05)
 
 
-def lock(directory: Path) -> FileLock | None:
+def lock(directory: Path) -> "FileLock | None":
     """Keep other runs out of a directory until the lock is released or this process ends, in any way.
 
     Raises InUseError if another run has it, and InputError if the directory is not writable. If the file system has no
     locks, prints a note and returns None.
     """
+    from filelock import FileLock, Timeout  # only now, because who only reads a run needs none
+
     held = FileLock(directory / LOCK, blocking=False, thread_local=False)
     try:
         held.acquire()

@@ -1,6 +1,7 @@
 """Learning: from a text to a trained model, and from the model back to text.
 
 text.py         characters and vocabularies: from characters to integers and back
+byte_pairs.py   GPT-2's tokens: parts of words, and back
 reading.py      from a file to an encoded text, part by part
 lines.py        the lines of an encoded text
 documents.py    the documents of a text: its lines, or the whole

@@ -22,7 +22,7 @@ from microgpt.learning.cached_step import compiled_writing
 from microgpt.learning.choosing import Choice, next_token
 from microgpt.learning.parameters import Arrays, parameter_count
 from microgpt.learning.randoms import random_numbers
-from microgpt.learning.text import BOUNDARY, characters_of, closing, encode
+from microgpt.learning.text import BOUNDARY, Vocabulary, characters_of, closing, encode
 
 FIRST, MOST = 128, 100_000  # samples of a group, at first, and its characters, at most
 PIECE = 10_000  # characters of one text that are written without a look at the limit
@@ -35,7 +35,7 @@ class Model:
     """A trained GPT: all that writing needs."""
 
     config: GPTConfig
-    vocabulary: str  # the characters, in the order of their tokens
+    vocabulary: Vocabulary  # the characters, in the order of their tokens, or parts of words
     documents: str  # "lines" or "stream"
     parameters: Arrays  # by GPT-2's names
     book: Any = field(default=the_book, kw_only=True)  # has `gpt` and `empty_cache`: gpt.py, or one of your own

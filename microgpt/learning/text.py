@@ -9,9 +9,13 @@ lengths (runs/hugging_face.py), like GPT-2's <|endoftext|>.
 """
 
 from functools import lru_cache
+from typing import Any, TypeAlias
 from unicodedata import category, normalize
 
 from microgpt.errors import InputError
+from microgpt.learning.byte_pairs import BytePairs
+
+Vocabulary: TypeAlias = Any  # a str, the characters in the order of their integers, or BytePairs
 
 BOUNDARY = "\n"
 END = "\x03"  # U+0003, which ASCII calls "end of text"
@@ -30,22 +34,33 @@ def vocabulary_of(text: str, documents: str = "lines") -> str:
     return vocabulary if documents == "lines" else vocabulary.replace(END, "") + END
 
 
-def closing(vocabulary: str, documents: str) -> str | None:
-    """Return the character at which writing ends: the newline of a line, END of prose.
+def closing(vocabulary: Vocabulary, documents: str) -> str | None:
+    """Return the text at which writing ends: the newline of a line, END of prose, the token that ends a text.
 
     Returns None for prose without END in its vocabulary, as in older runs.
     """
+    if isinstance(vocabulary, BytePairs):
+        return None if vocabulary.end is None else vocabulary[vocabulary.end]
     if documents == "lines":
         return BOUNDARY
     return END if vocabulary.endswith(END) else None
 
 
-def characters_of(vocabulary: str, documents: str) -> str:
-    """Return the characters that can occur in a text: the vocabulary, for prose without END."""
-    return vocabulary if documents == "lines" else vocabulary.removesuffix(END)
+def end_of(vocabulary: Vocabulary, documents: str) -> int | None:
+    """Return the integer at which writing ends, if there is one."""
+    if isinstance(vocabulary, BytePairs):
+        return vocabulary.end
+    end = closing(vocabulary, documents)
+    return None if end is None else vocabulary.index(end)
 
 
-def encode(text: str, vocabulary: str, whose: str = "the model") -> list[int]:
+def characters_of(vocabulary: Vocabulary, documents: str) -> Vocabulary:
+    """Return what can occur in a text: the vocabulary, for prose without END."""
+    whole = documents == "lines" or isinstance(vocabulary, BytePairs)
+    return vocabulary if whole else vocabulary.removesuffix(END)
+
+
+def encode(text: str, vocabulary: Vocabulary, whose: str = "the model") -> list[int]:
     r"""Return the integer of each character. Raises InputError, naming it, for one that the vocabulary lacks.
 
     The error suggests another spelling if that would work: other small and capital letters, or other accents.
@@ -53,6 +68,8 @@ def encode(text: str, vocabulary: str, whose: str = "the model") -> list[int]:
     >>> encode("ban", "\nabn")
     [2, 1, 3]
     """
+    if isinstance(vocabulary, BytePairs):
+        return vocabulary.encode(text)
     ids = _ids(vocabulary)
     try:
         return [ids[character] for character in text]
@@ -90,6 +107,8 @@ def _ids(vocabulary: str) -> dict[str, int]:
     return {character: i for i, character in enumerate(vocabulary)}
 
 
-def decode(ids: list[int], vocabulary: str) -> str:
+def decode(ids: list[int], vocabulary: Vocabulary) -> str:
     """Return the text of some integers: the inverse of `encode`."""
+    if isinstance(vocabulary, BytePairs):
+        return vocabulary.decode(ids)
     return "".join(vocabulary[i] for i in ids)

@@ -6,6 +6,8 @@ metrics.py       metrics.csv and tensors.csv
 checkpoint.py    the whole state of a run in one file, from which the others are made
 files.py         atomic writes, and the lock that keeps a second run out
 hugging_face.py  run directories as Hugging Face models, and such models as runs
+stored_weights.py
+                 the weights of a GPT-2 as other programs store them
 model_card.py    the README.md of a run
 kept_book.py     a copy of the user's own functions, if the run was trained with them
 snapshots.py     the parameters at a few steps of the past

@@ -28,8 +28,9 @@ from safetensors.numpy import save
 
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
+from microgpt.learning.byte_pairs import BytePairs
 from microgpt.learning.parameters import Arrays, parameter_count, parameter_shapes, views
-from microgpt.learning.text import BOUNDARY
+from microgpt.learning.text import BOUNDARY, Vocabulary
 from microgpt.runs.files import parse_json, write_file
 
 FORMAT = 1
@@ -45,7 +46,7 @@ class RunInfo:
     """All that is fixed when a run begins."""
 
     config: GPTConfig
-    vocabulary: str
+    vocabulary: Vocabulary
     documents: str  # "lines" or "stream"
     data: str  # the name of the data file, as given
     data_sha256: str  # of its text: UTF-8, with newlines as line ends
@@ -120,7 +121,7 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> Path:
         "best": {"step": best.step, "loss": best.loss, "samples": best.samples, "loss_on_all": best.loss_on_all},
         "unplanned": unplanned and {"loss": unplanned.loss, "samples": unplanned.samples},
     }
-    described = json.dumps(state)
+    described = json.dumps(state, default=BytePairs.as_json)
     vectors = {
         "parameters": checkpoint.parameters,
         "best_parameters": best.parameters,
@@ -224,7 +225,9 @@ def _read_origin(entry: "Entries") -> RunInfo:
     shape = Entries(entry.path, entry("config", dict))
     config = GPTConfig(**{field.name: shape(field.name, int) for field in fields(GPTConfig)})
     check_config(config, entry.path)
-    vocabulary, documents, started = (entry(key, str) for key in ("vocabulary", "documents", "started"))
+    vocabulary, documents, started = entry("vocabulary", str, dict), entry("documents", str), entry("started", str)
+    if isinstance(vocabulary, dict):
+        vocabulary = BytePairs.from_json(vocabulary)
     check_vocabulary(vocabulary, config.vocab_size, entry.path)
     if documents not in ("lines", "stream"):
         raise InputError(f"{entry.path}: documents is {documents!r:.80}, expected 'lines' or 'stream'")
@@ -241,10 +244,12 @@ def check_config(config: GPTConfig, path: Path) -> None:
         raise InputError(f"{path}: n_embd {config.n_embd} is not a multiple of n_head {config.n_head}")
 
 
-def check_vocabulary(vocabulary: str, size: int, path: Path) -> None:
+def check_vocabulary(vocabulary: Vocabulary, size: int, path: Path) -> None:
     """Raise InputError, naming the file, unless this is a vocabulary of the given size."""
     if len(vocabulary) != size:
         raise InputError(f"{path}: the vocabulary has {len(vocabulary)} characters, but vocab_size is {size}")
+    if isinstance(vocabulary, BytePairs):
+        return
     if len(set(vocabulary)) != size or BOUNDARY not in vocabulary:
         raise InputError(f"{path}: the vocabulary lacks the newline or repeats a character")
     if any("\ud800" <= character <= "\udfff" for character in vocabulary):

@@ -20,6 +20,7 @@ For an unknown character the library `tokenizers` raises "Missing [UNK] token fr
 these words, so the model's README.md explains them.
 """
 
+import json
 import os
 import re
 from dataclasses import asdict
@@ -27,12 +28,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
-from microgpt.learning.parameters import Arrays, parameter_shapes
-from microgpt.learning.text import BOUNDARY, closing
+from microgpt.learning.byte_pairs import BytePairs, from_two_files
+from microgpt.learning.parameters import Arrays
+from microgpt.learning.text import BOUNDARY, Vocabulary, closing, end_of
 from microgpt.runs.checkpoint import (
     Checkpoint,
     Entries,
@@ -43,10 +43,13 @@ from microgpt.runs.checkpoint import (
     opened,
     serialized,
 )
-from microgpt.runs.files import quoted, read_bytes, read_json, replace, to_json, write_file
+from microgpt.runs.files import LARGEST_JSON, quoted, read_bytes, read_json, replace, to_json, write_file
 from microgpt.runs.model_card import model_card
+from microgpt.runs.stored_weights import INDEX, MODEL, read_weights
 
-MODEL, CARD = "model.safetensors", "README.md"
+CARD = "README.md"
+
+VOCAB = "vocab.json"  # with merges.txt it is an older form of tokenizer.json
 
 # The values in GPT-2's config.json that mean the model of gpt.py. A missing key has the first value. Dropout is not
 # listed, because it only changes training.
@@ -63,9 +66,12 @@ BUFFERS = re.compile(r"h\.\d+\.attn\.(masked_)?bias")  # the causal mask, which 
 
 
 def _begin_and_end(origin: RunInfo) -> tuple[int, int | None]:
-    """Return the token of the newline, and the token at which writing ends, if any."""
-    end = closing(origin.vocabulary, origin.documents)
-    return origin.vocabulary.index(BOUNDARY), None if end is None else origin.vocabulary.index(end)
+    """Return the token that begins a text, the newline where tokens are characters, and the one that ends it, if any.
+
+    Byte pairs have one for both.
+    """
+    end = end_of(origin.vocabulary, origin.documents)
+    return (end or 0) if isinstance(origin.vocabulary, BytePairs) else origin.vocabulary.index(BOUNDARY), end
 
 
 def _config_json(origin: RunInfo) -> dict[str, Any]:
@@ -125,6 +131,8 @@ def _tokenizer_config_json(origin: RunInfo) -> dict[str, Any]:
     """Return the settings with which transformers uses the tokenizer."""
     end = closing(origin.vocabulary, origin.documents)
     begin = {"bos_token": BOUNDARY} if origin.documents == "lines" else {}
+    if isinstance(origin.vocabulary, BytePairs) and end is not None:
+        begin = {"bos_token": end, "unk_token": end}
     special = {} if end is None else {**begin, "eos_token": end, "pad_token": end, "padding_side": "left"}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -150,9 +158,10 @@ def _generation_config_json(origin: RunInfo) -> dict[str, Any]:
 
 def _json_files(origin: RunInfo) -> dict[str, bytes]:
     """Return the JSON files of a model by name."""
+    pairs = origin.vocabulary.content.encode() if isinstance(origin.vocabulary, BytePairs) else None
     return {
         "config.json": to_json(_config_json(origin)),
-        "tokenizer.json": to_json(_tokenizer_json(origin)),
+        "tokenizer.json": pairs or to_json(_tokenizer_json(origin)),
         "tokenizer_config.json": to_json(_tokenizer_config_json(origin)),
         "generation_config.json": to_json(_generation_config_json(origin)),
     }
@@ -211,7 +220,7 @@ def state_of_model(directory: Path, checkpoint: Checkpoint) -> str:
     fit), "stale" (from an earlier checkpoint), or "matches".
     """
     path = directory / MODEL
-    if (directory / f"{MODEL}.index.json").exists():  # transformers saved it in several files
+    if (directory / INDEX).exists():  # transformers saved it in several files
         return "changed"
     if not os.path.lexists(path):
         return "missing"
@@ -236,15 +245,17 @@ def _holds(path: Path, content: bytes) -> bool:
         return False
 
 
-def read_model(directory: Path) -> tuple[GPTConfig, str, str, Arrays]:
+def read_model(directory: Path) -> tuple[GPTConfig, Vocabulary, str, Arrays]:
     """Return the shape, the vocabulary, the kind of documents and the parameters of a Hugging Face model.
 
-    `transformers` may have saved it, if it is a character-level GPT-2 with a tokenizer like ours. Raises InputError, in
-    one line that names the file and the fault, for any other model.
+    It is a GPT-2: OpenAI's own or one like it, with byte pairs, or a character-level one with a tokenizer like ours.
+    Raises InputError, in one line that names the file and the fault, for any other model.
     """
-    config = _read_config(directory / "config.json")
-    vocabulary, documents = _read_tokenizer(directory / "tokenizer.json", config.vocab_size)
-    return config, vocabulary, documents, _read_tensors(directory / MODEL, config)
+    path = directory / "config.json"
+    config, end = _read_config(path), read_json(path).get("eos_token_id")
+    end = end if type(end) is int and 0 <= end < config.vocab_size else None
+    vocabulary, documents = _read_tokenizer(directory / "tokenizer.json", config.vocab_size, end)
+    return config, vocabulary, documents, read_weights(directory, config, BUFFERS.fullmatch)
 
 
 def _read_config(path: Path) -> GPTConfig:
@@ -263,12 +274,20 @@ def _read_config(path: Path) -> GPTConfig:
     return config
 
 
-def _read_tokenizer(path: Path, vocab_size: int) -> tuple[str, str]:
-    """Return the vocabulary and the kind of documents. Raises InputError if a token is not a character."""
+def _read_tokenizer(path: Path, vocab_size: int, end: int | None) -> tuple[Vocabulary, str]:
+    """Return the vocabulary and the kind of documents.
+
+    Raises InputError if the tokens are neither characters nor byte pairs.
+    """
+    if not path.exists() and path.with_name(VOCAB).exists():
+        return _read_two_files(path.with_name(VOCAB), vocab_size, end), "stream"
     if not path.exists():
         raise InputError(f"{path} is missing: save the tokenizer beside the model, tokenizer.save_pretrained(...)")
     content = read_json(path)
     model = content.get("model")
+    if isinstance(model, dict) and model.get("type") == "BPE":
+        compact = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        return BytePairs(compact, vocab_size, end).checked(str(path)), "stream"
     tokens = model.get("vocab") if isinstance(model, dict) and model.get("type") == "WordLevel" else None
     if not isinstance(tokens, dict) or content.get("pre_tokenizer") != PRE_TOKENIZER or content.get("normalizer"):
         raise InputError(f"{path}: its tokens are not single characters, which this GPT needs")
@@ -289,47 +308,23 @@ def _read_tokenizer(path: Path, vocab_size: int) -> tuple[str, str]:
     return vocabulary, "lines" if _begins_with_newline(content.get("post_processor")) else "stream"
 
 
+def _read_two_files(path: Path, vocab_size: int, end: int | None) -> BytePairs:
+    """Return the vocabulary of a vocab.json and the merges.txt beside it."""
+    tokens, merges = read_json(path), path.with_name("merges.txt")
+    if not all(type(number) is int for number in tokens.values()):
+        raise InputError(f"{path}: expected a number for each token")
+    try:
+        text = read_bytes(merges, LARGEST_JSON).decode()
+        return BytePairs(from_two_files(tokens, text), vocab_size, end).checked(str(path))
+    except InputError:
+        raise
+    except Exception as error:  # the library's own have no common class
+        raise InputError(f"{merges} does not fit {path}: {' '.join(str(error).split())}") from None
+
+
 def _begins_with_newline(post_processor: Any) -> bool:
     """Return whether a tokenizer puts a newline before every text."""
     template = post_processor.get("single") if isinstance(post_processor, dict) else None
     begins = template[0] if isinstance(template, list) and template else None
     first = begins.get("SpecialToken") if isinstance(begins, dict) else None
     return isinstance(first, dict) and first.get("id") == BOUNDARY
-
-
-def _read_tensors(path: Path, config: GPTConfig) -> Arrays:
-    """Return the parameters in a model.safetensors by GPT-2's names, with or without the prefix of GPT2LMHeadModel.
-
-    Raises InputError unless they are exactly those of the model, finite, and all in float32 or all in float64.
-    """
-    if path.with_name(f"{MODEL}.index.json").exists():
-        raise InputError(
-            f"{path} is incomplete, because the model is in several files: save it with a larger max_shard_size"
-        )
-    with opened(path) as file:
-        metadata = file.metadata() or {}
-        stored = {name.removeprefix("transformer."): name for name in file.keys()}  # noqa: SIM118  # no dict
-        stored = {name: key for name, key in stored.items() if not BUFFERS.fullmatch(name)}
-        head = stored.pop("lm_head.weight", None)
-        if len(stored) != 12 * config.n_layer + 4:
-            raise InputError(f"{path}: has {len(stored)} tensors, which is wrong for {config.n_layer} layers")
-        tensors: Arrays = {}
-        for name, shape in parameter_shapes(config).items():
-            if name not in stored:
-                raise InputError(f"{path}: the tensor {name} is missing")
-            part = file.get_slice(stored[name])
-            if tuple(part.get_shape()) != shape:
-                raise InputError(f"{path}: {name} has shape {tuple(part.get_shape())}, expected {shape}")
-            if part.get_dtype() not in ("F32", "F64"):
-                raise InputError(f"{path}: {name} has dtype {part.get_dtype()}, expected F32 or F64")
-            tensors[name] = file.get_tensor(stored[name])
-        if head is not None and not np.array_equal(file.get_tensor(head), tensors["wte.weight"]):
-            raise InputError(f"{path}: lm_head.weight differs from wte.weight, but this GPT has one tensor for both")
-    for name, tensor in tensors.items():
-        if not np.isfinite(tensor).all():
-            raise InputError(f"{path}: {name} holds numbers that are not finite")
-    if len({tensor.dtype for tensor in tensors.values()}) > 1:
-        raise InputError(f"{path}: has tensors of float32 and float64, expected one dtype for all")
-    if metadata.get("sha256", checksum(tensors)) != checksum(tensors):
-        raise InputError(f"{path} is damaged: its checksum does not match its numbers")
-    return tensors

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from microgpt.learning.byte_pairs import BytePairs
 from microgpt.learning.parameters import parameter_count
 from microgpt.learning.text import END, characters_of, closing
 from microgpt.runs.checkpoint import Checkpoint
@@ -12,12 +13,12 @@ CARD = """\
 ---
 library_name: transformers
 pipeline_tag: text-generation
-tags: [microgpt, gpt2, character-level]
+tags: [microgpt, gpt2{level}]
 ---
 
 # {title}
 
-A character-level GPT-2 with {parameters:,} parameters, trained by microgpt {version}. Every number in it comes from
+A {kind} with {parameters:,} parameters, trained by microgpt {version}. Every number in it comes from
 five scalar operations. {shape}.
 
 ```python
@@ -27,12 +28,7 @@ print(pipeline("text-generation", "{path}")("{prompt}")[0]["generated_text"])
 
 A list of prompts works, too, {batches}. It also opens with `AutoModelForCausalLM` and `AutoTokenizer`.
 
-Its {vocab_size} tokens are single characters: {end}these, in Python's notation:
-
-{characters}
-
-The error `Missing [UNK] token from the vocabulary` means that a prompt has another character. Remove or replace it.
-This expression finds it: `set(prompt) - set(AutoTokenizer.from_pretrained("{path}").get_vocab())`.
+{tokens}
 
 ## Data
 
@@ -40,7 +36,7 @@ This expression finds it: `set(prompt) - set(AutoTokenizer.from_pretrained("{pat
 
 ## Loss
 
-The loss on held-out text is {loss:.4f} nats per character, after {step:,} of {steps:,} steps. Before training it was
+The loss on held-out text is {loss:.4f} nats per {unit}, after {step:,} of {steps:,} steps. Before training it was
 {initial_loss:.4f}.{on_all} The run began on {started}. Five samples:
 
 {samples}
@@ -53,6 +49,15 @@ Every checkpoint writes this file anew, so do not edit it while the run goes on.
 """
 
 
+CHARACTERS = """\
+Its {vocab_size} tokens are single characters: {end}these, in Python's notation:
+
+{characters}
+
+The error `Missing [UNK] token from the vocabulary` means that a prompt has another character. Remove or replace it.
+This expression finds it: `set(prompt) - set(AutoTokenizer.from_pretrained("{path}").get_vocab())`."""
+
+
 def model_card(checkpoint: Checkpoint, directory: Path) -> str:
     """Return the model card of a checkpoint in that run directory, in Markdown."""
     origin, model = checkpoint.origin, checkpoint.model
@@ -60,13 +65,21 @@ def model_card(checkpoint: Checkpoint, directory: Path) -> str:
     lines = origin.documents == "lines"
     first = next((sample for sample in model.samples if sample), "")
     path, prompt = _quoted(directory.as_posix()), _quoted(first[:2])
-    end = closing(origin.vocabulary, origin.documents)
+    end, pairs = closing(origin.vocabulary, origin.documents), isinstance(origin.vocabulary, BytePairs)
     return CARD.format(
         batches="but without `batch_size=`, because this model has no character for padding"
         if end is None
         else "also with `batch_size=`",
-        end="U+0003 for the end of the text, and " if end == END else "",
-        characters=_block(repr(characters_of(origin.vocabulary, origin.documents))),
+        level="" if pairs else ", character-level",
+        kind="GPT-2" if pairs else "character-level GPT-2",
+        tokens=f"Its {config.vocab_size:,} tokens are parts of words, as byte pairs."
+        if pairs
+        else CHARACTERS.format(
+            vocab_size=config.vocab_size,
+            end="U+0003 for the end of the text, and " if end == END else "",
+            characters=_block(repr(characters_of(origin.vocabulary, origin.documents))),
+            path=path,
+        ),
         title=f"A model of {_inline(origin.data)}",
         parameters=parameter_count(config),
         shape=f"Layers: {config.n_layer}, heads: {config.n_head}, width: {config.n_embd}, "
@@ -74,7 +87,6 @@ def model_card(checkpoint: Checkpoint, directory: Path) -> str:
         version=origin.version,
         path=path,
         prompt=prompt,
-        vocab_size=config.vocab_size,
         data=_inline(origin.data),
         data_sha256=f"`{origin.data_sha256}`",
         documents="Every line is a document that begins and ends with a newline."
@@ -82,6 +94,7 @@ def model_card(checkpoint: Checkpoint, directory: Path) -> str:
         else "It is one text. The model learned from windows of its first nine tenths; the last tenth was held out.",
         step=model.step,
         steps=origin.settings.get("steps", model.step),
+        unit="token" if pairs else "character",
         loss=model.loss,
         initial_loss=checkpoint.initial_loss,
         on_all=""

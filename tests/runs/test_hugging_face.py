@@ -323,7 +323,7 @@ VOCAB = {"\n": 0, "a": 1, "b": 2, "c": 3, "d": 4}
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"model": {"type": "BPE", "vocab": VOCAB, "merges": []}}, "tokens are not single characters"),
+        ({"model": {"type": "BPE", "vocab": VOCAB, "merges": []}}, "neither single characters nor byte pairs"),
         ({"model": None}, "tokens are not single characters"),
         ({"model": {"type": "WordLevel", "vocab": VOCAB | {"ab": 5}}}, "the token 'ab' is not a single character"),
         ({"model": {"type": "WordLevel", "vocab": VOCAB | {"d": 5}}}, "are not 0 to 4"),
@@ -354,9 +354,8 @@ def test_another_tokenizer_is_named(model, change, expected):
         (lambda t: t.update(extra=np.ones(1, np.float32)), "has 17 tensors"),
         (lambda t: t.update(other=t.pop("ln_f.bias")), "the tensor ln_f.bias is missing"),
         (lambda t: t.update({"ln_f.bias": np.zeros((4, 1), np.float32)}), "ln_f.bias has shape (4, 1)"),
-        (lambda t: t.update({"ln_f.bias": np.zeros(4, np.float16)}), "ln_f.bias has dtype F16, expected F32 or F64"),
         (lambda t: t.update({"ln_f.bias": np.zeros(4, np.int32)}), "ln_f.bias has dtype I32"),
-        (lambda t: t.update({"ln_f.bias": np.zeros(4, np.float64)}), "has tensors of float32 and float64"),
+        (lambda t: t.update({"ln_f.bias": np.zeros(4, np.float64)}), "has tensors of float64 and of other types"),
         (lambda t: t["ln_f.bias"].__setitem__(0, np.nan), "ln_f.bias holds numbers that are not finite"),
         (lambda t: t.update({"lm_head.weight": t["wte.weight"] + 1}), "lm_head.weight differs from wte.weight"),
     ],
@@ -380,7 +379,7 @@ def test_a_missing_file_is_named(model, name):
     assert name in refusal(model)
     if name == "model.safetensors":
         (model / "model.safetensors.index.json").touch()
-        assert "in several files" in refusal(model)
+        assert "model.safetensors.index.json" in refusal(model)
 
 
 def test_a_flipped_bit_is_refused(model):

@@ -170,7 +170,7 @@ class Nodes:
     def append_connected(self, rows: list[int]) -> None:
         """Append the nodes of rows each of which depends on all others: a single one, or a recurrence."""
         carries = [row for row in rows if self.kind[row] == CARRY]
-        if len(rows) == 1 and self.right[rows[0]] != rows[0]:
+        if len(rows) == 1 and rows[0] not in self.operands_of(rows[0]):
             self.append_rows(rows)
             for row in carries:  # which depends on no state
                 self.append_move(row)

@@ -6,6 +6,8 @@ from loops import LOOPS, turns
 
 from microgpt.engines.compiled.listing import listing, program_with_sources
 from microgpt.engines.compiled.llvm import run
+from microgpt.engines.compiled.nodes import Nodes
+from microgpt.engines.compiled.record import VIEW
 from microgpt.engines.compiled.recorded_numbers import numbers_of
 from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.engine import evaluate, value_and_grad
@@ -80,3 +82,18 @@ def test_long_loops_take_blocks_of_few_examples(monkeypatch):
     loss, gradients = value_and_grad(function)(params, x)
     assert abs(loss - expected[0]) < 1e-12
     assert all(np.allclose(gradients[name], array, rtol=0, atol=1e-12) for name, array in expected[1].items())
+
+
+def test_a_view_may_have_the_number_of_its_index():
+    """A state that no turn changes is a view in the end; its index may have, by chance, the number of its row."""
+
+    def loss(p, x):
+        a, b = p * p * p, p
+        for v in x:
+            a = a * v + b
+            b = b
+        return a
+
+    record = record_function(loss, (), [("x", "float", (5,))])
+    assert any(record.kind[row] == VIEW and record.right[row] == row for row in range(len(record)))
+    Nodes(record)

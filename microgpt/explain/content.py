@@ -56,11 +56,15 @@ def content_of(explanation: Explanation) -> tuple[dict[str, Any], bytes]:
         "run": run_facts(run),
         "training": to_train_with(run, len(program.totals)),
     }
-    packed = b"".join(
+    return content, packed(arrays)
+
+
+def packed(arrays: dict[str, np.ndarray]) -> bytes:
+    """Return arrays in one piece, one after the other: see engine.js for the way back."""
+    return b"".join(
         planes(array) if array.dtype == np.int32 else array.astype(array.dtype.newbyteorder("<")).tobytes()
         for array in arrays.values()
     )
-    return content, packed
 
 
 def members_of(explanation: Explanation, keys: list[str]) -> tuple[list[list[int]], list[int], list[Any]]:

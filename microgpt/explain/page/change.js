@@ -42,3 +42,22 @@ function verdict(promised, came) {
   if (promised * came > 0 && miss < 0.5) return "The direction is right, the amount is not. A gradient is the slope at the starting point, and the loss has bent away from that straight line.";
   return "The gradient did not keep its promise. It knows the slope at one point, and nothing beyond. So training takes small steps, and computes the gradient again after each.";
 }
+
+// What the last step of training did.
+
+function adamOf(node) {
+  const { m, v, steps, lastRate, gradient: gradients, from } = moments;
+  const mHat = m[node] / (1 - BETA1 ** steps), vHat = v[node] / (1 - BETA2 ** steps);
+  const step = lastRate * (mHat / (Math.sqrt(vHat) + EPSILON) + decay[node] * from[node]);
+  const row = (name, words, value) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, name)), h("td", {}, words), h("td", { class: "number" }, precise(value)));
+  return h("div", { class: "scroll" }, h("table", { class: "adam" }, h("tbody", {},
+    row("gradient", "of the loss to it", gradients[node]),
+    row("m", "the running mean of the gradient", m[node]), row("v", "the running mean of its square", v[node]),
+    row("m_hat", `m / (1 − ${BETA1}^${steps})`, mHat), row("v_hat", `v / (1 − ${BETA2}^${steps})`, vHat),
+    row("parameter", "before", from[node]), row("", `− ${precise(lastRate)} × (${precise(mHat)} / ${precise(Math.sqrt(vHat))}${decay[node] ? ` + ${precise(decay[node])} × ${precise(from[node])}` : ""})`, -step),
+    row("parameter", "after", from[node] - step))));
+}
+
+function lastStepOf(node) {  // for the panel
+  return moments.steps ? h("div", {}, h("h4", {}, "What the last step did to it"), adamOf(node)) : null;
+}

@@ -32,12 +32,16 @@ function forward(from, to, numbers = data) {  // compute the nodes from `from` u
   }
 }
 
-function backward(result, from) {  // add the derivative of `result` to the gradient of every node; those from `from` on are 0 before
+// Add the derivative of `result` to the gradient of every node; those from `from` on are 0 before. `order` has the nodes
+// in the order in which Value.backward comes back through them, where that is not the order of the nodes.
+
+function backward(result, from, order = null) {
   const kinds = kind, lefts = left, rights = right, numbers = data, gradients = gradient;
   gradients.fill(0, from, result);
   gradients[result] = 1;
-  for (let node = result; node >= from; node--) {
-    const k = kinds[node], arrived = gradients[node], a = lefts[node], b = rights[node];
+  const first = order ? 0 : from;
+  for (let i = order ? order.length - 1 : result; i >= first; i--) {
+    const node = order ? order[i] : i, k = kinds[node], arrived = gradients[node], a = lefts[node], b = rights[node];
     if (arrived === 0) continue;
     if (k === MUL) { gradients[a] += arrived * numbers[b]; gradients[b] += arrived * numbers[a]; }
     else if (k === ADD) { gradients[a] += arrived; gradients[b] += arrived; }
@@ -135,7 +139,7 @@ async function unpacked(text, layout) {
     arrays[name] = type === "int32" ? fromPlanes(new Uint8Array(part), count)
       : new { float64: Float64Array, float32: Float32Array, uint8: Uint8Array }[type](part);
   }
-  for (const name of ["members", "items", "choices", "tables"]) for (let i = 1; i < arrays[name].length; i++) arrays[name][i] += arrays[name][i - 1];
+  for (const name of ["members", "items", "choices", "tables", "order"]) for (let i = 1; i < arrays[name]?.length; i++) arrays[name][i] += arrays[name][i - 1];
   for (const name of ["left", "right"]) arrays[name] = byKind(arrays[name], arrays.kind);
   return arrays;
 }

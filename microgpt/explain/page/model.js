@@ -71,6 +71,7 @@ function nameNodes(n) {
   });
 }
 
+const canBeSet = (node) => program.kind[node] !== CONSTANT;
 const operationsNow = () => [weightsEnd, model.result + 1];
 
 // Reading.
@@ -333,16 +334,6 @@ function drawn(chances, random) {  // the entry in whose share of the line from 
   let point = random * chances.reduce((a, b) => a + b, 0);
   for (let id = 0; id < chances.length; id++) if ((point -= chances[id]) < 0) return id;
   return chances.indexOf(Math.max(...chances));
-}
-
-function generator(seed) {  // random numbers from 0 to 1, the same for the same seed (mulberry32)
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 let draft;  // the numbers of a text while it is being written; those on the page stay as they are

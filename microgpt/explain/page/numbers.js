@@ -27,3 +27,21 @@ function precise(x) {  // for the panel
 }
 
 const FUNCTION_NAMES = { [LOG]: "log", [EXP]: "exp" };
+
+// Random numbers.
+
+function generator(seed) {  // random numbers from 0 to 1, the same for the same seed (mulberry32)
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function shuffled(n, seed) {
+  const random = generator(seed), order = [...Array(n).keys()];
+  for (let i = n - 1; i > 0; i--) { const j = Math.floor(random() * (i + 1)); [order[i], order[j]] = [order[j], order[i]]; }
+  return order;
+}

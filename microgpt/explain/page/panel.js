@@ -84,7 +84,7 @@ function panelOf(target) {
       h("dt", {}, "value"), h("dd", { class: "big", id: "value", "data-exact": value() }, precise(value())),
       h("dt", {}, "gradient"), h("dd", { id: "gradient", "data-exact": gradient[node] }, precise(gradient[node]),
         program.kind[node] === CONSTANT ? null : [h("br"), h("span", { class: "note" }, `If it grew by 0.001, the loss would ${gradient[node] < 0 ? "fall" : "grow"} by about ${precise(Math.abs(gradient[node]) / 1000)}.`)]))),
-    isPart(target) || program.kind[node] === CONSTANT ? null : changeControls(node),
+    isPart(target) || !canBeSet(node) ? null : changeControls(node),
     live(() => h("div", {}, [...madeOf(target, node), ...usedBy(target, node)].flat().filter(Boolean)))].flat().filter(Boolean);
 }
 
@@ -93,9 +93,9 @@ function madeOf(target, node) {
   switch (kind[node]) {
     case PARAMETER: return [p("A parameter: learned, not computed. The way down ends here. Training moves it against its gradient."), whereUsed(node), lastStepOf(node)];
     case CONSTANT: return [p(model.changes.has(node) ? "You set it. Its operands no longer count, and no gradient flows further down."
-      : program.kind[node] === CONSTANT ? "A constant of the source, or the weight of a prediction. Its gradient counts the sums and products that use it."
+      : program.kind[node] === CONSTANT ? aboutConstant(node)
       : "It is switched off: it is 0, whatever its operands are.")];
-    case LARGEST: return [p(`A choice: the largest of ${right[node]} numbers. Softmax subtracts it from all of them, so that the greatest exponent is 0 and no exponential is too large for the computer. That divides all exponentials by the same number, which cancels in their shares. It changes nothing in the result, so no gradient flows through it.`),
+    case LARGEST: return [p(`A choice: the largest of ${right[node]} numbers, as a constant: no gradient flows through it. Softmax subtracts it from all of them, so that the greatest exponent is 0 and no exponential is too large for the computer. That divides all exponentials by the same number, which cancels in their shares.`),
       h("div", { class: "formula" }, "the largest of ", Array.from(items.subarray(left[node], left[node] + Math.min(right[node], 30)), (item) => [number(item), " "]), "= ", h("strong", { id: "recomputed", "data-exact": recompute(node) }, precise(recompute(node))))];
     case ADD: {
       const terms = termsOf(node);
@@ -103,6 +103,11 @@ function madeOf(target, node) {
       return many && !state.binary ? sumPanel(terms, node, null, target) : operandTable(node, "+", many);
     }
     case MUL: return operandTable(node, "×");
+    case DIVIDE: return operandTable(node, "÷");
+    case LESS: case LESS_EQUAL: return [p("A comparison: 1 if it holds, else 0. It only chooses, so no gradient flows through it."),
+      h("div", { class: "formula" }, number(left[node]), kind[node] === LESS ? " < " : " ≤ ", number(right[node]), " = ", h("strong", { id: "recomputed", "data-exact": recompute(node) }, precise(recompute(node))))];
+    case WHERE: return [p("A choice: the first number if the test is 1, else the second. The gradient goes to the one that is chosen."),
+      h("div", { class: "formula" }, number(items[right[node]]), " if ", number(left[node]), " else ", number(items[right[node] + 1]), " = ", h("strong", { id: "recomputed", "data-exact": recompute(node) }, precise(recompute(node))))];
     case POW: return operandTable(node, `to the power of ${precise(data[right[node]])}`);
     default: return operandTable(node, FUNCTION_NAMES[program.kind[node]]);
   }

@@ -60,12 +60,6 @@ function nextBatch() {  // all texts are drawn, in a random order, before any is
   return batch.filter((tokens) => tokens.length - 1 <= totals.length);
 }
 
-function shuffled(n, seed) {
-  const random = generator(seed), order = [...Array(n).keys()];
-  for (let i = n - 1; i > 0; i--) { const j = Math.floor(random() * (i + 1)); [order[i], order[j]] = [order[j], order[i]]; }
-  return order;
-}
-
 function takeSteps(count, until = Infinity) {  // so many, or until the time is over; a step that diverges stops it
   const words = document.getElementById("refused");
   words.textContent = "";
@@ -125,19 +119,6 @@ function paintPlay() {
   if (play) play.textContent = trainer.playing ? "pause" : "play";
 }
 
-function thinned(points, most = 400) {  // means of neighbours, so that the curve stays light
-  const every = Math.ceil(points.length / most);
-  const found = [];
-  for (let i = 0; i < points.length; i += every) { const some = points.slice(i, i + every); found.push([some[0][0], some.reduce((sum, [, y]) => sum + y, 0) / some.length]); }
-  return found;
-}
-
-function runningMean(points) {  // of a twentieth of them
-  const keep = 1 - 1 / Math.max(1, points.length / 20);
-  let total = 0, weight = 0;
-  return points.map(([x, y]) => { total = keep * total + y; weight = keep * weight + 1; return [x, total / weight]; });
-}
-
 function curveNow() {
   if (!trainer.steps) return h("p", { class: "note" }, "No step was taken yet.");
   const points = thinned(trainer.losses), n = trainer.steps, onText = trainer.mode === "text";
@@ -181,19 +162,3 @@ function parameterShown() {  // the one that is open, or the one with the greate
   return most;
 }
 
-function adamOf(node) {
-  const { m, v, steps, lastRate, gradient: gradients, from } = moments;
-  const mHat = m[node] / (1 - BETA1 ** steps), vHat = v[node] / (1 - BETA2 ** steps);
-  const step = lastRate * (mHat / (Math.sqrt(vHat) + EPSILON) + decay[node] * from[node]);
-  const row = (name, words, value) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, name)), h("td", {}, words), h("td", { class: "number" }, precise(value)));
-  return h("div", { class: "scroll" }, h("table", { class: "adam" }, h("tbody", {},
-    row("gradient", "of the loss to it", gradients[node]),
-    row("m", "the running mean of the gradient", m[node]), row("v", "the running mean of its square", v[node]),
-    row("m_hat", `m / (1 − ${BETA1}^${steps})`, mHat), row("v_hat", `v / (1 − ${BETA2}^${steps})`, vHat),
-    row("parameter", "before", from[node]), row("", `− ${precise(lastRate)} × (${precise(mHat)} / ${precise(Math.sqrt(vHat))}${decay[node] ? ` + ${precise(decay[node])} × ${precise(from[node])}` : ""})`, -step),
-    row("parameter", "after", from[node] - step))));
-}
-
-function lastStepOf(node) {  // for the panel
-  return moments.steps ? h("div", {}, h("h4", {}, "What the last step did to it"), adamOf(node)) : null;
-}

@@ -174,3 +174,16 @@ function chart(words, series, { levels = [], end = null, height = 260 } = {}) { 
     label(high.toFixed(2), edge - 6, 18, "end"), label(low.toFixed(2), edge - 6, height - edge + 4, "end"),
     label("0", edge, height - 22, "middle"), label(countedSteps(most), width - 10, height - 22, "end"));
 }
+
+function thinned(points, most = 400) {  // means of neighbours, so that the curve stays light
+  const every = Math.ceil(points.length / most);
+  const found = [];
+  for (let i = 0; i < points.length; i += every) { const some = points.slice(i, i + every); found.push([some[0][0], some.reduce((sum, [, y]) => sum + y, 0) / some.length]); }
+  return found;
+}
+
+function runningMean(points) {  // of a twentieth of them
+  const keep = 1 - 1 / Math.max(1, points.length / 20);
+  let total = 0, weight = 0;
+  return points.map(([x, y]) => { total = keep * total + y; weight = keep * weight + 1; return [x, total / weight]; });
+}

@@ -46,6 +46,8 @@ const nameIn = (strip, i) => strip.name
   .replace("{number}", i)
   .replace("{character}", () => quoted(i));
 
+const aboutConstant = () => "A constant of the source, or the weight of a prediction. Its gradient counts the sums and products that use it.";
+
 function whereUsed(node) {  // of an embedding: how often, for that is why its gradient is, or is not, that of one sum
   const entry = parameterEntry(node), [row] = entry.index, reads = model.tokens.slice(0, model.last + 1).filter((one) => one === row).length;
   if (entry.name === "wpe.weight") return p(row > model.last ? `This text ends before position ${row}, so the row is not used, and its gradient is 0.`

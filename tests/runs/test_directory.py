@@ -369,22 +369,22 @@ def with_length(header):
     return len(header).to_bytes(8, "little") + header
 
 
-HOSTILE = [
-    ("config.json", b'{"a":[' + b"[]," * 1_300_000 + b"[]]}"),
-    ("tokenizer.json", b'{"model":[' + b"{}," * 1_300_000 + b"{}]}"),
-    ("model.safetensors", with_length(b'{"a":[' + b"[]," * 5_000_000 + b"[]]}")),
-    ("checkpoints/step-000007.safetensors", with_length(b'{"__metadata__":{"state":"' + b"[]," * 5_000_000 + b'"}}')),
-    ("metrics.csv", b"0" * 260_000_000),
-    ("metrics.csv", b"," * 100_000_000),
-    ("text.txt", b"a" * 260_000_000),
-]
+def hostile():
+    """Files that are large, or become so, made when they are needed."""
+    yield "config.json", b'{"a":[' + b"[]," * 1_300_000 + b"[]]}"
+    yield "tokenizer.json", b'{"model":[' + b"{}," * 1_300_000 + b"{}]}"
+    yield "model.safetensors", with_length(b'{"a":[' + b"[]," * 5_000_000 + b"[]]}")
+    yield "checkpoints/step-000007.safetensors", with_length(b'{"__metadata__":{"state":"' + b"[]," * 5_000_000 + b'"}}')
+    yield "metrics.csv", b"0" * 260_000_000
+    yield "metrics.csv", b"," * 100_000_000
+    yield "text.txt", b"a" * 260_000_000
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
 def test_no_file_makes_loading_take_much_memory(tmp_path):
     directories = []
-    for name, content in HOSTILE:
+    for name, content in hostile():
         for with_checkpoint in (True, False) if name.endswith((".json", "model.safetensors")) else (True,):
             run = make_run(tmp_path / str(len(directories))).directory
             (run / name).write_bytes(content)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 from contextlib import contextmanager
@@ -30,13 +31,19 @@ def fill(directory, exercise):
     path.write_text(filled(path.read_text(), exercise))
 
 
+@pytest.fixture(scope="module")
+def first_done(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("first_done")
+    learn(directory)
+    fill(directory, EXERCISES[0])
+    assert "remember is right" in learn(directory)
+    return directory
+
+
 @pytest.fixture
-def begun(tmp_path):
+def begun(first_done, tmp_path):
     """A directory in which the first exercise is done and the second one is open."""
-    learn(tmp_path)
-    fill(tmp_path, EXERCISES[0])
-    assert "remember is right" in learn(tmp_path)
-    return tmp_path
+    return shutil.copytree(first_done, tmp_path, dirs_exist_ok=True)
 
 
 def edited(directory, old, new):

@@ -374,7 +374,7 @@ def hostile():
     yield "config.json", b'{"a":[' + b"[]," * 1_300_000 + b"[]]}"
     yield "tokenizer.json", b'{"model":[' + b"{}," * 1_300_000 + b"{}]}"
     yield "model.safetensors", with_length(b'{"a":[' + b"[]," * 5_000_000 + b"[]]}")
-    yield "checkpoints/step-000007.safetensors", with_length(b'{"__metadata__":{"state":"' + b"[]," * 5_000_000 + b'"}}')
+    yield "checkpoints/step-000007.safetensors", with_length(b'{"__metadata__":{"state":"' + b"[]" * 7_500_000 + b'"}}')
     yield "metrics.csv", b"0" * 260_000_000
     yield "metrics.csv", b"," * 100_000_000
     yield "text.txt", b"a" * 260_000_000

@@ -23,7 +23,7 @@ def model(kind: str) -> Model:
 def microgpt(kind: str, count: int, threads: int) -> Step:
     """Return a step that writes so many texts. It returns them."""
     written_by, config = model(kind), KINDS[kind][0]
-    compiled_writing(config, Choice(), 0 if kind == "names" else -1).compiled.threads = threads
+    compiled_writing(config, Choice(), 0 if kind == "names" else -1).threads = threads
     if count == 1:
         return lambda: ["".join(text for text, _ in stream(written_by, compiled=True, max_new_tokens=LENGTH))]
     return lambda: [text for text, _ in sample_many(written_by, count, max_new_tokens=LENGTH)]

@@ -152,6 +152,13 @@ def address(array: np.ndarray) -> int:
         return int(array.__array_interface__["data"][0])
 
 
+def aligned(size: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """Zeros that begin where a vector register's worth of memory begins."""
+    array = np.zeros(size + 64, dtype)
+    skipped = -address(array) % 256 // dtype.itemsize
+    return array[skipped : skipped + size]
+
+
 def check_array(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: Any, written: bool = False) -> None:
     """Check an array whose address goes into machine code, which can check nothing itself.
 

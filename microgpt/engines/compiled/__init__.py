@@ -37,6 +37,9 @@ referee.py           compares each program with the function itself, before it i
 recorded_numbers.py  computes the rows of a record, to find the line where the two differ
 listing.py           prints a program for people to read
 sequences.py         continues sequences of integers, by a step whose results feed its arguments
+turns.py             what the turns of such a step are given
+turns_code.py        records the step, and has the machine code of the turns
+meaning.py           what a function does, as text: so that what was recorded in another process is found on the disk
 adam.py              Adam, as it stands in the book, as one kernel
 steps.py             many training steps in one call
 

@@ -17,10 +17,10 @@ from llvmlite import ir
 from microgpt.engines.compiled.adam import VECTORS, WIDTH, CompiledAdam
 from microgpt.engines.compiled.api import Compiled, examples, program_key
 from microgpt.engines.compiled.expressions import CELLS, INTEGERS
-from microgpt.engines.compiled.llvm.arguments import loaded, packed
-from microgpt.engines.compiled.llvm.emit import FRAME, I64, Builder
+from microgpt.engines.compiled.llvm.arguments import FRAME, Frame, loaded, packed
+from microgpt.engines.compiled.llvm.emit import I64, Builder
 from microgpt.engines.compiled.llvm.machine import machine
-from microgpt.engines.compiled.llvm.run import PLACE, Frame, Program, storage
+from microgpt.engines.compiled.llvm.run import PLACE, Program, storage
 from microgpt.engines.compiled.llvm.threads import LOCK
 from microgpt.engines.trees import address, checked_arguments
 

@@ -1,8 +1,12 @@
 """A compiled step continues sequences as a loop in Python does, on any number of lanes and threads."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+from microgpt.engines.compiled.llvm.machine import machine
+from microgpt.engines.compiled.meaning import meaning_of
 from microgpt.engines.engine import continuation
 from microgpt.functions import dot
 from microgpt.value import pick
@@ -120,3 +124,71 @@ def test_a_score_that_is_not_finite_ends_a_sequence(wrong):
 def test_items_and_places_beyond_lists_are_refused(given, places, item, error, said):
     with pytest.raises(error, match=said):
         continuation(step, MEMORY, places, AGAIN).begin(PARAMS, np.full((1, MOST), item), 2, given[1][:1])
+
+
+# What another process has recorded
+
+
+def limited(params, item, place, here, random, limit):
+    return BOUND * (random > limit), pick(params, item)
+
+
+BOUND = 1.0
+
+
+def written(limit):
+    items = continuation(partial(limited, limit=limit), [], 9, 1).begin(
+        np.array([0.1, 0.2]), np.zeros((40, 5), int), 1, np.random.default_rng(0).random((40, 4))
+    )
+    while items.go_on():
+        pass
+    return items
+
+
+def test_a_step_is_recorded_once_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine(), "directory", tmp_path)
+    first, again, other = written(0.5), written(0.5), written(0.25)
+    assert "compiled" in vars(first.of)
+    assert "compiled" not in vars(again.of)
+    assert "compiled" in vars(other.of)
+    assert again.items.tolist() == first.items.tolist() != other.items.tolist()
+    assert again.scores.tolist() == first.scores.tolist()
+
+
+def test_a_kept_step_gives_the_same(given, tmp_path, monkeypatch):
+    monkeypatch.setattr(machine(), "directory", tmp_path)
+    found = []
+    for _ in range(2):
+        sequences = continuation(step, MEMORY, PLACES, AGAIN, END).begin(PARAMS, given[0], 2, given[1])
+        while sequences.go_on():
+            pass
+        found.append((sequences.items.tolist(), sequences.scores.tolist()))
+    assert "compiled" not in vars(sequences.of)
+    assert found[0] == found[1]
+
+
+def test_a_damaged_file_is_recorded_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine(), "directory", tmp_path)
+    expected = written(0.5).items.tolist()
+    for file in tmp_path.iterdir():
+        file.write_bytes(file.read_bytes()[:-1])
+    again = written(0.5)
+    assert "compiled" in vars(again.of)
+    assert again.items.tolist() == expected
+
+
+def test_what_a_function_names_is_its_meaning(monkeypatch):
+    before = meaning_of(limited)
+    assert meaning_of(limited) == before
+    monkeypatch.setitem(globals(), "BOUND", 2.0)
+    assert meaning_of(limited) != before
+    monkeypatch.setitem(globals(), "BOUND", 1.0)
+    assert meaning_of(limited) == before
+    monkeypatch.setitem(globals(), "pick", lambda table, i: table[0])
+    assert meaning_of(limited) != before
+
+
+def test_what_could_do_anything_has_no_meaning():
+    anything = object()
+    with pytest.raises(TypeError, match="what a object does cannot be told"):
+        meaning_of(lambda x: (x, anything))

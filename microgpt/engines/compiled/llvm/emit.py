@@ -32,14 +32,11 @@ from microgpt.engines.compiled.expressions import (
     Load,
     nodes_of,
 )
-from microgpt.engines.compiled.llvm.arguments import loaded
+from microgpt.engines.compiled.llvm.arguments import ARGUMENTS, FRAME, POINTERS, ROW, SPACES, TABLES, loaded
 
 I64, I32 = ir.IntType(64), ir.IntType(32)
 FAST = ("contract", "nsz")
 
-# Every kernel gets a pointer to each of these: the spaces of loads, the tables of starts, and its own arguments.
-TABLES, ARGUMENTS = "t", "a"
-SPACES = (CELLS, PARAMETERS, GRADIENTS, CONSTANTS, INTEGERS, TABLES, ARGUMENTS)
 BESIDE, APART = "beside", "apart"  # how the numbers lie that a vector is made of
 
 
@@ -679,17 +676,8 @@ class NestKernel(Kernel):
         return (within[0], within[1]) if any(within) else None
 
 
-# The arguments of the driver, each a 64-bit integer: pointers, counts, and offsets in the storage of a block.
-POINTERS = ("code", *SPACES, "inputs", "integers", "outputs", "results")
-FRAME = (
-    *POINTERS, "rows", "block_size", "batch", "first_block", "end_block", "input_count", "integer_count",
-    "output_count", "seed", "width",
-)  # fmt: skip
 OUTPUT_SPACES = (CELLS, PARAMETERS, CONSTANTS)  # where an output may lie
 
-# A row of `code` is a kernel or a loop over the rows that follow it, whose kernel is 0. The arguments of a kernel begin
-# at an offset. Those within a loop of so many turns change by `increments` after each.
-ROW = ("kernel", "arguments", "turns", "rows", "increments", "size")
 AT_ONCE = 8  # so many arguments change with one instruction
 
 

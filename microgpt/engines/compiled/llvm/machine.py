@@ -41,14 +41,18 @@ class Machine:
             triple.create_target_machine(cpu=cpu, features=features, opt=level, jit=True) for level in (2, 0)
         ]
         self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), self.targets[0])
-        self.addresses: dict[Any, int] = {}  # by shape, and whether it was compiled briefly
+        self.names: dict[Any, str] = {}  # by shape, and whether it was compiled briefly
+        self.addresses: dict[str, int] = {}  # by name
         self.directory = cache_directory()
         self.processor = f"{cpu}|{features}|{llvmlite.__version__}|{sys.platform}"
         self.emitters: dict[str, str] = {}  # by the module of a shape: a digest of the code that emits its kernel
         self.told = False
 
     def name_of(self, shape: Any) -> str:
-        return digest("kernel", shape, BRIEF.get(), self.emitter_of(type(shape).__module__), self.processor)
+        key = shape, BRIEF.get()
+        if key not in self.names:
+            self.names[key] = digest("kernel", *key, self.emitter_of(type(shape).__module__), self.processor)
+        return self.names[key]
 
     def emitter_of(self, module: str) -> str:
         """A digest of what the code does that emits kernels of shapes of a module."""
@@ -66,26 +70,38 @@ class Machine:
     def prepare(self, shapes: Sequence[Any]) -> list[int]:
         """The addresses of the kernels of these shapes: known already, loaded from disk, or compiled now."""
         with LOCK:
-            brief = BRIEF.get()
-            missing = [shape for shape in dict.fromkeys(shapes) if (shape, brief) not in self.addresses]
-            names = {shape: self.name_of(shape) for shape in missing}
-            start = time.monotonic()
-            for i, shape in enumerate(missing):
-                name = names[shape]
+            names = [self.name_of(shape) for shape in shapes]
+            missing = {name: shape for name, shape in zip(names, shapes, strict=True) if name not in self.addresses}
+            start, found = time.monotonic(), {}
+            for i, (name, shape) in enumerate(missing.items()):
                 compiled = self.load(name)
                 if compiled is None:
                     compiled = self.compile(name, shape)
                     self.save(name, compiled)
                     if time.monotonic() - start > PATIENCE and sys.stderr is not None:
                         self.tell(f"compiling {len(missing)} pieces of code for this machine, once: {i + 1}")
-                self.engine.add_object_file(binding.ObjectFileRef.from_data(compiled))
+                found[name] = compiled
             if self.told:
                 self.tell("")
-            if missing:
-                self.engine.finalize_object()
-            for shape in missing:
-                self.addresses[shape, brief] = self.engine.get_function_address(names[shape])
-            return [self.addresses[shape, brief] for shape in shapes]
+            self.add(found)
+            return [self.addresses[name] for name in names]
+
+    def known(self, names: Sequence[str]) -> list[int] | None:
+        """The addresses of the kernels of these names; None if one was never compiled."""
+        with LOCK:
+            found = {name: self.load(name) for name in names if name not in self.addresses}
+            if None in found.values():
+                return None
+            self.add(found)
+            return [self.addresses[name] for name in names]
+
+    def add(self, kernels: dict[str, Any]) -> None:
+        """Add compiled kernels, by name."""
+        for compiled in kernels.values():
+            self.engine.add_object_file(binding.ObjectFileRef.from_data(compiled))
+        if kernels:
+            self.engine.finalize_object()
+        self.addresses |= {name: self.engine.get_function_address(name) for name in kernels}
 
     def tell(self, text: str) -> None:
         """Show how far compiling is, on a line that is written over; in a file, that it goes on, once."""

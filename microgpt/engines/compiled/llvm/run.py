@@ -15,7 +15,8 @@ import numpy as np
 from microgpt.engines.collector import collector_paused
 from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, GRADIENTS
 from microgpt.engines.compiled.groups import Groups
-from microgpt.engines.compiled.llvm.emit import ARGUMENTS, AT_ONCE, FRAME, OUTPUT_SPACES, ROW, TABLES, DriverShape
+from microgpt.engines.compiled.llvm.arguments import ARGUMENTS, FRAME, ROW, TABLES, Frame
+from microgpt.engines.compiled.llvm.emit import AT_ONCE, OUTPUT_SPACES, DriverShape
 from microgpt.engines.compiled.llvm.machine import machine
 from microgpt.engines.compiled.llvm.matmul import product_step
 from microgpt.engines.compiled.llvm.memory import Memory
@@ -25,7 +26,7 @@ from microgpt.engines.compiled.nest import BATCH, Nest, Turns, at_turn, in_loops
 from microgpt.engines.compiled.nests import Nests
 from microgpt.engines.compiled.record import Argument, Index, Record, Shapes
 from microgpt.engines.compiled.recording import record_function
-from microgpt.engines.trees import address, check_array
+from microgpt.engines.trees import address, aligned, check_array
 
 INTEGER = np.dtype(np.int64)
 CACHE = 8_000_000  # bytes; with larger blocks an example takes longer than with blocks of half the size
@@ -133,13 +134,6 @@ class Program:
         return results[:, :batch], gradient
 
 
-class Frame(ctypes.Structure):
-    """The arguments of the driver, by name. A name that is no field raises AttributeError."""
-
-    __slots__ = ()
-    _fields_ = tuple((name, ctypes.c_int64) for name in FRAME)
-
-
 class Plan:
     """A program for blocks of one size, in one precision. If it is `narrow`, its parameters are in single precision."""
 
@@ -152,6 +146,7 @@ class Plan:
         schedule = Schedule(block_size, double, self.memory, program.groups.constants, narrow)
         nests = program.nests.forward + (program.nests.backward if with_gradient else [])
         code = Code(nests, program.nests, schedule, "derivative" if with_gradient else "power")
+        self.shapes = code.shapes  # of the kernels
         *kernels, driver = machine().prepare([*code.shapes, DriverShape(double)])
         self.cells = schedule.cells
         self.code, self.arguments = code.rows_with(kernels), np.array(code.arguments, np.int64)
@@ -339,13 +334,6 @@ class Storage:
 def storage(dtype: np.dtype[Any], slot: int) -> Storage:
     """The storage of a thread. All programs share it: they run one after another, and memory in the cache is faster."""
     return Storage(dtype)
-
-
-def aligned(size: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """Zeros that begin where a vector register's worth of memory begins."""
-    array = np.zeros(size + 64, dtype)
-    skipped = -address(array) % 256 // dtype.itemsize
-    return array[skipped : skipped + size]
 
 
 def block_size_for(batch: int, size: int) -> int:

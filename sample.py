@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from microgpt.commands.options import COUNT, NUMBER, POSITIVE, Options, option, parse
 from microgpt.commands.script import escape_control, run_script
+from microgpt.learning.byte_pairs import BytePairs
 from microgpt.learning.choosing import Choice
 from microgpt.learning.sampling import (
     as_typed,
@@ -24,11 +25,15 @@ MANY = 200  # texts of prose; so many are written together
 @dataclass
 class Settings(Options):
     run: str | None = option(
-        None, "a run directory, or a character-level GPT-2 saved by transformers (default: the newest in runs/)"
+        None, "a run directory, or a directory with a GPT-2, also OpenAI's own (default: the newest in runs/)"
     )
     book: str | None = option(None, "the folder of your functions, if the run was trained with them: their code is run")
-    num_samples: int = option(20, "number of texts", must=POSITIVE)
-    max_new_tokens: int | None = option(None, "most characters of a text (default: 500 for prose)", must=POSITIVE)
+    num_samples: int | None = option(
+        None, "number of texts (default: 20, or 1 of a GPT-2 with byte pairs)", must=POSITIVE
+    )
+    max_new_tokens: int | None = option(
+        None, "most characters of a text (default: 500 for prose), or most tokens (default: 100)", must=POSITIVE
+    )
     prompt: str = option(
         "", "the beginning of each text; \\n and \\t are a newline and a tab, unless the model knows the backslash"
     )
@@ -74,14 +79,15 @@ def main() -> int:
         line = {"text": text, "log_probability": log_probability, "new": is_new}
         return shown(json.dumps(line, ensure_ascii=False)) + "\n"
 
-    count, choice = settings.num_samples, Choice(settings.temperature, settings.top_k)
+    pairs, choice = isinstance(run.vocabulary, BytePairs), Choice(settings.temperature, settings.top_k)
+    count = settings.num_samples or (1 if pairs else 20)
     prompt = as_typed(settings.prompt, run.vocabulary)
     tokens = prompt_tokens(run, prompt)  # raises before anything is printed
     length = new_tokens(run, tokens, settings.max_new_tokens)
     if settings.run is None and not known and not quiet:  # because no last line says it
         print(f"writing with the model in {run.directory}", file=sys.stderr)
     compiled = worth_compiling(run.config, count * (len(tokens) + length))
-    if compiled and (lines or count >= MANY):
+    if compiled and (lines or count >= MANY) and not pairs:
         for group in samples_in_groups(run, count, prompt, settings.seed, choice, length):
             texts = [begin_of("" if as_json else text) + end_of(text, p) for text, p in group]
             print("".join(texts), end="", flush=True)

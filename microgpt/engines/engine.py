@@ -140,6 +140,15 @@ def continuation(
     return Continuation(step, memory, places, again, end, threads)
 
 
+def rows(
+    function: Callable[..., Any], shapes: Any, arguments: list[Any], threads: int | None = None
+) -> Callable[..., Any]:
+    """Return a compiled function of one row of numbers, for few rows or many: see `compiled.rows.Rows`."""
+    from microgpt.engines.compiled.rows import Rows  # only now, because this imports LLVM
+
+    return Rows(function, shapes, arguments, threads)
+
+
 def adam_update(engine: str = "compiled", rule: Callable[..., Any] = adam) -> Callable[..., None]:
     """Adam as an update rule for `train`, on flat vectors, in place: with numpy, or compiled like everything else.
 

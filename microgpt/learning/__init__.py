@@ -17,6 +17,7 @@ single_process.py
                 one process that trains, where there could be several
 choosing.py     from logits to the next character
 cached_step.py  one position of the GPT and the choice of a character, compiled, with the cache as an argument
+layers.py       the GPT layer by layer, for models that are too large to be compiled whole
 randoms.py      the random numbers of many samples at once
 sampling.py     from logits to text
 own_book.py     a folder of one's own with the four files of the book

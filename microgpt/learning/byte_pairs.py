@@ -6,7 +6,7 @@ tokenizer.json says.
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -113,12 +113,12 @@ class BytePairs:
         """Return the text of some tokens; what is no character becomes the mark U+FFFD."""
         return b"".join(map(self.bytes_of, tokens)).decode("utf-8", "replace")
 
-    def whole_characters(self, tokens: Iterator[int]) -> Iterator[str]:
-        """Yield the text that each token completes, and in the end the rest: a token may be a part of a character."""
+    def whole_characters(self) -> Callable[[int | None], str]:
+        """Return a function of one token after the other: it returns the text that each completes, as a token may be a
+        part of a character. None instead of a token ends the text, and completes the rest.
+        """
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        for token in tokens:
-            yield decoder.decode(self.bytes_of(token))
-        yield decoder.decode(b"", final=True)
+        return lambda token: decoder.decode(b"" if token is None else self.bytes_of(token), final=token is None)
 
 
 def library() -> Any:

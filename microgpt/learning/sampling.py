@@ -6,7 +6,7 @@ faster, where there is much to write.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from math import isfinite
@@ -18,11 +18,13 @@ from microgpt import gpt as the_book
 from microgpt.errors import DivergenceError, InputError, counted
 from microgpt.functions import Vector
 from microgpt.gpt import GPTConfig, Parameters
+from microgpt.learning.byte_pairs import BytePairs
 from microgpt.learning.cached_step import compiled_writing
 from microgpt.learning.choosing import Choice, next_token
+from microgpt.learning.layers import Reader, generated
 from microgpt.learning.parameters import Arrays, parameter_count
 from microgpt.learning.randoms import random_numbers
-from microgpt.learning.text import BOUNDARY, Vocabulary, characters_of, closing, encode
+from microgpt.learning.text import BOUNDARY, Vocabulary, characters_of, encode, end_of
 
 FIRST, MOST = 128, 100_000  # samples of a group, at first, and its characters, at most
 PIECE = 10_000  # characters of one text that are written without a look at the limit
@@ -86,8 +88,8 @@ def _writer(model: Model, tokens: list[int], randoms: np.ndarray, choice: Choice
     rows, limit = randoms.shape
     items = np.zeros((rows, len(tokens) + limit), np.int64)
     items[:, : len(tokens)] = tokens
-    end = closing(model.vocabulary, model.documents)
-    written = compiled_writing(model.config, choice, -1 if end is None else model.vocabulary.index(end))
+    end = end_of(model.vocabulary, model.documents)
+    written = compiled_writing(model.config, choice, -1 if end is None else end)
     return written.begin(model.parameters, items, len(tokens), randoms)
 
 
@@ -160,7 +162,7 @@ def samples_in_groups(
     limit, first, size = new_tokens(model, tokens, max_new_tokens), 0, FIRST
     while first < count:
         indices = range(first, min(first + size, count))
-        if model.book is the_book:
+        if model.book is the_book and not isinstance(model.vocabulary, BytePairs):
             sequences = _writer(model, tokens, random_numbers(seed, indices, limit), choice)
             while sequences.go_on():
                 pass
@@ -178,8 +180,8 @@ def _texts(sequences: Any, model: Model, prompt: str, begun: int) -> list[tuple[
         raise _diverged()
     letters = np.frombuffer(model.vocabulary.encode(WIDE), np.uint32)
     written = letters[items].tobytes().decode(WIDE)
-    end = closing(model.vocabulary, model.documents)
-    ended = (items == (-1 if end is None else model.vocabulary.index(end))).any(1)
+    end = end_of(model.vocabulary, model.documents)
+    ended = (items == (-1 if end is None else end)).any(1)
     starts = np.arange(count) * width
     stops = starts + sequences.known - begun - ended
     texts = [prompt + written[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
@@ -198,7 +200,8 @@ def stream(
     """Yield the characters of one new document without the prompt, one by one as they are chosen.
 
     Each comes with its natural log-probability: the model's own, at temperature 1 and among all characters. The end of
-    a document (the newline of a line, END in prose) comes as an empty text. Sample number `index` of a seed has its own
+    a document (the newline of a line, END in prose) comes as an empty text. A token of byte pairs comes as the
+    characters that it completes, which may be none. Sample number `index` of a seed has its own
     random numbers, however many are drawn.
 
     A line ends at a newline, or where the context is full. Prose ends at END, or after `max_new_tokens` (default: 500)
@@ -208,19 +211,31 @@ def stream(
     Raises InputError for a prompt with an unknown character, and for one that is longer than a line can be.
     """
     tokens = prompt_tokens(model, prompt)
-    limit, end = new_tokens(model, tokens, max_new_tokens), closing(model.vocabulary, model.documents)
+    limit, end = new_tokens(model, tokens, max_new_tokens), end_of(model.vocabulary, model.documents)
     rng, choice = np.random.default_rng([seed, index]), choice or Choice()
-    if compiled and model.book is the_book:
+    shown = _shown(model.vocabulary)
+    if isinstance(model.vocabulary, BytePairs) and model.book is the_book:
+        chosen = generated(Reader(model.config, model.parameters), tokens, iter(rng.random, None), choice)
+    elif compiled and model.book is the_book:
         chosen = _write(model, tokens, limit, rng, choice)
     else:
         params = {name: array.tolist() for name, array in model.parameters.items()}
         chosen = generate(params, model.config, tokens, rng, choice, model.book)
     for _, (token, log_probability) in zip(range(limit), chosen, strict=False):
-        character = model.vocabulary[token]
-        if character == end:
-            yield "", log_probability
+        if not isfinite(log_probability):
+            raise _diverged()
+        yield shown(None if token == end else token), log_probability
+        if token == end:
             return
-        yield character, log_probability
+    if rest := shown(None):
+        yield rest, 0.0
+
+
+def _shown(vocabulary: Vocabulary) -> Callable[[int | None], str]:
+    """Return a function that turns one token after the other into text; None ends it."""
+    if isinstance(vocabulary, BytePairs):
+        return vocabulary.whole_characters()
+    return lambda token: "" if token is None else vocabulary[token]
 
 
 def new_tokens(model: Model, tokens: list[int], wanted: int | None) -> int:
@@ -228,14 +243,18 @@ def new_tokens(model: Model, tokens: list[int], wanted: int | None) -> int:
     if model.documents == "lines":
         room = model.config.n_positions + 1 - len(tokens)  # the last one chosen needs no position of its own
         return room if wanted is None else max(min(room, wanted), 0)
-    return 500 if wanted is None else max(wanted, 0)
+    usual = 100 if isinstance(model.vocabulary, BytePairs) else 500
+    return usual if wanted is None else max(wanted, 0)
 
 
 def prompt_tokens(model: Model, prompt: str) -> list[int]:
     """Return the tokens that the model reads first: for lines a newline and the prompt, for prose the prompt.
 
-    An empty prompt of prose becomes a newline. Only the end of a long prompt of prose is read.
+    An empty prompt of prose becomes a newline or, for byte pairs, the token that ends a text, which also begins one.
+    Only the end of a long prompt of prose is read.
     """
+    if isinstance(model.vocabulary, BytePairs):
+        return (model.vocabulary.encode(prompt) or [model.vocabulary.end or 0])[-model.config.n_positions :]
     known, whose = characters_of(model.vocabulary, model.documents), model.named
     if model.documents == "stream":
         return encode(prompt or BOUNDARY, known, whose)[-model.config.n_positions :]

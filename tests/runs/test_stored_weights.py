@@ -126,14 +126,14 @@ def test_parts_of_a_text_have_its_tokens(monkeypatch):
 def test_tokens_stream_as_whole_characters():
     vocabulary = BytePairs(tokenizer().to_str(), 400, END)
     tokens = vocabulary.encode(STRANGE)
-    parts = list(vocabulary.whole_characters(iter(tokens)))
+    parts = list(map(vocabulary.whole_characters(), [*tokens, None]))
     assert "".join(parts) == STRANGE
     assert "\ufffd" not in "".join(parts)
     assert len(parts) == len(tokens) + 1
     rng = np.random.default_rng(0)
     for _ in range(200):  # any tokens at all
         some = rng.integers(0, 400, 12).tolist()
-        assert "".join(vocabulary.whole_characters(iter(some))) == vocabulary.decode(some)
+        assert "".join(map(vocabulary.whole_characters(), [*some, None])) == vocabulary.decode(some)
         assert vocabulary.decode(some) == tokenizer().decode(some, skip_special_tokens=False)
 
 

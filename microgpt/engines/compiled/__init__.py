@@ -36,6 +36,7 @@ api.py               the engine "compiled": a program for each shape of example
 referee.py           compares each program with the function itself, before it is used
 recorded_numbers.py  computes the rows of a record, to find the line where the two differ
 listing.py           prints a program for people to read
+rows.py              a function of one row of numbers, for few rows or many
 sequences.py         continues sequences of integers, by a step whose results feed its arguments
 turns.py             what the turns of such a step are given
 turns_code.py        records the step, and has the machine code of the turns

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from microgpt.errors import InputError
-from microgpt.workshop.clinic import ward
+from microgpt.workshop.clinic import visit, ward
 from microgpt.workshop.clinic.chart import findings
 from microgpt.workshop.clinic.patients import FAULTS, PATIENTS
 from microgpt.workshop.clinic.visit import Clinic, Record, is_cured
@@ -16,6 +16,22 @@ from microgpt.workshop.clinic.ward import Observation
 
 NAMES = Path(__file__).parents[2] / "data" / "names.txt"
 NUMBER = {patient.fault: number for number, patient in enumerate(PATIENTS, 1)}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def runs():
+    """Let a program run once for all visits: it does the same each time."""
+    seen = {}
+
+    def run(path, text):
+        program = path.read_text(encoding="utf-8")
+        if program not in seen:
+            seen[program] = ward.run(path, text)
+        return seen[program]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(visit, "run", run)
+        yield
 
 
 def clinic_that_hears(folder, *answers):

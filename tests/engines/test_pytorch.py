@@ -102,6 +102,16 @@ def test_a_short_sum_reads_the_last_constants():
     assert_equal_engines(loss, W[0], X[:, None] * np.linspace(0.1, 1, 5), engine="torch", device="cpu")
 
 
+def test_a_matrix_of_numbers_is_a_factor():
+    def loss(p, x):
+        total = [0.0] * 5
+        for t in range(6):
+            total[:] = [0.5 * total[i - 1] + x[t % 5] for i in range(5)]
+        return sum([v * w for v, w in zip(total, p, strict=True)])
+
+    assert_equal_engines(loss, W[:5], X[:, None] * np.linspace(0.1, 1, 5), engine="torch", device="cpu")
+
+
 def test_an_integer_out_of_range_is_named():
     with pytest.raises(IndexError, match="i is 6 in row 1 of the batch: expected 0 to 5"):
         value_and_grad(lambda p, i: p[i], "torch", device="cpu")(W, np.array([0, 6]))

@@ -154,8 +154,10 @@ class Reader(Graph):
 
     def grid(self, load: Load, lengths: tuple[int, ...]) -> tuple[int, list[int]] | None:
         """Where a load begins in the tensor of its array, and its strides there; None if it lies in no grid."""
+        if load.chooser or load.space == CONSTANTS:
+            return None
         stored = self.stored_at(load)
-        found = None if load.chooser else delinearize(load, lengths, stored.array)
+        found = delinearize(load, lengths, stored.array)
         parts = None if found is None else single(found[1])
         if found is None or parts is None:
             return None
@@ -178,9 +180,10 @@ class Reader(Graph):
 
     def strided(self, load: Load, lengths: tuple[int, ...], groups: list[list[int]]) -> Tensor | None:
         """A view of an array with a dimension for each group of axes of a nest; None if it lies in no grid."""
-        stored, grid = self.stored_at(load), self.grid(load, lengths)
+        grid = self.grid(load, lengths)
         if grid is None:
             return None
+        stored = self.stored_at(load)
         steps = {BATCH: stored.array.size * stored.batched, **dict(enumerate(grid[1]))}
         dimensions: list[tuple[list[int], int]] = []  # axes that are one, and the stride
         for group in groups:

@@ -1,8 +1,9 @@
-"""Commands about several runs: python -m microgpt compare, and python -m microgpt sweep"""
+"""Commands about runs: python -m microgpt compare, sweep and evaluate"""
 
 import sys
 from pathlib import Path
 
+from microgpt.commands.evaluate import evaluate
 from microgpt.commands.options import MISUSED
 from microgpt.commands.script import run_script
 from microgpt.commands.sweep import planned, sweep
@@ -10,9 +11,11 @@ from microgpt.errors import InputError
 from microgpt.runs.comparison import compared, draw, picture, table
 
 USAGE = """usage: python -m microgpt compare RUN RUN ... [--out FILE.svg]
+       python -m microgpt evaluate --run RUN --data FILE [--json]
        python -m microgpt sweep SCRIPT --OPTION VALUE,VALUE,... [--OPTION VALUE ...] [--out DIRECTORY]
 
 compare   draw the losses of some runs in one picture, and say in what their settings differ
+evaluate  say how well a run, or a GPT-2, predicts a text: loss and perplexity
 sweep     run train.py, or a script with its options, with all combinations of the values that stand between
           commas, a process a core; say mean and spread over the seeds; the same command goes on where it stopped"""
 
@@ -36,6 +39,8 @@ def main() -> int:
     command, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
     if command == "compare" and arguments:
         return compare(arguments)
+    if command == "evaluate":
+        return evaluate(arguments)
     if command == "sweep" and arguments:
         return sweep(*planned(Path(arguments[0]), arguments[1:]))
     if command in ("-h", "--help"):

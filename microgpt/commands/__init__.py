@@ -6,6 +6,7 @@ start.py         where training begins: random parameters, another model, or a c
 listings.py      the output of train.py --listing
 session.py       a run while it trains: validation, files, messages, the end
 messages.py      the messages of a run
+evaluate.py      the loss and the perplexity of a model on a text
 sweep.py         runs with all combinations of some settings
 own_code.py      training with the user's own functions: are they right, and how much faster?
 memory_check.py  whether there is enough memory to train a model

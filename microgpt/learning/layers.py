@@ -5,15 +5,16 @@ one. The lines are those of gpt.py, which is the definition. Keys and values lie
 places, which grows; attention leaves out those after its own position.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
-from math import nan, prod, sqrt
+from math import isfinite, nan, prod, sqrt
 from typing import Any
 
 import numpy as np
 
 from microgpt.engines.engine import rows
-from microgpt.functions import Scalar, Vector, dot, layer_norm, linear, softmax
+from microgpt.errors import DivergenceError
+from microgpt.functions import Scalar, Vector, cross_entropy, dot, layer_norm, linear, softmax
 from microgpt.gpt import GPTConfig, Parameters, add, mlp, named
 from microgpt.learning.choosing import COLDEST, Choice
 from microgpt.learning.parameters import Arrays, as_vector, parameter_shapes
@@ -74,6 +75,11 @@ def scored(params: Parameters, x: Vector) -> Vector:  # [n_embd] -> [rows]
     return [dot(x, row) for row in params["wte.weight"]]
 
 
+def surprised(params: Parameters, x: Vector, target: int) -> Scalar:
+    """Return the surprise at a token."""
+    return cross_entropy(scored(params, x), target)
+
+
 class Code:
     """The compiled functions for models of one shape, and one type of numbers."""
 
@@ -87,6 +93,7 @@ class Code:
         self.queried = rows(queried, layer, [x])
         self.thought = rows(thought, layer, [x, ("read", "float", (n,))])
         self.finished = rows(finished, {name: shapes[name] for name in ("ln_f.weight", "ln_f.bias")}, [x])
+        self.surprised = rows(surprised, {"wte.weight": shapes["wte.weight"]}, [x, ("target", "int", ())])
         self.scored = rows(scored, {"wte.weight": (self.rows, n)}, [x])
 
     def of_memory(self, function: Callable[..., Any], places: int) -> Any:
@@ -147,7 +154,7 @@ class Reader:
         places = np.arange(self.position, self.position + count)
         self.make_room(self.position + count)
         attend = self.code.of_memory(attended, self.memory.shape[2])
-        x = self.code.embedded(self.tables, np.stack([np.array(tokens), places], 1))
+        x = self.code.embedded(self.tables, integers=np.stack([tokens, places], 1))
         for layer, (p, memory) in enumerate(zip(self.layers, self.memory, strict=True)):
             found = self.code.queried(p, x)
             memory[:, places] = found[:, n:].reshape(count, 2, n).swapaxes(0, 1)
@@ -173,6 +180,19 @@ class Reader:
             part = self.vector[start * self.config.n_embd : (start + self.code.rows) * self.config.n_embd]
             found[:, start : start + self.code.rows] = self.code.scored(part, x)
         return found
+
+
+def mean_surprise(reader: Reader, sequences: Iterable[Sequence[int]]) -> float:
+    """Return the mean surprise at all tokens of some sequences but the first of each, in nats."""
+    total, count, table = 0.0, 0, reader.vector[: reader.config.vocab_size * reader.config.n_embd]
+    for tokens in sequences:
+        reader.forget()
+        x = reader.code.finished(reader.last, reader.read(list(tokens[:-1])))
+        total += float(reader.code.surprised(table, x, np.array(tokens[1:])[:, None]).sum(dtype=np.float64))
+        count += len(tokens) - 1
+    if not isfinite(total):
+        raise DivergenceError("this model's loss is not a finite number: its parameters are too large")
+    return total / count
 
 
 def generated(

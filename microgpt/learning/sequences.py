@@ -179,6 +179,21 @@ def windows_apart(text: Text, n_positions: int) -> tuple[np.ndarray, Sequences]:
             f"least {10 * (n_positions + 1):,} characters"
         )
     held = stream[-held_out:]
-    starts = np.arange(0, held_out - 1, n_positions)
-    lengths = np.minimum(n_positions + 1, held_out - starts)
-    return stream[:-held_out], Sequences(held, records(places_type(held, n_positions + 1), starts, lengths))
+    return stream[:-held_out], windows_of(held, n_positions)
+
+
+def windows_of(ids: np.ndarray, n_positions: int) -> Sequences:
+    """Return windows of a long sequence that predict each of its integers but the first once."""
+    starts = np.arange(0, len(ids) - 1, n_positions)
+    lengths = np.minimum(n_positions + 1, len(ids) - starts)
+    return Sequences(ids, records(places_type(ids, n_positions + 1), starts, lengths))
+
+
+def whole(text: Text, documents: str, n_positions: int) -> Sequences:
+    """Return all of a text as sequences: its lines, each between two newlines, or windows of prose."""
+    if documents == "stream":
+        return windows_of(text.ids[text.lines.begin : text.lines.end + 1], n_positions)
+    starts, lengths = (np.concatenate(parts) for parts in zip(*lines_of(text.ids), strict=True))
+    return Sequences(
+        text.ids, records(places_type(text.ids, n_positions + 1), starts[lengths > 0], lengths[lengths > 0] + 2)
+    )

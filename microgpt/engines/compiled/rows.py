@@ -25,18 +25,14 @@ class Rows:
     ):
         self.program, self.threads = Program(function, shapes, arguments), threads or os.cpu_count() or 1
 
-    def __call__(self, p: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """The results of some rows, [rows, results].
-
-        Args:
-            p: the parameters as one vector.
-            numbers: all arguments of each row: either only integers or only floats, of the type of the parameters.
-        """
-        count, none = len(numbers), np.zeros((len(numbers), 0), p.dtype)
-        if numbers.dtype == INTEGER:
-            integers, floats = np.ascontiguousarray(numbers), none
-        else:
-            integers, floats = none.astype(INTEGER), np.ascontiguousarray(numbers, p.dtype)
+    def __call__(
+        self, p: np.ndarray, floats: np.ndarray | None = None, integers: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The results of some rows, [rows, results], for the parameters as one vector and all arguments of each row."""
+        count = len(next(some for some in (floats, integers) if some is not None))
+        none = np.zeros((count, 0))
+        floats = np.ascontiguousarray(none if floats is None else floats, p.dtype)
+        integers = np.ascontiguousarray(none if integers is None else integers, INTEGER)
         with LOCK:
             size = self.program.memory(False).size * p.dtype.itemsize
             block = block_size_for(-(-count // self.threads) if count > 1 else 1, size)

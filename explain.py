@@ -20,6 +20,8 @@ class Settings(Options):
     run: str | None = option(
         None, "a run directory, or a character-level GPT-2 saved by transformers (default: the newest in runs/)"
     )
+    model: str | None = option(None, "the file of your model, if the run was trained with it: its code is run")
+    trust: bool = option(False, "run the copy of the model's file in the run directory")
     text: str | None = option(None, "the text to explain (default: a held-out text)")
     out: str | None = option(None, "the HTML file to write (default: explain.html in the run directory)")
     open: bool = option(False, "open the page in the browser")
@@ -29,7 +31,7 @@ def main() -> int:
     settings = parse(Settings, "Write a page on which every number of a prediction opens, down to its atoms.")
     if settings.out is not None:
         check_place("out", settings.out, "explain.html")
-    run = load_run(settings.run or newest_run())
+    run = load_run(settings.run or newest_run(), None, settings.model, settings.trust)
     text, what = (as_typed(settings.text, run.vocabulary), "") if settings.text is not None else some_text(run)
     explanation = explain(run, text)
     page = to_html(explanation).encode()

@@ -17,7 +17,7 @@ from microgpt.learning.sampling import (
     stream,
     worth_compiling,
 )
-from microgpt.runs.directory import load_run, newest_run, repair
+from microgpt.runs.directory import changed_code, load_run, newest_run, repair
 
 MANY = 200  # texts of prose; so many are written together
 
@@ -28,6 +28,8 @@ class Settings(Options):
         None, "a run directory, or a directory with a GPT-2, also OpenAI's own (default: the newest in runs/)"
     )
     book: str | None = option(None, "the folder of your functions, if the run was trained with them: their code is run")
+    model: str | None = option(None, "the file of your model, if the run was trained with it: its code is run")
+    trust: bool = option(False, "run the copy of the model's file in the run directory")
     num_samples: int | None = option(
         None, "number of texts (default: 20, or 1 of a GPT-2 with byte pairs)", must=POSITIVE
     )
@@ -53,8 +55,8 @@ class Settings(Options):
 
 def main() -> int:
     settings = parse(Settings, "Write new text with a model that train.py has trained.")
-    run = load_run(settings.run or newest_run(), settings.book)
-    notes = repair(run)
+    run = load_run(settings.run or newest_run(), settings.book, settings.model, settings.trust)
+    notes = [*repair(run), *changed_code(run)]
     if run.checkpoint is not None and run.checkpoint.model.step == 0:
         notes.append(f"the model in {run.directory} is untrained, because no step made it better: it writes noise")
     print("".join(f"note: {note}\n" for note in notes), end="", file=sys.stderr)
@@ -86,7 +88,7 @@ def main() -> int:
     length = new_tokens(run, tokens, settings.max_new_tokens)
     if settings.run is None and not known and not quiet:  # because no last line says it
         print(f"writing with the model in {run.directory}", file=sys.stderr)
-    compiled = worth_compiling(run.config, count * (len(tokens) + length))
+    compiled = worth_compiling(run.parameters, count * (len(tokens) + length))
     if compiled and (lines or count >= MANY) and not pairs:
         for group in samples_in_groups(run, count, prompt, settings.seed, choice, length):
             texts = [begin_of("" if as_json else text) + end_of(text, p) for text, p in group]

@@ -46,6 +46,8 @@ class Settings(Options):
         alone="newest",
     )
     book: str | None = option(None, "a folder with your own value.py, functions.py, gpt.py and adam.py, to train these")
+    model: str | None = option(None, "a file that defines another model, with options of its own (see docs/models.md)")
+    trust: bool = option(False, "run the copy of such a file in the directory of --resume or --init-from")
     init_from: str | None = option(None, "start from the weights of another run, or of a model saved by transformers")
     documents: str = option(
         "auto",
@@ -78,12 +80,11 @@ class Settings(Options):
     torch_compile: bool = option(False, "let PyTorch compile the engine torch, which takes minutes")
     threads: int | None = option(None, "threads, which do not change the result (default: one a core)", must=POSITIVE)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require("n_embd", self.n_embd, self.n_embd % self.n_head == 0, f"a multiple of --n-head {self.n_head}")
+    def check(self) -> None:
         for name in ("device", "torch_compile"):
             value = getattr(self, name)
             require(name, value, not value or self.engine == "torch", "none without --engine torch")
+        require("model", self.model, not (self.book and self.model), "none with --book")
         require("engine", self.engine, not self.book or self.engine == "compiled", "compiled, with --book")
         require("listing", self.listing, not self.book or self.listing != "c", "instructions, with --book")
 
@@ -92,18 +93,17 @@ def main() -> int:
     # Begin with a text and random parameters or, with --resume, where a run has stopped.
     start = begin(Settings, SUITED, NAMES)
     s, corpus, config, parameters, state = start.settings, start.corpus, start.config, start.parameters, start.state
-    book = start.book
-    gpt_loss = partial(book.gpt.loss, config=config)  # the surprise of the model at the characters of one sequence
-    loss_and_gradients: Any = value_and_grad(gpt_loss, s.engine, s.threads, start.processes.device, s.torch_compile)
+    loss = partial(start.architecture.loss, config=config)  # the surprise of the model at one sequence
+    loss_and_gradients: Any = value_and_grad(loss, s.engine, s.threads, start.processes.device, s.torch_compile)
     if s.listing:
-        print(listed(start, gpt_loss))
+        print(listed(start, loss))
         return 0
 
     # A session records each step, and validates and prints now and then.
     session = Session(start, loss_and_gradients)
 
     # A step: draw a batch, compute its loss and the gradients, and let Adam improve the parameters a little.
-    adam, rate = book.adam.adam, book.adam.scheduled_learning_rate
+    adam, rate = start.book.adam.adam, start.book.adam.scheduled_learning_rate
     schedule = Schedule(s.steps, s.learning_rate, s.warmup, s.weight_decay, s.grad_clip, rate)
     batches = corpus.batches(config.n_positions, s.batch_size, s.seed, state.m.dtype, state.step)
     if s.engine == "torch":  # where everything stays on PyTorch's device

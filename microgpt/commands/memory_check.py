@@ -7,9 +7,7 @@ from math import log10
 from pathlib import Path
 
 from microgpt.errors import InputError
-from microgpt.gpt import GPTConfig
 from microgpt.learning.batches import Corpus, predictions
-from microgpt.learning.parameters import parameter_count
 
 ITEM = 4  # bytes of a float32
 VECTORS = "the parameters, their gradient, Adam's two moments and a copy of the best parameters"
@@ -17,19 +15,21 @@ VECTOR_COUNT = 5
 PREDICTION = 8 + ITEM  # bytes of a token and a weight
 
 
-def check_memory(config: GPTConfig, corpus: Corpus, batch_size: int) -> None:
-    """Raise InputError if the memory is too small to train a model on a corpus, in batches of so many sequences.
+def check_memory(count: int, n_positions: int, corpus: Corpus, batch_size: int) -> None:
+    """Raise InputError if the memory is too small to train a model with `count` parameters on a corpus.
+
+    A batch has so many sequences, of at most `n_positions` predictions.
 
     The estimate is a lower bound: it counts the parameters and the batch in float32, and no intermediate results.
     """
-    there, count = memory_there(), parameter_count(config)
+    there = memory_there()
     needed = VECTOR_COUNT * ITEM * count
     if needed > there:
         raise InputError(
             f"a model of this shape has {amount(count)} parameters: {VECTORS} need {gigabytes(needed)}, "
             f"but there are {gigabytes(there)}; take a smaller --n-embd, --n-layer or --block-size"
         )
-    usual = min(config.n_positions, predictions(corpus.training) // len(corpus.training))
+    usual = min(n_positions, predictions(corpus.training) // len(corpus.training))
     needed += batch_size * usual * PREDICTION
     if needed > there:
         raise InputError(

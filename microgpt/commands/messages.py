@@ -16,10 +16,8 @@ from tqdm import tqdm
 from microgpt.adam import scheduled_learning_rate
 from microgpt.commands.script import escape_control, silence_stdout
 from microgpt.errors import counted
-from microgpt.gpt import GPTConfig
 from microgpt.learning.batches import Corpus, predictions
 from microgpt.learning.documents import why_prose
-from microgpt.learning.parameters import parameter_count
 from microgpt.learning.reading import Text
 from microgpt.learning.training import TensorUpdate, Update
 from microgpt.runs.checkpoint import Checkpoint, Evaluation
@@ -76,29 +74,20 @@ def of_text(corpus: Corpus, data: str) -> str:
     return f"learning from {data}: {learned}, {held_out:,} more held out"
 
 
-def of_model(config: GPTConfig) -> str:
-    """The size and shape of the model."""
-    c = config
-    return (
-        f"a GPT with {counted(parameter_count(c), 'parameter')}: {counted(c.n_layer, 'layer')}, "
-        f"{counted(c.n_head, 'head')}, width {c.n_embd}, context {c.n_positions}"
-    )
-
-
-def is_little(config: GPTConfig, corpus: Corpus) -> bool:
+def is_little(parameters: int, corpus: Corpus) -> bool:
     """Whether there are fewer characters to learn from than parameters."""
-    return predictions(corpus.training) < parameter_count(config)
+    return predictions(corpus.training) < parameters
 
 
-def of_little_text(config: GPTConfig, corpus: Corpus) -> str:
+def of_little_text(parameters: int, corpus: Corpus) -> str:
     """A warning if there are fewer characters than parameters."""
-    if not is_little(config, corpus):
+    if not is_little(parameters, corpus):
         return ""
-    characters, parameters = predictions(corpus.training), parameter_count(config)
+    characters = predictions(corpus.training)
     return f"note: {characters:,} characters for {parameters:,} parameters: it may only memorize the text"
 
 
-def of_losses(config: GPTConfig, baseline: float) -> str:
+def of_losses(config: Any, baseline: float) -> str:
     """The scale of the validation losses that follow."""
     guessing = log(config.vocab_size)
     return f"validation loss (nats per character): {guessing:.2f} is guessing, {baseline:.2f} is counting pairs"
@@ -176,9 +165,9 @@ def of_early_stop(best: Evaluation, found: Evaluation, training: list[float], bl
 
 
 def of_end(
-    kept: Checkpoint, seconds: float, interrupted: bool, directory: Path, book: tuple[str, str] = ("", "")
+    kept: Checkpoint, seconds: float, interrupted: bool, directory: Path, code: tuple[str, str] = ("", "")
 ) -> list[str]:
-    """The result of training, and the next command: to go on or to write, with the option --book that each needs."""
+    """The result of training, and the next command, to go on or to write, with what each needs to run `code`."""
     model = kept.model
     on_all = "" if model.loss_on_all is None else f" ({model.loss_on_all:.4f} on all)"
     lines = [
@@ -193,9 +182,9 @@ def of_end(
     lines.append(f"the model is in {directory}")
     return [
         *lines,
-        of_going_on(directory, book[0])
+        of_going_on(directory, code[0])
         if interrupted
-        else f"to write:       python sample.py --run {quoted(directory)}{book[1]}",
+        else f"to write:       python sample.py --run {quoted(directory)}{code[1]}",
     ]
 
 
@@ -204,9 +193,9 @@ def of_explaining(directory: Path) -> str:
     return f"to look inside: python explain.py --run {quoted(directory)} --open"
 
 
-def of_going_on(directory: Path, book: str = "") -> str:
+def of_going_on(directory: Path, code: str = "") -> str:
     """The command that resumes a run."""
-    return f"to go on: python train.py --resume {quoted(directory)}{book}"
+    return f"to go on: python train.py --resume {quoted(directory)}{code}"
 
 
 def remedy_of(settings: Any, steps: int) -> str:

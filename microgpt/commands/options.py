@@ -49,6 +49,10 @@ class Options:
             if must is not None and value is not None:
                 expected, holds = must
                 require(entry.name, value, holds(value), expected)
+        self.check()
+
+    def check(self) -> None:
+        """Raise InputError for values that do not go together."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,7 +74,8 @@ def parse_given(settings: type[Any], description: str) -> dict[str, Any]:
         kind: Any = kind_of(entry)
         flag, meaning = "--" + entry.name.replace("_", "-"), entry.metadata["meaning"]
         if kind is bool:
-            parser.add_argument(flag, action="store_true", help=meaning)
+            action = argparse.BooleanOptionalAction if entry.default else "store_true"  # --no-NAME, if it is usual
+            parser.add_argument(flag, action=action, help=meaning)
             continue
         default = "" if entry.default in (None, "") else f" (default: {entry.default}{entry.metadata['otherwise']})"
         alone = entry.metadata["alone"]
@@ -83,6 +88,21 @@ def parse_given(settings: type[Any], description: str) -> dict[str, Any]:
             **({} if alone is None else {"nargs": "?", "const": alone}),
         )
     return vars(parser.parse_args(values_joined(parser, sys.argv[1:])))
+
+
+def given_first(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Return some settings that the command line gives, before it is known which others there are; and --trust."""
+    parser = Parser(allow_abbrev=False, add_help=False, argument_default=argparse.SUPPRESS)
+    for name in texts:
+        alone: dict[str, Any] = {"nargs": "?", "const": "newest"} if name == "resume" else {}
+        parser.add_argument("--" + name.replace("_", "-"), **alone)
+    parser.add_argument("--trust", action="store_true")
+    return vars(parser.parse_known_args()[0])
+
+
+def option_again(entry: Field[Any]) -> Any:
+    """Return the field of an option for another dataclass."""
+    return field(default=entry.default, metadata=entry.metadata)
 
 
 def values_joined(parser: Parser, arguments: list[str]) -> list[str]:

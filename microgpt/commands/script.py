@@ -13,6 +13,7 @@ from unicodedata import category
 
 from microgpt.commands.options import MISUSED
 from microgpt.errors import DisagreementError, InputError
+from microgpt.learning.user_code import told_of_any
 
 PATIENCE = 1.0  # seconds after Ctrl-C in which work that can be repeated may go on
 FAILED, INTERRUPTED = 1, 130  # exit codes: underway, by Ctrl-C
@@ -56,6 +57,11 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         code = print_error(
             f"not enough memory: {error or 'the model or the text is too large for this machine'}", FAILED
         )
+    except Exception as error:
+        line = told_of_any(error)  # the user's own code failed
+        if not line:
+            raise
+        code = print_error(line, MISUSED)
     except KeyboardInterrupt:
         code = print_error("interrupted", INTERRUPTED)
     sys.exit(code)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from math import log
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from microgpt import gpt as the_book
 from microgpt.commands import messages
 from microgpt.commands.messages import print_lines
 from microgpt.commands.script import INTERRUPTED, Interruption, interruption, is_terminal
@@ -31,16 +30,18 @@ from microgpt.commands.start import MAY_CHANGE, Start, wanted_directory
 from microgpt.engines.engine import evaluate
 from microgpt.errors import DivergenceError, InputError
 from microgpt.explain.explanation import can_explain
+from microgpt.learning.architecture import GPT
 from microgpt.learning.batches import predictions
 from microgpt.learning.bigram import bigram_loss, bigram_probabilities
 from microgpt.learning.model_check import check_model
-from microgpt.learning.parameters import flatten, parameter_shapes, views
+from microgpt.learning.model_file import ModelFile
+from microgpt.learning.parameters import count_of, flatten, shapes_of, views
 from microgpt.learning.sampling import sample, sample_many, worth_compiling
 from microgpt.learning.training import Update, mean_loss
 from microgpt.runs.checkpoint import Evaluation, checkpoints, load_checkpoint
 from microgpt.runs.directory import INTEGERS, Run, create_run_directory, keep_text
 from microgpt.runs.files import quoted
-from microgpt.runs.kept_book import FOLDER, keep_book
+from microgpt.runs.kept_code import FOLDER, keep_book, keep_model
 from microgpt.runs.loss_plot import draw_losses, draw_tensors
 from microgpt.runs.metrics import METRICS, lacks_validation, read_metrics, read_tensors
 from microgpt.runs.recorder import Recorder
@@ -69,18 +70,21 @@ class Session:
         steps = self.settings.steps
         self.interval = self.settings.eval_interval or max(1, steps // 5)
         # With little text the best model comes early, so there are early validations.
-        little_text = messages.is_little(start.config, start.corpus) and self.settings.eval_interval is None
+        little_text = messages.is_little(count_of(start.parameters), start.corpus)
+        little_text = little_text and self.settings.eval_interval is None
         self.early = {max(1, steps // part) for part in (200, 100, 50, 20, 10)} if little_text else set()
         self.ctrl_c = Interruption()
+        surprise = start.architecture.surprise
+        validated: Any = step if surprise is None else partial(surprise, config=start.config)
         self.evaluated_loss = self.unless_stopped(
-            evaluate(step, self.settings.engine, self.settings.threads, self.processes.device)
+            evaluate(validated, self.settings.engine, self.settings.threads, self.processes.device)
         )
         self.directory: Path | None = None
         self.closing = ExitStack()  # closes the files, the bar and the lock
         self.stopping = self.interrupted = self.unvalidated = False
         self.given_up = False  # because it overfits and is worse than guessing
-        validated = [row[METRICS.index("validation_loss")] for row in start.rows]
-        before = [float(loss) for loss in validated if loss]
+        rows = [row[METRICS.index("validation_loss")] for row in start.rows]
+        before = [float(loss) for loss in rows if loss]
         self.blind = log(start.config.vocab_size)  # the loss of blind guessing
         self.resumed_anyway = len(before) > 1 and before[-1] > self.blind  # the user resumed a run that was given up
         self.losses: list[float] = []  # of the steps since the last validation
@@ -107,7 +111,8 @@ class Session:
         """Print the first messages, check the gradient, open the directory, and validate before the first step."""
         start, corpus, settings = self.start, self.corpus, self.settings
         print_lines(messages.of_text(corpus, start.data), messages.indented(start.why))
-        print_lines(messages.of_model(start.config), messages.of_little_text(start.config, corpus))
+        count = count_of(start.parameters)
+        print_lines(start.architecture.described(start.config, count), messages.of_little_text(count, corpus))
         some = corpus.training[0][: start.config.n_positions + 1]
         if start.own is not None:
             print_lines(*start.own.introduction(start.config, start.parameters, some))
@@ -125,7 +130,7 @@ class Session:
         self.run = Run(
             start.config, corpus.vocabulary, corpus.documents, start.parameters, self.directory,
             checkpoint=start.checkpoint,
-            book=the_book if start.own is None or start.own.is_gpt_2 else start.own.recordable.gpt,
+            architecture=GPT if start.own is not None and start.own.is_gpt_2 else start.architecture,
         )  # fmt: skip
         hidden = not is_terminal(sys.stderr)
         self.bar = self.closing.enter_context(
@@ -147,12 +152,16 @@ class Session:
         start, settings = self.start, self.settings
         if start.checkpoint is not None and start.directory is not None:
             print_lines(*messages.of_resumption(start.checkpoint, start.directory, settings, MAY_CHANGE, self.interval))
+            if isinstance(start.architecture, ModelFile):  # it may be another text, which the user trusts
+                keep_model(start.directory, start.architecture)
             return start.directory
         wanted = wanted_directory(settings.out, settings.data)
         if start.directory is None:
             start.directory, start.lock = create_run_directory(wanted)
             keep_text(start.directory, str(start.text))
         directory = start.directory
+        if isinstance(start.architecture, ModelFile):
+            keep_model(directory, start.architecture)
         if start.own is not None:
             keep_book(directory, start.own.recordable, start.own.is_gpt_2)
         if settings.init_from:
@@ -206,7 +215,7 @@ class Session:
     def samples(self) -> list[str]:
         """Return some samples."""
         seed = self.settings.seed
-        if self.settings.engine == "compiled" and worth_compiling(self.run.config, SAMPLES * LENGTH):
+        if self.settings.engine == "compiled" and worth_compiling(self.run.parameters, SAMPLES * LENGTH):
             return [text for text, _ in sample_many(self.run, SAMPLES, seed=seed, max_new_tokens=LENGTH)]
         found = []
         for i in range(SAMPLES):
@@ -289,7 +298,7 @@ class Session:
     def validate_on_all(self, best: Evaluation) -> None:
         """Validate the best model on all held-out text, unless Ctrl-C is pressed."""
         print_lines(messages.of_last_validation(self.corpus))
-        parameters, sequences = views(best.parameters, parameter_shapes(self.start.config)), self.corpus.validation
+        parameters, sequences = views(best.parameters, shapes_of(self.start.parameters)), self.corpus.validation
         self.bar.close()
         bar = self.closing.enter_context(
             tqdm(total=len(sequences), unit="sequence", dynamic_ncols=True, leave=False, disable=self.bar.disable)
@@ -339,13 +348,15 @@ class Session:
             kept = f"{self.directory} has the last checkpoint; " if saved else ""
             raise DivergenceError(f"{error}; {kept}{remedy}") from error
         if isinstance(error, OSError) and self.directory is not None:
-            further = messages.of_going_on(self.directory, self.book_options[0])
+            further = messages.of_going_on(self.directory, self.code_options[0])
             kept = f"only the steps since the last checkpoint are lost; {further}"
             raise OSError(f"{error}; {kept if saved else f'{self.directory} has no checkpoint yet'}") from error
 
     @property
-    def book_options(self) -> tuple[str, str]:
-        """The option that the next command needs for the user's own book: to go on, and to write."""
+    def code_options(self) -> tuple[str, str]:
+        """The option that the next command needs to run the user's own code: to go on, and to write."""
+        if isinstance(self.start.architecture, ModelFile):
+            return " --trust", " --trust"
         if self.start.own is None or self.directory is None:
             return "", ""
         option = f" --book {quoted(self.directory / FOLDER)}"
@@ -367,8 +378,8 @@ class Session:
         if self.processes.is_main and self.directory is not None:
             self.draw(self.directory)
             kept = load_checkpoint(self.directory)
-            print_lines(*messages.of_end(kept, self.seconds, self.interrupted, self.directory, self.book_options))
-            explained = not self.interrupted and self.run.book is the_book
+            print_lines(*messages.of_end(kept, self.seconds, self.interrupted, self.directory, self.code_options))
+            explained = not self.interrupted and self.run.architecture.is_the_book
             if explained and can_explain(kept.origin.config, kept.origin.documents):
                 print_lines(messages.of_explaining(self.directory))
             print_lines(messages.of_blind_guessing(kept, self.settings))

@@ -9,11 +9,12 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,19 +24,20 @@ import microgpt
 from microgpt import __version__
 from microgpt.commands.memory_check import check_memory
 from microgpt.commands.messages import of_kind, print_lines
-from microgpt.commands.options import parse_given, settings_again
+from microgpt.commands.options import Options, given_first, option, option_again, parse_given, settings_again
 from microgpt.commands.own_code import OwnCode
 from microgpt.errors import InputError
-from microgpt.gpt import GPTConfig
+from microgpt.learning.architecture import GPT, OF_THE_GPT, Architecture, options_of, values_of
 from microgpt.learning.batches import POOL, Corpus, make_corpus
 from microgpt.learning.documents import kind_of_documents, room_for_lines
+from microgpt.learning.model_file import ModelFile, model_file
 from microgpt.learning.own_book import own_book
-from microgpt.learning.parameters import Arrays, flatten, initial_parameters
+from microgpt.learning.parameters import Arrays, count_of, flatten, shapes_of
 from microgpt.learning.reading import Scan, Source, Text, encoded, scan, source_of, spooled, text_of
 from microgpt.learning.single_process import SingleProcess, process_count
 from microgpt.learning.text import characters_of
 from microgpt.learning.training import OptimizerState
-from microgpt.runs.checkpoint import Checkpoint, RunInfo
+from microgpt.runs.checkpoint import Checkpoint, RunInfo, newest_origin
 from microgpt.runs.directory import (
     INTEGERS,
     LARGEST_TEXT_COPY,
@@ -48,7 +50,7 @@ from microgpt.runs.directory import (
 )
 from microgpt.runs.files import quoted
 from microgpt.runs.hugging_face import MODEL, state_of_model
-from microgpt.runs.kept_book import kept_book
+from microgpt.runs.kept_code import kept_book, kept_model
 from microgpt.runs.metrics import lacks_validation
 
 # Settings that a resumed run may change. Any other change would make it another run.
@@ -56,6 +58,7 @@ MAY_CHANGE = (
     "steps", "learning_rate", "warmup", "weight_decay", "grad_clip", "eval_interval", "engine", "threads", "device",
     "torch_compile",
 )  # fmt: skip
+FIRST = ("model", "resume", "init_from", "out")  # settings on which it depends which others there are
 STANDARD_INPUT = "-"
 Suited = Mapping[str, tuple[Any, Any]]  # settings that depend on the text: for lines, and for prose
 
@@ -67,7 +70,7 @@ class Start:
     settings: Any  # the Settings of train.py
     text: Text
     corpus: Corpus
-    config: GPTConfig
+    config: Any
     parameters: Arrays
     directory: Path | None = None  # of a resumed run, or where a large text is
     checkpoint: Checkpoint | None = None  # of a resumed run
@@ -75,6 +78,7 @@ class Start:
     lock: FileLock | None = None
     processes: Any = field(default_factory=SingleProcess)  # that train together
     why: str = ""  # the kind of the text and the reason, where that may surprise
+    architecture: Architecture = GPT
     own: OwnCode | None = None  # the user's own functions, with --book
 
     def __post_init__(self) -> None:
@@ -83,12 +87,16 @@ class Start:
         self.state = OptimizerState(c.step, c.adam_m, c.adam_v) if c else OptimizerState(0, nothing, nothing.copy())
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for other processes, without the lock."""
-        return self.__dict__ | {"lock": None}
+        """Return the state for other processes, without the lock. A config may be of a class that they do not know."""
+        return self.__dict__ | {"lock": None, "config": SimpleNamespace(**values_of(self.config))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.config = self.architecture.config_again(self.config)
 
     @property
     def book(self) -> Any:
-        """Has the modules gpt and adam: the project's own, or the user's."""
+        """Has the module adam: the project's own, or the user's."""
         return self.own.recordable if self.own else microgpt
 
     @property
@@ -101,11 +109,11 @@ class Start:
     @property
     def origin(self) -> RunInfo:
         """The fixed facts of the run, for its checkpoints."""
-        settings = {n: v for n, v in asdict(self.settings).items() if n not in ("out", "resume", "listing")}
+        settings = {n: v for n, v in asdict(self.settings).items() if n not in ("out", "resume", "listing", "trust")}
         began = self.checkpoint.origin.started if self.checkpoint else datetime.now(UTC).date().isoformat()
-        c = self.corpus
+        c, facts = self.corpus, self.architecture.facts(self.config, shapes_of(self.parameters))
         return RunInfo(
-            self.config, c.vocabulary, c.documents, self.data, self.text.sha256, settings, began, __version__
+            self.config, c.vocabulary, c.documents, self.data, self.text.sha256, settings, began, __version__, facts
         )
 
 
@@ -120,13 +128,17 @@ def begin(kind: type, suited: Suited, names: Path) -> Start:
     If torchrun started several processes, all get the findings of the main one. Exits with code 0 if the run to resume
     is complete. Raises InputError for an impossible beginning.
     """
+    architecture = architecture_of(given_first(FIRST))
+    if isinstance(architecture, ModelFile):
+        kind, suited = kind_for(kind, architecture), {n: p for n, p in suited.items() if n not in OF_THE_GPT}
     given = parse_given(kind, "Train a character-level GPT on a text file.")
     processes = processes_for(given)
-    start: Start = processes.broadcast(partial(found_by_one, given, kind, suited, names))
+    start: Start = processes.broadcast(partial(found_by_one, architecture, given, kind, suited, names))
     start.processes = processes
     if start.settings.book:
         book = kept_book(start.directory, start.settings.book, True) if start.directory else None
         start.own = OwnCode(book or own_book(start.settings.book, recordable=True))
+        start.architecture = Architecture(start.own.recordable.gpt)
     if start.settings.engine == "torch":
         from microgpt.learning.on_device import join
 
@@ -135,12 +147,44 @@ def begin(kind: type, suited: Suited, names: Path) -> Start:
     return start
 
 
-def found_by_one(given: dict[str, Any], kind: type, suited: Suited, names: Path) -> Start:
+def architecture_of(given: dict[str, Any]) -> Architecture:
+    """Return what is to be trained: the GPT, or what a file defines, which runs.
+
+    That is the file of --model, or the copy in the run to go on with, if the user trusts it.
+    """
+    path, begun = given.get("model"), given.get("init_from")
+    directory = directory_to_resume(given) if "resume" in given else Path(begun) if begun else None
+    origin = newest_origin(directory) if directory else None
+    if directory and origin and origin.model:
+        return kept_model(directory, origin.model, path, "trust" in given)
+    if path is not None and origin is not None:
+        raise InputError(f"--model is {path}, but the model in {directory} is a GPT: omit it")
+    return GPT if path is None else model_file(path)
+
+
+def kind_for(kind: type, model: ModelFile) -> type:
+    """Return the settings with those of a model in the place of the GPT's."""
+    usual = [entry for entry in fields(kind) if entry.name not in OF_THE_GPT]
+    for setting in model.settings:
+        if setting.name in {entry.name for entry in usual}:
+            raise InputError(
+                f"{model.path}: the field {setting.name} of Config has the name of an option of train.py: "
+                "give it another"
+            )
+    own: list[Any] = [(s.name, s.kind, option(s.default, s.meaning)) for s in model.settings]
+    theirs = [(entry.name, entry.type, option_again(entry)) for entry in usual]
+    return make_dataclass(kind.__name__, [*theirs, *own], bases=(Options,), namespace={"check": kind.check})  # type: ignore[attr-defined]
+
+
+def found_by_one(architecture: Architecture, given: dict[str, Any], kind: type, suited: Suited, names: Path) -> Start:
     """Return where training begins, as one process finds it."""
     if "resume" in given:
-        return from_checkpoint(kind, given, directory_to_resume(given), names)
-    begin_with = from_model if "init_from" in given else from_scratch
-    return begin_with(partial(settings_for, kind, suited), given, given.get("data", names))
+        start = from_checkpoint(architecture, kind, given, directory_to_resume(given), names)
+    else:
+        begin_with = from_model if "init_from" in given else from_scratch
+        start = begin_with(architecture, partial(settings_for, kind, suited), given, given.get("data", names))
+    architecture.check(start.config, start.parameters)
+    return start
 
 
 def settings_for(kind: type, suited: Suited, documents: str, given: dict[str, Any]) -> Any:
@@ -171,7 +215,9 @@ def processes_for(given: dict[str, Any]) -> Any:
     return join(given.get("device"))
 
 
-def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: str | Path) -> Start:
+def from_scratch(
+    architecture: Architecture, settings_for: Callable[..., Any], given: dict[str, Any], data: str | Path
+) -> Start:
     """Begin with random parameters, for the text of `data`.
 
     `settings_for(documents, given)` returns the settings for such documents.
@@ -188,13 +234,15 @@ def from_scratch(settings_for: Callable[..., Any], given: dict[str, Any], data: 
             corpus = make_corpus(text, settings.block_size, settings.seed, documents)
         except InputError as error:
             raise InputError(f"{error}; {why}" if why else f"{error}") from None
-        c = GPTConfig(len(corpus.vocabulary), settings.block_size, settings.n_embd, settings.n_layer, settings.n_head)
-        check_memory(c, corpus, settings.batch_size)
-        parameters = initial_parameters(c, settings.seed)
-        return Start(settings, text, corpus, c, parameters, directory, lock=lock, why=why)
+        c = architecture.config(len(corpus.vocabulary), settings.block_size, vars(settings))
+        check_memory(architecture.count(c), c.n_positions, corpus, settings.batch_size)
+        parameters = architecture.initial_parameters(c, settings.seed)
+        return Start(settings, text, corpus, c, parameters, directory, lock=lock, why=why, architecture=architecture)
 
 
-def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: str | Path) -> Start:
+def from_model(
+    architecture: Architecture, settings_for: Callable[..., Any], given: dict[str, Any], data: str | Path
+) -> Start:
     """Begin with the parameters, shape, vocabulary and kind of documents of another model: see `from_scratch`.
 
     Raises InputError for another shape, or if the text has a character that the model does not know.
@@ -206,8 +254,8 @@ def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: st
             f"{model} was changed by another program: begin a run with it, --init-from {quoted(model)}, "
             "or delete it to use the checkpoint"
         )
-    c = run.config
-    shape = {"n_layer": c.n_layer, "n_head": c.n_head, "n_embd": c.n_embd, "block_size": c.n_positions}
+    c = architecture.config_again(run.config)
+    shape = options_of(c) | {"block_size": c.n_positions}
     refuse_others(given, shape, f"the model in {given['init_from']} has")
     with text_of_run(given, data, run.vocabulary) as (text, directory, lock):
         documents = given.get("documents", run.documents)
@@ -215,11 +263,13 @@ def from_model(settings_for: Callable[..., Any], given: dict[str, Any], data: st
             documents = kind_of_documents(text, c.n_positions)
         settings = settings_for(documents, {"documents": documents} | given | shape)
         corpus = make_corpus(text, c.n_positions, settings.seed, documents, run.vocabulary)
-        check_memory(c, corpus, settings.batch_size)
-        return Start(settings, text, corpus, c, run.parameters, directory, lock=lock)
+        check_memory(count_of(run.parameters), c.n_positions, corpus, settings.batch_size)
+        return Start(settings, text, corpus, c, run.parameters, directory, lock=lock, architecture=architecture)
 
 
-def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_data: Path) -> Start:
+def from_checkpoint(
+    architecture: Architecture, kind: type, given: dict[str, Any], directory: Path, default_data: Path
+) -> Start:
     """Begin where a run stopped, with its settings, its text and its state. Settings of MAY_CHANGE may be new.
 
     Exits with code 0 if no step is left. Raises InputError if another process writes to the directory, if a file is
@@ -231,7 +281,8 @@ def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_
     if saved.get("pool_size") == POOL:  # once an option
         del saved["pool_size"]
     kept_book(directory, given.get("book"), for_training=True)
-    fixed = {name: value for name, value in saved.items() if name not in (*MAY_CHANGE, "book", "data", "skip_check")}
+    free = (*MAY_CHANGE, "book", "model", "data", "skip_check")
+    fixed = {name: value for name, value in saved.items() if name not in free}
     refuse_others(given, fixed, f"{directory} was begun with")
     settings: Any = settings_again(kind, saved, {n: v for n, v in given.items() if n not in fixed and n != "data"})
     if settings.steps < checkpoint.step:
@@ -244,10 +295,13 @@ def from_checkpoint(kind: type, given: dict[str, Any], directory: Path, default_
         print_lines(f"{directory} is complete: all of its {checkpoint.step} steps are done; to go further: {further}")
         raise SystemExit(0)
     text = text_again(given.get("data"), checkpoint, directory, default_data)
-    corpus = make_corpus(text, origin.config.n_positions, settings.seed, origin.documents, origin.vocabulary)
-    check_memory(origin.config, corpus, settings.batch_size)
+    c = architecture.config_again(origin.config)
+    corpus = make_corpus(text, c.n_positions, settings.seed, origin.documents, origin.vocabulary)
+    check_memory(origin.parameters, c.n_positions, corpus, settings.batch_size)
     parameters = checkpoint.named(checkpoint.parameters)
-    return Start(settings, text, corpus, origin.config, parameters, directory, checkpoint, rows, lock)
+    return Start(
+        settings, text, corpus, c, parameters, directory, checkpoint, rows, lock, architecture=architecture
+    )  # fmt: skip
 
 
 def refuse_others(given: Mapping[str, Any], fixed: Mapping[str, Any], whose: str) -> None:

@@ -9,6 +9,8 @@ sequences.py    sequences as parts of a text, and those held out
 batches.py      from sequences to batches
 bigram.py       the baseline: which character follows which
 parameters.py   the parameters of a GPT: names, shapes, first values
+architecture.py what a model is: settings, parameters, logits; that of the book
+model_file.py   a file of one's own that defines a model
 training.py     train: one step after the other, and the validation loss
 rules.py        update rules: Adam, or a file of one's own
 model_check.py  the gradients of a GPT, checked before it is trained
@@ -20,5 +22,6 @@ cached_step.py  one position of the GPT and the choice of a character, compiled,
 layers.py       the GPT layer by layer, for models that are too large to be compiled whole
 randoms.py      the random numbers of many samples at once
 sampling.py     from logits to text
+user_code.py    the user's code: read, run, and its errors told in a line
 own_book.py     a folder of one's own with the four files of the book
 """

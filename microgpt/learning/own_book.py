@@ -23,21 +23,18 @@ To load a book executes its code: load only what the user has named.
 """
 
 import builtins
-import hashlib
 import io
-import linecache
-import re
 import sys
 import tokenize
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from traceback import extract_tb
 from types import ModuleType
 from typing import Any
 
 from microgpt import value
 from microgpt.errors import InputError
+from microgpt.learning.user_code import empty_module, run, sha256_of, text_of, told
 
 CHAPTERS = ("value", "functions", "gpt", "adam")
 RECORDED = ("Value", "exp", "log", "largest", "pick")  # what a compiler knows by name
@@ -74,7 +71,7 @@ class Book:
     @property
     def sha256(self) -> dict[str, str]:
         """The SHA-256 of each source."""
-        return {chapter: hashlib.sha256(text.encode()).hexdigest() for chapter, text in self.texts.items()}
+        return {chapter: sha256_of(text) for chapter, text in self.texts.items()}
 
 
 def own_book(folder: str | Path, recordable: bool = False, sha256: Mapping[str, str] | None = None) -> Book:
@@ -92,21 +89,11 @@ def own_book(folder: str | Path, recordable: bool = False, sha256: Mapping[str, 
     paths = {chapter: path if path.is_file() else OURS / path.name for chapter, path in paths.items()}
     texts = {chapter: text_of(path) for chapter, path in paths.items()}
     for chapter, text in texts.items():
-        if sha256 is not None and hashlib.sha256(text.encode()).hexdigest() != sha256.get(chapter):
+        if sha256 is not None and sha256_of(text) != sha256.get(chapter):
             raise InputError(f"{paths[chapter]} is another text than at the time of training")
     loading = Loading(folder, paths, texts, recordable)
     modules = {chapter: loading.module(chapter) for chapter in CHAPTERS}
     return Book(folder, **modules, paths=paths, texts=texts)
-
-
-def text_of(path: Path) -> str:
-    """The source in a file. Raises InputError if it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8: save it as UTF-8") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
 
 
 class Loading:
@@ -119,18 +106,11 @@ class Loading:
     def module(self, chapter: str) -> ModuleType:
         """A chapter as a module; its file runs once."""
         if chapter not in self.modules:
-            path = self.paths[chapter].resolve()
-            module = self.modules[chapter] = ModuleType(f"{'recordable' if self.recordable else 'own'}_book.{chapter}")
-            module.__file__ = str(path)
+            path, text = self.paths[chapter], self.texts[chapter]
+            name = f"{'recordable' if self.recordable else 'own'}_book.{chapter}"
+            module = self.modules[chapter] = empty_module(name, path, text)
             module.__dict__["__builtins__"] = vars(builtins) | {"__import__": self}
-            sys.modules[module.__name__] = module  # where dataclasses look
-            linecache.checkcache(str(path))  # so that functions are recorded as they stand now
-            try:
-                exec(compile(self.texts[chapter], str(path), "exec"), module.__dict__)
-            except InputError:
-                raise
-            except Exception as error:
-                raise InputError(told(error, [self.paths[chapter]])) from error
+            run(module, path, text)
             if self.recordable and chapter == "value":
                 module.__dict__.update({name: getattr(value, name) for name in RECORDED})
         return self.modules[chapter]
@@ -154,19 +134,6 @@ class Loading:
             if hasattr(module, name) and not name.startswith("__"):
                 return getattr(module, name)
         return getattr(sys.modules["microgpt"], name)
-
-
-def told(error: Exception, paths: Iterable[Path]) -> str:
-    """An error in one of these files, in a line: the file and the line that failed last, and how."""
-    files = {str(path.resolve()): path for path in paths}
-    if isinstance(error, SyntaxError) and error.filename in files:
-        return f"{files[error.filename]} is not Python: {error.msg}, in line {error.lineno}"
-    said = f"{type(error).__name__}: {error}"
-    lacking = re.match(r"cannot import name '(\w+)' from '\w+_book\.(\w+)'", f"{error}")
-    if lacking is not None:
-        said = f"{lacking[2]}.py has no {lacking[1]}: write it first"
-    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename in files]
-    return f"{files[frames[-1].filename]} fails in line {frames[-1].lineno}: {said}" if frames else said
 
 
 def lines_of_code(text: str) -> int:

@@ -58,6 +58,16 @@ def views(vector: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> Arrays:
     return arrays
 
 
+def shapes_of(arrays: Arrays) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of named arrays."""
+    return {name: array.shape for name, array in arrays.items()}
+
+
+def count_of(arrays: Arrays) -> int:
+    """Return how many numbers there are in named arrays."""
+    return sum(array.size for array in arrays.values())
+
+
 def flatten(arrays: Arrays) -> np.ndarray:
     """Copy named arrays into one flat vector, in their order: the inverse of `views`."""
     return np.concatenate([array.ravel() for array in arrays.values()])

@@ -23,8 +23,8 @@ import numpy as np
 from microgpt.adam import adam
 from microgpt.engines.engine import adam_update
 from microgpt.errors import InputError
-from microgpt.learning.own_book import text_of, told
 from microgpt.learning.parameters import Arrays, views
+from microgpt.learning.user_code import text_of, told
 
 NUMBERS = {"LEARNING_RATE": "learning_rate", "WEIGHT_DECAY": "weight_decay"}  # what a file may set, as settings
 ARGUMENTS = ("parameter", "gradient", "m", "v", "step", "learning_rate", "weight_decay")

@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from microgpt import gpt as the_book
 from microgpt.errors import DivergenceError, InputError, counted
 from microgpt.functions import Vector
-from microgpt.gpt import GPTConfig, Parameters
+from microgpt.gpt import Parameters
+from microgpt.learning.architecture import GPT, Architecture
 from microgpt.learning.byte_pairs import BytePairs
 from microgpt.learning.cached_step import compiled_writing
 from microgpt.learning.choosing import Choice, next_token
 from microgpt.learning.layers import Reader, generated
-from microgpt.learning.parameters import Arrays, parameter_count
+from microgpt.learning.parameters import Arrays, count_of
 from microgpt.learning.randoms import random_numbers
 from microgpt.learning.text import BOUNDARY, Vocabulary, characters_of, encode, end_of
 
@@ -34,13 +34,13 @@ MUCH = 6_000_000  # parameters to go through: from so many on, compiled code is 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained GPT: all that writing needs."""
+    """A trained model: all that writing needs."""
 
-    config: GPTConfig
+    config: Any  # a GPTConfig, or the settings of another architecture
     vocabulary: Vocabulary  # the characters, in the order of their tokens, or parts of words
     documents: str  # "lines" or "stream"
-    parameters: Arrays  # by GPT-2's names
-    book: Any = field(default=the_book, kw_only=True)  # has `gpt` and `empty_cache`: gpt.py, or one of your own
+    parameters: Arrays  # by name
+    architecture: Architecture = field(default=GPT, kw_only=True)
 
     @property
     def named(self) -> str:
@@ -60,8 +60,8 @@ def _diverged() -> DivergenceError:
 
 
 def generate(
-    params: Parameters, config: GPTConfig, tokens: list[int], rng: np.random.Generator, choice: Choice,
-    book: Any = the_book,
+    params: Parameters, config: Any, tokens: list[int], rng: np.random.Generator, choice: Choice,
+    architecture: Architecture = GPT,
 ) -> Iterator[tuple[int, float]]:  # fmt: skip
     """Yield next tokens without end, after at least one first token. The first tokens must fit in the context.
 
@@ -70,13 +70,13 @@ def generate(
     """
     half = (config.n_positions + 1) // 2
     window, read = list(tokens), 0
-    cache = book.empty_cache(config)
+    state = architecture.empty_state(config)
     while True:
         if len(window) > config.n_positions:
             window, read = window[-half:], 0
-            cache = book.empty_cache(config)
+            state = architecture.empty_state(config)
         while read < len(window):
-            logits = book.gpt(params, config, window[read], read, cache)  # [vocab_size]
+            logits = architecture.logits(params, config, window[read], read, state)  # [vocab_size]
             read += 1
         token, log_probability = next_token(_finite(logits), rng.random(), choice)
         window.append(token)
@@ -112,9 +112,9 @@ def _write(
         tokens, limit = sequences.window(), limit - some
 
 
-def worth_compiling(config: GPTConfig, characters: int) -> bool:
+def worth_compiling(parameters: Arrays, characters: int) -> bool:
     """Return whether compiled code writes so many characters sooner, with the time for compiling."""
-    return parameter_count(config) * characters >= MUCH
+    return count_of(parameters) * characters >= MUCH
 
 
 def sample(
@@ -162,7 +162,7 @@ def samples_in_groups(
     limit, first, size = new_tokens(model, tokens, max_new_tokens), 0, FIRST
     while first < count:
         indices = range(first, min(first + size, count))
-        if model.book is the_book and not isinstance(model.vocabulary, BytePairs):
+        if model.architecture.is_the_book and not isinstance(model.vocabulary, BytePairs):
             sequences = _writer(model, tokens, random_numbers(seed, indices, limit), choice)
             while sequences.go_on():
                 pass
@@ -214,13 +214,13 @@ def stream(
     limit, end = new_tokens(model, tokens, max_new_tokens), end_of(model.vocabulary, model.documents)
     rng, choice = np.random.default_rng([seed, index]), choice or Choice()
     shown = _shown(model.vocabulary)
-    if isinstance(model.vocabulary, BytePairs) and model.book is the_book:
+    if isinstance(model.vocabulary, BytePairs) and model.architecture.is_the_book:
         chosen = generated(Reader(model.config, model.parameters), tokens, iter(rng.random, None), choice)
-    elif compiled and model.book is the_book:
+    elif compiled and model.architecture.is_the_book:
         chosen = _write(model, tokens, limit, rng, choice)
     else:
         params = {name: array.tolist() for name, array in model.parameters.items()}
-        chosen = generate(params, model.config, tokens, rng, choice, model.book)
+        chosen = generate(params, model.config, tokens, rng, choice, model.architecture)
     for _, (token, log_probability) in zip(range(limit), chosen, strict=False):
         if not isfinite(log_probability):
             raise _diverged()

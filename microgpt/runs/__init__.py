@@ -9,7 +9,7 @@ hugging_face.py  run directories as Hugging Face models, and such models as runs
 stored_weights.py
                  the weights of a GPT-2 as other programs store them
 model_card.py    the README.md of a run
-kept_book.py     a copy of the user's own functions, if the run was trained with them
+kept_code.py     a copy of the user's own functions or model, if the run was trained with them
 snapshots.py     the parameters at a few steps of the past
 loss_plot.py     pictures of the losses and of the steps
 chart.py         charts of curves as SVG

@@ -18,8 +18,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,9 @@ from safetensors.numpy import save
 
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
+from microgpt.learning.architecture import FROM_THE_TEXT, ModelFacts, Shapes, values_of
 from microgpt.learning.byte_pairs import BytePairs
-from microgpt.learning.parameters import Arrays, parameter_count, parameter_shapes, views
+from microgpt.learning.parameters import Arrays, parameter_shapes, views
 from microgpt.learning.text import BOUNDARY, Vocabulary
 from microgpt.runs.files import parse_json, write_file
 
@@ -45,7 +47,7 @@ LARGEST_SIZE = 10**9  # of any number in a config
 class RunInfo:
     """All that is fixed when a run begins."""
 
-    config: GPTConfig
+    config: Any  # a GPTConfig, or the settings of a model of one's own
     vocabulary: Vocabulary
     documents: str  # "lines" or "stream"
     data: str  # the name of the data file, as given
@@ -53,6 +55,17 @@ class RunInfo:
     settings: dict[str, Any]
     started: str  # a date, in ISO 8601
     version: str  # of microgpt
+    model: ModelFacts | None = None  # of a model of one's own
+
+    @property
+    def shapes(self) -> Shapes:
+        """The shapes of the parameters by name."""
+        return self.model.shapes if self.model else parameter_shapes(self.config)
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters."""
+        return sum(map(prod, self.shapes.values()))
 
 
 @dataclass(frozen=True)
@@ -85,8 +98,8 @@ class Checkpoint:
         return self.unplanned if self.unplanned and self.unplanned.loss < self.best.loss else self.best
 
     def named(self, vector: np.ndarray) -> Arrays:
-        """Return a flat vector as tensors by GPT-2's names."""
-        return views(vector, parameter_shapes(self.origin.config))
+        """Return a flat vector as tensors by name."""
+        return views(vector, self.origin.shapes)
 
 
 def checkpoints(directory: Path) -> list[Path]:
@@ -115,6 +128,7 @@ def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> Path:
     state = {
         "format": FORMAT,
         **asdict(checkpoint.origin),
+        "config": values_of(checkpoint.origin.config),
         "step": checkpoint.step,
         "dtype": str(checkpoint.parameters.dtype),
         "initial_loss": checkpoint.initial_loss,
@@ -154,6 +168,14 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     raise InputError(f"{directory} has no checkpoint: training has not saved one yet, or they were deleted")
 
 
+def newest_origin(directory: Path) -> RunInfo | None:
+    """Return what the newest checkpoint of a directory says of the run; None if there is none, or it is damaged."""
+    for path in checkpoints(directory)[:1]:
+        with suppress(InputError), opened(path) as file:
+            return _read_origin(Entries(path, parse_json((file.metadata() or {}).get("state", ""), str(path))))
+    return None
+
+
 def _remedy(older: list[Path]) -> str:
     """Return what to do about a damaged checkpoint if an older one is good, else an empty string."""
     for path in older:
@@ -180,11 +202,11 @@ def _read_checkpoint(path: Path) -> Checkpoint:
         if set(file.keys()) != set(VECTORS):
             raise InputError(f"{path} is damaged: it has the tensors {sorted(file.keys())!r:.200}, expected {VECTORS}")
         dtype = {"float32": np.float32, "float64": np.float64}.get(entry("dtype", str))
-        expected = f"a vector of {entry('dtype', str)} of length {parameter_count(origin.config)}"
+        expected = f"a vector of {entry('dtype', str)} of length {origin.parameters}"
         vectors = {}
         for name in VECTORS:
             shape = file.get_slice(name).get_shape()
-            if list(shape) != [parameter_count(origin.config)] or dtype is None:
+            if list(shape) != [origin.parameters] or dtype is None:
                 raise InputError(f"{path} is damaged: {name} has shape {shape}, expected {expected}")
             vectors[name] = file.get_tensor(name)
             if vectors[name].dtype != dtype:
@@ -222,9 +244,15 @@ def _read_unplanned(entry: "Entries", step: int, parameters: np.ndarray) -> Eval
 
 def _read_origin(entry: "Entries") -> RunInfo:
     """Return the fixed part of a checkpoint's description. Raises InputError if it is impossible."""
-    shape = Entries(entry.path, entry("config", dict))
-    config = GPTConfig(**{field.name: shape(field.name, int) for field in fields(GPTConfig)})
-    check_config(config, entry.path)
+    shape, model = Entries(entry.path, entry("config", dict)), entry("model", dict, type(None))
+    facts = None if model is None else _read_facts(Entries(entry.path, model))
+    config: Any
+    if facts is None:
+        config = GPTConfig(**{field.name: shape(field.name, int) for field in fields(GPTConfig)})
+        check_config(config, entry.path)
+    else:
+        check_sizes({name: shape(name, int) for name in FROM_THE_TEXT}, entry.path)
+        config = SimpleNamespace(**shape.content)
     vocabulary, documents, started = entry("vocabulary", str, dict), entry("documents", str), entry("started", str)
     if isinstance(vocabulary, dict):
         vocabulary = BytePairs.from_json(vocabulary)
@@ -232,16 +260,32 @@ def _read_origin(entry: "Entries") -> RunInfo:
     if documents not in ("lines", "stream"):
         raise InputError(f"{entry.path}: documents is {documents!r:.80}, expected 'lines' or 'stream'")
     data, data_sha256, version = (entry(key, str) for key in ("data", "data_sha256", "version"))
-    return RunInfo(config, vocabulary, documents, data, data_sha256, entry("settings", dict), started, version)
+    return RunInfo(config, vocabulary, documents, data, data_sha256, entry("settings", dict), started, version, facts)
+
+
+def _read_facts(entry: "Entries") -> ModelFacts:
+    """Return what a checkpoint says of a model of one's own. Raises InputError if it is impossible."""
+    shapes = entry("shapes", dict)
+    for name, shape in shapes.items():
+        if not isinstance(shape, list) or not all(type(n) is int and 1 <= n <= LARGEST_SIZE for n in shape):
+            raise InputError(f"{entry.path}: the shape of {name!r:.80} is {shape!r:.80}, expected positive integers")
+    name, sha256, about = (entry(key, str) for key in ("name", "sha256", "about"))
+    known = entry("hugging_face", dict, type(None))
+    return ModelFacts(name, sha256, about, {name: tuple(shape) for name, shape in shapes.items()}, known)
 
 
 def check_config(config: GPTConfig, path: Path) -> None:
     """Raise InputError, naming the file and the entry, unless such a model is possible."""
-    for key, size in asdict(config).items():
-        if not 1 <= size <= LARGEST_SIZE:
-            raise InputError(f"{path}: {key} is {size}, expected a positive integer of at most {LARGEST_SIZE:,}")
+    check_sizes(asdict(config), path)
     if config.n_embd % config.n_head:
         raise InputError(f"{path}: n_embd {config.n_embd} is not a multiple of n_head {config.n_head}")
+
+
+def check_sizes(sizes: dict[str, int], path: Path) -> None:
+    """Raise InputError, naming the file and the entry, for an impossible size."""
+    for key, size in sizes.items():
+        if not 1 <= size <= LARGEST_SIZE:
+            raise InputError(f"{path}: {key} is {size}, expected a positive integer of at most {LARGEST_SIZE:,}")
 
 
 def check_vocabulary(vocabulary: Vocabulary, size: int, path: Path) -> None:

@@ -6,7 +6,6 @@ from string import ascii_lowercase
 from typing import Any
 
 from microgpt.errors import InputError
-from microgpt.learning.parameters import parameter_count
 from microgpt.runs.chart import Curve, Panel, chart, shade
 from microgpt.runs.checkpoint import Checkpoint, load_checkpoint
 from microgpt.runs.files import write_file
@@ -35,7 +34,7 @@ class Compared:
         all_held_out = model.loss if model.loss_on_all is None else model.loss_on_all
         return origin.settings | {
             "data": origin.data,
-            "parameters": parameter_count(origin.config),
+            "parameters": origin.parameters,
             "step": self.checkpoint.step,
             "best at step": model.step,
             "validation": f"{all_held_out:.4f}",

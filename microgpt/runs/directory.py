@@ -5,7 +5,7 @@
                        the best model so far, for programs that open Hugging Face models (hugging_face.py)
     text.txt           a copy of the text, unless it is large
     text.bin           a large text as integers: the places of its characters in the vocabulary, between two newlines
-    book/              the user's own functions, if it was trained with them (kept_book.py)
+    book/, model.py    the user's own functions, or model, if it was trained with them (kept_code.py)
     metrics.csv        the loss and more of every step
     tensors.csv        what some steps did to each tensor
     snapshots.safetensors
@@ -13,8 +13,8 @@
     loss.svg, tensors.svg
                        pictures of the two csv files
 
-No file is ever unpickled, or executed unless the user names it with --book. The files are JSON, text and safetensors,
-and everything is checked when read.
+No file is ever unpickled, or executed unless the user names it or says --trust. The files are JSON, text and
+safetensors, and everything is checked when read.
 """
 
 import filecmp
@@ -26,12 +26,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from microgpt.errors import InputError
+from microgpt.learning.architecture import Architecture
+from microgpt.learning.model_file import ModelFile
 from microgpt.learning.reading import Text, mapped, scan
 from microgpt.learning.sampling import Model
 from microgpt.runs.checkpoint import Checkpoint, RunInfo, checkpoints, load_checkpoint
 from microgpt.runs.files import LOCK, InUseError, lock, quoted, read_bytes, write_file
 from microgpt.runs.hugging_face import CARD, MODEL, read_model, restore_model, state_of_model, wrong_files
-from microgpt.runs.kept_book import kept_book
+from microgpt.runs.kept_code import kept_book, kept_model
 from microgpt.runs.metrics import read_metrics
 from microgpt.runs.model_card import path_in_card
 
@@ -157,18 +159,30 @@ def _is_copy(directory: Path) -> bool:
         return False
 
 
-def load_run(path: str | Path, book: str | Path | None = None) -> Run:
+def load_run(
+    path: str | Path, book: str | Path | None = None, model: str | Path | None = None, trust: bool = False
+) -> Run:
     """Return the run in a directory, after checking all that is read.
 
     The newest checkpoint describes the run. A directory without one, or the path of its model.safetensors, is read as a
     Hugging Face model. Raises InputError, in one line that names the file and the fault, if anything is missing,
     damaged or inconsistent.
 
-    A model that was trained with the user's own functions runs on the code of the folder `book`: see kept_book.py.
+    A model that was trained with the user's own code runs it from the folder `book` or the file `model`, or from the
+    copy in the directory if you `trust` that: see kept_code.py.
     """
     run = load_weights(path)
-    own = kept_book(run.directory, book)
-    return run if own is None else replace(run, book=own.gpt)
+    facts = run.checkpoint.origin.model if run.checkpoint else None
+    if facts is not None:
+        own = kept_model(run.directory, facts, model, trust)
+        config = own.config_again(run.config)
+        if own.sha256 != facts.sha256:
+            own.check(config, run.parameters)
+        return replace(run, config=config, architecture=own)
+    if model is not None:
+        raise InputError(f"--model is {model}, but the model in {run.directory} is a GPT: omit it")
+    functions = kept_book(run.directory, book)
+    return run if functions is None else replace(run, architecture=Architecture(functions.gpt))
 
 
 def load_weights(path: str | Path) -> Run:
@@ -187,6 +201,14 @@ def load_weights(path: str | Path) -> Run:
     origin, parameters = checkpoint.origin, checkpoint.named(checkpoint.model.parameters)
     text = kept_text(path, origin.data_sha256)
     return Run(origin.config, origin.vocabulary, origin.documents, parameters, path, text, checkpoint)
+
+
+def changed_code(run: Run) -> list[str]:
+    """Return a line if a model computes with another text than at the time of training, because the user trusts it."""
+    model, facts = run.architecture, run.checkpoint.origin.model if run.checkpoint else None
+    if not isinstance(model, ModelFile) or facts is None or model.sha256 == facts.sha256:
+        return []
+    return [f"{model.path} is another text than at the time of training"]
 
 
 def repair(run: Run) -> list[str]:

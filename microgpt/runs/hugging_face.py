@@ -75,8 +75,10 @@ def _begin_and_end(origin: RunInfo) -> tuple[int, int | None]:
 
 
 def _config_json(origin: RunInfo) -> dict[str, Any]:
-    """Return the shape of the model in GPT-2's words."""
+    """Return the shape of the model in the words of its format."""
     newline, end = _begin_and_end(origin)
+    if origin.model is not None:
+        return {**(origin.model.hugging_face or {}), "bos_token_id": newline, "eos_token_id": end}
     return {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
@@ -157,7 +159,9 @@ def _generation_config_json(origin: RunInfo) -> dict[str, Any]:
 
 
 def _json_files(origin: RunInfo) -> dict[str, bytes]:
-    """Return the JSON files of a model by name."""
+    """Return the JSON files of a model by name: none if no other program knows such a model."""
+    if origin.model is not None and origin.model.hugging_face is None:
+        return {}
     pairs = origin.vocabulary.content.encode() if isinstance(origin.vocabulary, BytePairs) else None
     return {
         "config.json": to_json(_config_json(origin)),

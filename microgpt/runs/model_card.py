@@ -4,29 +4,24 @@ import json
 import re
 from pathlib import Path
 
+from microgpt.learning.architecture import values_of
 from microgpt.learning.byte_pairs import BytePairs
-from microgpt.learning.parameters import parameter_count
 from microgpt.learning.text import END, characters_of, closing
 from microgpt.runs.checkpoint import Checkpoint
+from microgpt.runs.kept_code import MODEL_FILE
 
 CARD = """\
 ---
-library_name: transformers
-pipeline_tag: text-generation
-tags: [microgpt, gpt2{level}]
+{library}pipeline_tag: text-generation
+tags: [microgpt, {tag}{level}]
 ---
 
 # {title}
 
-A {kind} with {parameters:,} parameters, trained by microgpt {version}. Every number in it comes from
+A {level_of}{kind} with {parameters:,} parameters, trained by microgpt {version}. Every number in it comes from
 five scalar operations. {shape}.
 
-```python
-from transformers import pipeline
-print(pipeline("text-generation", "{path}")("{prompt}")[0]["generated_text"])
-```
-
-A list of prompts works, too, {batches}. It also opens with `AutoModelForCausalLM` and `AutoTokenizer`.
+{about}{use}
 
 {tokens}
 
@@ -49,44 +44,70 @@ Every checkpoint writes this file anew, so do not edit it while the run goes on.
 """
 
 
+IN_TRANSFORMERS = """\
+```python
+from transformers import pipeline
+print(pipeline("text-generation", "{path}")("{prompt}")[0]["generated_text"])
+```
+
+A list of prompts works, too, {batches}. It also opens with `AutoModelForCausalLM` and `AutoTokenizer`."""
+
 CHARACTERS = """\
 Its {vocab_size} tokens are single characters: {end}these, in Python's notation:
 
-{characters}
+{characters}"""
+
+UNKNOWN = """
 
 The error `Missing [UNK] token from the vocabulary` means that a prompt has another character. Remove or replace it.
 This expression finds it: `set(prompt) - set(AutoTokenizer.from_pretrained("{path}").get_vocab())`."""
+
+BY_ITS_CODE = """\
+```python
+from microgpt import load_run, sample
+print(sample(load_run("{path}", trust=True), "{prompt}"))
+```
+
+This runs the code in `{file}`, which defines the model. Read it before you run that of somebody else."""
 
 
 def model_card(checkpoint: Checkpoint, directory: Path) -> str:
     """Return the model card of a checkpoint in that run directory, in Markdown."""
     origin, model = checkpoint.origin, checkpoint.model
-    config = origin.config
+    config, own = origin.config, origin.model
     lines = origin.documents == "lines"
     first = next((sample for sample in model.samples if sample), "")
     path, prompt = _quoted(directory.as_posix()), _quoted(first[:2])
     end, pairs = closing(origin.vocabulary, origin.documents), isinstance(origin.vocabulary, BytePairs)
-    return CARD.format(
-        batches="but without `batch_size=`, because this model has no character for padding"
-        if end is None
-        else "also with `batch_size=`",
-        level="" if pairs else ", character-level",
-        kind="GPT-2" if pairs else "character-level GPT-2",
-        tokens=f"Its {config.vocab_size:,} tokens are parts of words, as byte pairs."
-        if pairs
-        else CHARACTERS.format(
+    batches = "also with `batch_size=`"
+    if end is None:
+        batches = "but without `batch_size=`, because this model has no character for padding"
+    known = own is None or own.hugging_face is not None
+    uses = "\n\n".join(([] if own is None else [BY_ITS_CODE]) + ([IN_TRANSFORMERS] if known else []))
+    library = "library_name: transformers\n" if known else ""
+    shape = {"Layers": "n_layer", "heads": "n_head", "width": "n_embd", "context": "n_positions"}
+    sizes = ", ".join(f"{what}: {getattr(config, name)}" for what, name in shape.items()) if own is None else ""
+    tokens = f"Its {config.vocab_size:,} tokens are parts of words, as byte pairs."
+    if isinstance(origin.vocabulary, str):
+        tokens = (CHARACTERS + (UNKNOWN if known else "")).format(
             vocab_size=config.vocab_size,
             end="U+0003 for the end of the text, and " if end == END else "",
             characters=_block(repr(characters_of(origin.vocabulary, origin.documents))),
             path=path,
-        ),
+        )
+    return CARD.format(
+        library=library,
+        tag="gpt2" if own is None else own.name,
+        level="" if pairs else ", character-level",
+        level_of="" if pairs else "character-level ",
+        kind="GPT-2" if own is None else f"model, {_inline(own.name)},",
+        about=f"{own.about}\n\n" if own and own.about else "",
+        use=uses.format(path=path, prompt=prompt, batches=batches, file=MODEL_FILE),
+        tokens=tokens,
         title=f"A model of {_inline(origin.data)}",
-        parameters=parameter_count(config),
-        shape=f"Layers: {config.n_layer}, heads: {config.n_head}, width: {config.n_embd}, "
-        f"context: {config.n_positions}",
+        parameters=origin.parameters,
+        shape=sizes or "; ".join([f"{name}: {value}" for name, value in values_of(config).items()]),
         version=origin.version,
-        path=path,
-        prompt=prompt,
         data=_inline(origin.data),
         data_sha256=f"`{origin.data_sha256}`",
         documents="Every line is a document that begins and ends with a newline."
@@ -108,7 +129,8 @@ def model_card(checkpoint: Checkpoint, directory: Path) -> str:
 
 def path_in_card(card: str) -> str:
     """Return the run directory for which a card was written. Raises ValueError if the card is not ours."""
-    found = re.search(r'^print\(pipeline\("text-generation", ("(?:[^"\\]|\\.)*")', card, re.MULTILINE)
+    begin = r'^(?:print\(pipeline\("text-generation",|print\(sample\(load_run\() ?("(?:[^"\\]|\\.)*")'
+    found = re.search(begin, card, re.MULTILINE)
     return str(json.loads(found[1] if found else ""))
 
 

@@ -45,21 +45,21 @@ def test_a_batch_too_large_is_refused(tmp_path):
 
 def test_numbers_of_thousands_of_digits_are_refused_too():
     with pytest.raises(InputError, match=r"more than 10\^5999 parameters"):
-        check_memory(GPTConfig(9, 16, 3 * 10**2999, 1, 1), CORPUS, 1)
+        check_memory(parameter_count(GPTConfig(9, 16, 3 * 10**2999, 1, 1)), 16, CORPUS, 1)
     with pytest.raises(InputError, match=r"--batch-size is more than 10\^3000: .* more than 10\^"):
-        check_memory(TINY, CORPUS, 2 * 10**3000)
+        check_memory(parameter_count(TINY), TINY.n_positions, CORPUS, 2 * 10**3000)
 
 
 def test_what_just_fits_is_not_refused(monkeypatch):
     monkeypatch.setattr(memory_check, "memory_there", lambda: LEAST - 1)
     with pytest.raises(InputError, match="the parameters, their gradient, Adam's two moments and a copy"):
-        check_memory(TINY, CORPUS, 1)
+        check_memory(parameter_count(TINY), TINY.n_positions, CORPUS, 1)
     monkeypatch.setattr(
         memory_check, "memory_there", lambda: LEAST + 10 * 4 * 12
     )  # batches of 10 names of 4 predictions
-    check_memory(TINY, CORPUS, 10)
+    check_memory(parameter_count(TINY), TINY.n_positions, CORPUS, 10)
     with pytest.raises(InputError, match="--batch-size is 11: "):
-        check_memory(TINY, CORPUS, 11)
+        check_memory(parameter_count(TINY), TINY.n_positions, CORPUS, 11)
 
 
 @pytest.mark.parametrize("begins", [["--resume", "run", "--steps", "99"], ["--init-from", "run"]])

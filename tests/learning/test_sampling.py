@@ -315,7 +315,8 @@ def test_no_new_tokens_leave_the_prompt(lines):
 
 
 def test_compiling_is_worth_it_for_much_text():
-    names, plays = GPTConfig(27, 16, 32, 1, 4), GPTConfig(65, 64, 64, 4, 4)
+    shapes = GPTConfig(27, 16, 32, 1, 4), GPTConfig(65, 64, 64, 4, 4)
+    names, plays = (initial_parameters(config, 0) for config in shapes)
     assert not worth_compiling(names, 20 * 16)
     assert not worth_compiling(plays, 20)
     assert worth_compiling(plays, 500)

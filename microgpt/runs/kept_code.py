@@ -1,21 +1,26 @@
-"""The book that a run was trained with, where that is one of the user's own: a copy of its files, and their SHA-256.
+"""The user's own code that a run was trained with: a copy of it, and its SHA-256.
 
     book/value.py, functions.py, gpt.py, adam.py
-                       the files as they were in training
+                       the files of --book as they were in training
     book/book.json     their SHA-256, and whether the model computes what the book of the project computes
+    model.py           the file of --model; the checkpoint has its SHA-256
 
-A copy is never executed because it is there. Code runs only from a folder that the user names with --book, and only if
-its files are those of the run. Without --book a model is read by the project's own gpt.py, if both compute the same.
+A copy is never executed because it is there. Code runs only from a folder or file that the user names with --book or
+--model, and only if it is that of the run; or, if the user says --trust, from the copy of a model. Without --book a
+model is read by the project's own gpt.py, if both compute the same.
 """
 
 from pathlib import Path
 from typing import Any
 
 from microgpt.errors import InputError
+from microgpt.learning.architecture import ModelFacts
+from microgpt.learning.model_file import ModelFile, model_of_text
 from microgpt.learning.own_book import Book, own_book
+from microgpt.learning.user_code import sha256_of, text_of
 from microgpt.runs.files import parse_json, quoted, read_bytes, to_json, write_file
 
-FOLDER, FACTS = "book", "book.json"
+FOLDER, FACTS, MODEL_FILE = "book", "book.json", "model.py"
 LARGEST = 1_000_000  # bytes of the facts
 
 
@@ -59,3 +64,29 @@ def facts_in(path: Path) -> dict[str, Any]:
     if not isinstance(sums, dict) or not isinstance(facts.get("is_gpt_2"), bool):
         raise InputError(f"{path} is damaged: expected the sha256 of each file, and whether the model is_gpt_2")
     return facts
+
+
+def keep_model(directory: Path, model: ModelFile) -> None:
+    """Write a copy of the file of a model into a run directory."""
+    write_file(directory / MODEL_FILE, model.text.encode())
+
+
+def kept_model(directory: Path, facts: ModelFacts, path: str | Path | None, trust: bool) -> ModelFile:
+    """Run the file of the model that a run was trained with, and return what it defines.
+
+    That is the file at `path`, which must be the same text, or the copy, if the user trusts it. Who trusts also runs a
+    text that was changed. Raises InputError, and executes nothing, where the user does not.
+    """
+    copy = directory / MODEL_FILE
+    if path is None and not trust:
+        raise InputError(
+            f"{directory} computes with a model of its own, {facts.name}: to run the code in {copy}, add --trust"
+        )
+    file = Path(path or copy)
+    text = text_of(file)
+    if sha256_of(text) != facts.sha256 and not trust:
+        raise InputError(
+            f"{file} is another text than at the time of training: to run it all the same, add --trust; "
+            f"the copy is {quoted(copy)}"
+        )
+    return model_of_text(file, text, facts.name)

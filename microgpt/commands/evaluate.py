@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from microgpt import gpt as the_book
 from microgpt.commands.options import Options, option, parse
 from microgpt.commands.script import is_terminal
 from microgpt.engines.engine import evaluate as evaluated
@@ -32,6 +31,8 @@ class Settings(Options):
     )
     data: str | None = option(None, "the text: a UTF-8 file")
     book: str | None = option(None, "the folder of your functions, if the run was trained with them: their code is run")
+    model: str | None = option(None, "the file of your model, if the run was trained with it: its code is run")
+    trust: bool = option(False, "run the copy of the model's file in the run directory")
     json: bool = option(False, "print a JSON object, for other programs")
 
 
@@ -41,7 +42,7 @@ def evaluate(arguments: list[str]) -> int:
     settings = parse(Settings, "Measure how well a model predicts a text: its loss and its perplexity.")
     if settings.data is None:
         raise InputError("--data is missing: expected a text, such as --data my.txt")
-    run = load_run(settings.run or newest_run(), settings.book)
+    run = load_run(settings.run or newest_run(), settings.book, settings.model, settings.trust)
     sequences, size = sequences_in(run, settings.data)
     count = predictions(sequences)
     if not count:
@@ -79,8 +80,8 @@ def sequences_in(run: Run, data: str) -> tuple[Sequences, int]:
 
 def loss_of(run: Run, sequences: Sequences) -> float:
     """Return the mean loss of a model, in nats."""
-    if isinstance(run.vocabulary, BytePairs) and run.book is the_book:
+    if isinstance(run.vocabulary, BytePairs) and run.architecture.is_the_book:
         shown = tqdm(sequences, unit="window", disable=not is_terminal(sys.stderr), leave=False)
         return mean_surprise(Reader(run.config, run.parameters), shown)
-    loss: Any = partial(run.book.loss, config=run.config)
+    loss: Any = partial(run.architecture.surprise or run.architecture.loss, config=run.config)
     return mean_loss(evaluated(loss), run.parameters, sequences)

@@ -315,9 +315,12 @@ def test_watching_answers_to_each_save(begun):
 @pytest.mark.slow
 def test_the_lines_of_the_book_go_all_the_way(tmp_path):
     learn(tmp_path)
+    files = set()
     for exercise in EXERCISES:
         if not exercise.trial:
-            assert "not yet" in learn(tmp_path)
+            if exercise.file not in files:
+                assert "not yet" in learn(tmp_path)
+            files.add(exercise.file)
             fill(tmp_path, exercise)
         assert f"{exercise.name} is right" in learn(tmp_path)
     assert "That was the last exercise" in learn(tmp_path)

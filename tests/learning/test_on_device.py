@@ -25,7 +25,7 @@ from microgpt.runs.directory import load_run
 from microgpt.runs.metrics import read_metrics
 
 torch = pytest.importorskip("torch")
-from learning import CONFIG, GPT, learned_on_torch, pairs, some_batches  # noqa: E402
+from learning import CONFIG, GPT, end_together, learned_on_torch, pairs, some_batches, start_together  # noqa: E402
 
 from microgpt.learning import on_device  # noqa: E402
 from microgpt.learning.on_device import DeviceTraining, Processes  # noqa: E402
@@ -49,19 +49,19 @@ def assert_learned_the_same(found, expected, tolerance):
     np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=tolerance)
 
 
-def torchrun(count, *command, **options):
-    """Start some processes as torchrun does; each may use one thread."""
+@pytest.fixture
+def told(tmp_path_factory):
+    """Where processes write."""
+    return tmp_path_factory.mktemp("told")
+
+
+def torchrun(count, *command):
+    """Start some processes with torchrun; each may use one thread."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), *command],
-        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-
-
-def run_together(count, *command):
-    process = torchrun(count, *command)
-    out, errors = process.communicate(timeout=300)
-    return process.returncode, out, errors
 
 
 # On one device
@@ -123,13 +123,14 @@ def test_a_step_copies_only_batch_and_numbers():
 # Several processes
 
 
-def test_a_run_goes_on_with_other_processes(tmp_path):
+def test_a_run_goes_on_with_other_processes(tmp_path, told):
     options = ["--engine", "torch", "--device", "cpu", "--batch-size", "12", "--out", "alone", *SMALL]
     begun = call("train.py", *options, "--steps", "6", cwd=tmp_path)
     assert f"PyTorch {torch.__version__} on cpu\n" in begun.stdout, begun.stderr
     shutil.copytree(tmp_path / "alone", tmp_path / "shared")
     assert call("train.py", "--resume", "alone", "--steps", "9", cwd=tmp_path).returncode == 0
-    code, out, errors = run_together(2, "train.py", "--resume", str(tmp_path / "shared"), "--steps", "9")
+    ranks = start_together(2, told, "train.py", "--resume", tmp_path / "shared", "--steps", 9)
+    code, out, errors = end_together(ranks, told)
     assert code == 0, errors
     assert out.count("resuming") == 1
     assert f"PyTorch {torch.__version__} on cpu, 2 processes\n" in out
@@ -149,8 +150,8 @@ def test_a_batch_that_does_not_divide_is_refused():
 
 
 def test_only_the_engine_torch_trains_in_several_processes(tmp_path, monkeypatch):
-    told = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
-    for name, value in told.items():  # as torchrun tells each of them
+    as_told = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in as_told.items():  # as torchrun tells each of them
         monkeypatch.setenv(name, value)
     refused = call("train.py", "--out", tmp_path / "run", *SMALL, cwd=tmp_path)
     assert_refused(refused, "torchrun started 2 processes, but only --engine torch trains in several")
@@ -163,9 +164,9 @@ def test_leftovers_of_torchrun_change_nothing(tmp_path, monkeypatch, engine):
     assert "note: WORLD_SIZE is set, but torchrun did not start this process, which trains alone\n" in out
 
 
-def test_an_error_at_the_beginning_is_told_once(tmp_path):
-    options = ["--engine", "torch", "--device", "cpu", "--data", str(tmp_path / "nothing.txt"), *SMALL]
-    code, _, errors = run_together(2, "train.py", *options)
+def test_an_error_at_the_beginning_is_told_once(tmp_path, told):
+    options = ["--engine", "torch", "--device", "cpu", "--data", tmp_path / "nothing.txt", *SMALL]
+    code, _, errors = end_together(start_together(2, told, "train.py", *options), told)
     assert code != 0
     assert errors.count("error: ") == 1
 
@@ -190,34 +191,44 @@ def children(pid):
     return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def wait_for_rows(process, metrics, rows):
+def wait_for_rows(metrics, rows, ended):
     end = time.monotonic() + 120
     while not metrics.exists() or metrics.read_text().count("\n") < rows:
-        assert process.poll() is None, process.communicate()
+        assert not ended()
         assert time.monotonic() < end
         time.sleep(0.05)
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the processes are found in /proc")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "asked to end"])
-def test_if_one_ends_all_end(tmp_path, number):
-    run = tmp_path / "run"
+def for_ever(run):
     options = ["--engine", "torch", "--device", "cpu", "--batch-size", "4", "--out", str(run), *SMALL]
-    process = torchrun(2, "train.py", *options, "--steps", "1000000")
-    wait_for_rows(process, run / "metrics.csv", 5)
+    return ["train.py", *options, "--steps", "1000000"]
+
+
+def test_if_one_is_asked_all_end(tmp_path, told):
+    run = tmp_path / "run"
+    ranks = start_together(2, told, *for_ever(run))
+    wait_for_rows(run / "metrics.csv", 5, lambda: ranks[0].exitcode is not None)
+    ranks[1].terminate()
+    _, out, errors = end_together(ranks, told)
+    assert "interrupted after" in out, errors
+    step = load_run(run).checkpoint.step
+    assert len(read_metrics(run, step)) == step + 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the processes are found in /proc")
+def test_if_one_is_killed_all_end(tmp_path):
+    run = tmp_path / "run"
+    process = torchrun(2, *for_ever(run))
+    wait_for_rows(run / "metrics.csv", 5, lambda: process.poll() is not None)
     ranks = {
         next(v for v in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if v.startswith(b"RANK=")): pid
         for pid in children(process.pid)
     }
     start = time.monotonic()
-    os.kill(ranks[b"RANK=1"], number)
-    out, errors = process.communicate(timeout=120)
+    os.kill(ranks[b"RANK=1"], signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
     assert time.monotonic() - start < 60
     step = load_run(run).checkpoint.step
-    if number == signal.SIGTERM:
-        assert "interrupted after" in out, errors
-        assert len(read_metrics(run, step)) == step + 1
-        return
     assert process.returncode != 0
     assert "exitcode: -9" in errors
     lines = [line for line in errors.splitlines() if line.startswith("error: ")]

@@ -25,7 +25,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDTH, HEIGHT = 1180, 700  # of the film
-COLORS = 128
+COLORS = 200
 SCALE = 8  # of the programs
 WIDTH_OF_LISTING, LINES_OF_LISTING = 120, 40
 RULE = "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
@@ -83,41 +83,45 @@ def palette_of(images: list[Any]) -> Any:
 
 def scenes(page: Any) -> Iterator[int]:
     """Work the page; yield whenever a picture is due, with the milliseconds that it stands."""
-    yield 1200
-    page.evaluate("document.querySelector('.bar').scrollIntoView(); scrollBy(0, 60)")
+    yield 1600
     page.locator("#text").fill("")
     for character in "emma":  # type
         page.locator("#text").press(character)
         yield 450
-    yield 800
-    page.evaluate("document.querySelector('#block-0-attention h4').scrollIntoView()")
-    cell = page.locator("#block-0-attention .triangle").nth(1).locator("tbody tr").nth(2).locator(".cell").nth(1)
+    yield 1200
+    x, y = page.evaluate(
+        "(() => { for (let x = 200; x < 600; x++) for (let y = 100; y < 500; y += 5)"
+        " if (hit(x, y)?.line?.[0] === 3) return [x, y]; })()"
+    )
+    page.locator("#picture").hover(position={"x": x, "y": y})  # what a head reads
+    yield 1600
+    page.evaluate("goToSection('block-0-attention')")
     yield 900
-    cell.click()
+    page.locator("#block-0-attention .triangle").nth(1).locator("tbody tr").nth(2).locator(".cell").nth(1).click()
     yield 1200
     high = float(page.locator("#change").get_attribute("max"))
     start = float(page.locator("#value").get_attribute("data-exact"))
-    for i in range(1, 13):  # change a number
-        to = start + (high - start) * i / 12
+    for i in range(1, 11):  # change a number
+        to = start + (high - start) * i / 10
         page.locator("#change").evaluate("(e, x) => { e.value = x; e.dispatchEvent(new Event('input')); }", to)
         yield 160
-    yield 1600
-    page.locator("#put-back").click()
-    page.locator("#close").click()
-    page.evaluate("document.getElementById('training').scrollIntoView()")
-    page.locator("#mode-data").check()
-    page.locator("#random").click()
-    page.evaluate("scrollBy(0, 200)")
-    yield 900
+    yield 1400
+    page.evaluate("act(putAllBack); close(); fold('block-0'); scrollTo(0, 0); startAtRandom(); learnFrom('data')")
+    yield 1200
     for _ in range(18):  # train
         page.evaluate("takeSteps(70); follow()")
-        yield 160
-    yield 1500
-    page.evaluate("document.getElementById('time').scrollIntoView(); scrollBy(0, 120)")
-    for at in range(int(page.locator("#time-slider").get_attribute("max")) + 1):  # go through time
-        page.locator("#time-slider").evaluate("(e, t) => { e.value = t; e.dispatchEvent(new Event('input')); }", at)
-        yield 200
-    yield 2000
+        yield 150
+    yield 1400
+    page.evaluate("act(putAllBack)")
+    page.locator("#text").fill("chr")
+    yield 900
+    page.evaluate("pen.seed = 0; pen.temperature = 0.7")
+    start = page.evaluate("typedOf(model.tokens)")
+    written = page.evaluate("writtenNow().map(({ token }) => token).filter((token) => token !== closing)")
+    for i in range(len(written)):  # write
+        page.evaluate("tokens => readMore(tokens)", [*start, *written[: i + 1]])
+        yield 300
+    yield 2400
 
 
 def make_programs() -> None:

@@ -31,6 +31,7 @@ SCRIPTS = (  # in the order in which they build on each other
     "writing.js",
     "training.js",
     "time.js",
+    "names.js",
     "tour.js",
     "page.js",
 )

@@ -37,6 +37,7 @@ def page(shared):
     """The page about `anna`; whatever a test does with it, nothing may go wrong or out to the network."""
     shared.page.set_viewport_size(SIZE)
     shared.open()
+    shared.ask("inside.choose(2)")
     yield shared
     assert shared.troubles == []
     assert shared.requests == [shared.path.resolve().as_uri()]

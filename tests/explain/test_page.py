@@ -19,10 +19,7 @@ pytestmark = pytest.mark.slow
 # It opens
 
 
-def test_every_section_is_there_and_in_the_contents(page):
-    titles = page.find("main h2").all_inner_texts()
-    assert titles[0] == "The whole of it"
-    assert [title.split(".")[0] for title in titles[1:]] == ["1", "2", "3", "3", *map(str, range(4, 14))]
+def test_every_section_is_there_and_unfolds(page):
     for name in ("reading", "embedding", "block-0", "block-1", "logits", "backward-pass", "training"):
         assert page.find(f"#{name} p").count() >= 1
         assert page.find(f"#{name} pre").count() >= 1
@@ -31,13 +28,18 @@ def test_every_section_is_there_and_in_the_contents(page):
     assert page.find("#run svg.curve circle").count() >= 5
     assert page.find("#run .samples li").count() == 5
 
-    page.find("#sections").evaluate("e => { e.open = true; }")
-    links = page.find("#sections a")
-    assert links.all_inner_texts() == page.find("main > section > h2").all_inner_texts()
-    for i in (links.count() - 1, 0, 5):
-        links.nth(i).focus()
-        page.page.keyboard.press("Enter")
-        assert page.ask("document.activeElement.id") == links.nth(i).get_attribute("href")[1:]
+    titles = page.find("main > section h2").all_inner_texts()
+    assert page.find("#contents option").all_inner_texts() == ["The picture", *titles]
+    page.open(unfold=False)
+    assert page.find("main > section.folded").count() == len(titles)
+    assert page.find("main .cell").count() == 0  # what is folded is not made
+    for name in ("questions", "reading", "block-1"):
+        page.find("#contents").select_option(name)
+        assert page.ask("document.activeElement.id") == name
+        assert page.find(f"#{name} p").count() >= 1
+    page.find("#block-1-title").click()
+    assert page.find("#block-1 p").count() == 0
+    page.ask("inside.goToSection('block-1')")
 
     code = page.find("#block-1 pre").filter(has_text="def softmax(")
     assert not code.is_visible()
@@ -47,15 +49,56 @@ def test_every_section_is_there_and_in_the_contents(page):
     assert code.is_visible()
     page.find(".positions button").nth(3).click()  # the section is made anew
     assert page.find("#block-1 pre").filter(has_text="def softmax(").is_visible()
-    assert page.find("pre").filter(visible=True).count() == 2  # a page has it in each block
 
 
-def test_on_a_phone_contents_and_panel_leave_room(browser, trained):
+@pytest.mark.parametrize(("width", "height"), [(1400, 900), (1280, 720), (390, 844)])
+def test_the_first_screen_is_the_whole_model(browser, trained, width, height):
+    page = Watched(browser, trained / "anna.html", unfold=False, viewport={"width": width, "height": height})
+    box = page.find("#picture").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+    assert box["y"] + box["height"] <= height
+    assert box["width"] * box["height"] > 0.5 * width * height
+    columns = page.ask("inside.picture.columns.map(({kind, from, to}) => [kind, from, to])")
+    assert [kind for kind, _, _ in columns].count("heads") == 2
+    assert columns[0][0] == "text"
+    assert columns[-1][0] == "chances"
+    assert columns[-1][2] <= (box["height"] if width == 390 else box["width"]) + 1
+    assert page.ask("inside.picture.count") == 5
+    assert page.find("#from-nothing").bounding_box()["y"] < height
+    assert page.ask("document.documentElement.scrollHeight / innerHeight") < 8
+    page.page.close()
+
+
+def test_the_picture_tells_and_opens_its_numbers(page):
+    told = page.ask(
+        """(() => {
+            const heads = inside.picture.columns.find(({kind}) => kind === "heads"), found = [];
+            for (let x = 0; x < inside.picture.width; x += 7) for (let y = 0; y < inside.picture.height; y += 7) {
+                const one = inside.hit(x, y);
+                if (one?.target !== undefined) found.push([one.target, one.words, microgpt.value(one.target)]);
+            }
+            return found;
+        })()"""
+    )
+    shares = {words: value for _, words, value in told if " reads " in words}
+    assert len(shares) > 30  # of two blocks with two heads, and fifteen pairs of positions
+    for words, value in shares.items():
+        assert float(re.search(r"reads (\d+) %", words)[1]) == pytest.approx(100 * value, abs=0.51)
+    assert len({target for target, *_ in told}) > 200
+    x, y, target = page.ask(
+        "(() => { for (let x = 0; x < 900; x++) { const one = inside.hit(x, 200);"
+        " if (one?.line) return [x, 200, one.target]; } })()"
+    )
+    page.find("#picture").hover(position={"x": x, "y": y})
+    assert " reads " in page.find(".tip").inner_text()
+    page.find("#picture").click(position={"x": x, "y": y})
+    assert "attention from" in page.title()
+    assert page.ask("inside.state.trail") == [target]
+
+
+def test_on_a_phone_the_panel_leaves_room(browser, trained):
     page = Watched(browser, trained / "anna.html", viewport={"width": 390, "height": 844})
-    assert not page.find("#sections ul").is_visible()
-    page.find("#sections summary").click()
-    assert page.find("#sections ul").bounding_box()["height"] < 844 / 2
-    page.find("#sections summary").click()
     cell = page.find("#embedding .cell").nth(20)
     cell.scroll_into_view_if_needed()
     cell.click()
@@ -235,7 +278,7 @@ def test_everything_works_by_keyboard(page):
     press("Space")  # the switch
     assert page.ask("inside.state.backward") is True
     press("Space")
-    for _ in range(60):
+    for _ in range(90):
         press("Tab")
         if page.ask("!!document.activeElement.closest('#embedding .cells')"):
             break
@@ -261,7 +304,7 @@ def test_everything_works_by_keyboard(page):
 def test_every_control_and_strip_has_a_name(page):
     unnamed = page.ask(
         "[...document.querySelectorAll('button, input')]"
-        ".filter(e => !(e.getAttribute('aria-label') || e.innerText.trim() || e.labels?.length)).length"
+        ".filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length)).length"
     )
     assert unnamed == 0
     assert page.ask("[...document.querySelectorAll('.cells')].every(e => e.getAttribute('aria-label').length > 5)")

@@ -11,21 +11,23 @@ SIZE = {"width": 1300, "height": 900}
 class Watched:
     """A page that is open in a browser, and what went wrong or out to the network there."""
 
-    def __init__(self, browser, path, **options):
+    def __init__(self, browser, path, unfold=True, **options):
         self.path = path
         self.page = browser.new_page(**{"viewport": SIZE} | options)
         self.page.on("console", lambda message: self.troubles.append(message.text))
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.troubles.append("a dialog"), dialog.dismiss()))
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.open()
+        self.open(unfold)
 
-    def open(self):
-        """Open the page anew, as it was at first."""
+    def open(self, unfold=True):
+        """Open the page anew, as it was at first, with all sections unfolded or none."""
         self.page.goto("about:blank")
         self.troubles, self.requests = [], []
         self.page.goto(self.path.resolve().as_uri())
         self.page.wait_for_selector("body[data-ready]")
+        if unfold:
+            self.page.evaluate("inside.unfold()")
 
     def find(self, selector):
         self.page.wait_for_selector("body[data-settled=yes]")  # what is not on screen follows a little later

@@ -1,111 +1,301 @@
-// The whole model in one drawing: the residual stream is a river, as wide as its vector is long, and each part adds to
-// it. The parts are drawn from the strips of the program; a click leads to their sections.
+// The first screen: the whole model in one picture. Each character of the text has a lane. From left to right (on a
+// phone from top to bottom) its lane is the residual stream: the embedding goes in, the heads of each block carry
+// numbers over from earlier lanes, the MLP works within the lane, and at the end are the chances of the next character.
+// What a line or a cell stands for is told on hover, and a click opens it. The names over the parts unfold their sections.
 
-const MOST_CELLS = 48;  // of a strip in the drawing
-const [RIVER, DEPTH] = [150, 84];  // where the river flows, and how wide it is at most
+const MOST_TILES = 64;   // cells of a strip in the picture
+const FAINT = 0.02;      // shares below are not drawn
+const picture = { box: null, canvas: null, tip: null, columns: [], colors: null, pointed: null, drawn: [] };
 
-function drawing() {
-  const [picture, paint] = river();
-  paint();
-  painters.push(paint);
-  return section("whole",
-    p(`From left to right: a character and its position become a list of ${content.config.n_embd} numbers, called the residual stream. It flows on, and each part reads from it and adds to it. The heads look back at earlier positions (this is attention), and the MLP works on their findings. At the end are the chances of each next character. The drawing is live. It shows the numbers at `, live(() => h("strong", {}, place(state.position))), ". A click leads to a part."),
-    p("In the bar that stays on top, you choose the text and the position. “Gradients” shows for each number how much the loss would grow with it. (The loss is how wrong the model was, section 1.) “Pin” keeps all numbers as they are now; then “compare” shows how much each has changed."),
-    h("div", { class: "scroll" }, picture));
+function whole() {
+  picture.canvas = h("canvas", { id: "picture", role: "img", onpointermove: (event) => point(event), onpointerleave: () => point(null), onclick: chooseThere });
+  picture.tip = h("div", { class: "tip", hidden: "", "aria-hidden": "true" });
+  picture.links = h("div", {});
+  picture.box = h("div", { class: "picture" }, picture.canvas, picture.links, picture.tip);
+  new ResizeObserver(() => { fitScreen(); paintWhole(); }).observe(picture.box);
+  for (const scheme of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) matchMedia(scheme).addEventListener("change", () => { picture.colors = null; paintWhole(); });
+  for (const when of ["beforeprint", "afterprint"]) window.addEventListener(when, () => { document.documentElement.classList.toggle("printed", when === "beforeprint"); picture.colors = null; paintWhole(); });
+  return h("section", { id: "whole", "aria-label": "The model" }, picture.box, controls());
 }
 
-function river() {
-  const heads = [...Array(content.config.n_head).keys()];
-  const paints = [], parts = [];
-  const strip = (key, x, y, width, height, upright, after = null) => {  // numbers as coloured cells
-    const nodes = here(key).filter((_, i, all) => i % Math.ceil(all.length / MOST_CELLS) === 0), n = nodes.length || 1;
-    const rects = nodes.map((_, i) => upright ? svg("rect", { x, width, y: y + (i * height) / n, height: height / n }) : svg("rect", { y, height, x: x + (i * width) / n, width: width / n }));
-    paints.push(() => {
-      const values = nodes.map((node) => valueOf(node)), most = values.reduce((a, b) => Math.max(a, Math.abs(b) || 0), 0) || 1;
-      values.forEach((value, i) => { rects[i].setAttribute("class", value > 0 ? "plus" : "minus"); rects[i].setAttribute("fill-opacity", (0.08 + 0.92 * Math.abs(value || 0) / most).toFixed(2)); });
-      after?.(rects);
-    });
-    return svg("g", {}, rects);
-  };
-  const label = (words, x, y, anchor = "middle") => svg("text", { x, y, "text-anchor": anchor }, words);
-  const part = (section, words, ...drawn) => {
-    const link = svg("a", { href: `#${section}`, class: "part", "data-section": section, "aria-label": `${words}: go to its section`, onclick: (event) => { event.preventDefault(); goToSection(section); } }, svg("title", {}, words), drawn);
-    parts.push(link);
-    return link;
-  };
-  const box = (x, y, width, height) => svg("rect", { x, y, width, height, rx: 6, class: "box" });
-  const arrow = (d) => svg("path", { d, class: "flow" });
+function fitScreen() {  // the picture and what belongs to it end where the first screen does
+  const section = document.getElementById("whole");
+  section.style.setProperty("--above", `${section.offsetTop}px`);
+}
 
-  const stages = [];  // where the river is measured: [x, key]
-  const bed = svg("path", { class: "bed" });
-  const drawn = [bed];
-  let x = 4;
-  drawn.push(part("embedding", "the embeddings of the character and of its position", box(x, RIVER - 88, 84, 176), label("character", x + 42, RIVER - 70), strip("token", x + 8, RIVER - 62, 68, 16), label("+", x + 42, RIVER - 24), label("position", x + 42, RIVER - 6), strip("place", x + 8, RIVER + 2, 68, 16), label("=", x + 42, RIVER + 38), label("the stream", x + 42, RIVER + 56)));
-  x += 108;
-  const stage = (key, section) => {
-    stages.push([x, key]);
-    const at = x;
-    const group = strip(key, x, RIVER - 20, 14, 40, true, (rects) => {
-      const width = widthOf(key);
-      rects.forEach((rect, i) => { rect.setAttribute("y", RIVER - width / 2 + (i * width) / rects.length); rect.setAttribute("height", width / rects.length); });
-    });
-    drawn.push(part(section, `the residual stream here`, svg("rect", { x: at - 3, y: RIVER - DEPTH / 2, width: 20, height: DEPTH, class: "catch" }), group));
-    x += 30;
-  };
-  stage("embedded", "embedding");
-  for (const layer of layers) {
-    const key = `h.${layer}`, each = 74, most = Math.min(heads.length, 8);
-    const width = Math.max(most * each, 150);
-    drawn.push(part(`block-${layer}-attention`, `attention of block ${layer}`, arrow(`M${x - 14} ${RIVER - 14} C ${x} ${RIVER - 60}, ${x} 60, ${x + 14} 52`), box(x + 14, 8, width, 74),
-      heads.slice(0, most).map((head) => [label(`head ${head}`, x + 14 + head * each + each / 2, 24), strip(`${key}.head.${head}.attention`, x + 22 + head * each, 30, each - 16, 14), strip(`${key}.head.${head}.read`, x + 22 + head * each, 50, each - 16, 14)]),
-      label("reads: from whom, and what", x + 14 + width / 2, 78), arrow(`M${x + width + 14} 52 C ${x + width + 30} 60, ${x + width + 26} ${RIVER - 60}, ${x + width + 40} ${RIVER - 14}`)));
-    x += width + 44;
-    stage(`${key}.middle`, `block-${layer}-attention`);
-    drawn.push(part(`block-${layer}-mlp`, `MLP of block ${layer}`, arrow(`M${x - 14} ${RIVER + 14} C ${x} ${RIVER + 60}, ${x} 246, ${x + 14} 250`), box(x + 14, 222, 150, 62),
-      label(`MLP: ${4 * content.config.n_embd} hidden units`, x + 89, 238), strip(`${key}.gelu`, x + 22, 245, 134, 12), strip(`${key}.mlp`, x + 22, 263, 134, 12), arrow(`M${x + 164} 250 C ${x + 180} 246, ${x + 176} ${RIVER + 60}, ${x + 190} ${RIVER + 14}`)));
-    x += 194;
-    stage(`${key}.end`, `block-${layer}-mlp`);
+// Where everything is. Along the stream (`from`, `to`) and across it, from lane to lane.
+
+function layOut() {
+  const { clientWidth: width, clientHeight: height } = picture.box, turned = width < 640;
+  const [along, across] = turned ? [height, width] : [width, height], lead = turned ? 62 : 42;
+  const fits = Math.max(1, Math.floor((across - lead) / 11)), count = Math.min(model.last + 1, fits);
+  const first = Math.max(0, Math.min(state.position - Math.floor(count / 2), model.last + 1 - count));
+  const pitch = Math.min((across - lead - 4) / count, turned ? 70 : 110), gap = turned ? 4 : 7;
+  const between = (least, share, most) => Math.max(least, Math.min(most, along * share));
+  const ends = [turned ? 34 : between(44, 0.05, 64), turned ? between(96, 0.22, 150) : between(190, 0.2, 260)], heads = content.config.n_head;
+  const plan = [["stream", "embedded", 1, "embedding", ["stream", "embed", "e"], "from a character to numbers"]];
+  for (const i of layers) plan.push(
+    ["heads", `h.${i}`, 2.2 + 0.35 * Math.min(heads, 8), `block-${i}-attention`, [`block ${i}: attention, ${heads} heads`, `attention ${i}`, `att ${i}`, `a${i}`], `attention of block ${i}`],
+    ...(layers.length > 2 ? [] : [["stream", `h.${i}.middle`, 1, `block-${i}-added`, ["stream", "+"], `what the heads of block ${i} add`]]),  // in a deep model, room for the heads counts more
+    ["mlp", `h.${i}.gelu`, layers.length > 2 ? 1 : 1.3, `block-${i}-mlp`, [`block ${i}: MLP`, `MLP ${i}`, `m${i}`], `the MLP of block ${i}`], ["stream", `h.${i}.end`, 1, i + 1 < layers.length ? `block-${i + 1}-norm` : "stages", ["stream", "+"], i + 1 < layers.length ? `the stream after block ${i}` : "what each stage knew"]);
+  const unit = (along - ends[0] - ends[1] - gap * (plan.length + 1)) / plan.reduce((sum, [, , size]) => sum + size, 0);
+  let at = 0;
+  const column = (kind, key, size, section, names, words) => { const found = { kind, key, from: at, to: at + size, section, names, words }; at += size + gap; return found; };
+  const columns = [column("text", "", ends[0], "reading", ["text", "1"], "the text, and the prediction"), ...plan.map(([kind, key, size, ...rest]) => column(kind, key, size * unit, ...rest)),
+    column("chances", "logits", ends[1], "logits", ["what comes next", "next"], "the chances of what comes next")];
+  Object.assign(picture, { width, height, turned, lead, pitch, first, count, columns, thick: Math.min(0.56 * pitch, turned ? 40 : 62) });
+}
+
+const laneAt = (i) => picture.lead + (i - picture.first + 0.5) * picture.pitch;  // the middle of a position's lane
+const lanes = () => [...Array(picture.count).keys()].map((i) => picture.first + i);
+const headSpan = ({ from, to }, head) => { const each = (to - from) / content.config.n_head; return [from + head * each + 2, from + (head + 1) * each - 2]; };
+
+function tiles(nodes, length, thick) {  // how the numbers of a strip lie in a rectangle: every how many are shown, in how many rows
+  const every = Math.ceil(nodes.length / MOST_TILES), n = Math.ceil(nodes.length / every);
+  let rows = 1;
+  while (rows < n && n / (2 * rows) * thick * 1.5 > length * rows * 2) rows *= 2;
+  return { every, rows, perRow: Math.ceil(n / rows) };
+}
+
+// Painting.
+
+function paintWhole() {
+  if (!picture.box || !picture.box.clientWidth || picture.box.getBoundingClientRect().bottom < 0) return;
+  layOut();
+  const { canvas, width, height, turned } = picture, ratio = devicePixelRatio || 1;
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) { canvas.width = Math.round(width * ratio); canvas.height = Math.round(height * ratio); }
+  const pen2d = canvas.getContext("2d");
+  pen2d.setTransform(ratio, 0, 0, ratio, 0, 0);
+  picture.colors ??= colorsNow();
+  const { card, mark } = picture.colors;
+  pen2d.fillStyle = card; pen2d.fillRect(0, 0, width, height);
+  if (turned) pen2d.transform(0, 1, 1, 0, 0, 0);  // along the stream is down
+  const end = picture.columns[picture.columns.length - 1].to, chosen = laneAt(state.position);
+  pen2d.globalAlpha = 0.6; pen2d.fillStyle = mark; pen2d.fillRect(0, chosen - picture.pitch / 2, end, picture.pitch); pen2d.globalAlpha = 1;
+  paintStreams(pen2d);
+  for (const column of picture.columns) ({ text: paintText, stream: paintTiles, mlp: paintTiles, heads: paintHeads, chances: paintChances })[column.kind](pen2d, column);
+  paintPointed(pen2d);
+  paintLinks();
+  canvas.setAttribute("aria-label", `The model reads “${[...model.text].map(show).join("")}”. After ${place(state.position)} it expects ${likeliest(state.position).slice(0, 3).map((id) => `${quoted(id)} with ${percent(chances(state.position)[id], 0)}`).join(", ")}.`);
+  paintControls();
+}
+
+const likeliest = (position) => chances(position).map((chance, id) => [chance, id]).sort((a, b) => b[0] - a[0]).map(([, id]) => id);
+
+function colorsNow() {
+  const style = getComputedStyle(document.documentElement), get = (name) => style.getPropertyValue(`--${name}`).trim();
+  const rgb = (name) => `rgb(${get(name)})`;
+  return { card: get("card"), ink: get("ink"), soft: get("soft"), mark: get("mark"), line: get("line"), accent: get("accent"), plus: rgb("plus"), minus: rgb("minus"), good: rgb("good") };
+}
+
+function paintStreams(pen2d) {  // each as thick as its vector is long
+  const stages = picture.columns.filter(({ kind }) => kind === "stream");
+  const lengths = lanes().map((i) => stages.map(({ key }) => Math.sqrt(nodesAt(key, i).reduce((sum, node) => sum + (numberOf(node, now) || 0) ** 2, 0))));
+  const longest = Math.max(...lengths.flat(), 1e-9), text = picture.columns[0], last = picture.columns[picture.columns.length - 1];
+  lanes().forEach((i, lane) => {
+    const middle = laneAt(i), half = (size) => 0.5 * picture.thick * (1 + 0.5 * size / longest);
+    const points = [[text.to, half(lengths[lane][0])], ...stages.map(({ from, to }, s) => [(from + to) / 2, half(lengths[lane][s])]), [last.from, half(lengths[lane][stages.length - 1])]];
+    pen2d.beginPath();
+    for (const side of [-1, 1]) {
+      const path = side < 0 ? points : points.slice().reverse();
+      path.forEach(([x, w], k) => { if (!k) pen2d.lineTo(x, middle + side * w); else { const [px, pw] = path[k - 1], half = (x + px) / 2; pen2d.bezierCurveTo(half, middle + side * pw, half, middle + side * w, x, middle + side * w); } });
+    }
+    for (const [color, alpha] of [[picture.colors.card, 1], [picture.colors.minus, i === state.position ? 0.25 : 0.13]]) { pen2d.fillStyle = color; pen2d.globalAlpha = alpha; pen2d.fill(); }
+    pen2d.globalAlpha = 1;
+  });
+}
+
+function paintTiles(pen2d, column) {
+  const rows = lanes().map((i) => nodesAt(column.key, i)), most = Math.abs(largestSize(rows.flat().map((node) => valueOf(node)))) || 1;
+  rows.forEach((nodes, lane) => {
+    const { every, rows: count, perRow } = tiles(nodes, column.to - column.from, picture.thick), w = (column.to - column.from) / perRow, t = picture.thick / count, top = laneAt(picture.first + lane) - picture.thick / 2;
+    pen2d.fillStyle = picture.colors.card;
+    pen2d.fillRect(column.from, top, perRow * w, picture.thick);
+    for (let k = 0; k * every < nodes.length; k++) {
+      const value = valueOf(nodes[k * every]);
+      pen2d.fillStyle = value > 0 ? picture.colors.plus : picture.colors.minus;
+      pen2d.globalAlpha = 0.06 + 0.94 * Math.min(1, Math.abs(value || 0) / most);
+      pen2d.fillRect(column.from + (k % perRow) * w, top + Math.floor(k / perRow) * t, Math.max(w - 0.4, 0.6), Math.max(t - 0.4, 0.6));
+    }
+    pen2d.globalAlpha = 1;
+  });
+}
+
+function sharesOf(key, head) {  // [reader, read, node, size from 0 to 1, value] of the lines of a head
+  const found = [], asShares = !state.backward && !state.compare;
+  for (const reader of lanes()) nodesAt(`${key}.head.${head}.attention`, reader).forEach((node, read) => { if (read >= picture.first) found.push([reader, read, node, 0, valueOf(node)]); });
+  const most = asShares ? 1 : Math.abs(largestSize(found.map(([, , , , value]) => value))) || 1;
+  for (const one of found) one[3] = Math.abs(one[4] || 0) / most;
+  return found;
+}
+
+function paintHeads(pen2d, column) {
+  const thickest = Math.min(9, picture.pitch * 0.3, (column.to - column.from) / content.config.n_head * 0.12);
+  for (let head = 0; head < content.config.n_head; head++) {
+    const [from, to] = headSpan(column, head), half = (from + to) / 2;
+    for (const line of sharesOf(column.key, head).sort((a, b) => (a[0] === state.position) - (b[0] === state.position))) {
+      const [reader, read, , size, value] = line, chosen = reader === state.position;
+      if (size < FAINT) continue;
+      pen2d.strokeStyle = chosen ? picture.colors.plus : value < 0 ? picture.colors.plus : picture.colors.minus;
+      pen2d.globalAlpha = chosen ? 0.35 + 0.65 * size : 0.12 + 0.6 * size;
+      pen2d.lineWidth = 0.6 + thickest * size;
+      pen2d.beginPath();
+      pen2d.moveTo(from, laneAt(read));
+      pen2d.bezierCurveTo(half, laneAt(read), half, laneAt(reader), to, laneAt(reader));
+      pen2d.stroke();
+    }
+    pen2d.globalAlpha = 1;
+    if (to - from > (picture.turned ? 9 : 12)) letters(pen2d, !picture.turned && to - from > 40 ? `head ${head}` : String(head), half, picture.lead - (picture.turned ? 6 : 10), { size: 10, color: picture.colors.soft });
   }
-  const best = [...Array(5).keys()].map((i) => ({ name: label("", x + 62, RIVER - 40 + i * 22, "end"), bar: svg("rect", { x: x + 70, y: RIVER - 52 + i * 22, height: 15, rx: 2, class: "chance" }), words: label("", x + 76, RIVER - 40 + i * 22, "start") }));
-  const legend = svg("rect", { x: x + 14, y: RIVER + 57, width: 10, height: 10, rx: 2, class: "chance true" }), legendWords = label("", x + 30, RIVER + 66, "start");
-  drawn.push(part("logits", "the chances of what comes next", box(x + 4, RIVER - 84, 170, 158), label("what comes next", x + 89, RIVER - 66), best.map(({ name, bar, words }) => [bar, name, words]), legend, legendWords));
-  paints.push(() => {
-    const found = chances(state.position), next = model.tokens[state.position + 1], order = found.map((_, id) => id).sort((a, b) => found[b] - found[a]).slice(0, 5);
-    best.forEach(({ name, bar, words }, i) => {
-      const id = order[i], share = found[id] ?? 0;
-      name.textContent = id === undefined ? "" : char(id);
-      bar.setAttribute("width", Math.max(1, 90 * share).toFixed(1));
-      bar.setAttribute("class", `chance ${id === next ? "true" : ""}`);
-      words.textContent = id === undefined ? "" : percent(share, 0);
-      words.setAttribute("x", x + 76 + 90 * (share > 0.55 ? 0 : share));
+}
+
+function letters(pen2d, words, along, across, { size = 12, color = picture.colors.ink, anchor = "center", weight = "", mono = false } = {}) {
+  pen2d.save();
+  pen2d.translate(along, across);
+  if (picture.turned) pen2d.transform(0, 1, 1, 0, 0, 0);  // letters stay upright
+  pen2d.font = `${weight} ${size}px ${mono ? "ui-monospace, Menlo, Consolas, monospace" : "system-ui, sans-serif"}`;
+  pen2d.fillStyle = color; pen2d.textAlign = anchor; pen2d.textBaseline = "middle";
+  pen2d.fillText(words, 0, 0.5);
+  pen2d.restore();
+}
+
+function paintText(pen2d, { from, to }) {
+  const size = Math.max(9, Math.min(26, picture.pitch * 0.6));
+  for (const i of lanes()) letters(pen2d, char(model.tokens[i]), (from + to) / 2, laneAt(i), { size, mono: true, weight: i === state.position ? "bold" : "" });
+}
+
+function shareSpans(position, { from, to }) {  // [character, from, to] of the chances, side by side, the likeliest first
+  const found = chances(position), length = (to - from) * 0.7;
+  let at = from;
+  return likeliest(position).map((id) => { const start = at; at += found[id] * length; return [id, start, at]; });
+}
+
+function paintChances(pen2d, column) {
+  const thick = Math.min(picture.pitch * 0.7, 34), { colors, turned } = picture;
+  for (const i of lanes()) {
+    const next = model.tokens[i + 1], spans = shareSpans(i, column), middle = laneAt(i);
+    spans.forEach(([id, from, to], k) => {
+      pen2d.fillStyle = id === next ? colors.good : colors.minus;
+      pen2d.globalAlpha = id === next ? 0.75 : Math.max(0.14, 0.5 - 0.07 * k);
+      pen2d.fillRect(from, middle - thick / 2, Math.max(0.4, to - from - 1), thick);
+      pen2d.globalAlpha = 1;
+      if (to - from > (turned ? 13 : 11) && picture.pitch > 10) letters(pen2d, char(id), (from + to) / 2, middle, { size: Math.min(14, picture.pitch * 0.8), mono: true });
     });
-    legendWords.textContent = `what really comes${order.includes(next) ? "" : `: ${percent(found[next], 0)}`}`;
-  });
-  paints.push(() => {
-    const banks = stages.map(([at, key]) => [at + 7, widthOf(key) / 2]), smooth = (points) => points.map(([px, py], i) => i ? `C ${(points[i - 1][0] + px) / 2} ${points[i - 1][1]}, ${(points[i - 1][0] + px) / 2} ${py}, ${px} ${py}` : "").join(" ");
-    const upper = [[88, RIVER - banks[0][1]], ...banks.map(([px, w]) => [px, RIVER - w]), [x + 4, RIVER - banks[banks.length - 1][1]]], lower = upper.map(([px, py]) => [px, 2 * RIVER - py]).reverse();
-    bed.setAttribute("d", `M${upper[0]} ${smooth(upper)} L${lower[0]} ${smooth(lower)} Z`);
-  });
-  const longest = () => Math.max(...stages.map(([, key]) => streamLength(key)), 1e-9);
-  const widthOf = (key) => 10 + (DEPTH - 10) * (streamLength(key) / longest() || 0);
-  const width = x + 194;
-  const picture = svg("svg", { class: "river", style: `max-width: ${width}px; min-width: ${Math.min(width, 736) + (width - 736) * (content.config.n_layer > 1 ? 0.8 : 0)}px`, viewBox: `0 0 ${width} 292`, role: "group", "aria-label": "The model as a drawing" }, drawn);
-  return [picture, () => paints.forEach((paint) => paint())];
+    const chance = percent(chances(i)[next], 0), size = Math.min(12, picture.pitch * 0.7), end = spans[spans.length - 1][2], { good } = colors;
+    if (turned) { letters(pen2d, char(next), end + 9, middle, { size, mono: true, color: good, weight: "bold" }); letters(pen2d, picture.pitch > 30 ? chance : chance.replace(" %", ""), end + 22, middle, { size: Math.min(10, picture.pitch * 0.5), color: good }); }
+    else letters(pen2d, `→ ${char(next)} ${chance}`, end + 6, middle, { size, color: good, anchor: "left" });
+  }
 }
 
-const streamLength = (key) => Math.sqrt(here(key).reduce((sum, node) => sum + (numberOf(node, now) || 0) ** 2, 0));
+// Pointing.
 
-function goToSection(id) {
-  const target = document.getElementById(id);
-  target.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth" });
-  target.setAttribute("tabindex", "-1");
-  target.focus({ preventScroll: true });
+function hit(x, y) {  // what lies there: {position, section, target, words, line}
+  const [along, across] = picture.turned ? [y, x] : [x, y], lane = picture.first + Math.floor((across - picture.lead) / picture.pitch);
+  const column = picture.columns.find(({ from, to }) => along >= from && along <= to);
+  if (!column || lane < picture.first || lane >= picture.first + picture.count) return null;
+  const found = { position: lane, column };
+  if (column.kind === "stream" || column.kind === "mlp") {
+    const nodes = nodesAt(column.key, lane), { every, rows, perRow } = tiles(nodes, column.to - column.from, picture.thick);
+    const col = Math.floor((along - column.from) / (column.to - column.from) * perRow), row = Math.floor((across - laneAt(lane) + picture.thick / 2) / picture.thick * rows);
+    const target = row >= 0 && row < rows && col < perRow ? nodes[(row * perRow + col) * every] : undefined;
+    if (target !== undefined) Object.assign(found, { target, words: `${modeWords(nameOf(target))}: ${precise(valueOf(target))}` });
+  } else if (column.kind === "heads") Object.assign(found, lineAt(column, along, across));
+  else if (column.kind === "chances") {
+    const [id] = shareSpans(lane, column).find(([, from, to]) => along >= from && along < to) ?? [model.tokens[lane + 1]], target = nodesAt("logits", lane)[id];
+    Object.assign(found, { target, words: `after ${place(lane)}: ${quoted(id)} with ${percent(chances(lane)[id])}${id === model.tokens[lane + 1] ? ", which comes next" : ""}` });
+  } else found.words = place(lane);
+  return found;
 }
 
-function whereOneIs() {  // mark the part of the drawing, and the entry of the contents, that one has scrolled to
-  const marks = [...document.querySelectorAll("#main > section, #main .unit")].filter((mark) => mark.getBoundingClientRect().top < innerHeight * 0.4);
-  const id = marks.length ? marks[marks.length - 1].id : "whole", [home] = [document.getElementById(id)?.closest("section")?.id ?? id];
-  document.querySelectorAll(".part").forEach((one) => one.classList.toggle("current", one.dataset.section === id || one.dataset.section === home));
-  const contents = document.getElementById("contents");
-  if (contents.value !== home) contents.value = home;
+function lineAt(column, along, across) {  // the line of a head that passes nearest
+  const head = Math.max(0, Math.min(content.config.n_head - 1, Math.floor((along - column.from) / (column.to - column.from) * content.config.n_head))), [from, to] = headSpan(column, head);
+  let best = null, nearest = 8;
+  for (const [reader, read, node, size, value] of sharesOf(column.key, head)) {
+    if (size < FAINT) continue;
+    const [a, b] = [laneAt(read), laneAt(reader)];
+    for (let t = 0; t <= 1; t += 0.04) {
+      const s = 1 - t, x = s * s * s * from + 1.5 * s * t * (from + to) + t * t * t * to, y = s * s * (s + 3 * t) * a + t * t * (t + 3 * s) * b, distance = Math.hypot(x - along, y - across) - size;
+      if (distance < nearest) { nearest = distance; best = { target: node, position: reader, line: [reader, read, from, to], words: `block ${column.key.slice(2)}, head ${head}: ${place(reader)} reads ${state.backward || state.compare ? precise(value) : percent(value, 0)} from ${place(read)}` }; }
+    }
+  }
+  return best ?? { words: `block ${column.key.slice(2)}, head ${head}` };
+}
+
+function point(event) {
+  const found = event && hit(event.offsetX, event.offsetY), { tip } = picture;
+  picture.pointed = found;
+  tip.hidden = !found?.words;
+  if (found?.words) {
+    tip.textContent = found.words;
+    tip.style.left = `${Math.max(0, Math.min(event.offsetX + 12, picture.width - tip.offsetWidth - 4))}px`;
+    tip.style.top = `${event.offsetY + (event.offsetY > picture.height - 60 ? -12 - tip.offsetHeight : 18)}px`;
+  }
+  paintWhole();
+}
+
+function paintPointed(pen2d) {
+  const line = picture.pointed?.line;
+  if (!line) return;
+  const [reader, read, from, to] = line, half = (from + to) / 2;
+  pen2d.strokeStyle = picture.colors.ink; pen2d.lineWidth = 2;
+  pen2d.beginPath(); pen2d.moveTo(from, laneAt(read)); pen2d.bezierCurveTo(half, laneAt(read), half, laneAt(reader), to, laneAt(reader)); pen2d.stroke();
+}
+
+function chooseThere(event) {  // the position, and the number if there is one
+  const found = hit(event.offsetX, event.offsetY);
+  if (!found) return;
+  if (found.position !== state.position) choose(found.position);
+  if (found.target !== undefined) { state.opener = null; state.trail = []; open(found.target, { quietly: true }); }
+}
+
+function paintLinks() {  // the names of the parts, which lead to their sections
+  const says = JSON.stringify([picture.width, picture.height, picture.turned]);
+  if (picture.links.dataset.says === says) return;
+  picture.links.dataset.says = says;
+  const room = (size) => picture.turned ? 60 : size;
+  picture.links.replaceChildren(...picture.columns.filter(({ kind, from, to }) => kind !== "stream" || to - from >= 24).map(({ from, to, section, names, words }) => {
+    const name = names.find((one) => one.length * 6.6 + 8 < room(to - from)) ?? names[names.length - 1];
+    const style = picture.turned ? { left: 0, top: `${(from + to) / 2 - 12}px`, width: "60px", height: "24px" } : { left: `${(from + to) / 2 - Math.max(24, to - from) / 2}px`, top: 0, width: `${Math.max(24, to - from)}px`, height: "24px" };
+    return partLink(section, name, words, style);
+  }));
+}
+
+function partLink(section, name, words, style = {}) {
+  return h("a", { href: `#${section}`, class: "part", "data-section": section, title: words, "aria-label": name.length > 3 ? `${name}: ${words}` : `${words} (${name})`, style, onclick: (event) => { event.preventDefault(); goToSection(section); } }, name);
+}
+
+// What one can do with the whole: train, write, and go on to the sections.
+
+function controls() {
+  const more = [["training", "training"], ["writing", "writing"], ["what-if", "what if"], ["names", lines ? "100 names" : "many texts"], ["stages", "stages"], ["backward-pass", "backward"], ["time", "time"], ["atoms", "atoms"], ["run", "the run"], ["questions", "questions"]];
+  return h("div", { class: "controls" },
+    h("div", { class: "heads" },
+      button("Train from nothing", trainFromNothing, { id: "from-nothing" }),
+      button("train on", togglePlaying, { id: "picture-play" }),
+      button("write on", toggleWriting, { id: "write-on" })),
+    h("span", { id: "said", class: "note", role: "status" }),
+    h("figure", { class: "small-curve" }, svg("svg", { viewBox: "0 0 240 48", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("path", { class: "level" }), svg("path", { class: "thin" }), svg("path", { class: "thick" })), h("figcaption", { id: "small-curve-words" })),
+    h("nav", { class: "more-parts", "aria-label": "Other sections" }, more.map(([section, name]) => partLink(section, name, TITLES.get(section)))));
+}
+
+function trainFromNothing() {
+  stopPlaying();
+  startAtRandom("training from nothing");
+  if (texts.length) learnFrom("data");
+  startPlaying();
+}
+
+function paintControls() {
+  const words = document.getElementById("small-curve-words"), figure = words.closest("figure"), points = thinned(trainer.losses, 120), n = trainer.steps;
+  document.getElementById("picture-play").textContent = trainer.playing ? "pause" : "train on";
+  document.getElementById("write-on").textContent = pen.turn ? "stop" : "write on";
+  figure.style.visibility = n ? "visible" : "hidden";
+  if (!n) return;
+  const guess = Math.log(vocabulary.length), [low, high] = [Math.min, Math.max].map((most) => most(guess, ...points.map(([, y]) => y))), x = (step) => (240 * step / Math.max(1, n)).toFixed(1), y = (loss) => (2 + 44 * (high - loss) / (high - low || 1)).toFixed(1);
+  const path = (some) => some.length ? "M" + some.map(([step, loss]) => `${x(step)} ${y(loss)}`).join("L") : "";
+  const [level, thin, thick] = figure.querySelectorAll("path");
+  level.setAttribute("d", `M0 ${y(guess)}H240`);
+  thin.setAttribute("d", trainer.mode === "text" ? "" : path(points));
+  thick.setAttribute("d", path(trainer.mode === "text" ? points : runningMean(points)));
+  words.textContent = `${countedSteps(n)}, loss ${inThatWay(trainer.losses[trainer.losses.length - 1][1], LOSS)}${trainer.mode === "text" ? "" : ` on ${trainer.batch} ${kinds}`}`;
 }

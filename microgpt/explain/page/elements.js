@@ -2,7 +2,9 @@
 
 const state = {
   position: 2, wanted: 2, backward: false, compare: false, heads: new Map(), temperature: 1,
-  trail: [], opener: null, binary: false, small: false, unfolded: new Set(),
+  trail: [], opener: null, binary: false, small: false,
+  shown: new Set(),     // the sections that are unfolded
+  unfolded: new Set(),  // the pieces of source code that are
 };
 
 const here = (key) => nodesAt(key, state.position);
@@ -23,13 +25,11 @@ function source(name, summary = "The lines that compute it") {
 
 const layers = [...Array(content.config.n_layer).keys()];
 const TITLES = new Map([
-  ["whole", "The whole of it"], ["reading", "1. The text, and the prediction"], ["embedding", "2. From a character to numbers"],
-  ...layers.map((layer) => [`block-${layer}`, `${layers.length > 1 ? `3.${layer + 1}` : "3."} Block ${layer}${layer ? "" : ": read from the past, then think"}`]),
-  ["logits", "4. What comes next"], ["stages", "5. What each stage knew"], ["backward-pass", "6. Backward: who is to blame"],
-  ["what-if", "7. What if"], ["writing", "8. Let it write"], ["training", "9. Train it"], ["time", "10. Through time"],
-  ["atoms", "11. The atoms"], ["run", "12. The run that made it"], ["questions", "13. Seven questions"]]);
+  ["reading", "The text, and the prediction"], ["embedding", "From a character to numbers"],
+  ...layers.map((layer) => [`block-${layer}`, `Block ${layer}${layer ? "" : ": read from the past, then think"}`]),
+  ["logits", "What comes next"], ["stages", "What each stage knew"], ["backward-pass", "Backward: who is to blame"],
+  ["what-if", "What if"], ["names", lines ? "Many names at once" : "Many texts at once"], ["writing", "Let it write"], ["training", "Train it"],
+  ["time", "Through time"], ["atoms", "The atoms"], ["run", "The run that made it"], ["questions", "Seven questions"]]);
 
-function section(id, ...children) {
-  return h("section", { id, "aria-labelledby": `${id}-title` }, h("h2", { id: `${id}-title` }, TITLES.get(id)), children);
-}
+const unit = (...children) => h("div", { class: "unit" }, children);
 

@@ -22,6 +22,7 @@ const model = {
   last: 0,                // the last position
   result: 0,              // the node of the loss
   time: 0,                // which of the times
+  version: 0,             // of all numbers: another after each change
   changes: new Map(),     // of numbers set by hand: node -> {from, to}
   off: new Set(),         // parts that are switched off
   before: null,           // how all was before the last change by hand: what was promised is counted from there
@@ -49,7 +50,7 @@ async function loadModel() {
   }
   model.time = content.times.length;
   data.set(program.parameters);
-  forget();
+  newMoments();
   readTokens(content.tokens);
 }
 
@@ -76,7 +77,7 @@ const operationsNow = () => [weightsEnd, model.result + 1];
 
 // Reading.
 
-function refuse(words) { throw new RangeError(words); }
+function refuse(words, offer = null) { throw Object.assign(new RangeError(words), { offer }); }  // offer: a text that would do
 
 const most = () => totals.length - (lines ? 1 : -1);  // characters that fit
 const least = lines ? 1 : 2;
@@ -87,7 +88,7 @@ function encoded(text) {  // a text as tokens, or an error
   if (lines && characters.includes("\n")) refuse("the text has a newline, but this model knows single lines");
   const known = (character) => idOf.has(character) && (lines || idOf.get(character) !== closing);
   const unknown = characters.find((character) => !known(character));
-  if (unknown !== undefined) refuse(`the model does not know the character ‘${show(unknown)}’, because its text had none${otherSpelling(characters, known)}`);
+  if (unknown !== undefined) refuse(`the model does not know the character ‘${show(unknown)}’, because its text had none`, otherSpelling(characters, known));
   if (characters.length > most()) refuse(`${characters.length} characters are too many: there is room for ${most()}`);
   if (characters.length < least) refuse(least === 1 ? "type at least one character" : "type at least two characters");
   const tokens = characters.map((character) => idOf.get(character));
@@ -97,7 +98,7 @@ function encoded(text) {  // a text as tokens, or an error
 function otherSpelling(characters, known) {  // the text with other small and capital letters, if that would do
   const swapped = (character) => character === character.toLowerCase() ? character.toUpperCase() : character.toLowerCase();
   const respelled = characters.map((character) => known(character) ? character : swapped(character));
-  return respelled.every(known) && characters.length >= least && characters.length <= most() ? `; ‘${respelled.join("")}’ would work` : "";
+  return respelled.every(known) && characters.length >= least && characters.length <= most() ? respelled.join("") : null;
 }
 
 function readTokens(tokens) {
@@ -130,17 +131,17 @@ function sweep() {  // forward and backward, on the text that is read
 
 // Changing numbers, and switching parts off.
 
-function rewire() {  // the operations as they were, but for what is switched off or held by hand
+function rewire({ off, changes } = model, numbers = data) {  // the operations as they were, but for what is switched off or held by hand
   kind.set(program.kind); left.set(program.left); right.set(program.right);
-  for (const part of model.off) for (const strip of parts.get(part).strips) switchOffStrip(strip, parts.get(part).how);
-  for (const [node, change] of model.changes) if (node >= P) { kind[node] = CONSTANT; data[node] = change.to; }
+  for (const part of off) for (const strip of parts.get(part).strips) switchOffStrip(strip, parts.get(part).how, numbers);
+  for (const [node, change] of changes) if (node >= P) { kind[node] = CONSTANT; numbers[node] = change.to; }
   chooseOperands(model.tokens);
 }
 
-function switchOffStrip(strip, how) {
+function switchOffStrip(strip, how, numbers) {
   for (let i = 0; i < strip.count; i++) {
     const node = members[strip.start + i];
-    if (how === "zero") { kind[node] = CONSTANT; data[node] = 0; }
+    if (how === "zero") { kind[node] = CONSTANT; numbers[node] = 0; }
     else if (how === "pass") { kind[node] = ADD; left[node] = members[stripAt.get(`${strip.key}.input ${strip.position}`).start + i]; right[node] = zero; }
     else right[node] = zero;  // the embedding of a position: the sum with it goes on without it
   }
@@ -175,6 +176,7 @@ function setNumber(node, x) {
   checkedNode(node);
   if (typeof x !== "number" || !Number.isFinite(x)) throw new TypeError(`a number is needed, but this is ${describe(x)}`);
   if (program.kind[node] === CONSTANT) refuse(`node ${node} is a constant of the source: only parameters and results can be set`);
+  keep(`change of ${nameOf(node)}`, true);
   remember(node);
   const { before, changes } = model;
   changes.set(node, { from: changes.get(node)?.from ?? data[node], to: x });
@@ -187,6 +189,7 @@ function setNumber(node, x) {
 function putBack(node) {
   const change = model.changes.get(node);
   if (!change) return;
+  keep(`putting back ${nameOf(node)}`);
   model.changes.delete(node);
   model.before = null;
   if (node < P) data[node] = change.from;
@@ -196,6 +199,7 @@ function putBack(node) {
 
 function switchPart(part, off = true) {
   if (!parts.has(part)) refuse(`there is no part ${describe(part)}: expected one of ${[...parts.keys()].join(", ")}`);
+  keep(`switching ${parts.get(part).words} ${off ? "off" : "on"}`);
   remember(`${part} ${off}`);
   const { before } = model;
   if (off) model.off.add(part); else model.off.delete(part);
@@ -210,11 +214,41 @@ function switchPart(part, off = true) {
   }
 }
 
+// One step of undo, for all that changes numbers. An undo can itself be undone.
+
+let kept = null;         // the numbers before the last change, and what it was
+
+const numbersNow = (what) => ({ what, parameters: data.slice(0, P), changes: new Map(model.changes), off: new Set(model.off), time: model.time, trained: model.trained, before: model.before,
+  moments: { ...moments, m: moments.m.slice(), v: moments.v.slice(), gradient: moments.gradient.slice() }, curve: curveKept() });
+
+function keep(what, again = false) {  // again: a slider that is moved on is one change
+  if (!(again && kept?.what === what && !kept.undone)) kept = { ...numbersNow(what), found: surveyed() ? survey.found : null };
+  model.version += 1;
+}
+
+function putNumbers(numbers) {
+  data.set(numbers.parameters);
+  Object.assign(model, { changes: new Map(numbers.changes), off: new Set(numbers.off), time: numbers.time, trained: numbers.trained, before: null });
+  moments = { ...numbers.moments, m: numbers.moments.m.slice(), v: numbers.moments.v.slice() };
+  putCurve(numbers.curve);
+  rewire();
+  sweep();
+}
+
+function undo() {
+  if (!kept) return;
+  const now = { ...numbersNow(kept.what), undone: !kept.undone, found: surveyed() ? survey.found : null };
+  model.version += 1;
+  putNumbers(kept);
+  kept = now;
+}
+
 // Training.
 
-function forget() {  // Adam begins anew
-  moments = { m: new Float64Array(P), v: new Float64Array(P), steps: 0, lastRate: 0, norm: 0, gradient: new Float64Array(P), from: null };
-  model.trained = 0;
+const DATA = Symbol("texts from the data");  // what Adam learns from, if it is not a text
+
+function newMoments() {  // Adam begins anew
+  moments = { m: new Float64Array(P), v: new Float64Array(P), steps: 0, lastRate: 0, norm: 0, gradient: new Float64Array(P), from: null, origin: null, learns: null };
 }
 
 function checkedRate(learningRate) {
@@ -222,7 +256,9 @@ function checkedRate(learningRate) {
   return learningRate;
 }
 
-function update(learningRate) {  // one step of Adam with the gradient that is there; false if it is no number
+function update(learningRate, learns) {  // one step of Adam with the gradient that is there; another text to learn from begins other moments
+  if (moments.learns !== learns) newMoments();
+  moments.learns = learns;
   const gradients = moments.gradient;
   gradients.set(gradient.subarray(0, P));
   moments.norm = Math.sqrt(gradients.reduce((sum, g) => sum + g * g, 0));
@@ -230,6 +266,7 @@ function update(learningRate) {  // one step of Adam with the gradient that is t
   const clip = content.training.grad_clip;
   if (clip && moments.norm > clip) for (let i = 0; i < P; i++) gradients[i] *= clip / moments.norm;
   moments.from = data.slice(0, P);
+  moments.origin ??= moments.from;
   moments.lastRate = learningRate;
   adam(data.subarray(0, P), gradients, moments.m, moments.v, ++moments.steps, learningRate, decay);
   model.trained += 1;
@@ -238,7 +275,7 @@ function update(learningRate) {  // one step of Adam with the gradient that is t
 }
 
 function trainOnText(learningRate) {
-  update(checkedRate(learningRate));
+  update(checkedRate(learningRate), model.text);
   sweep();
 }
 
@@ -252,7 +289,7 @@ function stepOnTexts(texts, learningRate) {  // one step on a batch, every chara
   let loss = 0;
   gradient.fill(0, 0, P);
   for (const tokens of texts) loss += lossOf(tokens, 1 / characters, true);
-  update(learningRate);
+  update(learningRate, DATA);
   return loss;
 }
 
@@ -278,18 +315,23 @@ function lossOfTexts(texts) {  // mean loss of a character
   return loss;
 }
 
-function putParameters(vector) {  // and undo all else
+function putParameters(vector) {  // what was changed by hand or switched off stays so
   data.set(vector);
-  model.changes.clear(); model.off.clear();
+  for (const [node, { to }] of model.changes) if (node < P) { model.changes.set(node, { from: data[node], to }); data[node] = to; }
   model.before = null;
-  forget();
+  newMoments();
+  model.trained = 0;
   rewire();
   sweep();
 }
 
-function goTo(time) {
+function checkedTime(time) {
   if (!Number.isInteger(time) || time < 0 || time > content.times.length) throw new RangeError(`there is no time ${describe(time)}: expected an integer from 0 to ${content.times.length}`);
-  model.time = time;
+  return time;
+}
+
+function goTo(time) {
+  model.time = checkedTime(time);
   putParameters(time === content.times.length ? program.parameters : program.snapshots.subarray(time * P, (time + 1) * P));
 }
 
@@ -338,21 +380,17 @@ function drawn(chances, random) {  // the entry in whose share of the line from 
 
 let draft;  // the numbers of a text while it is being written; those on the page stay as they are
 
-function written({ temperature = 1, topK = null, seed = 0, length = lines ? totals.length : 40 } = {}) {  // the moments of a new text
-  draft ??= new Float64Array(data.length);
-  draft.set(data.subarray(0, weightsEnd));
-  program.constants.forEach((x, i) => { draft[program.constantNodes[i]] = x; });
-  for (const [node, change] of model.changes) draft[node] = change.to;
-  for (const part of model.off) if (parts.get(part).how === "zero") for (const strip of parts.get(part).strips) for (let i = 0; i < strip.count; i++) draft[members[strip.start + i]] = 0;
+function written({ temperature = 1, topK = null, seed = 0, length = lines ? totals.length : 40, after = [] } = {}) {  // the moments of a new text, or of what follows some tokens
+  prepareDraft(model);
   const random = generator(seed), room = totals.length, found = [];
-  let window = [idOf.get("\n")], read = 0;
+  let window = lines || !after.length ? [idOf.get("\n"), ...after] : [...after], read = 0;
   while (found.length < length) {
     if (window.length > room) {  // past the context: the later half is read again, from position 0
       if (lines) break;
       window = window.slice(-Math.floor((room + 1) / 2)); read = 0;
     }
     for (; read < window.length; read++) {
-      for (const { where, at, first } of choicesOf[read]) if (where !== members) where[at] = program.tables[first + window[read]];
+      chooseUnseen(read, window[read]);
       forward(read ? totals[read - 1] + 1 : weightsEnd, totals[read] + 1, draft);
     }
     const strip = stripAt.get(`logits ${read - 1}`);
@@ -364,19 +402,36 @@ function written({ temperature = 1, topK = null, seed = 0, length = lines ? tota
     window.push(one.token);
     if (one.token === closing) break;
   }
-  chooseOperands(model.tokens);
+  rewire();
   return found;
 }
 
+function prepareDraft(numbers) {  // for texts that are not shown, as the model is now, or with the numbers before the last change
+  draft ??= new Float64Array(data.length);
+  draft.set(numbers.parameters ?? data.subarray(0, P));
+  program.constants.forEach((x, i) => { draft[program.constantNodes[i]] = x; });
+  rewire(numbers, draft);
+}
+
+function chooseUnseen(token, id) {  // a token of a text that is not shown
+  for (const { where, at, first } of choicesOf[token]) if (where !== members) where[at] = program.tables[first + id];
+}
+
+function readInto(numbers, tokens) {  // a whole text that is not shown
+  tokens.forEach((id, token) => chooseUnseen(token, id));
+  forward(weightsEnd, totals[tokens.length - 2] + 1, numbers);
+}
+
+const typedOf = (tokens) => lines ? tokens.slice(1, -1) : tokens;  // without the ends of a line
 const textWritten = (found) => textOf(found.map((one) => one.token).filter((token) => token !== closing));
 
 function checkedWriting(options = {}) {
   if (options === null || typeof options !== "object" || Array.isArray(options)) throw new TypeError(`the options are ${describe(options)}: expected something like {temperature: 0.8, topK: 5, seed: 3}`);
-  const { temperature = 1, topK = null, seed = 0 } = options;
+  const { temperature = 1, topK = null, seed = 0, after = "" } = options;
   if (typeof temperature !== "number" || !(temperature >= 0 && temperature < Infinity)) throw new RangeError(`the temperature is ${describe(temperature)}: expected 0 or a positive number`);
   if (topK !== null && !(Number.isInteger(topK) && topK >= 1)) throw new RangeError(`topK is ${describe(topK)}: expected a positive integer, or null for all`);
   if (!Number.isInteger(seed) || seed < 0 || seed > 2 ** 32 - 1) throw new RangeError(`the seed is ${describe(seed)}: expected an integer from 0 to ${2 ** 32 - 1}`);
-  return { temperature, topK, seed };
+  return { temperature, topK, seed, after: after === "" ? [] : typedOf(encoded(after)) };
 }
 
 // Comparing.

@@ -1,34 +1,62 @@
-// The page follows the reader: the part on screen at once, the rest as soon as there is time.
+// The page follows the reader: the picture and the part on screen at once, the rest as soon as there is time. What is
+// folded is not made.
 
-const made = new Map();  // of a section, or a unit of one: {make, element, paint: its painters, old: "make", "paint" or null}
+const made = new Map();  // of a section, or a unit of one: {home: its section, make, element, paint: its painters, old: "make", "paint" or null}
 
-function makers() {
+function makers() {  // [section, unit, how to make it]
   return [
-    ["whole", drawing], ["reading", reading], ["embedding", embedding],
-    ...layers.flatMap((layer) => blockUnits(layer).map(([name, make]) => [`block-${layer}-${name}`, () => h("div", { id: `block-${layer}-${name}`, class: "unit" }, make()), layer])),
-    ["logits", logits], ["stages", stages], ["backward-pass", backwardPass], ["what-if", whatIf], ["writing", writing], ["training", training],
-    ["time", time], ["atoms", atoms], ["run", theRun], ["questions", questions]];
+    ["reading", reading], ["embedding", embedding], ...layers.map((layer) => [`block-${layer}`, ...blockUnits(layer).map(([name, make]) => [`block-${layer}-${name}`, () => h("div", { id: `block-${layer}-${name}`, class: "unit" }, make())])]),
+    ["logits", logits], ["stages", stages], ["backward-pass", backwardPass], ["what-if", whatIf], ["names", names], ["writing", writing],
+    ["training", training], ["time", time], ["atoms", atoms], ["run", theRun], ["questions", questions]];
 }
 
-function build() {  // what is on screen at once; of the rest for now only the places
-  const main = document.getElementById("main"), blocks = new Map();
-  for (const [id, make, layer] of makers()) {
-    const element = h(layer === undefined ? "section" : "div", { id, class: "unmade" });
-    made.set(id, { make, element, paint: [], old: "make" });
-    if (layer === undefined) { main.append(element); continue; }
-    if (!blocks.has(layer)) {
-      blocks.set(layer, section(`block-${layer}`));
-      main.append(blocks.get(layer));
-    }
-    blocks.get(layer).append(element);
+function build() {
+  const main = document.getElementById("main");
+  main.replaceChildren(whole(), h("p", { id: "lead" }));
+  for (const [home, ...units] of makers()) {
+    const title = h("button", { type: "button", class: "fold", id: `${home}-title`, "aria-expanded": "false", onclick: () => { fold(home); settle(onScreen); } }, TITLES.get(home));
+    const bodies = units.map((one) => {
+      const [id, make] = typeof one === "function" ? [home, one] : one, element = h("div", { class: "unit" });
+      made.set(id, { home, make, element, paint: [], old: "make" });
+      return element;
+    });
+    main.append(h("section", { id: home, class: "folded", "aria-labelledby": `${home}-title` }, h("h2", {}, title), bodies));
   }
-  settle(onScreen);
+}
+
+function fold(home, shown = !state.shown.has(home)) {  // or unfold
+  if (!TITLES.has(home) || shown === state.shown.has(home)) return;
+  state.shown[shown ? "add" : "delete"](home);
+  document.getElementById(home).classList.toggle("folded", !shown);
+  document.getElementById(`${home}-title`).setAttribute("aria-expanded", String(shown));
+  for (const one of made.values()) {
+    if (one.home !== home) continue;
+    one.element.replaceChildren();
+    one.element.classList.toggle("unmade", shown);
+    Object.assign(one, { paint: [], old: "make" });
+  }
+  surveyLater();
+}
+
+function goToSection(id) {  // a section, or a unit of one
+  const home = made.get(id)?.home ?? id;
+  fold(home, true);
+  settle(({ parentElement }) => parentElement?.id === home);
+  const target = document.getElementById(id);
+  target.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth" });
+  target.setAttribute("tabindex", "-1");
+  target.focus({ preventScroll: true });
+}
+
+function whereOneIs() {  // mark the entry of the contents, and the part of the picture, that one has scrolled to
+  const marks = [...document.querySelectorAll("#main > section, #main .unit[id]")].filter((mark) => mark.getBoundingClientRect().top < innerHeight * 0.4);
+  const id = marks.length ? marks[marks.length - 1].id : "whole", home = document.getElementById(id).closest("section").id;
+  document.querySelectorAll(".part").forEach((one) => one.classList.toggle("current", one.dataset.section === id || one.dataset.section === home));
+  document.getElementById("contents").value = home;
 }
 
 function listContents() {
-  document.getElementById("contents").replaceChildren(...[...TITLES].map(([id, title]) => h("option", { value: id }, title)));
-  document.querySelector("#sections ul").replaceChildren(...[...TITLES].map(([id, title]) => h("li", {}, h("a", { href: `#${id}`, onclick: (event) => { event.preventDefault(); goToSection(id); } }, title))));
-  document.getElementById("sections").open = matchMedia("(min-width: 60rem)").matches;
+  document.getElementById("contents").replaceChildren(...[["whole", "The picture"], ...TITLES].map(([id, title]) => h("option", { value: id }, title)));
 }
 
 function renderUnit(id) {
@@ -38,14 +66,17 @@ function renderUnit(id) {
 
 function render() {  // everything is made anew: another text, position or view
   for (const one of made.values()) one.old = "make";
-  bar(); lead();
+  bar(); lead(); paintWhole();
   settle(onScreen);
+  surveyLater();
   if (state.trail.length) reopen();
 }
 
 function follow() {  // the same numbers have other values
   for (const one of made.values()) one.old ??= "paint";
+  paintWhole();
   settle(onScreen);
+  surveyLater();
   paintPanel();
   bar();
   announce();
@@ -55,18 +86,17 @@ const onScreen = (element) => { const box = element.getBoundingClientRect(); ret
 let later = 0;
 
 function settle(which = () => true) {  // bring the sections up to date, those for which `which` holds now
-  keepingPlace(() => keepingFocus(() => {
-    for (const one of made.values()) if (one.old && which(one.element)) renew(one);
-  }));
+  const old = ({ old, home }) => old && state.shown.has(home), due = [...made.values()].filter((one) => old(one) && which(one.element));
+  if (due.length) keepingPlace(() => keepingFocus(() => { for (const one of due) if (which(one.element)) renew(one); }));
   markOpen();
-  const rest = [...made.values()].some((one) => one.old);
+  const rest = [...made.values()].some(old);
   document.body.dataset.settled = rest || unlabelled.size ? "no" : "yes";
   if ((rest || unlabelled.size) && !later && !trainer.playing) later = setTimeout(() => { later = 0; settleSome(); });
 }
 
 function settleSome() {  // what is not on screen, 10 ms at a time, so that a key need not wait; at last the labels of the numbers
   const end = performance.now() + 10;
-  if ([...made.values()].some(({ old }) => old)) return settle((element) => performance.now() < end || onScreen(element));
+  if ([...made.values()].some(({ old, home }) => old && state.shown.has(home))) return settle((element) => performance.now() < end || onScreen(element));
   labelCells();
   document.body.dataset.settled = "yes";
 }
@@ -143,17 +173,23 @@ function whatIsDifferent() {  // from the model as it was trained
   if (model.trained) words.push(`trained here for ${countedSteps(model.trained)}`);
   if (model.changes.size) words.push(`${model.changes.size} changed`);
   if (model.off.size) words.push(`${model.off.size} off`);
-  return words.length ? [h("span", { class: "note" }, ` · ${words.join(", ")} `), button("put back", () => act(putAllBack))] : [];
+  return [words.length ? [h("span", { class: "note" }, ` · ${words.join(", ")} `), button("put back", () => act(putAllBack), { id: "put-all" })] : [],
+    kept ? [" ", button(kept.undone ? "redo" : "undo", () => { stopPlaying(); act(undo); }, { id: "undo", title: `${kept.undone ? "do again" : "undo"}: ${kept.what}`, "aria-label": `${kept.undone ? "redo" : "undo"}: ${kept.what}` })] : []].flat(2);
 }
 
 function putAllBack() {
-  leapTo(content.times.length);
+  keep("putting all back");
+  model.changes.clear(); model.off.clear();
+  goTo(content.times.length);
+  stopPlaying();
+  beginCurve();
 }
 
 const focusPosition = () => document.querySelector(".positions [aria-checked=true]").focus({ preventScroll: true });
 
 function typed(text) {  // every key counts; what cannot be read is refused with a word, and the page stays as it was
   const words = document.getElementById("refused");
+  stopWriting();
   try {
     const tokens = encoded(text);
     words.textContent = "";
@@ -164,7 +200,7 @@ function typed(text) {  // every key counts; what cannot be read is refused with
     announce();
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    words.textContent = error.message;
+    words.replaceChildren(`${error.message}; all still shows “${model.text}” `, error.offer === null ? "" : button(`read ‘${error.offer}’`, () => { document.getElementById("text").value = error.offer; typed(error.offer); document.getElementById("text").focus(); }, { id: "offer" }));
     document.getElementById("text").setAttribute("aria-invalid", "true");
   }
 }
@@ -246,7 +282,8 @@ function listen() {
 // Comparing.
 
 function pinNow() {
-  pin(`“${model.text}”${whatIsDifferent().length ? ` (${whatIsDifferent()[0].textContent.replace(/^ · | $/g, "")})` : ""}`);
+  const words = whatIsDifferent()[0]?.textContent ?? "";
+  pin(`“${model.text}”${words.startsWith(" · ") ? ` (${words.replace(/^ · | $/g, "")})` : ""}`);
   state.compare = true;
   render();
 }
@@ -268,7 +305,7 @@ function lead() {
   const total = operationCounts().reduce((sum, [, count]) => sum + count, 0), { text } = model;
   document.getElementById("what").replaceChildren("“", h("bdi", {}, [...text].map((one) => (show(one).length > 2 ? `⟨${show(one)}⟩` : show(one))).join("")), "”");
   document.title = `Every number of “${text}”`;
-  document.getElementById("lead").textContent = `This is one text in a small language model, a GPT-2: a network that reads a text and says how likely each next character is. It takes ${total.toLocaleString("en")} additions, multiplications, powers, logarithms and exponentials forward. As many steps backward find the cause of a wrong guess. Each of them is here, and all of them are live. Type another text, change a number, train the model, and watch every number follow. Open any number to see how it was computed, down to the parameters that were learned.`;
+  document.getElementById("lead").textContent = `This is a small language model, a GPT-2. It reads a text and says how likely each next character is. It takes ${total.toLocaleString("en")} additions, multiplications, powers, logarithms and exponentials, and as many back for the gradients. Your browser computes them all, at each key. Click a name in the picture, or a title here, to unfold a part. Click a number to open it.`;
 }
 
 // For the console, and for tests. All of it is synchronous. A refused call raises an error and changes nothing.
@@ -284,20 +321,23 @@ window.microgpt = {
   gradient: (node) => gradient[checkedNode(node)],
   set(node, x) { setNumber(node, x); follow(); },
   reset() { putAllBack(); follow(); },
-  step(learningRate) { trainOnText(learningRate); follow(); },
+  step(learningRate) { checkedRate(learningRate); keep("a step of training"); trainOnText(learningRate); follow(); },
+  undo() { undo(); follow(); },
   go(time) { leapTo(time); follow(); },
   write(options) { const how = checkedWriting(options); return textWritten(written(how)); },
   switchOff(part, off = true) { switchPart(part, Boolean(off)); follow(); },
 };
 
 const ready = loadModel().then(() => {
-  state.position = state.wanted = Math.min(2, model.last);
+  state.position = state.wanted = typicalPosition();
   hint();
+  build();
   lead();
   listContents();
-  build();
   bar();
   listen();
+  fitScreen(); paintWhole();
+  settle(onScreen);
   whereOneIs();
   document.body.dataset.ready = "yes";
 });
@@ -305,4 +345,4 @@ const ready = loadModel().then(() => {
 // What the tests look at besides.
 window.inside = { ready, content, state, model, open, back, close, choose, settle, nameOf, termsOf, operandsOf, usesOf,
   inputsOf: (node) => kind[node] === LARGEST ? Array.from(items.subarray(left[node], left[node] + right[node])) : operandsOf(node), received, recompute, derivative, nodesAt: (key, position = state.position) => nodesAt(key, position),
-  written, trainOnTexts, lossOfTexts, pin: pinNow, parts, valueOf, get data() { return data; }, get gradients() { return gradient; }, get kind() { return kind; } };
+  unfold() { for (const home of TITLES.keys()) fold(home, true); settle(onScreen); }, written, trainOnTexts, lossOfTexts, pin: pinNow, parts, valueOf, goToSection, picture, hit, get data() { return data; }, get gradients() { return gradient; }, get kind() { return kind; } };

@@ -9,7 +9,7 @@ function reading() {
       h("td", { class: "char" }, char(next)), h("td", { class: "number" }, percent(chances(position)[next])),
       h("td", { class: "number" }, opener(loss, inThatWay(data[loss], LOSS))));
   });
-  return section("reading",
+  return unit(
     p("To the model a character is an integer (its id): its index in the vocabulary, the list of all known characters. At every position the model reads the character, looks back at earlier ones, and says how likely each next character is. ",
       lines ? "The newline ⏎ is where a line begins and ends. " : closing !== null ? "The last entry of the vocabulary, ‘end’, is not a character. It stands for the end of a text. " : "", "Type another text at the top of the page: every number follows."),
     fewerPositions(),
@@ -29,7 +29,7 @@ function fewerPositions() {  // than the model has: why, and what follows from i
 }
 
 function embedding() {
-  return section("embedding",
+  return unit(
     p(`The model has learned ${content.config.n_embd} numbers for every character, a row of a table called wte (word token embeddings), and as many for every position, a row of wpe (word position embeddings). It picks the two rows and adds them, number by number. The sum is all it knows about ${place(state.position)}.`),
     p("The sum is called the residual stream, because all later parts only add to it. Orange is above zero, blue below. A stronger colour is farther from zero; the “strongest” of a row is the number farthest from zero. You can open every number."),
     source("embedding"),
@@ -168,7 +168,7 @@ function logits() {
   };
   paint();
   painters.push(paint);
-  return section("logits",
+  return unit(
     p("After a last layer norm, the stream is compared with the embedding of every character, its row in wte. The dot product of the two is that character's logit. Softmax turns logits into chances, as it turned scores into shares. Here and in the loss, too, the largest is subtracted first."),
     p("For writing, you can divide the logits by a temperature first. Below 1 the likely become likelier, above 1 all become more alike. The loss uses temperature 1."),
     source("logits"), source("cross_entropy", "The loss"),
@@ -194,7 +194,7 @@ function tensorRows(numbers) {  // how long each tensor is, as a vector
 function backwardPass() {
   const inputs = () => model.tokens.slice(0, model.last + 1).map((token, position) => ({ name: `${position} ${quoted(token)}`, size: lengthOf(nodesAt("embedded", position), gradient) }));
   const most = () => inputs().reduce((a, b) => (b.size > a.size ? b : a)).name;
-  return section("backward-pass",
+  return unit(
     p("The gradient of a number says how much the loss would grow if that number grew a little. It begins as 1 at the loss and flows back. Every operation passes its gradient on to its operands, times its own derivative to them."),
     p("“Gradients”, in the bar on top and here, shows gradients in place of values in all strips. ", button(state.backward ? "Show values again" : "Show gradients", toggleBackward)),
     source("backward", "The whole of it, from value.py"),
@@ -220,7 +220,7 @@ function operationCounts() {  // of the text that is read
 
 function atoms() {
   const counts = operationCounts(), total = counts.reduce((a, [, size]) => a + size, 0);
-  return section("atoms",
+  return unit(
     p(`All of this is ${total.toLocaleString("en")} operations of only five kinds, on ${P.toLocaleString("en")} parameters. Nothing else has a derivative here; softmax, layer norm and attention are made of them. The page computes them itself, with an engine of fifty lines, each time a number changes.`),
     bars(counts.map(([name, size]) => ({ name: `${name}  ${OPERATION_NAMES[name]}`, size, text: size.toLocaleString("en") }))),
     h("h3", {}, "What the compiler makes of them"),
@@ -252,7 +252,7 @@ const SETTINGS = {
 function theRun() {
   const run = content.run;
   const facts = Object.entries(run.settings).filter(([, value]) => value !== null && value !== false);
-  return section("run",
+  return unit(
     p(`The model is ${run.name}`, run.data ? `, trained on ${run.data}` : "", run.step === undefined ? ". Another program saved it, without a record of the training." : `: the parameters after step ${run.step.toLocaleString("en")}, with a validation loss of ${run.loss.toFixed(4)} nats per character on text held out from training.`),
     run.curve.length > 1 ? curve(run.curve) : null,
     run.samples.length ? [h("h3", {}, "What it wrote then"), h("ul", { class: "samples" }, run.samples.map((text) => h("li", { dir: "auto" }, text || "(nothing)")))] : null,

@@ -6,8 +6,8 @@ const parametersAt = (time) => time < content.times.length ? program.snapshots.s
 
 function time() {
   const end = content.times.length;
-  if (!end) return section("time", p("This run has no snapshots of its parameters, so the page only has its end. ", h("a", { href: "#training" }, "Train it"), " from random parameters to watch a model become one."));
-  return section("time",
+  if (!end) return unit( p("This run has no snapshots of its parameters, so the page only has its end. ", h("a", { href: "#training" }, "Train it"), " from random parameters to watch a model become one."));
+  return unit(
     p(`During training the run kept its parameters at ${end} steps: many at the beginning, fewer later. Move the slider, and the whole page shows the model as it was then: every number, the attention, the chances, the texts it writes.`),
     timeSlider(),
     live(() => h("p", { id: "then", "data-loss": data[model.result] }, `After step ${stepOf(model.time).toLocaleString("en")}${model.trained ? ` and ${model.trained.toLocaleString("en")} more on this page` : ""} the loss of “${model.text}” is `, h("strong", {}, precise(data[model.result])), `; blind guessing would be log ${vocabulary.length} = ${Math.log(vocabulary.length).toFixed(3)}. It writes:`)),
@@ -69,17 +69,17 @@ function embeddingMap() {
 const tensorAt = new Map();
 { let start = 0; for (const [name, shape] of content.tensors) { tensorAt.set(name, start); start += shape.reduce((a, b) => a * b, 1); } }
 
-function lens(stream) {  // the logits, if the model ended with this residual stream
-  const normed = finalNorm(stream, stream), n = stream.length, wte = tensorAt.get("wte.weight");
-  return vocabulary.map((_, id) => normed.reduce((sum, x, i) => sum + x * data[wte + id * n + i], 0));
+function lens(stream, numbers = data) {  // the logits, if the model ended with this residual stream
+  const normed = finalNorm(stream, stream, true, numbers), n = stream.length, wte = tensorAt.get("wte.weight");
+  return vocabulary.map((_, id) => normed.reduce((sum, x, i) => sum + x * numbers[wte + id * n + i], 0));
 }
 
-function finalNorm(vector, stream, withBias = true) {  // as the final layer norm treats the stream, whose part the vector is
+function finalNorm(vector, stream, withBias = true, numbers = data) {  // as the final layer norm treats the stream, whose part the vector is
   if (model.off.has("ln_f")) return vector;
   const mean = (v) => v.reduce((a, b) => a + b, 0) / v.length, middle = mean(stream), own = mean(vector);
   const scale = (mean(stream.map((x) => (x - middle) ** 2)) + 1e-5) ** -0.5;
   const [gain, bias] = ["ln_f.weight", "ln_f.bias"].map((name) => tensorAt.get(name));
-  return vector.map((x, i) => (x - own) * scale * data[gain + i] + (withBias ? data[bias + i] : 0));
+  return vector.map((x, i) => (x - own) * scale * numbers[gain + i] + (withBias ? numbers[bias + i] : 0));
 }
 
 const numbersAt = (key) => here(key).map((node) => data[node]);
@@ -113,7 +113,7 @@ function contributions(target) {  // what each part adds to the logit of a chara
 }
 
 function stages() {
-  return section("stages",
+  return unit(
     p("The model compares the residual stream with the embeddings only at the end. But you can ask earlier: what would it predict if only the final layer norm and the comparison followed? (This is called the logit lens.) So you see where a prediction comes from. At first the stream has little more than the embedding of the character just read, which is most like itself. So the first row often guesses that the same character comes again."),
     live(() => lensTable()),
     h("h3", {}, "Who voted for what comes"),
@@ -121,7 +121,7 @@ function stages() {
 }
 
 function lensTable() {
-  if (stagesHere().some(([, key]) => !here(key).length) || !tensorAt.has("wte.weight") || !tensorAt.has("ln_f.bias")) return p(h("span", { class: "note" }, "This section does not know the stages of this model."));
+  if (!lensIsKnown()) return p(h("span", { class: "note" }, "This section does not know the stages of this model."));
   const next = model.tokens[state.position + 1];
   return h("div", { class: "scroll" }, h("table", { class: "lens" },
     h("thead", {}, h("tr", {}, ["after", "its five likeliest", `chance of ${quoted(next)}`, "loss"].map((words, i) => h("th", { scope: "col", class: i > 1 ? "number" : null }, words)))),

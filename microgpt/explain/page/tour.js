@@ -17,41 +17,51 @@ function openShare() {  // of the second largest exponential: the largest is 1, 
   openHere("h.0.head.0.attention", order[1] ?? 0);
 }
 
+function openStrongest(key) {  // of some numbers here; its value
+  const nodes = here(key), best = nodes.reduce((a, b) => (data[b] > data[a] ? b : a), nodes[0]);
+  openHere(key, nodes.indexOf(best));
+  return data[best];
+}
+
 const STOPS = [  // where, what it speaks of (it must be seen), what to do there, what to say
-  ["whole", ".river", () => { act(putAllBack); readExample(); choose(Math.min(2, model.last)); }, "This is a whole language model. It reads a text from the left and predicts, at each position, the next character. Everything in it is a number. Your browser has just computed every number on this page."],
-  ["reading", "#reading table", () => {}, "Characters become integers. At each position the model gives every character a chance. The loss is its surprise at the real next character. Type another text into the box above, at any time: everything follows each key."],
-  ["embedding", "#embedding .strip:last-child, #panel .formula", () => openHere("embedded", 0), "Each character is a row of numbers that was learned, and so is each position. Their sum is the residual stream. The panel shows one of these numbers: it is a sum, and you can open its terms."],
-  ["block-0-attention h4", "#block-0-attention .triangles, #panel .formula", openShare, "Attention: this position asks, and all before it answer. Each triangle shows how much a position reads from each other one. The opened number is one of these shares: an exponential, times 1 over the sum of all."],
-  ["block-0-mlp", "#block-0-mlp .open", () => openHere("h.0.gelu", 0), "The MLP works on what attention has read. Each hidden unit looks for a pattern, and gelu lets those through that found it."],
-  ["stages", ".lens, #votes", () => {}, "Where does a prediction come from? Here is the prediction after each stage, and how much each part voted for the real next character."],
-  ["backward-pass", "#gradient", () => { state.trail = []; open(model.result, { quietly: true }); }, "Backward: the loss has gradient 1, and every other number gets its own from there. It says how much the loss would grow if that number grew a little. This needs only five derivatives and a sum."],
-  ["what-if", "#what-if .outcome, #panel .outcome", () => { openHere("embedded", 0); act(() => setNumber(here("embedded")[0], data[here("embedded")[0]] + 0.5)); }, "Can you change a number? We have just added 0.5 to the first number of the stream. The panel shows the promise of its gradient, and the real change. Move its slider there: for small changes both agree, for large ones they do not."],
-  ["training", "#training figure", () => { act(putAllBack); act(() => { startAtRandom(); trainer.mode = "text"; takeSteps(20); }); }, "Learning repeats this many times: a gradient for every parameter, and a small step against it. We began with random parameters and took 20 steps on this one text; look how the loss fell. Press play, or let it learn from its data."],
-  ["time", "#time-slider, #then", () => { act(putAllBack); }, "This is how the real training went. Move the slider from the end to the beginning: the whole page shows the model as it was then. Now you have seen all of it. Below are seven questions, each with a number that answers it."],
+  ["whole", ".picture", () => { act(putAllBack); readExample(); choose(typicalPosition()); }, "This is a whole language model. Each character of the text has a lane, from its numbers to the chances of the next character. The lines show from which earlier characters each head reads. Your browser computes all of it."],
+  ["reading", "#reading table", () => {}, "Characters become integers. At each position the model gives every character a chance. The loss is its surprise at the real next character. Type another text into the box above, at any time."],
+  ["embedding", "#embedding .strip:last-child, #panel .formula", () => openHere("embedded", 0), "A character is a row of learned numbers, and so is a position. Their sum is the residual stream. The panel shows one of its numbers: a sum, whose terms you can open."],
+  ["block-0-attention", "#block-0-attention .triangles, #panel .formula", openShare, "Attention: this position asks, and it and all before it answer. Each triangle shows how much a position (row) reads from each other (column). The opened share is an exponential, times 1 over the sum of all."],
+  ["block-0-mlp", "#block-0-mlp .open", () => openStrongest("h.0.gelu"), () => `The MLP works on what attention has read. Each hidden unit looks for a pattern. The opened one is the strongest here: gelu ${data[state.trail[0]] > 0 ? "let it through" : "stopped even this one"}. Most others are stopped near 0.`],
+  ["stages", ".lens", () => {}, "Where does a prediction come from? Here is what the model would predict after each stage. Below are the votes of its parts for the real next character."],
+  ["backward-pass", "#gradient", () => { state.trail = []; open(model.result, { quietly: true }); }, "Backward: the loss has gradient 1, and every other number gets its own from there. It says how much the loss would grow if that number grew a little."],
+  ["what-if", "#what-if .outcome, #panel .outcome", () => { openHere("embedded", 0); act(() => setNumber(here("embedded")[0], data[here("embedded")[0]] + 0.5)); }, "We have just added 0.5 to the first number of the stream. The panel shows what its gradient had promised, and what came. Move its slider: for small changes both agree."],
+  ["training", "#training figure", () => { act(putAllBack); act(() => { startAtRandom(); trainer.mode = "text"; takeSteps(20); }); }, "Learning repeats this many times: a gradient for every parameter, and a small step against it. From random parameters we took 20 steps on this one text. See how its loss fell."],
+  ["time", "#time-slider, #then", () => { act(() => { putAllBack(); leapTo(0); }); }, "The run kept its parameters on the way. This is its beginning. Move the slider to the end, and watch the model become what it is. When you end the tour, all is again as you left it."],
 ];
 
-let stop = 0;
+const tour = { stop: 0, left: null };  // left: how all was before it
 
 function startTour(at = 0) {
-  stop = at;
-  stopPlaying();
-  const [where, subject, action, words] = STOPS[stop];
+  tour.left ??= { numbers: numbersNow("the tour"), kept, shown: new Set(state.shown), tokens: model.tokens, position: state.position };
+  tour.stop = at;
+  stopPlaying(); stopWriting();
+  const [where, subject, action, words] = STOPS[at], home = made.get(where)?.home;
   const box = document.getElementById("guide");
   state.opener = null;
   close();  // what an earlier stop has opened
+  for (const one of TITLES.keys()) fold(one, one === home || tour.left.shown.has(one));
+  settle(({ parentElement }) => parentElement?.id === home);
   action();
-  settle();
-  const end = stop === STOPS.length - 1;
+  settle(({ parentElement }) => parentElement?.id === home);
+  const end = at === STOPS.length - 1;
   box.hidden = false;
   box.replaceChildren(
-    h("p", { class: "note" }, `Stop ${stop + 1} of ${STOPS.length}`),
-    h("p", { id: "guide-words", tabindex: -1 }, words),
+    h("p", { class: "note" }, `Stop ${at + 1} of ${STOPS.length}`),
+    h("p", { id: "guide-words", tabindex: -1 }, typeof words === "function" ? words() : words),
     h("div", { class: "heads" },
-      button("← back", () => startTour(stop - 1), { disabled: stop === 0 ? "" : null }),
-      button(end ? "To the questions" : "next →", () => end ? (endTour(), goToSection("questions")) : startTour(stop + 1), { id: "guide-next" }),
+      button("← back", () => startTour(at - 1), { disabled: at === 0 ? "" : null }),
+      button(end ? "To the questions" : "next →", () => end ? (endTour(), goToSection("questions")) : startTour(at + 1), { id: "guide-next" }),
       button("end the tour", endTour)));
   document.body.classList.add("touring");
   document.body.style.setProperty("--guide", `${box.offsetHeight}px`);
+  paintWhole();
   scrollToSubject(document.querySelector(`#${where}`), [...document.querySelectorAll(subject)]);
   document.getElementById("guide-words").focus({ preventScroll: true });
 }
@@ -82,9 +92,20 @@ function freeRoom() {  // from where to where the sections are seen: under the b
   return room;
 }
 
-function endTour() {
+function endTour() {  // all is as it was before the tour
+  const { left } = tour;
   document.getElementById("guide").hidden = true;
   document.body.classList.remove("touring");
+  tour.left = null;
+  state.opener = null;
+  close();
+  stopPlaying();
+  readTokens(left.tokens);
+  putNumbers(left.numbers);
+  kept = left.kept;
+  state.position = state.wanted = left.position;
+  for (const one of TITLES.keys()) fold(one, left.shown.has(one));
+  render();
 }
 
 // Questions. The answer is a number of the page, opened.
@@ -102,7 +123,7 @@ const QUESTIONS = [
 ];
 
 function questions() {
-  return section("questions",
+  return unit(
     p("Answer first, for yourself; then look."),
     h("ol", { class: "questions" }, QUESTIONS.map(([question, answer, node], i) => h("li", {}, h("details", {}, h("summary", {}, question), p(answer),
       button("Open the number that tells", (event) => { state.opener = event.target; state.trail = []; open(node()); }, { class: "more tells", "data-question": i, "aria-label": `Open the number that tells: ${question}` }))))),

@@ -1,13 +1,13 @@
 // Train the model: steps of Adam in the page, on the text of the page or on texts from the data.
 
 const RATES = { text: content.training.learning_rate, data: 0.4 * content.training.learning_rate };  // the fewer texts a step has, the noisier is its gradient
-const trainer = { mode: "text", rate: RATES.text, batch: 4, playing: false, steps: 0, losses: [], heldOut: [], last: null, drawn: 0 };  // losses and heldOut: [steps taken, loss]; last: the loss before and after the last step on the text
+const trainer = { mode: "text", rate: RATES.text, batch: 4, playing: false, steps: 0, losses: [], heldOut: [], last: null, drawn: 0, text: null };  // losses and heldOut: [steps taken, loss]; last: the loss before and after the last step on the text
 const { texts, heldOut } = content.training;
 const kinds = lines ? "lines" : "pieces";
 
 function training() {
   const canLearnFromData = texts.length > 0;
-  return section("training",
+  return unit(
     p("One step: forward through the text, backward to every gradient, then Adam (the rule below) moves every parameter a little against its gradient. Do it once and watch the numbers, then again, then let it run. While it plays, only the part on the screen follows. The rest follows when it pauses."),
     totals.length < content.config.n_positions ? p(h("span", { class: "note" }, `It trains on ${totals.length} positions at a time, as many as this page holds (section 1 says why). The run had ${content.config.n_positions}.`)) : null,
     h("fieldset", {}, h("legend", {}, "What it learns from"),
@@ -15,7 +15,7 @@ function training() {
       canLearnFromData ? mode("data", `${texts.length} ${kinds} from its data, ${trainer.batch} a step: the model learns what they have in common. So few give a noisy gradient, so the steps are smaller than those of the run`)
         : p(h("span", { class: "note" }, "The training text of this model is missing, so it can only learn the text above."))),
     h("div", { class: "heads" },
-      button("one step", () => { stopPlaying(); takeSteps(1); follow(); }, { id: "one-step" }),
+      button("one step", () => { stopPlaying(); keep("a step of training"); takeSteps(1); follow(); }, { id: "one-step" }),
       button(trainer.playing ? "pause" : "play", togglePlaying, { id: "play" }),
       button("from random parameters", () => { stopPlaying(); startAtRandom(); follow(); }, { id: "random" }),
       button("back to the trained model", () => { act(putAllBack); }, { id: "trained" })),
@@ -36,18 +36,25 @@ function learnFrom(name) {
 }
 
 function beginCurve() {
-  Object.assign(trainer, { steps: 0, losses: [], heldOut: [], last: null });
+  Object.assign(trainer, { steps: 0, losses: [], heldOut: [], last: null, text: model.text });
 }
 
-function leapTo(time) {  // to other parameters, from which another curve begins
+const curveKept = () => ({ ...trainer, losses: trainer.losses.slice(), heldOut: trainer.heldOut.slice() });
+const putCurve = ({ mode, steps, losses, heldOut, last, text }) => Object.assign(trainer, { mode, steps, losses: losses.slice(), heldOut: heldOut.slice(), last, text });
+
+function leapTo(time, what = "going through time", again = true) {  // to other parameters, from which another curve begins
+  checkedTime(time);
+  keep(what, again);
   goTo(time);
   stopPlaying();
   beginCurve();
 }
 
-function startAtRandom() {
+function startAtRandom(what = "going to random parameters") {
   trainer.drawn = 0;
-  if (content.times.length && content.times[0] === 0) leapTo(0); else { putParameters(randomParameters(1)); beginCurve(); }
+  keep(what);
+  if (content.times.length && content.times[0] === 0) goTo(0); else putParameters(randomParameters(1));
+  beginCurve();
 }
 
 function nextBatch() {  // all texts are drawn, in a random order, before any is drawn again
@@ -77,6 +84,7 @@ function takeSteps(count, until = Infinity) {  // so many, or until the time is 
 }
 
 function stepOnText() {  // the curve has the loss before the first step, and after each
+  if (trainer.text !== model.text) beginCurve();
   const before = data[model.result];
   trainOnText(trainer.rate);
   const after = data[model.result];
@@ -93,17 +101,22 @@ function stepOnData() {  // the curve has the loss of each batch before the step
   measure();
 }
 
-const [WORK, SHOW_EVERY] = [40, 160];  // milliseconds: of training without a pause, and between two pictures of it
+const WORK = 32;  // milliseconds of training between two pictures of it
 
 function togglePlaying() {
   if (trainer.playing) { stopPlaying(); follow(); return; }
+  keep("training");
+  startPlaying();
+}
+
+function startPlaying() {
+  stopWriting();
   trainer.playing = true;
   paintPlay();
-  let shown = 0;
   const turn = () => {
     if (!trainer.playing) return;
     takeSteps(Infinity, performance.now() + WORK);
-    if (!trainer.playing || performance.now() - shown > SHOW_EVERY) { follow(); shown = performance.now(); }
+    follow();
     setTimeout(turn);
   };
   turn();
@@ -127,7 +140,7 @@ function curveNow() {
   if (pairs) levels.push({ y: pairs, words: `${pairs.toFixed(2)}: counting pairs` });
   const validation = trainer.heldOut[trainer.heldOut.length - 1];
   const thin = { points, color: "rgb(var(--minus))", width: 1, opacity: 0.4 }, thick = { points: onText ? points : runningMean(points), color: "rgb(var(--minus))", width: 2.5 };
-  const words = onText ? `The loss of the text over ${countedSteps(n)}: ${precise(trainer.last.before)} before the last step, ${precise(trainer.last.after)} after it.`
+  const words = onText ? `The loss of “${trainer.text}” over ${countedSteps(n)}: ${precise(trainer.last.before)} before the last step, ${precise(trainer.last.after)} after it.`
     : `The loss of each step (blue) over ${countedSteps(n)}, on the ${kinds} of its batch, before the step: ${trainer.losses[n - 1][1].toFixed(3)} at the last; the thick line is its running mean${validation ? `; on ${Math.min(40, heldOut.length)} ${kinds} that it never learns from (orange) ${validation[1].toFixed(3)}` : ""}.`;
   const guesses = `The dashed line${pairs ? "s are what one can have without a network: the same chance for every character, and chances from a table of how often one character follows another in the data" : " is what one has without a network: the same chance for every character"}.`;
   return h("figure", { style: { margin: "0" } },
@@ -143,10 +156,10 @@ function fiveSamples() {
 function lastStep() {  // what Adam did, and how to one of the parameters
   if (!moments.steps) return h("div", {}, source("adam", "Adam, from adam.py"));
   const moved = new Float64Array(P);
-  for (let i = 0; i < P; i++) moved[i] = data[i] - moments.from[i];
+  for (let i = 0; i < P; i++) moved[i] = data[i] - moments.origin[i];
   return h("div", {},
     h("h3", {}, "The last step"),
-    p(`It was Adam's step ${moments.steps}. The gradient of all parameters together has the length ${precise(moments.norm)}${content.training.grad_clip && moments.norm > content.training.grad_clip ? `, which was cut to ${content.training.grad_clip}` : ""}. So far each tensor moved:`),
+    p(`It was Adam's step ${moments.steps}. The gradient of all parameters together has the length ${precise(moments.norm)}${content.training.grad_clip && moments.norm > content.training.grad_clip ? `, which was cut to ${content.training.grad_clip}` : ""}. ${moments.steps === 1 ? "In it" : `In these ${moments.steps} steps`} each tensor moved:`),
     bars(tensorRows(moved)),
     h("h3", {}, "The rule, and one parameter through it"),
     source("adam", "Adam, from adam.py"),

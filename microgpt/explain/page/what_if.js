@@ -1,7 +1,7 @@
 // Switch parts off, and see what all changes did.
 
 function whatIf() {
-  return section("what-if",
+  return unit(
     p("Open any number, a parameter or a result, and move its slider. A result then keeps your value. All that depends on it follows, and is underlined. The panel compares the promise (the gradient times the change) with the real change of the loss. Or switch a part off:"),
     live(() => h("div", { class: "heads", role: "group", "aria-label": "Parts to switch off" }, [...parts].sort(([, a], [, b]) => (a.how === "without") - (b.how === "without")).filter(([, { strips: [first], how }]) => how !== "without" || first.position <= model.last).map(([name, { words }]) =>
       button(words, () => act(() => switchPart(name, !model.off.has(name))), { "aria-pressed": String(model.off.has(name)), "data-part": name })))),
@@ -16,7 +16,7 @@ function changesNow() {
     h("td", {}, button("put back", () => act(() => putBack(node))))));
   return h("div", {},
     rows.length ? [h("h3", {}, "Changed numbers"), h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, rows)))] : null,
-    before ? [h("h3", {}, "What the last change did"), h("p", {}, `${typeof before.what === "number" ? nameOf(before.what) : whatWasSwitched(before.what)}. ${moved()}`), outcome(before.what), beforeAndAfter()] : null,
+    before ? [h("h3", {}, "What the last change did"), h("p", {}, `${typeof before.what === "number" ? nameOf(before.what) : whatWasSwitched(before.what)}. ${moved()}`), outcome(before.what), onManyTexts(), beforeAndAfter()] : null,
     rows.length + off.size ? button("Put all back", () => act(putAllBack), { id: "put-all-back" }) : null);
 }
 

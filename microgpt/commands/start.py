@@ -247,7 +247,7 @@ def from_model(
 
     Raises InputError for another shape, or if the text has a character that the model does not know.
     """
-    run = load_weights(given["init_from"])
+    run = load_weights(given["init_from"], architecture if isinstance(architecture, ModelFile) else None)
     if run.checkpoint is not None and state_of_model(run.directory, run.checkpoint) == "changed":
         model = run.directory / MODEL
         raise InputError(

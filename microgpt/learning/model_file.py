@@ -180,6 +180,21 @@ class ModelFile(Architecture):
                 raise InputError(f"{self.path}: hugging_face returned {known!r:.80}: expected a dict with a model_type")
         return ModelFacts(self.name, self.sha256, about, shapes, known)
 
+    def config_from(self, content: dict[str, Any], path: str) -> Any:
+        """The settings of a model in the known checkpoint format, from its config.json.
+
+        Raises InputError if the file does not know the format, or computes with anything else than is there.
+        """
+        if not hasattr(self.module, "hugging_face") or not hasattr(self.module, "from_hugging_face"):
+            raise InputError(f"{self.path} has no hugging_face and from_hugging_face, so it cannot read {path}")
+        with self.errors_told():
+            config = self.module.from_hugging_face(content)
+            known = self.module.hugging_face(config)
+        for name, value in known.items():
+            if isinstance(value, (str, int, float)) and content.get(name, value) != value:
+                raise InputError(f"{path}: {name} is {content[name]!r:.80}, but {self.path} computes with {value!r}")
+        return config
+
     def described(self, config: Any, count: int) -> str:
         options = [f"{name} {value}" for name, value in options_of(config).items()]
         shape = ", ".join([*options, f"context {config.n_positions}"])

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from microgpt.errors import InputError
 from microgpt.learning.architecture import Architecture
-from microgpt.learning.model_file import ModelFile
+from microgpt.learning.model_file import ModelFile, model_file
 from microgpt.learning.reading import Text, mapped, scan
 from microgpt.learning.sampling import Model
 from microgpt.runs.checkpoint import Checkpoint, RunInfo, checkpoints, load_checkpoint
@@ -171,7 +171,10 @@ def load_run(
     A model that was trained with the user's own code runs it from the folder `book` or the file `model`, or from the
     copy in the directory if you `trust` that: see kept_code.py.
     """
-    run = load_weights(path)
+    own = model_file(model) if model is not None and not checkpoints(Path(path)) else None
+    run = load_weights(path, own)
+    if own is not None:
+        return replace(run, architecture=own)
     facts = run.checkpoint.origin.model if run.checkpoint else None
     if facts is not None:
         own = kept_model(run.directory, facts, model, trust)
@@ -185,18 +188,21 @@ def load_run(
     return run if functions is None else replace(run, architecture=Architecture(functions.gpt))
 
 
-def load_weights(path: str | Path) -> Run:
-    """Return what `load_run` returns, for a caller who needs no function of the model: it may have been any."""
+def load_weights(path: str | Path, own: ModelFile | None = None) -> Run:
+    """Return what `load_run` returns, for a caller who needs no function of the model: it may have been any.
+
+    Where there is no checkpoint, it is a GPT-2, or what `own` defines.
+    """
     path = Path(path)
     if path.is_file() and path.name == MODEL:
-        return Run(*read_model(path.parent), path.parent)
+        return Run(*read_model(path.parent, own), path.parent)
     if not path.is_dir():
         found = "it is a file" if path.exists() else "train one with `python train.py`"
         raise InputError(f"there is no run directory {path}: {found}")
     if not checkpoints(path):
         if not (path / "config.json").exists():
             raise InputError(f"{path} has no trained model: neither a checkpoint nor a config.json")
-        return Run(*read_model(path), path)
+        return Run(*read_model(path, own), path)
     checkpoint = load_checkpoint(path)
     origin, parameters = checkpoint.origin, checkpoint.named(checkpoint.model.parameters)
     text = kept_text(path, origin.data_sha256)

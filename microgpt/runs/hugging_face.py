@@ -31,7 +31,8 @@ from typing import Any
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.learning.byte_pairs import BytePairs, from_two_files
-from microgpt.learning.parameters import Arrays
+from microgpt.learning.model_file import ModelFile
+from microgpt.learning.parameters import Arrays, shapes_of
 from microgpt.learning.text import BOUNDARY, Vocabulary, closing, end_of
 from microgpt.runs.checkpoint import (
     Checkpoint,
@@ -45,7 +46,7 @@ from microgpt.runs.checkpoint import (
 )
 from microgpt.runs.files import LARGEST_JSON, quoted, read_bytes, read_json, replace, to_json, write_file
 from microgpt.runs.model_card import model_card
-from microgpt.runs.stored_weights import INDEX, MODEL, read_weights
+from microgpt.runs.stored_weights import INDEX, MODEL, read_gpt, read_weights, stored_tensors
 
 CARD = "README.md"
 
@@ -249,22 +250,29 @@ def _holds(path: Path, content: bytes) -> bool:
         return False
 
 
-def read_model(directory: Path) -> tuple[GPTConfig, Vocabulary, str, Arrays]:
+def read_model(directory: Path, own: ModelFile | None = None) -> tuple[Any, Vocabulary, str, Arrays]:
     """Return the shape, the vocabulary, the kind of documents and the parameters of a Hugging Face model.
 
-    It is a GPT-2: OpenAI's own or one like it, with byte pairs, or a character-level one with a tokenizer like ours.
-    Raises InputError, in one line that names the file and the fault, for any other model.
+    It is a GPT-2, or what a file of the user's defines: one with byte pairs, such as OpenAI's own, or a character-level
+    one with a tokenizer like ours. Raises InputError, in one line that names the file and the fault, for any other.
     """
     path = directory / "config.json"
-    config, end = _read_config(path), read_json(path).get("eos_token_id")
+    content = read_json(path)
+    config = _read_config(path, content) if own is None else own.config_from(content, str(path))
+    end = content.get("eos_token_id")
     end = end if type(end) is int and 0 <= end < config.vocab_size else None
     vocabulary, documents = _read_tokenizer(directory / "tokenizer.json", config.vocab_size, end)
-    return config, vocabulary, documents, read_weights(directory, config, BUFFERS.fullmatch)
+    if own is None:
+        return config, vocabulary, documents, read_gpt(directory, config, BUFFERS.fullmatch)
+    stored, checksums = stored_tensors(directory)
+    shapes = shapes_of(own.initial_parameters(config, 0))
+    if further := sorted(set(stored) - set(shapes)):
+        raise InputError(f"{directory / MODEL}: {own.path} has no parameter {further[0]}, which is there")
+    return config, vocabulary, documents, read_weights(directory / MODEL, shapes, stored, checksums)
 
 
-def _read_config(path: Path) -> GPTConfig:
+def _read_config(path: Path, content: dict[str, Any]) -> GPTConfig:
     """Return the shape of the model in a config.json. Raises InputError if this GPT cannot have it."""
-    content = read_json(path)
     for key, accepted in REQUIRED.items():
         found = content.get(key, None if key == "model_type" else accepted[0])
         if found not in accepted or isinstance(found, bool) != isinstance(accepted[0], bool):

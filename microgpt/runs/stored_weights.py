@@ -7,6 +7,7 @@ a shard is one of several files, and an index says which tensor is in which.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import numpy as np
 
 from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
-from microgpt.learning.parameters import Arrays, parameter_count, parameter_shapes, views
+from microgpt.learning.architecture import Shapes
+from microgpt.learning.parameters import Arrays, parameter_shapes, views
 from microgpt.runs.checkpoint import checksum, opened
 from microgpt.runs.files import read_json
 
@@ -47,21 +49,28 @@ class Stored:
             part[...] = self.numbers(first, part.size)
 
 
-def read_weights(directory: Path, config: GPTConfig, is_buffer: Callable[[str], Any]) -> Arrays:
-    """Return the parameters of a model by GPT-2's names, with or without the prefix of GPT2LMHeadModel, as views of
-    one vector. Half precisions become float32.
-
-    Raises InputError, naming the file, unless they are exactly those of the model, finite, and of types that go
-    together. Names for which `is_buffer` is true are left out.
+def read_gpt(directory: Path, config: GPTConfig, is_buffer: Callable[[str], Any]) -> Arrays:
+    """Return the parameters of a GPT-2 by GPT-2's names, with or without the prefix of GPT2LMHeadModel: see
+    `read_weights`. Names for which `is_buffer` is true are left out.
     """
-    path = directory / MODEL
     stored, checksums = stored_tensors(directory)
     stored = {name.removeprefix(PREFIX): tensor for name, tensor in stored.items()}
     stored = {name: tensor for name, tensor in stored.items() if not is_buffer(name)}
     head = stored.pop(HEAD, None)
     if len(stored) != 12 * config.n_layer + 4:
+        path = directory / MODEL
         raise InputError(f"{path}: has {len(stored)} tensors, which is wrong for {config.n_layer} layers")
-    shapes = parameter_shapes(config)
+    return read_weights(directory / MODEL, parameter_shapes(config), stored, checksums, head)
+
+
+def read_weights(
+    path: Path, shapes: Shapes, stored: dict[str, Stored], checksums: list[str | None], head: Stored | None = None
+) -> Arrays:
+    """Return the stored tensors of such names and shapes, as views of one vector. Half precisions become float32.
+
+    Raises InputError, naming the file, unless they are finite and of types that go together. The tensor of a `head`
+    must be that of the embedding.
+    """
     for name, shape in {**shapes, **({HEAD: shapes["wte.weight"]} if head else {})}.items():
         tensor = stored.get(name, head if name == HEAD else None)
         if tensor is None:
@@ -73,7 +82,7 @@ def read_weights(directory: Path, config: GPTConfig, is_buffer: Callable[[str], 
     kinds = {tensor.dtype for tensor in stored.values()}
     if "F64" in kinds and len(kinds) > 1:
         raise InputError(f"{path}: has tensors of float64 and of other types, expected one dtype for all")
-    vector = np.empty(parameter_count(config), np.float64 if "F64" in kinds else np.float32)
+    vector = np.empty(sum(map(prod, shapes.values())), np.float64 if "F64" in kinds else np.float32)
     tensors = views(vector, shapes)
     for name, array in tensors.items():
         stored[name].read_into(array)

@@ -1,0 +1,161 @@
+"""train.py trains what a file defines, other scripts read the run, and no code runs that the user does not trust."""
+
+import json
+import shutil
+
+import pytest
+from running import assert_refused, call, train
+from tiny_model import FORMAT, TINY_MODEL
+
+from microgpt.runs.checkpoint import load_checkpoint
+from microgpt.runs.comparison import compared, table
+from microgpt.runs.directory import load_run
+
+SMALL = ["--batch-size", "2", "--engine", "scalar", "--model", "tiny.py"]
+LEAVES_A_MARK = "\n\nfrom pathlib import Path\nPath('ran').touch()\n"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A directory with a run of a model, and what training printed. Its file leaves a mark when it runs."""
+    directory = tmp_path_factory.mktemp("model")
+    (directory / "tiny.py").write_text(TINY_MODEL + FORMAT + LEAVES_A_MARK)
+    return directory, train(directory, *SMALL, "--steps", "2", "--width", "4", "--no-slow")
+
+
+@pytest.fixture
+def here(trained, tmp_path):
+    """A copy of it, to be changed, without the mark."""
+    shutil.copytree(trained[0], tmp_path / "here")
+    (tmp_path / "here" / "ran").unlink(missing_ok=True)
+    return tmp_path / "here"
+
+
+def run_of(directory):
+    return load_checkpoint(directory / "runs" / "names").origin
+
+
+def test_its_settings_are_options(trained):
+    directory, result = trained
+    assert "tiny with " in result.stdout
+    assert "width 4, slow False, context 16" in result.stdout
+    assert "python sample.py --run runs/names --trust" in result.stdout
+    assert run_of(directory).settings["width"] == 4
+    said = call("train.py", "--model", "tiny.py", "--help", cwd=directory).stdout
+    assert "numbers that are remembered (default: 3)" in said
+    assert "--no-slow" in said
+    assert "--n-head" not in said
+
+
+@pytest.mark.parametrize("call_of", [
+    ["sample.py"], ["explain.py"], ["train.py", "--resume", "--steps", "3"],
+    ["train.py", "--init-from", "runs/names", "--data", "names.txt"],
+], ids=lambda words: " ".join(words[:2]))  # fmt: skip
+def test_a_run_executes_nothing_by_itself(here, call_of):
+    assert_refused(call(*call_of, cwd=here), "runs/names computes with a model of its own, tiny", "add --trust")
+    assert not (here / "ran").exists()
+
+
+def test_the_copy_writes_if_trusted(here):
+    named, trusted = (call("sample.py", *option, cwd=here) for option in (["--model", "tiny.py"], ["--trust"]))
+    (here / "tiny.py").unlink()
+    alone = call("sample.py", "--trust", cwd=here)
+    assert named.stdout == trusted.stdout == alone.stdout
+    assert len(alone.stdout.splitlines()) == 21
+    prompted = call("sample.py", "--trust", "--prompt", "ab", "--num-samples", "2", "--quiet", cwd=here).stdout
+    assert all(line.startswith("ab") for line in prompted.splitlines())
+
+
+def test_another_text_runs_only_if_trusted(here):
+    for file in ("tiny.py", "runs/names/model.py"):
+        (here / file).write_text((here / file).read_text() + "# changed\n")
+    refused = call("sample.py", "--model", "tiny.py", cwd=here)
+    assert_refused(refused, "tiny.py is another text than at the time of training", "the copy is runs/names/model.py")
+    assert not (here / "ran").exists()
+    trusted = call("sample.py", "--trust", cwd=here)
+    assert trusted.returncode == 0
+    assert trusted.stderr == "note: runs/names/model.py is another text than at the time of training\n"
+
+
+def test_it_resumes_to_the_bit(trained, here, tmp_path):
+    (tmp_path / "tiny.py").write_text((here / "tiny.py").read_text())
+    train(tmp_path, *SMALL, "--steps", "4", "--width", "4", "--no-slow")
+    result = call("train.py", "--resume", "--trust", "--steps", "4", cwd=here)
+    assert result.returncode == 0, result.stderr
+    halves, whole = (load_checkpoint(directory / "runs" / "names") for directory in (here, tmp_path))
+    assert halves.parameters.tobytes() == whole.parameters.tobytes()
+    other = call("train.py", "--resume", "--trust", "--steps", "5", "--width", "3", cwd=here)
+    assert_refused(other, "--width is 3, but runs/names was begun with 4")
+
+
+def test_another_run_begins_with_it(here):
+    begun = ["train.py", "--init-from", "runs/names", "--data", "names.txt", "--steps", "1", "--engine", "scalar"]
+    result = call(*begun, "--trust", cwd=here)
+    assert result.returncode == 0, result.stderr
+    assert run_of(here).model.shapes == load_checkpoint(here / "runs" / "names-2").origin.model.shapes
+    assert_refused(call(*begun, "--model", "tiny.py", "--width", "3", cwd=here), "--width is 3, but the model in")
+
+
+def test_its_format_comes_back(here):
+    run = here / "runs" / "names"
+    config = json.loads((run / "config.json").read_text())
+    assert (config["model_type"], config["width"], config["eos_token_id"]) == ("elman", 4, 0)
+    shutil.rmtree(run / "checkpoints")  # as if another program had saved it
+    found = load_run(run, model=here / "tiny.py")
+    assert found.config.width == 4
+    assert call("sample.py", "--model", "tiny.py", "--num-samples", "1", cwd=here).returncode == 0
+    assert_refused(call("sample.py", cwd=here), "model_type is 'elman', but this GPT needs 'gpt2'")
+    (run / "config.json").write_text(json.dumps(config | {"model_type": "jordan"}))
+    said = "model_type is 'jordan', but tiny.py computes with 'elman'"
+    assert_refused(call("sample.py", "--model", "tiny.py", cwd=here), said)
+
+
+def test_the_card_says_what_it_is(trained):
+    directory, _ = trained
+    card = (directory / "runs" / "names" / "README.md").read_text()
+    assert "A character-level model, `tiny`, with " in card
+    assert "A recurrent network (Elman 1990)." in card
+    assert 'load_run("runs/names", trust=True)' in card
+
+
+def test_its_settings_are_compared(here):
+    train(here, *SMALL, "--steps", "1", "--width", "2")
+    lines = table(compared([here / "runs" / "names", here / "runs" / "names-2"]))
+    assert {"width", "slow"} <= set(lines[0].split())
+
+
+def test_without_a_format_no_other_program_opens_it(tmp_path):
+    (tmp_path / "tiny.py").write_text(TINY_MODEL)
+    train(tmp_path, *SMALL, "--steps", "1", "--skip-check")
+    run = tmp_path / "runs" / "names"
+    assert not list(run.glob("*.json"))
+    assert {path.name for path in run.iterdir()} >= {"model.py", "model.safetensors", "README.md", "checkpoints"}
+    assert "transformers" not in (run / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--model", "nowhere.py"], "--model is nowhere.py: there is no such file"),
+        (["--model", "tiny.py", "--book", "mine"], "--model is tiny.py: expected none with --book"),
+        (["--model", "tiny.py", "--width", "10"], "tiny.py: width is 10: expected at most 9"),
+        (["--model", "tiny.py", "--n-head", "2"], "unrecognized arguments: --n-head 2"),
+        (["--model", "tiny.py", "--init-from", "gpt"], "--model is tiny.py, but the model in gpt is a GPT"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(tmp_path, options, said):
+    (tmp_path / "tiny.py").write_text(TINY_MODEL)
+    if "gpt" in options:
+        from helpers import make_run
+
+        make_run(tmp_path / "gpt")
+    assert_refused(call("train.py", *options, cwd=tmp_path), said)
+
+
+def test_an_error_in_training_names_the_line(tmp_path):
+    text = TINY_MODEL.replace("read, kept =", "assert position < 4, 'too far'\n    read, kept =")
+    (tmp_path / "tiny.py").write_text(text)
+    (tmp_path / "names.txt").write_text("abcd\nbcda\ncdab\n")
+    result = call("train.py", "--data", "names.txt", *SMALL, "--skip-check", cwd=tmp_path)
+    line = text[: text.index("assert")].count("\n") + 1
+    assert_refused(result, f"tiny.py fails in line {line}: AssertionError: too far")

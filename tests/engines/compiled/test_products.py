@@ -7,7 +7,15 @@ from microgpt import value_and_grad
 from microgpt.engines.compiled.llvm import run
 from microgpt.functions import dot
 
-SIZES = [(1, 2, 3, 4), (5, 3, 7, 2), (16, 16, 16, 16), (37, 19, 23, 65), (70, 33, 18, 5), (9, 5, 71, 300)]
+SIZES = [
+    (1, 2, 3, 4),
+    (1, 19, 512, 300),
+    (5, 3, 7, 2),
+    (16, 16, 16, 16),
+    (37, 19, 23, 65),
+    (70, 33, 18, 5),
+    (9, 5, 71, 300),
+]
 BLOCKS = [1, 12, 16]  # examples of a block
 
 

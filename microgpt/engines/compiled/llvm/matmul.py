@@ -30,6 +30,7 @@ from microgpt.engines.compiled.nest import BATCH, Nest, Product
 MANY_REGISTERS = VECTOR_BYTES == 64 or get_process_triple().startswith(("aarch64", "arm64"))
 ROWS, VECTORS = 4, 4 if MANY_REGISTERS else 2  # of a tile
 CORNER = 4 if MANY_REGISTERS else 2
+STREAMS = 8  # terms that are added together
 AT_ONCE = 1024  # terms of a panel: it stays in the cache
 LONG, OFTEN = 256, 64  # terms of a sum and rows: numbers far apart are read so often that they displace each other
 LENGTHS, LOADS = ("rows", "columns", "terms"), ("target", "a", "b")
@@ -53,6 +54,7 @@ class ProductShape:
     width: int
     double: bool
     narrow: bool = False  # as in NestShape
+    streamed: bool = False  # whether the single row is summed term by term, so that b is read as it lies
 
     def argument_names(self) -> list[str]:
         names = [*LENGTHS, *(f"{load} start" for load in LOADS), "target row", "a row", "a term"]
@@ -104,6 +106,9 @@ def product_step(nest: Nest, schedule: Schedule, is_zero_beyond: Callable[[Load,
     bound, arguments = found
     count = schedule.block_size * (nest.lengths[joined] if joined >= 0 else 1)
     lengths = [nest.lengths[axis] if axis >= 0 else count if axis == EXAMPLES else 1 for axis in layout.tile]
+    alone = lengths[0] == 1 and schedule.block_size == 1
+    if alone and layout.vectors == "terms":
+        return None  # a panel that is read once takes longer to transpose than its sums
     column, across = layout.tile[1], count if layout.vectors == "outer" else lengths[1]
     width = width_of(across, layout.vectors == "outer" or layout.loads[2].space == PARAMETERS, schedule.double)
     scattered = column >= 0 and nest.target.strides[column] != 1
@@ -112,6 +117,8 @@ def product_step(nest: Nest, schedule: Schedule, is_zero_beyond: Callable[[Load,
         layout.vectors, tuple([load.space for load in layout.loads]), len(others), bound, add,
         scattered, across % width == 0, copied, product.factor, width, schedule.double,
         schedule.is_narrow(layout.loads),
+        alone and layout.vectors == "columns" and lengths[1] >= LONG and across % width == 0
+        and not (bound or scattered),
     )  # fmt: skip
     arguments |= dict(zip(LENGTHS, lengths, strict=True))
     if layout.vectors == "outer":
@@ -252,6 +259,9 @@ class ProductKernel(Kernel):
     def tiles(self, starts: list[Any]) -> None:
         """Cut the target into tiles, and where b is transposed, a long sum into parts, which add to the target."""
         all_terms = self.argument["terms"]
+        if self.shape.streamed:
+            self.stream(*starts)
+            return
 
         def of_columns(j: Any, across: int) -> None:
             if self.shape.vectors == "terms" and self.shape.add:
@@ -270,6 +280,30 @@ class ProductKernel(Kernel):
 
         most = CORNER if self.examples else 2 if self.shape.bound else VECTORS  # narrow where some is beyond a bound
         self.in_pieces("columns", self.unit, most, of_columns)
+
+    def stream(self, target: Any, left: Any, right: Any) -> None:
+        """Add several terms at a time to all columns of a single row. What is read of b lies side by side."""
+        if not self.shape.add:
+            zero = self.vector(0.0)
+            columns = I64(0), self.argument["columns"], self.width
+            self.each(*columns, lambda j: self.write(zero, self.of_target, self.add(target, j)))
+
+        def some(k: Any, count: int) -> None:
+            terms = [self.add(k, I64(i)) for i in range(count)]
+            factors = [self.read(self.of_a, self.along(left, "a term", term), self.scalar) for term in terms]
+            spread = [self.spread(self.fmul(x, self.number(self.shape.factor))) for x in factors]
+            rows = [self.along(right, "b term", term) for term in terms]
+
+            def column(j: Any) -> None:
+                place = self.add(target, j)
+                total = self.read(self.of_target, place)
+                for x, row in zip(spread, rows, strict=True):
+                    total = self.multiply_add(x, self.read(self.of_b, self.add(row, j)), total)
+                self.write(total, self.of_target, place)
+
+            self.each(I64(0), self.argument["columns"], self.width, column)
+
+        self.in_pieces("terms", 1, STREAMS, some)
 
     def tile(self, starts: list[Any], i: Any, height: int, j: Any, across: int) -> None:
         """Compute the tile of `height` rows from i and `across` columns, or vectors of columns, from j."""

@@ -106,8 +106,8 @@ def product_step(nest: Nest, schedule: Schedule, is_zero_beyond: Callable[[Load,
     bound, arguments = found
     count = schedule.block_size * (nest.lengths[joined] if joined >= 0 else 1)
     lengths = [nest.lengths[axis] if axis >= 0 else count if axis == EXAMPLES else 1 for axis in layout.tile]
-    alone = lengths[0] == 1 and schedule.block_size == 1
-    if alone and layout.vectors == "terms":
+    single = lengths[0] == 1 and schedule.block_size == 1
+    if single and layout.vectors == "terms":
         return None  # a panel that is read once takes longer to transpose than its sums
     column, across = layout.tile[1], count if layout.vectors == "outer" else lengths[1]
     width = width_of(across, layout.vectors == "outer" or layout.loads[2].space == PARAMETERS, schedule.double)
@@ -117,7 +117,7 @@ def product_step(nest: Nest, schedule: Schedule, is_zero_beyond: Callable[[Load,
         layout.vectors, tuple([load.space for load in layout.loads]), len(others), bound, add,
         scattered, across % width == 0, copied, product.factor, width, schedule.double,
         schedule.is_narrow(layout.loads),
-        alone and layout.vectors == "columns" and lengths[1] >= LONG and across % width == 0
+        single and layout.vectors == "columns" and lengths[1] >= LONG and across % width == 0
         and not (bound or scattered),
     )  # fmt: skip
     arguments |= dict(zip(LENGTHS, lengths, strict=True))

@@ -1,6 +1,7 @@
 """Make what is generated in docs/: python docs/make.py, or a part of it, such as python docs/make.py --only film
 
 page      live.html, the page of the default model, which is trained like that of `python train.py`
+moons     moons.html, the page of examples/moons.py
 film      live.gif, a film of the page in Chromium (with playwright): a script types, changes a number, trains, and
           goes through time
 programs  the table of programs.md, measured by bench.py, and its programs and their listings
@@ -39,6 +40,12 @@ def make_page() -> None:
             ("explain.py", "--run", f"{directory}/names", "--text", "anna", "--out", str(DOCS / "live.html")),
         ):
             subprocess.run([sys.executable, ROOT / script, *options], check=True)
+
+
+def make_moons() -> None:
+    """Write the page of two moons."""
+    moons = (ROOT / "examples" / "moons.py", "--explain", str(DOCS / "moons.html"))
+    subprocess.run([sys.executable, *moons], check=True)
 
 
 def make_film() -> None:
@@ -171,7 +178,13 @@ def make_notebooks() -> None:
         print(f"{name}: {len(cells)} cells")
 
 
-MADE = {"page": make_page, "film": make_film, "programs": make_programs, "notebooks": make_notebooks}
+MADE = {
+    "page": make_page,
+    "moons": make_moons,
+    "film": make_film,
+    "programs": make_programs,
+    "notebooks": make_notebooks,
+}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Make what is generated in docs/ anew.")

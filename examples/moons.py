@@ -3,6 +3,9 @@
 A network of two layers, written on scalars, learns from points in the plane. It is trained twice from the same
 parameters: by the scalar engine, which runs every operation, and by the compiled one. The losses are the same; the
 seconds are not.
+
+`python examples/moons.py --explain` writes a page instead, on which it learns before your eyes: each line with its
+numbers, and the plane with its boundary.
 """
 
 import time
@@ -12,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from microgpt import Schedule, evaluate, exp, log, train, value_and_grad
+from microgpt import Schedule, evaluate, exp, explain, log, train, value_and_grad
 from microgpt.commands.options import COUNT, POSITIVE, Options, option, parse
 from microgpt.commands.script import run_script
 from microgpt.functions import linear, tanh
@@ -29,6 +32,7 @@ class Settings(Options):
     batch_size: int = option(32, "points in a step", must=POSITIVE)
     seed: int = option(0, "for random numbers", must=COUNT)
     plot: str = option("moons.svg", "the picture of losses and boundary, if matplotlib is installed")
+    explain: str | None = option(None, "only write this page, moons.html, on which it learns", alone="moons.html")
 
 
 def moons(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -77,6 +81,8 @@ def learn(engine: str, settings: Settings) -> tuple[Arrays, list[float], float]:
 
 def main() -> int:
     settings = parse(Settings, "Learn to tell two moons apart, with both engines.")
+    if settings.explain is not None:
+        return write_page(settings.seed, settings.explain)
     check_place("plot", settings.plot, "moons.svg")
     parameters, losses, seconds = learn("compiled", settings)
     _, scalar_losses, scalar_seconds = learn("scalar", settings)
@@ -92,6 +98,15 @@ def main() -> int:
     accuracy = float(np.mean(scores(parameters, points) * labels > 0))
     print(f"accuracy on 1,000 other points: {100 * accuracy:.1f} %")
     draw(losses, lambda grid: scores(parameters, grid), points, labels, Path(settings.plot))
+    return 0
+
+
+def write_page(seed: int, path: str) -> int:
+    """Write the page of the loss of 200 points, and of the plane."""
+    points, labels = moons(200, np.random.default_rng([seed, 1]))
+    title = "Two moons: a small network, line by line"
+    page = explain(loss, start(seed), points, labels, out=path, plane=score, title=title)
+    print(f"{page.examples} points take {page.operations:,} operations forward; open {page.path} in a browser")
     return 0
 
 

@@ -6,6 +6,7 @@ these names; docs/library.md has examples that run:
 to calculate   Value, exp, log, largest, pick, and draw to see the graph
 engines        value_and_grad, evaluate
 gradients      check, Check to test whether they are right
+pages          explain, for the page on which every number of a loss opens (it is the room explain/, called)
 to train       train, Schedule, Update, OptimizerState, adam_update, rule_update, mean_loss
 the GPT        GPTConfig, initial_parameters, parameter_count, loss
 texts          read_text, vocabulary_of, encode, decode, make_corpus, Corpus, batches, padded

@@ -1,10 +1,11 @@
-"""Commands about runs: python -m microgpt compare, sweep and evaluate"""
+"""Commands about runs, and about a file of yours: python -m microgpt compare, evaluate, sweep and explain"""
 
 import sys
 from pathlib import Path
 
 from microgpt.commands.evaluate import evaluate
 from microgpt.commands.options import MISUSED
+from microgpt.commands.own_loss import explain_file
 from microgpt.commands.script import run_script
 from microgpt.commands.sweep import planned, sweep
 from microgpt.errors import InputError
@@ -13,11 +14,15 @@ from microgpt.runs.comparison import compared, draw, picture, table
 USAGE = """usage: python -m microgpt compare RUN RUN ... [--out FILE.svg]
        python -m microgpt evaluate --run RUN --data FILE [--json]
        python -m microgpt sweep SCRIPT --OPTION VALUE,VALUE,... [--OPTION VALUE ...] [--out DIRECTORY]
+       python -m microgpt explain FILE.py [--out FILE.html] [--open]
 
 compare   draw the losses of some runs in one picture, and say in what their settings differ
 evaluate  say how well a run, or a GPT-2, predicts a text: loss and perplexity
 sweep     run train.py, or a script with its options, with all combinations of the values that stand between
-          commas, a process a core; say mean and spread over the seeds; the same command goes on where it stopped"""
+          commas, a process a core; say mean and spread over the seeds; the same command goes on where it stopped
+explain   write a page on which every number of a loss opens, can be changed, and is trained: the file has a function
+          `loss(params, ...)`, the arrays `params`, and each other argument by its name, or all of them in a tuple
+          `data`; they are arrays whose first axis is the batch, as for value_and_grad"""
 
 
 def compare(arguments: list[str]) -> int:
@@ -43,7 +48,9 @@ def main() -> int:
         return evaluate(arguments)
     if command == "sweep" and arguments:
         return sweep(*planned(Path(arguments[0]), arguments[1:]))
-    if command in ("-h", "--help"):
+    if command == "explain" and arguments and not {"-h", "--help"} & set(arguments):
+        return explain_file(arguments)
+    if command in ("-h", "--help") or {"-h", "--help"} & set(arguments):
         print(USAGE)
         return 0
     print(USAGE, file=sys.stderr)

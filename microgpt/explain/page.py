@@ -10,6 +10,7 @@ import gzip
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from microgpt.explain.content import content_of
 from microgpt.explain.explanation import Explanation
@@ -37,14 +38,43 @@ SCRIPTS = (  # in the order in which they build on each other
 )
 
 
+PROGRAM_SCRIPTS = (
+    "engine.js",
+    "graph.js",
+    "numbers.js",
+    "program_model.js",
+    "widgets.js",
+    "panel.js",
+    "change.js",
+    "lines.js",
+    "plane.js",
+    "program_page.js",
+)
+
+
 def to_html(explanation: Explanation) -> str:
-    """Return the whole page."""
-    content, packed = content_of(explanation)
+    """Return the whole page of a text."""
+    return assembled("page.html", ("page.css",), SCRIPTS, *content_of(explanation))
+
+
+def program_to_html(content: dict[str, Any], packed: bytes) -> str:
+    """Return the whole page of any loss."""
+    return assembled("program.html", ("page.css", "program.css"), PROGRAM_SCRIPTS, content, packed)
+
+
+def assembled(
+    page: str, styles: tuple[str, ...], scripts: tuple[str, ...], content: dict[str, Any], packed: bytes
+) -> str:
+    """Return a page with its style, its script, its content and its numbers."""
+
+    def joined(names: tuple[str, ...]) -> str:
+        return "\n".join((PARTS / name).read_text(encoding="utf-8") for name in names)
+
     inserts = {
-        "style": (PARTS / "page.css").read_text(encoding="utf-8"),
-        "script": "\n".join((PARTS / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        "style": joined(styles),
+        "script": joined(scripts),
         "content": json.dumps(content, separators=(",", ":")).replace("<", "\\u003c"),  # no text ends its element
         "numbers": base64.b64encode(gzip.compress(packed, 9, mtime=0)).decode(),
     }
-    page = (PARTS / "page.html").read_text(encoding="utf-8")
-    return re.sub("{{(style|script|content|numbers)}}", lambda mark: inserts[mark[1]], page)
+    html = (PARTS / page).read_text(encoding="utf-8")
+    return re.sub("{{(style|script|content|numbers)}}", lambda mark: inserts[mark[1]], html)

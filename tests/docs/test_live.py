@@ -6,15 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from microgpt.explain.page import PARTS, SCRIPTS
+from microgpt.explain.page import PARTS, PROGRAM_SCRIPTS, SCRIPTS
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "live.html").read_text(encoding="utf-8")
+PAGE, MOONS = ((DOCS / name).read_text(encoding="utf-8") for name in ("live.html", "moons.html"))
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "page.css"])
 def test_the_page_has_the_present_script_and_style(name):
-    assert (PARTS / name).read_text(encoding="utf-8") in PAGE, "python docs/make.py makes it anew"
+    assert (PARTS / name).read_text(encoding="utf-8") in PAGE, "python docs/make.py --only page makes it anew"
+
+
+@pytest.mark.parametrize("name", [*PROGRAM_SCRIPTS, "page.css", "program.css"])
+def test_the_moons_have_the_present_script_and_style(name):
+    assert (PARTS / name).read_text(encoding="utf-8") in MOONS, "python docs/make.py --only moons makes it anew"
 
 
 def test_it_is_the_page_of_the_default_model():
@@ -28,8 +33,10 @@ def test_it_is_the_page_of_the_default_model():
 def test_page_and_film_are_small():
     assert len(PAGE) <= 3_000_000
     assert (DOCS / "live.gif").stat().st_size <= 3_000_000
+    assert len(MOONS) <= 500_000
     assert "/tmp/" not in PAGE.split('id="numbers"')[0]
 
 
 def test_every_part_is_put_into_the_page():
-    assert {path.name for path in PARTS.iterdir()} == {*SCRIPTS, "page.css", "page.html"}
+    pages = {"page.css", "page.html", "program.css", "program.html"}
+    assert {path.name for path in PARTS.iterdir()} == {*SCRIPTS, *PROGRAM_SCRIPTS, *pages}

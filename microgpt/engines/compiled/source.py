@@ -9,7 +9,7 @@ import copy
 import inspect
 import linecache
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -31,10 +31,11 @@ class Sources:
 
     Args:
         helpers: the names of the helpers; a rewritten function has them as variables from around it.
+        rewriting: how a function is rewritten, given the file that it is in.
     """
 
-    def __init__(self, helpers: Iterable[str]):
-        self.helpers = tuple(helpers)
+    def __init__(self, helpers: Iterable[str], rewriting: Callable[[str], ast.NodeTransformer] = Rewriting):
+        self.helpers, self.rewriting = tuple(helpers), rewriting
         self.codes: dict[tuple[CodeType, str], CodeType | None] = {}  # by code and file; None: there is no source
         self.at_once: dict[tuple[CodeType, str], CodeType | None] = {}  # of generators
         self.files: dict[str, File] = {}
@@ -72,7 +73,7 @@ class Sources:
                     changed = copy.deepcopy(node)
                     if at_once and not Gathered().gather(changed):
                         return None
-                    changed = Rewriting(code.co_filename).visit(changed)
+                    changed = self.rewriting(code.co_filename).visit(changed)
                     return self.compiled(ast.fix_missing_locations(changed), code, file)
             except (SyntaxError, ValueError):
                 continue

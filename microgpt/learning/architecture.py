@@ -43,6 +43,7 @@ class Architecture:
 
     def __init__(self, module: Any = the_book):
         self.module = module
+        self.writing: dict[Any, Any] = {}  # what was compiled to write
 
     def __reduce__(self) -> Any:
         return "GPT"  # by its name in this file

@@ -17,11 +17,12 @@ import numpy as np
 from microgpt.errors import DivergenceError, InputError, counted
 from microgpt.functions import Vector
 from microgpt.gpt import Parameters
-from microgpt.learning.architecture import GPT, Architecture
+from microgpt.learning.architecture import GPT, Architecture, values_of
 from microgpt.learning.byte_pairs import BytePairs
 from microgpt.learning.cached_step import compiled_writing
 from microgpt.learning.choosing import Choice, next_token
 from microgpt.learning.layers import Reader, generated
+from microgpt.learning.own_writing import NOT_RECORDED, OwnWriting
 from microgpt.learning.parameters import Arrays, count_of
 from microgpt.learning.randoms import random_numbers
 from microgpt.learning.text import BOUNDARY, Vocabulary, characters_of, encode, end_of
@@ -89,8 +90,27 @@ def _writer(model: Model, tokens: list[int], randoms: np.ndarray, choice: Choice
     items = np.zeros((rows, len(tokens) + limit), np.int64)
     items[:, : len(tokens)] = tokens
     end = end_of(model.vocabulary, model.documents)
-    written = compiled_writing(model.config, choice, -1 if end is None else end)
-    return written.begin(model.parameters, items, len(tokens), randoms)
+    return writing_of(model, choice, -1 if end is None else end).begin(model.parameters, items, len(tokens), randoms)
+
+
+def writing_of(model: Model, choice: Choice, end: int) -> Any:
+    """Return what writes with a model in compiled code."""
+    if model.architecture.is_the_book:
+        return compiled_writing(model.config, choice, end)
+    kept, key = model.architecture.writing, (tuple(values_of(model.config).items()), choice, end)
+    if key not in kept:
+        kept[key] = OwnWriting(model.architecture, model.config, choice, end)
+    return kept[key]
+
+
+def _begun(model: Model, tokens: list[int], randoms: np.ndarray, choice: Choice) -> Any:
+    """Return what `_writer` returns; None for a model of one's own that cannot be compiled."""
+    try:
+        return _writer(model, tokens, randoms, choice)
+    except NOT_RECORDED:
+        if model.architecture.is_the_book:
+            raise
+        return None
 
 
 def _write(
@@ -99,7 +119,7 @@ def _write(
     """Yield what `generate` yields, up to a limit, from compiled code."""
     while limit > 0:
         some = min(limit, PIECE)
-        sequences = _writer(model, tokens, rng.random((1, some)), choice)
+        sequences = _begun(model, tokens, rng.random((1, some)), choice)
         more, done = True, len(tokens)
         while more:
             more, known = sequences.go_on(), sequences.known[0]
@@ -157,13 +177,15 @@ def samples_in_groups(
     choice: Choice | None = None,
     max_new_tokens: int | None = None,
 ) -> Iterator[list[tuple[str, float]]]:
-    """Yield the results of `sample_many` in groups, small ones first. The model of the book is compiled."""
+    """Yield the results of `sample_many` in groups, small ones first."""
     tokens, choice = prompt_tokens(model, prompt), choice or Choice()
     limit, first, size = new_tokens(model, tokens, max_new_tokens), 0, FIRST
     while first < count:
         indices = range(first, min(first + size, count))
-        if model.architecture.is_the_book and not isinstance(model.vocabulary, BytePairs):
-            sequences = _writer(model, tokens, random_numbers(seed, indices, limit), choice)
+        sequences = None
+        if not isinstance(model.vocabulary, BytePairs):
+            sequences = _begun(model, tokens, random_numbers(seed, indices, limit), choice)
+        if sequences is not None:
             while sequences.go_on():
                 pass
             yield _texts(sequences, model, prompt, len(tokens))
@@ -216,7 +238,7 @@ def stream(
     shown = _shown(model.vocabulary)
     if isinstance(model.vocabulary, BytePairs) and model.architecture.is_the_book:
         chosen = generated(Reader(model.config, model.parameters), tokens, iter(rng.random, None), choice)
-    elif compiled and model.architecture.is_the_book:
+    elif compiled and _begun(model, tokens, np.zeros((1, 1)), choice) is not None:
         chosen = _write(model, tokens, limit, rng, choice)
     else:
         params = {name: array.tolist() for name, array in model.parameters.items()}

@@ -21,7 +21,7 @@ choosing.py     from logits to the next character
 cached_step.py  one position of the GPT and the choice of a character, compiled, with the cache as an argument
 layers.py       the GPT layer by layer, for models that are too large to be compiled whole
 own_writing.py  any other model, compiled to write
-randoms.py      the random numbers of many samples at once
+randoms.py      the random numbers of many generators at once
 sampling.py     from logits to text
 user_code.py    the user's code: read, run, and its errors told in a line
 own_book.py     a folder of one's own with the four files of the book

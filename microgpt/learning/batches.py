@@ -16,6 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from microgpt.errors import InputError, counted
 from microgpt.learning.documents import kind_of_documents
 from microgpt.learning.lines import lines_of
+from microgpt.learning.randoms import coins
 from microgpt.learning.reading import Text, text_of
 from microgpt.learning.sequences import Sequences, lines_apart, windows_apart
 from microgpt.learning.text import BOUNDARY, END, characters_of, closing, vocabulary_of
@@ -23,7 +24,9 @@ from microgpt.learning.text import BOUNDARY, END, characters_of, closing, vocabu
 # The number of batches that are drawn together and sorted by length. Validation loss on names (train.py, mean of seeds
 # 0 to 4) with 1 (no sorting), 2, 4, 8 and 16: 1.926, 1.927, 1.935, 1.938, 1.940.
 POOL = 2
-TOGETHER = 10_000  # sequences that are drawn at once, because many take less time together
+TOGETHER, EPOCHS = 10_000, 4  # sequences that are drawn at once, because many take less time together; and epochs
+PIECE = 100_000  # integers that are taken at once
+POOLS = 1000  # whose order is drawn at once
 PART = 20_000  # held-out characters that are enough for a validation during training
 WHOLE = 4_000_000  # integers that are kept as rows of one array, from which batches are taken fastest
 LISTED = 4_000_000  # sequences whose random order is kept as a list
@@ -163,41 +166,54 @@ def batches(
     size, shuffled = pool_size * batch_size, partial(_shuffled, len(sequences), seed)
     lengths, rows = _rows_of(sequences, dtype)
     most = int(lengths.max()) - 1
-    pools = max(1, min(TOGETHER, len(sequences)) // size)
-    for several, drawn in zip(
-        count(first, pools), _in_turn(shuffled, len(sequences), pools * size, first * size), strict=False
-    ):
+    pools = max(1, min(TOGETHER, EPOCHS * len(sequences)) // size)
+    orders = _orders(seed, first, pool_size)
+    for drawn in _in_turn(shuffled, len(sequences), pools * size, first * size):
         of_drawn = lengths[drawn.reshape(pools, size)].astype(np.int64) - 1  # in predictions
-        order, parts = of_drawn.argsort(axis=1, kind="stable"), (pools, pool_size, batch_size)
-        by_length = np.take_along_axis(drawn.reshape(pools, size), order, 1).reshape(parts)
-        increasing = np.take_along_axis(of_drawn, order, 1).reshape(parts)
-        longest, characters = increasing[:, :, -1].tolist(), increasing.sum(axis=2).tolist()
-        for i in range(pools):
-            numbers: Any = [seed, 1, several + i]
-            if seed < 2**32:
-                numbers = np.array(numbers, np.uint32)  # the same random numbers in less time
-            in_turn = np.random.default_rng(numbers).permutation(pool_size).tolist()
-            for j in in_turn[skipped if several + i == first else 0 :]:
-                tokens, predicts = rows(by_length[i, j], padded_length(longest[i][j], most))
-                yield tokens, predicts * (batch_size / characters[i][j])
+        order = of_drawn.argsort(axis=1, kind="stable")
+        parts = (pools * pool_size, batch_size)
+        in_turn = (np.arange(0, pools * pool_size, pool_size)[:, None] + [next(orders) for _ in range(pools)]).ravel()
+        numbers = np.take_along_axis(drawn.reshape(pools, size), order, 1).reshape(parts)[in_turn]
+        increasing = np.take_along_axis(of_drawn, order, 1).reshape(parts)[in_turn]
+        some = max(1, PIECE // (batch_size * (int(increasing[:, -1].max()) + 1)))
+        for start in range(skipped, len(numbers), some):
+            part = slice(start, start + some)
+            longest = [padded_length(n, most) for n in increasing[part, -1].tolist()]
+            tokens, weights = rows(numbers[part], max(longest))
+            weights *= (batch_size / increasing[part].sum(axis=1)).astype(dtype)[:, None, None]
+            for i, length in enumerate(longest):
+                yield tokens[i, :, : length + 1], weights[i, :, :length]
+        skipped = 0
+
+
+def _orders(seed: int, first: int, size: int) -> Iterator[Any]:
+    """Yield the random order in which the batches of each pool come, from one pool on."""
+    while size == 2:  # as below, in less time
+        ones = coins([seed, 1], range(first, first + POOLS)).tolist()
+        yield from ([one, 1 - one] for one in ones)
+        first += POOLS
+    for pool in count(first):
+        yield np.random.default_rng([seed, 1, pool]).permutation(size)
 
 
 def _rows_of(sequences: Sequence[Any], dtype: Any) -> tuple[np.ndarray, Callable[..., tuple[np.ndarray, np.ndarray]]]:
     """Return the lengths of some sequences, and a function of (numbers, length) that returns those with such numbers:
-    their tokens, for so many predictions, and for each prediction 1, or 0 where there is padding.
+    their tokens, for so many predictions at least, and for each prediction 1, or 0 where there is padding.
     """
     if isinstance(sequences, Sequences) and len(sequences) * int(sequences.lengths.max()) > WHOLE:
 
         def taken(numbers: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-            some = sequences[numbers]
-            return some.tokens(length + 1), (np.arange(1, length + 1) < some.lengths[:, None]).astype(dtype)
+            some, shape = sequences[numbers.ravel()], (*numbers.shape, -1)
+            predicts = np.arange(1, length + 1) < some.lengths[:, None]
+            return some.tokens(length + 1).reshape(shape), predicts.astype(dtype).reshape(shape)
 
         return sequences.lengths, taken
     tokens, weights = padded(sequences, dtype)
     predicts = (weights > 0).astype(dtype)  # [sequences, t]
-    return (weights > 0).sum(axis=1) + 1, lambda numbers, length: (
-        tokens.take(numbers, axis=0)[:, : length + 1], predicts.take(numbers, axis=0)[:, :length]
-    )  # fmt: skip
+    return (weights > 0).sum(axis=1) + 1, lambda numbers, _: (
+        tokens.take(numbers, axis=0),
+        predicts.take(numbers, axis=0),
+    )
 
 
 def _shuffled(n: int, seed: int, epoch: int) -> Any:

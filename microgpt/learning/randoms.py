@@ -1,11 +1,11 @@
-"""The random numbers of many samples at once.
+"""The random numbers of many generators at once.
 
 Each sample has its own: those that `np.random.default_rng([seed, index])` draws. Making so many generators takes longer
-than writing names. So here numpy computes with one array for all samples what SeedSequence and PCG64 compute for one:
+than writing names. So here numpy computes with one array for all of them what SeedSequence and PCG64 compute for one:
 the hash of O'Neill's seed_seq_fe, and her generator PCG XSL RR 128/64.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -16,24 +16,40 @@ Pair = tuple[np.ndarray, np.ndarray]  # the high and the low half of integers of
 
 def random_numbers(seed: int, indices: range, count: int) -> np.ndarray:  # -> [indices, count]
     """Return the first random numbers from 0 to 1 of each sample of a seed."""
+    found = np.empty((len(indices), count))
+    for column, integers in zip(found.T, _integers([seed], indices), strict=False):
+        column[:] = (integers >> LONGS(11)) * 2.0**-53
+    return found
+
+
+def coins(seeds: Sequence[int], indices: range) -> np.ndarray:  # -> [indices]
+    """Return what `np.random.default_rng([*seeds, index]).permutation(2)` has in its first place, for each index."""
+    return next(_integers(seeds, indices)) & LONGS(1) ^ LONGS(1)
+
+
+def _integers(seeds: Sequence[int], indices: range) -> Iterator[np.ndarray]:
+    """Yield the random integers of 64 bits of PCG64(SeedSequence([*seeds, index])), one after the other, for each
+    index.
+    """
     with np.errstate(over="ignore"):  # all is meant modulo 2 ** 32, 2 ** 64 or 2 ** 128
-        a, b, c, d = _seeds(seed, np.array(indices, WORDS))
+        a, b, c, d = _longs(seeds, np.array(indices, WORDS))
         step = c << LONGS(1) | d >> LONGS(63), d << LONGS(1) | LONGS(1)
         state = _next(_plus(step, (a, b)), step)
-        found = np.empty((len(indices), count))
-        for column in found.T:
+    while True:
+        with np.errstate(over="ignore"):
             state = _next(state, step)
             high, low = state
             mixed, turn = high ^ low, high >> LONGS(58)
             turned = mixed >> turn | mixed << (LONGS(64) - turn & LONGS(63))
-            column[:] = (turned >> LONGS(11)) * 2.0**-53
-    return found
+        yield turned
 
 
-def _seeds(seed: int, indices: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the four long integers of SeedSequence([seed, index]), each for all indices."""
+def _longs(seeds: Sequence[int], indices: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the four long integers of SeedSequence([*seeds, index]), each for all indices."""
     entropy = [
-        np.full(len(indices), seed >> shift & 0xFFFFFFFF, WORDS) for shift in range(0, seed.bit_length() or 1, 32)
+        np.full(len(indices), seed >> shift & 0xFFFFFFFF, WORDS)
+        for seed in seeds
+        for shift in range(0, seed.bit_length() or 1, 32)
     ]
     hashed = _hash(0x43B0D7E5, 0x931E8875)
     entropy.append(indices)

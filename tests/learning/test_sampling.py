@@ -16,7 +16,7 @@ from microgpt.gpt import GPTConfig, empty_cache, gpt
 from microgpt.learning import sampling
 from microgpt.learning.choosing import Choice, choose, probabilities
 from microgpt.learning.parameters import initial_parameters
-from microgpt.learning.randoms import random_numbers
+from microgpt.learning.randoms import coins, random_numbers
 from microgpt.learning.sampling import (
     FIRST,
     Model,
@@ -267,6 +267,12 @@ def test_first_samples_come_before_later_ones_are_written(lines, monkeypatch):
 def test_random_numbers_are_those_of_a_generator_each(seed):
     found = random_numbers(seed, range(5, 9), 20)
     assert found.tolist() == [np.random.default_rng([seed, index]).random(20).tolist() for index in range(5, 9)]
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32, 2**130 + 77])
+def test_coins_are_orders_of_a_generator_each(seed):
+    expected = [np.random.default_rng([seed, 1, index]).permutation(2)[0] for index in range(5, 60)]
+    assert coins([seed, 1], range(5, 60)).tolist() == expected
 
 
 @pytest.mark.parametrize(("documents", "choice"), [("lines", Choice()), ("stream", Choice(0.7, 2)), ("stream", GREEDY)])

@@ -397,6 +397,7 @@ def test_the_seed_chooses_the_batches():
 @pytest.mark.parametrize("before", [0, 700])
 def test_an_epoch_is_shuffled_once(monkeypatch, before):
     shuffled = []
+    monkeypatch.setattr(batches_module, "EPOCHS", 1)
     shuffle = batches_module._shuffled
     monkeypatch.setattr(
         batches_module, "_shuffled", lambda n, seed, epoch: shuffled.append(epoch) or shuffle(n, seed, epoch)

@@ -206,14 +206,16 @@ def compiled(double: bool) -> tuple[Any, Any, int]:
 
 
 class Group:
-    """The steps of a call whose batches have one form: the same dtypes and shapes."""
+    """The steps of a call whose batches have one form: the same dtypes and shapes. There may be room for some."""
 
-    def __init__(self, program: Program, batch: list[np.ndarray], dtype: Any, threads: int):
+    def __init__(
+        self, program: Program, batch: list[np.ndarray], dtype: Any, threads: int, room: list[np.ndarray] | None
+    ):
         self.program, self.size = program, len(batch[0]) if batch else 1
         self.plan, self.parts = program.plan_for(self.size, dtype, True)
         self.threads = threads if self.plan.tuner.choose(min(threads, self.parts)) > 1 else 1
         self.places: list[int] = []  # of its steps in the call
-        self.arrays = [np.empty((16, *array.shape), array.dtype) for array in batch]  # the batches of its steps
+        self.arrays = room or [np.empty((16, *array.shape), array.dtype) for array in batch]  # the batches of its steps
 
     def append(self, place: int, batch: list[np.ndarray]) -> None:
         """Copy a batch: who draws the next one may change its arrays."""
@@ -267,11 +269,14 @@ class ManySteps:
 
     def __init__(self, engine: Compiled, adam: CompiledAdam, clip: float):
         self.engine, self.adam, self.clip = engine, adam, np.array(clip or np.inf, np.float64)
+        self.groups: dict[Any, Group | None] = {}
+        self.rooms: dict[Any, list[np.ndarray]] = {}  # of earlier groups, by form: new memory would take longer
         self.begin()
 
     def begin(self) -> None:
         """Let no batch wait."""
-        self.groups: dict[Any, Group | None] = {}
+        self.rooms |= {form: group.arrays for form, group in self.groups.items() if group is not None}
+        self.groups = {}
         self.waiting = 0
 
     def batches(self, first: int) -> list[tuple[np.ndarray, ...]]:
@@ -295,7 +300,7 @@ class ManySteps:
             arrays = [np.asarray(array) for array in batch]
             form = tuple([(array.dtype, array.shape) for array in arrays])
             if form not in self.groups:
-                self.groups[form] = self.group(parameters, arrays)
+                self.groups[form] = self.group(parameters, arrays, self.rooms.get(form))
         except (TypeError, ValueError):  # its step raises the same, when it is taken alone
             return False
         group = self.groups[form]
@@ -305,13 +310,13 @@ class ManySteps:
         self.waiting += 1
         return True
 
-    def group(self, parameters: Any, batch: list[np.ndarray]) -> Group | None:
+    def group(self, parameters: Any, batch: list[np.ndarray], room: list[np.ndarray] | None) -> Group | None:
         """A group for batches of this form, if their program is known."""
         given = self.engine.parameters(parameters)
         program = self.engine.known(program_key(given.structure, checked_arguments(tuple(batch))))
         if program is None or self.engine.engine not in program.verified_on:
             return None
-        return Group(program, batch, given.dtype, self.engine.threads)
+        return Group(program, batch, given.dtype, self.engine.threads, room)
 
     def run(
         self, parameters: Any, vectors: tuple[np.ndarray, ...], first: int, rates: list[float]

@@ -178,6 +178,9 @@ class Frame:
         if n or self.axis.bound is not None:
             raise NotTraceable
         freeze(value)
+        if type(value) is RecordedList and value.plain and all(type(one) is RecordedScalar for one in value.plain):
+            whole = self.record.stack(value.plain)  # now: later it would be put together for each turn that reads it
+            value = RecordedList(self.record, whole.axis, whole.item)
         root.item, root.elements = read_at(value, self.axis, at(root.axis)), {}
         if type(root.item) is RecordedList:
             root.item.view = False

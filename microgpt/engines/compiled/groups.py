@@ -364,6 +364,8 @@ class Groups:
             for part in members.of_each_length():
                 self.group(part)
             return
+        if members.all[0][0].kind == SUM and not grid.table:
+            grid = self.split_as_read(grid, members)
         lengths = (*grid.counts, *members.axis_lengths())
         bounds = bounds_of(members, grid, len(lengths))
         operands = [grid.access(members, i, members.strides(i)) for i in range(len(members.all[0][1]))]
@@ -406,6 +408,22 @@ class Groups:
                 self.places[node.row] = Place(CELLS, start, dict(zip(node.axes, result.strides[outer:], strict=False)))
             if not node.axes:
                 self.space[node.row], self.start[node.row] = SPACES.index(CELLS), start
+
+    def split_as_read(self, grid: Grid, members: Members) -> Grid:
+        """The grid of sums with its axes split as those of the array that they sum: so it becomes part of them."""
+        start = int(members.starts[0, 0])
+        if members.spaces[0] != CELLS or start < self.inputs:
+            return grid
+        array = self.arrays[self.array_at(start)]
+        counts, steps = list(grid.counts), list(grid.steps)
+        for n, stride in sorted(zip(array.lengths, array.strides, strict=True), key=lambda axis: axis[1]):
+            aligned = stride and (start - array.start) // stride % n == 0
+            for i, step in enumerate(steps):
+                if aligned and step[0] == stride and counts[i] > n > 1 and counts[i] % n == 0:
+                    if not step[len(members.spaces) :].any():  # of lengths
+                        counts[i : i + 1], steps[i : i + 1] = [counts[i] // n, n], [step * n, step]
+                    break
+        return Grid(counts, np.array(steps))
 
     # Single scalars, in columns
 

@@ -57,7 +57,7 @@ from microgpt.engines.compiled.record import (
 from microgpt.engines.compiled.stacking import stacked
 
 FEW_PARTS = 6  # into which a loop is split at most
-PASSES = 4  # over a body, until all lists that carry state are known
+PASSES = 64  # over a body, each of which finds one more list or attribute that carries state
 FEW_TURNS = 5  # through which a loop carries state in Python
 PARTED = object()
 

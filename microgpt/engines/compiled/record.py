@@ -421,16 +421,17 @@ class Record:
     Args:
         with_sources: whether to note the file and the line of the function behind each row.
         stack, stack_choices, as_chosen: how lists of scalars, and of rows of them, become an axis (see stacking.py).
+        tabled: how functions of plain numbers are computed at all indices (see recorded_numbers.py).
     """
 
     current: ClassVar["Record | None"] = None  # the one that is being written: the functions that write it find it here
 
     def __init__(
         self, with_sources: bool, stack: Callable[..., Any], stack_choices: Callable[..., Any],
-        as_chosen: Callable[..., Any],
+        as_chosen: Callable[..., Any], tabled: Callable[..., Any],
     ) -> None:  # fmt: skip
         self.stack, self.stack_choices = partial(stack, record=self), partial(stack_choices, record=self)
-        self.as_chosen = as_chosen
+        self.as_chosen, self.tabled = as_chosen, partial(tabled, record=self)
         # The table
         self.kind, self.left, self.right = array("b"), array("i"), array("i")
         self.axes: dict[int, tuple[Axis, ...]] = {}  # of each family
@@ -498,7 +499,8 @@ class Record:
             axes = with_bounds((*axes, closed))
             axes = tuple([axis for axis in axes if axis is not closed])
         elif axes:
-            axes = with_bounds(axes)
+            own = kind in (LIST, CARRY)  # their own axis stays the first
+            axes = (*axes[:own], *with_bounds(axes[own:]))
         if kind not in (LIST, CARRY) and any([axis.statement for axis in axes]):  # these come first
             axes = tuple(sorted(axes, key=lambda axis: axis.statement or inf))
         if axes:
@@ -886,6 +888,12 @@ class RecordedScalar:
         everything = self.record.stack(items)
         return self.record.over(LARGEST, everything.item, everything.axis)
 
+    def __rpow__(self, base: Any) -> Any:
+        found = self.record.tabled(pow, (base, self))
+        if found is not None:
+            return found
+        return self._no_value("a power with it as the exponent", "write exp(x * log(base))")
+
     def _no_value(self, what: str, instead: str) -> Any:
         self.ask_python()
         raise RecordingError(f"{what} on a recorded scalar at {calling_line()}: it has no value yet; {instead}")
@@ -899,7 +907,6 @@ class RecordedScalar:
         return self._no_value(f"a test for truth ({asker})", TRUTH[asker])
 
     __eq__ = __ne__ = needs_value("a comparison (==, !=, in)", "compare by <, <=, > or >=, which give 1 or 0")
-    __rpow__ = needs_value("a power with it as the exponent", "write exp(x * log(base))")
     __float__ = needs_value(
         "float() or a function of the module math",
         "use exp and log of microgpt, x ** 0.5 for sqrt(x), tanh of microgpt.functions",

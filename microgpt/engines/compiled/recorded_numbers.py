@@ -3,6 +3,8 @@
 Each row is a numpy array, with an axis for each axis of the row. Beyond the bound of an axis it has any numbers.
 """
 
+from collections.abc import Callable
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from microgpt.engines.compiled.record import (
     LIST,
     MUL,
     PARAMETER,
+    PICK,
     POW,
     SUM,
     VIEW,
@@ -28,9 +31,13 @@ from microgpt.engines.compiled.record import (
     Index,
     IndexLike,
     Record,
+    RecordedScalar,
+    at,
+    union,
 )
 from microgpt.value import LARGEST_FLOAT
 
+LARGEST_TABLE = 1_000_000  # numbers that Python computes one by one
 TWO = {ADD: np.add, MUL: np.multiply, LESS: np.less, LESS_EQUAL: np.less_equal}
 
 
@@ -40,7 +47,54 @@ def numbers_of(record: Record, params: np.ndarray, integers: np.ndarray, floats:
     numbers = Numbers(record, params, integers, floats)
     with np.errstate(all="ignore"):  # a branch that is not taken may have no value
         numbers.compute(0, len(record))
-    return numbers.known
+    return [numbers.known[row] for row in range(len(record))]
+
+
+def tabled(function: Callable[..., Any], arguments: tuple[Any, ...], record: Record) -> Any:
+    """function(*arguments) of plain numbers that loops have made: a scalar that has the value at each of their indices.
+
+    None if that cannot be: if an argument depends on a parameter, an example or a state, or if a result is no float.
+    """
+    if not all(isinstance(one, (RecordedScalar, int, float)) for one in arguments):
+        return None
+    scalars = [record.scalar(one) for one in arguments]
+    axes: tuple[Axis, ...] = ()
+    for scalar in scalars:
+        axes = union(axes, scalar.free)
+    shape = tuple([axis.n for axis in axes])
+    if prod(shape) > LARGEST_TABLE or any(axis.bound is not None for axis in axes):
+        return None
+    columns = [plain_numbers(record, scalar, axes) for scalar in scalars]
+    numbers = [np.broadcast_to(column, shape).ravel().tolist() for column in columns if column is not None]
+    if len(numbers) < len(columns):
+        return None
+    try:
+        found = [function(*row) for row in zip(*numbers, strict=True)]
+    except Exception:  # where Python computes it, it raises again
+        return None
+    if not all(type(one) is float and isfinite(one) for one in found):
+        return None
+    place = 0
+    for axis in axes:
+        place = at(axis) + place * axis.n
+    return record.stack(found).at(place) if axes else found[0]
+
+
+def plain_numbers(record: Record, scalar: RecordedScalar, axes: tuple[Axis, ...]) -> np.ndarray | None:
+    """The values of a scalar along some axes; None if it is not made of plain numbers alone, or of a state."""
+    left, needed = [scalar.node], set[int]()
+    while left:
+        row = left.pop()
+        if record.kind[row] in (PARAMETER, INPUT, PICK, CARRY):
+            return None
+        if row not in needed:
+            needed.add(row)
+            left += record.operands(row)
+    numbers = Numbers(record, *[np.zeros(0)] * 3)
+    with np.errstate(all="ignore"):
+        for row in sorted(needed):
+            numbers.compute(row, row + 1)
+    return numbers.known[scalar.node][tuple([numbers.place(index, axes) for index in scalar.index])]
 
 
 class Numbers:
@@ -48,9 +102,7 @@ class Numbers:
 
     def __init__(self, record: Record, params: np.ndarray, integers: np.ndarray, floats: np.ndarray):
         self.record, self.params, self.integers, self.floats = record, params, integers, floats
-        self.known: list[np.ndarray] = [
-            np.zeros([axis.n for axis in record.axes.get(i, ())]) for i in range(len(record))
-        ]
+        self.known: dict[int, np.ndarray] = {}
         self.turn: dict[Axis, int] = {}
 
     def compute(self, first: int, end: int) -> None:
@@ -64,6 +116,7 @@ class Numbers:
                 if self.record.closed.get(row) in around:  # it sums over all turns, of which the last sees every one
                     self.turn = {axis: i for axis, i in around.items() if axis is not self.record.closed[row]}
                 values = self.carried(row) if self.record.kind[row] == CARRY else self.values(row)
+                self.known.setdefault(row, np.zeros([axis.n for axis in axes]))
                 self.known[row][tuple([self.turn.get(axis, slice(None)) for axis in axes])] = values
                 self.turn = around
                 row += 1

@@ -59,6 +59,7 @@ from microgpt.engines.compiled.record import (
     is_of_another_kind,
     tracing_depth,
 )
+from microgpt.engines.compiled.recorded_numbers import tabled
 from microgpt.engines.compiled.replacements import (
     KNOWN_KINDS,
     added_in_place,
@@ -99,6 +100,7 @@ from microgpt.engines.compiled.source import Sources
 from microgpt.engines.compiled.stacking import as_chosen, must_stack, stack_choices, stacked
 from microgpt.engines.trees import check_form, check_returned
 
+SYMBOLIC_NUMBERS = (RecordedScalar, Index)
 LOGS = {"debug", "info", "warning", "error", "critical", "exception", "log"}  # functions and methods of logging
 PATIENCE = 2.0  # seconds of recording after which one is told why it takes so long
 
@@ -121,7 +123,7 @@ def record_function(
     while True:
         effects.take_back()
         try:
-            record = Record(with_sources, must_stack, stack_choices, as_chosen)
+            record = Record(with_sources, must_stack, stack_choices, as_chosen, tabled)
             record.loops.statements, record.loops.untraceable, record.effects = statements, set(in_python), effects
             recorded(function, shapes, arguments, record)
         except Lost as lost:
@@ -380,6 +382,10 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
             return getattr(arguments[0], function.__name__)(*arguments[1:], **options)
         if getattr(function, "__module__", None) == "_heapq":  # which takes nothing else for a list
             return function(arguments[0].as_plain(), *arguments[1:], **options)
+    if getattr(function, "__module__", None) == "math" and any(type(one) in SYMBOLIC_NUMBERS for one in arguments):
+        found = None if options else record.tabled(function, arguments)
+        if found is not None:
+            return found
     if not record.loops.depth and type(function) is type and is_read(function):
         kind_made: Any = function
         found = object.__new__(kind_made)

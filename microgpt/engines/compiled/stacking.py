@@ -165,7 +165,10 @@ def stack_anew(items: Any, record: Record) -> RecordedList | None:
         axis = Axis(len(items[0]), any(one is not None and one.axis.ragged for one in inner))
         together = None
         if None not in inner:
-            together = stack([one.at(at(axis)) for one in inner if one is not None], record)
+            rows = [one.at(at(axis)) for one in inner if one is not None]
+            if all([type(item) in (list, tuple) and {*map(type, item)} == {float} for item in items]):
+                rows = [record.scalar(row) for row in rows]  # of a table of plain numbers, some of them equal
+            together = stack(rows, record)
         if together is None:
             return None
         return RecordedList(record, together.axis, RecordedList(record, axis, together.item))

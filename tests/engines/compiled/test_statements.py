@@ -23,6 +23,9 @@ import math
 from microgpt.functions import softmax, tanh
 
 
+TABLE = [[math.cos(i * k) for k in (1, 2, 3)] for i in range(40)]
+
+
 class Counter:
     turns = 0
 
@@ -80,6 +83,31 @@ cell = Cell([s, 0.5, s])
 for a in x:
     cell.read(a)
 out = [cell.state, sum(cell.history)]
+
+# more objects that keep a state
+cells = [Cell([s, 0.1 * k]) for k in range(5)]
+for a in x:
+    for cell in cells:
+        cell.read(a)
+out = [cell.state for cell in cells]
+
+# keys made piece by piece
+keys = []
+for a, b in zip(x, w, strict=True):
+    key = []
+    for c in (a, b):
+        key += [c * s, c + 1]
+    keys.append(key)
+    total += sum([sum([a * (c + d) for c, d in zip(key[:2], key[2:], strict=True)]) for key in keys])
+
+# angles by functions of math
+for i, a in enumerate(x):
+    angles = [i * 100 ** (-k / 3) for k in range(3)]
+    total += a * sum([w[k] * math.cos(angle) - math.sin(angle) for k, angle in enumerate(angles)]) / math.sqrt(i + 2)
+
+# a table of numbers from elsewhere
+for i, a in enumerate(x):
+    total += a * sum([b * c for b, c in zip(TABLE[i], w[:3], strict=True)])
 
 # powers of plain numbers
 for i in range(n):

@@ -37,7 +37,11 @@ def by_name(exercise):
     return exercise.name
 
 
-@pytest.mark.parametrize("exercise", EXERCISES, ids=by_name)
+def marks_of(exercise):
+    return [pytest.mark.slow] if exercise.name in LONG else []
+
+
+@pytest.mark.parametrize("exercise", [pytest.param(e, id=e.name, marks=marks_of(e)) for e in EXERCISES])
 def test_the_lines_of_the_book_are_right(exercise):
     assert verdict_on(exercise).kind == "right"
 
@@ -45,7 +49,7 @@ def test_the_lines_of_the_book_are_right(exercise):
 @pytest.mark.parametrize(
     ("exercise", "index"),
     [
-        pytest.param(exercise, index, id=f"{exercise.name}-{index}", marks=[pytest.mark.slow] * (exercise.name in LONG))
+        pytest.param(exercise, index, id=f"{exercise.name}-{index}", marks=marks_of(exercise))
         for exercise in EXERCISES
         for index in range(len(exercise.mistakes))
     ],

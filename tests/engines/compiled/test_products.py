@@ -19,6 +19,11 @@ SIZES = [
 BLOCKS = [1, 12, 16]  # examples of a block
 
 
+def marks_of(size):
+    """One size of several vectors and a rest is enough for a quick run."""
+    return [] if size == (37, 19, 23, 65) else [pytest.mark.slow]
+
+
 def loss(p, x):
     """Two linear maps, and between them each position sums all so far, weighted by how well they agree."""
     total, so_far = 0, []
@@ -57,7 +62,7 @@ def drawn(size, batch, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("block_size", BLOCKS)
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("size", [pytest.param(size, id=str(size), marks=marks_of(size)) for size in SIZES])
 def test_products_of_odd_sizes_are_those_of_numpy(monkeypatch, size, block_size, dtype):
     monkeypatch.setattr(run.Program, "suits_one", lambda *_: False)
     monkeypatch.setattr(run, "block_size_for", lambda *_: block_size)

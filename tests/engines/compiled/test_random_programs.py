@@ -5,7 +5,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_programs import PRELUDE, Writer, difference, module, numbers, outcome, recorded, smallest
 
-generated = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+generated = settings(  # each example is a whole program on two engines
+    max_examples=settings.default.max_examples * 3 // 5,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 seeds = st.integers(0, 2**32 - 1)
 
 

@@ -252,24 +252,26 @@ class Statement:
         while self.left:
             first, end, together = self.left.pop()
             if begun and not same_contents(self.contents, contents(self.given)):  # the source is not what it was
-                for item in self.items_of(first, None):
-                    values = self.turn(item, *values)
-                return values
+                return self.in_python(first, None, values)
             found = self.as_line(first, end, together, values)
             if found is PARTED:
                 continue
             if found is None:
                 if not begun and (end - first > 1 or not self.left):
                     return None
-                found = values
-                try:
-                    for item in self.items_of(first, end if self.left else None):  # the last turns may add items
-                        found = self.turn(item, *found)
-                except RecordingError:
-                    raise
-                except Exception:  # the function may catch it, and ask for the variables of this turn
-                    raise Lost({self.site}) from None
+                found = self.in_python(first, end if self.left else None, values)  # the last turns may add items
             values, begun = found, True
+        return values
+
+    def in_python(self, first: int, end: int | None, values: list[Any]) -> list[Any]:
+        """The variables after some turns, one by one. Where one raises, the loop is lost: the function may catch it."""
+        try:
+            for item in self.items_of(first, end):
+                values = self.turn(item, *values)
+        except (NotTraceable, Exception) as error:  # the first, if the bound of a `while` has changed
+            if isinstance(error, RecordingError) or (isinstance(error, NotTraceable) and self.record.loops.frames):
+                raise
+            raise Lost({self.site}) from None
         return values
 
     def items_of(self, first: int, end: int | None) -> Iterator[Any]:

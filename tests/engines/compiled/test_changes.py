@@ -678,6 +678,14 @@ for i, r in enumerate(w):
     r[i] += r[0] * a[i]
 w
 
+h, i = [0.0] * 3, 1
+while i < len(h):
+    if i == 1:
+        h.append(s)
+    h[i] += x[i - 1]
+    i += 1
+[h, 0.1 * i]
+
 h = [0.0, s]
 rows = [h] * 2
 for j, b in enumerate(h):

@@ -2,25 +2,31 @@
 
 import builtins
 import hashlib
-import sys
 from collections.abc import Iterable
 from dataclasses import is_dataclass
 from functools import cache, partial
+from opcode import opmap
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 from microgpt.value import __file__ as value_file
 
-NAMED = (BuiltinFunctionType, FunctionType, type, ModuleType)  # in the standard library, their names say it
+PURE = (  # modules whose functions do the same wherever they are called
+    "builtins", "math", "operator", "_operator", "functools", "_functools", "itertools", "collections", "dataclasses",
+    "typing", "types", "abc", "numbers", "enum", "reprlib", "_thread",
+)  # fmt: skip
+LOOKS_AROUND = ("globals", "locals", "vars", "eval", "exec", "input", "__import__")  # these do not
+IMPORTS = opmap["IMPORT_NAME"]
+NAMED = (BuiltinFunctionType, FunctionType, type, ModuleType)  # what does not change has a name
 PLAIN = (type(None), bool, int, float, str, bytes, type(...), type(NotImplemented))
 
 
 def meaning_of(thing: Any) -> str:
     """The code of a function, and of all that it names, and the numbers there.
 
-    Raises TypeError for a function that names what could do anything, such as an object of a class that is no
-    dataclass. Two functions of one meaning give the same results for the same arguments.
+    Raises TypeError or ValueError for a function that names what could do anything, such as another module or an object
+    of a class that is no dataclass. Two functions of one meaning give the same results for the same arguments.
     """
     return repr(described(thing, {}))
 
@@ -36,7 +42,7 @@ def described(thing: Any, met: dict[int, int]) -> Any:
     if isinstance(thing, dict):
         return all_of(thing, met), all_of(thing.values(), met)
     module = thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", None) or ""
-    if module.partition(".")[0] in sys.stdlib_module_names and isinstance(thing, NAMED):
+    if module in PURE and isinstance(thing, NAMED) and getattr(thing, "__name__", "") not in LOOKS_AROUND:
         return module, getattr(thing, "__qualname__", "")
     if id(thing) not in met:
         met[id(thing)] = len(met)
@@ -52,7 +58,7 @@ def parts_of(thing: Any) -> tuple[Any, ...]:
     """What a thing does, as other things. Raises TypeError for one of which that cannot be told."""
     if isinstance(thing, partial):
         return thing.func, thing.args, thing.keywords
-    if isinstance(thing, CodeType):
+    if isinstance(thing, CodeType) and IMPORTS not in thing.co_code[::2]:
         return thing.co_code, thing.co_consts, thing.co_names, thing.co_varnames
     if isinstance(thing, FunctionType):
         cells = [cell.cell_contents for cell in thing.__closure__ or ()]

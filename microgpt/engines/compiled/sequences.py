@@ -105,7 +105,7 @@ class Continuation:
         """The name of the plan on the disk: a digest of all that it depends on. None if that cannot be told."""
         try:
             return digest("turns", meaning_of(self.step), self.memory, key, sources(), machine().processor, sys.version)
-        except TypeError:
+        except (TypeError, ValueError, RecursionError):
             return None
 
     @cached_property

@@ -188,7 +188,18 @@ def test_what_a_function_names_is_its_meaning(monkeypatch):
     assert meaning_of(limited) != before
 
 
-def test_what_could_do_anything_has_no_meaning():
-    anything = object()
-    with pytest.raises(TypeError, match="what a object does cannot be told"):
-        meaning_of(lambda x: (x, anything))
+def importing(x):
+    from random import random
+
+    return x * random()
+
+
+@pytest.mark.parametrize(
+    "function", [importing, lambda x: (x, pytest), lambda x: (x, here), lambda x: print(open), lambda x: globals()[x]]
+)
+def test_what_could_do_anything_has_no_meaning(function):
+    with pytest.raises(TypeError, match="does cannot be told"):
+        meaning_of(function)
+
+
+here = object()

@@ -4,11 +4,14 @@ import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from microgpt.commands.options import Options, option, parse
 from microgpt.commands.script import run_script
 from microgpt.errors import InputError
+from microgpt.explain.any_program import page_of
 from microgpt.explain.default_text import some_text
-from microgpt.explain.explanation import explain
+from microgpt.explain.explanation import explain, loss_of, tokens_of
 from microgpt.explain.page import to_html
 from microgpt.learning.sampling import as_typed
 from microgpt.runs.directory import load_run, newest_run
@@ -20,6 +23,7 @@ class Settings(Options):
     run: str | None = option(
         None, "a run directory, or a character-level GPT-2 saved by transformers (default: the newest in runs/)"
     )
+    book: str | None = option(None, "the folder of your functions, if the run was trained with them: their code is run")
     model: str | None = option(None, "the file of your model, if the run was trained with it: its code is run")
     trust: bool = option(False, "run the copy of the model's file in the run directory")
     text: str | None = option(None, "the text to explain (default: a held-out text)")
@@ -31,11 +35,18 @@ def main() -> int:
     settings = parse(Settings, "Write a page on which every number of a prediction opens, down to its atoms.")
     if settings.out is not None:
         check_place("out", settings.out, "explain.html")
-    run = load_run(settings.run or newest_run(), None, settings.model, settings.trust)
+    run = load_run(settings.run or newest_run(), settings.book, settings.model, settings.trust)
     text, what = (as_typed(settings.text, run.vocabulary), "") if settings.text is not None else some_text(run)
-    explanation = explain(run, text)
-    page = to_html(explanation).encode()
     out = run.directory / "explain.html" if settings.out is None else Path(settings.out)
+    if run.architecture.is_the_book:
+        explanation = explain(run, text)
+        page, operations = to_html(explanation).encode(), explanation.operations
+    else:
+        tokens = tokens_of(run, text)
+        loss, weights = loss_of(run, tokens)
+        title = f"{text!r} in the model of {run.directory}"
+        html, found, _ = page_of(loss, run.parameters, (np.array([tokens]), np.array([weights])), title=title)
+        page, operations = html.encode(), found.operations
     try:
         if settings.out is None:
             write_file(out, page)
@@ -44,7 +55,7 @@ def main() -> int:
     except OSError as error:
         raise InputError(f"cannot write the page {out}: {error.strerror}; choose another with --out") from None
     is_page = out.is_file()  # not a pipe or device
-    print(f"{text!r}{what} takes {explanation.operations:,} operations in the model of {run.directory}")
+    print(f"{text!r}{what} takes {operations:,} operations in the model of {run.directory}")
     print(f"open {out} in a browser" if is_page else f"the page went to {out}")
     if is_page and settings.open and not webbrowser.open(out.resolve().as_uri()):
         print(f"no browser could be started here; the page is {out.resolve()}")

@@ -188,9 +188,9 @@ def of_end(
     ]
 
 
-def of_explaining(directory: Path) -> str:
+def of_explaining(directory: Path, code: str = "") -> str:
     """The command that writes the page."""
-    return f"to look inside: python explain.py --run {quoted(directory)} --open"
+    return f"to look inside: python explain.py --run {quoted(directory)}{code} --open"
 
 
 def of_going_on(directory: Path, code: str = "") -> str:

@@ -29,6 +29,7 @@ from microgpt.commands.script import INTERRUPTED, Interruption, interruption, is
 from microgpt.commands.start import MAY_CHANGE, Start, wanted_directory
 from microgpt.engines.engine import evaluate
 from microgpt.errors import DivergenceError, InputError
+from microgpt.explain.any_program import MOST_OPERATIONS
 from microgpt.explain.explanation import can_explain
 from microgpt.learning.architecture import GPT
 from microgpt.learning.batches import predictions
@@ -38,7 +39,7 @@ from microgpt.learning.model_file import ModelFile
 from microgpt.learning.parameters import count_of, flatten, shapes_of, views
 from microgpt.learning.sampling import sample, sample_many, worth_compiling
 from microgpt.learning.training import Update, mean_loss
-from microgpt.runs.checkpoint import Evaluation, checkpoints, load_checkpoint
+from microgpt.runs.checkpoint import Checkpoint, Evaluation, checkpoints, load_checkpoint
 from microgpt.runs.directory import INTEGERS, Run, create_run_directory, keep_text
 from microgpt.runs.files import quoted
 from microgpt.runs.kept_code import FOLDER, keep_book, keep_model
@@ -379,14 +380,19 @@ class Session:
             self.draw(self.directory)
             kept = load_checkpoint(self.directory)
             print_lines(*messages.of_end(kept, self.seconds, self.interrupted, self.directory, self.code_options))
-            explained = not self.interrupted and self.run.architecture.is_the_book
-            if explained and can_explain(kept.origin.config, kept.origin.documents):
-                print_lines(messages.of_explaining(self.directory))
+            if not self.interrupted and self.can_explain(kept):
+                print_lines(messages.of_explaining(self.directory, self.code_options[1]))
             print_lines(messages.of_blind_guessing(kept, self.settings))
             if self.start.own is not None:
                 print_lines(self.start.own.faster(self.predictions, self.seconds))
         self.processes.close()
         return INTERRUPTED if self.interrupted or self.ctrl_c.requested else 0
+
+    def can_explain(self, kept: Checkpoint) -> bool:
+        """Whether a page can hold the shortest text."""
+        if isinstance(self.start.architecture, ModelFile):
+            return 4 * kept.origin.parameters < MOST_OPERATIONS  # two predictions, a product and a sum for each
+        return self.run.architecture.is_the_book and can_explain(kept.origin.config, kept.origin.documents)
 
     def draw(self, directory: Path) -> None:
         """Write loss.svg and tensors.svg."""

@@ -64,15 +64,22 @@ def explain(
     many examples as are within that limit.
     """
     check_place("out", str(out), "page.html")
+    path, (page, found, given) = Path(out), page_of(function, params, example, plane, title)
+    path.write_text(page, encoding="utf-8")
+    return Explained(path, len(found.examples), given, found.operations)
+
+
+def page_of(
+    function: Callable[..., Any], params: Any, example: tuple[Any, ...], plane: Any = None, title: str | None = None
+) -> tuple[str, Batch, int]:
+    """Return the page that `explain` writes, the examples in it, and how many were given."""
     arrays = checked_parameters(params)
     batch = examples_of(example)
     with divergence_named("in this program", "numbers are not finite"):
         found = followed_batch(function, arrays, batch)
     content, data = content_of(function, arrays, found, example)
     content |= {"title": title, "limit": MOST_OPERATIONS, "givenExamples": len(batch), "plane": plane_of(plane, found)}
-    path = Path(out)
-    path.write_text(program_to_html(content, data), encoding="utf-8")
-    return Explained(path, len(found.examples), len(batch), found.operations)
+    return program_to_html(content, data), found, len(batch)
 
 
 def examples_of(arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:

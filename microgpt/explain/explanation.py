@@ -88,8 +88,10 @@ def can_explain(config: gpt.GPTConfig, documents: str) -> bool:
 def positions_that_fit(run: Run) -> int:
     """Return how many predictions the longest text has that a page can hold.
 
-    Raises InputError if a page cannot hold even the shortest text.
+    Raises InputError if a page cannot hold even the shortest text. Of a model of one's own it is tried later.
     """
+    if not run.architecture.is_the_book:
+        return int(run.config.n_positions)
     positions = positions_recorded(run.config, run.config.n_positions, LARGEST_PROGRAM)
     if room(run, positions) < shortest(run):
         raise InputError(
@@ -120,7 +122,7 @@ def check_finite(run: Run, loss: Callable[..., Any], tokens: list[int], weights:
 
 def loss_of(run: Run, tokens: list[int]) -> tuple[Callable[..., Any], list[float]]:
     """Return the explained function, the mean loss of the predictions in some tokens, and its last argument."""
-    return partial(gpt.loss, config=run.config), [1 / (len(tokens) - 1)] * (len(tokens) - 1)
+    return partial(run.architecture.loss, config=run.config), [1 / (len(tokens) - 1)] * (len(tokens) - 1)
 
 
 def tokens_of(run: Run, text: str) -> list[int]:

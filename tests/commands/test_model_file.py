@@ -40,11 +40,21 @@ def test_its_settings_are_options(trained):
     assert "tiny with " in result.stdout
     assert "width 4, slow False, context 16" in result.stdout
     assert "python sample.py --run runs/names --trust" in result.stdout
+    assert "python explain.py --run runs/names --trust --open" in result.stdout
     assert run_of(directory).settings["width"] == 4
     said = call("train.py", "--model", "tiny.py", "--help", cwd=directory).stdout
     assert "numbers that are remembered (default: 3)" in said
     assert "--no-slow" in said
     assert "--n-head" not in said
+
+
+def test_its_page_opens_its_loss(here):
+    result = call("explain.py", "--trust", "--text", "anna", cwd=here)
+    assert result.returncode == 0, result.stderr
+    assert "'anna' takes " in result.stdout
+    page = (here / "runs" / "names" / "explain.html").read_text(encoding="utf-8")
+    assert "'anna' in the model of runs/names" in page
+    assert '["back",[4,4]]' in page
 
 
 @pytest.mark.parametrize("call_of", [

@@ -31,7 +31,7 @@ from microgpt.errors import InputError
 from microgpt.gpt import GPTConfig
 from microgpt.learning.architecture import FROM_THE_TEXT, ModelFacts, Shapes, values_of
 from microgpt.learning.byte_pairs import BytePairs
-from microgpt.learning.parameters import Arrays, parameter_shapes, views
+from microgpt.learning.parameters import Arrays, parameter_count, parameter_shapes, views
 from microgpt.learning.text import BOUNDARY, Vocabulary
 from microgpt.runs.files import parse_json, write_file
 
@@ -65,7 +65,7 @@ class RunInfo:
     @property
     def parameters(self) -> int:
         """The number of parameters."""
-        return sum(map(prod, self.shapes.values()))
+        return sum(map(prod, self.model.shapes.values())) if self.model else parameter_count(self.config)
 
 
 @dataclass(frozen=True)

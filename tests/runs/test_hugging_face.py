@@ -23,8 +23,7 @@ from microgpt.runs.directory import load_run
 from microgpt.runs.hugging_face import restore_model, write_model
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
-from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline  # noqa: E402
+transformers = pytest.importorskip("transformers")  # whose parts are imported when they are used
 from transformers.utils import logging  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -98,7 +97,7 @@ def test_the_logits_are_ours_at_every_position(tmp_path, shape):
     save_checkpoint(tmp_path, checkpoint)
     write_model(tmp_path, checkpoint)
     tokens = np.random.default_rng(0).integers(0, config.vocab_size, config.n_positions).tolist()
-    theirs = AutoModelForCausalLM.from_pretrained(tmp_path).double().eval()
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).double().eval()
     with torch.no_grad():
         logits = theirs(torch.tensor([tokens])).logits[0].numpy()
     assert_close(our_logits(load_run(tmp_path), tokens), logits)
@@ -107,7 +106,7 @@ def test_the_logits_are_ours_at_every_position(tmp_path, shape):
 def test_every_character_passes_through_the_tokenizer(tmp_path):
     config = GPTConfig(len(STRANGE), 4, 2, 1, 1)
     write_model(tmp_path, make_checkpoint(config, "stream", vocabulary=STRANGE))
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
     for number, character in enumerate(STRANGE):
         assert tokenizer.encode(character, add_special_tokens=False) == [number]
         assert tokenizer.decode([number], skip_special_tokens=False) == character
@@ -118,7 +117,7 @@ def test_every_character_passes_through_the_tokenizer(tmp_path):
 
 
 def test_a_prompt_gets_a_newline_only_before_lines(kinds):
-    lines, prose, ending = (AutoTokenizer.from_pretrained(run.directory) for run in kinds.values())
+    lines, prose, ending = (transformers.AutoTokenizer.from_pretrained(run.directory) for run in kinds.values())
     assert [tokenizer("ab").input_ids for tokenizer in (lines, prose, ending)] == [[0, 1, 2], [1, 2], [1, 2]]
     for text in ("\n", "a\n\nb\n", "\n\n\nc"):
         ids = ending(text).input_ids
@@ -134,7 +133,7 @@ def test_a_prompt_gets_a_newline_only_before_lines(kinds):
 def written(directory, prompt, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no setting of ours is one that transformers has to warn about
-        pipe = pipeline("text-generation", str(directory))
+        pipe = transformers.pipeline("text-generation", str(directory))
         return [found["generated_text"] for found in pipe(prompt, **options)]
 
 
@@ -193,12 +192,17 @@ def test_a_text_ends_where_its_end_is_drawn(kinds):
 )
 def test_a_batch_is_written_as_its_prompts_alone(tmp_path, documents, seed, prompts, first_gets):
     run = make_run(tmp_path / "run", **KINDS[documents], seed=seed)
-    write, options = pipeline("text-generation", str(run.directory)), {"do_sample": False, "max_new_tokens": 2}
+    write, options = (
+        transformers.pipeline("text-generation", str(run.directory)),
+        {"do_sample": False, "max_new_tokens": 2},
+    )
     alone = [write(prompt, **options)[0]["generated_text"] for prompt in prompts]
     assert alone == [sample(run, prompt, choice=Choice(temperature=0), max_new_tokens=2) for prompt in prompts]
     together = write(prompts, batch_size=len(prompts), **options)
     assert [found["generated_text"] for (found,) in together] == alone
-    tokenizer, model = (kind.from_pretrained(run.directory) for kind in (AutoTokenizer, AutoModelForCausalLM))
+    tokenizer, model = (
+        kind.from_pretrained(run.directory) for kind in (transformers.AutoTokenizer, transformers.AutoModelForCausalLM)
+    )
     filled_up = tokenizer(prompts, padding=True, return_tensors="pt")
     by_hand = model.generate(**filled_up, **options)
     assert tokenizer.batch_decode(by_hand, skip_special_tokens=True) == alone
@@ -209,12 +213,12 @@ def test_a_batch_is_written_as_its_prompts_alone(tmp_path, documents, seed, prom
 def test_the_card_tells_the_characters_and_unknown_ones(kinds, documents):
     run = kinds[documents]
     card = (run.directory / "README.md").read_text()
-    tokenizer = AutoTokenizer.from_pretrained(run.directory)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(run.directory)
     with pytest.raises(Exception, match="UNK") as caught:
         tokenizer("abz")
     assert str(caught.value).removeprefix("WordLevel error: ") in card
     (remedy,) = re.findall(r"`(set\(.*?)`", card, re.DOTALL)
-    assert eval(remedy, {"prompt": "abz", "AutoTokenizer": AutoTokenizer}) == {"z"}
+    assert eval(remedy, {"prompt": "abz", "AutoTokenizer": transformers.AutoTokenizer}) == {"z"}
     characters = "\nabc" if documents == "ending" else "\nabcd"
     assert f"\n{characters!r}\n" in card
     assert ("U+0003" in card) == (documents == "ending")
@@ -244,11 +248,11 @@ def test_the_card_survives_what_is_in_a_text(tmp_path):
 
 def saved_by_transformers(run, directory, **changes):
     """Our model, changed a little by PyTorch, as transformers saves it."""
-    model = AutoModelForCausalLM.from_pretrained(run.directory, **changes)
+    model = transformers.AutoModelForCausalLM.from_pretrained(run.directory, **changes)
     with torch.no_grad():
         model.transformer.wpe.weight += 0.5
     model.save_pretrained(directory)
-    AutoTokenizer.from_pretrained(run.directory).save_pretrained(directory)
+    transformers.AutoTokenizer.from_pretrained(run.directory).save_pretrained(directory)
     return model
 
 
@@ -258,7 +262,7 @@ def test_a_model_that_transformers_saves_is_a_run(kinds, tmp_path, documents):
     theirs = saved_by_transformers(run, tmp_path / "theirs", resid_pdrop=0.3)
     loaded = load_run(tmp_path / "theirs")
     assert (loaded.config, loaded.vocabulary, loaded.documents) == (run.config, run.vocabulary, run.documents)
-    before, after = (AutoTokenizer.from_pretrained(path) for path in (run.directory, tmp_path / "theirs"))
+    before, after = (transformers.AutoTokenizer.from_pretrained(path) for path in (run.directory, tmp_path / "theirs"))
     for name in ("bos_token", "eos_token", "pad_token", "padding_side", "all_special_tokens"):
         assert getattr(after, name) == getattr(before, name)
     assert after("a\nb").input_ids == before("a\nb").input_ids

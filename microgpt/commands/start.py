@@ -87,8 +87,9 @@ class Start:
         self.state = OptimizerState(c.step, c.adam_m, c.adam_v) if c else OptimizerState(0, nothing, nothing.copy())
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for other processes, without the lock. A config may be of a class that they do not know."""
-        return self.__dict__ | {"lock": None, "config": SimpleNamespace(**values_of(self.config))}
+        """Return the state for other processes, without the lock, and without classes that they do not know."""
+        config, settings = (SimpleNamespace(**values_of(part)) for part in (self.config, self.settings))
+        return self.__dict__ | {"lock": None, "config": config, "settings": settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -129,7 +129,10 @@ def begun(plan: Plan, directory: Path, settings: dict[str, str]) -> "subprocess.
     """Start the process of a combination, or go on with its run."""
     run = place(directory, settings)
     varied = [word for option, value in settings.items() for word in (option, value)]
-    arguments = ["--resume", str(run)] if checkpoints(run) else [*plan.fixed, *varied, "--out", str(run)]
+    arguments = [*plan.fixed, *varied, "--out", str(run)]
+    if checkpoints(run):
+        code = [arguments[i : i + 2] for i, word in enumerate(arguments) if word in ("--model", "--book")]
+        arguments = ["--resume", str(run), *itertools.chain(*code)]
     run.parent.mkdir(parents=True, exist_ok=True)
     with (directory / f"{run.name}.txt").open("ab") as output:
         return subprocess.Popen([sys.executable, str(plan.script), *arguments], stdout=output, stderr=output)

@@ -1,12 +1,16 @@
 """train.py trains what a file defines, other scripts read the run, and no code runs that the user does not trust."""
 
 import json
+import pickle
+import runpy
 import shutil
+import sys
 
 import pytest
-from running import assert_refused, call, train
+from running import ROOT, assert_refused, call, train
 from tiny_model import FORMAT, TINY_MODEL
 
+from microgpt.commands.start import begin
 from microgpt.runs.checkpoint import load_checkpoint
 from microgpt.runs.comparison import compared, table
 from microgpt.runs.directory import load_run
@@ -160,6 +164,19 @@ def test_what_does_not_go_together_is_refused(tmp_path, options, said):
 
         make_run(tmp_path / "gpt")
     assert_refused(call("train.py", *options, cwd=tmp_path), said)
+
+
+def test_other_processes_get_all_they_need(here, monkeypatch):
+    script = runpy.run_path(str(ROOT / "train.py"))
+    monkeypatch.setattr(sys, "argv", ["train.py", "--data", "names.txt", *SMALL, "--width", "2"])
+    monkeypatch.chdir(here)
+    begun = begin(*(script[name] for name in ("Settings", "SUITED", "NAMES")))
+    theirs = pickle.loads(pickle.dumps(begun))
+    assert vars(theirs.config) == vars(begun.config)
+    assert (theirs.settings.width, theirs.settings.batch_size) == (2, 2)
+    params = {name: array.tolist() for name, array in theirs.parameters.items()}
+    losses = [start.architecture.loss(params, [0, 1, 2], [0.5, 0.5], start.config) for start in (begun, theirs)]
+    assert losses[0] == losses[1]
 
 
 def test_an_error_in_training_names_the_line(tmp_path):

@@ -34,7 +34,8 @@ def compare(arguments: list[str]) -> int:
             raise InputError("--out: expected a file, such as losses.svg")
         path = Path(arguments[at + 1])
         arguments = arguments[:at] + arguments[at + 2 :]
-    runs = compared([Path(argument) for argument in arguments])
+    # beside the runs of a sweep are texts, of what they printed
+    runs = compared([Path(argument) for argument in arguments if not argument.endswith(".txt")])
     print("training loss, a running mean", *picture(runs), "", *table(runs), sep="\n")
     print(f"\ndrawn in {draw(runs, path)}")
     return 0

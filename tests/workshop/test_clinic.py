@@ -125,6 +125,7 @@ def test_better_is_cured_but_not_too_good(level, sick, cured):
     assert is_cured(Observation(losses=[level]), Record(sick=sick, healthy=2.2)) == cured
 
 
+@pytest.mark.slow
 def test_another_sick_program_is_not_cured(tmp_path, capsys):
     number = NUMBER["labels"]
     clinic = clinic_that_hears(tmp_path)
@@ -134,6 +135,7 @@ def test_another_sick_program_is_not_cured(tmp_path, capsys):
     assert "Not cured" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_visit_goes_on_where_it_was(tmp_path, capsys):
     number = NUMBER["sign"]
     assert clinic_that_hears(tmp_path).current() == 1
@@ -148,6 +150,7 @@ def test_visit_goes_on_where_it_was(tmp_path, capsys):
     assert "cross-entropy is log" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_program_of_the_learner_is_never_overwritten(tmp_path):
     clinic = clinic_that_hears(tmp_path)
     clinic.path(1).parent.mkdir()
@@ -190,6 +193,7 @@ def test_what_stops_a_program_is_named(program, found, tmp_path, monkeypatch):
     assert found in "\n".join(findings(observed))
 
 
+@pytest.mark.slow
 def test_notes_are_plain(tmp_path):
     clinic = clinic_that_hears(tmp_path)
     clinic.visit(NUMBER["overflow"])

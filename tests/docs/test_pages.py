@@ -17,7 +17,7 @@ import microgpt
 PAGES = {page.name: page.read_text(encoding="utf-8") for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])}
 SHORT = [PAGES[name] for name in ("README.md", "code.md", "speed.md", "runs.md", "ladder.md")]
 TEXT = "\n".join(SHORT)
-TOUR, LIBRARY = PAGES["tour.md"], PAGES["library.md"]
+TOUR, LIBRARY, COMING = PAGES["tour.md"], PAGES["library.md"], PAGES["coming-from.md"]
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +105,13 @@ def test_short_snippets_print_their_last_comment(trained, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [TOUR, LIBRARY], ids=["tour", "library"])
+@pytest.mark.parametrize("page", [TOUR, LIBRARY, COMING], ids=["tour", "library", "coming-from"])
 def test_long_snippets_print_what_they_show(page, trained, monkeypatch):
     monkeypatch.chdir(trained)
     assert_prints_what_it_shows(page)
 
 
-@pytest.mark.parametrize("page", [TOUR, LIBRARY], ids=["tour", "library"])
+@pytest.mark.parametrize("page", [TOUR, LIBRARY, COMING], ids=["tour", "library", "coming-from"])
 def test_snippets_can_be_typed_line_by_line(page):
     for code, _ in snippets_of(page):
         assert_can_be_typed(code)

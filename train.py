@@ -11,8 +11,9 @@ from microgpt.commands.options import COUNT, NUMBER, POSITIVE, POSITIVE_NUMBER, 
 from microgpt.commands.script import run_script
 from microgpt.commands.session import Session
 from microgpt.commands.start import MAY_CHANGE, begin
-from microgpt.engines.engine import adam_update, value_and_grad
+from microgpt.engines.engine import value_and_grad
 from microgpt.engines.select import ENGINES
+from microgpt.learning.rules import KNOWN
 from microgpt.learning.training import Schedule, train
 
 NAMES = Path(__file__).with_name("data") / "names.txt"
@@ -47,7 +48,7 @@ class Settings(Options):
     )
     book: str | None = option(None, "a folder with your own value.py, functions.py, gpt.py and adam.py, to train these")
     model: str | None = option(None, "a file that defines another model, with options of its own (see docs/models.md)")
-    trust: bool = option(False, "run the copy of such a file in the directory of --resume or --init-from")
+    trust: bool = option(False, "run the copies of such files in the directory of --resume or --init-from")
     init_from: str | None = option(None, "start from the weights of another run, or of a model saved by transformers")
     documents: str = option(
         "auto",
@@ -63,6 +64,7 @@ class Settings(Options):
     learning_rate: float = suited("learning_rate", "the largest step; lower it if training diverges", POSITIVE_NUMBER)
     warmup: int = suited("warmup", "steps in which the learning rate climbs", COUNT)
     weight_decay: float = suited("weight_decay", "how strongly weights are pulled to 0 (AdamW)", NUMBER)
+    optimizer: str = option("adam", f"the update rule: {', '.join(KNOWN)}, or a file that defines one")
     grad_clip: float = option(1.0, "the largest norm of a gradient; 0 for no limit", must=NUMBER)
     eval_interval: int | None = option(None, "steps between validations (default: a fifth of all steps)", must=POSITIVE)
     skip_check: bool = option(False, "do not check the gradients of this model before training")
@@ -103,16 +105,17 @@ def main() -> int:
     session = Session(start, loss_and_gradients)
 
     # A step: draw a batch, compute its loss and the gradients, and let Adam improve the parameters a little.
-    adam, rate = start.book.adam.adam, start.book.adam.scheduled_learning_rate
+    rate = start.book.adam.scheduled_learning_rate
     schedule = Schedule(s.steps, s.learning_rate, s.warmup, s.weight_decay, s.grad_clip, rate)
     batches = corpus.batches(config.n_positions, s.batch_size, s.seed, state.m.dtype, state.step)
     if s.engine == "torch":  # where everything stays on PyTorch's device
-        updates = start.processes.training(loss_and_gradients, parameters, batches, schedule, state, session.observed)
+        updates = start.processes.training(
+            loss_and_gradients, parameters, batches, schedule, state, session.observed, start.update
+        )
     else:
         updates = train(
-            loss_and_gradients, parameters, batches, schedule, adam_update(s.engine, adam), state, session.observed,
-            session.looks,
-        )  # fmt: skip
+            loss_and_gradients, parameters, batches, schedule, start.update, state, session.observed, session.looks
+        )
 
     # The loop.
     with session:

@@ -19,6 +19,7 @@ from microgpt.errors import counted
 from microgpt.learning.batches import Corpus, predictions
 from microgpt.learning.documents import why_prose
 from microgpt.learning.reading import Text
+from microgpt.learning.rules import TensorRule, WholeRule
 from microgpt.learning.training import TensorUpdate, Update
 from microgpt.runs.checkpoint import Checkpoint, Evaluation
 from microgpt.runs.files import quoted
@@ -77,6 +78,12 @@ def of_text(corpus: Corpus, data: str) -> str:
 def is_little(parameters: int, corpus: Corpus) -> bool:
     """Whether there are fewer characters to learn from than parameters."""
     return predictions(corpus.training) < parameters
+
+
+def of_rule(name: str, update: Any) -> str:
+    """How a model learns, if not by Adam, the usual rule."""
+    ways = {TensorRule: ", tensor by tensor", WholeRule: ", which runs as it stands, on all parameters at once"}
+    return "" if name == "adam" else f"learning by {name}{ways.get(type(update), '')}"
 
 
 def of_little_text(parameters: int, corpus: Corpus) -> str:

@@ -42,7 +42,7 @@ from microgpt.learning.training import Update, mean_loss
 from microgpt.runs.checkpoint import Checkpoint, Evaluation, checkpoints, load_checkpoint
 from microgpt.runs.directory import INTEGERS, Run, create_run_directory, keep_text
 from microgpt.runs.files import quoted
-from microgpt.runs.kept_code import FOLDER, keep_book, keep_model
+from microgpt.runs.kept_code import FOLDER, keep_book, keep_model, keep_rule
 from microgpt.runs.loss_plot import draw_losses, draw_tensors
 from microgpt.runs.metrics import METRICS, lacks_validation, read_metrics, read_tensors
 from microgpt.runs.recorder import Recorder
@@ -117,7 +117,7 @@ class Session:
         some = corpus.training[0][: start.config.n_positions + 1]
         if start.own is not None:
             print_lines(*start.own.introduction(start.config, start.parameters, some))
-        print_lines(self.processes.description())
+        print_lines(self.processes.description(), messages.of_rule(start.rule.name, start.update))
         if not settings.skip_check:
             print_lines(check_model(self.loss, start.parameters, some, settings.engine, self.processes.exact))
             if start.own is not None:
@@ -155,6 +155,7 @@ class Session:
             print_lines(*messages.of_resumption(start.checkpoint, start.directory, settings, MAY_CHANGE, self.interval))
             if isinstance(start.architecture, ModelFile):  # it may be another text, which the user trusts
                 keep_model(start.directory, start.architecture)
+            keep_rule(start.directory, start.rule)
             return start.directory
         wanted = wanted_directory(settings.out, settings.data)
         if start.directory is None:
@@ -163,6 +164,7 @@ class Session:
         directory = start.directory
         if isinstance(start.architecture, ModelFile):
             keep_model(directory, start.architecture)
+        keep_rule(directory, start.rule)
         if start.own is not None:
             keep_book(directory, start.own.recordable, start.own.is_gpt_2)
         if settings.init_from:
@@ -358,6 +360,8 @@ class Session:
         """The option that the next command needs to run the user's own code: to go on, and to write."""
         if isinstance(self.start.architecture, ModelFile):
             return " --trust", " --trust"
+        if self.start.rule.sha256 is not None:
+            return " --trust", ""
         if self.start.own is None or self.directory is None:
             return "", ""
         option = f" --book {quoted(self.directory / FOLDER)}"

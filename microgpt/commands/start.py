@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +26,7 @@ from microgpt.commands.memory_check import check_memory
 from microgpt.commands.messages import of_kind, print_lines
 from microgpt.commands.options import Options, given_first, option, option_again, parse_given, settings_again
 from microgpt.commands.own_code import OwnCode
+from microgpt.engines.engine import adam_update
 from microgpt.errors import InputError
 from microgpt.learning.architecture import GPT, OF_THE_GPT, Architecture, options_of, values_of
 from microgpt.learning.batches import POOL, Corpus, make_corpus
@@ -34,6 +35,7 @@ from microgpt.learning.model_file import ModelFile, model_file
 from microgpt.learning.own_book import own_book
 from microgpt.learning.parameters import Arrays, count_of, flatten, shapes_of
 from microgpt.learning.reading import Scan, Source, Text, encoded, scan, source_of, spooled, text_of
+from microgpt.learning.rules import ADAM, Rule, load_rule, rule_update
 from microgpt.learning.single_process import SingleProcess, process_count
 from microgpt.learning.text import characters_of
 from microgpt.learning.training import OptimizerState
@@ -50,7 +52,7 @@ from microgpt.runs.directory import (
 )
 from microgpt.runs.files import quoted
 from microgpt.runs.hugging_face import MODEL, state_of_model
-from microgpt.runs.kept_code import kept_book, kept_model
+from microgpt.runs.kept_code import kept_book, kept_model, kept_rule
 from microgpt.runs.metrics import lacks_validation
 
 # Settings that a resumed run may change. Any other change would make it another run.
@@ -80,6 +82,7 @@ class Start:
     why: str = ""  # the kind of the text and the reason, where that may surprise
     architecture: Architecture = GPT
     own: OwnCode | None = None  # the user's own functions, with --book
+    rule: Rule = ADAM
 
     def __post_init__(self) -> None:
         nothing = np.zeros_like(flatten(self.parameters))
@@ -100,6 +103,14 @@ class Start:
         """Has the module adam: the project's own, or the user's."""
         return self.own.recordable if self.own else microgpt
 
+    @cached_property
+    def update(self) -> Any:
+        """The update rule, as `train` takes it; None for Adam on PyTorch's device, which is at home there."""
+        engine = self.settings.engine
+        if self.rule.name == "adam":
+            return None if engine == "torch" else adam_update(engine, self.book.adam.adam)
+        return rule_update(self.rule.function, self.parameters, engine)
+
     @property
     def data(self) -> str:
         """The name of the text."""
@@ -114,8 +125,9 @@ class Start:
         began = self.checkpoint.origin.started if self.checkpoint else datetime.now(UTC).date().isoformat()
         c, facts = self.corpus, self.architecture.facts(self.config, shapes_of(self.parameters))
         return RunInfo(
-            self.config, c.vocabulary, c.documents, self.data, self.text.sha256, settings, began, __version__, facts
-        )
+            self.config, c.vocabulary, c.documents, self.data, self.text.sha256, settings, began, __version__, facts,
+            self.rule.sha256,
+        )  # fmt: skip
 
 
 def begin(kind: type, suited: Suited, names: Path) -> Start:
@@ -133,9 +145,12 @@ def begin(kind: type, suited: Suited, names: Path) -> Start:
     if isinstance(architecture, ModelFile):
         kind, suited = kind_for(kind, architecture), {n: p for n, p in suited.items() if n not in OF_THE_GPT}
     given = parse_given(kind, "Train a character-level GPT on a text file.")
+    rule = rule_of(given)
+    if "resume" not in given:
+        given = rule.settings | given
     processes = processes_for(given)
     start: Start = processes.broadcast(partial(found_by_one, architecture, given, kind, suited, names))
-    start.processes = processes
+    start.processes, start.rule = processes, rule
     if start.settings.book:
         book = kept_book(start.directory, start.settings.book, True) if start.directory else None
         start.own = OwnCode(book or own_book(start.settings.book, recordable=True))
@@ -161,6 +176,15 @@ def architecture_of(given: dict[str, Any]) -> Architecture:
     if path is not None and origin is not None:
         raise InputError(f"--model is {path}, but the model in {directory} is a GPT: omit it")
     return GPT if path is None else model_file(path)
+
+
+def rule_of(given: dict[str, Any]) -> Rule:
+    """Return the update rule: that of the run to resume, or that of --optimizer. A file of the user's own runs."""
+    directory = directory_to_resume(given) if "resume" in given else None
+    origin = newest_origin(directory) if directory else None
+    if directory and origin:
+        return kept_rule(directory, origin, given.get("optimizer"), "trust" in given)
+    return load_rule(given.get("optimizer", "adam"))
 
 
 def kind_for(kind: type, model: ModelFile) -> type:
@@ -282,7 +306,7 @@ def from_checkpoint(
     if saved.get("pool_size") == POOL:  # once an option
         del saved["pool_size"]
     kept_book(directory, given.get("book"), for_training=True)
-    free = (*MAY_CHANGE, "book", "model", "data", "skip_check")
+    free = (*MAY_CHANGE, "book", "model", "optimizer", "data", "skip_check")
     fixed = {name: value for name, value in saved.items() if name not in free}
     refuse_others(given, fixed, f"{directory} was begun with")
     settings: Any = settings_again(kind, saved, {n: v for n, v in given.items() if n not in fixed and n != "data"})

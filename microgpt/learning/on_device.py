@@ -49,10 +49,10 @@ class Processes:
 
     def training(
         self, step: Any, parameters: Arrays, batches: Any, schedule: Schedule, state: OptimizerState,
-        observed: Callable[[int], bool] | None = None,
+        observed: Callable[[int], bool] | None = None, update: Callable[..., None] | None = None,
     ) -> "DeviceTraining":  # fmt: skip
         """Return the steps of all processes together, with a function that `value_and_grad` made for PyTorch."""
-        self.steps = DeviceTraining(step, parameters, batches, schedule, state, self, observed)
+        self.steps = DeviceTraining(step, parameters, batches, schedule, state, self, observed, update)
         return self.steps
 
     def fetch(self) -> None:
@@ -146,6 +146,8 @@ def process_lost(when: str) -> Iterator[None]:
 class DeviceTraining(Steps):
     """Takes the steps of a schedule like `training.train`, all on the device, and yields an Update after each.
 
+    The `update` is a rule as there; None for Adam.
+
     The parameters and the state on the host are those of the last `fetch()`. Several processes stop after the same
     step: see `agreed_to_stop`.
     """
@@ -159,6 +161,7 @@ class DeviceTraining(Steps):
         state: OptimizerState,
         processes: Processes,
         observed: Callable[[int], bool] | None = None,
+        update: Callable[..., None] | None = None,
     ):
         super().__init__(parameters, batches, schedule, state, observed)
         self.step, self.engine, self.processes = step, step.own_engine, processes
@@ -166,7 +169,10 @@ class DeviceTraining(Steps):
         self.on_host = self.vectors
         self.vectors = tuple(self.engine.tensor(array) for array in self.on_host)
         self.decay = self.engine.tensor(self.decay)
-        self.adam = torch.compile(compiled_adam) if self.engine.torch_compile else adam_in_place
+        self.rule: Callable[..., None] = update or adam_in_place
+        self.numbers: Callable[[Any], Any] = tuple
+        if self.engine.torch_compile and update is None:
+            self.rule, self.numbers = torch.compile(compiled_adam), tensors_of
 
     def fetch(self) -> None:
         """Copy the parameters and moments to the host. On a CPU they are already there."""
@@ -201,7 +207,7 @@ class DeviceTraining(Steps):
     def update(self, gradient: Any, step: int, rate: float) -> None:
         vector, m, v = self.vectors
         with torch.no_grad():
-            self.adam(vector, gradient, m, v, *numbers(self.adam, step, rate), self.decay)
+            self.rule(vector, gradient, m, v, *self.numbers((step, rate)), self.decay)
 
     def copied(self, vector: Any) -> np.ndarray:
         return np.array(vector.cpu().numpy())
@@ -233,8 +239,6 @@ def compiled_adam(
         tensor.copy_(new)
 
 
-def numbers(update: Any, step: int, rate: float) -> tuple[Any, Any]:
+def tensors_of(numbers: tuple[float, ...]) -> tuple[torch.Tensor, ...]:
     """Return the step and the learning rate as tensors, so that PyTorch compiles the update only once."""
-    if update is adam_in_place:
-        return step, rate
-    return torch.tensor(step, dtype=torch.float64), torch.tensor(rate, dtype=torch.float64)
+    return tuple(torch.tensor(number, dtype=torch.float64) for number in numbers)

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from microgpt.adam import adam
 from microgpt.engines.engine import adam_update
 from microgpt.errors import InputError
 from microgpt.learning.parameters import Arrays, views
-from microgpt.learning.user_code import text_of, told
+from microgpt.learning.user_code import empty_module, run, sha256_of, text_of, told_of_any
 
 NUMBERS = {"LEARNING_RATE": "learning_rate", "WEIGHT_DECAY": "weight_decay"}  # what a file may set, as settings
 ARGUMENTS = ("parameter", "gradient", "m", "v", "step", "learning_rate", "weight_decay")
@@ -49,6 +48,14 @@ class Rule:
     text: str
     settings: dict[str, float]
 
+    @property
+    def sha256(self) -> str | None:
+        """The SHA-256 of a source that is the user's own."""
+        return None if self.name in KNOWN else sha256_of(self.text)
+
+
+ADAM = Rule("adam", adam, "", {})
+
 
 def load_rule(name: str) -> Rule:
     """The rule of a known name or of a file. To load a file executes its code.
@@ -56,29 +63,28 @@ def load_rule(name: str) -> Rule:
     Raises InputError, in one line, if there is no such file, if it fails, or if it has no such function.
     """
     if name == "adam":
-        return Rule(name, adam, "", {})
+        return ADAM
     path = FILES / f"{name}.py" if name in KNOWN else Path(name)
     if not path.is_file():
         raise InputError(f"there is no update rule {name}: expected one of {', '.join(KNOWN)}, or a file")
-    text = text_of(path)
-    module = ModuleType(f"rule_{path.stem}")
-    try:
-        exec(compile(text, str(path.resolve()), "exec"), module.__dict__)
-        found = {what: module.__dict__[what] for what in NUMBERS if what in module.__dict__}
-        for what, number in found.items():
-            if not isinstance(number, (int, float)) or not 0 <= number < inf:
-                raise InputError(f"{what} in {path} is {number!r}: expected a number of at least 0")
-        function = module.__dict__.get("update")
-        expected = f"update({', '.join(ARGUMENTS)})"
-        if not callable(function):
-            raise InputError(f"{path} has no function {expected}: write it")
-        lacking = [a for a in ARGUMENTS if a not in inspect.signature(function).parameters]
-        if lacking:
-            raise InputError(f"update in {path} lacks the argument {lacking[0]}: expected {expected}")
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(told(error, [path])) from error
+    return rule_of_text(name, path, text_of(path))
+
+
+def rule_of_text(name: str, path: Path, text: str) -> Rule:
+    """The rule in a source, which is in a file of that path. To load it executes the code."""
+    module = empty_module(f"update_rule.{path.stem}", path, text)
+    run(module, path, text)
+    found = {what: module.__dict__[what] for what in NUMBERS if what in module.__dict__}
+    for what, number in found.items():
+        if not isinstance(number, (int, float)) or not 0 <= number < inf:
+            raise InputError(f"{what} in {path} is {number!r}: expected a number of at least 0")
+    function = module.__dict__.get("update")
+    expected = f"update({', '.join(ARGUMENTS)})"
+    if not callable(function):
+        raise InputError(f"{path} has no function {expected}: write it")
+    lacking = [a for a in ARGUMENTS if a not in inspect.signature(function).parameters]
+    if lacking:
+        raise InputError(f"update in {path} lacks the argument {lacking[0]}: expected {expected}")
     return Rule(name, function, text, {NUMBERS[what]: number for what, number in found.items()})
 
 
@@ -149,10 +155,10 @@ def called(rule: Callable[..., Any], *arguments: Any, weight_decay: Any) -> Any:
         with np.errstate(all="ignore"):  # what is not finite shows in the next loss
             return rule(*arguments, weight_decay=weight_decay)
     except Exception as error:
-        code = getattr(rule, "__code__", None)
-        if code is None:
+        said = told_of_any(error)
+        if not said:
             raise
-        raise InputError(told(error, [Path(code.co_filename)])) from error
+        raise InputError(said) from error
 
 
 def store(found: Any, arrays: tuple[Any, ...], where: str) -> None:

@@ -56,6 +56,7 @@ class RunInfo:
     started: str  # a date, in ISO 8601
     version: str  # of microgpt
     model: ModelFacts | None = None  # of a model of one's own
+    rule_sha256: str | None = None  # of an update rule of one's own
 
     @property
     def shapes(self) -> Shapes:
@@ -260,7 +261,10 @@ def _read_origin(entry: "Entries") -> RunInfo:
     if documents not in ("lines", "stream"):
         raise InputError(f"{entry.path}: documents is {documents!r:.80}, expected 'lines' or 'stream'")
     data, data_sha256, version = (entry(key, str) for key in ("data", "data_sha256", "version"))
-    return RunInfo(config, vocabulary, documents, data, data_sha256, entry("settings", dict), started, version, facts)
+    rule = entry("rule_sha256", str, type(None))
+    return RunInfo(
+        config, vocabulary, documents, data, data_sha256, entry("settings", dict), started, version, facts, rule
+    )
 
 
 def _read_facts(entry: "Entries") -> ModelFacts:

@@ -4,10 +4,11 @@
                        the files of --book as they were in training
     book/book.json     their SHA-256, and whether the model computes what the book of the project computes
     model.py           the file of --model; the checkpoint has its SHA-256
+    rule.py            the file of --optimizer, likewise
 
-A copy is never executed because it is there. Code runs only from a folder or file that the user names with --book or
---model, and only if it is that of the run; or, if the user says --trust, from the copy of a model. Without --book a
-model is read by the project's own gpt.py, if both compute the same.
+A copy is never executed because it is there. Code runs only from a folder or file that the user names with --book,
+--model or --optimizer, and only if it is that of the run; or, if the user says --trust, from the copy of a model or a
+rule. Without --book a model is read by the project's own gpt.py, if both compute the same.
 """
 
 from pathlib import Path
@@ -17,10 +18,12 @@ from microgpt.errors import InputError
 from microgpt.learning.architecture import ModelFacts
 from microgpt.learning.model_file import ModelFile, model_of_text
 from microgpt.learning.own_book import Book, own_book
+from microgpt.learning.rules import KNOWN, Rule, load_rule, rule_of_text
 from microgpt.learning.user_code import sha256_of, text_of
+from microgpt.runs.checkpoint import RunInfo
 from microgpt.runs.files import parse_json, quoted, read_bytes, to_json, write_file
 
-FOLDER, FACTS, MODEL_FILE = "book", "book.json", "model.py"
+FOLDER, FACTS, MODEL_FILE, RULE_FILE = "book", "book.json", "model.py", "rule.py"
 LARGEST = 1_000_000  # bytes of the facts
 
 
@@ -83,10 +86,37 @@ def kept_model(directory: Path, facts: ModelFacts, path: str | Path | None, trus
             f"{directory} computes with a model of its own, {facts.name}: to run the code in {copy}, add --trust"
         )
     file = Path(path or copy)
+    return model_of_text(file, trusted_text(file, copy, facts.sha256, trust), facts.name)
+
+
+def trusted_text(file: Path, copy: Path, sha256: str, trust: bool) -> str:
+    """The source in a file. Raises InputError if it is not that of the run, unless the user trusts it."""
     text = text_of(file)
-    if sha256_of(text) != facts.sha256 and not trust:
+    if sha256_of(text) != sha256 and not trust:
         raise InputError(
             f"{file} is another text than at the time of training: to run it all the same, add --trust; "
             f"the copy is {quoted(copy)}"
         )
-    return model_of_text(file, text, facts.name)
+    return text
+
+
+def keep_rule(directory: Path, rule: Rule) -> None:
+    """Write a copy of the file of an update rule into a run directory, if it is the user's own."""
+    if rule.sha256 is not None:
+        write_file(directory / RULE_FILE, rule.text.encode())
+
+
+def kept_rule(directory: Path, origin: RunInfo, name: str | None, trust: bool) -> Rule:
+    """The update rule that a run was trained with. `name` is that of a known rule, or of a file, if one is given.
+
+    As with a model: a file of the user's own must be the same text, and the copy runs if the user trusts it.
+    """
+    used, copy = origin.settings.get("optimizer", "adam"), directory / RULE_FILE
+    if origin.rule_sha256 is None or name in KNOWN:
+        if used not in KNOWN or name not in (None, used):
+            raise InputError(f"--optimizer is {name}, but {directory} was begun with {used}: omit it")
+        return load_rule(used)
+    if name is None and not trust:
+        raise InputError(f"{directory} learns by a rule of its own, {used}: to run the code in {copy}, add --trust")
+    file = Path(name or copy)
+    return rule_of_text(name or used, file, trusted_text(file, copy, origin.rule_sha256, trust))

@@ -37,6 +37,7 @@ from microgpt.learning.bigram import bigram_loss, bigram_probabilities
 from microgpt.learning.model_check import check_model
 from microgpt.learning.model_file import ModelFile
 from microgpt.learning.parameters import count_of, flatten, shapes_of, views
+from microgpt.learning.rules import ADAM
 from microgpt.learning.sampling import sample, sample_many, worth_compiling
 from microgpt.learning.training import Update, mean_loss
 from microgpt.runs.checkpoint import Checkpoint, Evaluation, checkpoints, load_checkpoint
@@ -241,7 +242,7 @@ class Session:
     def warn(self, update: Update) -> None:
         """Print each warning once, after an observed step."""
         found = {"step": "", "gradient": "", "jump": ""}
-        if update.step == 1 and not self.settings.init_from:
+        if update.step == 1 and self.start.rule is ADAM and not self.settings.init_from:
             matrices = [t for name, t in update.tensors.items() if self.start.parameters[name].ndim > 1]
             found["step"] = messages.of_step_size(update, matrices, self.settings)
         zero = [name for name, tensor in update.tensors.items() if tensor.gradient_norm == 0]

@@ -139,7 +139,9 @@ def follow(function: Callable[..., Any], arrays: Any, example: tuple[Any, ...], 
     sys.setrecursionlimit(5 * limit_before)
     try:
         with collector_paused():
-            found.result = call(None, 0, function, params, *given)
+            result = call(None, 0, function, params, *given)
+            constant = isinstance(result, (int, float)) and node_of(result) is None
+            found.result = tape.plain(tape.constant(result), float(result)) if constant else result
     finally:
         sys.setrecursionlimit(limit_before)
         NOW.pop()
@@ -283,13 +285,13 @@ def changes() -> None:
 
 
 def selected(test: Truth, a: Any, b: Any) -> Any:
-    """a if test else b, for numbers and for lists and tuples of such."""
+    """a if test else b, for numbers and tuples of such. (A list may be changed later, and has to be the very one.)"""
     if a is b or (type(a) is type(b) is str and a == b):
         return a
     if all(isinstance(one, (Value, int, float)) for one in (a, b)):
         return test.tape.where(test, a, b)
-    if type(a) is type(b) and type(a) in (list, tuple) and len(a) == len(b):
-        return type(a)(selected(test, *pair) for pair in zip(a, b, strict=True))
+    if type(a) is type(b) is tuple and len(a) == len(b):
+        return tuple([selected(test, *pair) for pair in zip(a, b, strict=True)])
     raise NoBranchError
 
 
@@ -367,6 +369,19 @@ def chained(names: tuple[str, ...], left: Any, right: Any, *more: Callable[[], A
     return both(found, lambda: chained(names[1:], right, more[0](), *more[1:])) if more else found
 
 
+def same(a: Any, b: Any) -> bool:
+    """a is b, where a choice may have made another object of one of them"""
+    return original(a) is original(b)
+
+
+def original(x: Any) -> Any:
+    """The object that a choice took."""
+    while isinstance(x, Recorded) and x.choice is not None:
+        guard(x.choice[0])
+        x = x.choice[1]
+    return x
+
+
 def extreme(function: Any, *arguments: Any, **options: Any) -> Any:
     """max(*arguments) or min(*arguments): the first of equals, as Python has it."""
     items = list(arguments[0]) if len(arguments) == 1 else list(arguments)
@@ -381,28 +396,40 @@ def extreme(function: Any, *arguments: Any, **options: Any) -> Any:
 
 
 class Returns:
-    """What a function returns early where a truth says so. What follows is a branch, up to the end of the function."""
+    """What a function returns early where a truth says so. What follows is a branch, up to the end of the function.
+
+    `early` has truths, each with a value; the first that holds decides.
+    """
 
     def __init__(self) -> None:
-        self.early: list[tuple[Truth, bool, Any]] = []
-        self.aside: Any = None  # the choice by which Python has returned already
+        self.early: list[tuple[Truth, Any]] = []
+        self.aside: Any = None  # the branch that Python does not take, because it has returned already
+        self.under = -1  # the number of this branch
         self.at_first: Any = None
 
     def __enter__(self) -> "Returns":
+        self.may_fail = NOW[-1].tape.may_fail if NOW else 0
         return self
 
     def add(self, test: Truth, holds: bool, value: Any, mark: Any) -> None:
         """Let a value be returned where the test decides so."""
-        self.early.append((test, holds, value))
-        if test.holds == holds and self.aside is None:
+        found = NOW[-1]
+        self.early.append((test if holds else negated(test), value))
+        if test.holds == holds and self.aside is None and found.tape.may_fail == self.may_fail:
             self.at_first = test, value, mark
-            self.aside = NOW[-1].branch(test, not holds)
+            self.aside = found.branch(test, not holds)
             self.aside.__enter__()
+            self.under = found.under
+
+    def narrow(self, first: int, test: Truth, holds: bool) -> None:
+        """Let what was added from a number on hold only where another test decides so, too."""
+        own = test if holds else negated(test)
+        self.early[first:] = [(test.tape.where(own, one, False), value) for one, value in self.early[first:]]
 
     def result(self, value: Any) -> Any:
         """What the function returns: this, where none of the tests decides otherwise."""
-        for test, holds, early in reversed(self.early):
-            value = selected(test, *((early, value) if holds else (value, early)))
+        for test, early in reversed(self.early):
+            value = merged(test, *((early, value) if test.holds else (value, early)))
         return value
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
@@ -429,6 +456,8 @@ def decided(test: Any, first: Any, second: Any, names: tuple[str, ...], returns:
     try:
         beside = aside(found, test, other)
         after_other = list(map(contents, variables))
+        if returns:
+            returns.narrow(known, test, not test.holds)
     except NoBranchError:
         if returns:
             del returns.early[known:]
@@ -437,8 +466,12 @@ def decided(test: Any, first: Any, second: Any, names: tuple[str, ...], returns:
         guard(test)
         return taken()
     fill(variables, before)
+    known = len(returns.early) if returns else 0
     with found.branch(test, test.holds):
         value = taken()
+    if returns:
+        returns.narrow(known, test, test.holds)
+        found.under = returns.under if returns.aside else found.under
     mark = found.mark()
     return joined(test, variables, (value, list(map(contents, variables))), (beside, after_other), returns, mark)
 
@@ -475,7 +508,7 @@ HELPERS: dict[str, Any] = {
     HELPER + function.__name__: function
     for function in (
         call, begin, given, note, turn, asked, returned, yielded, changes,
-        chosen, both, either, negated, chained, decided, truth,
+        chosen, both, either, negated, chained, decided, truth, same,
     )
 } | {HELPER + "returns": Returns, HELPER + "here": None}  # fmt: skip
 SOURCES = Sources(HELPERS, Noting)

@@ -95,9 +95,14 @@ class Noting(ChoiceRewriting):
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         chain = self.visit_chain(node)
-        if chain is None:
-            self.generic_visit(node)
-        return node if chain is None else chain
+        if chain is not None:
+            return chain
+        self.generic_visit(node)
+        (kind, *more), (right, *_) = node.ops, node.comparators
+        if more or not isinstance(kind, (ast.Is, ast.IsNot)) or isinstance(right, ast.Constant):
+            return node
+        found = self.through("same", node, node.left, right)
+        return found if isinstance(kind, ast.Is) else ast.copy_location(ast.UnaryOp(ast.Not(), found), node)
 
     def visit_plain_operands(self, node: ast.BoolOp) -> Any:
         self.generic_visit(node)

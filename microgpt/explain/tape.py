@@ -115,7 +115,9 @@ class Tape:
         self.items += nodes
         node = self.add(WHERE, test.node, len(self.items) - 2, float(plain(chosen)))
         if isinstance(a, Value) or isinstance(b, Value):
-            return Recorded(self, node, float(plain(chosen)))
+            recorded = Recorded(self, node, float(plain(chosen)))
+            recorded.choice = test, chosen
+            return recorded
         if isinstance(a, (bool, Truth)) and isinstance(b, (bool, Truth)):
             truth = Truth(plain(chosen))
             truth.tape, truth.node = self, node
@@ -162,12 +164,13 @@ def plain(x: Any) -> Any:
 class Recorded(Value):
     """A Value that is on a tape."""
 
-    __slots__ = ("node", "tape")
+    __slots__ = ("choice", "node", "tape")
     __array_ufunc__ = None
 
     def __init__(self, tape: Tape, node: int, data: float):
         self.tape, self.node, self.data, self.grad = tape, node, data, 0.0
         self.operation, self.inputs, self.derivatives = "", (), ()
+        self.choice: tuple[Truth, Any] | None = None  # of a choice: its test, and the object that it took
 
     def lift(self, x: Any) -> "Recorded":
         """Return any number as a Recorded."""
@@ -346,3 +349,7 @@ class Truth(Plain, int):  # type: ignore[misc]
         return repr(self.holds)
 
     __hash__ = int.__hash__
+
+
+# Messages of Python then name what the function was given.
+Recorded.__name__, Given.__name__, GivenInteger.__name__, Truth.__name__ = "Value", "float", "int", "bool"

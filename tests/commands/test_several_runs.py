@@ -121,3 +121,45 @@ def test_picture_shows_where_a_curve_is():
     assert not any("b" in line.partition("|")[2] for line in lines[:10])
     assert plotted({"a": [(1, float("nan"))]}) == ["  every number is NaN"]
     assert plotted({}) == ["  there is nothing to draw"]
+
+
+MINE = """import numpy as np
+
+def loss(params, x, y):
+    return (params["w"] * x - y) ** 2
+
+params, x, y = {"w": np.array(0.5)}, np.array([1.0, 2.0]), np.array([3.0, 5.0])
+"""
+
+
+def test_explain_writes_the_page_of_a_file(tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    result = command("explain", "mine.py", "--out", "mine.html", cwd=tmp_path)
+    said = "loss takes 8 operations forward, for 2 examples\nopen mine.html in a browser\n"
+    assert (result.returncode, result.stdout, result.stderr) == (0, said, "")
+    (tmp_path / "data.py").write_text(MINE.replace("params, x, y =", "params, *data ="))
+    assert command("explain", "data.py", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "there is no file mine.py: expected a Python file with a function `loss(params, ...)`"),
+        ("x = 1", "mine.py has no function `loss`: expected a function `loss(params, ...)`"),
+        ("def loss(params): ...", "mine.py has no `params`"),
+        (MINE.replace("params, x, y =", "params, x, z ="), "mine.py has no `y`, which `loss` takes, and no `data`"),
+        ("\n1 / 0", "mine.py does not run: ZeroDivisionError: division by zero (line 2 of mine.py)"),
+        (
+            MINE.replace("x - y", "x[0] - y"),
+            "mine.py: TypeError: 'float' object is not subscriptable (line 4 of mine.py)",
+        ),
+    ],
+)
+def test_explain_says_in_one_line_what_a_file_lacks(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "mine.py").write_text(text)
+    result = command("explain", "mine.py", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"error: {message}")
+    assert result.stderr.count("\n") == 1

@@ -6,11 +6,13 @@ from functools import partial
 import numpy as np
 import pytest
 from browsing import Watched
+from random_programs import Writer, load, module, numbers
 
 from microgpt import InputError, adam_update, exp, explain, largest, log, value_and_grad
 from microgpt.engines.trees import leaves_of, map_arrays, unflatten
 from microgpt.explain import any_program
 from microgpt.explain.following import follow
+from microgpt.explain.tape import KINDS
 
 RNG = np.random.default_rng(0)
 
@@ -140,6 +142,45 @@ def test_following_gives_the_numbers_of_the_scalar_engine(name):
         example = tuple(array[i].tolist() for array in arrays)
         found = follow(function, params, example, 1_000_000)
         assert found.result.data == engine(function, flat(params), params, *(array[i : i + 1] for array in arrays))[0]
+
+
+def computed(tape, parameters):
+    """The numbers of a tape for other parameters, as the engine in the page computes them."""
+    known = [*parameters, *tape.numbers[len(parameters) :]]
+
+    def value(node):
+        a, b, kind = tape.left[node], tape.right[node], KINDS[tape.kind[node]]
+        if kind == "largest":
+            return max(known[item] for item in tape.items[a : a + b])
+        if kind == "where":
+            return known[tape.items[b if known[a] else b + 1]]
+        x, y = known[a], known[b]
+        return {
+            "+": lambda: x + y, "*": lambda: x * y, "**": lambda: x**y, "log": lambda: log(x), "exp": lambda: exp(x),
+            "<": lambda: float(x < y), "<=": lambda: float(x <= y), "/": lambda: x / y,
+        }.get(kind, lambda: known[node])()  # fmt: skip
+
+    for node in range(len(parameters), len(known)):
+        try:
+            known[node] = value(node)
+        except (ArithmeticError, ValueError):  # in a branch that is not taken
+            known[node] = np.nan
+        if isinstance(known[node], complex):
+            known[node] = np.nan
+    return known
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_programs_follow_other_parameters(tmp_path, seed):
+    source, (params, *arrays) = module(Writer(seed).statements()), numbers(seed, 1)
+    found = follow(load(source, tmp_path).loss, params, tuple(array[0].tolist() for array in arrays), 1_000_000)
+    rng = np.random.default_rng(seed)
+    for spread in (0, 0.5, 0.5):
+        vector = flat(params) + rng.normal(0, spread, len(flat(params)))
+        known = computed(found.tape, vector.tolist())
+        if all(known[test] == was for test, was, *_ in found.tape.guards):
+            loss = engine(load(source, tmp_path).loss, vector, params, *arrays)[0]
+            assert known[found.result.node] == pytest.approx(loss, rel=1e-12)
 
 
 def test_lines_are_noted_turn_by_turn_and_call_by_call():
@@ -299,8 +340,8 @@ def test_moons_learn_on_their_plane_and_take_points(page):
     points, labels = moons.moons(60, np.random.default_rng(1))
     page.show(moons.loss, moons.start(0), points, labels, plane=moons.score)
     assert page.ask("ways.length") == 1
-    numbers = {name: array.tolist() for name, array in moons.start(0).items()}
-    right = sum(moons.score(numbers, point) * label > 0 for point, label in zip(points.tolist(), labels, strict=True))
+    given = {name: array.tolist() for name, array in moons.start(0).items()}
+    right = sum(moons.score(given, point) * label > 0 for point, label in zip(points.tolist(), labels, strict=True))
     says = "the right side of the line"
     assert page.find("#points").get_attribute("aria-label").endswith(f" {right} on {says}")
     page.find("#rate").evaluate("e => { e.value = -1; e.dispatchEvent(new Event('input')); }")

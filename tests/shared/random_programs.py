@@ -300,13 +300,14 @@ R.append([E(a, S) for a in L]) | R.insert(I, L) | R.pop(I) | R.extend(Q) | R += 
 R[:] = R[::-1] | R.reverse() | R.sort(key=len) | D["n"] = L | D[0] = D.pop(I) | D[I][J] = S | damp(R) | walk(L, 0, S)
 [r.reverse() for r in R] | [put(r, I, S) for r in R] | NEW, L[I] = L[I], S | p["s"] = E(S, T) | p["a"] = L | L += H
 """)
-# Loops: what is there before and as which kinds of place, the heads, and what a turn does. The variables of a head have
-# other names in a loop within it.
+# Loops: what is there before and as which kinds of place, the heads, and what a turn does. A list may have another name
+# by which it changes. The variables of a head have other names in a loop within it.
 BEGINNINGS = {
     "x": ("scalar variable", "0 | S | E(S)"), "y": ("scalar variable", "0.0 | S"), "k": ("index counter", "0 | 1"),
-    "out": ("grown", "[] | [] | [S] | [E(a) for a in L]"),
+    "o": ("grown", "[] | [] | [S] | [E(a) for a in L]"),
     "h": ("list", "[0.0] * 5 | [E(a) for a in L] | L | L[:]"), "g": ("list", "L | [E(S), T, 0.1] | [0.0] * 6"),
     "w": ("rows matrix", "[[0.0] * 5 for _ in range(5)] | [[E(a) for a in r] for r in M] | M | [L] * 2 | [L, H]"),
+    "t[0]": ("list", "(L, S) | [L, H] | R"), "b.rows": ("list", "Box(L) | Box(H[:])"), "d[0]": ("rows", "{0: R}"),
 }  # fmt: skip
 HEADS = options("""
 i in range(len(L)) | i in range(len(R)) | i in range(1, len(L)) | i in range(len(L) - 1, -1, -1) | i in range(5)
@@ -321,7 +322,7 @@ X = E(X, S) | X = calm(X + S) | X += E(S, T) * 0.5 | X, Y = Y, E(X, S) | X *= 0.
 X = calm(sum([c * S for c in L[:I]])) | X += 0.1 * len(L) | X = S if C else T | NEW = E(S, T) | O.append(E(S, T))
 O.append(E(O[-1], S)) | O.append(calm(sum(O))) | L[I] = E(S, T) | L[I] += E(S, T) | L[I] = E(L[I], L[J])
 L[I] *= 0.5 | R[I][J] = E(S, T) | R[I][J] += E(S) | R[I][J] = E(R[J][I], S) | NEW = [E(c, S) for c in L] | NEW = L
-NEW = R[I] | NEW = [0.0] * 3 | NEW = [S, E(S)]
+NEW = R[I] | NEW = [0.0] * 3 | NEW = [S, E(S)] | put(L, I, E(S, T)) | X = calm(walk(L, I, S) + X) | damp(R)
 """)
 GENTLE = [change for change in CHANGES if not re.search("extend|[*+]=", change)]  # no list doubles in each turn
 TESTS = options("""
@@ -579,9 +580,10 @@ class Writer:
         lines, made = [], []
         for name, (kinds, options) in BEGINNINGS.items():
             if name == "x" or self.random.random() < 0.5:
-                made.append(f"{name}_{new}")
-                lines.append(f"{made[-1]} = {self.fill(self.choose(options.split(' | ')), 0)}")
-                self.add(made[-1], kinds)
+                variable = f"{name[0]}_{new}"
+                lines.append(f"{variable} = {self.fill(self.choose(options.split(' | ')), 0)}")
+                self.add(variable + name[1:], kinds)
+                made.append(variable)
         lines += [
             line for _ in range(self.random.choice([1, 1, 2])) for line in self.loop(self.random.randint(0, 2), 0)
         ]
@@ -622,7 +624,12 @@ class Writer:
             else:
                 body += turn
         self.places = before
-        return [f"for {filled}:", *["    " + line for line in body]]
+        body = ["    " + line for line in body]
+        counter = re.fullmatch(r"(\w+) in range\(([^,]*)\)", filled)
+        if counter and self.random.random() < 0.3:
+            name, bound = counter.groups()
+            return [f"{name} = 0", f"while {name} < {bound}:", *body, f"    {name} += 1"]
+        return [f"for {filled}:", *body]
 
     def choose(self, options: list[str]) -> str:
         return self.random.choice(options)

@@ -1,5 +1,7 @@
 """Random programs compute and do on the compiled engine what they do on the scalar one."""
 
+from importlib.util import find_spec
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,8 +14,8 @@ generated = settings(  # each example is a whole program on two engines
 seeds = st.integers(0, 2**32 - 1)
 
 
-def assert_same(seed, directory, batch=2, run=outcome, **options):
-    """A program does the same on both engines; if not, the fewest of its statements that show it are shown."""
+def assert_same(seed, directory, batch=2, run=outcome, engine="compiled", **options):
+    """A program does the same on an engine as on the scalar one; if not, the fewest of its statements are shown."""
     arguments = numbers(seed, 2)
     arguments = arguments[0], *[array[:batch] for array in arguments[1:]]
 
@@ -24,7 +26,7 @@ def assert_same(seed, directory, batch=2, run=outcome, **options):
             found = recorded(text, directory, *arguments)
             found.gradients, found.log, found.printed = expected.gradients, expected.log, expected.printed
         else:
-            found = outcome(text, directory, "compiled", *arguments)
+            found = outcome(text, directory, engine, *arguments)
         return difference(expected, found)
 
     statements = Writer(seed, choices=directory is not None, **options).statements()
@@ -42,9 +44,9 @@ def test_random_programs_are_recorded(tmp_path, seed):
 
 @pytest.mark.slow
 @generated
-@given(seeds, st.booleans())
-def test_random_programs(tmp_path, seed, has_source):
-    assert_same(seed, tmp_path if has_source else None)
+@given(seeds, st.booleans(), st.sampled_from(["compiled", "torch"] if find_spec("torch") else ["compiled"]))
+def test_random_programs(tmp_path, seed, has_source, engine):
+    assert_same(seed, tmp_path if has_source else None, engine=engine)
 
 
 @pytest.mark.slow

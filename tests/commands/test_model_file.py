@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from running import ROOT, assert_refused, call, train
-from tiny_model import FORMAT, TINY_MODEL
+from tiny_model import FORMAT, REFUSES, TINY_MODEL
 
 from microgpt.commands.start import begin
 from microgpt.runs.checkpoint import load_checkpoint
@@ -24,7 +24,7 @@ def trained(tmp_path_factory):
     """A directory with a run of a model, and what training printed. Its file leaves a mark when it runs."""
     directory = tmp_path_factory.mktemp("model")
     (directory / "tiny.py").write_text(TINY_MODEL + FORMAT + LEAVES_A_MARK)
-    return directory, train(directory, *SMALL, "--steps", "2", "--width", "4", "--no-slow")
+    return directory, train(directory, *SMALL, "--steps", "2", "--width", "4", "--no-blend")
 
 
 @pytest.fixture
@@ -42,13 +42,13 @@ def run_of(directory):
 def test_its_settings_are_options(trained):
     directory, result = trained
     assert "tiny with " in result.stdout
-    assert "width 4, slow False, context 16" in result.stdout
+    assert "width 4, blend False, context 16" in result.stdout
     assert "python sample.py --run runs/names --trust" in result.stdout
     assert "python explain.py --run runs/names --trust --open" in result.stdout
     assert run_of(directory).settings["width"] == 4
     said = call("train.py", "--model", "tiny.py", "--help", cwd=directory).stdout
     assert "numbers that are remembered (default: 3)" in said
-    assert "--no-slow" in said
+    assert "--no-blend" in said
     assert "--n-head" not in said
 
 
@@ -93,7 +93,7 @@ def test_another_text_runs_only_if_trusted(here):
 
 def test_it_resumes_to_the_bit(trained, here, tmp_path):
     (tmp_path / "tiny.py").write_text((here / "tiny.py").read_text())
-    train(tmp_path, *SMALL, "--steps", "4", "--width", "4", "--no-slow")
+    train(tmp_path, *SMALL, "--steps", "4", "--width", "4", "--no-blend")
     result = call("train.py", "--resume", "--trust", "--steps", "4", cwd=here)
     assert result.returncode == 0, result.stderr
     halves, whole = (load_checkpoint(directory / "runs" / "names") for directory in (here, tmp_path))
@@ -128,14 +128,14 @@ def test_the_card_says_what_it_is(trained):
     directory, _ = trained
     card = (directory / "runs" / "names" / "README.md").read_text()
     assert "A character-level model, `tiny`, with " in card
-    assert "A recurrent network (Elman 1990)." in card
+    assert "A recurrent network (Elman 1990): what it remembers is mixed with what it reads." in card
     assert 'load_run("runs/names", trust=True)' in card
 
 
 def test_its_settings_are_compared(here):
     train(here, *SMALL, "--steps", "1", "--width", "2")
     lines = table(compared([here / "runs" / "names", here / "runs" / "names-2"]))
-    assert {"width", "slow"} <= set(lines[0].split())
+    assert {"width", "blend"} <= set(lines[0].split())
 
 
 def test_without_a_format_no_other_program_opens_it(tmp_path):
@@ -158,7 +158,7 @@ def test_without_a_format_no_other_program_opens_it(tmp_path):
     ],
 )
 def test_what_does_not_go_together_is_refused(tmp_path, options, said):
-    (tmp_path / "tiny.py").write_text(TINY_MODEL)
+    (tmp_path / "tiny.py").write_text(TINY_MODEL.replace("\n\n\ndef initial", f"\n{REFUSES}\n\ndef initial"))
     if "gpt" in options:
         from helpers import make_run
 
@@ -180,7 +180,7 @@ def test_other_processes_get_all_they_need(here, monkeypatch):
 
 
 def test_an_error_in_training_names_the_line(tmp_path):
-    text = TINY_MODEL.replace("read, kept =", "assert position < 4, 'too far'\n    read, kept =")
+    text = TINY_MODEL.replace("read, memory =", "assert position < 4, 'too far'\n    read, memory =")
     (tmp_path / "tiny.py").write_text(text)
     (tmp_path / "names.txt").write_text("abcd\nbcda\ncdab\n")
     result = call("train.py", "--data", "names.txt", *SMALL, "--skip-check", cwd=tmp_path)

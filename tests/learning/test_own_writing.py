@@ -13,10 +13,10 @@ ALL_SEEN = (
     ('{"memory": [0.0] * config.width}', "[]"),
     ('state["memory"]\n', "[sum(column) for column in zip([0.0] * config.width, *state)]\n"),
     ('state["memory"] = [', "state.append(["),
-    ("strict=True)]\n    return", "strict=True)])\n    return"),
+    ("new, strict=True)]", "new, strict=True)])"),
     ('dot(state["memory"]', "dot(state[-1]"),
 )
-COUNTS = (("(k + n) * 0.5", "(k + n * (position % 2)) * 0.5"),)
+COUNTS = (("0.5 * (m + n)", "0.5 * (m + n * (position % 2))"),)
 FORMS = {"kept": (), "begins at one": (BEGINS_AT_ONE,), "grows": ALL_SEEN, "counts": COUNTS}
 
 
@@ -29,7 +29,7 @@ def model(request, tmp_path):
         text = text.replace(before, after)
     (tmp_path / "tiny.py").write_text(text)
     architecture = model_file(tmp_path / "tiny.py")
-    config = architecture.config(4, 4, {"slow": request.param != "grows"})
+    config = architecture.config(4, 4, {"blend": request.param != "grows"})
     return Model(config, "\nab\x03", "stream", architecture.initial_parameters(config, 1), architecture=architecture)
 
 
@@ -45,7 +45,7 @@ def test_compiled_code_writes_the_same(model, monkeypatch):
 
 
 def test_what_cannot_be_compiled_writes_all_the_same(tmp_path):
-    text = TINY_MODEL.replace("    read, kept", "    float(params['in'][0][0])\n    read, kept")
+    text = TINY_MODEL.replace("    read, memory", "    float(params['in'][0][0])\n    read, memory")
     (tmp_path / "tiny.py").write_text(text)
     architecture = model_file(tmp_path / "tiny.py")
     config = architecture.config(3, 4, {})

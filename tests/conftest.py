@@ -1,5 +1,6 @@
-"""How thorough the tests with generated examples are, and how many threads PyTorch takes."""
+"""How thorough the tests with generated examples are, and what would take time: threads, and collecting garbage."""
 
+import gc
 import os
 
 from hypothesis import settings
@@ -9,3 +10,10 @@ settings.register_profile("thorough", deadline=None, max_examples=2000)  # pytes
 settings.load_profile("suite")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and threads that wait for a core only spin
+gc.disable()  # until all is imported, a million objects that stay
+
+
+def pytest_collection_finish():
+    """Let the collector of garbage begin, and never look through what was imported."""
+    gc.freeze()
+    gc.enable()

@@ -190,8 +190,9 @@ def rule_of(given: dict[str, Any]) -> Rule:
 def kind_for(kind: type, model: ModelFile) -> type:
     """Return the settings with those of a model in the place of the GPT's."""
     usual = [entry for entry in fields(kind) if entry.name not in OF_THE_GPT]
+    taken = {entry.name for entry in usual} | {"help"}
     for setting in model.settings:
-        if setting.name in {entry.name for entry in usual}:
+        if setting.name in taken:
             raise InputError(
                 f"{model.path}: the field {setting.name} of Config has the name of an option of train.py: "
                 "give it another"

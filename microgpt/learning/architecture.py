@@ -5,7 +5,7 @@ the book. A file of one's own defines another: see model_file.py.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from microgpt import gpt as the_book
@@ -115,7 +115,9 @@ GPT = Architecture()
 
 def values_of(config: Any) -> dict[str, Any]:
     """The settings of a model by name."""
-    return asdict(config) if is_dataclass(config) and not isinstance(config, type) else dict(vars(config))
+    if not is_dataclass(config):
+        return dict(vars(config))
+    return {entry.name: getattr(config, entry.name) for entry in fields(config) if entry.init}
 
 
 def options_of(config: Any) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class ModelFile(Architecture):
             if name not in {entry.name for entry in entries}:
                 raise InputError(f"{self.path}: Config has no field {name}: expected {name}: int")
         for entry in entries:
-            if entry.name in FROM_THE_TEXT:
+            if entry.name in FROM_THE_TEXT or not entry.init:
                 continue
             of_kind = [one for one in get_args(types[entry.name]) or (types[entry.name],) if one is not NoneType]
             if of_kind not in [[one] for one in KINDS]:
@@ -201,12 +201,19 @@ class ModelFile(Architecture):
         return f"{self.name} with {counted(count, 'parameter')}: {shape}"
 
     def check(self, config: Any, parameters: Arrays) -> None:
-        """Compute the logits of two positions, twice. Raises InputError, naming the fault, unless they are right."""
+        """Compute the logits of two positions, twice, and the file's own loss.
+
+        Raises InputError, naming the fault, unless they are right.
+        """
         if count_of(parameters) > MANY:
             return
         params = {name: array.tolist() for name, array in parameters.items()}
         with self.errors_told(), np.errstate(all="ignore"):
             found = [self.some_logits(params, config) for _ in range(2)]
+            tokens = [0, 1, 0][: config.n_positions + 1]
+            loss = self.loss(params, tokens, [0.5] * (len(tokens) - 1), config=config)
+        if not isinstance(loss, (int, float)):
+            raise InputError(f"{self.path}: loss returned {kind_of(loss)}: expected a single number")
         if found[0] != found[1]:
             raise InputError(
                 f"{self.path}: logits of the same tokens differ when they are computed again: "

@@ -49,6 +49,8 @@ def run(module: ModuleType, path: Path, text: str) -> None:
         exec(compile(text, str(path.resolve()), "exec"), module.__dict__)
     except InputError:
         raise
+    except SystemExit:
+        raise InputError(f"{path} ends the program: it is run to learn what it defines") from None
     except Exception as error:
         raise InputError(told(error, [path])) from error
 

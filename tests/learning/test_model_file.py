@@ -10,7 +10,7 @@ from tiny_model import TINY_MODEL
 
 from microgpt import gpt
 from microgpt.errors import InputError
-from microgpt.learning.architecture import GPT
+from microgpt.learning.architecture import GPT, options_of
 from microgpt.learning.batches import padded
 from microgpt.learning.model_file import model_file
 from microgpt.learning.parameters import shapes_of
@@ -101,6 +101,7 @@ def test_comments_are_the_help(changed):
         (("config, token, position, state", "config, token"), "TypeError: logits() takes 3 positional arguments"),
         (("return {\"memory\": [0.0] * config.width}", "return KEPT"), "fails in line 24: NameError"),
         (("def logits(", "def logits(:"), "is not Python"),
+        (("def logits(", "raise SystemExit\n\n\ndef logits("), "ends the program"),
     ],
 )  # fmt: skip
 def test_what_it_lacks_is_told(changed, change, said):
@@ -108,6 +109,23 @@ def test_what_it_lacks_is_told(changed, change, said):
         changed(change)
     assert "tiny.py" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [("[1.0]", "tiny.py: loss returned a list: expected a single number"), ("None", "tiny.py: loss returned None")],
+)
+def test_a_loss_that_is_no_number_is_refused(changed, returned, said):
+    with pytest.raises(InputError, match=said):
+        changed(more=OWN_LOSS.replace("7 * weights[0]", returned))
+
+
+def test_what_a_config_computes_is_no_option(changed):
+    derived = "    half: int = field(init=False, default=1)\n"
+    _, config, _ = changed(
+        ("import dataclass", "import dataclass, field"), ("    width: int", derived + "    width: int")
+    )
+    assert options_of(config) == {"width": 3, "blend": True}
 
 
 def test_memory_beside_the_state_is_found(changed):

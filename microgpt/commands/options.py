@@ -91,13 +91,18 @@ def parse_given(settings: type[Any], description: str) -> dict[str, Any]:
 
 
 def given_first(texts: tuple[str, ...]) -> dict[str, Any]:
-    """Return some settings that the command line gives, before it is known which others there are; and --trust."""
+    """Return some settings that the command line gives, before it is known which others there are; and --trust.
+
+    Who asks for help goes on with no run.
+    """
     parser = Parser(allow_abbrev=False, add_help=False, argument_default=argparse.SUPPRESS)
     for name in texts:
         alone: dict[str, Any] = {"nargs": "?", "const": "newest"} if name == "resume" else {}
         parser.add_argument("--" + name.replace("_", "-"), **alone)
-    parser.add_argument("--trust", action="store_true")
-    return vars(parser.parse_known_args()[0])
+    for flag in ("--trust", "--help"):
+        parser.add_argument(flag, action="store_true")
+    given = vars(parser.parse_known_args()[0])
+    return {name: value for name, value in given.items() if name == "model"} if "help" in given else given
 
 
 def option_again(entry: Field[Any]) -> Any:

@@ -51,6 +51,7 @@ def test_its_settings_are_options(trained):
     assert "numbers that are remembered (default: 3)" in said
     assert "--no-blend" in said
     assert "--n-head" not in said
+    assert "--n-head" in call("train.py", "--resume", "--help", cwd=directory).stdout
 
 
 def test_its_page_opens_its_loss(here):

@@ -6,6 +6,8 @@ film      live.gif, a film of the page in Chromium (with playwright): a script t
           goes through time
 programs  the table of programs.md, measured by bench.py, and its programs and their listings
 notebooks tour.ipynb, and a notebook for each part of the workshop
+
+python docs/make.py --site DIRECTORY makes nothing of this, but a static site of what is there: see site.py.
 """
 
 import argparse
@@ -189,8 +191,15 @@ MADE = {
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Make what is generated in docs/ anew.")
     parser.add_argument("--only", choices=MADE, help="a part of it")
-    only = parser.parse_args().only
+    parser.add_argument("--site", type=Path, help="only make a static site of what is there, in this directory")
+    given = parser.parse_args()
+    only = given.only
     sys.path.insert(0, str(ROOT))
+    if given.site:
+        from docs.site import make_site
+
+        make_site(given.site)
+        raise SystemExit
     for name, make in MADE.items():
         if only in (None, name):
             make()

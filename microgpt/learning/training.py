@@ -59,7 +59,7 @@ class TensorUpdate:
     update_ratio: float  # the norm of the step over that of the values; infinite if all values were 0
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # and not frozen, because one is made for each step
 class Update:
     """The findings of one step."""
 

@@ -135,8 +135,9 @@ class CompiledAdam:
     def numbers_of(self, first: int, rates: list[float]) -> np.ndarray:
         """The numbers of some steps, [steps, count], from a first one on, with their learning rates."""
         with np.errstate(all="ignore"):  # what is not finite shows in the next loss
-            found = [[function(step, rate) for function in self.numbers] for step, rate in enumerate(rates, first)]
-            return np.array(found).astype(self.dtype)
+            steps = range(first, first + len(rates))
+            columns = np.array([list(map(function, steps, rates)) for function in self.numbers])
+            return columns.T.astype(self.dtype, order="C")
 
     def hold(self, vectors: tuple[np.ndarray, ...]) -> None:
         """Keep the addresses of the vectors, and check those that are new."""

@@ -297,8 +297,8 @@ class ManySteps:
     def take(self, parameters: Any, batch: tuple[Any, ...]) -> bool:
         """Whether a batch can go with those that wait. Then it waits, too."""
         try:
-            arrays = [np.asarray(array) for array in batch]
-            form = tuple([(array.dtype, array.shape) for array in arrays])
+            arrays = [array if type(array) is np.ndarray else np.asarray(array) for array in batch]
+            form = tuple([part for array in arrays for part in (array.dtype, array.shape)])
             if form not in self.groups:
                 self.groups[form] = self.group(parameters, arrays, self.rooms.get(form))
         except (TypeError, ValueError):  # its step raises the same, when it is taken alone

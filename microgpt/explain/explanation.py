@@ -18,7 +18,7 @@ from microgpt.learning.text import BOUNDARY, characters_of, encode
 from microgpt.learning.training import divergence_named
 from microgpt.runs.directory import Run
 
-LARGEST_PROGRAM = 2_000_000  # operations; the page needs some 25 bytes of memory for each
+LARGEST_PROGRAM = 4_000_000  # operations; the page needs some 60 bytes of memory for each
 
 
 @dataclass

@@ -33,6 +33,7 @@ SCRIPTS = (  # in the order in which they build on each other
     "training.js",
     "time.js",
     "names.js",
+    "address.js",
     "tour.js",
     "page.js",
 )

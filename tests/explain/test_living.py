@@ -464,6 +464,7 @@ def test_stages_and_votes_lead_to_the_logits(page):
 
 def test_a_comparison_shows_the_differences(page):
     page.find("#pin").click()
+    page.find("#compare").click()
     values = "[...document.querySelectorAll('main .cell')].map(e => e.number)"
     assert set(page.ask(values)) == {0}
     node, before = page.ask("(n => [n, microgpt.value(n)])(inside.nodesAt('h.1.end', 2)[0])")

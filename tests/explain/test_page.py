@@ -24,7 +24,6 @@ def test_every_section_is_there_and_unfolds(page):
         assert page.find(f"#{name} p").count() >= 1
         assert page.find(f"#{name} pre").count() >= 1
     assert "def softmax(" in page.find("#block-1").evaluate("e => e.textContent")
-    assert page.find("#atoms .instructions tbody tr").count() > 60
     assert page.find("#run svg.curve circle").count() >= 5
     assert page.find("#run .samples li").count() == 5
 
@@ -273,7 +272,7 @@ def test_everything_works_by_keyboard(page):
     page.find(".positions [aria-checked=true]").focus()
     press("ArrowRight")
     assert page.ask("inside.state.position") == 3
-    assert page.ask("document.activeElement.getAttribute('aria-label')") == "position 3 ‘n’"
+    assert page.ask("document.activeElement.title") == "position 3 ‘n’"
     press("Tab")
     press("Space")  # the switch
     assert page.ask("inside.state.backward") is True
@@ -321,10 +320,10 @@ def test_the_switch_shows_gradients_in_place_of_values(page):
     assert f"{abs(value):.6g}"[:5] in page.find(first).first.get_attribute("aria-label")
     page.find("#backward").click()
     assert page.find("#backward").get_attribute("aria-checked") == "true"
-    label = page.find(first).first.get_attribute("aria-label").split(": ")[1].replace("−", "-")
+    label = page.find(first).first.get_attribute("aria-label").split(": ")[1].split(",")[0].replace("−", "-")
     assert float(label) == pytest.approx(gradient, rel=1e-5)
     page.find("#backward").click()
-    label = page.find(first).first.get_attribute("aria-label").split(": ")[1].replace("−", "-")
+    label = page.find(first).first.get_attribute("aria-label").split(": ")[1].split(",")[0].replace("−", "-")
     assert float(label) == pytest.approx(value, rel=1e-5)
 
 

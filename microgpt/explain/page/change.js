@@ -14,7 +14,7 @@ function changeControls(node) {  // of the panel
     if (document.activeElement !== field) field.value = exactly(data[node]);
   });
   return h("div", { class: "change" },
-    h("h4", {}, "What if it were another"),
+    h("h3", {}, "What if it were another"),
     h("div", { class: "slider" }, range, field),
     live(() => h("div", {}, model.changes.has(node) ? [outcome(node, { promised: "promised", came: "came" }), button(`put back ${precise(model.changes.get(node).from)}`, () => act(() => putBack(node)), { id: "put-back" })]
       : h("p", { class: "note" }, "Move it, or type a number."))));
@@ -54,10 +54,10 @@ function adamOf(node) {
     row("gradient", "of the loss to it", gradients[node]),
     row("m", "the running mean of the gradient", m[node]), row("v", "the running mean of its square", v[node]),
     row("m_hat", `m / (1 − ${BETA1}^${steps})`, mHat), row("v_hat", `v / (1 − ${BETA2}^${steps})`, vHat),
-    row("parameter", "before", from[node]), row("", `− ${precise(lastRate)} × (${precise(mHat)} / ${precise(Math.sqrt(vHat))}${decay[node] ? ` + ${precise(decay[node])} × ${precise(from[node])}` : ""})`, -step),
+    row("parameter", "before", from[node]), row("step", `− ${precise(lastRate)} × (${precise(mHat)} / ${precise(Math.sqrt(vHat))}${decay[node] ? ` + ${precise(decay[node])} × ${precise(from[node])}` : ""})`, -step),
     row("parameter", "after", from[node] - step))));
 }
 
 function lastStepOf(node) {  // for the panel
-  return moments.steps ? h("div", {}, h("h4", {}, "What the last step did to it"), adamOf(node)) : null;
+  return moments.steps ? h("div", {}, h("h3", {}, "What the last step did to it"), adamOf(node)) : null;
 }

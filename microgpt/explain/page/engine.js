@@ -127,6 +127,7 @@ function adam(parameters, gradients, m, v, step, learningRate, weightDecay) {
 // (the lowest bytes of all first), as the difference to the one before, operands to the one before of the same kind.
 
 async function unpacked(text, layout) {
+  if (typeof DecompressionStream === "undefined") throw new Error("this browser has no DecompressionStream, so it cannot unpack the numbers of the page. Chrome and Edge have it since version 80, Safari since 16.4, Firefox since 113.");
   const characters = atob(text), packed = new Uint8Array(characters.length);
   for (let i = 0; i < packed.length; i++) packed[i] = characters.charCodeAt(i);
   const bytes = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();

@@ -46,6 +46,8 @@ function goToSection(id) {  // a section, or a unit of one
   target.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth" });
   target.setAttribute("tabindex", "-1");
   target.focus({ preventScroll: true });
+  address.home = TITLES.has(home) ? id : "";
+  writeAddress();
 }
 
 function whereOneIs() {  // mark the entry of the contents, and the part of the picture, that one has scrolled to
@@ -69,6 +71,7 @@ function render() {  // everything is made anew: another text, position or view
   bar(); lead(); paintWhole();
   settle(onScreen);
   surveyLater();
+  writeAddress();
   if (state.trail.length) reopen();
 }
 
@@ -80,6 +83,7 @@ function follow() {  // the same numbers have other values
   paintPanel();
   bar();
   announce();
+  writeAddress();
 }
 
 const onScreen = (element) => { const box = element.getBoundingClientRect(); return box.bottom > -100 && box.top < innerHeight + 100; };
@@ -155,7 +159,7 @@ function bar() {
   if (list.dataset.says !== says) {
     list.dataset.says = says;
     const tabs = model.tokens.slice(0, model.last + 1).map((token, position) => h("button", { type: "button", role: "radio", "aria-checked": String(position === state.position), tabindex: position === state.position ? 0 : -1,
-      "aria-label": place(position), onclick: () => { choose(position); focusPosition(); } }, h("span", { class: "char" }, char(token)), h("small", {}, String(position))));
+      title: place(position), onclick: () => { choose(position); focusPosition(); } }, h("span", { class: "char" }, char(token)), " ", h("small", {}, String(position))));
     list.replaceChildren(...tabs);
     const chosen = tabs[state.position];
     list.scrollLeft = chosen.offsetLeft - list.offsetLeft - (list.clientWidth - chosen.offsetWidth) / 2;
@@ -284,7 +288,6 @@ function listen() {
 function pinNow() {
   const words = whatIsDifferent()[0]?.textContent ?? "";
   pin(`“${model.text}”${words.startsWith(" · ") ? ` (${words.replace(/^ · | $/g, "")})` : ""}`);
-  state.compare = true;
   render();
 }
 
@@ -298,7 +301,9 @@ function paintComparing() {
   compare.setAttribute("aria-checked", String(state.compare));
   compare.disabled = model.pinned === null;
   words.hidden = model.pinned === null;
-  if (model.pinned) words.textContent = `pinned: ${model.pinned.label}, loss ${precise(model.pinned.loss)}; now ${precise(data[model.result] - model.pinned.loss)} ${data[model.result] === model.pinned.loss ? "apart" : data[model.result] > model.pinned.loss ? "more" : "less"}`.replace("now −", "now ");
+  if (!model.pinned) return;
+  const apart = data[model.result] - model.pinned.loss;
+  words.textContent = `pinned: ${model.pinned.label}, loss ${precise(model.pinned.loss)}. ${apart ? `Now it is ${precise(Math.abs(apart))} ${apart > 0 ? "more" : "less"}.` : "Nothing has changed since."} ${state.compare ? "All numbers show what has changed." : "“Compare” shows what changes."}`;
 }
 
 function lead() {
@@ -329,6 +334,7 @@ window.microgpt = {
 };
 
 const ready = loadModel().then(() => {
+  document.getElementById("starting").remove();
   state.position = state.wanted = typicalPosition();
   hint();
   build();
@@ -339,10 +345,14 @@ const ready = loadModel().then(() => {
   fitScreen(); paintWhole();
   settle(onScreen);
   whereOneIs();
+  address.first = { text: model.text, position: state.position, seed: pen.seed };
+  readAddress();
+  window.addEventListener("hashchange", () => { if (location.hash !== address.written) readAddress(); });
+  document.getElementById("made-by").append(" Your browser computed every number of the model on this page, in double precision, with only the five operations. It loaded nothing from the network.");
   document.body.dataset.ready = "yes";
 });
 
 // What the tests look at besides.
 window.inside = { ready, content, state, model, open, back, close, choose, settle, nameOf, termsOf, operandsOf, usesOf,
   inputsOf: (node) => kind[node] === LARGEST ? Array.from(items.subarray(left[node], left[node] + right[node])) : operandsOf(node), received, recompute, derivative, nodesAt: (key, position = state.position) => nodesAt(key, position),
-  unfold() { for (const home of TITLES.keys()) fold(home, true); settle(onScreen); }, written, trainOnTexts, lossOfTexts, pin: pinNow, parts, valueOf, goToSection, picture, hit, get data() { return data; }, get gradients() { return gradient; }, get kind() { return kind; } };
+  unfold() { for (const home of TITLES.keys()) fold(home, true); settle(onScreen); }, written, trainOnTexts, lossOfTexts, pin: pinNow, parts, valueOf, goToSection, fold, picture, hit, trainer, stagesAt, get data() { return data; }, get gradients() { return gradient; }, get kind() { return kind; } };

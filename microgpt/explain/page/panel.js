@@ -129,7 +129,7 @@ function sumPanel(terms, node, words, target) {
   const body = h("tbody", {}, rows(0));
   const more = (from) => terms.length > from ? h("button", { type: "button", class: "more", onclick: (event) => { body.append(...rows(from)); event.target.replaceWith(more(from + TERMS_AT_ONCE) ?? ""); } }, `${terms.length - from} more`) : null;
   return [
-    h("h4", {}, "Made of"), p(words ?? `It is ${kindOfSum}.`),
+    h("h3", {}, "Made of"), p(words ?? `It is ${kindOfSum}.`),
     h("div", { class: "formula" }, terms.slice(0, 3).flatMap((term, i) => [i ? " + " : "", isTermProduct(term) ? [number(left[term]), " × ", number(right[term])] : number(term)]), terms.length > 3 ? ` + … = ` : " = ", h("strong", { id: "recomputed", "data-exact": computed }, precise(computed))),
     p(h("span", { class: "note" }, "Under each number: the gradient that flows to it. The derivative of a sum to each of its terms is 1. That of a product to a factor is the other factor.")),
     h("div", { class: "scroll" }, h("table", { class: "operands" }, body)),
@@ -142,7 +142,7 @@ function operandTable(node, sign, expandable = false) {
   const computed = recompute(node);
   const formula = operands.length === 2 ? [number(operands[0]), ` ${sign} `, number(operands[1])] : sign.startsWith("to") ? [number(operands[0]), ` ${sign}`] : [`${sign} of `, number(operands[0])];
   return [
-    h("h4", {}, "Made of"),
+    h("h3", {}, "Made of"),
     h("div", { class: "formula" }, formula, " = ", h("strong", { id: "recomputed", "data-exact": computed }, precise(computed))),
     operands.map((operand, side) => h("div", { class: "operand" }, opener(operand, nameOf(operand)),
       h("dl", {}, h("dt", {}, "value"), h("dd", {}, precise(data[operand])),
@@ -155,13 +155,13 @@ function operandTable(node, sign, expandable = false) {
 function usedBy(target, node) {
   if (isPart(target)) return [];
   const users = [...new Set(usesOf(node))];
-  if (!users.length) return [h("h4", {}, "Used by"), p(node === model.result ? "Nothing: this is the result, and its gradient is 1." : "It is only used as an exponent, or not at all, so no gradient flows to it.")];
+  if (!users.length) return [h("h3", {}, "Used by"), p(node === model.result ? "Nothing: this is the result, and its gradient is 1." : "It is only used as an exponent, or not at all, so no gradient flows to it.")];
   const sent = (user) => operandsOf(user).reduce((sum, operand, side) => sum + (operand === node ? derivative(user, side) * gradient[user] : 0), 0);
   const rows = (from) => users.slice(from, from + 12).map((user) => h("tr", {}, h("td", {}, opener(user, nameOf(user))), h("td", { class: "number" }, precise(sent(user)))));
   const body = h("tbody", {}, rows(0));
   const more = (from) => users.length > from ? h("button", { type: "button", class: "more", onclick: (event) => { body.append(...rows(from)); event.target.replaceWith(more(from + 12) ?? ""); } }, `${users.length - from} more`) : null;
   return [
-    h("h4", {}, users.length === 1 ? "Used once" : `Used by ${users.length} operations`),
+    h("h3", {}, users.length === 1 ? "Used once" : `Used by ${users.length} operations`),
     h("table", { class: "operands" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "by"), h("th", { scope: "col", class: "number" }, "sends back"))), body),
     more(12),
     p(h("span", { class: "note" }, "Their sum is the gradient: "), h("strong", { id: "received", "data-exact": received(node) }, precise(received(node))))];

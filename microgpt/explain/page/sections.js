@@ -25,7 +25,7 @@ function fewerPositions() {  // than the model has: why, and what follows from i
   const held = totals.length, has = content.config.n_positions;
   if (held === has) return null;
   const each = Math.round((totals[held - 1] + 1 - weightsEnd) / held / 1000) * 1000;
-  return h("p", { id: "fewer-positions" }, `This page shows fewer positions than the model has: ${held} of ${has}. In a model of this size, every position takes about ${each.toLocaleString("en")} operations. A page can hold ${content.limit.toLocaleString("en")} parameters and operations together. So a text here has at most ${most()} characters. Training and writing on the page use ${held} positions, too.`);
+  return h("p", { id: "fewer-positions" }, `This page shows fewer positions than the model has: ${held} of ${has}. In a model of this size, every position takes about ${each.toLocaleString("en")} operations. A page can hold ${content.limit.toLocaleString("en")} parameters and operations together. So a text here has at most ${most()} characters. Training and writing on the page use ${held} positions, too. A smaller model has room for more: with two blocks of width 32 (--n-layer 2 --n-embd 32), for some 60 characters.`);
 }
 
 function embedding() {
@@ -155,7 +155,7 @@ function logits() {
     const earlier = (model.pinned && state.compare ? model.pinned.chances : model.before?.chances)?.[state.position];
     made.forEach(({ row, fill, ghost, words }, id) => {
       row.dataset.chance = found[id];
-      row.setAttribute("aria-label", `${quoted(id)}: ${percent(found[id], 2)}, logit ${precise(data[nodes[id]])}${id === next ? ", the character that really comes" : ""}${earlier ? `, before ${percent(earlier[id], 2)}` : ""}`);
+      row.title = `${quoted(id)}: logit ${precise(data[nodes[id]])}`;
       fill.style.width = `${100 * found[id]}%`;
       ghost.style.left = `${100 * (earlier?.[id] ?? 0)}%`;
       ghost.hidden = !earlier;
@@ -225,20 +225,31 @@ function atoms() {
     bars(counts.map(([name, size]) => ({ name: `${name}  ${OPERATION_NAMES[name]}`, size, text: size.toLocaleString("en") }))),
     h("h3", {}, "What the compiler makes of them"),
     p(`Training does not run them one by one. The compiler runs the same functions once, on symbolic scalars, and finds which operations are alike. They become ${content.instructions.length} instructions on arrays, ${content.instructions.filter((one) => one.operation === "product").length} of them matrix products. A row of this table is one loop over all its numbers, at all positions at once. Beside it are the first eight of its results at this position. A loop does not keep its intermediate numbers; every loop that needs them computes them again. (The table is for the text with which the page opened.)`),
-    h("div", { class: "scroll" }, h("table", { class: "instructions" },
-      h("thead", {}, h("tr", {}, ["", "instruction", "what it computes here", "its source line"].map((name) => h("th", { scope: "col" }, name)))),
+    button(`${state.unfolded.has("instructions") ? "Hide" : "Show"} the ${content.instructions.length} instructions`, () => { if (!state.unfolded.delete("instructions")) state.unfolded.add("instructions"); renderUnit("atoms"); }, { id: "show-instructions", "aria-expanded": String(state.unfolded.has("instructions")) }),
+    state.unfolded.has("instructions") ? instructionTable() : null);
+}
+
+function instructionTable() {
+  return h("div", { class: "scroll" }, h("table", { class: "instructions" },
+      h("thead", {}, h("tr", {}, ["number", "instruction", "what it computes here", "its source line"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, content.instructions.map((one, i) => h("tr", {},
         h("td", { class: "number" }, String(i)),
         h("td", {}, h("strong", {}, one.operation), ` of ${one.rows.toLocaleString("en")}`, h("br"), one.of),
-        h("td", {}, computed(one)),
-        h("td", {}, h("code", {}, one.code), h("br"), h("span", { class: "note" }, one.place))))))));
+        h("td", {}, computed(one, i)),
+        h("td", {}, h("code", {}, one.code), h("br"), h("span", { class: "note" }, one.place)))))));
 }
 
-function computed({ keys, way }) {  // the first results of an instruction, and what its loop passes through on the way to them
+const called = (key, more = 1) => stripAt.get(`${key} ${state.position}`).name.replace(", number {number}", "").replace(" {number}", "").replace(/ (at|after|from|to|of) \{\w+\}/g, "") + (more > 1 ? `, and ${more - 1} more like it` : "");
+
+function towards(i) {  // the next result with a name, to which an instruction without one leads
+  for (const { keys } of content.instructions.slice(i + 1)) for (const key of keys) if (here(key).length && key !== "loss") return called(key);
+  return "the loss";
+}
+
+function computed({ keys, way, code }, i) {  // the first results of an instruction, and what its loop passes through on the way to them
   const [key] = keys.filter((one) => here(one).length), [passed] = way.filter((one) => here(one).length);
-  const called = (key, more) => stripAt.get(`${key} ${state.position}`).name.replace(", number {number}", "").replace(" {number}", "").replace(/ (at|after|from|to|of) \{\w+\}/g, "") + (more > 1 ? `, and ${more - 1} more like it` : "");
   return [
-    key ? strip(called(key, keys.length), here(key).slice(0, 8)) : keys.includes("loss") ? strip("the loss of the whole text", [model.result]) : h("span", { class: "note" }, "a step that has no name on this page"),
+    key ? strip(called(key, keys.length), here(key).slice(0, 8)) : keys.includes("loss") ? strip("the loss of the whole text", [model.result]) : h("span", { class: "note" }, `${/^(\w+) =/.exec(code)?.[1] ?? "products and sums"}: a step towards ${towards(i)}`),
     passed ? h("div", { class: "note" }, `on the way, kept nowhere: ${called(passed, way.length)}`) : null];
 }
 

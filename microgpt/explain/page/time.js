@@ -116,6 +116,7 @@ function stages() {
   return unit(
     p("The model compares the residual stream with the embeddings only at the end. But you can ask earlier: what would it predict if only the final layer norm and the comparison followed? (This is called the logit lens.) So you see where a prediction comes from. At first the stream has little more than the embedding of the character just read, which is most like itself. So the first row often guesses that the same character comes again."),
     live(() => lensTable()),
+    live(() => howTypical()),
     h("h3", {}, "Who voted for what comes"),
     live(() => votes()));
 }
@@ -132,6 +133,14 @@ function lensTable() {
         h("td", {}, best.map((id) => h("span", { class: `guess ${id === next ? "true" : ""}` }, h("span", { class: "char" }, char(id)), ` ${Math.round(100 * found[id])} %`))),
         h("td", { class: "number" }, percent(found[next])), h("td", { class: "number" }, inThatWay(-Math.log(found[next]), LOSS)));
     }))));
+}
+
+function howTypical() {  // the position, and all others of the text
+  const spread = surveyed() ? spreadOfStages(survey.found) : null;
+  if (!spread || !lensIsKnown()) return h("div", {});
+  const share = (position) => percent(typicality(position, spread), 0);
+  return h("div", { id: "typical" }, p(`Over ${theTexts()} the mean losses are ${spread.means.map((mean) => mean.toFixed(2)).join(", ")}. How typical is a position? It is nearer to these means than so many of theirs:`),
+    h("div", { class: "heads", role: "group", "aria-label": "How typical each position is" }, [...Array(model.last + 1).keys()].map((position) => button(`${position} ${char(model.tokens[position])}: ${share(position)}`, () => choose(position), { "aria-pressed": String(position === state.position) }))));
 }
 
 function strongestPushes(rows) {

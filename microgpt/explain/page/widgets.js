@@ -75,7 +75,7 @@ const EMPTY_CELL = h("button", { type: "button", tabindex: -1 });
 function cell(target, { label = null, top = null } = {}) {
   const element = EMPTY_CELL.cloneNode();
   element.dataset.target = JSON.stringify(target);
-  if (top !== null) element.append(h("small", { class: "char" }, top));
+  if (top !== null) element.append(h("small", { class: "char" }, top), " ");
   element.append(document.createTextNode(""));
   element.says = label;
   return element;
@@ -87,7 +87,8 @@ function labelCells(cells = unlabelled) {
   for (const element of cells) {
     unlabelled.delete(element);
     element.says ??= titleOf(JSON.parse(element.dataset.target));
-    const words = `${modeWords(element.says)}: ${precise(element.number)}`;
+    const shown = [element.querySelector("small")?.textContent, element.lastChild.data].filter(Boolean).join(" "), exact = precise(element.number);
+    const words = `${modeWords(element.says)}: ${exact}${shown === exact ? "" : `, shown as ${shown}`}`;
     element.title = words;
     element.setAttribute("aria-label", words);
   }

@@ -1,0 +1,51 @@
+// The address carries what was done, so that a link shows it: the section, the text, the position, the time, the parts
+// that are switched off, the numbers that were changed, and the seed of writing. What is as at first is left out.
+
+const address = { home: "", written: "", first: null, turn: 0 };
+
+function fingerprint() {  // of the parameters with which the page was made, so that a link to another model says so
+  const bytes = new Uint8Array(program.parameters.buffer, program.parameters.byteOffset, program.parameters.byteLength);
+  let mixed = 0x811c9dc5;
+  for (let i = 0; i < bytes.length; i++) mixed = Math.imul(mixed ^ bytes[i], 0x01000193);
+  return (mixed >>> 0).toString(16).padStart(8, "0");
+}
+
+function addressNow() {
+  const says = new URLSearchParams(), { first } = address;
+  if (model.text !== first.text) says.set("text", model.text);
+  if (model.text !== first.text || state.position !== first.position) says.set("position", state.position);
+  if (model.time !== content.times.length) says.set("time", stepOf(model.time));
+  if (model.off.size) says.set("off", [...model.off].join(","));
+  if (model.changes.size) says.set("set", [...model.changes].map(([node, { to }]) => `${node}:${to}`).join(","));
+  if (pen.seed !== first.seed) says.set("seed", pen.seed);
+  if (!says.size) return address.home ? `#${address.home}` : "";
+  says.set("model", fingerprint());
+  return `#${address.home ? `${address.home}&` : ""}${says}`;
+}
+
+function writeAddress() {  // when the numbers have come to rest
+  clearTimeout(address.turn);
+  address.turn = setTimeout(() => {
+    if (tour.left || addressNow() === location.hash) return;
+    address.written = addressNow();
+    history.replaceState(null, "", address.written || location.pathname + location.search);
+  }, 400);
+}
+
+function readAddress() {  // and show what it says; what cannot be shown is said
+  const hash = location.hash.slice(1), home = hash.split("&").find((part) => part && !part.includes("=")) ?? "", says = new URLSearchParams(hash.includes("=") ? hash.replace(home, "") : "");
+  if (says.size) act(() => {
+    if (says.has("text")) readTokens(encoded(says.get("text")));
+    if (says.get("model") !== fingerprint()) refuse("this link was made on the page of another model: its text is shown, but its numbers do not fit here");
+    restore(says);
+  }, true);
+  if (says.has("position")) choose(Number(says.get("position")) || 0);
+  if (made.has(home) || TITLES.has(home)) goToSection(home);
+}
+
+function restore(says) {
+  if (says.has("time")) goTo(Math.max(0, content.times.indexOf(Number(says.get("time")))));
+  for (const part of says.get("off")?.split(",") ?? []) switchPart(part);
+  for (const change of says.get("set")?.split(",") ?? []) setNumber(...change.split(":").map(Number));
+  if (says.has("seed")) pen.seed = checkedWriting({ seed: Number(says.get("seed")) }).seed;
+}

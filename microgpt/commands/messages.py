@@ -156,7 +156,9 @@ def of_overfitting(best: Evaluation, found: Evaluation, training: list[float]) -
     )
 
 
-def of_early_stop(best: Evaluation, found: Evaluation, training: list[float], blind: float, directory: Path) -> str:
+def of_early_stop(
+    best: Evaluation, found: Evaluation, training: list[float], blind: float, directory: Path, code: str = ""
+) -> str:
     """Why training stops early: validation is worse than blind guessing, because the model memorizes.
 
     Either it was better than guessing once, or its training loss has fallen below half of that of guessing.
@@ -167,7 +169,7 @@ def of_early_stop(best: Evaluation, found: Evaluation, training: list[float], bl
     return (
         f"stopped at step {found.step}: validation loss {found.loss:.4f} is worse than guessing ({blind:.4f}),\n"
         f"training loss is {training[-1]:.4f}: overfitting; the best model, of step {best.step}, is kept\n"
-        f"to go on all the same: python train.py --resume {quoted(directory)}"
+        f"to go on all the same: python train.py --resume {quoted(directory)}{code}"
     )
 
 

@@ -277,7 +277,8 @@ class Session:
                 self.bar.set_postfix_str(f"loss={update.loss:.3f}, validation={best:.3f}", refresh=False)
                 self.bar.update(step - self.bar.n)
             if before and found and step < self.settings.steps and not self.resumed_anyway:
-                why = messages.of_early_stop(before, found, self.means, self.blind, self.run.directory)
+                directory, code = self.run.directory, self.code_options[0]
+                why = messages.of_early_stop(before, found, self.means, self.blind, directory, code)
                 self.given_up = bool(why)
                 print_lines(why)
         self.stopping = ends and self.processes.agreed_to_stop(self.ctrl_c.requested or self.given_up)

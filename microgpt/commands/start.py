@@ -317,7 +317,8 @@ def from_checkpoint(
             f"give more, such as --steps {2 * checkpoint.step}"
         )
     if settings.steps == checkpoint.step and not lacks_validation(rows):  # the last step is always followed by one
-        further = f"python train.py --resume {quoted(directory)} --steps {2 * checkpoint.step}"
+        code = " --trust" if origin.model else f" --book {quoted(Path(given['book']))}" if "book" in given else ""
+        further = f"python train.py --resume {quoted(directory)}{code} --steps {2 * checkpoint.step}"
         print_lines(f"{directory} is complete: all of its {checkpoint.step} steps are done; to go further: {further}")
         raise SystemExit(0)
     text = text_again(given.get("data"), checkpoint, directory, default_data)

@@ -44,9 +44,7 @@ class Noting(ChoiceRewriting):
         node.args.defaults = [self.visit(one) for one in node.args.defaults]
         node.args.kw_defaults = [one and self.visit(one) for one in node.args.kw_defaults]
         body = self.visit_body(node)
-        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-        arguments += [one for one in (node.args.vararg, node.args.kwarg) if one]
-        names: list[ast.expr] = [ast.Name(one.arg, ast.Load()) for one in arguments]
+        names: list[ast.expr] = [*names_of(node.args)]
         begin = ast.Assign([ast.Name(HERE, ast.Store())], self.begun(node, first, node.name))
         start: list[ast.stmt] = [ast.copy_location(begin, node), *self.note(node, names, "given")]
         if any(isinstance(part, (ast.Global, ast.Nonlocal)) for part in parts):
@@ -56,9 +54,11 @@ class Noting(ChoiceRewriting):
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.expr:
         self.generic_visit(node)
-        inside = ast.Lambda(
-            ast.arguments([], [ast.arg(HERE)], None, [], [], None, []), self.told("returned", node, node.body)
-        )
+        names = names_of(node.args)
+        words: Any = tuple([name.id for name in names])
+        given = self.told("given", node, ast.Constant(words), *names)  # which gives None
+        body = ast.copy_location(ast.BoolOp(ast.Or(), [given, self.told("returned", node, node.body)]), node)
+        inside = ast.Lambda(ast.arguments([], [ast.arg(HERE)], None, [], [], None, []), body)
         node.body = ast.copy_location(
             ast.Call(ast.copy_location(inside, node), [self.begun(node, node.lineno, "<lambda>")], []), node
         )
@@ -160,6 +160,13 @@ class Noting(ChoiceRewriting):
     def visit_Yield(self, node: ast.Yield) -> Any:
         value = ast.Constant(None) if node.value is None else self.visit(node.value)
         return ast.copy_location(ast.Yield(self.told("yielded", node, value)), node)
+
+
+def names_of(arguments: ast.arguments) -> list[ast.Name]:
+    """The parameters of a function, to be read."""
+    found = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    found += [one for one in (arguments.vararg, arguments.kwarg) if one]
+    return [ast.Name(one.arg, ast.Load()) for one in found]
 
 
 def parts_of(target: ast.expr) -> list[ast.expr]:

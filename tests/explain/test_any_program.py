@@ -376,3 +376,28 @@ def test_every_control_of_the_page_has_a_name(page):
         page.page.set_viewport_size({"width": width, "height": 800})
         assert page.ask("document.documentElement.scrollWidth") <= width
     page.page.set_viewport_size({"width": 1300, "height": 900})
+
+
+@pytest.mark.slow
+def test_a_browser_that_cannot_unpack_is_told_so(browser, tmp_path):
+    explain(*BY_WHILE, out=tmp_path / "page.html")
+    page = browser.new_page()
+    page.add_init_script("delete window.DecompressionStream")
+    page.goto((tmp_path / "page.html").as_uri())
+    assert "has no DecompressionStream" in page.locator("#broken").inner_text()
+    assert "computed" not in page.locator("footer").inner_text()
+    page.close()
+
+
+@pytest.mark.slow
+def test_an_integer_that_chose_stays(page):
+    page.show(lambda params, i, x: params[i] * x, np.array([1.0, 2.0]), [1, 1], [0.5, 2.0])
+    page.ask("open(ways[0].given[0])")
+    assert "Python used it to choose" in page.find("#panel").inner_text()
+    assert page.find("#change").count() == 0
+    page.find("#rows").fill("1 3")
+    page.find("#add-rows").click()
+    assert page.ask("microgpt.loss") == (1.0 + 4.0 + 6.0) / 3
+    page.find("#rows").fill("0 3")
+    page.find("#add-rows").click()
+    assert "row 1: i has to be 1, because Python used it to choose" in page.find("#refused").inner_text()

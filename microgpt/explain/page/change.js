@@ -59,5 +59,10 @@ function adamOf(node) {
 }
 
 function lastStepOf(node) {  // for the panel
-  return moments.steps ? h("div", {}, h("h3", {}, "What the last step did to it"), adamOf(node)) : null;
+  return moments.steps ? h("div", {}, h("h3", {}, "What the last step did to it"), moments.rule === "sgd" ? descentOf(node) : adamOf(node)) : null;
+}
+
+function descentOf(node) {
+  const { lastRate, gradient: gradients, from } = moments;
+  return h("div", { class: "formula" }, `${precise(from[node])} − ${precise(lastRate)} × ${precise(gradients[node])} = ${precise(from[node] - lastRate * gradients[node])}`);
 }

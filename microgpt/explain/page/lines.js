@@ -100,12 +100,21 @@ function chooser(label, word, count, which, choose) {
 
 function noteOf(key, { name, kind: kindOfNote, value }) {
   const label = kindOfNote === "returned" ? "returns" : kindOfNote === "yielded" ? "yields" : name;
+  const list = value.l ?? value;
+  if (kindOfNote === "given" && Array.isArray(list) && list.some((one) => typeof one === "object" && !("n" in one)) && !state.all.has(`given ${key} ${name}`)) {
+    return h("span", { class: "value" }, h("span", { class: "called" }, name), " ", button(sizeOf(value), () => { state.all.add(`given ${key} ${name}`); renderLines(); }, { class: "more small", "aria-label": `${name}, ${sizeOf(value)}: show its numbers`, "data-line-key": `given ${key} ${name}` }));
+  }
   return made(`${key} ${name}`, label, name, value, kindOfNote === "asked");
+}
+
+function sizeOf(value) {  // such as 32 × 10
+  const list = value.l ?? value, length = (list.r ? list.r[2] : list.length) + (value.more ?? 0), inner = list.r ? null : list[0];
+  return `${length}${inner && typeof inner === "object" && (Array.isArray(inner) || inner.r || inner.l) ? ` × ${sizeOf(inner)}` : ""}`;
 }
 
 function made(key, label, path, value, isTest = false) {  // a name, and its numbers as cells
   const all = state.all.has(key), unfold = (count) => button(all ? "fewer" : `${count} more`, () => { state.all[all ? "delete" : "add"](key); renderLines(); }, { class: "more small", "data-line-key": `more ${key}` });
-  const caption = h("span", { class: "name" }, label);
+  const caption = h("span", { class: "called" }, label);
   if (typeof value === "number" && isTest) return h("span", { class: "value" }, caption, " ", live(() => h("span", {}, opener(value, data[value] ? "True" : "False"))));
   if (typeof value === "number") return h("span", { class: "value" }, caption, cellsIn(label, [value], [path]));
   if (value.s !== undefined) return h("span", { class: "value" }, caption, ` ${value.s}`);

@@ -1,16 +1,17 @@
 // The plane: what a function of two numbers says everywhere, the line where it changes its mind, and the points.
 
-const GRID = [64, 44];
-let plane = null;  // {canvas, from, to: the corners, field: the numbers of the grid}
+const GRID = [52, 36];
+let plane = null;  // {canvas, points, line, words, edges, field: the numbers of the grid, drawn: which points are there}
 
 function buildPlane() {
   if (!content.plane) return;
   const place = document.getElementById("plane"), [xs, ys] = [0, 1].map((i) => model.examples.map(({ numbers }) => numbers[i]));
   const edges = [xs, ys].map((all) => { const [low, high] = [Math.min(...all), Math.max(...all)], room = 0.15 * (high - low || 1); return [low - room, high + room]; });
   const canvas = h("canvas", { width: GRID[0], height: GRID[1], "aria-hidden": "true" });
-  const points = svg("svg", { viewBox: "0 0 640 440", role: "img", id: "points" });
+  const line = svg("path", { class: "boundary" }), marks = svg("g");
+  const points = svg("svg", { viewBox: "0 0 640 440", role: "img", id: "points" }, line, marks);
   const words = h("p", { class: "note", id: "plane-words" });
-  plane = { canvas, points, words, edges, field: new Float64Array(GRID[0] * GRID[1]), score: NaN };
+  plane = { canvas, points, line, marks, words, edges, field: new Float64Array(GRID[0] * GRID[1]), score: NaN };
   const labels = labelsOfPoints();
   plane.mine = labels.length ? labels[labels.length - 1] : null;
   const tools = plane.mine === null || !takesMore() ? null : h("div", { class: "heads", role: "group", "aria-label": "What a click adds" }, "a click adds ",
@@ -46,8 +47,8 @@ function scoreAt(x, y) {  // what the function says of a point
 
 function paintPlane() {
   if (!plane) return;
-  const [columns, rows] = GRID, { field, edges: [[left_, right_], [bottom, top]] } = plane;
-  for (let j = 0; j < rows; j++) for (let i = 0; i < columns; i++) field[j * columns + i] = scoreAt(left_ + (i / (columns - 1)) * (right_ - left_), top - (j / (rows - 1)) * (top - bottom));
+  const [columns, rows] = GRID, { field, edges: [[west, east], [south, north]] } = plane;
+  for (let j = 0; j < rows; j++) for (let i = 0; i < columns; i++) field[j * columns + i] = scoreAt(west + (i / (columns - 1)) * (east - west), north - (j / (rows - 1)) * (north - south));
   const labels = labelsOfPoints();
   plane.right = labels.length === 2 ? model.examples.filter(({ numbers }) => (scoreAt(numbers[0], numbers[1]) > 0) === (numbers[labelAt] === labels[1])).length : null;
   sweep();
@@ -58,12 +59,20 @@ function paintPlane() {
     image.data.set([r, g, b, Math.round(255 * (0.08 + 0.5 * share))], 4 * at);
   }
   context.putImageData(image, 0, 0);
-  const x = (value) => (640 * (value - left_)) / (right_ - left_), y = (value) => 440 - (440 * (value - bottom)) / (top - bottom);
-  plane.points.replaceChildren(svg("path", { class: "boundary", d: boundary(field) }), ...model.examples.slice(0, 2000).map(({ numbers, mine }, i) => {
+  plane.line.setAttribute("d", boundary(field));
+  paintPoints(labels);
+  paintPlaneWords();
+}
+
+function paintPoints(labels) {  // they are drawn anew only where one of them is another
+  const [[west, east], [south, north]] = plane.edges, drawn = JSON.stringify([model.shown, model.examples.length, Array.from(model.examples[model.shown].numbers)]);
+  if (drawn === plane.drawn) return;
+  plane.drawn = drawn;
+  const x = (value) => (640 * (value - west)) / (east - west), y = (value) => 440 - (440 * (value - south)) / (north - south);
+  plane.marks.replaceChildren(...model.examples.slice(0, 2000).map(({ numbers, mine }, i) => {
     const label = labels.indexOf(numbers[labelAt]), at = `translate(${x(numbers[0]).toFixed(1)} ${y(numbers[1]).toFixed(1)})`;
     return svg("path", { class: `point ${label === labels.length - 1 ? "high" : "low"} ${mine ? "mine" : ""} ${i === model.shown ? "shown" : ""}`, transform: at, d: label > 0 ? "M0 -6 L6 5 L-6 5 Z" : "M5 0 A5 5 0 1 1 -5 0 A5 5 0 1 1 5 0 Z", "data-example": i });
   }));
-  paintPlaneWords();
 }
 
 function quantile(field, share) {

@@ -11,6 +11,7 @@ let ways;                // the operations of each kind of example: {start, end,
 let moments;             // the optimizer's m and v, how many steps it took, and what the last one did
 let decay;               // the weight decay of each parameter: none
 let inputOf;             // of a node, which number of the example it is
+let enters;              // of a node, whether any operation reads it
 let named = [];          // names of nodes: {words, path}; stripOf has for each node its entry
 
 const model = {
@@ -42,6 +43,12 @@ async function loadModel() {
   data.set(program.parameters);
   inputOf = new Int32Array(n).fill(-1);
   ways.forEach((way) => way.given.forEach((node, i) => { inputOf[node] = i; }));
+  enters = new Uint8Array(n);
+  for (let node = P; node < n; node++) {
+    if (kind[node] > CONSTANT && kind[node] !== LARGEST) enters[left[node]] = 1;
+    if (kind[node] > CONSTANT && kind[node] !== LARGEST && kind[node] !== WHERE && right[node] >= 0) enters[right[node]] = 1;
+  }
+  for (const item of items) enters[item] = 1;
   let at = 0;
   for (let i = 0; i < content.examples; i++) {
     const way = ways[program.exampleWays[i]];
@@ -117,9 +124,10 @@ function nameOf(node) {
   return stripOf[user] < 0 ? `${says} the loss` : `${says} ${named[stripOf[user]]}`;
 }
 
-const aboutConstant = (node) => inputOf[node] >= 0 ? "A number of the example: given, not learned. You can change it. Its gradient says what that would do to the loss."
+const aboutConstant = (node) => inputOf[node] >= 0 && !enters[node] ? "A number of the example that enters no operation: Python used it to choose or to count when the page was made. So it stays as it is."
+  : inputOf[node] >= 0 ? "A number of the example: given, not learned. You can change it. Its gradient says what that would do to the loss."
   : "A constant of the source. Its gradient counts the sums and products that use it.";
-const canBeSet = (node) => program.kind[node] !== CONSTANT || inputOf[node] >= 0;
+const canBeSet = (node) => program.kind[node] !== CONSTANT || (inputOf[node] >= 0 && enters[node] === 1);
 const whereUsed = () => null;
 const operationsNow = () => [shownWay().start, shownWay().end];
 const shownWay = () => model.examples[model.shown].way;
@@ -278,6 +286,7 @@ function takeStep(learningRate = trainer.rate) {  // one step on a batch; the ar
   moments.from = data.slice(0, P);
   moments.lastRate = learningRate;
   moments.steps++;
+  moments.rule = trainer.rule;
   if (trainer.rule === "adam") adam(parameters, gradients, moments.m, moments.v, moments.steps, learningRate, decay);
   else for (let i = 0; i < P; i++) parameters[i] -= learningRate * gradients[i];
   for (const node of model.changes.keys()) if (node < P) model.changes.delete(node);  // it is learned now

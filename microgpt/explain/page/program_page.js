@@ -1,10 +1,10 @@
 // The page of any loss: training, the example that is shown, the source, the parameters, the data, and the opened number.
 
-const PARAMETERS_AT_ONCE = 64;
+const PARAMETERS_AT_ONCE = 64, FEW_PARAMETERS = 130;  // so few stand beside the curve, and move while it trains
 const examplesWords = (count) => `${count.toLocaleString("en")} example${count === 1 ? "" : "s"}`;
 
 function lead() {
-  const name = content.title ?? `Every number of ${content.name}`;
+  const name = content.title ?? `${content.name === "<lambda>" ? "A loss" : content.name}${content.file ? ` of ${content.file}` : ""}, line by line`;
   document.getElementById("title").textContent = name;
   document.title = name;
   const left = content.givenExamples - content.examples;
@@ -16,6 +16,7 @@ function lead() {
 function buildTrainer() {
   const { length } = model.examples, sizes = [0, 1, 8, 32].filter((size) => size === 0 || size < length);
   const choose = (label, id, entries, value, set) => h("label", { class: "reads" }, `${label} `, h("select", { id, onchange: (event) => set(event.target.value) }, entries.map(([key, says]) => h("option", { value: key, selected: String(key) === String(value) ? "" : null }, says))));
+  const parameters = document.getElementById("parameters");
   document.getElementById("trainer").replaceChildren(
     h("div", { class: "heads" },
       button("one step", () => { stop(); act(() => takeSteps(1)); }, { id: "one-step" }),
@@ -28,12 +29,15 @@ function buildTrainer() {
       length > 1 ? choose("batch", "batch", sizes.map((size) => [size, size || `all ${length}`]), trainer.batch, (value) => { trainer.batch = Number(value); }) : null,
       slider("learning rate", { id: "rate", min: -4, max: 0.5, step: 0.1, value: Math.log10(trainer.rate) }, (value) => { trainer.rate = 10 ** value; }, (value) => (10 ** value).toPrecision(2))),
     h("div", { id: "curve" }));
+  if (P > FEW_PARAMETERS) return;
+  document.getElementById("trainer").append(parameters);
+  document.getElementById("parameters-section").hidden = true;
 }
 
 function paintCurve() {
   const place = document.getElementById("curve"), { losses } = trainer, n = losses.length;
-  const all = data[model.result] !== undefined ? lossNow() : NaN;
-  const points = thinned([...losses, ...(!trainer.batch && n ? [[model.trained, all]] : [])], 300);
+  const all = trainer.playing && n ? losses[n - 1][1] : lossNow();  // while it runs, that of the last step
+  const points = thinned([...losses, ...(!trainer.batch && n ? [[model.trained, all]] : [])], trainer.playing ? 120 : 300);
   const words = n ? `The mean loss over ${countedSteps(model.trained)}: ${precise(losses[0][1])} at first, now ${precise(all)}.` : `The mean loss of ${examplesWords(model.examples.length)} is ${precise(all)}. No step was taken yet.`;
   place.replaceChildren(
     n ? chart(words, [{ points, color: "rgb(var(--minus))", width: trainer.batch ? 1 : 2.5, opacity: trainer.batch ? 0.45 : 1 }, ...(trainer.batch ? [{ points: runningMean(points), color: "rgb(var(--minus))", width: 2.5 }] : [])], { end: Math.max(1, model.trained), height: 200 }) : h("div", { class: "no-curve" }, h("p", { class: "note" }, "Take a step, or let it run: here the loss goes down.")),
@@ -49,7 +53,7 @@ function toggleRun() {
   paintRun();
   const turn = () => {
     if (!trainer.playing) return;
-    const end = performance.now() + 25;  // then the picture, so that it moves 20 times a second and more
+    const end = performance.now() + 30;  // then the picture, so that it moves 20 times a second and more
     try { takeSteps(Infinity, end); lossKnown = null; } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       stop();
@@ -180,6 +184,8 @@ function addExamples(text) {  // rows of numbers, one for each example
   const size = numbersOfExample(), wrong = rows.findIndex((row) => row.length !== size || !row.every(Number.isFinite));
   if (!rows.length) refuse(`no rows: give ${size} numbers in each`);
   if (wrong >= 0) refuse(`row ${wrong + 1} is not ${size} numbers: each has ${orderOfNumbers()}`);
+  const fixed = (x, i) => !enters[ways[0].given[i]] && x !== program.examples[i], stays = rows.findIndex((row) => row.some(fixed));
+  if (stays >= 0) { const i = rows[stays].findIndex(fixed); refuse(`row ${stays + 1}: ${entryOf(i, content.inputs)} has to be ${program.examples[i]}, because Python used it to choose or to count when the page was made`); }
   for (const row of rows) model.examples.push({ way: ways[0], numbers: Float64Array.from(row), mine: true });
 }
 
@@ -190,7 +196,7 @@ function buildData() {
   if (!numbersOfExample()) { place.replaceChildren(p("The loss has no data: it depends on the parameters alone.")); return; }
   const example = p(`Each example is ${orderOfNumbers()}. A number of the example that is shown can be opened and changed like any other.`);
   if (!takesMore()) {
-    place.replaceChildren(example, p(h("span", { class: "note" }, ways.length > 1 ? "Other examples cannot be added here: the program takes other operations for each." : "Other examples cannot be added to this page: it knows only one.")));
+    place.replaceChildren(example, p(h("span", { class: "note" }, ways.length > 1 ? "Other examples cannot be added here: the program takes other operations for each." : content.examples > 1 ? "It has too many numbers to add one by hand." : "Other examples cannot be added here: with one alone, the page does not know what stays the same in others.")));
     return;
   }
   const field = h("textarea", { id: "rows", rows: 4, spellcheck: "false", "aria-label": `rows of ${orderOfNumbers()}`, placeholder: Array.from(model.examples[0].numbers, (x) => Number(x.toPrecision(4))).join(", ") });

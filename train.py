@@ -107,7 +107,7 @@ def main() -> int:
     # A step: draw a batch, compute its loss and the gradients, and let Adam improve the parameters a little.
     rate = start.book.adam.scheduled_learning_rate
     schedule = Schedule(s.steps, s.learning_rate, s.warmup, s.weight_decay, s.grad_clip, rate)
-    batches = corpus.batches(config.n_positions, s.batch_size, s.seed, state.m.dtype, state.step)
+    batches = corpus.batches(s.block_size, s.batch_size, s.seed, state.m.dtype, state.step)
     if s.engine == "torch":  # where everything stays on PyTorch's device
         updates = start.processes.training(
             loss_and_gradients, parameters, batches, schedule, state, session.observed, start.update

@@ -14,7 +14,7 @@ LISTINGS = ("instructions", "c", "examples")
 
 def listed(start: Start, loss: Callable[..., Any]) -> str:
     """Return the listing that the settings ask for, for a loss of tokens and weights."""
-    s, positions = start.settings, start.config.n_positions
+    s, positions = start.settings, start.settings.block_size
     if s.listing == "instructions":
         return value_and_grad(loss).listing(start.parameters, *padded([start.corpus.usual(positions)]))
     tokens, weights = examples(start.corpus, positions)

@@ -5,6 +5,7 @@ import sys
 from contextlib import suppress
 from math import log10
 from pathlib import Path
+from typing import Any
 
 from microgpt.errors import InputError
 from microgpt.learning.batches import Corpus, predictions
@@ -12,6 +13,8 @@ from microgpt.learning.batches import Corpus, predictions
 ITEM = 4  # bytes of a float32
 VECTORS = "the parameters, their gradient, Adam's two moments and a copy of the best parameters"
 VECTOR_COUNT = 5
+MOST_VECTORS = 9  # at a time: also the decay of each parameter, and what an observed step is compared with
+RESULTS = 30  # of a layer at a position, for each number of its width
 PREDICTION = 8 + ITEM  # bytes of a token and a weight
 
 
@@ -36,6 +39,15 @@ def check_memory(count: int, n_positions: int, corpus: Corpus, batch_size: int) 
             f"--batch-size is {amount(batch_size)}: such batches need {gigabytes(needed)}, "
             f"but there are {gigabytes(there)}; take a smaller one"
         )
+
+
+def memory_needed(start: Any) -> int:
+    """Return about how many bytes training takes: its vectors, and the intermediate results of a sequence a thread."""
+    count, c, s = sum(array.size for array in start.parameters.values()), start.config, start.settings
+    vectors = MOST_VECTORS * ITEM * count
+    width, layers = getattr(c, "n_embd", 0), getattr(c, "n_layer", 0)
+    numbers = s.block_size * (2 * c.vocab_size + RESULTS * layers * width)
+    return int(vectors + min(s.batch_size, s.threads or os.cpu_count() or 1) * numbers * ITEM)
 
 
 def amount(n: int) -> str:

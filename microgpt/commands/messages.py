@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from microgpt.adam import scheduled_learning_rate
+from microgpt.commands.memory_check import gigabytes
 from microgpt.commands.script import escape_control, silence_stdout
 from microgpt.errors import counted
 from microgpt.learning.batches import Corpus, predictions
@@ -71,13 +72,13 @@ def of_text(corpus: Corpus, data: str) -> str:
     if corpus.documents == "lines":
         learned, held_out = counted(len(corpus.training), "line"), len(corpus.validation)
     else:
-        learned, held_out = counted(len(corpus.training[0]), "character"), predictions(corpus.validation)
+        learned, held_out = counted(len(corpus.training[0]), corpus.unit), predictions(corpus.validation)
     return f"learning from {data}: {learned}, {held_out:,} more held out"
 
 
 def is_little(parameters: int, corpus: Corpus) -> bool:
-    """Whether there are fewer characters to learn from than parameters."""
-    return predictions(corpus.training) < parameters
+    """Whether there are fewer characters to learn from than parameters. A model of tokens knows much already."""
+    return corpus.unit == "character" and predictions(corpus.training) < parameters
 
 
 def of_rule(name: str, update: Any) -> str:
@@ -94,10 +95,15 @@ def of_little_text(parameters: int, corpus: Corpus) -> str:
     return f"note: {characters:,} characters for {parameters:,} parameters: it may only memorize the text"
 
 
-def of_losses(config: Any, baseline: float) -> str:
+def of_losses(config: Any, baseline: float, unit: str) -> str:
     """The scale of the validation losses that follow."""
     guessing = log(config.vocab_size)
-    return f"validation loss (nats per character): {guessing:.2f} is guessing, {baseline:.2f} is counting pairs"
+    return f"validation loss (nats per {unit}): {guessing:.2f} is guessing, {baseline:.2f} is counting pairs"
+
+
+def of_memory(bytes_needed: int) -> str:
+    """How much memory training will take, where that is much."""
+    return f"training takes about {gigabytes(bytes_needed)} of memory" if bytes_needed > 1e9 else ""
 
 
 def of_looks(corpus: Corpus) -> str:
@@ -105,7 +111,7 @@ def of_looks(corpus: Corpus) -> str:
     looked_at = predictions(corpus.part)
     if looked_at == predictions(corpus.validation):
         return ""
-    return f"a look at it takes {looked_at:,} held-out characters, always the same"
+    return f"a look at it takes {looked_at:,} held-out {corpus.unit}s, always the same"
 
 
 def of_resumption(checkpoint: Checkpoint, directory: Path, settings: Any, may_change: Any, interval: int) -> list[str]:
@@ -129,7 +135,7 @@ def of_resumption(checkpoint: Checkpoint, directory: Path, settings: Any, may_ch
 def of_last_validation(corpus: Corpus) -> str:
     """The announcement of the last validation, which takes a while."""
     held_out = predictions(corpus.validation)
-    return f"validating the best model on all {held_out:,} held-out characters; Ctrl-C skips this"
+    return f"validating the best model on all {held_out:,} held-out {corpus.unit}s; Ctrl-C skips this"
 
 
 def of_validation(found: Evaluation) -> str:

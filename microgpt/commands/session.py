@@ -24,6 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from microgpt.commands import messages
+from microgpt.commands.memory_check import memory_needed
 from microgpt.commands.messages import print_lines
 from microgpt.commands.script import INTERRUPTED, Interruption, interruption, is_terminal
 from microgpt.commands.start import MAY_CHANGE, Start, wanted_directory
@@ -33,7 +34,7 @@ from microgpt.explain.any_program import MOST_OPERATIONS
 from microgpt.explain.explanation import can_explain
 from microgpt.learning.architecture import GPT
 from microgpt.learning.batches import predictions
-from microgpt.learning.bigram import bigram_loss, bigram_probabilities
+from microgpt.learning.bigram import bigram_loss, bigram_probabilities, sparse_bigram_loss
 from microgpt.learning.model_check import check_model
 from microgpt.learning.model_file import ModelFile
 from microgpt.learning.parameters import count_of, flatten, shapes_of, views
@@ -49,6 +50,7 @@ from microgpt.runs.metrics import METRICS, lacks_validation, read_metrics, read_
 from microgpt.runs.recorder import Recorder
 
 SAVE_EVERY = 60.0  # seconds from checkpoint to checkpoint, at most
+CHECKED = 20_000_000  # parameters of a model, at most, whose gradient is checked
 SAMPLES, LENGTH = 5, 60  # texts that the model writes at each validation, and their longest length
 
 
@@ -115,20 +117,26 @@ class Session:
         print_lines(messages.of_text(corpus, start.data), messages.indented(start.why))
         count = count_of(start.parameters)
         print_lines(start.architecture.described(start.config, count), messages.of_little_text(count, corpus))
-        some = corpus.training[0][: start.config.n_positions + 1]
+        print_lines(messages.of_memory(memory_needed(start)))
+        some = corpus.training[0][: settings.block_size + 1]
         if start.own is not None:
             print_lines(*start.own.introduction(start.config, start.parameters, some))
         print_lines(self.processes.description(), messages.of_rule(start.rule.name, start.update))
-        if not settings.skip_check:
+        if count > CHECKED:
+            print_lines("the gradient is not checked: a position of this model takes minutes on single numbers")
+        elif not settings.skip_check:
             print_lines(check_model(self.loss, start.parameters, some, settings.engine, self.processes.exact))
             if start.own is not None:
                 print_lines(*start.own.compared(start.config, start.parameters, some))
         if self.ctrl_c.requested:
             raise KeyboardInterrupt
         self.directory = self.directory_of_run()
-        pairs = bigram_probabilities(corpus.training, len(corpus.characters))
-        self.baseline = bigram_loss(pairs, corpus.part)
-        print_lines(messages.of_losses(start.config, self.baseline), messages.of_looks(corpus))
+        if corpus.unit == "token":
+            self.baseline = sparse_bigram_loss(corpus.training, corpus.part, len(corpus.vocabulary))
+        else:
+            pairs = bigram_probabilities(corpus.training, len(corpus.characters))
+            self.baseline = bigram_loss(pairs, corpus.part)
+        print_lines(messages.of_losses(start.config, self.baseline, corpus.unit), messages.of_looks(corpus))
         self.run = Run(
             start.config, corpus.vocabulary, corpus.documents, start.parameters, self.directory,
             checkpoint=start.checkpoint,
@@ -217,12 +225,12 @@ class Session:
         return found
 
     def samples(self) -> list[str]:
-        """Return some samples."""
-        seed = self.settings.seed
+        """Return some samples, or one where a model is as large as those of tokens are."""
+        seed, count = self.settings.seed, 1 if self.corpus.unit == "token" else SAMPLES
         if self.settings.engine == "compiled" and worth_compiling(self.run.parameters, SAMPLES * LENGTH):
-            return [text for text, _ in sample_many(self.run, SAMPLES, seed=seed, max_new_tokens=LENGTH)]
+            return [text for text, _ in sample_many(self.run, count, seed=seed, max_new_tokens=LENGTH)]
         found = []
-        for i in range(SAMPLES):
+        for i in range(count):
             self.go_on()
             found.append(sample(self.run, seed=seed, index=i, max_new_tokens=LENGTH))
         return found

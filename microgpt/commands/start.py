@@ -30,6 +30,7 @@ from microgpt.engines.engine import adam_update
 from microgpt.errors import InputError
 from microgpt.learning.architecture import GPT, OF_THE_GPT, Architecture, options_of, values_of
 from microgpt.learning.batches import POOL, Corpus, make_corpus
+from microgpt.learning.byte_pairs import BytePairs
 from microgpt.learning.documents import kind_of_documents, room_for_lines
 from microgpt.learning.model_file import ModelFile, model_file
 from microgpt.learning.own_book import own_book
@@ -37,7 +38,7 @@ from microgpt.learning.parameters import Arrays, count_of, flatten, shapes_of
 from microgpt.learning.reading import Scan, Source, Text, encoded, scan, source_of, spooled, text_of
 from microgpt.learning.rules import ADAM, Rule, load_rule, rule_update
 from microgpt.learning.single_process import SingleProcess, process_count
-from microgpt.learning.text import characters_of
+from microgpt.learning.text import Vocabulary, characters_of
 from microgpt.learning.training import OptimizerState
 from microgpt.runs.checkpoint import Checkpoint, RunInfo, newest_origin
 from microgpt.runs.directory import (
@@ -62,6 +63,9 @@ MAY_CHANGE = (
 )  # fmt: skip
 FIRST = ("model", "resume", "init_from", "out")  # settings on which it depends which others there are
 STANDARD_INPUT = "-"
+# The settings that suit a large model of tokens, such as GPT-2, where it goes on learning.
+OF_TOKENS = {"steps": 200, "batch_size": 4, "learning_rate": 5e-5, "warmup": 20, "weight_decay": 0.01}
+BLOCK_OF_TOKENS = 128
 Suited = Mapping[str, tuple[Any, Any]]  # settings that depend on the text: for lines, and for prose
 
 
@@ -281,16 +285,32 @@ def from_model(
             "or delete it to use the checkpoint"
         )
     c = architecture.config_again(run.config)
-    shape = options_of(c) | {"block_size": c.n_positions}
+    shape, pairs = options_of(c) | {"block_size": c.n_positions}, isinstance(run.vocabulary, BytePairs)
+    if pairs:
+        del shape["block_size"]
+        given = OF_TOKENS | {"block_size": min(BLOCK_OF_TOKENS, c.n_positions)} | given
+        check_tokens(given, c.n_positions)
     refuse_others(given, shape, f"the model in {given['init_from']} has")
     with text_of_run(given, data, run.vocabulary) as (text, directory, lock):
         documents = given.get("documents", run.documents)
+        if pairs:
+            documents = run.documents
         if documents == "auto":
             documents = kind_of_documents(text, c.n_positions)
         settings = settings_for(documents, {"documents": documents} | given | shape)
-        corpus = make_corpus(text, c.n_positions, settings.seed, documents, run.vocabulary)
-        check_memory(count_of(run.parameters), c.n_positions, corpus, settings.batch_size)
+        corpus = make_corpus(text, settings.block_size, settings.seed, documents, run.vocabulary)
+        check_memory(count_of(run.parameters), settings.block_size, corpus, settings.batch_size)
         return Start(settings, text, corpus, c, run.parameters, directory, lock=lock, architecture=architecture)
+
+
+def check_tokens(given: dict[str, Any], n_positions: int) -> None:
+    """Raise InputError for settings that do not suit a model whose tokens are parts of words."""
+    if given.get("documents", "auto") == "lines":
+        raise InputError(
+            "--documents is lines, but the tokens of this model are parts of words, which it reads as prose"
+        )
+    if given["block_size"] > n_positions:
+        raise InputError(f"--block-size is {given['block_size']}, but the model has {n_positions} positions")
 
 
 def from_checkpoint(
@@ -323,8 +343,8 @@ def from_checkpoint(
         raise SystemExit(0)
     text = text_again(given.get("data"), checkpoint, directory, default_data)
     c = architecture.config_again(origin.config)
-    corpus = make_corpus(text, c.n_positions, settings.seed, origin.documents, origin.vocabulary)
-    check_memory(origin.parameters, c.n_positions, corpus, settings.batch_size)
+    corpus = make_corpus(text, settings.block_size, settings.seed, origin.documents, origin.vocabulary)
+    check_memory(origin.parameters, settings.block_size, corpus, settings.batch_size)
     parameters = checkpoint.named(checkpoint.parameters)
     return Start(
         settings, text, corpus, c, parameters, directory, checkpoint, rows, lock, architecture=architecture
@@ -341,7 +361,7 @@ def refuse_others(given: Mapping[str, Any], fixed: Mapping[str, Any], whose: str
 
 @contextmanager
 def text_of_run(
-    given: dict[str, Any], data: str | Path, vocabulary: str | None = None
+    given: dict[str, Any], data: str | Path, vocabulary: Vocabulary | None = None
 ) -> Iterator[tuple[Text, Path | None, FileLock | None]]:
     """Read the text of a new run. If it is large, make and lock the run directory, where its integers are.
 
@@ -351,7 +371,7 @@ def text_of_run(
     with source.file:
         found = scan(source.parts())
         integers = partial(encoded, source.parts, found, vocabulary or found.characters)
-        if found.size <= LARGEST_TEXT_COPY or given.get("listing"):
+        if found.size <= LARGEST_TEXT_COPY or given.get("listing") or isinstance(vocabulary, BytePairs):
             yield integers(), None, None
             return
         directory, lock = create_run_directory(wanted_directory(given.get("out"), given.get("data")))
@@ -407,6 +427,8 @@ def text_again(data: str | None, checkpoint: Checkpoint, directory: Path, defaul
 def differences_of(found: Scan, checkpoint: Checkpoint) -> list[str]:
     """Return how a text differs from that of a run."""
     origin = checkpoint.origin
+    if isinstance(origin.vocabulary, BytePairs):
+        return [f"its SHA-256 is {found.sha256[:12]}..., not {origin.data_sha256[:12]}..."]
     known = characters_of(origin.vocabulary, origin.documents)
     unknown = "".join(sorted(set(found.characters) - set(known)))
     lacking = "".join(sorted(set(known) - set(found.characters)))

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from microgpt.errors import InputError, counted
+from microgpt.learning.byte_pairs import BytePairs
 from microgpt.learning.documents import kind_of_documents
 from microgpt.learning.lines import lines_of
 from microgpt.learning.randoms import coins
 from microgpt.learning.reading import Text, text_of
 from microgpt.learning.sequences import Sequences, lines_apart, windows_apart
-from microgpt.learning.text import BOUNDARY, END, characters_of, closing, vocabulary_of
+from microgpt.learning.text import BOUNDARY, END, Vocabulary, characters_of, closing, vocabulary_of
 
 # The number of batches that are drawn together and sorted by length. Validation loss on names (train.py, mean of seeds
 # 0 to 4) with 1 (no sorting), 2, 4, 8 and 16: 1.926, 1.927, 1.935, 1.938, 1.940.
@@ -42,20 +43,29 @@ class Corpus:
     stream is an array.
     """
 
-    vocabulary: str
+    vocabulary: Vocabulary
     documents: str  # "lines" or "stream"
     training: Sequence[Any]  # a stream has a single one, from which `windows` draws
     validation: Sequences
 
     @property
-    def characters(self) -> str:
+    def characters(self) -> Vocabulary:
         """The characters that may occur in the sequences: the vocabulary without END."""
         return characters_of(self.vocabulary, self.documents)
 
     @property
     def part(self) -> Sequences:
-        """A fixed part of the validation sequences, evenly spread, with about 20,000 predictions or all."""
-        return self.validation[:: -(-predictions(self.validation) // PART)]
+        """A fixed part of the validation sequences, evenly spread, with about 20,000 predictions or all.
+
+        Of tokens that are parts of words it has 2,000: their models are large.
+        """
+        most = PART // 10 if self.unit == "token" else PART
+        return self.validation[:: -(-predictions(self.validation) // most)]
+
+    @property
+    def unit(self) -> str:
+        """What is predicted: a character or a token."""
+        return "token" if isinstance(self.vocabulary, BytePairs) else "character"
 
     def usual(self, n_positions: int) -> list[int]:
         """Return a training sequence of median length, cut to so many predictions."""
@@ -90,7 +100,7 @@ def by_length(sequences: Sequence[Any]) -> Sequence[Any]:
 
 
 def make_corpus(
-    text: str | Text, n_positions: int, seed: int, documents: str = "auto", vocabulary: str | None = None
+    text: str | Text, n_positions: int, seed: int, documents: str = "auto", vocabulary: Vocabulary | None = None
 ) -> Corpus:
     """Cut a text into sequences, and hold a tenth of it out.
 
@@ -109,6 +119,9 @@ def make_corpus(
     if documents not in ("lines", "stream"):
         raise InputError(f"documents is {documents!r}: expected 'lines', 'stream' or 'auto'")
     vocabulary = vocabulary or vocabulary_of(text.vocabulary, documents)
+    if isinstance(vocabulary, BytePairs):
+        training, validation = windows_apart(text, n_positions)
+        return Corpus(vocabulary, documents, [training], validation)
     if closing(vocabulary, documents) == END:
         check_no_end(text)
     characters = characters_of(vocabulary, documents)

@@ -29,6 +29,18 @@ def bigram_probabilities(sequences: Sequence[Any], vocab_size: int) -> np.ndarra
     return counts
 
 
+def sparse_bigram_loss(training: Sequence[Any], sequences: Sequence[Any], vocab_size: int) -> float:
+    """Return the same loss where there are too many tokens for a table of all pairs."""
+    known = [before * vocab_size + after for before, after in pairs(training)]
+    keys, counts = np.unique(np.concatenate(known), return_counts=True)
+    totals = np.bincount(keys // vocab_size, counts, vocab_size) + vocab_size
+    before, after = (np.concatenate(part) for part in zip(*pairs(sequences), strict=True))
+    wanted = before * vocab_size + after
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    found = 1 + counts[places] * (keys[places] == wanted)
+    return float(-np.log(found / totals[before]).mean())
+
+
 def pairs(sequences: Sequence[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield each character with the one after it, many at a time."""
     every = -(-predictions(sequences) // MOST)

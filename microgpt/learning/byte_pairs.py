@@ -103,11 +103,15 @@ class BytePairs:
 
     def bytes_of(self, token: int) -> bytes:
         """Return the bytes of a token; none for one without a text."""
-        text = self.tokenizer.id_to_token(token)
-        if text is None:
-            return b""
-        added = self.tokenizer.get_added_tokens_decoder()
-        return text.encode() if token in added else bytes(BYTES.get(c, 0x3F) for c in text)
+        return self.all_bytes[token]
+
+    @cached_property
+    def all_bytes(self) -> list[bytes]:
+        """The bytes of all tokens."""
+        found, added = [b""] * self.size, self.tokenizer.get_added_tokens_decoder()
+        for text, token in self.tokenizer.get_vocab(with_added_tokens=True).items():
+            found[token] = text.encode() if token in added else bytes([BYTES.get(c, 0x3F) for c in text])
+        return found
 
     def decode(self, tokens: list[int]) -> str:
         """Return the text of some tokens; what is no character becomes the mark U+FFFD."""

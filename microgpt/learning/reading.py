@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
 from microgpt.errors import InputError
+from microgpt.learning.byte_pairs import BytePairs
 from microgpt.learning.lines import LineFacts, facts_of_lines
-from microgpt.learning.text import BOUNDARY, encode
+from microgpt.learning.text import BOUNDARY, Vocabulary, encode
 
 CHUNK = 2**20  # bytes that are read at a time
 IN_MEMORY = 10_000_000  # bytes of standard input that stay in memory
@@ -142,12 +143,19 @@ class Text:
     """
 
     ids: np.ndarray  # of the smallest type; if it is mapped from a file, it takes no memory
-    vocabulary: str  # all characters of the text; newline is number 0
+    vocabulary: Vocabulary  # all characters of the text; newline is number 0
     sha256: str  # of its UTF-8
     directory: Path | None = None  # where large arrays about it are mapped, too
 
     def __len__(self) -> int:
         return len(self.ids) - 2
+
+    unit: ClassVar[str] = "character"
+
+    @property
+    def stream(self) -> np.ndarray:
+        """The integers of prose, from the newline before its first full line on to that after the last one."""
+        return self.ids[self.lines.begin : self.lines.end + 1]
 
     @cached_property
     def lines(self) -> LineFacts:
@@ -169,16 +177,34 @@ class Text:
         return self.between(1, len(self.ids) - 1)
 
 
+class TokenText(Text):
+    """A text as tokens of byte pairs, without newlines around it."""
+
+    unit = "token"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __str__(self) -> str:
+        return str(self.vocabulary.decode(self.ids.tolist()))
+
+    @property
+    def stream(self) -> np.ndarray:
+        return self.ids
+
+
 def type_of(vocabulary: str) -> Any:
     """Return the smallest type for the integers of a vocabulary. Files have it, too, so the order of bytes is fixed."""
     return np.min_scalar_type(len(vocabulary) - 1).newbyteorder("<")
 
 
-def encoded(parts: Callable[[], Iterator[str]], found: Scan, vocabulary: str, file: Path | None = None) -> Text:
+def encoded(parts: Callable[[], Iterator[str]], found: Scan, vocabulary: Vocabulary, file: Path | None = None) -> Text:
     """Return a text as integers, from a second reading. A file keeps them, or else the memory.
 
     Raises InputError for a character that the vocabulary lacks.
     """
+    if isinstance(vocabulary, BytePairs):
+        return TokenText(np.concatenate(list(vocabulary.encoded(parts()))), vocabulary, found.sha256)
     if set(found.characters) - set(vocabulary):
         refuse_unknown(parts(), vocabulary)
     if file is None:
@@ -197,7 +223,7 @@ def mapped(file: Path, vocabulary: str, sha256: str) -> Text:
     return Text(ids, vocabulary, sha256, file.parent)
 
 
-def text_of(text: str, vocabulary: str | None = None) -> Text:
+def text_of(text: str, vocabulary: Vocabulary | None = None) -> Text:
     """Return a string as a text. Raises InputError for a character that the vocabulary lacks."""
 
     def parts() -> Iterator[str]:

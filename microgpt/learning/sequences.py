@@ -169,14 +169,14 @@ def windows_apart(text: Text, n_positions: int) -> tuple[np.ndarray, Sequences]:
 
     Raises InputError if this tenth is too short.
     """
-    stream = text.ids[text.lines.begin : text.lines.end + 1]
+    stream = text.stream
     held_out = len(stream) // 10
     if held_out <= n_positions:
         remedy = f"use --block-size {held_out - 1} or less, or" if held_out > 1 else "use"
+        length, least = len(stream) - len(text.ids) + len(text), 10 * (n_positions + 1)
         raise InputError(
-            f"the text has {counted(len(stream) - 2, 'character')}, and its held-out tenth is no longer "
-            f"than the context of {n_positions}: {remedy} a text of at "
-            f"least {10 * (n_positions + 1):,} characters"
+            f"the text has {counted(length, text.unit)}, and its held-out tenth is no longer than the context of "
+            f"{n_positions}: {remedy} a text of at least {least:,} {text.unit}s"
         )
     held = stream[-held_out:]
     return stream[:-held_out], windows_of(held, n_positions)
@@ -192,7 +192,7 @@ def windows_of(ids: np.ndarray, n_positions: int) -> Sequences:
 def whole(text: Text, documents: str, n_positions: int) -> Sequences:
     """Return all of a text as sequences: its lines, each between two newlines, or windows of prose."""
     if documents == "stream":
-        return windows_of(text.ids[text.lines.begin : text.lines.end + 1], n_positions)
+        return windows_of(text.stream, n_positions)
     starts, lengths = (np.concatenate(parts) for parts in zip(*lines_of(text.ids), strict=True))
     return Sequences(
         text.ids, records(places_type(text.ids, n_positions + 1), starts[lengths > 0], lengths[lengths > 0] + 2)

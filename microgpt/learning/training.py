@@ -297,12 +297,12 @@ def tensor_updates(
 ) -> dict[str, TensorUpdate]:
     """Return the effect of a step on each tensor, from flat vectors of the gradient and the values before and after."""
     with np.errstate(all="ignore"):
-        flat = (vector.astype(np.float64) for vector in (gradient, before, after))
-        gradients, values, new = (views(vector, shapes) for vector in flat)
+        each = [views(vector, shapes) for vector in (gradient, before, after)]
         found = {}
         for name in shapes:
+            of_gradient, values, new = (arrays[name].astype(np.float64) for arrays in each)
             gradient_norm, value_norm, step_norm = (
-                float(np.linalg.norm(array)) for array in (gradients[name], values[name], new[name] - values[name])
+                float(np.linalg.norm(array)) for array in (of_gradient, values, new - values)
             )
             ratio = step_norm / value_norm if value_norm else inf if step_norm else 0.0
             found[name] = TensorUpdate(gradient_norm, value_norm, ratio)

@@ -28,8 +28,8 @@ class InUseError(InputError):
     """Another process writes to the directory."""
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, wait until it is on the disk, and rename it.
+def write_file(path: Path, content: bytes | list[Any]) -> None:
+    """Write a file, of which a list has the parts, under a temporary name, wait until it is on the disk, and rename it.
 
     If the program or the machine stops, the name has either all of the old content or all of the new. Raises OSError,
     naming the file, if it cannot be written; then the old content is unchanged.
@@ -39,7 +39,8 @@ def write_file(path: Path, content: bytes) -> None:
         with suppress(FileNotFoundError):
             temporary.unlink()  # what a killed process has left
         with temporary.open("xb") as file:  # a new file: it never writes through a link
-            file.write(content)
+            for part in [content] if isinstance(content, bytes) else content:
+                file.write(part)
             file.flush()
             sync(file.fileno())
         replace(temporary, path)

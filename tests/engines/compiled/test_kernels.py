@@ -10,9 +10,11 @@ import time
 from ctypes import CFUNCTYPE, c_int64
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from llvmlite import ir
 
+from microgpt import value_and_grad
 from microgpt.engines.compiled.llvm import machine as module
 from microgpt.engines.compiled.llvm.arguments import packed
 from microgpt.engines.compiled.llvm.emit import DriverShape
@@ -171,3 +173,17 @@ def test_an_error_in_a_thread_is_raised():
 
     with pytest.raises(ZeroDivisionError):
         ThreadPool().run(part, 4, 2)
+
+
+def test_the_longest_parts_of_a_batch_begin_first(monkeypatch):
+    step, blocks = value_and_grad(lambda params, x: sum(params["w"] * x_i for x_i in x), threads=2), []
+    given = {"w": np.array(2.0)}, np.ones((12, 3))
+    expected = step(*given)
+    (program,) = step.own_engine.programs.values()
+    monkeypatch.setattr(program, "suits_one", lambda _: True)  # each example is a block
+    plan, parts = program.plan_for(12, np.dtype(np.float64), True)
+    driver = plan.driver
+    monkeypatch.setattr(plan, "driver", lambda f: blocks.append(f.end_block - f.first_block) or driver(f))
+    assert step(*given) == expected
+    assert len(blocks) == parts < 12
+    assert blocks == sorted(blocks, reverse=True)

@@ -219,8 +219,10 @@ class Plan:
     def run_parts(self, frames: list[Frame], gradients: np.ndarray, threads: int) -> None:
         """Run the parts of a batch, each with a frame and a gradient."""
         parts = len(frames)
+        longest_first = sorted(range(parts), key=lambda part: frames[part].first_block - frames[part].end_block)
 
-        def run_part(part: int, slot: int) -> None:
+        def run_part(turn: int, slot: int) -> None:
+            part = longest_first[turn]  # so that all threads end at about the same time
             frame = frames[part]
             frame.x, frame.i = storage(self.dtype, slot).for_plan(self)
             if self.increments:  # a loop changes the arguments

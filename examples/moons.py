@@ -105,7 +105,7 @@ def write_page(seed: int, path: str) -> int:
     """Write the page of the loss of 200 points, and of the plane."""
     points, labels = moons(200, np.random.default_rng([seed, 1]))
     title = "Two moons: a small network, line by line"
-    page = explain(loss, start(seed), points, labels, out=path, plane=score, title=title)
+    page = explain(loss, start(seed), points, labels, out=path, plane=score, title=title, learning_rate=0.05)
     print(f"{page.examples} points take {page.operations:,} operations forward; open {page.path} in a browser")
     return 0
 

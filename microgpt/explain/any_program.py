@@ -49,45 +49,63 @@ def explain(
     out: str | Path = "page.html",
     plane: Callable[..., Any] | None = None,
     title: str | None = None,
+    learning_rate: float = 0.01,
 ) -> Explained:
     """Write a page on which every number of a loss opens, can be changed, and is trained.
 
     Args:
         function: a loss, as `value_and_grad` takes it.
         params: its parameters, arrays in dicts and lists.
-        example: arrays whose first axis is the batch, as for `value_and_grad`; one example, if they have no such axis.
+        example: arrays whose first axis is the batch, as for `value_and_grad`. Or one example: where they have no such
+            axis, or where the function cannot take their rows.
         out: the HTML file.
         plane: a function within the loss, such as its score: its result is drawn over the plane of the first argument.
         title: what the page is about; else the name of the function and its file.
+        learning_rate: with which the page begins.
 
     Raises InputError if the first example alone takes more than four million operations. Of a batch the page holds as
     many examples as are within that limit.
     """
     check_place("out", str(out), "page.html")
-    path, (page, found, given) = Path(out), page_of(function, params, example, plane, title)
+    path, (page, found, given) = Path(out), page_of(function, params, example, plane, title, learning_rate)
     path.write_text(page, encoding="utf-8")
     return Explained(path, len(found.examples), given, found.operations)
 
 
 def page_of(
-    function: Callable[..., Any], params: Any, example: tuple[Any, ...], plane: Any = None, title: str | None = None
+    function: Callable[..., Any],
+    params: Any,
+    example: tuple[Any, ...],
+    plane: Callable[..., Any] | None = None,
+    title: str | None = None,
+    learning_rate: float = 0.01,
 ) -> tuple[str, Batch, int]:
     """Return the page that `explain` writes, the examples in it, and how many were given."""
     arrays = checked_parameters(params)
-    batch = examples_of(example)
     with divergence_named("in this program", "numbers are not finite"):
-        found = followed_batch(function, arrays, batch)
-    content, data = content_of(function, arrays, found, example)
+        found, batch = followed(function, arrays, example)
+    content, data = content_of(function, arrays, found, batch[0])
     content |= {"title": title, "limit": MOST_OPERATIONS, "givenExamples": len(batch), "plane": plane_of(plane, found)}
+    content["rate"] = learning_rate
     return program_to_html(content, data), found, len(batch)
 
 
-def examples_of(arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-    """Return the examples of a batch; one, if the arguments have no common first axis."""
+def followed(
+    function: Callable[..., Any], arrays: Any, arguments: tuple[Any, ...]
+) -> tuple[Batch, list[tuple[Any, ...]]]:
+    """Follow a function for the examples of a batch, or for one; return what it did, and the examples."""
+    one = [tuple(np.asarray(argument).tolist() for argument in arguments)]
     try:
-        return rows(arguments)
+        batch = rows(arguments)
     except InputError:
-        return [tuple(np.asarray(argument).tolist() for argument in arguments)]
+        return followed_batch(function, arrays, one), one
+    try:
+        return followed_batch(function, arrays, batch), batch
+    except (TypeError, IndexError, AttributeError) as error:  # such as a number where a list is needed
+        try:
+            return followed_batch(function, arrays, one), one
+        except (TypeError, IndexError, AttributeError):
+            raise error from None
 
 
 def followed_batch(function: Callable[..., Any], arrays: Any, batch: list[tuple[Any, ...]]) -> Batch:
@@ -107,8 +125,7 @@ def followed_batch(function: Callable[..., Any], arrays: Any, batch: list[tuple[
                 "examples, or fewer parameters"
             ) from None
         if node_of(run.result) is None:
-            what = "a plain number" if isinstance(run.result, (int, float)) else f"a {type(run.result).__name__}"
-            raise InputError(f"the loss returned {what}: expected a scalar that depends on its parameters or data")
+            raise InputError(f"the loss returned a {type(run.result).__name__}: expected a single scalar")
         way = ordered(run, parameters)
         number = known.setdefault(way.key(), len(found.ways))
         if number == len(found.ways):

@@ -106,7 +106,7 @@ def content_of(
         "file": Path(getattr(getattr(code, "__code__", None), "co_filename", "")).name,
         "parameters": len(parameters),
         "tensors": tensors_of(arrays),
-        "inputs": inputs_of(function, example),
+        "inputs": list(zip(argument_names(function, len(example)), map(np.shape, example), strict=True)),
         "operations": found.operations,
         "examples": len(found.examples),
     }
@@ -196,15 +196,6 @@ def tensors_of(arrays: Any, name: str = "") -> list[tuple[str, list[int]]]:
     if isinstance(arrays, list):
         return [found for i, entry in enumerate(arrays) for found in tensors_of(entry, f"{name}[{i}]")]
     return [(name or "params", list(arrays.shape))]
-
-
-def inputs_of(function: Callable[..., Any], example: tuple[Any, ...]) -> list[tuple[str, list[int]]]:
-    """Return the name of each argument, and the shape of one example of it."""
-    arrays = [np.asarray(argument) for argument in example]
-    batched = len({array.shape[:1] for array in arrays}) == 1 and arrays[0].ndim > 0
-    names = argument_names(function, len(arrays))
-    shapes = [list(array.shape[1:] if batched else array.shape) for array in arrays]
-    return list(zip(names, shapes, strict=True))
 
 
 def plane_of(plane: Callable[..., Any] | None, found: Batch) -> dict[str, Any] | None:

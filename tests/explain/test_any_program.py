@@ -231,6 +231,20 @@ def test_what_does_not_fit_is_said_in_one_line(tmp_path, monkeypatch):
         explain(*BY_WHILE, out=out, plane=relu)
 
 
+def test_one_example_needs_no_batch(tmp_path):
+    def far(params, x, y):
+        return sum((w * x_i - y) ** 2 for w, x_i in zip(params["w"], x, strict=True))
+
+    params, out = {"w": np.array([1.0, 2.0])}, tmp_path / "page.html"
+    assert (
+        explain(far, params, [3.0, 4.0], 5.0, out=out).operations
+        == explain(far, params, [[3.0, 4.0]], [5.0], out=out).operations
+    )
+    assert explain(lambda params, x: sum(x) * params["w"][0], params, [3.0, 4.0], out=out).examples == 1
+    with pytest.raises(TypeError, match="'float' object is not subscriptable"):
+        explain(lambda params, x: x[0][0][0], params, [[3.0, 4.0]], out=out)
+
+
 # In a browser
 
 

@@ -1,6 +1,6 @@
 // The source, line by line, with the numbers that each line made. A call opens beneath its line; a loop shows one turn.
 
-const CELLS_AT_ONCE = 12, ROWS_AT_ONCE = 4;
+const CELLS_AT_ONCE = 16, ROWS_AT_ONCE = 4;
 
 // What a call of a function did, in the turns that are chosen: for each line its notes, the calls in it, and its turns.
 

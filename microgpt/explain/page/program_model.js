@@ -23,7 +23,7 @@ const model = {
   pinned: null,          // not used here
   trained: 0,            // steps since the parameters were last put back
 };
-const trainer = { rule: "adam", rate: 0.01, batch: 0, seed: 0, playing: false, losses: [], drawn: 0, order: null, last: null, turned: 0 };
+const trainer = { rule: "adam", rate: content.rate, batch: 0, seed: 0, playing: false, losses: [], drawn: 0, order: null, last: null, turned: 0 };
 
 async function loadModel() {
   program = await unpacked(document.getElementById("numbers").textContent, content.arrays);

@@ -148,7 +148,7 @@ def begin(kind: type, suited: Suited, names: Path) -> Start:
     architecture = architecture_of(given_first(FIRST))
     if isinstance(architecture, ModelFile):
         kind, suited = kind_for(kind, architecture), {n: p for n, p in suited.items() if n not in OF_THE_GPT}
-    given = parse_given(kind, "Train a character-level GPT on a text file.")
+    given = parse_given(kind, f"Train a character-level {architecture.name} on a text file.")
     rule = rule_of(given)
     if "resume" not in given:
         given = rule.settings | given
@@ -209,12 +209,9 @@ def kind_for(kind: type, model: ModelFile) -> type:
 def found_by_one(architecture: Architecture, given: dict[str, Any], kind: type, suited: Suited, names: Path) -> Start:
     """Return where training begins, as one process finds it."""
     if "resume" in given:
-        start = from_checkpoint(architecture, kind, given, directory_to_resume(given), names)
-    else:
-        begin_with = from_model if "init_from" in given else from_scratch
-        start = begin_with(architecture, partial(settings_for, kind, suited), given, given.get("data", names))
-    architecture.check(start.config, start.parameters)
-    return start
+        return from_checkpoint(architecture, kind, given, directory_to_resume(given), names)
+    begin_with = from_model if "init_from" in given else from_scratch
+    return begin_with(architecture, partial(settings_for, kind, suited), given, given.get("data", names))
 
 
 def settings_for(kind: type, suited: Suited, documents: str, given: dict[str, Any]) -> Any:
@@ -267,6 +264,7 @@ def from_scratch(
         c = architecture.config(len(corpus.vocabulary), settings.block_size, vars(settings))
         check_memory(architecture.count(c), c.n_positions, corpus, settings.batch_size)
         parameters = architecture.initial_parameters(c, settings.seed)
+        architecture.check(c, parameters)
         return Start(settings, text, corpus, c, parameters, directory, lock=lock, why=why, architecture=architecture)
 
 
@@ -300,6 +298,7 @@ def from_model(
         settings = settings_for(documents, {"documents": documents} | given | shape)
         corpus = make_corpus(text, settings.block_size, settings.seed, documents, run.vocabulary)
         check_memory(count_of(run.parameters), settings.block_size, corpus, settings.batch_size)
+        architecture.check(c, run.parameters)
         return Start(settings, text, corpus, c, run.parameters, directory, lock=lock, architecture=architecture)
 
 
@@ -346,6 +345,7 @@ def from_checkpoint(
     corpus = make_corpus(text, settings.block_size, settings.seed, origin.documents, origin.vocabulary)
     check_memory(origin.parameters, settings.block_size, corpus, settings.batch_size)
     parameters = checkpoint.named(checkpoint.parameters)
+    architecture.check(c, parameters)
     return Start(
         settings, text, corpus, c, parameters, directory, checkpoint, rows, lock, architecture=architecture
     )  # fmt: skip

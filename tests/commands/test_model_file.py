@@ -15,6 +15,22 @@ from microgpt.runs.checkpoint import load_checkpoint
 from microgpt.runs.comparison import compared, table
 from microgpt.runs.directory import load_run
 
+THE_BOOK = """
+from dataclasses import dataclass
+from microgpt.gpt import empty_cache as empty_state, gpt as logits
+from microgpt.learning.parameters import initial_parameters as of_seed
+
+@dataclass(frozen=True)
+class Config:
+    vocab_size: int
+    n_positions: int
+    n_embd: int = 8
+    n_layer: int = 1
+    n_head: int = 1
+
+def initial_parameters(config, random):
+    return of_seed(config, 0)
+"""
 SMALL = ["--batch-size", "2", "--engine", "scalar", "--model", "tiny.py"]
 LEAVES_A_MARK = "\n\nfrom pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
 
@@ -52,6 +68,32 @@ def test_its_settings_are_options(trained):
     assert "--no-blend" in said
     assert "--n-head" not in said
     assert "--n-head" in call("train.py", "--resume", "--help", cwd=directory).stdout
+
+
+def test_the_book_in_such_a_file_is_the_same(tmp_path):
+    (tmp_path / "tiny.py").write_text(THE_BOOK)
+    mine, theirs = (
+        train(
+            tmp_path,
+            "--batch-size",
+            "2",
+            "--steps",
+            "2",
+            "--engine",
+            "scalar",
+            "--n-embd",
+            "4",
+            "--n-head",
+            "2",
+            *model,
+        )
+        for model in (["--model", "tiny.py"], [])
+    )
+    runs = [load_checkpoint(tmp_path / "runs" / name) for name in ("names", "names-2")]
+    assert runs[0].parameters.tobytes() == runs[1].parameters.tobytes()
+    assert runs[0].model.samples == runs[1].model.samples
+    checked = [next(line for line in ran.stdout.splitlines() if "gradient" in line) for ran in (mine, theirs)]
+    assert checked[0] == checked[1]
 
 
 def test_its_page_opens_its_loss(here):

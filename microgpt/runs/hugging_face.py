@@ -276,7 +276,8 @@ def _read_config(path: Path, content: dict[str, Any]) -> GPTConfig:
     for key, accepted in REQUIRED.items():
         found = content.get(key, None if key == "model_type" else accepted[0])
         if found not in accepted or isinstance(found, bool) != isinstance(accepted[0], bool):
-            raise InputError(f"{path}: {key} is {found!r:.80}, but this GPT needs {accepted[0]!r}")
+            other = "; for another model, name its file with --model" if key == "model_type" else ""
+            raise InputError(f"{path}: {key} is {found!r:.80}, but this GPT needs {accepted[0]!r}{other}")
     entry = Entries(path, content)
     config = GPTConfig(**{key: entry(key, int) for key in GPTConfig.__dataclass_fields__})
     check_config(config, path)

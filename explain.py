@@ -25,7 +25,7 @@ class Settings(Options):
     )
     book: str | None = option(None, "the folder of your functions, if the run was trained with them: their code is run")
     model: str | None = option(None, "the file of your model, if the run was trained with it: its code is run")
-    trust: bool = option(False, "run the copy of the model's file in the run directory")
+    trust: bool = option(False, "run the copy of your code in the run directory")
     text: str | None = option(None, "the text to explain (default: a held-out text)")
     out: str | None = option(None, "the HTML file to write (default: explain.html in the run directory)")
     open: bool = option(False, "open the page in the browser")

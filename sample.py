@@ -29,7 +29,7 @@ class Settings(Options):
     )
     book: str | None = option(None, "the folder of your functions, if the run was trained with them: their code is run")
     model: str | None = option(None, "the file of your model, if the run was trained with it: its code is run")
-    trust: bool = option(False, "run the copy of the model's file in the run directory")
+    trust: bool = option(False, "run the copy of your code in the run directory")
     num_samples: int | None = option(
         None, "number of texts (default: 20, or 1 of a GPT-2 with byte pairs)", must=POSITIVE
     )

@@ -32,7 +32,7 @@ class Settings(Options):
     data: str | None = option(None, "the text: a UTF-8 file")
     book: str | None = option(None, "the folder of your functions, if the run was trained with them: their code is run")
     model: str | None = option(None, "the file of your model, if the run was trained with it: its code is run")
-    trust: bool = option(False, "run the copy of the model's file in the run directory")
+    trust: bool = option(False, "run the copy of your code in the run directory")
     json: bool = option(False, "print a JSON object, for other programs")
 
 

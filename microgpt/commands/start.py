@@ -53,7 +53,7 @@ from microgpt.runs.directory import (
 )
 from microgpt.runs.files import quoted
 from microgpt.runs.hugging_face import MODEL, state_of_model
-from microgpt.runs.kept_code import kept_book, kept_model, kept_rule
+from microgpt.runs.kept_code import kept_book, kept_model, kept_rule, trusted_book
 from microgpt.runs.metrics import lacks_validation
 
 # Settings that a resumed run may change. Any other change would make it another run.
@@ -325,6 +325,8 @@ def from_checkpoint(
     saved = dict(origin.settings)
     if saved.get("pool_size") == POOL:  # once an option
         del saved["pool_size"]
+    if "book" not in given and (copy := trusted_book(directory, "trust" in given)):
+        given = given | {"book": str(copy)}
     kept_book(directory, given.get("book"), for_training=True)
     free = (*MAY_CHANGE, "book", "model", "optimizer", "data", "skip_check")
     fixed = {name: value for name, value in saved.items() if name not in free}

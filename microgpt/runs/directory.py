@@ -33,7 +33,7 @@ from microgpt.learning.sampling import Model
 from microgpt.runs.checkpoint import Checkpoint, RunInfo, checkpoints, load_checkpoint
 from microgpt.runs.files import LOCK, InUseError, lock, quoted, read_bytes, write_file
 from microgpt.runs.hugging_face import CARD, MODEL, read_model, restore_model, state_of_model, wrong_files
-from microgpt.runs.kept_code import kept_book, kept_model
+from microgpt.runs.kept_code import kept_book, kept_model, trusted_book
 from microgpt.runs.metrics import read_metrics
 from microgpt.runs.model_card import path_in_card
 
@@ -184,7 +184,7 @@ def load_run(
         return replace(run, config=config, architecture=own)
     if model is not None:
         raise InputError(f"--model is {model}, but the model in {run.directory} is a GPT: omit it")
-    functions = kept_book(run.directory, book)
+    functions = kept_book(run.directory, book or trusted_book(run.directory, trust))
     return run if functions is None else replace(run, architecture=Architecture(functions.gpt))
 
 

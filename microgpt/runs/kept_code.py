@@ -7,8 +7,8 @@
     rule.py            the file of --optimizer, likewise
 
 A copy is never executed because it is there. Code runs only from a folder or file that the user names with --book,
---model or --optimizer, and only if it is that of the run; or, if the user says --trust, from the copy of a model or a
-rule. Without --book a model is read by the project's own gpt.py, if both compute the same.
+--model or --optimizer, and only if it is that of the run; or, if the user says --trust, from the copy. Without --book a
+model is read by the project's own gpt.py, if both compute the same.
 """
 
 from pathlib import Path
@@ -58,6 +58,12 @@ def kept_book(directory: Path, folder: str | Path | None, for_training: bool = F
         if Path(folder).resolve() == (directory / FOLDER).resolve():
             raise
         raise InputError(f"{error}; the copy is there: {where}") from None
+
+
+def trusted_book(directory: Path, trust: bool) -> Path | None:
+    """The copy of a book in a run directory, if it has one and the user trusts it."""
+    copy = directory / FOLDER
+    return copy if trust and copy.is_dir() else None
 
 
 def facts_in(path: Path) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_functions_of_their_own_write(other):
     few, copied = (call("sample.py", "--book", folder, cwd=directory) for folder in ("mine", "runs/names/book"))
     many = call("sample.py", "--book", "mine", "--num-samples", "200", cwd=directory)
     assert len(few.stdout.splitlines()) == 21
-    assert few.stdout == copied.stdout
+    assert few.stdout == copied.stdout == call("sample.py", "--trust", cwd=directory).stdout
     assert many.stdout.splitlines()[:20] == few.stdout.splitlines()[:20]
 
 
@@ -118,7 +118,7 @@ def test_the_files_of_the_workshop_run_as_a_copy(tmp_path):
 
 def test_a_run_resumes_with_its_book(own, here, tmp_path):
     assert_refused(call("train.py", "--resume", "--steps", "4", cwd=here), "add --book runs/names/book")
-    resumed = call("train.py", "--resume", "--steps", "4", "--book", "runs/names/book", cwd=here)
+    resumed = call("train.py", "--resume", "--steps", "4", "--trust", cwd=here)
     assert resumed.returncode == 0, resumed.stderr
     assert "your Value and the compiled code agree" in resumed.stdout
 

@@ -168,6 +168,8 @@ def call(here: Any, line: int, function: Any, /, *arguments: Any, **options: Any
         return run(found, here, line, function, arguments, options)
     if function in (max, min) and not options.keys() - {"default"}:
         return extreme(function, *arguments, **options)
+    if function is sum:
+        return total(*arguments, **options)
     method = getattr(kind, "__call__", None)  # noqa: B004
     if not isinstance(function, type) and isinstance(method, FunctionType):
         return run(found, here, line, method, (function, *arguments), options)
@@ -179,6 +181,16 @@ def call(here: Any, line: int, function: Any, /, *arguments: Any, **options: Any
         raise NoBranchError
     followed = [followed_function(here, line, one) for one in arguments]
     return function(*followed, **{name: followed_function(here, line, one) for name, one in options.items()})
+
+
+def total(items: Any, /, start: Any = 0) -> Any:
+    """sum(items, start). Of plain floats alone, newer Pythons make a more exact sum, which is then a constant."""
+    known = list(items)
+    found = sum(known, start)
+    if all(isinstance(item, (float, int)) for item in (*known, start)):
+        exact = sum(map(plain, known), plain(start))
+        return found if plain(found) == exact else exact
+    return found
 
 
 def is_harmless(function: Any) -> bool:

@@ -87,6 +87,11 @@ OF_CLASSES = (
     RNG.normal(size=(6, 2)),
     RNG.normal(size=6),
 )
+OF_SUMS = (  # of plain numbers, which newer Pythons add more exactly
+    lambda params, x: params * sum(x) / sum(x_i * x_i for x_i in x) + sum(x, 0.5),
+    np.array(0.5),
+    RNG.normal(size=(2, 50)) * 1000,
+)
 BY_WHILE = by_while, {"decay": np.array(0.6), "cost": np.array(0.1)}, np.array([5.0, 0.5, 2.0])
 
 
@@ -97,7 +102,7 @@ def of_bench(name):
 
 BENCH = ("kalman_filter", "mlp_by_append", "hidden_markov", "transformer_by_generators", "gaussian_process")
 PROGRAMS = {name: partial(of_bench, name) for name in BENCH}
-PROGRAMS |= {"of classes": lambda: OF_CLASSES, "by while": lambda: BY_WHILE}
+PROGRAMS |= {"of sums": lambda: OF_SUMS, "of classes": lambda: OF_CLASSES, "by while": lambda: BY_WHILE}
 
 
 def flat(tree):

@@ -41,7 +41,7 @@ function paintCurve() {
   const words = n ? `The mean loss over ${countedSteps(model.trained)}: ${precise(losses[0][1])} at first, now ${precise(all)}.` : `The mean loss of ${examplesWords(model.examples.length)} is ${precise(all)}. No step was taken yet.`;
   place.replaceChildren(
     n ? chart(words, [{ points, color: "rgb(var(--minus))", width: trainer.batch ? 1 : 2.5, opacity: trainer.batch ? 0.45 : 1 }, ...(trainer.batch ? [{ points: runningMean(points), color: "rgb(var(--minus))", width: 2.5 }] : [])], { end: Math.max(1, model.trained), height: 200 }) : h("div", { class: "no-curve" }, h("p", { class: "note" }, "Take a step, or let it run: here the loss goes down.")),
-    h("p", { class: "note", id: "curve-words", "data-steps": model.trained, "data-loss": all }, words, trainer.turned ? ` In ${examplesWords(trainer.turned)} Python would now go another way at a line that a plain if or while decides: see the source.` : ""));
+    h("p", { class: "note", id: "curve-words", "data-steps": model.trained, "data-loss": all }, words, trainer.turned ? ` In ${examplesWords(trainer.turned)} Python would now take another way at an if or a while: see the source.` : ""));
 }
 
 let lossKnown = null;  // of all examples; it is only computed anew where something has changed

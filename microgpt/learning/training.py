@@ -266,14 +266,14 @@ class CompiledSteps(HostSteps):
 
     def draw(self, numbered: Iterator[tuple[int, tuple[Any, ...]]]) -> list[tuple[int, tuple[Any, ...]]]:
         """Let the batches of the next call wait. Return the step that follows, if that has to be taken alone."""
-        self.many.begin()
+        many, parameters, most, observed, looks = self.many, self.parameters, self.most, self.observed, self.looks
+        many.begin()
         end = perf_counter() + CALL
         while True:
             step, batch = next(numbered)
-            observed = self.observed is not None and self.observed(step)
-            if self.most == 1 or observed or not self.many.take(self.parameters, batch):
+            if most == 1 or (observed and observed(step)) or not many.take(parameters, batch):
                 return [(step, batch)]
-            if self.many.waiting >= self.most or perf_counter() > end or (self.looks and self.looks(step)):
+            if many.waiting >= most or perf_counter() > end or (looks and looks(step)):
                 return []
 
     def together(self) -> tuple[list[Update], list[tuple[int, tuple[Any, ...]]]]:

@@ -219,11 +219,11 @@ class Group:
 
     def append(self, place: int, batch: list[np.ndarray]) -> None:
         """Copy a batch: who draws the next one may change its arrays."""
-        count = len(self.places)
-        if self.arrays and count == len(self.arrays[0]):
-            self.arrays = [np.concatenate([array, np.empty_like(array)]) for array in self.arrays]
-        for array, given in zip(self.arrays, batch, strict=True):
-            array[count] = given
+        count, arrays = len(self.places), self.arrays
+        if arrays and count == len(arrays[0]):
+            self.arrays = arrays = [np.concatenate([array, np.empty_like(array)]) for array in arrays]
+        for i, given in enumerate(batch):
+            arrays[i][count] = given
         self.places.append(place)
 
     def prepare(self, p: np.ndarray, gradients: np.ndarray) -> None:
@@ -298,7 +298,7 @@ class ManySteps:
         """Whether a batch can go with those that wait. Then it waits, too."""
         try:
             arrays = [array if type(array) is np.ndarray else np.asarray(array) for array in batch]
-            form = tuple([part for array in arrays for part in (array.dtype, array.shape)])
+            form = tuple([(array.shape, array.dtype) for array in arrays])
             if form not in self.groups:
                 self.groups[form] = self.group(parameters, arrays, self.rooms.get(form))
         except (TypeError, ValueError):  # its step raises the same, when it is taken alone

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from microgpt.commands.evaluate import evaluate
 from microgpt.commands.options import MISUSED
@@ -58,5 +59,10 @@ def main() -> int:
     return MISUSED
 
 
-if __name__ == "__main__":
+def run() -> NoReturn:
+    """Run a command, as the program `microgpt` of an installed package does."""
     run_script(main)
+
+
+if __name__ == "__main__":
+    run()

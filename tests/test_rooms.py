@@ -31,7 +31,7 @@ def module_of(name):
 
 
 FLOORS = [  # each imports only from those above it
-    "value errors",
+    "value errors surroundings",
     "functions adam",
     "gpt",
     "engines.trees engines.collector",

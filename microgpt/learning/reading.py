@@ -21,7 +21,9 @@ from microgpt.errors import InputError
 from microgpt.learning.byte_pairs import BytePairs
 from microgpt.learning.lines import LineFacts, facts_of_lines
 from microgpt.learning.text import BOUNDARY, Vocabulary, encode
+from microgpt.surroundings import along
 
+ALONG = ("data/names.txt", "data/shakespeare.txt")
 CHUNK = 2**20  # bytes that are read at a time
 IN_MEMORY = 10_000_000  # bytes of standard input that stay in memory
 # The byte-order marks of encodings. Those of UTF-32 come first, because one begins like one of UTF-16.
@@ -75,9 +77,13 @@ class Source:
 
 
 def source_of(path: str | Path) -> Source:
-    """Return a file as a source. Raises InputError if it cannot be read."""
+    """Return a file as a source. Raises InputError if it cannot be read.
+
+    The texts that come along are found from everywhere, as data/names.txt and data/shakespeare.txt.
+    """
+    own = Path(path).as_posix() in ALONG and not Path(path).exists()
     try:
-        file = Path(path).open("rb")  # noqa: SIM115  # the source keeps it open
+        file = (along(str(path)) if own else Path(path)).open("rb")  # the source keeps it open
         return Source(file if file.seekable() else spooled(file), str(path))
     except OSError as error:
         raise InputError(f"cannot read the data file {path}: {error.strerror}") from None

@@ -24,10 +24,11 @@ from microgpt.engines.engine import adam_update
 from microgpt.errors import InputError
 from microgpt.learning.parameters import Arrays, views
 from microgpt.learning.user_code import empty_module, run, sha256_of, text_of, told_of_any
+from microgpt.surroundings import along
 
 NUMBERS = {"LEARNING_RATE": "learning_rate", "WEIGHT_DECAY": "weight_decay"}  # what a file may set, as settings
 ARGUMENTS = ("parameter", "gradient", "m", "v", "step", "learning_rate", "weight_decay")
-FILES = Path(__file__).parents[2] / "examples" / "optimizers"
+FILES = along("examples/optimizers")
 KNOWN = ("adam", "sgd", "momentum", "lion", "muon")
 Shapes = dict[str, tuple[int, ...]]
 

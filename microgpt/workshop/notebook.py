@@ -7,6 +7,7 @@ from types import CellType, FunctionType
 from typing import Any
 
 from microgpt.errors import InputError
+from microgpt.surroundings import along
 from microgpt.workshop.clinic.visit import Clinic
 from microgpt.workshop.course import EXERCISES, exercise_named
 from microgpt.workshop.exercise import Exercise
@@ -15,7 +16,7 @@ from microgpt.workshop.lines import book_text
 from microgpt.workshop.talk import is_right, say
 
 MINE = Path("mine")
-NAMES = Path(__file__).parents[2] / "data" / "names.txt"
+NAMES = along("data/names.txt")
 NOTHING = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}  # what a function of three dots does
 
 

@@ -1,0 +1,45 @@
+"""Where the package runs: in a clone or installed, called by which command, in a terminal or in a notebook."""
+
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).parent
+ALONG = PACKAGE / "along"  # which a wheel has, and no clone: see setup.py
+SCRIPT = re.compile(r"\bpython (train|sample|explain|learn)\.py\b")
+
+
+def along(path: str) -> Path:
+    """Return the place of a file that comes along: in a clone beside the package, in a wheel within it."""
+    return (ALONG if ALONG.is_dir() else PACKAGE.parent) / path
+
+
+def program() -> str:
+    """Return how the commands are called here: "microgpt", "python -m microgpt", or "" for the scripts of a clone."""
+    for name in ("microgpt", "python -m microgpt"):
+        if sys.argv[0].startswith(f"{name} "):  # the first word of a command's own arguments, since __main__.py
+            return name
+    return "microgpt" if ALONG.is_dir() else ""
+
+
+def as_called(text: str) -> str:
+    """Return a text with its commands as one calls them here: `python train.py` may be `microgpt train`."""
+    name = program()
+    return SCRIPT.sub(rf"{name} \1", text) if name else text
+
+
+def in_notebook() -> bool:
+    """Return whether a notebook shows what is printed."""
+    known = sys.modules.get("IPython")
+    shell = known.get_ipython() if known is not None else None
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def notebook_bar(**options: Any) -> Any:
+    """Return a progress bar of tqdm as a notebook draws it; elsewhere a bar that is not shown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without ipywidgets the bar is a line of text
+        from tqdm.auto import tqdm
+    return tqdm(**options, disable=not in_notebook())

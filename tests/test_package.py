@@ -1,0 +1,67 @@
+"""The package as one installs it: a wheel, away from the clone, in an empty directory."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import distributions
+
+import pytest
+from running import ROOT, environment
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A directory with what the wheel has, made of a copy of the clone."""
+    clone, place = tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("installed")
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, clone)
+    for name in ("microgpt", "data", "docs", "examples"):
+        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__", "live.*"))
+    build = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, place], cwd=clone, check=True, capture_output=True)
+    (wheel,) = place.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(place)
+    shutil.rmtree(clone)
+    return place
+
+
+def python(installed, *words, cwd):
+    """What Python prints in a directory where nothing but the wheel is installed beside the libraries."""
+    surroundings = environment() | {"PYTHONPATH": str(installed)}
+    command = [sys.executable, "-P", *map(str, words)]
+    ran = subprocess.run(command, cwd=cwd, env=surroundings, capture_output=True, encoding="utf-8")
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_version_is_that_of_the_distribution(installed, tmp_path):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (found,) = distributions(path=[str(installed)])
+    assert found.name == project["name"]
+    code = "import microgpt; print(microgpt.__version__, microgpt.__file__)"
+    version, place = python(installed, "-c", code, cwd=tmp_path).split()
+    assert version == found.version
+    assert place.startswith(str(installed))
+
+
+def test_texts_and_rules_come_along(installed, tmp_path):
+    code = """
+from microgpt import read_text
+from microgpt.learning.rules import KNOWN, load_rule
+print(len(read_text("data/names.txt").split()), len(read_text("data/shakespeare.txt").splitlines()))
+print(*(load_rule(name).name for name in KNOWN))
+"""
+    assert python(installed, "-c", code, cwd=tmp_path).split() == [
+        "5163",
+        "40000",
+        "adam",
+        "sgd",
+        "momentum",
+        "lion",
+        "muon",
+    ]

@@ -384,6 +384,22 @@ def test_moons_learn_on_their_plane_and_take_points(page):
 
 
 @pytest.mark.slow
+def test_a_number_of_an_example_changes_and_comes_back(page):
+    page.show(lambda params, x, y: (params * x - y) ** 2, np.array(2.0), [1.0, 2.0], [3.0, 5.0])
+    first = page.ask("ways[0].given[0]")
+    page.ask("node => microgpt.set(node, 4)", first)
+    assert page.ask("[microgpt.lossOfExample, microgpt.loss]") == [25.0, (25.0 + 1.0) / 2]
+    page.ask("microgpt.show(1)")
+    assert page.ask("[microgpt.lossOfExample, microgpt.loss]") == [1.0, (25.0 + 1.0) / 2]
+    assert page.find("#put-changes-back").count() == 0  # that was of the other example
+    page.find("#reset").click()
+    assert page.ask("[microgpt.lossOfExample, microgpt.loss]") == [1.0, 1.0]
+    page.ask("node => microgpt.set(node, 1.5)", first)
+    page.find("#put-changes-back").click()
+    assert page.ask("microgpt.loss") == 1.0
+
+
+@pytest.mark.slow
 def test_every_control_of_the_page_has_a_name(page):
     page.show(*OF_CLASSES)
     unnamed = page.ask(

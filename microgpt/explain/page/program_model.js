@@ -15,7 +15,7 @@ let enters;              // of a node, whether any operation reads it
 let named = [];          // names of nodes: {words, path}; stripOf has for each node its entry
 
 const model = {
-  examples: [],          // {way, numbers, mine: whether the reader gave it}
+  examples: [],          // {way, numbers, mine: whether the reader gave it, at: where its numbers are in the file}
   shown: 0,              // the example whose numbers are on the page
   result: 0,             // the node of its loss
   changes: new Map(),    // of numbers set by hand: node -> {from, to}
@@ -49,12 +49,7 @@ async function loadModel() {
     if (kind[node] > CONSTANT && kind[node] !== LARGEST && kind[node] !== WHERE && right[node] >= 0) enters[right[node]] = 1;
   }
   for (const item of items) enters[item] = 1;
-  let at = 0;
-  for (let i = 0; i < content.examples; i++) {
-    const way = ways[program.exampleWays[i]];
-    model.examples.push({ way, numbers: program.examples.slice(at, at + way.given.length), mine: false });
-    at += way.given.length;
-  }
+  model.examples = examplesOfPage();
   decay = new Float64Array(P);
   nameNodes(n);
   countUses(P, n);
@@ -134,12 +129,23 @@ const shownWay = () => model.examples[model.shown].way;
 
 // Examples.
 
+function examplesOfPage() {
+  const found = [];
+  for (let i = 0, at = 0; i < content.examples; i++) {
+    const way = ways[program.exampleWays[i]];
+    found.push({ way, numbers: program.examples.slice(at, at + way.given.length), mine: false, at });
+    at += way.given.length;
+  }
+  return found;
+}
+
 function load({ way, numbers }) {
   for (let i = 0; i < numbers.length; i++) data[way.given[i]] = numbers[i];
 }
 
 function show(which) {
   model.shown = which;
+  for (const node of model.changes.keys()) if (inputOf[node] >= 0) model.changes.delete(node);  // another example has other numbers there
   model.result = shownWay().result;
   model.before = null;
   usesAreOld = true;
@@ -229,9 +235,7 @@ function putBack(node) {
 }
 
 function putAllBack() {
-  for (const [node, { from }] of model.changes) {
-    if (inputOf[node] >= 0) model.examples.forEach((example) => { if (example.way.given[inputOf[node]] === node && example.numbers[inputOf[node]] === data[node]) example.numbers[inputOf[node]] = from; });
-  }
+  for (const { numbers, mine, at } of model.examples) if (!mine) numbers.set(program.examples.subarray(at, at + numbers.length));
   model.changes.clear();
   kind.set(program.kind);
   putConstants();

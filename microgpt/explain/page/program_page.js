@@ -204,19 +204,8 @@ function buildData() {
     h("div", { class: "heads" },
       button("add these", () => act(() => { addExamples(field.value); field.value = ""; dataChanged(); }), { id: "add-rows" }),
       button("only these", () => act(() => { const before = model.examples.splice(0); try { addExamples(field.value); } catch (error) { model.examples.push(...before); throw error; } field.value = ""; dataChanged(); }), { id: "only-rows" }),
-      own || model.examples.length < content.examples ? button("the data of the page", () => act(() => { model.examples.splice(0, model.examples.length, ...given()); dataChanged(); }), { id: "given-rows" }) : null),
+      own || model.examples.length < content.examples ? button("the data of the page", () => act(() => { model.examples.splice(0, model.examples.length, ...examplesOfPage()); dataChanged(); }), { id: "given-rows" }) : null),
     p(h("span", { class: "note" }, `${examplesWords(model.examples.length)}, ${own} of them yours.`)));
-}
-
-function given() {  // the examples that the page was made of
-  const found = [];
-  let at = 0;
-  for (let i = 0; i < content.examples; i++) {
-    const way = ways[program.exampleWays[i]];
-    found.push({ way, numbers: program.examples.slice(at, at + way.given.length), mine: false });
-    at += way.given.length;
-  }
-  return found;
 }
 
 function dataChanged() {

@@ -1,5 +1,6 @@
 """Show every number of a prediction on a page of its own: python explain.py --help"""
 
+import sys
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from microgpt.explain.default_text import some_text
 from microgpt.explain.explanation import explain, loss_of, tokens_of
 from microgpt.explain.page import to_html
 from microgpt.learning.sampling import as_typed
-from microgpt.runs.directory import load_run, newest_run
+from microgpt.runs.directory import changed_code, load_run, newest_run
 from microgpt.runs.files import check_place, write_file
 
 
@@ -36,6 +37,7 @@ def main() -> int:
     if settings.out is not None:
         check_place("out", settings.out, "explain.html")
     run = load_run(settings.run or newest_run(), settings.book, settings.model, settings.trust)
+    print("".join(f"note: {note}\n" for note in changed_code(run)), end="", file=sys.stderr)
     text, what = (as_typed(settings.text, run.vocabulary), "") if settings.text is not None else some_text(run)
     out = run.directory / "explain.html" if settings.out is None else Path(settings.out)
     if run.architecture.is_the_book:

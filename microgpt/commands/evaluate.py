@@ -21,7 +21,7 @@ from microgpt.learning.reading import encoded, scan, source_of
 from microgpt.learning.sequences import Sequences, whole, windows_of
 from microgpt.learning.text import characters_of
 from microgpt.learning.training import mean_loss
-from microgpt.runs.directory import Run, load_run, newest_run
+from microgpt.runs.directory import Run, changed_code, load_run, newest_run
 
 
 @dataclass
@@ -43,6 +43,7 @@ def evaluate(arguments: list[str]) -> int:
     if settings.data is None:
         raise InputError("--data is missing: expected a text, such as --data my.txt")
     run = load_run(settings.run or newest_run(), settings.book, settings.model, settings.trust)
+    print("".join(f"note: {note}\n" for note in changed_code(run)), end="", file=sys.stderr)
     sequences, size = sequences_in(run, settings.data)
     count = predictions(sequences)
     if not count:

@@ -42,7 +42,7 @@ from microgpt.learning.rules import ADAM
 from microgpt.learning.sampling import sample, sample_many, worth_compiling
 from microgpt.learning.training import Update, mean_loss
 from microgpt.runs.checkpoint import Checkpoint, Evaluation, checkpoints, load_checkpoint
-from microgpt.runs.directory import INTEGERS, Run, create_run_directory, keep_text
+from microgpt.runs.directory import INTEGERS, Run, changed_code, create_run_directory, keep_text
 from microgpt.runs.files import quoted
 from microgpt.runs.kept_code import FOLDER, keep_book, keep_model, keep_rule
 from microgpt.runs.loss_plot import draw_losses, draw_tensors
@@ -142,6 +142,7 @@ class Session:
             checkpoint=start.checkpoint,
             architecture=GPT if start.own is not None and start.own.is_gpt_2 else start.architecture,
         )  # fmt: skip
+        print_lines(*(f"note: {line}" for line in changed_code(self.run)))
         hidden = not is_terminal(sys.stderr)
         self.bar = self.closing.enter_context(
             tqdm(total=settings.steps, initial=self.state.step, unit="step", dynamic_ncols=True, disable=hidden)

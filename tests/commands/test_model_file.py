@@ -132,7 +132,11 @@ def test_another_text_runs_only_if_trusted(here):
     assert not list(here.rglob("ran"))
     trusted = call("sample.py", "--trust", cwd=here)
     assert trusted.returncode == 0
-    assert trusted.stderr == "note: runs/names/model.py is another text than at the time of training\n"
+    note = "note: runs/names/model.py is another text than at the time of training\n"
+    assert trusted.stderr == note
+    assert call("explain.py", "--trust", cwd=here).stderr == note
+    assert note in call("train.py", "--resume", "--trust", "--steps", "3", cwd=here).stdout
+    assert call("sample.py", "--trust", cwd=here).stderr == ""  # the run has learned with it
 
 
 def test_it_resumes_to_the_bit(trained, here, tmp_path):

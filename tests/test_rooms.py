@@ -1,6 +1,8 @@
 """The house shows what it is: its folders say what is in them, no imports go in circles, and PyTorch stays an extra."""
 
 import ast
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -89,3 +91,18 @@ def test_a_room_names_all_that_is_inside(room):
     sign = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8")))
     named = {line.split()[0] for line in sign.splitlines() if line.split()[:1] and line.split()[0].endswith(".py")}
     assert named == {path.name for path in room.glob("*.py")} - {"__init__.py"}
+
+
+def test_every_public_name_is_found():
+    for name in [*microgpt.__all__, "__version__"]:
+        assert getattr(microgpt, name) is not None
+    assert set(microgpt.__all__) <= set(dir(microgpt))
+    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+        _ = microgpt.trian
+
+
+def test_a_command_imports_only_what_it_needs():
+    command = [sys.executable, "-c", "import sys, sample; print(*sys.modules)"]
+    imported = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True, check=True).stdout.split()
+    assert "microgpt.learning.sampling" in imported
+    assert not {"microgpt.names", "microgpt.learning.training", "llvmlite", "tqdm", "filelock"} & set(imported)

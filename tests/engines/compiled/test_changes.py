@@ -678,6 +678,22 @@ for i, r in enumerate(w):
     r[i] += r[0] * a[i]
 w
 
+cube = [[[b * s for b in r] for r in g] for _ in range(2)]
+front, row = cube[0], cube[1][2]
+for i in range(5):
+    for j in range(5):
+        front[i][j] = cube[1][j][i] * x[j]
+        row[j] += front[i][-1 - j]
+[cube, front, row]
+
+h, out = [b * s for b in x], []
+def write(i, v):
+    h[i] = h[i - 1] * 0.5 + v
+for i in range(10):
+    write(i % 5, x[i % 5])
+    out.append(h[i // 2])
+[h, out]
+
 h, i = [0.0] * 3, 1
 while i < len(h):
     if i == 1:

@@ -131,6 +131,8 @@ class OwnWriting:
         try:
             parts = list(parts_of(state))
             starts = [found_at(state, where) for where, _ in parts]
+            if not all(np.isfinite(start).all() for start in starts):  # 0 times infinity would be no 0
+                return None
             starts = [np.array(start).tolist() if np.any(start) else None for start in starts]
             for position in range(min(LOOKS, self.config.n_positions)):
                 self.architecture.logits(numbers, self.config, 0, position, state)

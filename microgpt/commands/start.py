@@ -321,6 +321,21 @@ def from_checkpoint(
     damaged, or if other settings or another text are given.
     """
     checkpoint, rows, lock = resume_run(directory)
+    try:
+        start = going_on(architecture, kind, given, directory, default_data, checkpoint, rows)
+    except BaseException:
+        if lock:
+            lock.release()
+        raise
+    start.lock = lock
+    return start
+
+
+def going_on(
+    architecture: Architecture, kind: type, given: dict[str, Any], directory: Path, default_data: Path,
+    checkpoint: Checkpoint, rows: list[list[str]],
+) -> Start:  # fmt: skip
+    """Begin at a checkpoint: see `from_checkpoint`."""
     origin = checkpoint.origin
     saved = dict(origin.settings)
     if saved.get("pool_size") == POOL:  # once an option
@@ -338,7 +353,13 @@ def from_checkpoint(
             f"give more, such as --steps {2 * checkpoint.step}"
         )
     if settings.steps == checkpoint.step and not lacks_validation(rows):  # the last step is always followed by one
-        code = " --trust" if origin.model else f" --book {quoted(Path(given['book']))}" if "book" in given else ""
+        code = (
+            " --trust"
+            if origin.model or origin.rule_sha256
+            else f" --book {quoted(Path(given['book']))}"
+            if "book" in given
+            else ""
+        )
         further = f"python train.py --resume {quoted(directory)}{code} --steps {2 * checkpoint.step}"
         print_lines(f"{directory} is complete: all of its {checkpoint.step} steps are done; to go further: {further}")
         raise SystemExit(0)
@@ -348,9 +369,7 @@ def from_checkpoint(
     check_memory(origin.parameters, settings.block_size, corpus, settings.batch_size)
     parameters = checkpoint.named(checkpoint.parameters)
     architecture.check(c, parameters)
-    return Start(
-        settings, text, corpus, c, parameters, directory, checkpoint, rows, lock, architecture=architecture
-    )  # fmt: skip
+    return Start(settings, text, corpus, c, parameters, directory, checkpoint, rows, architecture=architecture)
 
 
 def refuse_others(given: Mapping[str, Any], fixed: Mapping[str, Any], whose: str) -> None:

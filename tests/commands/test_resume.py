@@ -178,6 +178,19 @@ def test_more_steps_tell_their_schedule(copy):
     assert rates[10] > rates[9]
 
 
+def test_a_run_that_does_not_begin_is_free_again(copy, monkeypatch):
+    held, resume_run = [], start.resume_run
+
+    def keeping(directory):  # so that no garbage collector releases the lock
+        held.append(resume_run(directory))
+        return held[-1]
+
+    monkeypatch.setattr(start, "resume_run", keeping)
+    call("train.py", "--resume", copy, cwd=copy)
+    call("train.py", "--resume", copy, "--n-embd", "8", cwd=copy)
+    assert [lock.is_locked for *_, lock in held] == [False, False]
+
+
 def test_a_complete_run_tells_how_to_continue(copy):
     result = call("train.py", "--resume", copy, cwd=copy)
     assert result.returncode == 0  # so `until python train.py --resume; do :; done` ends

@@ -112,7 +112,7 @@ function cellsThatFollow(targets, options, strongestOf = null) {  // cells, and 
   const then = options.then ?? targets;
   const paint = () => {
     const values = targets.map((target, i) => valueOf(target, then[i]));
-    const strongest = strongestOf?.() ?? largestSize(values), way = values.every(Number.isInteger) && Math.abs(strongest) < 9999.5 ? { power: 0, digits: 0 } : wayToWrite(strongest);
+    const strongest = strongestOf?.() ?? largestSize(values), way = !strongestOf && values.every(Number.isInteger) && Math.abs(strongest) < 9999.5 ? { power: 0, digits: 0 } : wayToWrite(strongest);
     cells.forEach((element, i) => paintCell(element, targets[i], values[i], Math.abs(strongest), way));
     return { strongest, way, at: values.indexOf(strongest) };
   };

@@ -107,3 +107,23 @@ def test_short_examples_share_a_block():
     step(p, x)
     (program,) = step.own_engine.programs.values()
     assert program.plan_for(12, np.float32, True)[1] == 1
+
+
+def test_threads_share_one_example_to_the_bit():
+    p, x = drawn((70, 260, 300, 250), 1, np.float32)
+    step = value_and_grad(loss, threads=1, verify=False)
+    value, gradients = step(p, x)
+    (program,) = step.own_engine.programs.values()
+    vector, floats, integers = step.own_engine.given.vector(), x.reshape(1, -1), np.zeros((1, 0), np.int64)
+    for threads in (2, 3):
+        plan, gradient = (
+            program.plan(1, np.dtype(np.float32), True, threads=threads),
+            np.zeros((1, vector.size), np.float32),
+        )
+        assert len(plan.others) == threads - 1
+        for _ in range(3):
+            found = plan.run_alone(vector, integers, floats, gradient, threads)
+            assert (found[0, 0], gradient[0].tobytes()) == (
+                np.float32(value),
+                b"".join(array.tobytes() for array in gradients.values()),
+            )

@@ -8,5 +8,6 @@ matmul.py     the kernel of a nest that is a matrix product
 memory.py     which results share memory
 machine.py    compiles kernels once, and keeps them on disk
 threads.py    the parts of a batch on several threads
+sharing.py    one example on several threads
 run.py        a program: what ties these together, for one shape of example
 """

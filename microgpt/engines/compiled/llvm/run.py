@@ -5,7 +5,7 @@ that it meets: the kernels to run, in order, with their arguments.
 """
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from functools import cache
 from math import prod
 from typing import Any
@@ -15,13 +15,22 @@ import numpy as np
 from microgpt.engines.collector import collector_paused
 from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, GRADIENTS
 from microgpt.engines.compiled.groups import Groups
-from microgpt.engines.compiled.llvm.arguments import ARGUMENTS, FRAME, ROW, TABLES, Frame
+from microgpt.engines.compiled.llvm.arguments import ARGUMENTS, FRAME, ROW, TABLES, Frame, packed
 from microgpt.engines.compiled.llvm.emit import AT_ONCE, OUTPUT_SPACES, DriverShape
 from microgpt.engines.compiled.llvm.machine import machine
 from microgpt.engines.compiled.llvm.matmul import product_step
 from microgpt.engines.compiled.llvm.memory import Memory
 from microgpt.engines.compiled.llvm.schedule import Schedule, Step
-from microgpt.engines.compiled.llvm.threads import LOCK, Tuner
+from microgpt.engines.compiled.llvm.sharing import (
+    MUCH_IN_ALL,
+    STOP,
+    TABLE,
+    WaitShape,
+    axis_to_share,
+    offer,
+    part_of,
+)
+from microgpt.engines.compiled.llvm.threads import LOCK, POOL, Tuner
 from microgpt.engines.compiled.nest import BATCH, Nest, Turns, at_turn, in_loops
 from microgpt.engines.compiled.nests import Nests
 from microgpt.engines.compiled.record import Argument, Index, Record, Shapes
@@ -32,6 +41,7 @@ INTEGER = np.dtype(np.int64)
 CACHE = 8_000_000  # bytes; with larger blocks an example takes longer than with blocks of half the size
 KEPT = 1 << 28  # bytes of a block, at most, where loops keep what their turns have made
 PLACE = {name: i for i, name in enumerate(FRAME)}  # of a field of the driver's frame
+ALONE, SHARED = "alone", "shared"  # whether what is before was run by one thread, or by all
 PARTS = 8  # of a batch, at most; each is some blocks, and has a gradient of its own
 MANY = 64  # numbers of one example side by side: as good as those of many examples
 CALL = 4000  # so many numbers could be computed in the time that it takes to begin with a kernel
@@ -103,10 +113,10 @@ class Program:
         most = FEW_PARTS if self.parameters * np.dtype(dtype).itemsize >= LARGE else PARTS
         return self.plan(block_size, dtype, with_gradient), min(-(-batch // block_size), most)
 
-    def plan(self, block_size: int, dtype: Any, with_gradient: bool, narrow: bool = False) -> "Plan":
-        key = (block_size, dtype, with_gradient, narrow)
+    def plan(self, block_size: int, dtype: Any, with_gradient: bool, narrow: bool = False, threads: int = 1) -> "Plan":
+        key = (block_size, dtype, with_gradient, narrow, threads)
         if key not in self.plans:
-            self.plans[key] = Plan(self, block_size, dtype, with_gradient, narrow)
+            self.plans[key] = Plan(self, block_size, dtype, with_gradient, narrow, threads)
         return self.plans[key]
 
     def run(
@@ -135,23 +145,38 @@ class Program:
 
 
 class Plan:
-    """A program for blocks of one size, in one precision. If it is `narrow`, its parameters are in single precision."""
+    """A program for blocks of one size, in one precision. If it is `narrow`, its parameters are in single precision.
 
-    def __init__(self, program: Program, block_size: int, dtype: Any, with_gradient: bool, narrow: bool = False):
+    Several `threads` share each block (sharing.py).
+    """
+
+    def __init__(
+        self, program: Program, block_size: int, dtype: Any, with_gradient: bool, narrow: bool = False, threads: int = 1
+    ):
         self.program, self.block_size, self.dtype = program, block_size, np.dtype(dtype)
+        self.key = block_size, dtype, with_gradient, narrow
         self.memory = program.memory(with_gradient)
         self.masked = np.array(self.memory.masked, np.int64).reshape(-1, 2) * block_size  # where, and how many numbers
         self.tuner = Tuner()
         double = self.dtype == np.float64
         schedule = Schedule(block_size, double, self.memory, program.groups.constants, narrow)
         nests = program.nests.forward + (program.nests.backward if with_gradient else [])
-        code = Code(nests, program.nests, schedule, "derivative" if with_gradient else "power")
-        self.shapes = code.shapes  # of the kernels
-        *kernels, driver = machine().prepare([*code.shapes, DriverShape(double)])
-        self.cells = schedule.cells
-        self.code, self.arguments = code.rows_with(kernels), np.array(code.arguments, np.int64)
-        self.increments = code.increments
+        self.is_large = sum(prod(nest.lengths) for nest in nests) >= MUCH_IN_ALL
+        schedule.reserve_table(TABLE if threads > 1 else 0)
+        codes = []
+        for number in range(threads):
+            checked = "derivative" if with_gradient else "power"
+            codes.append(Code(nests, program.nests, schedule, checked, number, threads))
+            schedule.next_thread()
+        self.shapes = [shape for code in codes for shape in code.shapes]  # of the kernels
+        *kernels, driver = machine().prepare([*self.shapes, DriverShape(double)])
+        self.cells, addresses = schedule.cells, iter(kernels)
+        (self.code, self.arguments), *self.others = [
+            (code.rows_with(addresses), np.array(code.arguments, np.int64)) for code in codes
+        ]
+        self.increments = codes[0].increments
         self.tables = np.concatenate([*schedule.tables, np.zeros(0, np.int64)])
+        self.waiting = self.tables[: TABLE if threads > 1 else 0]
         with np.errstate(over="ignore"):  # a constant too large for float32 becomes an infinity, for all to see
             self.constants = np.array(schedule.constants).astype(self.dtype)
         self.outputs = np.array([
@@ -202,6 +227,20 @@ class Plan:
         self, p: np.ndarray, integers: np.ndarray, floats: np.ndarray, gradients: np.ndarray, threads: int
     ) -> np.ndarray:
         """Return the results of a batch, [outputs, examples of whole blocks]. Each part fills a gradient."""
+        if len(gradients) == 1 and threads > 1 and self.is_large and not self.others:
+            return self.tuner.either(
+                lambda: self.run_alone(p, integers, floats, gradients, 1),
+                lambda: self.program.plan(*self.key, threads=threads).run_alone(
+                    p, integers, floats, gradients, threads
+                ),
+                threads,
+            )
+        return self.run_alone(p, integers, floats, gradients, threads)
+
+    def run_alone(
+        self, p: np.ndarray, integers: np.ndarray, floats: np.ndarray, gradients: np.ndarray, threads: int
+    ) -> np.ndarray:
+        """The same with this plan, whatever is faster."""
         batch, parts = len(floats), len(gradients)
         blocks = -(-batch // self.block_size)
         results = np.empty((len(self.outputs), blocks * self.block_size), self.dtype)
@@ -231,22 +270,79 @@ class Plan:
             gradients[part] = 0
             self.driver(frame)
 
-        if parts == 1:
+        if self.others:
+            self.run_shared(frames[0], gradients)
+        elif parts == 1:
             run_part(0, 0)
         else:
             self.tuner.run(run_part, parts, threads)
 
+    def run_shared(self, whole: Frame, gradients: np.ndarray) -> None:
+        """Run a part on several threads, which share its blocks."""
+        self.waiting[:] = 0
+        gradients[0] = 0
+        whole.x, whole.i = storage(self.dtype, 0).for_plan(self)
+        frames = [whole]
+        for code, arguments in self.others:
+            frame = Frame.from_buffer_copy(whole)
+            frame.code, frame.rows, frame.a = address(code), len(code), address(arguments)
+            frame.input_count = frame.integer_count = frame.output_count = 0
+            frames.append(frame)
+        if self.increments:
+            arguments = self.arguments.copy()
+            whole.a = address(arguments)
+
+        def run_part(part: int, _: int) -> None:
+            try:
+                self.driver(frames[part])
+            except BaseException:
+                self.waiting[STOP] = 1
+                raise
+
+        POOL.run(run_part, len(frames), len(frames))
+
 
 class Code:
-    """The rows of code that run some nests (see emit.py), with the arguments of their kernels."""
+    """The rows of code that run some nests (see emit.py), with the arguments of their kernels.
 
-    def __init__(self, nests: list[Nest], program: Nests, schedule: Schedule, checked: str):
+    If several threads share them, these are the rows of one.
+    """
+
+    def __init__(
+        self, nests: list[Nest], program: Nests, schedule: Schedule, checked: str, number: int = 0, threads: int = 1
+    ):
+        self.number, self.threads, self.before = number, threads, ALONE
         self.program, self.schedule, self.checked = program, schedule, checked
         self.shapes: list[Any] = []
         self.rows: list[dict[str, int]] = []  # without the addresses of kernels
         self.arguments: list[int] = []
         self.increments: list[np.ndarray] = []  # of each loop: they are kept, because rows have their addresses
-        self.append(nests, [])
+        if threads == 1:
+            self.append(nests, [])
+        else:
+            self.append_shared(nests)
+
+    def append_shared(self, nests: list[Nest]) -> None:
+        """Append the rows of one of several threads: it runs its part of some nests, and the first one all others."""
+        for turns, some in in_loops(nests):
+            for nest in some if turns is None else [None]:
+                axis = None if nest is None else axis_to_share(nest, self.threads)
+                if self.before == SHARED or (axis is not None and self.before == ALONE):
+                    self.append_wait()
+                self.before = ALONE if axis is None else SHARED
+                if axis is not None and nest is not None:
+                    self.append_kernel(part_of(nest, axis, self.number, self.threads, self.program.known))
+                elif self.number == 0:
+                    self.append(some if nest is None else [nest], [])
+        if self.before == SHARED:
+            self.append_wait()
+
+    def append_wait(self) -> None:
+        """Append a row that waits for the other threads."""
+        shape = WaitShape(self.schedule.double)
+        self.rows.append(dict.fromkeys(ROW, 0) | {"arguments": len(self.arguments)})
+        self.shapes.append(shape)
+        self.arguments += packed(shape.argument_names(), {"table": 0, "threads": self.threads, "offer": offer()})
 
     def append(self, nests: list[Nest], around: list[Turns]) -> list[list[list[int]]]:
         """Append rows for nests within some loops; return by how much the arguments of each change in each loop."""
@@ -289,9 +385,8 @@ class Code:
         product = product_step(own, self.schedule, self.program.is_zero_beyond)
         return product or self.schedule.step(own, "" if nest.backward else self.checked, bool(turn))
 
-    def rows_with(self, kernels: Sequence[int]) -> np.ndarray:
-        """The rows, with the addresses of the kernels."""
-        addresses = iter(kernels)
+    def rows_with(self, addresses: Iterator[int]) -> np.ndarray:
+        """The rows, with the next addresses of kernels."""
         filled = [row if row["turns"] else row | {"kernel": next(addresses)} for row in self.rows]
         return np.array([[row[name] for name in ROW] for row in filled], np.int64).reshape(-1, len(ROW))
 

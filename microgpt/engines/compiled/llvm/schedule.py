@@ -45,12 +45,21 @@ class Schedule:
         self.table_at: dict[Any, int] = {}
         self.table_size = 0
         self.cells = memory.size * block_size  # so many numbers has a block, and after them its kernels scratch
+        self.scratch_at = -(-self.cells // ALIGNED) * ALIGNED  # where that of the present thread begins
 
     def scratch(self, size: int) -> int:
         """Where a kernel finds room for so many numbers, which no other kernel reads."""
-        start = -(-self.memory.size * self.block_size // ALIGNED) * ALIGNED
-        self.cells = max(self.cells, start + size)
-        return start
+        self.cells = max(self.cells, self.scratch_at + size)
+        return self.scratch_at
+
+    def reserve_table(self, size: int) -> None:
+        """Let the tables begin with so many integers for the threads."""
+        self.tables.append(np.zeros(size, np.int64))
+        self.table_size += size
+
+    def next_thread(self) -> None:
+        """Keep the scratch so far for one thread: the kernels that follow run on another."""
+        self.scratch_at = -(-self.cells // ALIGNED) * ALIGNED
 
     def is_narrow(self, loads: Iterable[Load]) -> bool:
         """Whether a kernel reads parameters in single precision."""

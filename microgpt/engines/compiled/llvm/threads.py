@@ -12,6 +12,9 @@ from functools import partial
 from itertools import count
 from queue import SimpleQueue
 from threading import RLock, Thread
+from typing import TypeVar
+
+T = TypeVar("T")
 
 TINY = 60e-6  # seconds of work that are over before another thread has woken up
 ALONE, TOGETHER = 2, 4  # the first calls: so many on one thread, then so many on several
@@ -108,12 +111,21 @@ class Tuner:
 
     def run(self, run_part: Callable[[int, int], None], parts: int, threads: int) -> None:
         """run_part(part, slot) for every part."""
-        threads = self.choose(min(threads, parts))
+        self.measured(lambda chosen: POOL.run(run_part, parts, chosen), min(threads, parts))
+
+    def either(self, alone: Callable[[], T], together: Callable[[], T], threads: int) -> T:
+        """What one of two functions returns: the first takes one thread, the second several."""
+        return self.measured(lambda chosen: alone() if chosen == 1 else together(), threads)
+
+    def measured(self, run: Callable[[int], T], most: int) -> T:
+        """What a function of the number of threads returns, 1 or `most`."""
+        threads = self.choose(most)
         start = time.perf_counter()
-        POOL.run(run_part, parts, threads)
+        found = run(threads)
         seconds = time.perf_counter() - start
         before = self.seconds.get(threads, seconds)
         self.seconds[threads] = min(seconds, before + 0.25 * (seconds - before))
+        return found
 
     def choose(self, most: int) -> int:
         """How many threads to take: 1 or `most`."""

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,14 @@ def clinic() -> list[Cell]:
 def notebooks() -> dict[str, list[Cell]]:
     """The cells of every notebook, by its file."""
     parts = {f"workshop_{number}.ipynb": part(number) for number in PARTS}
-    return {"tour.ipynb": tour(), **parts, f"workshop_{max(PARTS) + 1}.ipynb": clinic()}
+    every = {"tour.ipynb": tour(), **parts, f"workshop_{max(PARTS) + 1}.ipynb": clinic()}
+    return {name: [("code", install()), *cells] for name, cells in every.items()}
+
+
+def install() -> str:
+    """The first cell, which installs what is missing, as on Colab."""
+    name = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+    return f"try:\n    from microgpt import value_and_grad\nexcept ImportError:\n    %pip install --quiet {name}"
 
 
 def as_notebook(cells: list[Cell]) -> Any:
@@ -139,5 +147,7 @@ def run(cells: list[Cell]) -> str:
         NotebookClient(made, timeout=300, resources={"metadata": {"path": directory}}).execute()
     for cell in made.cells:
         cell.metadata.pop("execution", None)
+        if "outputs" in cell:  # the bars of what takes longer
+            cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
     made.metadata = KERNEL
     return json.dumps(made, indent=1, ensure_ascii=False, sort_keys=True) + "\n"

@@ -3,6 +3,7 @@
 import re
 import sys
 import warnings
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,19 @@ def in_notebook() -> bool:
     return shell is not None and "IPKernelApp" in shell.config
 
 
+def facts_as_html(facts: dict[str, str]) -> str:
+    """Return facts as a small table for a notebook."""
+    row = '<tr><th style="text-align: left">{}</th><td style="text-align: left">{}</td></tr>'
+    return f"<table>{''.join(row.format(escape(name), escape(fact)) for name, fact in facts.items())}</table>"
+
+
 def notebook_bar(**options: Any) -> Any:
     """Return a progress bar of tqdm as a notebook draws it; elsewhere a bar that is not shown."""
+    if not in_notebook():
+        from tqdm import tqdm  # only here, because a command that writes does without
+
+        return tqdm(**options, disable=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # without ipywidgets the bar is a line of text
-        from tqdm.auto import tqdm
-    return tqdm(**options, disable=not in_notebook())
+        from tqdm.auto import tqdm as of_notebook
+    return of_notebook(**options)

@@ -13,6 +13,7 @@ The examples of a batch often take the same operations, on other numbers. Then t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,11 @@ class Explained:
     examples: int
     given: int
     operations: int
+
+    def _repr_html_(self) -> str:
+        """Return the page as a notebook shows it, in a frame of its own, also where no file can be reached."""
+        page = escape(self.path.read_text(encoding="utf-8"))
+        return f'<iframe srcdoc="{page}" style="width: 100%; height: 700px; border: 1px solid #888"></iframe>'
 
 
 def explain(

@@ -29,6 +29,7 @@ from microgpt.engines.trees import one_vector
 from microgpt.errors import DivergenceError, InputError
 from microgpt.learning.batches import by_length, padded, predictions
 from microgpt.learning.parameters import Arrays, as_vector, flatten, views
+from microgpt.surroundings import in_notebook, notebook_bar
 from microgpt.value import __file__ as value_file
 
 CALL = 0.04  # seconds in which batches are drawn for a call, and that it then takes: nothing else happens meanwhile
@@ -127,7 +128,15 @@ def train(
             )
     given = value_and_grad, parameters, batches, schedule, update, state, observed
     many = many_steps(value_and_grad, update, schedule.grad_clip)
-    yield from HostSteps(*given) if many is None else CompiledSteps(many, looks, *given)
+    steps = HostSteps(*given) if many is None else CompiledSteps(many, looks, *given)
+    if not in_notebook():
+        yield from steps
+        return
+    with notebook_bar(total=schedule.steps, initial=state.step if state else 0, unit="step", delay=1) as bar:
+        for done in steps:
+            bar.set_postfix_str(f"loss={done.loss:.3f}", refresh=False)
+            bar.update()
+            yield done
 
 
 class Steps:

@@ -21,6 +21,7 @@ import filecmp
 import hashlib
 import os
 import time
+from base64 import b64encode
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING
 from microgpt.errors import InputError
 from microgpt.learning.architecture import Architecture
 from microgpt.learning.model_file import ModelFile, model_file
+from microgpt.learning.parameters import count_of
 from microgpt.learning.reading import Text, mapped, scan
 from microgpt.learning.sampling import Model
 from microgpt.runs.checkpoint import Checkpoint, RunInfo, checkpoints, load_checkpoint
@@ -36,11 +38,13 @@ from microgpt.runs.hugging_face import CARD, MODEL, read_model, restore_model, s
 from microgpt.runs.kept_code import kept_book, kept_model, trusted_book
 from microgpt.runs.metrics import read_metrics
 from microgpt.runs.model_card import path_in_card
+from microgpt.surroundings import facts_as_html
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
 LARGEST_TEXT_COPY = 10_000_000  # bytes
+LARGEST_PICTURE = 10_000_000  # bytes of loss.svg
 INTEGERS = "text.bin"
 
 
@@ -55,6 +59,18 @@ class Run(Model):
     @property
     def named(self) -> str:
         return f"the model in {self.directory}"
+
+    def _repr_html_(self) -> str:
+        """Return the run as a notebook draws it: a few facts, and its losses."""
+        facts = {"run": str(self.directory), "parameters": f"{count_of(self.parameters):,}"}
+        if self.checkpoint is not None:
+            origin, model = self.checkpoint.origin, self.checkpoint.model
+            losses = f"{self.checkpoint.initial_loss:.4f} at first, {model.loss:.4f} at step {model.step:,}"
+            facts |= {"data": origin.data, "steps": f"{self.checkpoint.step:,}", "validation loss": losses}
+        picture = self.directory / "loss.svg"
+        drawn = b64encode(read_bytes(picture, LARGEST_PICTURE)).decode() if picture.is_file() else ""
+        image = f'<img alt="losses" style="max-width: 600px" src="data:image/svg+xml;base64,{drawn}">' if drawn else ""
+        return facts_as_html(facts) + image
 
 
 def create_run_directory(wanted: str | Path) -> "tuple[Path, FileLock | None]":

@@ -31,6 +31,7 @@ from microgpt.engines.select import engine_for
 from microgpt.engines.tracing import PACKAGE, Traced, plain, trace, where
 from microgpt.engines.trees import rows
 from microgpt.errors import DisagreementError
+from microgpt.surroundings import facts_as_html
 from microgpt.value import Value, exp, log
 
 LOSS_TOLERANCE, GRADIENT_TOLERANCE, TINY = 1e-12, 1e-10, 1e-12  # between two engines
@@ -60,6 +61,13 @@ class Check:
 
     def __bool__(self) -> bool:
         return self.ok
+
+    def _repr_html_(self) -> str:
+        """Return the verdict as a notebook draws it; the report is printed above."""
+        if self.ok:
+            return facts_as_html({"gradient check": "all is right"})
+        found = {"cause": self.cause, "at": self.parameter, "difference": f"{self.difference:.3g}", "line": self.line}
+        return facts_as_html({"gradient check": "not right", **{name: said for name, said in found.items() if said}})
 
 
 def check(

@@ -8,6 +8,7 @@ import linecache
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,16 @@ class Line:
     code: str  # that line
 
 
-def listing(function: Callable[..., Any], params: Any, *arguments: Any) -> str:
+class Listing(str):
+    """Lines of instructions. A notebook draws them as they stand, and does not break long ones."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return f'<pre style="white-space: pre; overflow-x: auto">{escape(self)}</pre>'
+
+
+def listing(function: Callable[..., Any], params: Any, *arguments: Any) -> Listing:
     """The instructions of a function for such parameters and one batch of such arguments, as lines of text."""
     program = program_with_sources(function, params, *arguments)
     lines = [summary(program), "", f"{'':4}{'operation':16}{'axes':14}{'of what':36}{'from':20}"]
@@ -55,7 +65,7 @@ def listing(function: Callable[..., Any], params: Any, *arguments: Any) -> str:
         around = loops
         made = f"{i:3} {'  ' * len(loops) + line.operation:16}{line.axes:13} {line.operands}"
         lines.append(f"{made:69} {line.place:20} {line.code}".rstrip())
-    return "\n".join(lines)
+    return Listing("\n".join(lines))
 
 
 def program_with_sources(

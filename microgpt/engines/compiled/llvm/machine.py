@@ -22,6 +22,7 @@ from llvmlite import binding, ir
 
 from microgpt.engines.compiled.expressions import __file__ as expressions_file
 from microgpt.engines.compiled.llvm.threads import LOCK
+from microgpt.surroundings import notebook_bar
 from microgpt.value import __file__ as value_file
 
 PATIENCE = 1.5  # seconds of compiling after which one is told of it
@@ -73,14 +74,17 @@ class Machine:
             names = [self.name_of(shape) for shape in shapes]
             missing = {name: shape for name, shape in zip(names, shapes, strict=True) if name not in self.addresses}
             start, found = time.monotonic(), {}
-            for i, (name, shape) in enumerate(missing.items()):
-                compiled = self.load(name)
-                if compiled is None:
-                    compiled = self.compile(name, shape)
-                    self.save(name, compiled)
-                    if time.monotonic() - start > PATIENCE and sys.stderr is not None:
-                        self.tell(f"compiling {len(missing)} pieces of code for this machine, once: {i + 1}")
-                found[name] = compiled
+            said = f"compiling {len(missing)} pieces of code for this machine, once"
+            with notebook_bar(total=len(missing), desc=said, delay=PATIENCE, leave=False) as bar:
+                for i, (name, shape) in enumerate(missing.items()):
+                    compiled = self.load(name)
+                    if compiled is None:
+                        compiled = self.compile(name, shape)
+                        self.save(name, compiled)
+                        if bar.disable and time.monotonic() - start > PATIENCE and sys.stderr is not None:
+                            self.tell(f"{said}: {i + 1}")
+                    found[name] = compiled
+                    bar.update()
             if self.told:
                 self.tell("")
             self.add(found)

@@ -131,7 +131,9 @@ def begun(plan: Plan, directory: Path, settings: dict[str, str]) -> "subprocess.
     varied = [word for option, value in settings.items() for word in (option, value)]
     arguments = [*plan.fixed, *varied, "--out", str(run)]
     if checkpoints(run):
-        code = [arguments[i : i + 2] for i, word in enumerate(arguments) if word in ("--model", "--book")]
+        code = [
+            arguments[i : i + 2] for i, word in enumerate(arguments) if word in ("--model", "--book", "--optimizer")
+        ]
         arguments = ["--resume", str(run), *itertools.chain(*code)]
     run.parent.mkdir(parents=True, exist_ok=True)
     with (directory / f"{run.name}.txt").open("ab") as output:

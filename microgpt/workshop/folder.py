@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from microgpt.errors import InputError
+from microgpt.runs.files import write_file
 from microgpt.workshop import child
 from microgpt.workshop.course import EXERCISES, exercise_named
 from microgpt.workshop.exercise import Exercise, Question
@@ -141,9 +141,7 @@ class Folder:
 
 def write(path: Path, text: str) -> None:
     """Write a file in one go, so that none is ever half written."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    write_file(path, text.encode())
 
 
 def run_child(folder: Path, names: list[str]) -> tuple[str, Verdict, str]:
@@ -178,7 +176,7 @@ def stopped(folder: Path, limit: float, code: int, noted: str) -> Verdict:
     """Return the verdict on a process that was stopped or crashed, with a guess at why."""
     frames = re.findall(r'File "(.+)", line (\d+) in (\w+)', noted)
     own = [(line, name) for file, line, name in frames if Path(file).parent == folder.resolve()]
-    if "Timeout" not in noted and code < 0:
+    if "Timeout" not in noted and not 0 <= code <= 255:  # a signal or, on Windows, the number of an exception
         words = "Python itself broke down. That happens if a function calls itself too often: use a list and a loop."
         return Verdict("stopped", [words])
     words = f"Your lines still ran after {limit:.0f} seconds, and were stopped."

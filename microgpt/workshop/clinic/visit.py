@@ -1,7 +1,6 @@
 """A visit to a patient: the findings, the question what is suspected, and whether it is cured."""
 
 import json
-import os
 import random
 import textwrap
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from microgpt.errors import InputError
+from microgpt.runs.files import write_file
 from microgpt.workshop.clinic.chart import findings
 from microgpt.workshop.clinic.patients import FAULTS, PATIENTS
 from microgpt.workshop.clinic.ward import Observation, is_finite, run
@@ -59,10 +59,8 @@ class Clinic:
     def save(self) -> None:
         """Write the notes, in one go."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        beside = self.folder / f".{NOTES}.new"
         notes = {number: asdict(record) for number, record in sorted(self.records.items())}
-        beside.write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, self.folder / NOTES)
+        write_file(self.folder / NOTES, (json.dumps(notes, indent=1) + "\n").encode())
 
     def path(self, number: int) -> Path:
         """The file of a patient."""

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
@@ -141,12 +141,13 @@ class Machine:
     def save(self, name: str, compiled: bytes) -> None:
         if self.directory is None:
             return
-        try:
-            with tempfile.NamedTemporaryFile(dir=self.directory, delete=False) as file:
-                file.write(compiled + hashlib.sha256(compiled).digest())
-            os.replace(file.name, self.directory / name)
-        except OSError:
-            pass
+        with suppress(OSError), tempfile.NamedTemporaryFile(dir=self.directory, delete=False) as file:
+            file.write(compiled + hashlib.sha256(compiled).digest())
+            file.close()
+            try:
+                os.replace(file.name, self.directory / name)
+            except OSError:  # on Windows, where another process reads the one that is there
+                os.unlink(file.name)
 
 
 def cache_directory() -> Path | None:

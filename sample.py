@@ -4,7 +4,9 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from microgpt.commands.answers import answer, answers
 from microgpt.commands.options import COUNT, NUMBER, POSITIVE, Options, option, parse
 from microgpt.commands.script import escape_control, run_script
 from microgpt.learning.byte_pairs import BytePairs
@@ -45,6 +47,7 @@ class Settings(Options):
     top_k: int | None = option(None, "draw only from so many of the likeliest characters (default: all)", must=POSITIVE)
     seed: int = option(0, "for random numbers: the same seed writes the same", must=COUNT)
     quiet: bool = option(False, "print only the texts: no marks, no lines between them, no count")
+    json: bool = option(False, "print one JSON object with all texts, as those of --format jsonl")
     format: str = option(
         "text",
         "jsonl: an object a line, with the text, its log-probability after the prompt, and whether it is new (not in "
@@ -53,6 +56,7 @@ class Settings(Options):
     )
 
 
+@answers
 def main() -> int:
     settings = parse(Settings, "Write new text with a model that train.py has trained.")
     run = load_run(settings.run or newest_run(), settings.book, settings.model, settings.trust)
@@ -62,11 +66,13 @@ def main() -> int:
     print("".join(f"note: {note}\n" for note in notes), end="", file=sys.stderr)
     lines = run.documents == "lines"
     known = set(run.text.split("\n")) - {""} if run.text is not None and lines else set()
-    as_json, quiet = settings.format == "jsonl", settings.quiet or settings.format == "jsonl"
+    as_json = settings.json or settings.format == "jsonl"
+    quiet = settings.quiet or as_json
     for_people = sys.stdout.isatty() or not quiet  # a text must not steer a terminal
     shown: Callable[[str], str] = escape_control if for_people else str
     marks, between = lines and not quiet, "" if lines or quiet else "-" * 40 + "\n"
     written: list[str] = []
+    objects: list[Any] = []  # of --json
 
     def begin_of(text: str) -> str:
         """Return the beginning of a text as it is printed."""
@@ -79,6 +85,9 @@ def main() -> int:
         if not as_json:
             return "  (in the data)\n" if marks and is_new is False else "\n"
         line = {"text": text, "log_probability": log_probability, "new": is_new}
+        if settings.json:
+            objects.append(line)
+            return ""
         return shown(json.dumps(line, ensure_ascii=False)) + "\n"
 
     pairs, choice = isinstance(run.vocabulary, BytePairs), Choice(settings.temperature, settings.top_k)
@@ -107,6 +116,8 @@ def main() -> int:
         if distinct < count and choice.is_certain:
             repeats = ", all the same, since each takes the likeliest character"
         print(f"{new} of {count} are new{repeats}; the model is in {run.directory}")
+    if settings.json:
+        answer({"run": str(run.directory), "texts": objects})
     return 0
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from microgpt.commands.answers import answers
 from microgpt.commands.listings import LISTINGS, listed
 from microgpt.commands.messages import option_of, print_lines
 from microgpt.commands.options import COUNT, NUMBER, POSITIVE, POSITIVE_NUMBER, Options, option, require
@@ -80,6 +81,7 @@ class Settings(Options):
         None, "the device of --engine torch (default: a GPU, if there is one)", ("cpu", "cuda", "mps")
     )
     torch_compile: bool = option(False, "let PyTorch compile the engine torch, which takes minutes")
+    json: bool = option(False, "answer with one JSON object; all else goes to standard error (see docs/research.md)")
     threads: int | None = option(None, "threads, which do not change the result (default: one a core)", must=POSITIVE)
 
     def check(self) -> None:
@@ -91,6 +93,7 @@ class Settings(Options):
         require("listing", self.listing, not self.book or self.listing != "c", "instructions, with --book")
 
 
+@answers
 def main() -> int:
     # Begin with a text and random parameters or, with --resume, where a run has stopped.
     start = begin(Settings, SUITED, NAMES)

@@ -1,5 +1,6 @@
 """Commands about runs, and about a file of yours: python -m microgpt compare, evaluate, sweep and explain"""
 
+import json
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -11,8 +12,9 @@ from microgpt.commands.script import run_script
 from microgpt.commands.sweep import planned, sweep
 from microgpt.errors import InputError
 from microgpt.runs.comparison import compared, draw, picture, table
+from microgpt.runs.facts import facts_of
 
-USAGE = """usage: python -m microgpt compare RUN RUN ... [--out FILE.svg]
+USAGE = """usage: python -m microgpt compare RUN RUN ... [--out FILE.svg] [--json]
        python -m microgpt evaluate --run RUN --data FILE [--json]
        python -m microgpt sweep SCRIPT --OPTION VALUE,VALUE,... [--OPTION VALUE ...] [--out DIRECTORY]
        python -m microgpt explain FILE.py [--out FILE.html] [--open]
@@ -28,6 +30,10 @@ explain   write a page on which every number of a loss opens, can be changed, an
 
 def compare(arguments: list[str]) -> int:
     """Print and draw some runs side by side."""
+    if "--json" in arguments:
+        given = [Path(run) for run in arguments if run != "--json" and not run.endswith(".txt")]
+        print(json.dumps({"runs": [facts_of(run) for run in given]}, ensure_ascii=False))
+        return 0
     path = Path("runs") / "compare.svg"
     if "--out" in arguments:
         at = arguments.index("--out")

@@ -24,6 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from microgpt.commands import messages
+from microgpt.commands.answers import answer
 from microgpt.commands.memory_check import memory_needed
 from microgpt.commands.messages import print_lines
 from microgpt.commands.script import INTERRUPTED, Interruption, interruption, is_terminal
@@ -43,6 +44,7 @@ from microgpt.learning.sampling import sample, sample_many, worth_compiling
 from microgpt.learning.training import Update, mean_loss
 from microgpt.runs.checkpoint import Checkpoint, Evaluation, checkpoints, load_checkpoint
 from microgpt.runs.directory import INTEGERS, Run, changed_code, create_run_directory, keep_text
+from microgpt.runs.facts import facts_of
 from microgpt.runs.files import quoted
 from microgpt.runs.kept_code import FOLDER, keep_book, keep_model, keep_rule
 from microgpt.runs.loss_plot import draw_losses, draw_tensors
@@ -400,6 +402,8 @@ class Session:
             print_lines(messages.of_blind_guessing(kept, self.settings))
             if self.start.own is not None:
                 print_lines(self.start.own.faster(self.predictions, self.seconds))
+            if self.settings.json:
+                answer(facts_of(self.directory))
         self.processes.close()
         return INTERRUPTED if self.interrupted or self.ctrl_c.requested else 0
 

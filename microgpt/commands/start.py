@@ -22,6 +22,7 @@ from filelock import FileLock
 
 import microgpt
 from microgpt import __version__
+from microgpt.commands.answers import answer
 from microgpt.commands.memory_check import check_memory
 from microgpt.commands.messages import of_kind, print_lines
 from microgpt.commands.options import Options, given_first, option, option_again, parse_given, settings_again
@@ -51,6 +52,7 @@ from microgpt.runs.directory import (
     newest_run,
     resume_run,
 )
+from microgpt.runs.facts import facts_of
 from microgpt.runs.files import quoted
 from microgpt.runs.hugging_face import MODEL, state_of_model
 from microgpt.runs.kept_code import kept_book, kept_model, kept_rule, trusted_book
@@ -61,6 +63,7 @@ MAY_CHANGE = (
     "steps", "learning_rate", "warmup", "weight_decay", "grad_clip", "eval_interval", "engine", "threads", "device",
     "torch_compile",
 )  # fmt: skip
+OF_THE_CALL = ("out", "resume", "listing", "trust", "json")  # settings that are no facts of the run
 FIRST = ("model", "resume", "init_from", "out")  # settings on which it depends which others there are
 STANDARD_INPUT = "-"
 # The settings that suit a large model of tokens, such as GPT-2, where it goes on learning.
@@ -125,7 +128,7 @@ class Start:
     @property
     def origin(self) -> RunInfo:
         """The fixed facts of the run, for its checkpoints."""
-        settings = {n: v for n, v in asdict(self.settings).items() if n not in ("out", "resume", "listing", "trust")}
+        settings = {n: v for n, v in asdict(self.settings).items() if n not in OF_THE_CALL}
         began = self.checkpoint.origin.started if self.checkpoint else datetime.now(UTC).date().isoformat()
         c, facts = self.corpus, self.architecture.facts(self.config, shapes_of(self.parameters))
         return RunInfo(
@@ -362,6 +365,8 @@ def going_on(
         )
         further = f"python train.py --resume {quoted(directory)}{code} --steps {2 * checkpoint.step}"
         print_lines(f"{directory} is complete: all of its {checkpoint.step} steps are done; to go further: {further}")
+        if settings.json:
+            answer(facts_of(directory))
         raise SystemExit(0)
     text = text_again(given.get("data"), checkpoint, directory, default_data)
     c = architecture.config_again(origin.config)

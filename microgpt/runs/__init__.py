@@ -14,5 +14,6 @@ snapshots.py     the parameters at a few steps of the past
 loss_plot.py     pictures of the losses and of the steps
 chart.py         charts of curves as SVG
 comparison.py    several runs side by side
+facts.py         what came of a run, for other programs
 terminal_plot.py pictures of curves, in characters
 """

@@ -18,6 +18,7 @@ instructions.py  the array instructions that the compiler makes of it
 explanation.py   the operations of a text's loss, and the names of its numbers
 content.py       the arrays and facts that the page is given
 page.py          put numbers, names, source code, style and script into one HTML file
+stages.py        the page of a large model: what each stage of it knew
 default_text.py  the text that the page explains if the user gives none
 draw.py          the graph of a few scalars, in the terminal or a notebook
 page/            the parts of the page: HTML, style, and script in readable files

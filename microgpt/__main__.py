@@ -1,35 +1,39 @@
-"""Commands about runs, and about a file of yours: python -m microgpt compare, evaluate, sweep and explain"""
+"""All commands: `microgpt` where the package is installed, `python -m microgpt` elsewhere; see --help."""
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from microgpt.commands.evaluate import evaluate
 from microgpt.commands.options import MISUSED
-from microgpt.commands.own_loss import explain_file
 from microgpt.commands.script import run_script
-from microgpt.commands.sweep import planned, sweep
 from microgpt.errors import InputError
-from microgpt.runs.comparison import compared, draw, picture, table
-from microgpt.runs.facts import facts_of
 
-USAGE = """usage: python -m microgpt compare RUN RUN ... [--out FILE.svg] [--json]
-       python -m microgpt evaluate --run RUN --data FILE [--json]
-       python -m microgpt sweep SCRIPT --OPTION VALUE,VALUE,... [--OPTION VALUE ...] [--out DIRECTORY]
-       python -m microgpt explain FILE.py [--out FILE.html] [--open]
+USAGE = """usage: {program} COMMAND [OPTIONS]
 
+learn     the workshop: write the book yourself, function by function
+tour      from + to a GPT that writes, in short steps
 compare   draw the losses of some runs in one picture, and say in what their settings differ
 evaluate  say how well a run, or a GPT-2, predicts a text: loss and perplexity
 sweep     run train.py, or a script with its options, with all combinations of the values that stand between
           commas, a process a core; say mean and spread over the seeds; the same command goes on where it stopped
 explain   write a page on which every number of a loss opens, can be changed, and is trained: the file has a function
           `loss(params, ...)`, the arrays `params`, and each other argument by its name, or all of them in a tuple
-          `data`; they are arrays whose first axis is the batch, as for value_and_grad"""
+          `data`; they are arrays whose first axis is the batch, as for value_and_grad
+
+{program} learn | tour | evaluate --help
+{program} compare RUN RUN ... [--out FILE.svg] [--json]
+{program} sweep SCRIPT --OPTION VALUE,VALUE,... [--OPTION VALUE ...] [--out DIRECTORY]
+{program} explain FILE.py [--out FILE.html] [--open]"""
+WITH_OPTIONS = ("learn", "tour", "evaluate")  # these have a help of their own
 
 
 def compare(arguments: list[str]) -> int:
     """Print and draw some runs side by side."""
+    from microgpt.runs.comparison import compared, draw, picture, table
+    from microgpt.runs.facts import facts_of
+
     if "--json" in arguments:
         given = [Path(run) for run in arguments if run != "--json" and not run.endswith(".txt")]
         print(json.dumps({"runs": [facts_of(run) for run in given]}, ensure_ascii=False))
@@ -49,20 +53,26 @@ def compare(arguments: list[str]) -> int:
 
 
 def main() -> int:
+    called = Path(sys.argv[0]).stem
+    program = "python -m microgpt" if called == "__main__" else called
     command, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
-    if command == "compare" and arguments:
+    helps = bool({"-h", "--help"} & {command, *arguments})
+    sys.argv = [f"{program} {command}", *arguments]  # by which messages know how one calls commands here
+    if command in WITH_OPTIONS:
+        code: int = import_module(f"microgpt.commands.{command}").main()
+        return code
+    if command == "compare" and arguments and not helps:
         return compare(arguments)
-    if command == "evaluate":
-        return evaluate(arguments)
-    if command == "sweep" and arguments:
+    if command == "sweep" and arguments and not helps:
+        from microgpt.commands.sweep import planned, sweep
+
         return sweep(*planned(Path(arguments[0]), arguments[1:]))
-    if command == "explain" and arguments and not {"-h", "--help"} & set(arguments):
+    if command == "explain" and arguments and not helps:
+        from microgpt.commands.own_loss import explain_file
+
         return explain_file(arguments)
-    if command in ("-h", "--help") or {"-h", "--help"} & set(arguments):
-        print(USAGE)
-        return 0
-    print(USAGE, file=sys.stderr)
-    return MISUSED
+    print(USAGE.format(program=program), file=sys.stdout if helps else sys.stderr)
+    return 0 if helps else MISUSED
 
 
 def run() -> NoReturn:

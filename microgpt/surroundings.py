@@ -1,5 +1,6 @@
 """Where the package runs: in a clone or installed, called by which command, in a terminal or in a notebook."""
 
+import os
 import re
 import sys
 import warnings
@@ -9,6 +10,7 @@ from typing import Any
 
 PACKAGE = Path(__file__).parent
 ALONG = PACKAGE / "along"  # which a wheel has, and no clone: see setup.py
+CALLED = re.compile(r"(python -m microgpt|[\w-]+) \w+")  # what __main__.py makes of the first argument
 SCRIPT = re.compile(r"\bpython (train|sample|explain|learn)\.py\b")
 
 
@@ -19,16 +21,21 @@ def along(path: str) -> Path:
 
 def program() -> str:
     """Return how the commands are called here: "microgpt", "python -m microgpt", or "" for the scripts of a clone."""
-    for name in ("microgpt", "python -m microgpt"):
-        if sys.argv[0].startswith(f"{name} "):  # the first word of a command's own arguments, since __main__.py
-            return name
-    return "microgpt" if ALONG.is_dir() else ""
+    found = CALLED.fullmatch(sys.argv[0])
+    return found[1] if found is not None else "microgpt" if ALONG.is_dir() else ""
 
 
 def as_called(text: str) -> str:
     """Return a text with its commands as one calls them here: `python train.py` may be `microgpt train`."""
     name = program()
     return SCRIPT.sub(rf"{name} \1", text) if name else text
+
+
+def own_command(name: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command line, and the environment, by which another process runs a command of this very package."""
+    inherited = os.environ.get("PYTHONPATH")
+    places = os.pathsep.join([str(PACKAGE.parent), *([inherited] if inherited else [])])
+    return [sys.executable, "-P", "-m", "microgpt", name], {**os.environ, "PYTHONPATH": places}
 
 
 def in_notebook() -> bool:

@@ -65,3 +65,16 @@ print(*(load_rule(name).name for name in KNOWN))
         "lion",
         "muon",
     ]
+
+
+def test_tour_prints_a_step_and_its_numbers(installed, tmp_path):
+    printed = python(installed, "-m", "microgpt", "tour", "--step", "3", cwd=tmp_path)
+    assert printed.startswith("## 3. The chain rule")
+    assert "+ = -4   gradient 1" in printed  # its code goes on with that of step 2
+
+
+def test_workshop_begins_in_the_current_folder(installed, tmp_path):
+    printed = python(installed, "-m", "microgpt", "learn", cwd=tmp_path)
+    assert "python -m microgpt learn" in printed  # as one calls it here
+    assert "learn.py" not in printed
+    assert (tmp_path / "mine" / "value.py").exists()

@@ -5,6 +5,8 @@ script.py        exit codes, errors in one line, and Ctrl-C
 start.py         where training begins: random parameters, another model, or a checkpoint
 listings.py      the output of train.py --listing
 own_loss.py      python -m microgpt explain: the loss, the parameters and the data of a file
+learn.py         the workshop
+tour.py          the tour in a terminal
 answers.py       the answer of a script to --json
 session.py       a run while it trains: validation, files, messages, the end
 messages.py      the messages of a run

@@ -36,9 +36,8 @@ class Settings(Options):
     json: bool = option(False, "print a JSON object, for other programs")
 
 
-def evaluate(arguments: list[str]) -> int:
+def main() -> int:
     """Print how well a model predicts a text."""
-    sys.argv = ["python -m microgpt evaluate", *arguments]
     settings = parse(Settings, "Measure how well a model predicts a text: its loss and its perplexity.")
     if settings.data is None:
         raise InputError("--data is missing: expected a text, such as --data my.txt")

@@ -24,6 +24,7 @@ from microgpt.learning.rules import TensorRule, WholeRule
 from microgpt.learning.training import TensorUpdate, Update
 from microgpt.runs.checkpoint import Checkpoint, Evaluation
 from microgpt.runs.files import quoted
+from microgpt.surroundings import as_called
 
 COLUMNS = 80  # of a line, into which as many samples go as fit
 LONGEST_LINE = 1000  # characters of a line that could be a document
@@ -35,7 +36,7 @@ def print_lines(*lines: str) -> None:
     try:
         for line in lines:
             if line:
-                tqdm.write(escape_control(line), file=sys.stdout)
+                tqdm.write(escape_control(as_called(line)), file=sys.stdout)
         sys.stdout.flush()
     except BrokenPipeError:
         silence_stdout()

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field, fields
 from math import inf
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args
 
 from microgpt.errors import InputError
@@ -69,7 +70,9 @@ def parse(settings: type[T], description: str) -> T:
 
 def parse_given(settings: type[Any], description: str) -> dict[str, Any]:
     """Return only the settings that the command line gives, by name."""
-    parser = Parser(description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser = Parser(
+        Path(sys.argv[0]).name, description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS
+    )
     for entry in fields(settings):
         kind: Any = kind_of(entry)
         flag, meaning = "--" + entry.name.replace("_", "-"), entry.metadata["meaning"]

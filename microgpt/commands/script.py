@@ -14,6 +14,7 @@ from unicodedata import category
 from microgpt.commands.options import MISUSED
 from microgpt.errors import DisagreementError, InputError
 from microgpt.learning.user_code import told_of_any
+from microgpt.surroundings import as_called
 
 PATIENCE = 1.0  # seconds after Ctrl-C in which work that can be repeated may go on
 FAILED, INTERRUPTED = 1, 130  # exit codes: underway, by Ctrl-C
@@ -69,7 +70,7 @@ def run_script(main: Callable[[], int]) -> NoReturn:
 
 def print_error(message: Any, code: int) -> int:
     """Print an error as one line on standard error; return the exit code."""
-    print(f"error: {escape_control(' '.join(str(message).split()))}", file=sys.stderr)
+    print(f"error: {escape_control(as_called(' '.join(str(message).split())))}", file=sys.stderr)
     return code
 
 

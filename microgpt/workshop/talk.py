@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from shutil import get_terminal_size
 
+from microgpt.surroundings import as_called
 from microgpt.workshop.course import EXERCISES, PARTS
 from microgpt.workshop.exercise import Exercise, Question
 from microgpt.workshop.folder import Folder
@@ -17,7 +18,7 @@ TRIES = 2
 
 def say(*paragraphs: str) -> None:
     """Print paragraphs, with an empty line after each. One that is indented keeps its lines."""
-    for paragraph in paragraphs:
+    for paragraph in map(as_called, paragraphs):
         if paragraph.startswith(" ") or "\n" in paragraph:
             print(paragraph.rstrip("\n"), end="\n\n")
         else:

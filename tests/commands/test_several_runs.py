@@ -89,7 +89,7 @@ def test_failed_run_is_named(data):
         (["sweep", "train.py", "--resume", "--seed", "0,1"], "--resume: a sweep goes on by itself"),
         (["compare", "runs/nowhere"], "runs/nowhere"),
         (["compare", "runs/a", "--out"], "--out: expected a file"),
-        (["other"], "usage: python -m microgpt compare"),
+        (["other"], "usage: python -m microgpt COMMAND"),
     ],
 )
 def test_wrong_calls_are_told(arguments, said, tmp_path):

@@ -1,11 +1,12 @@
 """A GPT that adds: thirty of them learn side by side, and the best is asked for sums that it has never seen.
 
-    python examples/addition.py
+    python examples/addition.py --explain
 
 A line is a sum, such as 457+685=2411. The answer, 1142, comes from the right, as one adds on paper: ones first, because
 that is where a carry begins. The model is the book's own GPT with a few hundred parameters. Only the characters of the
 answer count in its loss. What is so small learns by luck, so many begin at different random numbers. They are one
-function: the sum of their losses, whose gradient is the gradients of all.
+function: the sum of their losses, whose gradient is the gradients of all. With --explain every number of the best one
+is on a page, addition.html, at a few sums.
 """
 
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from microgpt import GPTConfig, Schedule, adam_update, evaluate, initial_parameters, train, value_and_grad
+from microgpt import GPTConfig, Schedule, adam_update, evaluate, explain, initial_parameters, train, value_and_grad
 from microgpt.commands.options import COUNT, POSITIVE, POSITIVE_NUMBER, Options, option, parse, require
 from microgpt.commands.script import run_script
 from microgpt.gpt import empty_cache, gpt
@@ -28,6 +29,7 @@ HELD_OUT = 10  # one pair of so many is never trained
 WANTED = 0.99  # of the sums
 SOME = 1000  # sums that choose the best model
 LOOKS = 20  # times that they are asked
+SHOWN = 5  # sums on the page
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Settings(Options):
     batch_size: int = option(64, "sums in a step", must=POSITIVE)
     learning_rate: float = option(0.01, "the largest step", must=POSITIVE_NUMBER)
     seed: int = option(0, "for random numbers", must=COUNT)
+    explain: str | None = option(None, "write a page with the best model, addition.html", alone="addition.html")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,12 +81,16 @@ def others(known: tuple[np.ndarray, np.ndarray], s: Settings) -> tuple[np.ndarra
     return np.divmod(rng.permutation(np.setdiff1d(a * base + b, c * base + d)), base)
 
 
+def weights_of(digits: int) -> np.ndarray:  # -> [3 * digits + 2]
+    """The weight of each prediction: 0 where the next character is given, and 1 in all for the answer."""
+    given, answer = 2 * digits + 1, digits + 1
+    return np.array([0.0] * given + [1 / answer] * answer, np.float32)
+
+
 def drawn(s: Settings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """A batch for each step: sums, and weights that are 0 for what is given and 1 in all for the answer."""
+    """A batch for each step: sums, and the weights of their predictions."""
     rng = np.random.default_rng([s.seed, 1])
-    asked = 2 * s.digits + 1  # positions whose next character is given
-    row = [0.0] * asked + [1 / (s.digits + 1)] * (s.digits + 1)
-    weights = np.tile(np.array(row, np.float32), (s.batch_size, 1))
+    weights = np.tile(weights_of(s.digits), (s.batch_size, 1))
     for _ in range(s.steps):
         yield sums(*pairs(s.digits, s.batch_size, False, rng), s.digits), weights
 
@@ -165,6 +172,12 @@ def main() -> int:
     for row in asked[:3]:
         logits = evaluated(one, row[None, :-1])[0, 0]
         print("   ", written([*row[: 2 * s.digits + 2], *logits.argmax(axis=-1)]))
+    if s.explain is not None:
+        params = {name: array[best] for name, array in models.items()}
+        weights = np.tile(weights_of(s.digits), (SHOWN, 1))
+        of_one = partial(loss_of_gpt, config=config)
+        page = explain(of_one, params, asked[:SHOWN], weights, out=s.explain, title="A GPT that adds")
+        print(f"{page.examples} sums take {page.operations:,} operations forward; open {page.path} in a browser")
     return 0
 
 

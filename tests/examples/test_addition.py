@@ -88,11 +88,13 @@ def test_exact_match_needs_every_digit():
 
 @pytest.mark.slow
 def test_best_model_is_asked_for_other_sums(tmp_path):
-    options = ("--digits", 2, "--models", 2, "--steps", 8, "--n-head", 1, "--n-embd", 4)
+    options = ("--digits", 2, "--models", 2, "--steps", 8, "--n-head", 1, "--n-embd", 4, "--explain")
     result = run_within(lambda: run_script(addition.main), "addition.py", *options, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "2 models of 332 parameters learn sums such as 57+85=241" in result.stdout
     assert re.search(r"model \d writes \d+\.\d\d% of [\d,]+ other sums that none has seen", result.stdout)
+    assert "5 sums take" in result.stdout
+    assert "A GPT that adds" in (tmp_path / "addition.html").read_text(encoding="utf-8")
 
 
 def test_evaluated_logits_are_those_of_each_model():

@@ -7,7 +7,7 @@ The room can be called, as `explain` of any_program.py.
 
 any_program.py   the page of any loss: its operations for each example, and what its lines made
 program_content.py  what this page is given
-ways.py             the operations of an example, as arrays
+ways.py          the operations of an example, as arrays
 following.py     run a function on numbers that are on a tape, and note what each line made
 noting.py        rewrite the source of a function, so that its lines tell
 tape.py          numbers that calculate as ever, and write down what they do

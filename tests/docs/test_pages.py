@@ -52,7 +52,7 @@ def test_the_files_that_contributing_names_exist():
 
 def test_the_options_that_they_name_exist(tmp_path):
     options = set(re.findall(r"(--[a-z][a-z-]+)", TEXT)) - {"--help"}
-    scripts = ("train.py", "sample.py", "explain.py", "bench.py")
+    scripts = ("train.py", "sample.py", "explain.py", "bench.py", "examples/moons.py")
     texts = "".join(call(script, "--help", cwd=tmp_path).stdout for script in scripts)
     assert options
     assert [option for option in options if option not in texts] == []

@@ -60,7 +60,9 @@ def make_film() -> None:
             executable_path=next((path for path in map(shutil.which, BROWSERS) if path), None),
             args=["--no-sandbox", "--disable-gpu"],
         )
-        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+        page = browser.new_page(
+            viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light", reduced_motion="reduce"
+        )
         page.goto((DOCS / "live.html").as_uri())
         page.wait_for_selector("body[data-settled=yes]")
         taken = [(Image.open(io.BytesIO(page.screenshot())), duration) for duration in scenes(page)]

@@ -1,7 +1,9 @@
 """The page and the film in docs/ are those of this version, and small."""
 
+import base64
 import json
 import re
+import struct
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,10 @@ def test_page_and_film_are_small():
 def test_every_part_is_put_into_the_page():
     pages = {"page.css", "page.html", "program.css", "program.html"}
     assert {path.name for path in PARTS.iterdir()} == {*SCRIPTS, *PROGRAM_SCRIPTS, *pages}
+
+
+def test_who_shares_it_shows_a_title_and_an_image():
+    assert re.search(r'<meta name="description" content="[^"]{50,160}">', PAGE)
+    image = re.search(r'<meta property="og:image" content="data:image/png;base64,([^"]+)">', PAGE)[1]
+    kind, width, height = struct.unpack(">12x4sII", base64.b64decode(image)[:24])
+    assert (kind, width, height) == (b"IHDR", 1200, 630)

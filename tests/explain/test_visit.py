@@ -110,9 +110,9 @@ def test_a_change_is_judged_by_many_names(page):
     start = page.ask(f"inside.lossOfTexts({HELD_OUT})")
     page.ask("microgpt.switchOff('h.1.mlp')")
     after = page.ask(f"inside.lossOfTexts({HELD_OUT})")
-    until(page, "document.querySelector('#names #on-many')?.dataset.before")
+    until(page, "document.querySelector('#names .on-many')?.dataset.before")
     for section in ("what-if", "names"):
-        words = page.find(f"#{section} #on-many")
+        words = page.find(f"#{section} .on-many")
         assert float(words.get_attribute("data-before")) == pytest.approx(start, rel=1e-9)
         assert float(words.get_attribute("data-mean")) == pytest.approx(after, rel=1e-9)
     names = page.ask(
@@ -126,6 +126,10 @@ def test_a_change_is_judged_by_many_names(page):
     assert page.ask("microgpt.loss") == pytest.approx(loss, rel=1e-9)
     page.find("#undo").click()
     assert page.ask("microgpt.loss") == pytest.approx(loss - change, rel=1e-9)
+    page.ask("microgpt.set(5, 0.5)")
+    page.ask("inside.open(5)")
+    until(page, "document.querySelector('#panel .on-many')?.dataset.before")
+    assert float(page.find("#panel .on-many").get_attribute("data-before")) == pytest.approx(start, rel=1e-9)
 
 
 def test_heads_and_stages_have_means(page):

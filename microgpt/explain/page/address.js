@@ -44,8 +44,13 @@ function readAddress() {  // and show what it says; what cannot be shown is said
 }
 
 function restore(says) {
-  if (says.has("time")) goTo(Math.max(0, content.times.indexOf(Number(says.get("time")))));
+  if (says.has("time")) goTo(timeOf(Number(says.get("time"))));
   for (const part of says.get("off")?.split(",") ?? []) switchPart(part);
   for (const change of says.get("set")?.split(",") ?? []) setNumber(...change.split(":").map(Number));
   if (says.has("seed")) pen.seed = checkedWriting({ seed: Number(says.get("seed")) }).seed;
+}
+
+function timeOf(step) {
+  const time = content.times.indexOf(step);
+  return time >= 0 ? time : refuse(`the link names step ${step}, of which this page has no numbers`);
 }

@@ -16,7 +16,7 @@ function changeControls(node) {  // of the panel
   return h("div", { class: "change" },
     h("h3", {}, "What if it were another"),
     h("div", { class: "slider" }, range, field),
-    live(() => h("div", {}, model.changes.has(node) ? [outcome(node, { promised: "promised", came: "came" }), button(`put back ${precise(model.changes.get(node).from)}`, () => act(() => putBack(node)), { id: "put-back" })]
+    live(() => h("div", {}, model.changes.has(node) ? [outcome(node, { promised: "promised", came: "came" }), elsewhere(), button(`put back ${precise(model.changes.get(node).from)}`, () => act(() => putBack(node)), { id: "put-back" })]
       : h("p", { class: "note" }, "Move it, or type a number."))));
 }
 

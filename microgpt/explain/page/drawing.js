@@ -30,7 +30,7 @@ function layOut() {
   const [along, across] = turned ? [height, width] : [width, height], lead = turned ? 62 : 42;
   const fits = Math.max(1, Math.floor((across - lead) / 11)), count = Math.min(model.last + 1, fits);
   const first = Math.max(0, Math.min(state.position - Math.floor(count / 2), model.last + 1 - count));
-  const pitch = Math.min((across - lead - 4) / count, turned ? 70 : 110), gap = turned ? 4 : 7;
+  const pitch = Math.min((across - lead - 4) / count, turned ? 70 : 150), gap = turned ? 4 : 7;
   const between = (least, share, most) => Math.max(least, Math.min(most, along * share));
   const ends = [turned ? 34 : between(44, 0.05, 64), turned ? between(96, 0.22, 150) : between(190, 0.2, 260)], heads = content.config.n_head;
   const plan = [["stream", "embedded", 1, "embedding", ["stream", "embed", "e"], "from a character to numbers"]];
@@ -75,9 +75,26 @@ function paintWhole() {
   paintStreams(pen2d);
   for (const column of picture.columns) ({ text: paintText, stream: paintTiles, mlp: paintTiles, heads: paintHeads, chances: paintChances })[column.kind](pen2d, column);
   paintPointed(pen2d);
+  paintWave(pen2d, end);
   paintLinks();
   canvas.setAttribute("aria-label", `The model reads “${[...model.text].map(show).join("")}”. After ${place(state.position)} it expects ${likeliest(state.position).slice(0, 3).map((id) => `${quoted(id)} with ${percent(chances(state.position)[id], 0)}`).join(", ")}.`);
   paintControls();
+}
+
+const WAVE = 450;  // milliseconds in which a text that was just typed passes through the picture
+
+function paintWave(pen2d, end) {  // what it has not reached yet is pale
+  if (picture.text !== model.text) {
+    picture.begun = picture.text === undefined || pen.turn || matchMedia("(prefers-reduced-motion: reduce)").matches ? -Infinity : performance.now();
+    picture.text = model.text;
+  }
+  const reached = (performance.now() - picture.begun) / WAVE;
+  if (reached >= 1) return;
+  pen2d.globalAlpha = 0.7; pen2d.fillStyle = picture.colors.card;
+  pen2d.fillRect(reached * end, picture.lead - 2, end, picture.count * picture.pitch + 4);
+  pen2d.globalAlpha = 1;
+  cancelAnimationFrame(picture.frame);
+  picture.frame = requestAnimationFrame(paintWhole);
 }
 
 const likeliest = (position) => chances(position).map((chance, id) => [chance, id]).sort((a, b) => b[0] - a[0]).map(([, id]) => id);
@@ -165,7 +182,7 @@ function paintText(pen2d, { from, to }) {
 }
 
 function shareSpans(position, { from, to }) {  // [character, from, to] of the chances, side by side, the likeliest first
-  const found = chances(position), length = (to - from) * 0.7;
+  const found = chances(position), length = picture.turned ? 0.7 * (to - from) : to - from - 76;
   let at = from;
   return likeliest(position).map((id) => { const start = at; at += found[id] * length; return [id, start, at]; });
 }
@@ -289,8 +306,8 @@ function paintControls() {
   const words = document.getElementById("small-curve-words"), figure = words.closest("figure"), points = thinned(trainer.losses, 120), n = trainer.steps;
   document.getElementById("picture-play").textContent = trainer.playing ? "pause" : "train on";
   document.getElementById("write-on").textContent = pen.turn ? "stop" : "write on";
-  figure.style.visibility = n ? "visible" : "hidden";
-  if (!n) return;
+  figure.classList.toggle("empty", !n);
+  if (!n) { words.textContent = "Point at a line or a cell; click it; type another text."; return; }
   const guess = Math.log(vocabulary.length), [low, high] = [Math.min, Math.max].map((most) => most(guess, ...points.map(([, y]) => y))), x = (step) => (240 * step / Math.max(1, n)).toFixed(1), y = (loss) => (2 + 44 * (high - loss) / (high - low || 1)).toFixed(1);
   const path = (some) => some.length ? "M" + some.map(([step, loss]) => `${x(step)} ${y(loss)}`).join("L") : "";
   const [level, thin, thick] = figure.querySelectorAll("path");

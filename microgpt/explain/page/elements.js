@@ -17,7 +17,7 @@ function stripNamed(caption, key, options = {}) {
 
 const percent = (chance, digits = 1) => `${(100 * chance).toFixed(digits)} %`;
 
-function source(name, summary = "The lines that compute it") {
+function source(name, summary = "Source") {
   const { code, place: where } = content.sources[name];
   const remember = (event) => (event.target.open ? state.unfolded.add(name) : state.unfolded.delete(name));
   return h("details", { class: "source", open: state.unfolded.has(name) ? "" : null, ontoggle: remember }, h("summary", {}, `${summary} (${where})`), h("pre", {}, code));

@@ -64,7 +64,9 @@ function sortChoices() {
 
 function nameNodes(n) {
   stripOf = new Int32Array(n).fill(-1); placeOf = new Int32Array(n);
-  strips.forEach((strip, s) => {
+  const isInput = ({ key }) => key.endsWith(".input");  // of a part: another name for what mostly has one already
+  for (const inputs of [false, true]) strips.forEach((strip, s) => {
+    if (isInput(strip) !== inputs) return;
     for (let i = 0; i < strip.count; i++) {
       const node = members[strip.start + i];
       if (stripOf[node] < 0 && kind[node] > CONSTANT) { stripOf[node] = s; placeOf[node] = i; }
@@ -402,7 +404,7 @@ function written({ temperature = 1, topK = null, seed = 0, length = lines ? tota
     window.push(one.token);
     if (one.token === closing) break;
   }
-  rewire();
+  chooseOperands(model.tokens);
   return found;
 }
 
@@ -410,7 +412,9 @@ function prepareDraft(numbers) {  // for texts that are not shown, as the model 
   draft ??= new Float64Array(data.length);
   draft.set(numbers.parameters ?? data.subarray(0, P));
   program.constants.forEach((x, i) => { draft[program.constantNodes[i]] = x; });
-  rewire(numbers, draft);
+  if (numbers !== model) return rewire(numbers, draft);
+  for (const part of model.off) if (parts.get(part).how === "zero") for (const strip of parts.get(part).strips) for (let i = 0; i < strip.count; i++) draft[members[strip.start + i]] = 0;
+  for (const [node, change] of model.changes) draft[node] = change.to;
 }
 
 function chooseUnseen(token, id) {  // a token of a text that is not shown

@@ -9,7 +9,7 @@ const surveyed = () => survey.version === model.version && survey.found.length =
 function surveyLater() {  // begin anew if the numbers have changed, and go on if a section asks for it
   if (survey.version !== model.version) Object.assign(survey, { version: model.version, found: [] });
   if (survey.of !== kept) Object.assign(survey, { of: kept, before: kept?.found?.length === survey.texts.length ? kept.found : [] });
-  if (!survey.turn && !trainer.playing && unfinished() && SURVEYED.some((id) => state.shown.has(id))) survey.turn = setTimeout(surveySome);
+  if (!survey.turn && !trainer.playing && unfinished() && (SURVEYED.some((id) => state.shown.has(id)) || (state.trail.length && model.changes.size))) survey.turn = setTimeout(surveySome);
 }
 
 const unfinished = () => survey.found.length < survey.texts.length || (kept !== null && survey.before.length < survey.texts.length);
@@ -22,15 +22,16 @@ function surveySome() {
     if (numbers === null || list.length === survey.texts.length) continue;
     prepareDraft(numbers);
     while (list.length < survey.texts.length && performance.now() < end) list.push(measured(survey.texts[list.length]));
+    if (numbers === kept) rewire(); else chooseOperands(model.tokens);
     if (performance.now() >= end) break;
   }
-  rewire();
   if (unfinished()) surveyLater(); else followSurvey();
 }
 
 function followSurvey() {
   for (const id of SURVEYED) made.get(id).old ??= "paint";
   settle(onScreen);
+  paintPanel();
 }
 
 function measured(tokens) {  // of one text, on the draft: {loss, stages: of each position, heads: sums and counts}
@@ -88,7 +89,7 @@ function typicalPosition() {  // of the text that is read
   if (!lensIsKnown() || !heldOut.length) return Math.min(2, model.last);
   prepareDraft(model);
   const spread = spreadOfStages(heldOut.slice(0, A_FEW).map(measured));
-  rewire();
+  chooseOperands(model.tokens);
   const better = (position) => stagesAt(position).every((loss, s, losses) => !s || loss < losses[s - 1]);  // each stage than the one before
   const rank = (position) => (better(position) ? 1 : 0) + typicality(position, spread);
   return all.reduce((best, position) => (rank(position) > rank(best) ? position : best));
@@ -101,16 +102,18 @@ const theTexts = () => survey.own ? `your ${survey.texts.length} texts` : `${sur
 
 function onManyTexts() {  // what the last change did to all of them
   if (!survey.texts.length) return h("p", { class: "note" }, "The page has no other texts to judge by.");
-  if (!surveyed()) return h("p", { class: "note", id: "on-many" }, `Measuring ${theTexts()} …`);
+  if (!surveyed()) return h("p", { class: "note on-many" }, `Measuring ${theTexts()} …`);
   const mean = meanLoss(survey.found), complete = kept !== null && survey.before.length === survey.found.length, before = complete ? meanLoss(survey.before) : null;
   const worse = complete ? survey.found.filter(({ loss }, i) => loss > survey.before[i].loss).length : 0, better = complete ? survey.found.filter(({ loss }, i) => loss < survey.before[i].loss).length : 0;
-  return h("p", { id: "on-many", "data-mean": mean, "data-before": before }, `Over ${theTexts()}: `, complete ? [`${precise(before)} → ${precise(mean)} (`, h("strong", {}, signed(mean - before)), `). It is worse for ${worse}, better for ${better}.`] : h("strong", {}, precise(mean)), complete ? h("span", { class: "note" }, ` (by ${kept.undone ? "undoing: " : ""}${kept.what})`) : "");
+  return h("p", { class: "on-many", "data-mean": mean, "data-before": before }, `Over ${theTexts()}: `, complete ? [`${precise(before)} → ${precise(mean)} (`, h("strong", {}, signed(mean - before)), `). It is worse for ${worse}, better for ${better}.`] : h("strong", {}, precise(mean)), complete ? h("span", { class: "note" }, ` (by ${kept.undone ? "undoing: " : ""}${kept.what})`) : "");
 }
+
+const elsewhere = () => survey.texts.length ? onManyTexts() : null;  // for the panel
 
 function names() {
   const list = h("textarea", { id: "own-texts", rows: 3, "aria-label": "Texts of your own, one a line", placeholder: lines ? "emma\nolivia" : "", spellcheck: "false" });
   return unit(
-    p(lines ? "A single name is an accident. Here are names that the model never learned from, each with its loss. A click opens one." : "A single text is an accident. Here are pieces that the model never learned from, each with its loss. A click opens one."),
+    p(lines ? "Names that the model never learned from, each with its loss. A click opens one." : "Pieces that the model never learned from, each with its loss. A click opens one."),
     live(onManyTexts),
     h("div", { class: "heads", role: "group", "aria-label": "Sorted by" }, live(() => h("span", { class: "heads" }, [[false, "sorted by loss"], [true, "by what the last change did"]].map(([byChange, words]) => button(words, () => { survey.byChange = byChange; follow(); }, { "aria-pressed": String(survey.byChange === byChange) }))))),
     live(theNames),

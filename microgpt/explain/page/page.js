@@ -310,7 +310,7 @@ function lead() {
   const total = operationCounts().reduce((sum, [, count]) => sum + count, 0), { text } = model;
   document.getElementById("what").replaceChildren("“", h("bdi", {}, [...text].map((one) => (show(one).length > 2 ? `⟨${show(one)}⟩` : show(one))).join("")), "”");
   document.title = `Every number of “${text}”`;
-  document.getElementById("lead").textContent = `This is a small language model, a GPT-2. It reads a text and says how likely each next character is. It takes ${total.toLocaleString("en")} additions, multiplications, powers, logarithms and exponentials, and as many back for the gradients. Your browser computes them all, at each key. Click a name in the picture, or a title here, to unfold a part. Click a number to open it.`;
+  document.getElementById("lead").textContent = `A small language model, a GPT-2: it reads a text and says how likely each next character is. It takes ${total.toLocaleString("en")} additions, multiplications, powers, logarithms and exponentials, and as many back for the gradients, at each key. Click a name in the picture, or a title here, to unfold a part. Click a number to open it.`;
 }
 
 // For the console, and for tests. All of it is synchronous. A refused call raises an error and changes nothing.
@@ -336,7 +336,6 @@ window.microgpt = {
 const ready = loadModel().then(() => {
   document.getElementById("starting").remove();
   state.position = state.wanted = typicalPosition();
-  hint();
   build();
   lead();
   listContents();
@@ -348,7 +347,7 @@ const ready = loadModel().then(() => {
   address.first = { text: model.text, position: state.position, seed: pen.seed };
   readAddress();
   window.addEventListener("hashchange", () => { if (location.hash !== address.written) readAddress(); });
-  document.getElementById("made-by").append(" Your browser computed every number of the model on this page, in double precision, with only the five operations. It loaded nothing from the network.");
+  document.getElementById("made-by").append(" Your browser computed every number of the model on this page, in double precision, with only the five operations. It loaded nothing from the network. By keyboard: Tab goes from strip to strip, the arrow keys go from number to number, Enter opens, Backspace goes back, Escape closes.");
   document.body.dataset.ready = "yes";
 });
 

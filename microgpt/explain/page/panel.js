@@ -46,13 +46,10 @@ function close() {
   if (from?.isConnected) from.focus();
 }
 
-function hint() {  // what stands in the panel while no number is open
+function hint() {  // while no number is open
   const panel = document.getElementById("panel");
   panel.classList.remove("opened");
-  panel.replaceChildren(
-    h("h2", {}, "Open any number"),
-    p("Click a number to see its name, its operands and its uses here. Each operand opens in turn, down to the parameters. You can change each: move its slider, and everything follows."),
-    p("By keyboard: Tab goes from strip to strip, the arrow keys from number to number and from position to position, Enter opens, Backspace goes a step back, Escape closes."));
+  panel.replaceChildren();
 }
 
 function back() {
@@ -131,7 +128,7 @@ function sumPanel(terms, node, words, target) {
   return [
     h("h3", {}, "Made of"), p(words ?? `It is ${kindOfSum}.`),
     h("div", { class: "formula" }, terms.slice(0, 3).flatMap((term, i) => [i ? " + " : "", isTermProduct(term) ? [number(left[term]), " × ", number(right[term])] : number(term)]), terms.length > 3 ? ` + … = ` : " = ", h("strong", { id: "recomputed", "data-exact": computed }, precise(computed))),
-    p(h("span", { class: "note" }, "Under each number: the gradient that flows to it. The derivative of a sum to each of its terms is 1. That of a product to a factor is the other factor.")),
+    p(h("span", { class: "note" }, "Under each number: the gradient that flows to it.")),
     h("div", { class: "scroll" }, h("table", { class: "operands" }, body)),
     more(TERMS_AT_ONCE),
     isPart(target) ? null : h("button", { type: "button", class: "more", id: "binary", onclick: () => { state.binary = true; open(target, { fromTrail: true }); } }, "as single additions")];
@@ -148,7 +145,7 @@ function operandTable(node, sign, expandable = false) {
       h("dl", {}, h("dt", {}, "value"), h("dd", {}, precise(data[operand])),
         h("dt", {}, "local derivative"), h("dd", {}, precise(derivative(node, side))),
         h("dt", {}, "gradient that flows there"), h("dd", {}, precise(derivative(node, side) * gradient[node]))))),
-    p(h("span", { class: "note" }, "The local derivative is how much the result grows with this operand, all else the same. Multiplied by the gradient of the result, it flows to the operand: this is the chain rule.")),
+    p(h("span", { class: "note" }, "The local derivative, times the gradient of the result, flows to the operand: the chain rule.")),
     expandable ? h("button", { type: "button", class: "more", id: "binary", onclick: () => { state.binary = false; open(state.trail[state.trail.length - 1], { fromTrail: true }); } }, "as one sum") : null];
 }
 

@@ -261,6 +261,8 @@ window.microgpt = {
   add(rows) { addExamples(rows); dataChanged(); follow(); },
 };
 
+const elsewhere = () => null;  // what a change did to other data: there is none here
+
 const ready = (async () => {
   try {
     if (typeof DecompressionStream === "undefined") throw new Error("this browser cannot unpack the numbers: it has no DecompressionStream. A newer one can");

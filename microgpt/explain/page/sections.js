@@ -10,11 +10,11 @@ function reading() {
       h("td", { class: "number" }, opener(loss, inThatWay(data[loss], LOSS))));
   });
   return unit(
-    p("To the model a character is an integer (its id): its index in the vocabulary, the list of all known characters. At every position the model reads the character, looks back at earlier ones, and says how likely each next character is. ",
-      lines ? "The newline ⏎ is where a line begins and ends. " : closing !== null ? "The last entry of the vocabulary, ‘end’, is not a character. It stands for the end of a text. " : "", "Type another text at the top of the page: every number follows."),
+    p("A character is an integer (its id), its index in the vocabulary, the list of all known characters. At every position the model says how likely each next character is. ",
+      lines ? "The newline ⏎ is where a line begins and ends. " : closing !== null ? "The last entry of the vocabulary, ‘end’, is not a character. It stands for the end of a text. " : ""),
     fewerPositions(),
-    p("The loss of a position is the model's surprise at the real next character: −log of its chance. (This is the natural logarithm; the unit is called a nat.) The surer the model was, the nearer is the loss to 0. The mean of the losses, ",
-      live(() => h("span", {}, opener(model.result, precise(data[model.result])))), ", becomes small in training. Choose a position here or above; the rest of the page is about it."),
+    p("The loss is the model's surprise at the real next character: −log of its chance, in nats. Training makes the mean of the losses small: ",
+      live(() => h("span", {}, opener(model.result, precise(data[model.result])))), "."),
     source("loss"),
     h("div", { class: "scroll" }, h("table", {},
       h("thead", {}, h("tr", {}, ["position", "reads", "id", "comes next", "its chance", "loss"].map((name, i) => h("th", { scope: "col", class: [2, 4, 5].includes(i) ? "number" : null }, name)))),
@@ -30,8 +30,8 @@ function fewerPositions() {  // than the model has: why, and what follows from i
 
 function embedding() {
   return unit(
-    p(`The model has learned ${content.config.n_embd} numbers for every character, a row of a table called wte (word token embeddings), and as many for every position, a row of wpe (word position embeddings). It picks the two rows and adds them, number by number. The sum is all it knows about ${place(state.position)}.`),
-    p("The sum is called the residual stream, because all later parts only add to it. Orange is above zero, blue below. A stronger colour is farther from zero; the “strongest” of a row is the number farthest from zero. You can open every number."),
+    p(`The model has learned ${content.config.n_embd} numbers for every character (a row of the table wte), and as many for every position (a row of wpe). It adds the two rows.`),
+    p("The sum is called the residual stream, because all later parts only add to it. Orange is above zero, blue below; a stronger colour is farther from zero."),
     source("embedding"),
     state.backward ? p(sharedGradients()) : null,
     stripNamed(`the row of ${quoted(model.tokens[state.position])} in wte`, "token"),
@@ -55,17 +55,17 @@ function blockUnits(layer) {  // [what it is, how to make it]
   const before = layer === 0 ? "embedded" : `h.${layer - 1}.end`;
   const all = [...Array(heads).keys()];
   return [["norm", () => [
-    p("A block does two things, and adds the result of each to the residual stream. Attention lets this position read from itself and from earlier ones. The MLP then works on the result, at this position alone."),
+    p("Attention reads from this position and from earlier ones. The MLP then works at this position alone. Both add their results to the stream."),
     source("block"),
     h("h3", {}, "Layer norm before attention"),
-    p("The numbers get mean 0 and variance 1, so that no part has to cope with a growing stream. Then each is multiplied by a learned number, its gain, and another is added, its bias. Parts read the stream only through such a layer norm. The stream itself does not change."),
+    p("Each part reads the stream through a layer norm: the numbers get mean 0 and variance 1, then a learned gain and bias. The stream itself does not change."),
     source("layer_norm"),
     stripNamed("before", before), stripNamed("after", `${key}.ln_1`)
   ]], ["attention", () => [
     h("h3", {}, "Attention, head by head"),
-    p(`${heads === 1 ? "The head has" : `Each of the ${heads} heads has`} its own ${width} numbers for its question (the query), for the offer of each position (its key), and for the answer (its value). All are weighted sums of the numbers after layer norm, with learned weights. The score of a key is its dot product with the query (number times number, added up), divided by √${width}. Softmax turns the scores into shares that are positive and sum to 1. It divides e to the power of each score by the sum of all of them.`),
-    p("Before that, softmax subtracts the largest score from all scores. This changes no share: it divides all exponentials by the same number, which cancels. But it keeps them in range: e to the power of 1,000 is too large for the computer. After the shift the greatest exponent is 0, and the greatest exponential 1."),
-    source("query", "The lines that make queries, keys and values"), source("attention", "The lines that use them"), source("softmax", "Softmax"),
+    p(`${heads === 1 ? "The head" : `Each of the ${heads} heads`} makes ${width} numbers for its question (the query), for the offer of each position (its key), and for the answer (its value): weighted sums, with learned weights. A score is the dot product of query and key, divided by √${width}. Softmax turns scores into shares: e to the power of each, divided by their sum.`),
+    p("Softmax subtracts the largest score first. This cancels in the shares, but no exponential gets too large for the computer."),
+    source("query", "Queries, keys and values"), source("attention", "Attention"), source("softmax", "Softmax"),
     h("h4", {}, `Attention between positions: a row reads from the columns`),
     h("div", { class: "scroll" }, h("div", { class: "triangles" }, all.map((i) => triangle(layer, i))))
   ]], ["head", () => oneHead(layer, state.heads.get(layer) ?? 0, width)], ["added", () => {
@@ -73,7 +73,7 @@ function blockUnits(layer) {  // [what it is, how to make it]
     const part = (head) => adds.map((node, i) => ({ node, from: head * width, to: (head + 1) * width, name: `block ${layer}, what head ${head} adds at ${place(state.position)}, number ${i}` }));
     return [
       h("h3", {}, "What each head adds"),
-      p("The results of the heads stand side by side. Weighted sums of all of them, plus a bias, are added to the residual stream. (The weights are a learned table, a matrix.) Each sum has a share from each head; the rest is the bias. Orange pushes the number of the stream up, blue down."),
+      p("Weighted sums of the results of all heads, plus a bias, are added to the stream. Each sum has a share from each head."),
       source("heads"),
       all.map((i) => strip(`from head ${i}`, part(i))),
       stripNamed("all heads and the bias: what attention adds", `${key}.attention`),
@@ -81,7 +81,7 @@ function blockUnits(layer) {  // [what it is, how to make it]
     ];
   }], ["mlp", () => [
     h("h3", {}, "The MLP"),
-    p(`MLP stands for multilayer perceptron, the oldest kind of neural network. After another layer norm, ${4 * content.config.n_embd} hidden units each look for one pattern: each is a weighted sum of all ${content.config.n_embd} numbers, plus a bias. The function gelu lets units above 0 through, and nearly stops the others. Weighted sums of its results are added to the stream.`),
+    p(`After another layer norm, ${4 * content.config.n_embd} hidden units each look for one pattern: a weighted sum, plus a bias. Gelu lets units above 0 through, and nearly stops the others. Weighted sums of the results are added to the stream.`),
     source("mlp"), source("gelu", "Gelu"),
     stripNamed("after layer norm", `${key}.ln_2`),
     stripNamed("hidden units before gelu", `${key}.hidden`), stripNamed("hidden units after gelu", `${key}.gelu`),
@@ -102,10 +102,10 @@ function oneHead(layer, chosen, width) {
     positions.map((from) => strip(place(from), nodesAt(`${head}.key`, from), { narrow: true })),
     stripNamed("scores: query · key / √" + width, `${head}.score`, { narrow: true, tops }),
     stripNamed("e to the power of (score − largest score)", `${head}.exp`, { narrow: true, tops }),
-    stripNamed("attention: each of these divided by their sum; the softmax of the scores", `${head}.attention`, { narrow: true, tops }),
+    stripNamed("attention: the softmax of the scores", `${head}.attention`, { narrow: true, tops }),
     h("h4", {}, "values of the positions it can see"),
     positions.map((from) => strip(place(from), nodesAt(`${head}.value`, from), { narrow: true })),
-    stripNamed("what the head reads: the mean of these values, weighted by attention", `${head}.read`, { narrow: true })
+    stripNamed("what the head reads: the mean of the values, weighted by attention", `${head}.read`, { narrow: true })
   ];
 }
 
@@ -114,7 +114,7 @@ function growing(layer) {
   for (let i = 0; i <= layer; i++) stages.push([`+ attention of block ${i}`, `h.${i}.middle`], [`+ MLP of block ${i}`, `h.${i}.end`]);
   const length = (key) => Math.sqrt(here(key).reduce((sum, node) => sum + numberOf(node, now) ** 2, 0));
   return [
-    p(`How long ${state.backward ? "the gradient of the stream is at each stage" : "the stream is after each addition"}. (The length of a vector, a list of numbers, is the root of the sum of their squares.)`),
+    p(`How long ${state.backward ? "the gradient of the stream is at each stage" : "the stream is after each addition"} (the root of the sum of squares).`),
     live(() => bars(stages.map(([name, key]) => ({ name, size: length(key) })))),
     stripNamed("the stream after this block", `h.${layer}.end`)];
 }
@@ -169,8 +169,8 @@ function logits() {
   paint();
   painters.push(paint);
   return unit(
-    p("After a last layer norm, the stream is compared with the embedding of every character, its row in wte. The dot product of the two is that character's logit. Softmax turns logits into chances, as it turned scores into shares. Here and in the loss, too, the largest is subtracted first."),
-    p("For writing, you can divide the logits by a temperature first. Below 1 the likely become likelier, above 1 all become more alike. The loss uses temperature 1."),
+    p("After a last layer norm, the dot product of the stream with a character's row in wte is that character's logit. Softmax turns logits into chances."),
+    p("A temperature divides the logits first: below 1 the likely become likelier, above 1 all become more alike."),
     source("logits"), source("cross_entropy", "The loss"),
     stripNamed("after the final layer norm", "ln_f"),
     strip("logits", nodes, { tops: vocabulary.map((_, i) => char(i)) }),
@@ -195,19 +195,18 @@ function backwardPass() {
   const inputs = () => model.tokens.slice(0, model.last + 1).map((token, position) => ({ name: `${position} ${quoted(token)}`, size: lengthOf(nodesAt("embedded", position), gradient) }));
   const most = () => inputs().reduce((a, b) => (b.size > a.size ? b : a)).name;
   return unit(
-    p("The gradient of a number says how much the loss would grow if that number grew a little. It begins as 1 at the loss and flows back. Every operation passes its gradient on to its operands, times its own derivative to them."),
-    p("“Gradients”, in the bar on top and here, shows gradients in place of values in all strips. ", button(state.backward ? "Show values again" : "Show gradients", toggleBackward)),
-    source("backward", "The whole of it, from value.py"),
+    p("The gradient of a number says how much the loss would grow if that number grew a little. It is 1 at the loss. Every operation passes its gradient to its operands, times its derivative to them."),
+    p(button(state.backward ? "Show values again" : "Show gradients", toggleBackward)),
+    source("backward", "Backward"),
     h("h3", {}, "How large the gradient is in each part of the network"),
-    p("The parameters lie in tables, called tensors, with GPT-2's names. wte and wpe are for characters and positions, ln_f is the final layer norm, and h.0 is block 0. In a block, ln_1 and ln_2 are the layer norms. attn.c_attn makes queries, keys and values, and attn.c_proj turns the results of the heads into a sum for the stream. mlp.c_fc makes the hidden units, and mlp.c_proj turns them into a sum for the stream. The bars are the lengths of their gradients, as vectors. If a length is almost 0, the loss hardly depends on that part. If it is huge, a small change there changes everything."),
+    p("The tables of parameters (tensors) have GPT-2's names: wte and wpe are the embeddings, ln the layer norms, h.0 is block 0. attn.c_attn makes queries, keys and values, mlp.c_fc the hidden units; the c_proj turn results into sums for the stream. A bar is the length of a gradient: near 0, the loss hardly depends on that part."),
     live(() => bars(tensorRows(gradient))),
-    p("The row of a position in wpe is used once in a text, in the sum with the row of a character, so its gradient is that of the sum. The row of a character in wte is used wherever the text has that character. It is used once more at each position, for that character's logit. The gradients from all these uses add up."),
-    h("h3", {}, "Which characters the loss depends on most"),
-    live(() => p(`The length of the gradient at the embedding of each position. Here the loss of the whole text depends most on position ${most()}: it reads that character itself, and all later positions can look back at it.`)),
+        h("h3", {}, "Which characters the loss depends on most"),
+    live(() => p(`Here the loss of the whole text depends most on position ${most()}, by the length of the gradient at its embedding.`)),
     live(() => bars(inputs())),
     h("h3", {}, "What training does with it"),
-    p("Adam, the rule by which the model learns, moves every parameter against its gradient, in units of the gradient's usual size; weight decay pulls each weight a little towards 0, so that no weight stays large unless the data require it. ", h("a", { href: "#training" }, "Train it"), " shows it at work."),
-    source("adam"));
+    p("Adam moves every parameter against its gradient, in units of the gradient's usual size; weight decay pulls each weight a little towards 0. ", h("a", { href: "#training" }, "Train it"), " shows it at work."),
+    source("adam", "Adam"));
 }
 
 const OPERATION_NAMES = { "+": "additions", "*": "multiplications", "**": "powers", log: "logarithms", exp: "exponentials" };
@@ -221,10 +220,10 @@ function operationCounts() {  // of the text that is read
 function atoms() {
   const counts = operationCounts(), total = counts.reduce((a, [, size]) => a + size, 0);
   return unit(
-    p(`All of this is ${total.toLocaleString("en")} operations of only five kinds, on ${P.toLocaleString("en")} parameters. Nothing else has a derivative here; softmax, layer norm and attention are made of them. The page computes them itself, with an engine of fifty lines, each time a number changes.`),
+    p(`All of this is ${total.toLocaleString("en")} operations of only five kinds, on ${P.toLocaleString("en")} parameters. Softmax, layer norm and attention are made of them.`),
     bars(counts.map(([name, size]) => ({ name: `${name}  ${OPERATION_NAMES[name]}`, size, text: size.toLocaleString("en") }))),
     h("h3", {}, "What the compiler makes of them"),
-    p(`Training does not run them one by one. The compiler runs the same functions once, on symbolic scalars, and finds which operations are alike. They become ${content.instructions.length} instructions on arrays, ${content.instructions.filter((one) => one.operation === "product").length} of them matrix products. A row of this table is one loop over all its numbers, at all positions at once. Beside it are the first eight of its results at this position. A loop does not keep its intermediate numbers; every loop that needs them computes them again. (The table is for the text with which the page opened.)`),
+    p(`Training does not run them one by one. The compiler finds which are alike. For the text with which the page opened they become ${content.instructions.length} instructions on arrays, ${content.instructions.filter((one) => one.operation === "product").length} of them matrix products. Each is one loop over all its numbers, at all positions. The first eight of its results at this position stand beside it.`),
     button(`${state.unfolded.has("instructions") ? "Hide" : "Show"} the ${content.instructions.length} instructions`, () => { if (!state.unfolded.delete("instructions")) state.unfolded.add("instructions"); renderUnit("atoms"); }, { id: "show-instructions", "aria-expanded": String(state.unfolded.has("instructions")) }),
     state.unfolded.has("instructions") ? instructionTable() : null);
 }

@@ -8,12 +8,12 @@ function time() {
   const end = content.times.length;
   if (!end) return unit( p("This run has no snapshots of its parameters, so the page only has its end. ", h("a", { href: "#training" }, "Train it"), " from random parameters to watch a model become one."));
   return unit(
-    p(`During training the run kept its parameters at ${end} steps: many at the beginning, fewer later. Move the slider, and the whole page shows the model as it was then: every number, the attention, the chances, the texts it writes.`),
+    p(`The run kept its parameters at ${end} steps. Move the slider: the whole page shows the model as it was then. What you changed or switched off stays so.`),
     timeSlider(),
     live(() => h("p", { id: "then", "data-loss": data[model.result] }, `After step ${stepOf(model.time).toLocaleString("en")}${model.trained ? ` and ${model.trained.toLocaleString("en")} more on this page` : ""} the loss of “${model.text}” is `, h("strong", {}, precise(data[model.result])), `; blind guessing would be log ${vocabulary.length} = ${Math.log(vocabulary.length).toFixed(3)}. It writes:`)),
     live(() => fiveSamples()),
     h("h3", {}, "How the characters found their places"),
-    p(`Each character is a row of ${content.config.n_embd} numbers. This map shows them in the two directions in which the rows of the trained model differ most (its two principal components). The thin lines are their paths from random beginnings. Characters with the same role in a text, such as vowels, tend to end up near each other.`),
+    p("The rows of wte in the two directions in which they differ most at the end (principal components). The thin lines are their paths. Characters with the same role, such as vowels, tend to end up near each other."),
     live(() => embeddingMap()));
 }
 
@@ -114,7 +114,7 @@ function contributions(target) {  // what each part adds to the logit of a chara
 
 function stages() {
   return unit(
-    p("The model compares the residual stream with the embeddings only at the end. But you can ask earlier: what would it predict if only the final layer norm and the comparison followed? (This is called the logit lens.) So you see where a prediction comes from. At first the stream has little more than the embedding of the character just read, which is most like itself. So the first row often guesses that the same character comes again."),
+    p("What would the model predict if it ended here, with only the final layer norm and the logits to follow? (This is the logit lens.) The embedding of a character is most like itself, so the first row often guesses that it comes again."),
     live(() => lensTable()),
     live(() => howTypical()),
     h("h3", {}, "Who voted for what comes"),
@@ -139,7 +139,7 @@ function howTypical() {  // the position, and all others of the text
   const spread = surveyed() ? spreadOfStages(survey.found) : null;
   if (!spread || !lensIsKnown()) return h("div", {});
   const share = (position) => percent(typicality(position, spread), 0);
-  return h("div", { id: "typical" }, p(`Over ${theTexts()} the mean losses are ${spread.means.map((mean) => mean.toFixed(2)).join(", ")}. How typical is a position? It is nearer to these means than so many of theirs:`),
+  return h("div", { id: "typical" }, p(`Over ${theTexts()} the mean losses are ${spread.means.map((mean) => mean.toFixed(2)).join(", ")}. A position is nearer to these than so many of theirs:`),
     h("div", { class: "heads", role: "group", "aria-label": "How typical each position is" }, [...Array(model.last + 1).keys()].map((position) => button(`${position} ${char(model.tokens[position])}: ${share(position)}`, () => choose(position), { "aria-pressed": String(position === state.position) }))));
 }
 
@@ -152,7 +152,7 @@ function votes() {
   const next = model.tokens[state.position + 1], node = here("logits")[next], rows = contributions(next), sum = rows.reduce((total, [, x]) => total + x, 0);
   if (!(Math.abs(sum - data[node]) < 1e-6 * (1 + Math.abs(data[node])))) return p(h("span", { class: "note" }, "The logits of this model are not a sum over its parts: its residual stream or layer norm is different, or a number in it was changed."));
   return h("div", { id: "votes", "data-sum": sum, "data-logit": data[node] },
-    p(`Each part pushed the logit of ${quoted(next)}, the next character, up (▲, orange) or down (▼, blue) by so much. The final layer norm joins the parts, with its own mean and scale here. So they sum exactly to the logit, `, opener(node, precise(data[node])), "."),
+    p(`So much each part pushed the logit of ${quoted(next)}, the next character, up (▲) or down (▼). They sum exactly to the logit, `, opener(node, precise(data[node])), "."),
     h("p", { id: "strongest-votes" }, strongestPushes(rows)),
     bars(rows.map(([name, size]) => ({ name, size })), { pushes: true }));
 }

@@ -113,23 +113,21 @@ function endTour() {  // all is as it was before the tour
 const firstOf = (wanted, from) => { for (let node = from; node >= weightsEnd; node--) if (kind[node] === wanted) return node; return model.result; };
 
 const QUESTIONS = [
-  ["What does a Value, a number in the Python code (value.py), keep besides its number?", "Its operands, and the derivative to each of them, so that a gradient can find its way back. Open a number: “Made of” lists its operands, each with its local derivative.", () => here("logits")[0]],
-  ["What does + pass back to its two operands?", "Its own gradient, to both, unchanged: if either grows a little, so does the sum. This is a sum; compare its gradient with those of its terms.", () => here("embedded")[0]],
-  ["What does × pass back to a factor?", "Its own gradient, times the other factor. This is a product: each side gets the other side times the gradient of the product.", () => firstOf(MUL, here("h.0.mlp")[0])],
-  ["Why does backward begin with 1?", "Because the loss grows exactly as fast as itself. This is the loss; its gradient is 1, and all others follow from it.", () => model.result],
-  ["A number is used in three places. What is its gradient?", "The sum of three gradients, one from each place: a change goes all ways at once. This number is used many times; the list in the panel sums to its gradient.", () => here("h.0.ln_1")[0]],
-  ["Why is the loss of a model that knows nothing about log of the number of characters?", `It gives each of ${vocabulary.length} characters the chance 1/${vocabulary.length}, and −log of that is log ${vocabulary.length} = ${Math.log(vocabulary.length).toFixed(3)}. This is the loss of one position; go to time 0 to see it there.`, () => here("surprise")[0]],
-  ["How can exp not overflow in softmax?", "The largest of the numbers is subtracted first: the greatest exponent is 0. It changes nothing in the shares, and no gradient flows through it. This is an exponential; open its operands.", () => here("h.0.head.0.exp")[0]],
+  ["What does a Value (value.py) keep besides its number?", "Its operands, and the derivative to each, so that a gradient finds its way back.", () => here("logits")[0]],
+  ["What does + pass back to its two operands?", "Its own gradient, unchanged: if either grows a little, so does the sum.", () => here("embedded")[0]],
+  ["What does × pass back to a factor?", "Its own gradient, times the other factor.", () => firstOf(MUL, here("h.0.mlp")[0])],
+  ["Why does backward begin with 1?", "Because the loss grows exactly as fast as itself.", () => model.result],
+  ["A number is used in three places. What is its gradient?", "The sum of three gradients: a change goes all ways at once. This number is used many times.", () => here("h.0.ln_1")[0]],
+  ["Why is the loss of a model that knows nothing about log of the number of characters?", `It gives each of ${vocabulary.length} characters the chance 1/${vocabulary.length}, and −log of that is log ${vocabulary.length} = ${Math.log(vocabulary.length).toFixed(3)}.`, () => here("surprise")[0]],
+  ["How can exp not overflow in softmax?", "The largest of the numbers is subtracted first, so the greatest exponent is 0.", () => here("h.0.head.0.exp")[0]],
 ];
 
 function questions() {
   return unit(
-    p("Answer first, for yourself; then look."),
-    h("ol", { class: "questions" }, QUESTIONS.map(([question, answer, node], i) => h("li", {}, h("details", {}, h("summary", {}, question), p(answer),
-      button("Open the number that tells", (event) => { state.opener = event.target; state.trail = []; open(node()); }, { class: "more tells", "data-question": i, "aria-label": `Open the number that tells: ${question}` }))))),
+        h("ol", { class: "questions" }, QUESTIONS.map(([question, answer, node], i) => h("li", {}, h("details", {}, h("summary", {}, question), p(answer),
+      button("Open such a number", (event) => { state.opener = event.target; state.trail = []; open(node()); }, { class: "more tells", "data-question": i, title: question }))))),
     h("h3", {}, "From the console"),
-    p("A program can do all of this, too, in the console of your browser."),
-    h("details", { class: "source" }, h("summary", {}, "What one can type there"), h("pre", {}, CALLS().map(([call, words]) => `${call.padEnd(36)}// ${words}`).join("\n"))));
+        h("details", { class: "source" }, h("summary", {}, "What one can type there"), h("pre", {}, CALLS().map(([call, words]) => `${call.padEnd(36)}// ${words}`).join("\n"))));
 }
 
 const CALLS = () => [

@@ -8,18 +8,18 @@ const kinds = lines ? "lines" : "pieces";
 function training() {
   const canLearnFromData = texts.length > 0;
   return unit(
-    p("One step: forward through the text, backward to every gradient, then Adam (the rule below) moves every parameter a little against its gradient. Do it once and watch the numbers, then again, then let it run. While it plays, only the part on the screen follows. The rest follows when it pauses."),
-    totals.length < content.config.n_positions ? p(h("span", { class: "note" }, `It trains on ${totals.length} positions at a time, as many as this page holds (section 1 says why). The run had ${content.config.n_positions}.`)) : null,
+    p("One step: forward through the text, backward to every gradient, then Adam moves every parameter a little against its gradient. While it plays, only what is on the screen follows."),
+    totals.length < content.config.n_positions ? p(h("span", { class: "note" }, `It trains on ${totals.length} positions at a time, as many as this page holds. The run had ${content.config.n_positions}.`)) : null,
     h("fieldset", {}, h("legend", {}, "What it learns from"),
-      mode("text", "this text: the model memorizes it. Its loss goes towards 0, and the model forgets all else. This is called overfitting"),
-      canLearnFromData ? mode("data", `${texts.length} ${kinds} from its data, ${trainer.batch} a step: the model learns what they have in common. So few give a noisy gradient, so the steps are smaller than those of the run`)
+      mode("text", "this text: the model memorizes it and forgets all else (overfitting)"),
+      canLearnFromData ? mode("data", `${texts.length} ${kinds} from its data, ${trainer.batch} a step: it learns what they have in common`)
         : p(h("span", { class: "note" }, "The training text of this model is missing, so it can only learn the text above."))),
     h("div", { class: "heads" },
       button("one step", () => { stopPlaying(); keep("a step of training"); takeSteps(1); follow(); }, { id: "one-step" }),
       button(trainer.playing ? "pause" : "play", togglePlaying, { id: "play" }),
       button("from random parameters", () => { stopPlaying(); startAtRandom(); follow(); }, { id: "random" }),
       button("back to the trained model", () => { act(putAllBack); }, { id: "trained" })),
-    p(h("span", { class: "note" }, "The learning rate is how far a step goes: Adam moves a parameter by about so much. “From random parameters” forgets all learning. “Back to the trained model” undoes everything done here.")),
+    p(h("span", { class: "note" }, "The learning rate is about how far a step moves a parameter.")),
     slider("learning rate", { id: "rate", min: -4, max: -1, step: 0.1, value: Math.log10(trainer.rate) }, (value) => { trainer.rate = 10 ** value; }, (value) => (10 ** value).toPrecision(2)),
     live(() => curveNow()),
     live(() => lastStep()));
@@ -142,7 +142,7 @@ function curveNow() {
   const thin = { points, color: "rgb(var(--minus))", width: 1, opacity: 0.4 }, thick = { points: onText ? points : runningMean(points), color: "rgb(var(--minus))", width: 2.5 };
   const words = onText ? `The loss of “${trainer.text}” over ${countedSteps(n)}: ${precise(trainer.last.before)} before the last step, ${precise(trainer.last.after)} after it.`
     : `The loss of each step (blue) over ${countedSteps(n)}, on the ${kinds} of its batch, before the step: ${trainer.losses[n - 1][1].toFixed(3)} at the last; the thick line is its running mean${validation ? `; on ${Math.min(40, heldOut.length)} ${kinds} that it never learns from (orange) ${validation[1].toFixed(3)}` : ""}.`;
-  const guesses = `The dashed line${pairs ? "s are what one can have without a network: the same chance for every character, and chances from a table of how often one character follows another in the data" : " is what one has without a network: the same chance for every character"}.`;
+  const guesses = `The dashed line${pairs ? "s need no network: the same chance for every character, and a table of how often one follows another" : " is the same chance for every character"}.`;
   return h("figure", { style: { margin: "0" } },
     chart(words, [...(onText ? [] : [thin]), thick, { points: trainer.heldOut, color: "rgb(var(--plus))", width: 2.5, dots: trainer.heldOut.length < 30 }], { levels, end: n, height: 220 }),
     h("figcaption", { class: "note", id: "curve-words", "data-steps": n, "data-held-out": validation?.[1] }, `${words} ${guesses}`),
@@ -154,7 +154,7 @@ function fiveSamples() {
 }
 
 function lastStep() {  // what Adam did, and how to one of the parameters
-  if (!moments.steps) return h("div", {}, source("adam", "Adam, from adam.py"));
+  if (!moments.steps) return h("div", {}, source("adam", "Adam"));
   const moved = new Float64Array(P);
   for (let i = 0; i < P; i++) moved[i] = data[i] - moments.origin[i];
   return h("div", {},
@@ -162,8 +162,8 @@ function lastStep() {  // what Adam did, and how to one of the parameters
     p(`It was Adam's step ${moments.steps}. The gradient of all parameters together has the length ${precise(moments.norm)}${content.training.grad_clip && moments.norm > content.training.grad_clip ? `, which was cut to ${content.training.grad_clip}` : ""}. ${moments.steps === 1 ? "In it" : `In these ${moments.steps} steps`} each tensor moved:`),
     bars(tensorRows(moved)),
     h("h3", {}, "The rule, and one parameter through it"),
-    source("adam", "Adam, from adam.py"),
-    p("Open any parameter to see this for it. Here for ", opener(parameterShown(), nameOf(parameterShown())), ":"),
+    source("adam", "Adam"),
+    p("For ", opener(parameterShown(), nameOf(parameterShown())), ":"),
     adamOf(parameterShown()));
 }
 

@@ -2,10 +2,10 @@
 
 function whatIf() {
   return unit(
-    p("Open any number, a parameter or a result, and move its slider. A result then keeps your value. All that depends on it follows, and is underlined. The panel compares the promise (the gradient times the change) with the real change of the loss. Or switch a part off:"),
+    p("Open any number and move its slider. All that depends on it follows, and is underlined. The gradient times the change is the promise; what came is the real change of the loss. Or switch a part off:"),
     live(() => h("div", { class: "heads", role: "group", "aria-label": "Parts to switch off" }, [...parts].sort(([, a], [, b]) => (a.how === "without") - (b.how === "without")).filter(([, { strips: [first], how }]) => how !== "without" || first.position <= model.last).map(([name, { words }]) =>
-      button(words, () => act(() => switchPart(name, !model.off.has(name))), { "aria-pressed": String(model.off.has(name)), "data-part": name })))),
-    p(h("span", { class: "note" }, "A head or an MLP that is off adds 0 at every position. A layer norm that is off passes its input on. A position without its embedding does not know where it is. Here, too, the promise is gradient times change, over all numbers that were set.")),
+      button(words.replace("the embedding of position", "position"), () => act(() => switchPart(name, !model.off.has(name))), { "aria-pressed": String(model.off.has(name)), "data-part": name })))),
+    p(h("span", { class: "note" }, "A head or an MLP that is off adds 0. A layer norm that is off passes its input on.")),
     live(() => changesNow()));
 }
 
@@ -32,7 +32,7 @@ function moved() {
     all++;
     if (data[node] !== model.before.data[node]) count++;
   }
-  return `${count.toLocaleString("en")} of the ${all.toLocaleString("en")} results (one of each operation) have changed; they are underlined everywhere on the page.`;
+  return `${count.toLocaleString("en")} of the ${all.toLocaleString("en")} results have changed.`;
 }
 
 function beforeAndAfter() {  // of the chance of what really comes, at each position

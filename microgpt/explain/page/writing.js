@@ -8,9 +8,9 @@ const writtenNow = () => written({ temperature: pen.temperature, topK: pen.topK 
 function writing() {
   const again = (change) => { change(); follow(); };
   return unit(
-    p("To write, the model predicts the next character, one is drawn, and the model goes on from there. The draw is random: all chances together are a line from 0 to 1, each character has a share of it, and a random number points somewhere. So the likeliest is not always taken, and texts differ."),
-    totals.length < content.config.n_positions ? p(h("span", { class: "note" }, `It looks back over at most ${totals.length} positions, as many as this page holds (section 1 says why).`)) : null,
-    p(h("span", { class: "note" }, "A temperature below 1 makes the likely likelier, one above 1 makes all more alike. The draw can leave out all but the likeliest characters (this is called top-k).")),
+    p("The chances of the characters are shares of a line from 0 to 1. A random number points into one of them: that character is written, and the model goes on from there. So the likeliest is not always taken."),
+    totals.length < content.config.n_positions ? p(h("span", { class: "note" }, `It looks back over at most ${totals.length} positions, as many as this page holds.`)) : null,
+    p(h("span", { class: "note" }, "The draw can leave out all but the likeliest characters (top-k).")),
     h("div", { class: "heads" },
       button("next character", () => again(() => { pen.shown = Math.min(pen.shown + 1, writtenNow().length); pen.chosen = pen.shown - 1; }), { id: "write-next" }),
       button("all of it", () => again(() => { pen.shown = writtenNow().length; pen.chosen = Math.min(pen.chosen, pen.shown - 1); }), { id: "write-all" }),

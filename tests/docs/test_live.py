@@ -40,7 +40,7 @@ def test_page_and_film_are_small():
 
 
 def test_every_part_is_put_into_the_page():
-    pages = {"page.css", "page.html", "program.css", "program.html"}
+    pages = {"page.css", "page.html", "program.css", "program.html", "stages.html", "stages.js"}
     assert {path.name for path in PARTS.iterdir()} == {*SCRIPTS, *PROGRAM_SCRIPTS, *pages}
 
 

@@ -6,6 +6,7 @@ film      live.gif, a film of the page in Chromium (with playwright): a script t
           goes through time
 programs  the table of programs.md, measured by bench.py, and its programs and their listings
 notebooks tour.ipynb, and a notebook for each part of the workshop
+models    the table of models.md, after training each model six times
 
 python docs/make.py --site DIRECTORY makes nothing of this, but a static site of what is there: see site.py.
 """
@@ -182,12 +183,25 @@ def make_notebooks() -> None:
         print(f"{name}: {len(cells)} cells")
 
 
+def make_models() -> None:
+    """Train the models of examples/models, and put what they have learned into models.md."""
+    from docs.model_table import MODELS, SEEDS, TEXTS, train, with_table
+
+    page = DOCS / "models.md"
+    for text in TEXTS:
+        for model in MODELS:
+            for seed in SEEDS:
+                train(model, text, seed)
+        page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 MADE = {
     "page": make_page,
     "moons": make_moons,
     "film": make_film,
     "programs": make_programs,
     "notebooks": make_notebooks,
+    "models": make_models,
 }
 
 if __name__ == "__main__":

@@ -1,21 +1,23 @@
 """The models of examples/models compute what PyTorch and transformers do, in all engines, and are short."""
 
 import json
+import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import as_lists, assert_close, assert_equal_engines, gradients_of, to_values
-from running import call
+from running import ROOT, call
 
+sys.path.append(str(ROOT))
+from docs.model_table import TEXTS, options_of
 from microgpt import load_run
 from microgpt.engines.compiled.record import CONSTANT
 from microgpt.engines.compiled.recording import record_function
 from microgpt.learning.model_file import model_file
 from microgpt.learning.parameters import Arrays
 
-FOLDER = Path(__file__).parents[2] / "examples" / "models"
+FOLDER = ROOT / "examples" / "models"
 SIZES = {  # small ones, with other defaults than the files have
     "llama": {"n_embd": 16, "n_layer": 2, "n_head": 4, "n_kv_head": 2, "n_hidden": 6},
     "gru": {"n_embd": 3, "n_hidden": 4, "n_layer": 2},
@@ -167,6 +169,20 @@ def test_a_longer_text_is_recorded_in_as_many_rows(name):
 @each
 def test_a_model_is_as_short_as_the_book(name):
     assert len((FOLDER / f"{name}.py").read_text().splitlines()) <= 120
+
+
+@each
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_table_counts_parameters_as_they_are(name, text):
+    """Also, the options with which a model is trained for the table are options of that model."""
+    lines = (ROOT / "docs" / "models.md").read_text(encoding="utf-8").splitlines()
+    (cells,) = [line.split(" | ") for line in lines if line.startswith(f"| [{name}](")]
+    model, options = model_file(FOLDER / f"{name}.py"), options_of(name, text)
+    given = {option[2:].replace("-", "_"): value for option, value in zip(options[::2], options[1::2], strict=True)}
+    settings = {one.name: int(given.pop(one.name, one.default)) for one in model.settings}
+    assert given.keys() <= {"model", "data", "steps"}
+    config = model.config(*((27, 16) if text == "names" else (66, 64)), settings)
+    assert cells[2 if text == "names" else 5] in (f"{model.count(config):,}", "-")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import importlib
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -400,16 +401,17 @@ def test_a_number_of_an_example_changes_and_comes_back(page):
 
 
 @pytest.mark.slow
-def test_every_control_of_the_page_has_a_name(page):
+def test_axe_finds_nothing_and_nothing_is_too_wide(page):
+    axe = pytest.importorskip("axe_playwright_python", reason="needs axe: pip install axe-playwright-python")
+    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     page.show(*OF_CLASSES)
-    unnamed = page.ask(
-        "[...document.querySelectorAll('button, input, select, textarea')]"
-        ".filter(e => !(e.getAttribute('aria-label') || e.innerText.trim() || e.labels?.length)).map(e => e.outerHTML)"
-    )
-    assert unnamed == []
+    page.ask("microgpt.step(0.05); open(model.result); 1")
     for width in (1300, 390):
         page.page.set_viewport_size({"width": width, "height": 800})
         assert page.ask("document.documentElement.scrollWidth") <= width
+        page.page.evaluate(script)
+        found = page.page.evaluate("axe.run().then(found => found.violations.map(one => [one.id, one.nodes[0].html]))")
+        assert found == []
     page.page.set_viewport_size({"width": 1300, "height": 900})
 
 

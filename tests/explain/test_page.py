@@ -69,6 +69,24 @@ def test_the_first_screen_is_the_whole_model(browser, trained, width, height):
     page.page.close()
 
 
+def test_six_blocks_fit_on_the_first_screen(browser, tmp_path):
+    run = make_run(tmp_path / "run", config=GPTConfig(4, 6, 4, 6, 2))
+    path = tmp_path / "six.html"
+    path.write_text(to_html(explain(run, "".join(run.vocabulary[1:]))), encoding="utf-8")
+    page = Watched(browser, path, unfold=False)
+    for width, height in ((1280, 720), (390, 844)):
+        page.page.set_viewport_size({"width": width, "height": height})
+        page.ask("inside.goToSection('whole')")
+        box = page.find("#picture").bounding_box()
+        assert box["y"] + box["height"] <= height
+        columns = page.ask("inside.picture.columns.map(({kind, from, to}) => [kind, from, to])")
+        assert [kind for kind, _, _ in columns].count("heads") == 6
+        assert columns[-1][2] <= (box["height"] if width == 390 else box["width"]) + 1
+        assert all(end - start > 5 for _, start, end in columns)
+    assert page.troubles == []
+    page.page.close()
+
+
 def test_the_picture_tells_and_opens_its_numbers(page):
     told = page.ask(
         """(() => {

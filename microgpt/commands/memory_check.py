@@ -13,7 +13,8 @@ from microgpt.learning.batches import Corpus, predictions
 ITEM = 4  # bytes of a float32
 VECTORS = "the parameters, their gradient, Adam's two moments and a copy of the best parameters"
 VECTOR_COUNT = 5
-MOST_VECTORS = 9  # at a time: also the decay of each parameter, and what an observed step is compared with
+MOST_VECTORS = 13  # at a time, with the decay, copies of the gradient, and what an observed step is compared with
+PYTHON = 300_000_000  # bytes of the program itself
 RESULTS = 30  # of a layer at a position, for each number of its width
 PREDICTION = 8 + ITEM  # bytes of a token and a weight
 
@@ -47,7 +48,7 @@ def memory_needed(start: Any) -> int:
     vectors = MOST_VECTORS * ITEM * count
     width, layers = getattr(c, "n_embd", 0), getattr(c, "n_layer", 0)
     numbers = s.block_size * (2 * c.vocab_size + RESULTS * layers * width)
-    return int(vectors + min(s.batch_size, s.threads or os.cpu_count() or 1) * numbers * ITEM)
+    return int(PYTHON + vectors + min(s.batch_size, s.threads or os.cpu_count() or 1) * numbers * ITEM)
 
 
 def amount(n: int) -> str:

@@ -12,21 +12,25 @@ from microgpt.errors import InputError
 
 USAGE = """usage: {program} COMMAND [OPTIONS]
 
+train     train a GPT, or a model of yours, on a text
+sample    write new text with a trained model
+explain   write a page on which every number of a prediction opens, down to its atoms
 learn     the workshop: write the book yourself, function by function
 tour      from + to a GPT that writes, in short steps
 compare   draw the losses of some runs in one picture, and say in what their settings differ
 evaluate  say how well a run, or a GPT-2, predicts a text: loss and perplexity
-sweep     run train.py, or a script with its options, with all combinations of the values that stand between
+sweep     run train, or a script with its options, with all combinations of the values that stand between
           commas, a process a core; say mean and spread over the seeds; the same command goes on where it stopped
-explain   write a page on which every number of a loss opens, can be changed, and is trained: the file has a function
+explain FILE.py
+          write a page on which every number of a loss opens, can be changed, and is trained: the file has a function
           `loss(params, ...)`, the arrays `params`, and each other argument by its name, or all of them in a tuple
           `data`; they are arrays whose first axis is the batch, as for value_and_grad
 
-{program} learn | tour | evaluate --help
+{program} train | sample | explain | learn | tour | evaluate --help
 {program} compare RUN RUN ... [--out FILE.svg] [--json]
-{program} sweep SCRIPT --OPTION VALUE,VALUE,... [--OPTION VALUE ...] [--out DIRECTORY]
+{program} sweep train|SCRIPT --OPTION VALUE,VALUE,... [--OPTION VALUE ...] [--out DIRECTORY]
 {program} explain FILE.py [--out FILE.html] [--open]"""
-WITH_OPTIONS = ("learn", "tour", "evaluate")  # these have a help of their own
+WITH_OPTIONS = ("train", "sample", "explain", "learn", "tour", "evaluate")  # these have a help of their own
 
 
 def compare(arguments: list[str]) -> int:
@@ -52,12 +56,25 @@ def compare(arguments: list[str]) -> int:
     return 0
 
 
+def names_a_file(arguments: list[str]) -> bool:
+    """Return whether `explain` is to explain a file: before its options, or after them."""
+    before, last = ("", "", *arguments)[-2:]
+    return arguments[:1] != [] and (
+        not arguments[0].startswith("-")
+        or (last.endswith(".py") and (before == "--open" or not before.startswith("-")))
+    )
+
+
 def main() -> int:
     called = Path(sys.argv[0]).stem
     program = "python -m microgpt" if called == "__main__" else called
     command, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
     helps = bool({"-h", "--help"} & {command, *arguments})
     sys.argv = [f"{program} {command}", *arguments]  # by which messages know how one calls commands here
+    if command == "explain" and names_a_file(arguments):
+        from microgpt.commands.own_loss import explain_file
+
+        return explain_file(arguments)
     if command in WITH_OPTIONS:
         code: int = import_module(f"microgpt.commands.{command}").main()
         return code
@@ -67,10 +84,6 @@ def main() -> int:
         from microgpt.commands.sweep import planned, sweep
 
         return sweep(*planned(Path(arguments[0]), arguments[1:]))
-    if command == "explain" and arguments and not helps:
-        from microgpt.commands.own_loss import explain_file
-
-        return explain_file(arguments)
     print(USAGE.format(program=program), file=sys.stdout if helps else sys.stderr)
     return 0 if helps else MISUSED
 

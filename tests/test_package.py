@@ -1,5 +1,6 @@
 """The package as one installs it: a wheel, away from the clone, in an empty directory."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -78,3 +79,15 @@ def test_workshop_begins_in_the_current_folder(installed, tmp_path):
     assert "python -m microgpt learn" in printed  # as one calls it here
     assert "learn.py" not in printed
     assert (tmp_path / "mine" / "value.py").exists()
+
+
+def test_commands_train_write_and_explain(installed, tmp_path):
+    words = ("--steps", 2, "--skip-check", "--batch-size", 2)
+    printed = python(installed, "-m", "microgpt", "train", *words, cwd=tmp_path)
+    assert "python -m microgpt sample --run" in printed  # as one calls it here
+    assert "train.py" not in printed
+    assert (tmp_path / "runs" / "names" / "model.safetensors").exists()
+    answer = json.loads(python(installed, "-m", "microgpt", "sample", "--num-samples", 1, "--json", cwd=tmp_path))
+    assert len(answer["texts"]) == 1
+    python(installed, "-m", "microgpt", "explain", "--text", "a", "--out", "page.html", cwd=tmp_path)
+    assert (tmp_path / "page.html").stat().st_size > 100_000

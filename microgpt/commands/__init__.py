@@ -1,10 +1,13 @@
-"""The parts that train.py, sample.py, explain.py, bench.py and the examples share.
+"""The commands, and the parts that they, bench.py and the examples share.
 
 options.py       settings that are command-line options
 script.py        exit codes, errors in one line, and Ctrl-C
 start.py         where training begins: random parameters, another model, or a checkpoint
 listings.py      the output of train.py --listing
 own_loss.py      python -m microgpt explain: the loss, the parameters and the data of a file
+train.py         the settings of training, and its loop
+sample.py        a trained model writes
+explain.py       the page of a prediction
 learn.py         the workshop
 tour.py          the tour in a terminal
 answers.py       the answer of a script to --json

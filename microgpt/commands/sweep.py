@@ -18,9 +18,11 @@ from pathlib import Path
 from microgpt.errors import InputError
 from microgpt.runs.checkpoint import checkpoints, load_checkpoint
 from microgpt.runs.files import write_file
+from microgpt.surroundings import own_command
 
 PAUSE = 0.05  # seconds between two looks at the processes
 PLAN = "sweep.json"
+TRAIN = "train"  # in place of a script: the command
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ def planned(script: Path, arguments: list[str]) -> tuple[Plan, Path]:
             fixed.append(word)
     if not varied:
         raise InputError("nothing varies: give several values to an option, such as --learning-rate 0.003,0.01")
-    if not script.is_file():
-        raise InputError(f"there is no script {script}: expected train.py, or one with its options")
+    if not script.is_file() and str(script) != TRAIN:
+        raise InputError(f"there is no script {script}: expected {TRAIN}, train.py, or one with its options")
     if "--threads" not in fixed and "--threads" not in varied:
         fixed += ["--threads", "1"]
     return Plan(script, tuple(fixed), varied), directory
@@ -137,7 +139,10 @@ def begun(plan: Plan, directory: Path, settings: dict[str, str]) -> "subprocess.
         arguments = ["--resume", str(run), *itertools.chain(*code)]
     run.parent.mkdir(parents=True, exist_ok=True)
     with (directory / f"{run.name}.txt").open("ab") as output:
-        return subprocess.Popen([sys.executable, str(plan.script), *arguments], stdout=output, stderr=output)
+        command, environment = [sys.executable, str(plan.script)], None
+        if not plan.script.is_file():
+            command, environment = own_command(TRAIN)
+        return subprocess.Popen([*command, *arguments], stdout=output, stderr=output, env=environment)
 
 
 def told(run: Path, settings: dict[str, str], code: int) -> str:

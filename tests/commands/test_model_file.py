@@ -2,15 +2,15 @@
 
 import json
 import pickle
-import runpy
 import shutil
 import sys
 
 import pytest
-from running import ROOT, assert_refused, call, train
+from running import assert_refused, call, train
 from tiny_model import FORMAT, REFUSES, TINY_MODEL
 
 from microgpt.commands.start import begin
+from microgpt.commands.train import NAMES, SUITED, Settings
 from microgpt.runs.checkpoint import load_checkpoint
 from microgpt.runs.comparison import compared, table
 from microgpt.runs.directory import load_run
@@ -220,10 +220,9 @@ def test_what_does_not_go_together_is_refused(tmp_path, options, said):
 
 
 def test_other_processes_get_all_they_need(here, monkeypatch):
-    script = runpy.run_path(str(ROOT / "train.py"))
     monkeypatch.setattr(sys, "argv", ["train.py", "--data", "names.txt", *SMALL, "--width", "2"])
     monkeypatch.chdir(here)
-    begun = begin(*(script[name] for name in ("Settings", "SUITED", "NAMES")))
+    begun = begin(Settings, SUITED, NAMES)
     theirs = pickle.loads(pickle.dumps(begun))
     assert vars(theirs.config) == vars(begun.config)
     assert (theirs.settings.width, theirs.settings.batch_size) == (2, 2)

@@ -71,10 +71,11 @@ def as_c(
     inputs = [name + "".join(f"[{n}]" for n in shape) for name, _, shape in arguments_in_rows]
     limits = [str(min(limit, 2**31 - 1)) for limit in program.integer_limits.tolist()]
     step = Writer(program, arrays).step()
+    calls = re.sub("//.*", "", step) + HELPERS["safe_power"]  # a comment may name a function of the loss
     return Template(TEMPLATE).substitute(
         summary=summary(program), inputs=" and ".join(inputs) or "nothing", parameters=program.parameters,
         integers=len(limits), floats=program.groups.inputs - len(program.returned), step=step, adam=adam_statements(),
-        helpers="".join(text for name, text in HELPERS.items() if f"{name}(" in step + HELPERS["safe_power"]),
+        helpers="".join(text for name, text in HELPERS.items() if f"{name}(" in calls),
         limits="\n".join(array_text("static const int limits", limits or ["0"])),
         arrays="\n".join(array_row(name, array, weight_decay) for name, array in arrays), count=len(arrays),
         steps=steps, batch=batch_size, report=max(1, steps // 20), rate=learning_rate, warmup=warmup, clip=grad_clip,

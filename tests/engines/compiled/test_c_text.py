@@ -74,6 +74,16 @@ def test_a_gpt_computes_the_same_in_c(shape, tmp_path):
     assert_same_in_c(tmp_path, *gpt_case(5, 3, **shape))
 
 
+def test_a_function_may_have_the_name_of_a_helper(tmp_path):
+    def larger(a, b):
+        return a * 0.5 + b
+
+    def loss(p, x):
+        return larger(p, x) ** 2 + p
+
+    assert_same_in_c(tmp_path, loss, np.array(0.5), np.array([1.0, 2.0]))
+
+
 @pytest.mark.parametrize("name", UNDEFINED)
 def test_undefined_is_not_finite_in_c(name, tmp_path):
     loss, gradient = step_in_c(tmp_path, UNDEFINED[name], np.array(0.5), np.array([0.0]))

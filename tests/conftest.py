@@ -1,8 +1,10 @@
-"""How thorough the tests with generated examples are, and what would take time: threads, and collecting garbage."""
+"""How thorough the tests with generated examples are, what would take time, and a browser for all."""
 
 import gc
 import os
 
+import pytest
+from browsing import BROWSER, QUIET
 from hypothesis import settings
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
@@ -17,3 +19,14 @@ def pytest_collection_finish():
     """Let the collector of garbage begin, and never look through what was imported."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    if BROWSER is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=BROWSER, args=QUIET)
+        yield browser
+        browser.close()

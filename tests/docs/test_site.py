@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import pytest
-from browsing import BROWSER, QUIET
 from running import ROOT
 
 pytest.importorskip("markdown_it")
@@ -110,25 +109,20 @@ def test_slugs_are_those_of_usual_hosts():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
-def test_search_finds_a_section_and_leads_there(site):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=BROWSER, args=QUIET)
-        page = browser.new_page(viewport={"width": 390, "height": 844})
-        troubles = []
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.goto((site / "code" / "microgpt" / "adam.py.html").as_uri())
-        page.keyboard.press("/")
-        page.keyboard.type("learns by luck residual nowhere")
-        assert "Nothing has all of" in page.locator("#found").inner_text()
-        page.locator("#search").fill("no residual")
-        page.locator("#found a").first.click()
-        page.wait_for_load_state()
-        assert page.url.endswith("/break-it.html#7-no-residual")
-        for name in ("index.html", "speed.html", "code/microgpt/adam.py.html"):
-            page.goto((site / name).as_uri())
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-        browser.close()
-        assert not troubles
+def test_search_finds_a_section_and_leads_there(browser, site):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    troubles = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.goto((site / "code" / "microgpt" / "adam.py.html").as_uri())
+    page.keyboard.press("/")
+    page.keyboard.type("learns by luck residual nowhere")
+    assert "Nothing has all of" in page.locator("#found").inner_text()
+    page.locator("#search").fill("no residual")
+    page.locator("#found a").first.click()
+    page.wait_for_load_state()
+    assert page.url.endswith("/break-it.html#7-no-residual")
+    for name in ("index.html", "speed.html", "code/microgpt/adam.py.html"):
+        page.goto((site / name).as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    page.close()
+    assert not troubles

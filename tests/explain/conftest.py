@@ -1,19 +1,8 @@
-"""What the tests of the page share: a browser, a trained model, and its page, watched."""
+"""What the tests of the page share: a trained model, and its page, watched."""
 
 import pytest
-from browsing import BROWSER, QUIET, SIZE, Watched
+from browsing import SIZE, Watched
 from running import call, train
-
-
-@pytest.fixture(scope="session")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    if BROWSER is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=BROWSER, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

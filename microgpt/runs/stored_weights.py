@@ -23,7 +23,7 @@ from microgpt.runs.files import read_json
 MODEL, INDEX, PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
 PREFIX, HEAD = "transformer.", "lm_head.weight"
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # bfloat16 is the upper half of a float32
-AT_ONCE = 1 << 22  # numbers that are looked at together
+AT_ONCE = 1 << 18  # numbers that are looked at together
 
 
 @dataclass(frozen=True)

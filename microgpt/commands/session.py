@@ -408,7 +408,9 @@ class Session:
         return INTERRUPTED if self.interrupted or self.ctrl_c.requested else 0
 
     def can_explain(self, kept: Checkpoint) -> bool:
-        """Whether a page can hold the shortest text."""
+        """Whether there is a page: one that can hold the shortest text, or that of the stages, for tokens."""
+        if self.corpus.unit == "token":
+            return True
         if isinstance(self.start.architecture, ModelFile):
             return 4 * kept.origin.parameters < MOST_OPERATIONS  # two predictions, a product and a sum for each
         return self.run.architecture.is_the_book and can_explain(kept.origin.config, kept.origin.documents)

@@ -127,3 +127,24 @@ def test_threads_share_one_example_to_the_bit():
                 np.float32(value),
                 b"".join(array.tobytes() for array in gradients.values()),
             )
+
+
+def test_a_thread_that_fails_lets_the_others_go(monkeypatch):
+    p, x = drawn((70, 260, 300, 250), 1, np.float32)
+    step = value_and_grad(loss, threads=1, verify=False)
+    value, _ = step(p, x)
+    (program,) = step.own_engine.programs.values()
+    vector, given = step.own_engine.given.vector(), (np.zeros((1, 0), np.int64), x.reshape(1, -1))
+    plan, driver = program.plan(1, np.dtype(np.float32), False, threads=2), None
+
+    def failing(frame):
+        if frame.input_count:  # the first thread
+            raise KeyboardInterrupt
+        driver(frame)
+
+    driver = plan.driver
+    monkeypatch.setattr(plan, "driver", failing)
+    with pytest.raises(KeyboardInterrupt):
+        plan.run_alone(vector, *given, np.zeros((1, 0), np.float32), 2)
+    monkeypatch.undo()
+    assert plan.run_alone(vector, *given, np.zeros((1, 0), np.float32), 2)[0, 0] == np.float32(value)

@@ -292,14 +292,10 @@ class Plan:
             arguments = self.arguments.copy()
             whole.a = address(arguments)
 
-        def run_part(part: int, _: int) -> None:
-            try:
-                self.driver(frames[part])
-            except BaseException:
-                self.waiting[STOP] = 1
-                raise
+        def stop() -> None:
+            self.waiting[STOP] = 1
 
-        POOL.run(run_part, len(frames), len(frames))
+        POOL.run(lambda part, _: self.driver(frames[part]), len(frames), len(frames), stop)
 
 
 class Code:

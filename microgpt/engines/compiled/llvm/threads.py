@@ -63,9 +63,12 @@ class ThreadPool:
         self.workers: list[Worker] = []
         after_fork(self.workers.clear)
 
-    def run(self, run_part: Callable[[int, int], None], parts: int, threads: int) -> None:
+    def run(
+        self, run_part: Callable[[int, int], None], parts: int, threads: int, stop: Callable[[], None] = lambda: None
+    ) -> None:
         """run_part(part, slot) for every part. Each thread takes the next part that is left, in a slot of its own.
 
+        `stop` tells parts that wait for each other that one has failed.
         Ctrl-C is raised when all threads have ended what they have begun: they write to the caller's memory.
         """
         while len(self.workers) < threads - 1:
@@ -79,6 +82,7 @@ class ThreadPool:
                     run_part(part, slot)
             except BaseException as raised:
                 error = raised
+                stop()
             ended.append(error)
             bell.put(None)
 

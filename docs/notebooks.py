@@ -17,6 +17,7 @@ DOCS = Path(__file__).resolve().parent
 SHORT = 60  # characters of an output that is worth a prediction
 SNIPPET = re.compile(r"```python\n(.*?)```\n(?:```\n(.*?)```\n)?", re.DOTALL)
 PREDICT = "Predict, then run: what will the next cell print?"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 VALUE = """import math
 
@@ -147,7 +148,12 @@ def run(cells: list[Cell]) -> str:
         NotebookClient(made, timeout=300, resources={"metadata": {"path": directory}}).execute()
     for cell in made.cells:
         cell.metadata.pop("execution", None)
-        if "outputs" in cell:  # the bars of what takes longer
-            cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
+        if "outputs" in cell:
+            cell.outputs = [one for one in cell.outputs if not is_bar(one)]
     made.metadata = KERNEL
     return json.dumps(made, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def is_bar(output: Any) -> bool:
+    """Whether an output of a cell is the bar of something that takes long, as text or as a widget."""
+    return output.get("name") == "stderr" or WIDGET in output.get("data", {})

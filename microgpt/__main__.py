@@ -71,6 +71,9 @@ def main() -> int:
     command, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
     helps = bool({"-h", "--help"} & {command, *arguments})
     sys.argv = [f"{program} {command}", *arguments]  # by which messages know how one calls commands here
+    if command == "--version":
+        print(import_module("microgpt.names").__version__)
+        return 0
     if command == "explain" and names_a_file(arguments):
         from microgpt.commands.own_loss import explain_file
 

@@ -10,6 +10,7 @@ from typing import Any
 
 PACKAGE = Path(__file__).parent
 ALONG = PACKAGE / "along"  # which a wheel has, and no clone: see setup.py
+EXTRA = re.compile(r'pip install -e "\.(\[\w+\])"')
 CALLED = re.compile(r"(python -m microgpt|[\w-]+) \w+")  # what __main__.py makes of the first argument
 SCRIPT = re.compile(r"\bpython (train|sample|explain|learn)\.py\b")
 
@@ -28,6 +29,11 @@ def program() -> str:
 def as_called(text: str) -> str:
     """Return a text with its commands as one calls them here: `python train.py` may be `microgpt train`."""
     name = program()
+    if ALONG.is_dir() and EXTRA.search(text):
+        from importlib.metadata import packages_distributions  # only here, because it takes a while
+
+        distribution = packages_distributions()["microgpt"][0]
+        text = EXTRA.sub(rf'pip install "{distribution}\1"', text)
     return SCRIPT.sub(rf"{name} \1", text) if name else text
 
 

@@ -47,6 +47,8 @@ def test_version_is_that_of_the_distribution(installed, tmp_path):
     code = "import microgpt; print(microgpt.__version__, microgpt.__file__)"
     version, place = python(installed, "-c", code, cwd=tmp_path).split()
     assert version == found.version
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert place.startswith(str(installed))
 
 

@@ -1,10 +1,11 @@
 """With --json a script answers with one object on standard output, and with its exit code."""
 
 import json
+import re
 import runpy
 
 import pytest
-from running import NAMES, TINY, assert_refused, call, interrupted, run_within
+from running import NAMES, ROOT, TINY, assert_refused, call, interrupted, run_within
 
 from microgpt import load_run
 
@@ -33,6 +34,14 @@ def test_training_answers_with_its_result(trained):
     assert found["complete"] is True
     assert found["settings"]["n_embd"] == 4
     assert "json" not in found["settings"]  # it is no fact of the run
+
+
+def test_the_page_names_fields_that_are_there(trained):
+    page = (ROOT / "docs" / "research.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert len(named) > 5
+    assert set(named) <= set(trained[1])
+    assert set(json.loads(re.search(r"```json\n(.*?)```", page, re.DOTALL)[1])) == set(trained[1])
 
 
 def test_a_complete_run_answers_again(trained):

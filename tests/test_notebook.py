@@ -12,6 +12,7 @@ from running import TINY
 from running import train as learn
 
 from microgpt import Schedule, check, explain, load_run, train, value_and_grad
+from microgpt.explain.program_content import named
 from microgpt.surroundings import in_notebook, notebook_bar
 
 
@@ -50,6 +51,11 @@ def test_page_is_drawn_in_a_frame(tmp_path):
     explained = explain(loss, PARAMS, *BATCH, out=tmp_path / "page.html")
     shown = re.search(r'srcdoc="([^"]*)"', explained._repr_html_())[1]
     assert html.unescape(shown) == (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_page_of_a_cell_says_so():
+    assert named("/tmp/ipykernel_5823/1031636603.py") == "a cell"
+    assert named("/tmp/mine/loss.py") == "loss.py"
 
 
 def test_run_draws_its_facts_and_losses(tmp_path):

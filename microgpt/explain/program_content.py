@@ -103,7 +103,7 @@ def content_of(
     content = {
         "arrays": [[name, array.dtype.name, len(array)] for name, array in packing.items()],
         "name": getattr(code, "__name__", type(code).__name__),
-        "file": Path(getattr(getattr(code, "__code__", None), "co_filename", "")).name,
+        "file": named(getattr(getattr(code, "__code__", None), "co_filename", "")),
         "parameters": len(parameters),
         "tensors": tensors_of(arrays),
         "inputs": list(zip(argument_names(function, len(example)), map(np.shape, example), strict=True)),
@@ -155,12 +155,17 @@ class Words:
         return json.dumps(words, separators=(",", ":")).encode()
 
 
+def named(file: str) -> str:
+    """Return the name of a file, as a reader knows it: that of a notebook's cell is a number."""
+    return "a cell" if Path(file).parent.name.startswith("ipykernel_") else Path(file).name
+
+
 def function_of(place: Any) -> dict[str, Any]:
     """Return the name, file, lines and loops of a function."""
     file, first, name, last = place
     return {
         "name": name,
-        "file": Path(file).name,
+        "file": named(file),
         "first": first,
         "lines": [line.rstrip() for line in linecache.getlines(file)[first - 1 : last]],
         "loops": LOOPS.get((file, first, name), []),

@@ -66,7 +66,8 @@ class Check:
         """Return the verdict as a notebook draws it; the report is printed above."""
         if self.ok:
             return facts_as_html({"gradient check": "all is right"})
-        found = {"cause": self.cause, "at": self.parameter, "difference": f"{self.difference:.3g}", "line": self.line}
+        by = f"{self.difference:.3g}" if self.difference else ""
+        found = {"cause": self.cause, "at": self.parameter, "difference": by, "line": self.line}
         return facts_as_html({"gradient check": "not right", **{name: said for name, said in found.items() if said}})
 
 

@@ -13,6 +13,7 @@ disturb another contender. PyTorch and JAX take part if they are installed, C wr
     first-run  train.py with no kernels on the disk, and with them
     scale      a model of 109 million scalar operations: time to the first step, and memory
     programs   loops as people write them (bench/programs/): time and memory until they are ready, and a step
+    gpt2       GPT-2 itself, 124 million parameters: writing and training; only if asked for, since it takes 12 GB
     busy       one thread and all of them, alone and while another program keeps a core busy
     outgrow    every engine on ever larger models, which takes half an hour; only if asked for
 """
@@ -41,11 +42,12 @@ SECTIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "first-run": sections.first_run,
     "scale": sections.scale,
     "programs": programs,
+    "gpt2": sections.gpt2,
     "busy": sections.busy,
     "outgrow": outgrow,
 }
 MODELS = [*dict.fromkeys(row.model for row in ROWS)]
-USUAL = ",".join(name for name in SECTIONS if name != "outgrow")
+USUAL = ",".join(name for name in SECTIONS if name not in ("gpt2", "outgrow"))
 
 
 def some_of(known: Any) -> Must:

@@ -7,11 +7,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 from pkgutil import resolve_name
 from statistics import median
 from typing import Any
 
 from bench.contenders.engines import same_batch
+from bench.contenders.gpt2 import CONTEXT, WRITTEN
 from bench.measure import ROOT, Contender, lasting, measure, peak_memory, speed_ratio, tell, three_digits
 from bench.models import BATCH, LARGE, TINY, task
 from bench.table import CORES, has_torch
@@ -150,4 +152,24 @@ def writing(settings: Any) -> dict[str, Any]:
             ratio = three_digits(speed_ratio(measured, name, "numpy"))
             print(f"    {name:24}{characters / median(seconds):>12,.0f}   x {ratio} of numpy")
         found[f"{kind}, {count}"] = {"characters": characters, "seconds": measured}
+    return found
+
+
+def gpt2(settings: Any) -> dict[str, Any]:
+    """Measure GPT-2 with 124 million parameters: tokens a second, and a training step, beside transformers."""
+    found, file = {}, "bench.contenders.gpt2"
+    theirs = has_torch(settings) and find_spec("transformers") is not None
+    for what, tokens, ours in (
+        ("writing", WRITTEN, Contender(f"{file}:writing", threads=CORES)),
+        ("training", CONTEXT, Contender(f"{file}:training", CORES, threads=CORES)),
+    ):
+        contenders = {f"microgpt, {counted(CORES, 'thread')}": ours}
+        if theirs:
+            name = f"transformers, {counted(CORES, 'thread')}"
+            contenders[name] = Contender(f"{file}:{what}_by_transformers", CORES, threads=CORES)
+        found[what] = measured = measure(contenders, settings.repeats)
+        print(f"  {what}, {tokens} tokens")
+        for name, seconds in measured.items():
+            ratio = three_digits(speed_ratio(measured, name, [*measured][-1]))
+            print(f"    {name:28}{tokens / median(seconds):>8,.1f} tokens a second   x {ratio} of the last")
     return found

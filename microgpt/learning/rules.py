@@ -12,6 +12,7 @@ begin at 0, and are saved with the run. What a file sets as LEARNING_RATE and WE
 
 import inspect
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -171,5 +172,9 @@ def store(found: Any, arrays: tuple[Any, ...], where: str) -> None:
         shape = tuple(getattr(new, "shape", ()))
         if shape != tuple(array.shape):
             raise InputError(f"the update rule returned {what} of shape {shape}{where}: expected {tuple(array.shape)}")
-    for array, new in zip(arrays, found, strict=True):
+        if "complex" in str(new.dtype):
+            raise InputError(f"the update rule returned {what} of complex numbers{where}: expected real ones")
+    # A result may be the old value of another array, such as m as the new v: it is copied before that is overwritten.
+    kept = [new if new is array else deepcopy(new) for array, new in zip(arrays, found, strict=True)]
+    for array, new in zip(arrays, kept, strict=True):
         array[...] = new

@@ -136,6 +136,16 @@ def test_tensor_rule_sees_names_and_shapes(tmp_path):
     assert rule.function.__globals__["seen"] == [(name, array.shape) for name, array in parameters.items()]
 
 
+def test_old_memories_may_change_places(tmp_path):
+    text = f"def update(name, {ARGUMENTS}):\n    return parameter, v + 1, m[...]\n"
+    parameters = beginning()
+    update = rule_update(load_rule(written(tmp_path, text)).function, parameters)
+    vector = flatten(parameters)
+    m, v = np.full_like(vector, 5), np.full_like(vector, 7)
+    update(vector, vector, m, v, 1, RATE, vector)
+    assert (set(m), set(v)) == ({8}, {5})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -159,6 +169,7 @@ def test_file_that_is_no_rule_is_refused(tmp_path, text, message):
         ("return parameter", "the update rule returned a ndarray: expected (parameter, m, v)"),
         ("return parameter, m, v[:1]", "the update rule returned v of shape (1,): expected (70,)"),
         ("return parameter, m, v, m", "the update rule returned 4 results: expected (parameter, m, v)"),
+        ("return parameter, m * 1j, v", "the update rule returned m of complex numbers: expected real ones"),
         ("return parameter + lost, m, v", "fails in line 2: NameError: name 'lost' is not defined"),
     ],
 )

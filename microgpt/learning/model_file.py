@@ -128,6 +128,8 @@ class ModelFile(Architecture):
             yield
         except (InputError, MemoryError):
             raise
+        except SystemExit:
+            raise InputError(f"{self.path} ends the program: its functions are to return") from None
         except Exception as error:
             said = told(error, [self.path])
             raise InputError(said if str(self.path) in said else f"{self.path}: {said}") from error
@@ -201,7 +203,7 @@ class ModelFile(Architecture):
         return f"{self.name} with {counted(count, 'parameter')}: {shape}"
 
     def check(self, config: Any, parameters: Arrays) -> None:
-        """Compute the logits of two positions, twice, and the file's own loss.
+        """Compute the first parameters and the logits of two positions, twice, and the file's own loss.
 
         Raises InputError, naming the fault, unless they are right.
         """
@@ -212,6 +214,11 @@ class ModelFile(Architecture):
             found = [self.some_logits(params, config) for _ in range(2)]
             tokens = [0, 1, 0][: config.n_positions + 1]
             loss = self.loss(params, tokens, [0.5] * (len(tokens) - 1), config=config)
+        first, again = (flatten(self.initial_parameters(config, 0)) for _ in range(2))
+        if not np.array_equal(first, again):
+            raise InputError(
+                f"{self.path}: initial_parameters gives other numbers for the same seed: draw them from `random`"
+            )
         if not isinstance(loss, (int, float)):
             raise InputError(f"{self.path}: loss returned {kind_of(loss)}: expected a single number")
         if found[0] != found[1]:
@@ -239,7 +246,13 @@ class ModelFile(Architecture):
 
 def kind_of(found: Any) -> str:
     """What something is, for a message."""
-    return "None" if found is None else "an empty dict" if found == {} else f"a {type(found).__name__}"
+    return (
+        "None"
+        if found is None
+        else "an empty dict"
+        if isinstance(found, dict) and not found
+        else f"a {type(found).__name__}"
+    )
 
 
 def model_file(path: str | Path) -> ModelFile:

@@ -92,5 +92,6 @@ def draw(runs: list[Compared], path: Path) -> Path:
         Curve(str(run.directory), run.validation, color, marks=True) for run, color in zip(runs, colors, strict=True)
     ]
     panel = Panel("loss, nats per character (marks: validation)", curves)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, chart("Losses of some runs", [panel], 450, beside=True))
     return path

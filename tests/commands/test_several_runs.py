@@ -58,16 +58,16 @@ def test_sweep_goes_on_where_it_was_stopped(swept, tmp_path):
 
 
 @pytest.mark.slow
-def test_comparison_names_what_differs(swept):
+def test_comparison_names_what_differs(swept, tmp_path):
     runs = sorted(swept[0].glob("*=*/"))
-    result = command("compare", *map(str, runs), cwd=swept[0].parents[1])
+    result = command("compare", *map(str, runs), cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     head = next(line for line in result.stdout.splitlines() if "validation" in line)
     assert head.split() == ["run", "learning_rate", "seed", "validation", "seconds"]
     assert [line.split()[2:4] for line in table(compared(runs))[1:]] == [
         [rate, seed] for rate in ("0.01", "0.1") for seed in "01"
     ]
-    assert (swept[0].parents[1] / "runs" / "compare.svg").exists()
+    assert (tmp_path / "runs" / "compare.svg").exists()
 
 
 @pytest.mark.slow

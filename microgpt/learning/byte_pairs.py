@@ -87,7 +87,10 @@ class BytePairs:
         return self
 
     def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text."""
+        """Return the tokens of a text. Raises InputError for half a character, which a terminal can make of a byte."""
+        half = next((character for character in text if "\ud800" <= character <= "\udfff"), None)
+        if half is not None:
+            raise InputError(f"the text has {half!r}, which is half of a character: no token stands for it")
         found: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return found
 

@@ -260,6 +260,10 @@ def read_model(directory: Path, own: ModelFile | None = None) -> tuple[Any, Voca
     content = read_json(path)
     config = _read_config(path, content) if own is None else own.config_from(content, str(path))
     end = content.get("eos_token_id")
+    if isinstance(end, list):
+        if len(end) > 1:
+            raise InputError(f"{path}: eos_token_id is {end!r:.80}, but this GPT ends a text with one token")
+        end = end[0] if end else None
     end = end if type(end) is int and 0 <= end < config.vocab_size else None
     vocabulary, documents = _read_tokenizer(directory / "tokenizer.json", config.vocab_size, end)
     if own is None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import as_lists, assert_close
 
+from microgpt.errors import InputError
 from microgpt.gpt import empty_cache, gpt
 from microgpt.learning.choosing import Choice, next_token
 from microgpt.learning.layers import Reader, drawn, generated
@@ -119,3 +120,8 @@ def test_a_model_of_the_size_of_gpt_2_is_the_same(tmp_path):
     np.testing.assert_allclose(reader.logits(reader.read(tokens)), theirs(model, tokens), atol=1e-4)
     ours = generated(reader, tokens, iter(lambda: 0.5, None), Choice(temperature=0))
     assert [token for token, _ in islice(ours, 10)] == greedy(model, tokens, 10)
+
+
+def test_half_a_character_is_refused_by_name(run):
+    with pytest.raises(InputError, match="which is half of a character"):
+        run.vocabulary.encode("a\udc80")

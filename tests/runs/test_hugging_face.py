@@ -308,6 +308,7 @@ def test_older_buffers_and_a_copied_head_are_fine(model):
         ("scale_attn_by_inverse_layer_idx", True),
         ("add_cross_attention", True),
         ("tie_word_embeddings", False),
+        ("eos_token_id", [0, 1]),
         ("n_inner", 5),
         ("n_head", 3),
         *(("n_layer", size) for size in (0, -1, 2.0, True, "4", None, 10**30)),

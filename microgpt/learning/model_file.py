@@ -190,7 +190,10 @@ class ModelFile(Architecture):
         if not hasattr(self.module, "hugging_face") or not hasattr(self.module, "from_hugging_face"):
             raise InputError(f"{self.path} has no hugging_face and from_hugging_face, so it cannot read {path}")
         with self.errors_told():
-            config = self.module.from_hugging_face(content)
+            try:
+                config = self.module.from_hugging_face(content)
+            except ValueError as error:  # what the file refuses
+                raise InputError(f"{self.path} refuses {path}: {error}") from error
             known = self.module.hugging_face(config)
         for name, value in known.items():
             if isinstance(value, (str, int, float)) and content.get(name, value) != value:

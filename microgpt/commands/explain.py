@@ -44,7 +44,8 @@ def main() -> int:
     if settings.text is None:
         text, what = (text_for(run), "") if pairs else some_text(run)
     out = run.directory / "explain.html" if settings.out is None else Path(settings.out)
-    if pairs:
+    stages = pairs and run.architecture.is_the_book
+    if stages:
         html, operations = stages_page(run, text)
         page = html.encode()
     elif run.architecture.is_the_book:
@@ -64,9 +65,9 @@ def main() -> int:
     except OSError as error:
         raise InputError(f"cannot write the page {out}: {error.strerror}; choose another with --out") from None
     is_page = out.is_file()  # not a pipe or device
-    about = "about " if pairs else ""
+    about = "about " if stages else ""
     print(f"{text!r}{what} takes {about}{operations:,} operations in the model of {run.directory}")
-    if pairs:
+    if stages:
         why = "its tokens are parts of words, which the page of single numbers does not know"
         if operations > LARGEST_PROGRAM:
             why = f"a page can open {LARGEST_PROGRAM:,} one by one"

@@ -13,6 +13,7 @@ from microgpt.explain.instructions import instructions
 from microgpt.explain.observe import observed
 from microgpt.explain.program import Program, Recorded, TooLongError, record
 from microgpt.explain.strips import WATCHED, Strip, strips
+from microgpt.learning.byte_pairs import BytePairs
 from microgpt.learning.parameters import parameter_count, parameter_shapes
 from microgpt.learning.text import BOUNDARY, characters_of, encode
 from microgpt.learning.training import divergence_named
@@ -131,9 +132,9 @@ def tokens_of(run: Run, text: str) -> list[int]:
     if lines and BOUNDARY in text:
         raise InputError(f"the text {text!r:.80} has a newline, but this model knows single lines: give one of them")
     least, most = shortest(run), room(run, run.config.n_positions)
-    if not least <= len(text) <= most:
-        raise InputError(
-            f"the text has {counted(len(text), 'character')}: expected {least} to {most}, the context of this model"
-        )
+    pairs = isinstance(run.vocabulary, BytePairs)
+    length, unit = (len(run.vocabulary.encode(text)), "token") if pairs else (len(text), "character")
+    if not least <= length <= most:
+        raise InputError(f"the text has {counted(length, unit)}: expected {least} to {most}, the context of this model")
     known = characters_of(run.vocabulary, run.documents)
     return encode(BOUNDARY + text + BOUNDARY if lines else text, known, run.named)

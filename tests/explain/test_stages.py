@@ -3,10 +3,13 @@
 import base64
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 from running import assert_refused, call
+from safetensors.numpy import save_file
+from tiny_model import FORMAT, TINY_MODEL
 
 from microgpt.explain.stages import LIKELIEST, OF_STAGE
 
@@ -82,3 +85,20 @@ def test_a_text_with_too_many_tokens_is_refused(tmp_path):
     assert_refused(call("explain.py", *given, "--text", "", cwd=tmp_path), "0 tokens")
     result = call("explain.py", *given, cwd=tmp_path)  # the model writes a text
     assert result.returncode == 0, result.stderr
+
+
+def test_a_model_of_ones_own_gets_the_page_of_its_loss(tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(shared()[0], own)
+    own_config = json.loads((own / "config.json").read_text()) | {"model_type": "elman", "width": 4, "context": 24}
+    (own / "config.json").write_text(json.dumps(own_config))
+    (tmp_path / "tiny.py").write_text(TINY_MODEL + FORMAT)
+    size = own_config["vocab_size"]
+    shapes = {"in": (size, 4), "back": (4, 4), "out": (size, 4)}
+    save_file({name: np.ones(shape, np.float32) for name, shape in shapes.items()}, own / "model.safetensors")
+    result = call(
+        "explain.py", "--run", own, "--model", "tiny.py", "--text", "To be", "--out", "own.html", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert "what each stage knew" not in result.stdout
+    assert 'id="attention"' not in (tmp_path / "own.html").read_text()

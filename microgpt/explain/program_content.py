@@ -198,9 +198,21 @@ def tensors_of(arrays: Any, name: str = "") -> list[tuple[str, list[int]]]:
     if isinstance(arrays, dict):
         named = [(str(key) if not name else f"{name}.{key}", entry) for key, entry in arrays.items()]
         return [found for key, entry in named for found in tensors_of(entry, key)]
-    if isinstance(arrays, list):
+    shape = shape_of(arrays)
+    if shape is None:
         return [found for i, entry in enumerate(arrays) for found in tensors_of(entry, f"{name}[{i}]")]
-    return [(name or "params", list(arrays.shape))]
+    return [(name or "params", shape)]
+
+
+def shape_of(entries: Any) -> list[int] | None:
+    """Return the shape of an array, or of single numbers in lists of equal lengths; None for another nesting."""
+    if not isinstance(entries, list):
+        return None if isinstance(entries, dict) else list(entries.shape)
+    if any(leaf.ndim for leaf in leaves_of(entries)):  # each is an array of its own
+        return None
+    shapes = [shape_of(entry) for entry in entries]
+    same = shapes and shapes[0] is not None and shapes.count(shapes[0]) == len(shapes)
+    return [len(shapes), *(shapes[0] or [])] if same else None
 
 
 def plane_of(plane: Callable[..., Any] | None, found: Batch) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from microgpt import InputError, adam_update, exp, explain, largest, log, value_
 from microgpt.engines.trees import leaves_of, map_arrays, unflatten
 from microgpt.explain import any_program
 from microgpt.explain.following import follow
+from microgpt.explain.program_content import tensors_of
 from microgpt.explain.tape import KINDS
 
 RNG = np.random.default_rng(0)
@@ -249,6 +250,18 @@ def test_one_example_needs_no_batch(tmp_path):
     assert explain(lambda params, x: sum(x) * params["w"][0], params, [3.0, 4.0], out=out).examples == 1
     with pytest.raises(TypeError, match="'float' object is not subscriptable"):
         explain(lambda params, x: x[0][0][0], params, [[3.0, 4.0]], out=out)
+
+
+def test_numbers_in_lists_are_shown_as_one_array():
+    number, array = np.array(1.0), np.ones((2, 3))
+    params = {
+        "w": [[number, number], [number, number]],
+        "ragged": [[number], [number, number]],
+        "layers": [array, array],
+    }
+    found = [("w", [2, 2]), ("ragged[0]", [1]), ("ragged[1]", [2]), ("layers[0]", [2, 3]), ("layers[1]", [2, 3])]
+    assert tensors_of(params) == found
+    assert tensors_of([{"b": number}, {"b": number}]) == [("[0].b", []), ("[1].b", [])]
 
 
 # In a browser

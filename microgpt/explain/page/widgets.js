@@ -176,11 +176,11 @@ function chart(words, series, { levels = [], end = null, height = 260 } = {}) { 
     label("0", edge, height - 22, "middle"), label(countedSteps(most), width - 10, height - 22, "end"));
 }
 
-function thinned(points, most = 400) {  // means of neighbours, so that the curve stays light
-  const every = Math.ceil(points.length / most);
-  const found = [];
+function thinned(points, most = 400) {  // means of neighbours, so that the curve stays light; it begins and ends as they do
+  const every = Math.ceil(points.length / most), found = [];
+  if (every <= 1) return points;
   for (let i = 0; i < points.length; i += every) { const some = points.slice(i, i + every); found.push([some[0][0], some.reduce((sum, [, y]) => sum + y, 0) / some.length]); }
-  return found;
+  return [points[0], ...found.slice(1, -1), points[points.length - 1]];
 }
 
 function runningMean(points) {  // of a twentieth of them

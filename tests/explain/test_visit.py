@@ -157,7 +157,7 @@ def test_heads_and_stages_have_means(page):
 
 def test_a_list_of_ones_own_replaces_the_names(page):
     page.find("#names summary").click()
-    page.find("#own-texts").fill("anna, bella\nleo x9z")
+    page.find("#own-texts").fill("anna, Bella\nleo x9z")
     page.find("#use-texts").click()
     until(page, "document.querySelectorAll('.name').length === 3")
     assert "x9z" in page.find("#refused-texts").inner_text()
@@ -222,6 +222,10 @@ def test_a_link_shows_what_was_done(browser, trained, page):
     other.wait_for_selector("body[data-settled=yes]")
     assert "another model" in other.inner_text("#refused")
     assert other.evaluate("[inside.model.text, inside.model.off.size]") == ["bella", 0]
+    # Another link in the same tab begins anew.
+    other.evaluate("microgpt.switchOff('h.0.mlp'); location.hash = `#text=leo&set=5:0.5&model=${fingerprint()}`")
+    other.wait_for_function("inside.model.text === 'leo'")
+    assert other.evaluate("[inside.model.off.size, microgpt.value(5)]") == [0, 0.5]
     for home in ("training", "block-1-mlp"):
         other.goto("about:blank")
         other.goto(f"{page.path.resolve().as_uri()}#{home}")

@@ -32,12 +32,15 @@ function writeAddress() {  // when the numbers have come to rest
   }, 400);
 }
 
-function readAddress() {  // and show what it says; what cannot be shown is said
+function readAddress(again = false) {  // and show what it says; what cannot be shown is said
   const hash = location.hash.slice(1), home = hash.split("&").find((part) => part && !part.includes("=")) ?? "", says = new URLSearchParams(hash.includes("=") ? hash.replace(home, "") : "");
   if (says.size) act(() => {
-    if (says.has("text")) readTokens(encoded(says.get("text")));
+    const before = { ...numbersNow("showing a link"), found: null };
+    if (again || says.has("text")) readTokens(encoded(says.get("text") ?? address.first.text));
     if (says.get("model") !== fingerprint()) refuse("this link was made on the page of another model: its text is shown, but its numbers do not fit here");
+    if (again) putAllBack();
     restore(says);
+    kept = before;
   }, true);
   if (says.has("position")) choose(Number(says.get("position")) || 0);
   if (made.has(home) || TITLES.has(home)) goToSection(home);

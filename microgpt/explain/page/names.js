@@ -135,9 +135,16 @@ function theNames() {
   }));
 }
 
+function readAs(text) {  // its tokens, in other small and capital letters where only those are known; or null
+  try { return encoded(text); } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return error.offer === null ? null : readAs(error.offer);
+  }
+}
+
 function ownTexts(typedIn) {  // those that can be read; of the others it says which
   const found = [], refused = [];
-  for (const text of new Set(typedIn.split(lines ? /[\s,;]+/ : "\n").filter(Boolean))) try { found.push(encoded(text)); } catch (error) { if (!(error instanceof RangeError)) throw error; refused.push(text); }
+  for (const text of new Set(typedIn.split(lines ? /[\s,;]+/ : "\n").filter(Boolean))) { const tokens = readAs(text); if (tokens) found.push(tokens); else refused.push(text); }
   if (found.length) Object.assign(survey, { texts: found, own: true, found: [], before: [] });
   survey.refused = `${found.length ? "" : "None of these can be read, so the list stays. "}${refused.length && found.length ? `Left out, as the model cannot read them: ${refused.slice(0, 10).join(", ")}${refused.length > 10 ? ` and ${refused.length - 10} more` : ""}.` : ""}`;
   follow();

@@ -346,7 +346,7 @@ const ready = loadModel().then(() => {
   whereOneIs();
   address.first = { text: model.text, position: state.position, seed: pen.seed };
   readAddress();
-  window.addEventListener("hashchange", () => { if (location.hash !== address.written) readAddress(); });
+  window.addEventListener("hashchange", () => { if (location.hash !== address.written) readAddress(true); });
   document.getElementById("made-by").append(" Your browser computed every number of the model on this page, in double precision, with only the five operations. It loaded nothing from the network. By keyboard: Tab goes from strip to strip, the arrow keys go from number to number, Enter opens, Backspace goes back, Escape closes.");
   document.body.dataset.ready = "yes";
 });

@@ -39,7 +39,7 @@ def compare(arguments: list[str]) -> int:
     from microgpt.runs.facts import facts_of
 
     if "--json" in arguments:
-        given = [Path(run) for run in arguments if run != "--json" and not run.endswith(".txt")]
+        given = [Path(run) for run in arguments if run != "--json" and not Path(run).is_file()]
         print(json.dumps({"runs": [facts_of(run) for run in given]}, ensure_ascii=False))
         return 0
     path = Path("runs") / "compare.svg"
@@ -49,8 +49,8 @@ def compare(arguments: list[str]) -> int:
             raise InputError("--out: expected a file, such as losses.svg")
         path = Path(arguments[at + 1])
         arguments = arguments[:at] + arguments[at + 2 :]
-    # beside the runs of a sweep are texts, of what they printed
-    runs = compared([Path(argument) for argument in arguments if not argument.endswith(".txt")])
+    # beside the runs of a sweep are files: texts of what they printed, and sweep.json
+    runs = compared([Path(argument) for argument in arguments if not Path(argument).is_file()])
     print("training loss, a running mean", *picture(runs), "", *table(runs), sep="\n")
     print(f"\ndrawn in {draw(runs, path)}")
     return 0

@@ -60,7 +60,7 @@ def test_sweep_goes_on_where_it_was_stopped(swept, tmp_path):
 @pytest.mark.slow
 def test_comparison_names_what_differs(swept, tmp_path):
     runs = sorted(swept[0].glob("*=*/"))
-    result = command("compare", *map(str, runs), cwd=tmp_path)
+    result = command("compare", *map(str, runs), str(swept[0] / "sweep.json"), cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     head = next(line for line in result.stdout.splitlines() if "validation" in line)
     assert head.split() == ["run", "learning_rate", "seed", "validation", "seconds"]

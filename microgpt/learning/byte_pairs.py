@@ -158,17 +158,18 @@ def cut_between_lines(parts: Iterator[str]) -> Iterator[str]:
     No token lies across such a place, so the parts have the tokens of the whole.
     """
     rest: list[str] = []
-    length = 0
+    length, wanted = 0, TOGETHER
     for part in parts:
         rest.append(part)
         length += len(part)
-        if length < TOGETHER:
+        if length < wanted:
             continue
         text = "".join(rest)
         place = next((i for i in range(len(text) - 1, 1, -1) if is_between(text, i)), 0)
         if place:
             yield text[:place]
         rest, length = [text[place:]], len(text) - place
+        wanted = TOGETHER if place else 2 * length  # a text without such places is searched a few times, not often
     if rest:
         yield "".join(rest)
 

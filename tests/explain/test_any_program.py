@@ -368,6 +368,30 @@ def test_all_numbers_open_and_their_gradients_add_up(page):
 
 
 @pytest.mark.slow
+def test_one_undo_brings_back_what_was_changed(page):
+    page.show(lambda w, x: (w[0] * x[0] + w[1]) ** 2, np.array([1.0, -0.5]), np.array([[1.0], [2.0], [-3.0]]))
+    page.ask("microgpt.step(0.1)")
+    numbers_of_examples = "model.examples.map(({ numbers }) => numbers[0])"
+    state = f"[data.slice(0, P), {numbers_of_examples}, trainer.losses, model.trained, microgpt.lossOfExample]"
+    for change in (
+        "document.getElementById('one-step').click()",
+        "document.getElementById('random').click()",
+        "document.getElementById('reset').click()",
+        "microgpt.set(1, 0.75)",
+        "microgpt.set(model.result - 1, 3)",
+        "microgpt.set(ways[0].given[0], 4)",
+        "document.getElementById('rows').value = '5'; document.getElementById('only-rows').click()",
+    ):
+        before = page.ask(state)
+        page.ask(change)
+        after = page.ask(state)
+        assert after != before
+        for then in (before, after, before):
+            page.find("#undo").click()
+            assert page.ask(state) == then
+
+
+@pytest.mark.slow
 def test_moons_learn_on_their_plane_and_take_points(page):
     moons = importlib.import_module("examples.moons")
     points, labels = moons.moons(60, np.random.default_rng(1))

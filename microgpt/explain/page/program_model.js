@@ -211,6 +211,7 @@ function setNumber(node, x) {
   checkedNode(node);
   if (typeof x !== "number" || !Number.isFinite(x)) throw new TypeError(`a number is needed, but this is ${describe(x)}`);
   if (!canBeSet(node)) refuse(`node ${node} is a constant of the source: only parameters, numbers of the example, and results can be set`);
+  keep(`changing ${nameOf(node)}`, true);
   remember(node);
   const { before, changes } = model;
   changes.set(node, { from: changes.get(node)?.from ?? data[node], to: x });
@@ -228,6 +229,7 @@ function assign(node, x, as) {
 function putBack(node) {
   const change = model.changes.get(node);
   if (!change) return;
+  keep("putting numbers back", true);
   model.changes.delete(node);
   model.before = null;
   assign(node, change.from, program.kind[node]);
@@ -235,11 +237,42 @@ function putBack(node) {
 }
 
 function putAllBack() {
+  keep("resetting");
   for (const { numbers, mine, at } of model.examples) if (!mine) numbers.set(program.examples.subarray(at, at + numbers.length));
   model.changes.clear();
   kind.set(program.kind);
   putConstants();
   begin(program.parameters);
+}
+
+// One step of undo, for all that changes numbers. An undo can itself be undone.
+
+let kept = null;         // the numbers before the last change, and what it was
+
+const copied = ({ examples, changes, moments, trainer, ...rest }) => ({ ...rest, changes: new Map(changes), examples: examples.map((one) => ({ ...one, numbers: one.numbers.slice() })),
+  moments: { ...moments, m: moments.m.slice(), v: moments.v.slice(), gradient: moments.gradient.slice() }, trainer: { ...trainer, losses: trainer.losses.slice() } });
+
+function numbersNow(what) {
+  const { examples, changes, shown, trained } = model, { rule, losses, drawn, order, last } = trainer;
+  return copied({ what, parameters: data.slice(0, P), examples, changes, shown, trained, moments, trainer: { rule, losses, drawn, order, last } });
+}
+
+function keep(what, again = false) {  // again: a slider that is moved on is one change
+  if (!(again && kept?.what === what && !kept.undone)) kept = numbersNow(what);
+}
+
+function undo() {
+  if (!kept) return;
+  const now = { ...numbersNow(kept.what), undone: !kept.undone }, { parameters, examples, changes, shown, trained, ...rest } = kept;
+  Object.assign(model, { examples, changes, trained });
+  Object.assign(trainer, rest.trainer);
+  moments = rest.moments;
+  kind.set(program.kind);
+  putConstants();
+  data.set(parameters);
+  for (const [node, { to }] of changes) if (node >= P && inputOf[node] < 0) { data[node] = to; kind[node] = CONSTANT; }
+  kept = now;
+  show(shown);
 }
 
 // Training.

@@ -19,13 +19,13 @@ function buildTrainer() {
   const parameters = document.getElementById("parameters");
   document.getElementById("trainer").replaceChildren(
     h("div", { class: "heads" },
-      button("one step", () => { stop(); act(() => takeSteps(1)); }, { id: "one-step" }),
+      button("one step", () => { stop(); act(() => { keep("a step of training"); takeSteps(1); }); }, { id: "one-step" }),
       button("run", toggleRun, { id: "run" }),
       button("reset", () => { stop(); act(putAllBack); }, { id: "reset", title: "The parameters as they were, and a new curve" }),
-      h("span", { class: "together" }, button("random parameters", () => { stop(); act(() => begin(randomParameters(trainer.seed))); }, { id: "random", title: "Each array with the mean and the spread that it had at first" }),
+      h("span", { class: "together" }, button("random parameters", () => { stop(); act(() => drawParameters(trainer.seed)); }, { id: "random", title: "Each array with the mean and the spread that it had at first" }),
         h("label", { class: "reads" }, " seed ", h("input", { type: "number", id: "seed", min: 0, step: 1, value: trainer.seed, onchange: (event) => { trainer.seed = Math.max(0, Math.floor(Number(event.target.value) || 0)); } })))),
     h("div", { class: "settings" },
-      choose("rule", "rule", [["adam", "Adam"], ["sgd", "gradient descent"]], trainer.rule, (value) => { trainer.rule = value; forget(); follow(); }),
+      choose("rule", "rule", [["adam", "Adam"], ["sgd", "gradient descent"]], trainer.rule, (value) => { keep("choosing another rule"); trainer.rule = value; forget(); follow(); }),
       length > 1 ? choose("batch", "batch", sizes.map((size) => [size, size || `all ${length}`]), trainer.batch, (value) => { trainer.batch = Number(value); }) : null,
       slider("learning rate", { id: "rate", min: -4, max: 0.5, step: 0.1, value: Math.log10(trainer.rate) }, (value) => { trainer.rate = 10 ** value; }, (value) => (10 ** value).toPrecision(2))),
     h("div", { id: "curve" }));
@@ -49,6 +49,7 @@ const lossNow = () => (lossKnown ??= lossOfAll());
 
 function toggleRun() {
   if (trainer.playing) { stop(); follow(); return; }
+  keep("training");
   trainer.playing = true;
   paintRun();
   const turn = () => {
@@ -88,6 +89,13 @@ function act(change) {  // do something, and show it; a refusal is said, not thr
   follow();
 }
 
+function drawParameters(seed) {
+  keep("drawing random parameters");
+  begin(randomParameters(seed));
+}
+
+const undoAll = () => showAnother(() => { undo(); dataChanged(); });
+
 // The example.
 
 function buildExample() {
@@ -97,9 +105,11 @@ function buildExample() {
   place.replaceChildren(h("label", { class: "reads" }, "example ", input), h("output", { id: "which-words", for: "which" }));
 }
 
-function choose(which) {
+const choose = (which) => showAnother(() => show(Math.max(0, Math.min(model.examples.length - 1, which))));
+
+function showAnother(change) {
   const before = shownWay();
-  show(Math.max(0, Math.min(model.examples.length - 1, which)));
+  change();
   if (shownWay() !== before) {
     if (state.trail.length) close();
     state.turns.clear(); state.calls.clear();
@@ -143,6 +153,9 @@ function paintBar() {
   const says = [model.trained ? `after ${countedSteps(model.trained)}` : "", model.changes.size ? `${model.changes.size} changed` : ""].filter(Boolean).join(", ");
   document.getElementById("now").replaceChildren("its loss ", h("strong", {}, precise(data[model.result])), ...(says ? [h("span", { class: "note" }, ` · ${says}`)] : []),
     ...(model.changes.size ? [" ", button("put back", () => act(() => [...model.changes.keys()].forEach(putBack)), { id: "put-changes-back" })] : []));
+  const again = document.getElementById("undo");
+  again.hidden = !kept || trainer.playing;
+  if (kept) Object.assign(again, { textContent: kept.undone ? "redo" : "undo", title: `${kept.undone ? "do again" : "undo"}: ${kept.what}` });
   const turned = [...new Set(turnedGuards().map(([, , line]) => line))];
   document.getElementById("guards").textContent = turned.length ? `With these numbers Python would decide otherwise at line ${turned.join(", ")}. There the page goes on as the program ran when the page was made.` : "";
 }
@@ -179,13 +192,15 @@ function buildParameters() {
 const numbersOfExample = () => content.inputs.reduce((sum, [, shape]) => sum + shape.reduce((a, b) => a * b, 1), 0);
 const takesMore = () => ways.length === 1 && content.examples > 1 && numbersOfExample() <= 60;
 
-function addExamples(text) {  // rows of numbers, one for each example
+function addExamples(text, alone = false) {  // rows of numbers, one for each example; alone: in place of all others
   const rows = text.split("\n").map((row) => row.trim()).filter(Boolean).map((row) => row.split(/[\s,;]+/).map((one) => Number(one.replace("−", "-"))));
   const size = numbersOfExample(), wrong = rows.findIndex((row) => row.length !== size || !row.every(Number.isFinite));
   if (!rows.length) refuse(`no rows: give ${size} numbers in each`);
   if (wrong >= 0) refuse(`row ${wrong + 1} is not ${size} numbers: each has ${orderOfNumbers()}`);
   const fixed = (x, i) => !enters[ways[0].given[i]] && x !== program.examples[i], stays = rows.findIndex((row) => row.some(fixed));
   if (stays >= 0) { const i = rows[stays].findIndex(fixed); refuse(`row ${stays + 1}: ${entryOf(i, content.inputs)} has to be ${program.examples[i]}, because Python used it to choose or to count when the page was made`); }
+  keep("changing the data");
+  if (alone) model.examples = [];
   for (const row of rows) model.examples.push({ way: ways[0], numbers: Float64Array.from(row), mine: true });
 }
 
@@ -203,8 +218,8 @@ function buildData() {
   place.replaceChildren(example, p("Add your own, a row of numbers for each:"), field,
     h("div", { class: "heads" },
       button("add these", () => act(() => { addExamples(field.value); field.value = ""; dataChanged(); }), { id: "add-rows" }),
-      button("only these", () => act(() => { const before = model.examples.splice(0); try { addExamples(field.value); } catch (error) { model.examples.push(...before); throw error; } field.value = ""; dataChanged(); }), { id: "only-rows" }),
-      own || model.examples.length < content.examples ? button("the data of the page", () => act(() => { model.examples.splice(0, model.examples.length, ...examplesOfPage()); dataChanged(); }), { id: "given-rows" }) : null),
+      button("only these", () => act(() => { addExamples(field.value, true); field.value = ""; dataChanged(); }), { id: "only-rows" }),
+      own || model.examples.length < content.examples ? button("the data of the page", () => act(() => { keep("changing the data"); model.examples = examplesOfPage(); dataChanged(); }), { id: "given-rows" }) : null),
     p(h("span", { class: "note" }, `${examplesWords(model.examples.length)}, ${own} of them yours.`)));
 }
 
@@ -212,6 +227,7 @@ function dataChanged() {
   show(Math.min(model.shown, model.examples.length - 1));
   trainer.order = null;
   lossKnown = null;
+  if (plane) plane.drawn = null;
   buildExample(); buildData(); buildTrainer();
 }
 
@@ -241,6 +257,7 @@ function listen() {
     else if (!typing) move(event);
   });
   for (const asked of ["pointerover", "focusin"]) document.addEventListener(asked, (event) => { const cell = event.target.closest?.(".cell"); if (unlabelled.has(cell)) labelCells([cell]); });
+  document.getElementById("undo").addEventListener("click", () => act(undoAll));
   document.getElementById("backward").addEventListener("click", () => { state.backward = !state.backward; follow(); });
 }
 
@@ -255,9 +272,10 @@ window.microgpt = {
   gradients: () => Array.from(gradientOfAll()),
   get parameters() { return Array.from(data.subarray(0, P)); },
   set(node, x) { setNumber(node, x); lossKnown = null; follow(); },
-  step(learningRate, rule = trainer.rule) { trainer.rule = rule; try { takeStep(learningRate); } finally { sweep(); } lossKnown = null; follow(); },
+  step(learningRate, rule = trainer.rule) { keep("a step of training"); trainer.rule = rule; try { takeStep(learningRate); } finally { sweep(); } lossKnown = null; follow(); },
   reset() { putAllBack(); lossKnown = null; follow(); },
-  random(seed) { begin(randomParameters(seed)); lossKnown = null; follow(); },
+  random(seed) { drawParameters(seed); lossKnown = null; follow(); },
+  undo() { undoAll(); follow(); },
   add(rows) { addExamples(rows); dataChanged(); follow(); },
 };
 

@@ -392,6 +392,27 @@ def test_one_undo_brings_back_what_was_changed(page):
 
 
 @pytest.mark.slow
+def test_a_link_shows_what_was_done(page):
+    page.show(lambda w, x: (w[0] * x[0] + w[1]) ** 2, np.array([1.0, -0.5]), np.array([[1.0], [2.0], [-3.0]]))
+    page.ask("microgpt.random(3)")
+    page.ask("microgpt.show(2)")
+    page.ask("microgpt.set(1, 0.75)")
+    page.ask("microgpt.set(model.result - 1, 3)")
+    state = "[microgpt.parameters, model.shown, model.changes.size, microgpt.lossOfExample]"
+    done = page.ask(state)
+    page.page.wait_for_url("**%3A3&model=*")
+    link = page.ask("location.href")
+    for then, refused in ((link, False), (link.replace("model=", "model=0"), True)):
+        page.page.goto("about:blank")
+        page.page.goto(then)
+        page.page.wait_for_selector("body[data-ready]")
+        assert (page.ask(state) == done) is not refused
+        assert ("other parameters" in page.find("#refused").inner_text()) is refused
+    assert page.troubles == []
+    page.open(unfold=False)
+
+
+@pytest.mark.slow
 def test_moons_learn_on_their_plane_and_take_points(page):
     moons = importlib.import_module("examples.moons")
     points, labels = moons.moons(60, np.random.default_rng(1))

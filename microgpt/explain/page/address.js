@@ -3,13 +3,6 @@
 
 const address = { home: "", written: "", first: null, turn: 0 };
 
-function fingerprint() {  // of the parameters with which the page was made, so that a link to another model says so
-  const bytes = new Uint8Array(program.parameters.buffer, program.parameters.byteOffset, program.parameters.byteLength);
-  let mixed = 0x811c9dc5;
-  for (let i = 0; i < bytes.length; i++) mixed = Math.imul(mixed ^ bytes[i], 0x01000193);
-  return (mixed >>> 0).toString(16).padStart(8, "0");
-}
-
 function addressNow() {
   const says = new URLSearchParams(), { first } = address;
   if (model.text !== first.text) says.set("text", model.text);

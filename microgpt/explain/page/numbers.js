@@ -45,3 +45,10 @@ function shuffled(n, seed) {
   for (let i = n - 1; i > 0; i--) { const j = Math.floor(random() * (i + 1)); [order[i], order[j]] = [order[j], order[i]]; }
   return order;
 }
+
+function fingerprint() {  // of the parameters with which the page was made, so that a link to another model says so
+  const bytes = new Uint8Array(program.parameters.buffer, program.parameters.byteOffset, program.parameters.byteLength);
+  let mixed = 0x811c9dc5;
+  for (let i = 0; i < bytes.length; i++) mixed = Math.imul(mixed ^ bytes[i], 0x01000193);
+  return (mixed >>> 0).toString(16).padStart(8, "0");
+}

@@ -21,6 +21,7 @@ const model = {
   changes: new Map(),    // of numbers set by hand: node -> {from, to}
   before: null,          // how all was before the last change by hand
   pinned: null,          // not used here
+  random: null,          // the seed with which its parameters were drawn
   trained: 0,            // steps since the parameters were last put back
 };
 const trainer = { rule: "adam", rate: content.rate, batch: 0, seed: 0, playing: false, losses: [], drawn: 0, order: null, last: null, turned: 0 };
@@ -253,8 +254,8 @@ const copied = ({ examples, changes, moments, trainer, ...rest }) => ({ ...rest,
   moments: { ...moments, m: moments.m.slice(), v: moments.v.slice(), gradient: moments.gradient.slice() }, trainer: { ...trainer, losses: trainer.losses.slice() } });
 
 function numbersNow(what) {
-  const { examples, changes, shown, trained } = model, { rule, losses, drawn, order, last } = trainer;
-  return copied({ what, parameters: data.slice(0, P), examples, changes, shown, trained, moments, trainer: { rule, losses, drawn, order, last } });
+  const { examples, changes, shown, trained, random } = model, { rule, losses, drawn, order, last } = trainer;
+  return copied({ what, parameters: data.slice(0, P), examples, changes, shown, trained, random, moments, trainer: { rule, losses, drawn, order, last } });
 }
 
 function keep(what, again = false) {  // again: a slider that is moved on is one change
@@ -263,8 +264,8 @@ function keep(what, again = false) {  // again: a slider that is moved on is one
 
 function undo() {
   if (!kept) return;
-  const now = { ...numbersNow(kept.what), undone: !kept.undone }, { parameters, examples, changes, shown, trained, ...rest } = kept;
-  Object.assign(model, { examples, changes, trained });
+  const now = { ...numbersNow(kept.what), undone: !kept.undone }, { parameters, examples, changes, shown, trained, random, ...rest } = kept;
+  Object.assign(model, { examples, changes, trained, random });
   Object.assign(trainer, rest.trainer);
   moments = rest.moments;
   kind.set(program.kind);
@@ -283,7 +284,8 @@ function forget() {  // the optimizer begins anew
   Object.assign(trainer, { losses: [], drawn: 0, order: null, last: null });
 }
 
-function begin(parameters) {  // from these parameters, with a new curve
+function begin(parameters, random = null) {  // from these parameters, with a new curve
+  model.random = random;
   data.set(parameters);
   model.before = null;
   forget();

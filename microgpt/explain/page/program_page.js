@@ -91,7 +91,7 @@ function act(change) {  // do something, and show it; a refusal is said, not thr
 
 function drawParameters(seed) {
   keep("drawing random parameters");
-  begin(randomParameters(seed));
+  begin(randomParameters(seed), seed);
 }
 
 const undoAll = () => showAnother(() => { undo(); dataChanged(); });
@@ -131,6 +131,7 @@ function follow() {  // the same numbers have other values
   paintPlane();
   labelSoon();
   announce();
+  writeAddress();
 }
 
 let labelling = 0;
@@ -231,6 +232,37 @@ function dataChanged() {
   buildExample(); buildData(); buildTrainer();
 }
 
+// The address carries what was done, so that a link shows it: the seed of the parameters, the example that is shown, and
+// the numbers that were changed.
+
+function addressNow() {
+  const says = new URLSearchParams(), { random, shown } = model, { start, end } = shownWay(), changes = [...model.changes].filter(([node]) => node < P || (node >= start && node < end));
+  if (random !== null) says.set("seed", random);
+  if (shown) says.set("example", shown + 1);
+  if (changes.length) says.set("set", changes.map(([node, { to }]) => `${node}:${to}`).join(","));
+  if (!says.size) return "";
+  says.set("model", fingerprint());
+  return `#${says}`;
+}
+
+let writing = 0;
+function writeAddress() {  // when the numbers have come to rest
+  clearTimeout(writing);
+  writing = setTimeout(() => {
+    if (!trainer.playing && addressNow() !== location.hash) history.replaceState(null, "", addressNow() || location.pathname + location.search);
+  }, 400);
+}
+
+function readAddress() {  // and show what it says
+  const says = new URLSearchParams(location.hash.slice(1));
+  if (says.has("model")) act(() => {
+    if (says.get("model") !== fingerprint()) refuse("this link was made on a page with other parameters: its numbers do not fit here");
+    if (says.has("seed")) drawParameters(Number(says.get("seed")) || 0);
+    if (says.has("example")) choose((Number(says.get("example")) || 1) - 1);
+    for (const change of says.get("set")?.split(",") ?? []) setNumber(...change.split(":").map(Number));
+  });
+}
+
 // Keys and clicks.
 
 function move(event) {  // arrow keys go from number to number
@@ -291,6 +323,7 @@ const ready = (async () => {
     renderLines();
     listen();
     follow();
+    readAddress();
     document.body.dataset.ready = "yes";
   } catch (error) {
     const broken = document.getElementById("broken");

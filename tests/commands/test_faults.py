@@ -10,8 +10,8 @@ import pytest
 from running import NAMES, ROOT, train
 
 from microgpt import gpt
-from microgpt.commands import messages, start
-from microgpt.learning import parameters
+from microgpt.commands import messages
+from microgpt.learning import architecture, parameters
 from microgpt.learning.training import TensorUpdate, Update
 from microgpt.runs.metrics import read_metrics, read_tensors
 
@@ -106,7 +106,7 @@ def test_a_projection_may_begin_at_0(tmp_path, monkeypatch):
         found["h.0.mlp.c_proj.weight"][...] = 0
         return found
 
-    monkeypatch.setattr(start, "initial_parameters", begun)
+    monkeypatch.setattr(architecture, "initial_parameters", begun)
     assert NO_GRADIENT not in trained(tmp_path, "names", "--steps", "10")
 
 

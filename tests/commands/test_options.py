@@ -51,7 +51,7 @@ def test_an_impossible_setting_is_named(tmp_path, script):
 
 def test_bench_tells_what_there_is(tmp_path):
     result = call("bench.py", "--sections", "speed", cwd=tmp_path)
-    assert_refused(result, "--sections is speed", "table,large,scalar,loop,writing,first-run,scale,programs,busy")
+    assert_refused(result, "--sections is speed", "table,large,scalar,loop,writing,first-run,scale,programs,gpt2,busy")
     assert_refused(call("bench.py", "--models", "speed", cwd=tmp_path), "--models is speed", "16x1x8,32x1x8")
 
 

@@ -1,7 +1,6 @@
 """train.py as a user meets it: what it prints, what it leaves behind, and how it fails."""
 
 import csv
-import importlib
 import os
 import re
 import shutil
@@ -11,12 +10,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from running import NAMES, PROSE, ROOT, TINY, assert_refused, call, train
+from running import NAMES, PROSE, TINY, assert_refused, call, train
 from safetensors.numpy import load_file, save_file
 
 from microgpt import evaluate
 from microgpt.commands.start import from_scratch, settings_for
+from microgpt.commands.train import SUITED, Settings
 from microgpt.gpt import loss
+from microgpt.learning.architecture import GPT
 from microgpt.learning.batches import make_corpus
 from microgpt.learning.bigram import bigram_loss, bigram_probabilities
 from microgpt.learning.training import mean_loss
@@ -169,41 +170,33 @@ def test_prose_is_learned_as_one_text(trained_prose):
     assert (run.documents, run.config.n_positions) == ("stream", 8)
 
 
-@pytest.fixture
-def script(monkeypatch):
-    """train.py as a module."""
-    monkeypatch.syspath_prepend(ROOT)
-    return importlib.import_module("train")
+SUITING = partial(settings_for, Settings, SUITED)
 
 
-def suiting(script):
-    return partial(settings_for, script.Settings, script.SUITED)
-
-
-def test_the_defaults_are_those_of_the_help(script, data):
+def test_the_defaults_are_those_of_the_help(data):
     (data / "fox.txt").write_text(PROSE * 4)
     help_text = " ".join(call("train.py", "--help", cwd=data).stdout.split())
     for column, name in enumerate(["names.txt", "fox.txt"]):
-        start = from_scratch(suiting(script), {}, data / name)
-        assert start.config.n_embd == script.SUITED["n_embd"][column]
-        for option, pair in script.SUITED.items():
+        start = from_scratch(GPT, SUITING, {}, data / name)
+        assert start.config.n_embd == SUITED["n_embd"][column]
+        for option, pair in SUITED.items():
             assert getattr(start.settings, option) == pair[column]
             both = f"{pair[0]}" if pair[0] == pair[1] else f"{pair[0]}, for prose {pair[1]}"
             assert f"(default: {both})" in help_text
 
 
-def test_every_option_overrides_what_suits_the_text(script, data):
+def test_every_option_overrides_what_suits_the_text(data):
     (data / "fox.txt").write_text(PROSE)
-    given = {name: 2 * max(pair) for name, pair in script.SUITED.items()} | {"block_size": 20}
+    given = {name: 2 * max(pair) for name, pair in SUITED.items()} | {"block_size": 20}
     for name in ("names.txt", "fox.txt"):
-        settings = from_scratch(suiting(script), given, data / name).settings
+        settings = from_scratch(GPT, SUITING, given, data / name).settings
         assert {option: getattr(settings, option) for option in given} == given
 
 
-def test_the_kind_of_documents_decides_what_suits(script, data):
+def test_the_kind_of_documents_decides_what_suits(data):
     (data / "names.txt").write_text(NAMES * 9)
-    start = from_scratch(suiting(script), {"documents": "stream", "block_size": 8}, data / "names.txt")
-    assert (start.corpus.documents, start.settings.n_layer) == ("stream", script.SUITED["n_layer"][1])
+    start = from_scratch(GPT, SUITING, {"documents": "stream", "block_size": 8}, data / "names.txt")
+    assert (start.corpus.documents, start.settings.n_layer) == ("stream", SUITED["n_layer"][1])
 
 
 def test_prose_is_validated_on_all_at_the_end(trained_long):

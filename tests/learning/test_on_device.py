@@ -1,8 +1,8 @@
 """Training with the engine "torch": on a device, and in several processes that share every batch."""
 
 import os
-import shutil
 import re
+import shutil
 import signal
 import subprocess
 import sys

@@ -21,7 +21,7 @@ from microgpt.learning.parameters import Arrays, as_vector, parameter_shapes
 from microgpt.value import pick
 
 UNSEEN = -1e6  # added to the score of a later place: its exp becomes 0
-PLACES, GROWTH = 64, 4  # of the first memory, and how many times as many the next one has
+PLACES, GROWTH = 64, 2  # of the first memory, and how many times as many the next one has
 ROWS = 4096  # of the embedding, whose logits are computed together
 
 
@@ -128,7 +128,7 @@ class Reader:
         starts = [tables + layer * i for i in range(config.n_layer + 1)]
         self.tables, self.last = self.vector[:tables], self.vector[starts[-1] :]
         self.layers = [self.vector[start : start + layer] for start in starts[:-1]]
-        self.memory = np.zeros((config.n_layer, 2, 0, config.n_embd), self.vector.dtype)
+        self.memory = [np.zeros((2, 0, config.n_embd), self.vector.dtype) for _ in self.layers]  # keys, values
 
     def forget(self) -> None:
         """Begin a new text."""
@@ -136,14 +136,15 @@ class Reader:
 
     def make_room(self, places: int) -> None:
         """Let the memory have at least so many places."""
-        room = self.memory.shape[2]
+        room = self.memory[0].shape[1]
         if room < places:
-            most, wanted = self.config.n_positions, PLACES
+            wanted = PLACES
             while wanted < places:
                 wanted *= GROWTH
-            larger = np.zeros((self.config.n_layer, 2, min(wanted, most), self.config.n_embd), self.vector.dtype)
-            larger[:, :, :room] = self.memory
-            self.memory = larger
+            for layer, memory in enumerate(self.memory):  # one after the other: only one of them is there twice
+                larger = np.zeros((2, min(wanted, self.config.n_positions), self.config.n_embd), memory.dtype)
+                larger[:, :room] = memory
+                self.memory[layer] = larger
 
     def read(self, tokens: list[int], watch: Callable[..., None] | None = None) -> np.ndarray:
         """Read some tokens in one pass; return what the last layer makes of them, [tokens, n_embd].
@@ -153,7 +154,7 @@ class Reader:
         n, count = self.config.n_embd, len(tokens)
         places = np.arange(self.position, self.position + count)
         self.make_room(self.position + count)
-        attend = self.code.of_memory(attended, self.memory.shape[2])
+        attend = self.code.of_memory(attended, self.memory[0].shape[1])
         x = self.code.embedded(self.tables, integers=np.stack([tokens, places], 1))
         for layer, (p, memory) in enumerate(zip(self.layers, self.memory, strict=True)):
             found = self.code.queried(p, x)
@@ -167,7 +168,7 @@ class Reader:
 
     def weights(self, layer: int, looks: np.ndarray) -> np.ndarray:
         """Return how much each head of a layer reads from each place, [tokens, n_head, places]."""
-        places = self.memory.shape[2]
+        places = self.memory[0].shape[1]
         found = self.code.of_memory(weights_of, places)(self.memory[layer].reshape(-1), looks)
         return found.reshape(len(looks), self.config.n_head, places)
 

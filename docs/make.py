@@ -7,6 +7,7 @@ film      live.gif, a film of the page in Chromium (with playwright): a script t
 programs  the table of programs.md, measured by bench.py, and its programs and their listings
 notebooks tour.ipynb, and a notebook for each part of the workshop
 models    the table of models.md, after training each model six times
+badges    badges.svg, what pyproject.toml says of versions, systems and license
 
 python docs/make.py --site DIRECTORY makes nothing of this, but a static site of what is there: see site.py.
 """
@@ -195,6 +196,13 @@ def make_models() -> None:
         page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
+def make_badges() -> None:
+    """Write the picture below the title of the front page."""
+    from docs.badges import badges
+
+    (DOCS / "badges.svg").write_text(badges(), encoding="utf-8")
+
+
 MADE = {
     "page": make_page,
     "moons": make_moons,
@@ -202,6 +210,7 @@ MADE = {
     "programs": make_programs,
     "notebooks": make_notebooks,
     "models": make_models,
+    "badges": make_badges,
 }
 
 if __name__ == "__main__":

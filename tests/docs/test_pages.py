@@ -13,6 +13,7 @@ from running import ROOT, call
 from snippets import assert_can_be_typed, assert_prints_what_it_shows, snippets_of
 
 import microgpt
+from docs.badges import badges, facts
 
 PAGES = {page.name: page.read_text(encoding="utf-8") for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])}
 SHORT = [PAGES[name] for name in ("README.md", "code.md", "speed.md", "runs.md", "ladder.md")]
@@ -42,6 +43,16 @@ def test_links_lead_somewhere():
     for page in [*ROOT.glob("*.md"), *ROOT.glob("*/*.md")]:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
             assert target.startswith("https://") or (page.parent / target).exists(), (page, target)
+
+
+def test_badges_are_true():
+    said = facts()
+    assert said["version"] == microgpt.__version__
+    assert (ROOT / "docs" / "badges.svg").read_text(encoding="utf-8") == badges()
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    for version in said["python"].split(" – "):  # noqa: RUF001
+        assert f'"{version}"' in workflow
+        assert version in PAGES["platforms.md"]
 
 
 def test_the_files_that_contributing_names_exist():

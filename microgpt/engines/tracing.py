@@ -27,6 +27,7 @@ from functools import wraps
 from math import inf
 from numbers import Real
 from pathlib import Path
+from threading import RLock
 from types import FunctionType
 from typing import Any
 
@@ -37,6 +38,7 @@ from microgpt.value import Value, exp, largest, log
 Place = tuple[str, int]  # a file and a line
 PACKAGE = str(Path(__file__).parents[1]) + os.sep
 CHOICES = {"<", "<=", ">", ">=", "==", "!=", "largest", "float", "data"}  # operations that carry no gradient
+CHANGED = RLock()  # held while a class has other operators
 
 
 BINARY = [f"__{way}{name}__" for name in ("add", "sub", "mul", "truediv", "pow") for way in ("", "r", "i")]
@@ -254,15 +256,16 @@ def trace(
 @contextmanager
 def left_to_traced(scalar: type) -> Iterator[None]:
     """The operators of a class refuse a Traced, so that Python asks the Traced, which notes the operation."""
-    methods = [(kind, name, vars(kind)[name]) for kind in scalar.__mro__ for name in BINARY if name in vars(kind)]
-    ours = [(kind, name, method) for kind, name, method in methods if isinstance(method, FunctionType)]
-    try:
-        for kind, name, method in ours:
-            setattr(kind, name, refusing_traced(method))
-        yield
-    finally:
-        for kind, name, method in ours:
-            setattr(kind, name, method)
+    with CHANGED:
+        methods = [(kind, name, vars(kind)[name]) for kind in scalar.__mro__ for name in BINARY if name in vars(kind)]
+        ours = [(kind, name, method) for kind, name, method in methods if isinstance(method, FunctionType)]
+        try:
+            for kind, name, method in ours:
+                setattr(kind, name, refusing_traced(method))
+            yield
+        finally:
+            for kind, name, method in ours:
+                setattr(kind, name, method)
 
 
 def refusing_traced(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,6 +20,7 @@ from typing import Any
 from microgpt.engines.collector import collector_paused
 from microgpt.engines.compiled.branches import HELPER
 from microgpt.engines.compiled.choices import UNBOUND, contents, fill
+from microgpt.engines.compiled.llvm.threads import LOCK
 from microgpt.engines.compiled.recording import is_pure
 from microgpt.engines.compiled.source import Sources
 from microgpt.engines.trees import map_arrays, map_numbers
@@ -134,17 +135,17 @@ def follow(function: Callable[..., Any], arrays: Any, example: tuple[Any, ...], 
     params = map_arrays(lambda array: map_numbers(tape.parameter, array.tolist()), arrays)
     given = [map_numbers(tape.given, row) for row in example]
     found = Followed(tape)
-    NOW.append(found)
-    limit_before = sys.getrecursionlimit()
-    sys.setrecursionlimit(5 * limit_before)
-    try:
-        with collector_paused():
+    with LOCK, collector_paused():  # all threads share what follows
+        NOW.append(found)
+        limit_before = sys.getrecursionlimit()
+        sys.setrecursionlimit(5 * limit_before)
+        try:
             result = call(None, 0, function, params, *given)
             constant = isinstance(result, (int, float)) and node_of(result) is None
             found.result = tape.plain(tape.constant(result), float(result)) if constant else result
-    finally:
-        sys.setrecursionlimit(limit_before)
-        NOW.pop()
+        finally:
+            sys.setrecursionlimit(limit_before)
+            NOW.pop()
     return found
 
 

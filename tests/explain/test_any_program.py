@@ -1,8 +1,10 @@
 """The page of any loss: its numbers are those of the scalar engine, and it follows what one changes or trains."""
 
 import importlib
+import sys
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -222,6 +224,26 @@ def test_a_branch_with_effects_is_kept_as_it_ran():
     assert [(was, line) for _, was, _, line in found.tape.guards] == [(False, choosing.__code__.co_firstlineno + 1)]
     assert follow(choosing, np.array(4.0), (3.0,), 100).result.data == 4.0
     assert made == [1.0]
+
+
+def test_runs_in_two_threads_are_followed_apart():
+    found, began, ended, limit = [], Event(), Event(), sys.getrecursionlimit()
+
+    def function(w):
+        if other.ident is None:
+            other.start()
+            began.wait(0.05)  # in which the other thread has to wait
+            return w * w
+        began.set()
+        ended.wait(10)
+        return w + 1.0
+
+    other = Thread(target=lambda: found.append(follow(function, np.array(2.0), (), 100)))
+    found.append(follow(function, np.array(3.0), (), 100))
+    ended.set()
+    other.join()
+    assert [[one.result.data, len(one.calls)] for one in found] == [[9.0, 1], [3.0, 1]]
+    assert sys.getrecursionlimit() == limit
 
 
 def test_what_does_not_fit_is_said_in_one_line(tmp_path, monkeypatch):

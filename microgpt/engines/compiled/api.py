@@ -15,6 +15,7 @@ from microgpt.engines.compiled import recording, replacements
 from microgpt.engines.compiled.listing import summary
 from microgpt.engines.compiled.llvm.machine import briefly
 from microgpt.engines.compiled.llvm.run import INTEGER, Program
+from microgpt.engines.compiled.llvm.threads import LOCK
 from microgpt.engines.compiled.record import RecordingError
 from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.compiled.referee import OPERATIONS, verify
@@ -52,26 +53,27 @@ class Compiled:
     def program(self, params: Any, structure: Any, arrays: list[np.ndarray]) -> Program:
         """The program for parameters and arguments of these shapes. It is recorded when they are first met."""
         key = program_key(structure, arrays)
-        program = self.known(key)
-        if program is None:
-            names, kinds = argument_names(self.function, len(arrays)), key[1]
-            shapes = map_arrays(lambda array: np.asarray(array).shape, params)
-            arguments = [(n, kind, array.shape[1:]) for n, kind, array in zip(names, kinds, arrays, strict=True)]
-            program = Program(self.function, shapes, arguments)
-            self.programs_recorded += 1
-            if self.programs_recorded == MANY_PROGRAMS:
-                warnings.warn(
-                    f"{MANY_PROGRAMS} programs were compiled for one function, one for each shape of example: "
-                    "pad the examples to fewer different shapes",
-                    stacklevel=level_of_caller(),
-                )
-            if len(self.programs) >= MANY_PROGRAMS:
-                self.programs.pop(next(iter(self.programs)))
-            self.programs[key] = program
-        return program
+        with LOCK:  # threads that call one function wait for its recording
+            program = self.known(key)
+            if program is None:
+                names, kinds = argument_names(self.function, len(arrays)), key[1]
+                shapes = map_arrays(lambda array: np.asarray(array).shape, params)
+                arguments = [(n, kind, array.shape[1:]) for n, kind, array in zip(names, kinds, arrays, strict=True)]
+                program = Program(self.function, shapes, arguments)
+                self.programs_recorded += 1
+                if self.programs_recorded == MANY_PROGRAMS:
+                    warnings.warn(
+                        f"{MANY_PROGRAMS} programs were compiled for one function, one for each shape of example: "
+                        "pad the examples to fewer different shapes",
+                        stacklevel=level_of_caller(),
+                    )
+                if len(self.programs) >= MANY_PROGRAMS:
+                    self.programs.pop(next(iter(self.programs)))
+                self.programs[key] = program
+            return program
 
     def known(self, key: tuple[Any, ...]) -> Program | None:
-        """The program for a key, if there is one. The program used last stands last."""
+        """The program for a key, if there is one. The program used last stands last. Call it with the LOCK held."""
         program = self.programs.pop(key, None)
         if program is not None:
             self.programs[key] = program
@@ -79,9 +81,10 @@ class Compiled:
 
     def parameters(self, params: Any) -> FlatParameters:
         """The parameters as one vector: that of the last call, if they are the same arrays."""
-        if self.given is None or not self.given.are(params):
-            self.given = FlatParameters(params)
-        return self.given
+        given = self.given  # another thread may put its own there
+        if given is None or not given.are(params):
+            given = self.given = FlatParameters(params)
+        return given
 
     def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> Found:
         """Run the program for these arguments: return it, its results, the parameters, and the flat gradient."""
@@ -115,9 +118,10 @@ class Compiled:
 
     def summary(self) -> str:
         """Describe the last program that ran, in a line. Raises InputError before the first call."""
-        if not self.programs:
-            raise InputError("nothing is compiled yet: call the function once, then ask for its summary")
-        return summary(list(self.programs.values())[-1])
+        with LOCK:
+            if not self.programs:
+                raise InputError("nothing is compiled yet: call the function once, then ask for its summary")
+            return summary(list(self.programs.values())[-1])
 
     def value_and_grad(self, params: Any, *arguments: Any) -> tuple[float, Any]:
         """The mean loss and its gradients: see `microgpt.value_and_grad`."""

@@ -313,7 +313,8 @@ class ManySteps:
     def group(self, parameters: Any, batch: list[np.ndarray], room: list[np.ndarray] | None) -> Group | None:
         """A group for batches of this form, if their program is known."""
         given = self.engine.parameters(parameters)
-        program = self.engine.known(program_key(given.structure, checked_arguments(tuple(batch))))
+        with LOCK:
+            program = self.engine.known(program_key(given.structure, checked_arguments(tuple(batch))))
         if program is None or self.engine.engine not in program.verified_on:
             return None
         return Group(program, batch, given.dtype, self.engine.threads, room)

@@ -18,3 +18,13 @@ sweep.py         runs with all combinations of some settings
 own_code.py      training with the user's own functions: are they right, and how much faster?
 memory_check.py  whether there is enough memory to train a model
 """
+
+import sys
+from importlib.util import find_spec
+
+NEEDED = ("filelock", "llvmlite", "numpy", "safetensors", "tqdm")  # the dependencies of pyproject.toml
+
+if lacking := [name for name in NEEDED if find_spec(name) is None]:
+    free = ", after reading docs/platforms.md on free-threaded Python" * ("free-threading" in sys.version)
+    print(f"error: not installed: {', '.join(lacking)}: run `pip install -e .`{free}", file=sys.stderr)
+    sys.exit(2)

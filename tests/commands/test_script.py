@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import threading
+import tomllib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
@@ -213,3 +214,11 @@ def test_a_thread_may_train_without_signals():
 def test_memory_that_runs_out_is_one_line(tmp_path):
     result = run_within(lambda: run_script(lambda: np.ones(2**57)), "train.py", cwd=tmp_path)
     assert_refused(result, "not enough memory: ", code=1)
+
+
+def test_what_is_not_installed_is_named():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = sorted(name.partition(">")[0] for name in project["dependencies"])
+    command = [sys.executable, "-E", "-S", ROOT / "train.py"]  # without what is installed
+    ran = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert_refused(ran, f"not installed: {', '.join(needed)}: run `pip install -e .`")

@@ -46,6 +46,18 @@ def recurrent(params, x):
     return sum(state)
 
 
+def neighbours(params, x):
+    """A weighted sum of each number and of those beside it, where there are some."""
+    total = 0.0
+    for i in range(len(x)):
+        near = 0.0
+        for j in range(3):
+            if 0 <= i + j - 1 < len(x):
+                near += params[j] * x[i + j - 1]
+        total += near * (i + 1)
+    return total
+
+
 def long_loop(params, x):
     for _ in range(10_000):
         x = x * 0.999 + params * 0.001
@@ -110,6 +122,7 @@ PROGRAMS = {
     "bigram": (bigram, {"wte": RNG.normal(size=(5, 5))}, RNG.integers(0, 5, (9, 2))),
     "mlp": (mlp, MLP, X3),
     "recurrent net": (recurrent, {"m": M, "w": W}, RNG.normal(size=(2, 6))),
+    "neighbours": (neighbours, W, np.linspace(-1, 1, 14).reshape(2, 7)),
     "ten thousand steps": (long_loop, np.array(1.5), X),
     "parameters ignored": (lambda p, x: p["w"][1] * x, {"w": W, "unused": M, "scalar": np.array(1.0)}, X),
     "a constant": (lambda p, x: 2.5, {"w": W}, X),

@@ -201,7 +201,8 @@ class Reader(Graph):
             return Tensor(self.permute(found.node, place), found.axes, False)
         node = self.tensor(stored)
         order = sorted(range(len(dimensions)), key=lambda j: -dimensions[j][1])
-        ordered = [d for d in dimensions if d[1]] == [dimensions[j] for j in order if dimensions[j][1]]
+        strides = [stride for _, stride in dimensions if stride]
+        ordered = strides == sorted(set(strides), reverse=True)  # of equal ones PyTorch puts the longer axis first
         part = extent(grid[1], lengths) != stored.array.size
         if part:
             sizes = tuple([self.size(axes, lengths) for axes, _ in dimensions])

@@ -525,6 +525,14 @@ class Lazy:
             self._items, self.whole = self._each(), None
         return next(self._items)
 
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("close", "send", "throw"):
+            raise AttributeError(f"an iterator has no attribute {name!r}")
+        self.check()
+        if self._items is None:
+            self._items, self.whole = self._each(), None
+        return getattr(self._items, name)
+
     def look(self) -> Any:
         """All items as a symbolic list, or None if that cannot be. For generators this runs their code."""
         self.check(Record.current.loops.ahead if Record.current is not None else 0)

@@ -72,6 +72,23 @@ def changed_after_reversed(p, x, i):
     return total + sum([v * (k + 1) for k, v in enumerate(rest)]) + sum([a * b for a, b in both])
 
 
+def noted_at_the_end(row, notes):
+    try:
+        for v in row:
+            yield v
+    finally:
+        notes.append(2.0)
+
+
+def generators_that_are_closed(p, x, i):
+    notes = []
+    items, doubled = noted_at_the_end(x, notes), (v * 2 for v in p["w"])
+    total = next(items) * doubled.send(None) + next(items)
+    items.close()
+    doubled.close()
+    return (total + sum(items) + sum(doubled)) * sum(notes)
+
+
 def zip_takes_a_part_of_an_iterator(p, x, i):
     rest, pairs = iter([v * 2 for v in x]), enumerate(p["w"])
     doubled = reversed([v * 2 for v in x])
@@ -126,7 +143,7 @@ def kinds_asked(p, x, i):
 
 @functions(
     read_between_changes, triangular, one_row_many_names, one_list_of_two_names_grows, changed_after_reversed,
-    zip_takes_a_part_of_an_iterator, functions_of_operator_that_change, chosen_before_the_table_grows,
+    generators_that_are_closed,    zip_takes_a_part_of_an_iterator, functions_of_operator_that_change, chosen_before_the_table_grows,
     parameters_changed, rows_that_are_the_same,
 )  # fmt: skip
 @pytest.mark.parametrize("file", [__file__, "no file"])  # without one there is no source

@@ -75,7 +75,7 @@ def changed_after_reversed(p, x, i):
 def noted_at_the_end(row, notes):
     try:
         for v in row:
-            yield v
+            yield v * 2
     finally:
         notes.append(2.0)
 
@@ -143,7 +143,8 @@ def kinds_asked(p, x, i):
 
 @functions(
     read_between_changes, triangular, one_row_many_names, one_list_of_two_names_grows, changed_after_reversed,
-    generators_that_are_closed,    zip_takes_a_part_of_an_iterator, functions_of_operator_that_change, chosen_before_the_table_grows,
+    generators_that_are_closed,
+    zip_takes_a_part_of_an_iterator, functions_of_operator_that_change, chosen_before_the_table_grows,
     parameters_changed, rows_that_are_the_same,
 )  # fmt: skip
 @pytest.mark.parametrize("file", [__file__, "no file"])  # without one there is no source

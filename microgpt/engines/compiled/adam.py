@@ -17,7 +17,7 @@ from llvmlite import ir
 
 from microgpt.adam import adam
 from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, Expression, Load, shared
-from microgpt.engines.compiled.llvm.emit import I64, Builder, structure_of
+from microgpt.engines.compiled.llvm.emit import I64, Builder, fused, structure_of
 from microgpt.engines.compiled.llvm.machine import machine
 from microgpt.engines.trees import address, check_array
 from microgpt.errors import InputError
@@ -66,11 +66,24 @@ class RuleShape:
             block, first = build.block, end
         build.ret_void()
 
+    def fused(self) -> list[Any]:
+        """The program, with products that are part of sums. What no vector changes stays by itself."""
+        depths: list[int] = []
+        for operation, what, arguments in self.program:
+            own = 0 if operation == "load" and self.loads[what].space == CELLS else -1
+            depths.append(max((depths[a] for a in arguments), default=own))
+        *nodes, _ = fused([*self.program, ("results", None, self.results)], [*depths, 0])
+        return nodes
+
     def emit_step(self, build: Builder, pointers: list[Any], i: Any) -> None:
         """Compute the results for the parameters from i on, and store them."""
         *vectors, numbers = pointers
         values: list[Any] = []
-        for operation, what, arguments in self.program:
+        for node in self.fused():
+            if node is None:
+                values.append(None)
+                continue
+            operation, what, arguments = node
             if operation == "load" and self.loads[what].space == CELLS:
                 values.append(build.read(vectors[self.loads[what].start], i))
             elif operation == "load":

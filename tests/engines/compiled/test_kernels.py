@@ -70,7 +70,7 @@ def test_an_edited_emitter_finds_no_old_kernel(monkeypatch, tmp_path):
     before = machine().name_of(shape)
     edited = tmp_path / "emit.py"
     text = next(file for file in EMITTERS if file.name == "emit.py").read_text(encoding="utf-8")
-    for change, same in (("# a comment\n", True), ("FAST = ()\n", False)):
+    for change, same in (("# a comment\n", True), ("SLOW = ()\n", False)):
         edited.write_text(text + change, encoding="utf-8")
         files = [edited if file.name == "emit.py" else file for file in EMITTERS]
         monkeypatch.setattr(module, "EMITTERS", files)

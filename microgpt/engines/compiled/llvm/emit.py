@@ -14,6 +14,7 @@ increments: the starts of what they read and write.
 """
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -35,7 +36,6 @@ from microgpt.engines.compiled.expressions import (
 from microgpt.engines.compiled.llvm.arguments import ARGUMENTS, FRAME, POINTERS, ROW, SPACES, TABLES, loaded
 
 I64, I32 = ir.IntType(64), ir.IntType(32)
-FAST = ("contract", "nsz")
 
 BESIDE, APART = "beside", "apart"  # how the numbers lie that a vector is made of
 
@@ -169,18 +169,13 @@ class Builder(ir.IRBuilder):
         other = x.type(ir.Undefined) if more is None else more
         return self.shuffle_vector(x, other, ir.VectorType(I32, len(places))(list(places)))
 
-    def alike(self, x: Any, y: Any) -> tuple[Any, Any]:
-        """Two single numbers or two vectors."""
-        return (x, y) if x.type == y.type else (self.spread(x), self.spread(y))
-
-    def plus(self, x: Any, y: Any) -> Any:
-        return self.fadd(*self.alike(x, y), flags=FAST)
-
-    def times(self, x: Any, y: Any) -> Any:
-        return self.fmul(*self.alike(x, y), flags=FAST)
+    def alike(self, *numbers: Any) -> list[Any]:
+        """Single numbers, or vectors."""
+        return [*numbers] if len({x.type for x in numbers}) == 1 else [self.spread(x) for x in numbers]
 
     def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
-        return self.fadd(self.fmul(x, y, flags=("contract",)), z, flags=("contract",))
+        """x * y + z, rounded once."""
+        return self.intrinsic("fma", x, y, z)
 
     def intrinsic(self, name: str, *arguments: Any) -> Any:
         kind = arguments[0].type
@@ -248,7 +243,7 @@ class Builder(ir.IRBuilder):
             lanes //= 2
             low = [group * 2 * lanes + lane for group in range(groups) for lane in range(lanes)]
             halves = self.lanes_from(x, low), self.lanes_from(x, [place + lanes for place in low])
-            x = self.fadd(*halves, flags=FAST) if combined is None else combined(*halves)
+            x = self.fadd(*halves) if combined is None else combined(*halves)
         return x
 
     def minimum(self, x: Any, y: Any) -> Any:
@@ -290,11 +285,15 @@ class Builder(ir.IRBuilder):
     # The operations
 
     def apply(self, operation: str, what: Any, arguments: list[Any], checked: str) -> Any:
-        """One operation of an expression."""
+        """One operation of an expression, or one of those that `fused` makes of sums."""
         if operation == "+":
-            return self.plus(*arguments)
+            return self.fadd(*self.alike(*arguments))
         if operation == "*":
-            return self.times(*arguments)
+            return self.fmul(*self.alike(*arguments))
+        if operation == "* +":
+            return self.multiply_add(*self.alike(*arguments))
+        if operation == "- * +":
+            return self.multiply_add(*self.alike(self.fneg(arguments[0]), *arguments[1:]))
         if operation == "**":
             return self.power(arguments[0], what, checked)
         if operation in ("<", "<="):
@@ -398,6 +397,37 @@ def structure_of(
     return tuple(program), list(loads)
 
 
+def fused(program: Sequence[Any], depths: Sequence[int]) -> list[Any]:
+    """The nodes of a program, where a sum includes a product that nothing else uses: both are rounded once.
+
+    Which ones are, only the program tells: no number may depend on what a processor fuses. Of two products it is the
+    first. A product that is computed in another loop than the sum stays by itself. A node that is part of a sum is None.
+    """
+    uses = Counter(argument for _, _, arguments in program for argument in arguments)
+    nodes = list(program)
+
+    def product(i: int, depth: int, negative: bool = False) -> list[Any] | None:
+        """The operation and the factors of a sum that includes this node, and the nodes that are then part of it."""
+        operation, _, arguments = program[i]
+        if operation != "*" or uses[i] > 1 or depths[i] != depth:
+            return None
+        if program[arguments[1]][:2] != ("constant", -1.0):
+            return ["- * +" if negative else "* +", arguments, i]
+        found = product(arguments[0], depth, not negative)
+        return found and [*found, i]
+
+    for i, (operation, what, arguments) in enumerate(program):
+        for one, other in (arguments, arguments[::-1]) if operation == "+" else ():
+            found = product(one, depths[i])
+            if found is not None:
+                name, factors, *parts = found
+                nodes[i] = name, what, (*factors, other)
+                for part in parts:
+                    nodes[part] = None
+                break
+    return nodes
+
+
 def lanes_of(x: Any) -> int:
     return x.type.count if isinstance(x.type, ir.VectorType) else 1
 
@@ -434,7 +464,12 @@ class NestKernel(Kernel):
         for operation, what, arguments in shape.program:
             inner = self.depth_of(shape.leaves[what]) if operation == "load" else -1
             self.depths.append(max((self.depths[a] for a in arguments), default=inner))
-        self.values: list[Any] = [None] * len(shape.program)
+        result, innermost = len(shape.program) - 1, len(shape.loops) - 1
+        more = [("so far", None, ()), ("+", None, (result, result + 1))]
+        summed = self.first_summed <= innermost and shape.reduction == "sum"
+        nodes = fused([*shape.program, *(more if summed else [])], [*self.depths, innermost, innermost])
+        self.program, self.last = nodes[: result + 1], nodes[-1]  # the last node adds the result to the sum so far
+        self.values: list[Any] = [None] * len(self.program)
         self.indices: list[Any] = []
         self.limits: list[tuple[Any, Any]] = []  # the first lane within a bound, and the end of those
         self.nest(0, [])
@@ -582,9 +617,10 @@ class NestKernel(Kernel):
 
     def compute(self, level: int) -> None:
         """Compute what changes in the loop of this level and in none further in."""
-        for i, (operation, what, arguments) in enumerate(self.shape.program):
-            if self.depths[i] != level:
+        for i, node in enumerate(self.program):
+            if node is None or self.depths[i] != level:
                 continue
+            operation, what, arguments = node
             if operation == "load":
                 self.values[i] = self.numbers(self.shape.leaves[what], f"load {what}")
             elif operation == "constant":
@@ -595,13 +631,18 @@ class NestKernel(Kernel):
     def combined(self, so_far: Any, result: Any) -> Any:
         """The sum with one term more, or the largest with one candidate more."""
         if self.shape.reduction != "largest":
-            return self.fadd(so_far, result, flags=FAST)
+            return self.fadd(so_far, result)
         greater = self.or_(self.fcmp_ordered(">", result, so_far), self.fcmp_unordered("uno", result, result))
         return self.select(self.and_(greater, self.fcmp_ordered("ord", so_far, so_far)), result, so_far)  # a NaN stays
 
-    def combine(self, so_far: Any, result: Any) -> Any:
-        """What is combined so far with a result, in the lanes within the bounds."""
-        found = self.combined(so_far, self.spread(result))
+    def combine(self, so_far: Any) -> Any:
+        """What is combined so far with the result, in the lanes within the bounds."""
+        if self.shape.reduction == "largest":
+            found = self.combined(so_far, self.spread(self.values[-1]))
+        else:
+            operation, what, arguments = self.last
+            values = [*self.values, so_far]
+            found = self.apply(operation, what, [values[a] for a in arguments], "")
         return self.select(self.mask(self.shape.groups), found, so_far) if self.limits else found
 
     # Loops
@@ -611,7 +652,7 @@ class NestKernel(Kernel):
         self.compute(level - 1)
         if level == len(self.shape.loops):
             if so_far:
-                return [self.combine(so_far[0], self.values[-1])]
+                return [self.combine(so_far[0])]
             self.put(self.values[-1])
         elif level == self.first_summed:
             neutral = float("-inf") if self.shape.reduction == "largest" else 0.0

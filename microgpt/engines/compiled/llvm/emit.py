@@ -13,12 +13,10 @@ A loop that runs turn by turn calls the kernels of its nests. From turn to turn 
 increments: the starts of what they read and write.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from math import factorial
 from typing import Any
 
 from llvmlite import ir
@@ -34,37 +32,9 @@ from microgpt.engines.compiled.expressions import (
     nodes_of,
 )
 from microgpt.engines.compiled.llvm.arguments import ARGUMENTS, FRAME, POINTERS, ROW, SPACES, TABLES, loaded
-
-I64, I32 = ir.IntType(64), ir.IntType(32)
+from microgpt.engines.compiled.llvm.operations import I32, I64, Operations
 
 BESIDE, APART = "beside", "apart"  # how the numbers lie that a vector is made of
-
-
-@dataclass(frozen=True)
-class ExpNumbers:
-    """What exp needs in one precision. e ** r is a polynomial for r from -log(2) / 2 to log(2) / 2."""
-
-    bits: int  # of the fraction of a number
-    high: float  # above the logarithm of the greatest number
-    low: float  # the logarithm of 2 ** -twice
-    twice: int  # the bias of an exponent, twice
-    log_2: tuple[float, float]  # its first bits, whose product with a whole number is exact, and the rest
-    coefficients: tuple[float, ...]  # of the highest power first
-    greatest: float
-
-
-EXP = {
-    False: ExpNumbers(
-        23, 89.0, -176.06, 254, (0.693145751953125, 1.428606765330187e-06),
-        (0.00139261761, 0.00836317307, 0.0416665547, 0.16666577, 0.5, 1.0, 1.0),  # those of the least error
-        (2 - 2**-23) * 2.0**127,
-    ),
-    True: ExpNumbers(
-        52, 710.0, -1418.16, 2046, (0.6931471803691238, 1.9082149292705877e-10),
-        tuple([1 / factorial(n) for n in range(13, -1, -1)]),  # those of the series of Taylor
-        sys.float_info.max,
-    ),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -141,7 +111,7 @@ def size_of(kind: Any) -> int:
     return 8 if isinstance(getattr(kind, "element", kind), ir.DoubleType) else 4
 
 
-class Builder(ir.IRBuilder):
+class Builder(Operations):
     """Writes LLVM instructions on numbers of one type, in vectors of one width. Operands may be single numbers, too."""
 
     def __init__(self, block: ir.Block, double: bool, width: int):
@@ -172,19 +142,6 @@ class Builder(ir.IRBuilder):
     def alike(self, *numbers: Any) -> list[Any]:
         """Single numbers, or vectors."""
         return [*numbers] if len({x.type for x in numbers}) == 1 else [self.spread(x) for x in numbers]
-
-    def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
-        """x * y + z, rounded once."""
-        return self.intrinsic("fma", x, y, z)
-
-    def intrinsic(self, name: str, *arguments: Any) -> Any:
-        kind = arguments[0].type
-        suffix = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
-        full = f"llvm.{name}.{suffix}f{64 if self.double else 32}"
-        function = self.module.globals.get(full)
-        if function is None:
-            function = ir.Function(self.module, ir.FunctionType(kind, [kind] * len(arguments)), full)
-        return self.call(function, arguments)
 
     def at(self, base: Any, offset: Any, kind: Any) -> Any:
         address = self.gep(base, [offset])
@@ -302,71 +259,6 @@ class Builder(ir.IRBuilder):
             return self.where(*arguments)
         return getattr(self, operation)(arguments[0])
 
-    def exp(self, x: Any) -> Any:
-        """e ** x, at most the largest finite number."""
-        of = EXP[self.double]
-        high, low = self.number(of.high, x), self.number(of.low, x)
-        limited = self.select(self.fcmp_ordered(">", x, high), high, x)
-        limited = self.select(self.fcmp_ordered("<", limited, low), low, limited)
-        # Added to so large a number, x / log(2) is rounded: it ends with the bits of the whole number plus `twice`.
-        shift = self.number(1.5 * 2.0**of.bits + of.twice, x)
-        shifted = self.multiply_add(limited, self.number(1.4426950408889634, x), shift)
-        whole, r = self.fsub(shifted, shift), limited
-        for part in of.log_2:
-            r = self.multiply_add(whole, self.number(-part, x), r)
-        result = self.number(of.coefficients[0], x)
-        for coefficient in of.coefficients[1:]:
-            result = self.multiply_add(result, r, self.number(coefficient, x))
-        # Times 2 ** whole, as two powers of 2 of half as many: each is a float, also where the result is subnormal.
-        integer = I64 if self.double else I32
-        integer = ir.VectorType(integer, x.type.count) if isinstance(x.type, ir.VectorType) else integer
-        bits = self.bitcast(shifted, integer)
-        half = self.lshr(bits, integer(1))
-        for exponent in (half, self.sub(bits, half)):
-            result = self.fmul(result, self.bitcast(self.shl(exponent, integer(of.bits)), x.type))
-        greatest = self.number(of.greatest, x)
-        return self.select(self.fcmp_ordered(">", result, greatest), greatest, result)
-
-    def log(self, x: Any) -> Any:
-        """The logarithm, and NaN of what has none."""
-        positive = self.fcmp_ordered(">", x, self.number(0.0, x))
-        return self.select(positive, self.intrinsic("log", x), self.number(float("nan"), x))
-
-    def inverse(self, x: Any) -> Any:
-        return self.fdiv(self.number(1.0, x), x)
-
-    def whole_power(self, x: Any, exponent: int) -> Any:
-        result = None
-        while exponent:
-            if exponent & 1:
-                result = x if result is None else self.fmul(result, x)
-            exponent >>= 1
-            if exponent:
-                x = self.fmul(x, x)
-        return result
-
-    def power(self, x: Any, k: float, checked: str) -> Any:
-        """x ** k, and NaN where what is `checked` is not finite: "power", or "derivative", which is both."""
-        if k == 0:
-            return self.fadd(self.fmul(x, self.number(0.0, x)), self.number(1.0, x))
-        test = None
-        if k == int(k) and abs(k) <= 16:
-            y = self.whole_power(x, int(k)) if k > 0 else self.whole_power(self.inverse(x), int(-k))
-            test = y if k > 0 else None  # its derivative is finite if it is itself
-        elif 2 * k == int(2 * k) and abs(k) <= 4:
-            root = self.intrinsic("sqrt", x)
-            y = self.whole_power(root if k > 0 else self.inverse(root), int(abs(2 * k)))
-        else:
-            y = self.intrinsic("pow", x, self.number(k, x))
-        if not checked:
-            return y
-        if checked == "power":
-            test = y
-        elif test is None:
-            test = self.power(x, k - 1, "")
-        y = self.fadd(y, self.fsub(test, test))
-        return y if k < 0 or test is y else self.fadd(y, self.fsub(y, y))
-
     def less(self, operation: str, x: Any, y: Any) -> Any:
         """1 where x < y (or <=), else 0."""
         x, y = self.alike(x, y)
@@ -401,7 +293,7 @@ def fused(program: Sequence[Any], depths: Sequence[int]) -> list[Any]:
     """The nodes of a program, where a sum includes a product that nothing else uses: both are rounded once.
 
     Which ones are, only the program tells: no number may depend on what a processor fuses. Of two products it is the
-    first. A product that is computed in another loop than the sum stays by itself. A node that is part of a sum is None.
+    first. A product that is computed in another loop than the sum stays by itself. A node that became a part is None.
     """
     uses = Counter(argument for _, _, arguments in program for argument in arguments)
     nodes = list(program)

@@ -88,6 +88,7 @@ class Nest:
     instruction: int = -1  # which it comes from
     backward: bool = False
     within: Within = ()  # each turn of these loops computes the part at its index
+    whole: "Nest | None" = None  # which it is a part of: its kernel is chosen for that one
 
     def over(
         self, lengths: Sequence[int], bounds: Sequence[Bound | None], moved: Any, known: dict[Any, Expression]

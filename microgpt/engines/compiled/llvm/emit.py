@@ -32,7 +32,7 @@ from microgpt.engines.compiled.expressions import (
     nodes_of,
 )
 from microgpt.engines.compiled.llvm.arguments import ARGUMENTS, FRAME, POINTERS, ROW, SPACES, TABLES, loaded
-from microgpt.engines.compiled.llvm.operations import I32, I64, Operations
+from microgpt.engines.compiled.llvm.operations import CAN_MASK, I32, I64, Operations
 
 BESIDE, APART = "beside", "apart"  # how the numbers lie that a vector is made of
 
@@ -162,17 +162,24 @@ class Builder(Operations):
         address = self.at(base, offset, x.type)
         self.store(self.fadd(self.load(address, align=self.size), x) if add else x, address, align=self.size)
 
-    def masked_read(self, base: Any, offset: Any, mask: Any) -> Any:
-        """Load the lanes of a vector that a mask names, and zeros for the others."""
-        kind = ir.VectorType(self.scalar, mask.type.count)
+    def masked_read(self, base: Any, offset: Any, lanes: int, first: Any, end: Any) -> Any:
+        """Load the lanes of a vector from the first on and before the end, and zeros for the others."""
+        kind = ir.VectorType(self.scalar, lanes)
         stored = as_stored(kind, base)
+        if not CAN_MASK:
+            return self.widened(self.some_read(base, offset, stored, first, end), kind)
+        mask = self.lanes_between(range(lanes), first, end)
         arguments = self.at(base, offset, stored), I32(size_of(stored)), mask, stored([0.0] * kind.count)
         function = self.masked("load", stored, stored, [arguments[0].type, I32, mask.type, stored])
         return self.widened(self.call(function, arguments), kind)
 
-    def masked_write(self, x: Any, base: Any, offset: Any, mask: Any, add: bool = False) -> None:
-        """Store the lanes of a vector that a mask names, or add them to what is there."""
-        x = self.fadd(self.masked_read(base, offset, mask), x) if add else x
+    def masked_write(self, x: Any, base: Any, offset: Any, first: Any, end: Any, add: bool = False) -> None:
+        """Store the lanes of a vector from the first on and before the end, or add them to what is there."""
+        if not CAN_MASK or lanes_of(x) == 1:
+            self.some_written(x, base, offset, first, end, add)
+            return
+        x = self.fadd(self.masked_read(base, offset, lanes_of(x), first, end), x) if add else x
+        mask = self.lanes_between(range(lanes_of(x)), first, end)
         arguments = x, self.at(base, offset, x.type), I32(self.size), mask
         kinds = [x.type, arguments[1].type, I32, mask.type]
         self.call(self.masked("store", x.type, ir.VoidType(), kinds), arguments)
@@ -193,6 +200,54 @@ class Builder(Operations):
         function = self.module.globals.get(full)
         return function or ir.Function(self.module, ir.FunctionType(result, arguments), full)
 
+    def some_read(self, base: Any, offset: Any, kind: Any, first: Any, end: Any) -> Any:
+        """Load some lanes of a vector without a mask: at once, if they are all, else one by one."""
+        buffer = self.room(kind)
+        first, end, is_whole = self.clamped(kind.count, first, end)
+        with self.if_else(is_whole) as (at_once, one_by_one):
+            with at_once:
+                whole, of_whole = self.load(self.at(base, offset, kind), align=size_of(kind)), self.block
+            with one_by_one:
+                self.store(kind([0.0] * kind.count), buffer)
+                numbers = self.bitcast(buffer, kind.element.as_pointer())
+
+                def lane(i: Any) -> None:
+                    self.store(self.load(self.gep(base, [self.add(offset, i)])), self.gep(numbers, [i]))
+
+                self.each(first, end, 1, lane)
+                part, of_part = self.load(buffer), self.block
+        found = self.phi(kind)
+        found.add_incoming(whole, of_whole)
+        found.add_incoming(part, of_part)
+        return found
+
+    def some_written(self, x: Any, base: Any, offset: Any, first: Any, end: Any, add: bool) -> None:
+        """Store some lanes of a vector without a mask, or add them to what is there."""
+        buffer = self.room(x.type)
+        first, end, is_whole = self.clamped(lanes_of(x), first, end)
+        with self.if_else(is_whole) as (at_once, one_by_one):
+            with at_once:
+                self.write(x, base, offset, add)
+            with one_by_one:
+                self.store(x, buffer)
+                numbers = self.bitcast(buffer, self.scalar.as_pointer())
+
+                def lane(i: Any) -> None:
+                    self.write(self.load(self.gep(numbers, [i])), base, self.add(offset, i), add)
+
+                self.each(first, end, 1, lane)
+
+    def room(self, kind: Any) -> Any:
+        """Where a function keeps a vector while it runs."""
+        with self.goto_entry_block():
+            return self.alloca(kind)
+
+    def clamped(self, lanes: int, first: Any, end: Any) -> tuple[Any, Any, Any]:
+        """The first lane and the end as lanes that there are, and whether all are between; None is no limit."""
+        first = I64(0) if first is None else self.maximum(first, I64(0))
+        end = I64(lanes) if end is None else self.minimum(end, I64(lanes))
+        return first, end, self.icmp_signed("==", self.sub(end, first), I64(lanes))
+
     def across(self, x: Any, groups: int = 1, combined: Callable[[Any, Any], Any] | None = None) -> Any:
         """The lanes of each group of a vector added up, or combined in another way, by halves."""
         lanes = lanes_of(x) // groups
@@ -205,6 +260,9 @@ class Builder(Operations):
 
     def minimum(self, x: Any, y: Any) -> Any:
         return self.select(self.icmp_signed("<", x, y), x, y)
+
+    def maximum(self, x: Any, y: Any) -> Any:
+        return self.select(self.icmp_signed(">", x, y), x, y)
 
     def ceiling(self, x: Any, y: Any) -> Any:
         """x / y, rounded up, and 0 if x is negative."""
@@ -447,7 +505,7 @@ class NestKernel(Kernel):
         if leaf.lanes == BESIDE and not self.chosen_by_lane(leaf):
             where = self.offset(leaf, name, group)
             if self.shape.tail:
-                return self.masked_read(base, where, self.mask(1, self.limits[:1]))
+                return self.masked_read(base, where, lanes, *self.limits[0])
             return self.read(base, where, self.vector if lanes == self.width else ir.VectorType(self.scalar, lanes))
         return self.side_by_side([self.read(base, at, self.scalar) for at in self.offsets(leaf, name, group)])
 
@@ -492,18 +550,21 @@ class NestKernel(Kernel):
         if not self.limits or lanes_of(result) == 1:
             self.write(result, base, where, self.shape.add)
             return
-        mask = self.mask(1)
         if self.shape.tail:
-            self.masked_write(result, base, where, mask, self.shape.add)
+            firsts, ends = (
+                [place for place in places if place is not None] for places in zip(*self.limits, strict=True)
+            )
+            first = reduce(self.maximum, firsts) if firsts else None
+            self.masked_write(result, base, where, first, reduce(self.minimum, ends) if ends else None, self.shape.add)
         else:  # where the array goes on beyond the bound
             before = self.read(base, where, result.type)
             result = self.fadd(before, result) if self.shape.add else result
-            self.write(self.select(mask, result, before), base, where)
+            self.write(self.select(self.mask(1), result, before), base, where)
 
-    def mask(self, groups: int, limits: list[tuple[Any, Any]] | None = None) -> Any:
+    def mask(self, groups: int) -> Any:
         """For each lane of some groups whether it is within the limits."""
         lanes = [*range(self.lanes)] * groups
-        return reduce(self.and_, [self.lanes_between(lanes, *limit) for limit in limits or self.limits])
+        return reduce(self.and_, [self.lanes_between(lanes, *limit) for limit in self.limits])
 
     # Operations
 

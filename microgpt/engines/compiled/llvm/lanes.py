@@ -3,22 +3,21 @@
 The examples of a block lie side by side, and fill the lanes. With one example an axis of the nest does: one along which
 most loads walk from a number to the next. Where one axis is too short, a vector has several groups of lanes, each at
 another index of a second axis.
+
+What lies in the lanes decides in which order sums are added. So it is chosen for one size of vector and with masks, on
+every processor: LLVM cuts a vector into those of the processor.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import mul
 from typing import Any
 
-from llvmlite.binding import get_host_cpu_features
-
 from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, INTEGERS, Load
 from microgpt.engines.compiled.nest import BATCH, Nest
 
-FEATURES = get_host_cpu_features()
-VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx2") else 16
-CAN_MASK = VECTOR_BYTES > 16  # whether one instruction loads or stores some lanes of a vector
+VECTOR_BYTES = 64  # of the vectors for which lanes are chosen, whatever the processor has
 WEIGHTS = {"exp": 20, "log": 60, "**": 12}  # of an operation, where that of an addition is 1
 NONE = -2  # no axis
 
@@ -130,16 +129,13 @@ def possible_lanes(nest: Nest, loads: Sequence[Load], most: int, fits: bool) -> 
     for axis in axes if fits or not bounded else ():
         length, own = nest.lengths[axis], nest.bounds[axis]
         count = min((most, most // 2, most // 4), key=lambda n: -(-length // n) * max(n, most // 2))
-        short = most // 4 if CAN_MASK else 1  # all axes that are as short share their kernels
+        short = most // 4  # all axes that are as short share their kernels
         count = min(count, max(1 << (length - 1).bit_length(), short))
         tail = length % count != 0 or (own is not None and nest.lengths[own.of] == 1)
-        while tail and not CAN_MASK and count > 1:
-            count //= 2
-            tail = length % count != 0
         alone = Lanes(axis, length, count, tail=tail)
         scattered = alone.stride(loads[0]) not in (0, 1)
         scattered = scattered or (loads[0].chooser is not None and alone.by_lane(loads[0].chooser))
-        if count == 1 or ((tail or axis in bounded) and scattered):
+        if (tail or axis in bounded) and scattered:
             continue
         yield alone
         for other in axes:
@@ -148,6 +144,19 @@ def possible_lanes(nest: Nest, loads: Sequence[Load], most: int, fits: bool) -> 
                 groups //= 2
             if groups > 1 and other != axis and other not in bounded:
                 yield Lanes(axis, length, count, groups=groups, along=other, tail=tail)
+
+
+def part_of_lanes(lanes: Lanes, nest: Nest) -> Lanes:
+    """The same lanes for a part of the nest for which they were chosen, with fewer groups if they do not fill it."""
+    if lanes.axis == BATCH:
+        return lanes
+    groups, length = lanes.groups, nest.lengths[lanes.axis]
+    while groups > 1 and nest.lengths[lanes.along] % groups:
+        groups //= 2
+    return replace(
+        lanes, length=length, tail=lanes.tail or length % lanes.count != 0,
+        groups=groups, along=lanes.along if groups > 1 else NONE,
+    )  # fmt: skip
 
 
 def cost(nest: Nest, loads: Sequence[Load], operations: Sequence[Any], lanes: Lanes, register: int) -> float:

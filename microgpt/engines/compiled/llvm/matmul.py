@@ -23,11 +23,12 @@ from llvmlite.binding import get_process_triple
 
 from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, PARAMETERS, Load, loads_of, replace
 from microgpt.engines.compiled.llvm.emit import I32, I64, Kernel
-from microgpt.engines.compiled.llvm.lanes import CAN_MASK, VECTOR_BYTES, joined_axis
+from microgpt.engines.compiled.llvm.lanes import VECTOR_BYTES, joined_axis
+from microgpt.engines.compiled.llvm.operations import CAN_MASK, REGISTER_BYTES
 from microgpt.engines.compiled.llvm.schedule import Schedule, Step
 from microgpt.engines.compiled.nest import BATCH, Nest, Product
 
-MANY_REGISTERS = VECTOR_BYTES == 64 or get_process_triple().startswith(("aarch64", "arm64"))
+MANY_REGISTERS = REGISTER_BYTES == 64 or get_process_triple().startswith(("aarch64", "arm64"))
 ROWS, VECTORS = 4, 4 if MANY_REGISTERS else 2  # of a tile
 CORNER = 4 if MANY_REGISTERS else 2
 STREAMS = 8  # terms that are added together
@@ -106,18 +107,20 @@ def product_step(nest: Nest, schedule: Schedule, is_zero_beyond: Callable[[Load,
     bound, arguments = found
     count = schedule.block_size * (nest.lengths[joined] if joined >= 0 else 1)
     lengths = [nest.lengths[axis] if axis >= 0 else count if axis == EXAMPLES else 1 for axis in layout.tile]
+    whole = nest.whole or nest
     single = lengths[0] == 1 and schedule.block_size == 1
     if single and layout.vectors == "terms":
         return None  # a panel that is read once takes longer to transpose than its sums
     column, across = layout.tile[1], count if layout.vectors == "outer" else lengths[1]
-    width = width_of(across, layout.vectors == "outer" or layout.loads[2].space == PARAMETERS, schedule.double)
+    divides = layout.vectors == "outer" or layout.loads[2].space == PARAMETERS
+    width = width_of(across, divides, schedule.double)
     scattered = column >= 0 and nest.target.strides[column] != 1
     copied = layout.vectors == "columns" and lengths[2] >= LONG and lengths[0] >= OFTEN and not bound
     shape = ProductShape(
         layout.vectors, tuple([load.space for load in layout.loads]), len(others), bound, add,
         scattered, across % width == 0, copied, product.factor, width, schedule.double,
         schedule.is_narrow(layout.loads),
-        single and layout.vectors == "columns" and lengths[1] >= LONG and across % width == 0
+        single and layout.vectors == "columns" and is_streamed(whole.lengths[column], divides, schedule.double)
         and not (bound or scattered),
     )  # fmt: skip
     arguments |= dict(zip(LENGTHS, lengths, strict=True))
@@ -163,24 +166,29 @@ def strides_of(
     return {name: value for name, value in found.items() if name in shape.argument_names()}
 
 
-def width_of(count: int, divides: bool, double: bool) -> int:
+def width_of(count: int, divides: bool, double: bool, register: int = REGISTER_BYTES) -> int:
     """How many numbers a vector holds: as many as a register, or the power of 2 that so many numbers fill."""
-    width = VECTOR_BYTES // (8 if double else 4)
+    width = register // (8 if double else 4)
     while width > 1 and (count % width if divides else 2 * count <= width):
         width //= 2
     return width
 
 
+def is_streamed(columns: int, divides: bool, double: bool) -> bool:
+    """Whether so many columns of a single row are summed term by term: the same on all processors."""
+    return columns >= LONG and columns % width_of(columns, divides, double, VECTOR_BYTES) == 0
+
+
 def by_length(axes: Iterable[int], nest: Nest) -> list[int]:
     """Axes of a nest without the batch, the longest first."""
-    return sorted({*axes} - {BATCH}, key=lambda axis: (-nest.lengths[axis], axis))
+    return sorted({*axes} - {BATCH}, key=lambda axis: (-(nest.whole or nest).lengths[axis], axis))
 
 
 def along(axes: list[int], nest: Nest) -> list[int]:
     """Axes in the order in which they suit vectors: the target should lie beside itself, and fill them."""
 
     def fitness(axis: int) -> int:
-        return min(nest.lengths[axis], VECTOR_BYTES // 4) * (4 if nest.target.strides[axis] == 1 else 1)
+        return min((nest.whole or nest).lengths[axis], VECTOR_BYTES // 4) * (4 if nest.target.strides[axis] == 1 else 1)
 
     return sorted(axes, key=fitness, reverse=True)
 
@@ -348,9 +356,6 @@ class ProductKernel(Kernel):
                 begin = self.maximum(begin, self.least(first[bounded]))
         return begin, end
 
-    def maximum(self, x: Any, y: Any) -> Any:
-        return self.select(self.icmp_signed(">", x, y), x, y)
-
     def lanes(self, row: Any, column: Any) -> tuple[Any, Any]:
         """The first lane of a vector from a column on that is a column of this row, and the end of these lanes."""
         begin, end = I64(0), self.minimum(I64(self.width), self.sub(self.argument["columns"], column))
@@ -398,8 +403,7 @@ class ProductKernel(Kernel):
             self.each(I64(0), panel, self.width, square)
 
         def some(k: Any) -> None:  # of a square: the panel has room for all of it
-            mask = self.lanes_between(range(self.width), None, self.sub(end, k))
-            squares(k, lambda where: self.masked_read(self.of_b, where, mask))
+            squares(k, lambda where: self.masked_read(self.of_b, where, self.width, None, self.sub(end, k)))
 
         if not CAN_MASK or self.width == 1:
             self.each(begin, whole, self.width, lambda k: squares(k, lambda where: self.read(self.of_b, where)))
@@ -472,17 +476,8 @@ class ProductKernel(Kernel):
             self.write(result, self.of_target, where, self.shape.add)
         elif self.shape.scattered:
             self.put_lanes(result, start, row, column)
-        elif CAN_MASK and self.width > 1:
-            mask = self.lanes_between(range(self.width), *self.lanes(row, column))
-            self.masked_write(result, self.of_target, where, mask, self.shape.add)
         else:
-            begin, end = self.lanes(row, column)
-            all_lanes = self.icmp_signed("==", self.sub(end, begin), I64(self.width))
-            with self.if_else(all_lanes) as (at_once, one_by_one):
-                with at_once:
-                    self.write(result, self.of_target, where, self.shape.add)
-                with one_by_one:
-                    self.put_lanes(result, start, row, column)
+            self.masked_write(result, self.of_target, where, *self.lanes(row, column), self.shape.add)
 
     def put_lanes(self, result: Any, start: Any, row: Any, column: Any) -> None:
         """Store those lanes of a vector that are columns of this row."""

@@ -14,7 +14,10 @@ from llvmlite.binding import get_host_cpu_features
 
 I64, I32 = ir.IntType(64), ir.IntType(32)
 DOUBLE, FLOAT = ir.DoubleType(), ir.FloatType()
-FUSES = get_host_cpu_features().get("fma", True)  # only processors with the instructions of x86 may lack this one
+FEATURES = get_host_cpu_features()
+FUSES = FEATURES.get("fma", True)  # only processors with the instructions of x86 may lack this one
+REGISTER_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx2") else 16
+CAN_MASK = REGISTER_BYTES > 16  # whether one instruction loads or stores some lanes of a vector
 
 Pair = tuple[Any, Any]  # a number as the sum of two: itself, rounded, and the rest
 

@@ -13,7 +13,7 @@ import numpy as np
 from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, INTEGERS, PARAMETERS, Expression, Load
 from microgpt.engines.compiled.llvm.arguments import packed
 from microgpt.engines.compiled.llvm.emit import APART, BESIDE, LeafShape, LoopShape, NestShape, structure_of
-from microgpt.engines.compiled.llvm.lanes import Lanes, chosen_lanes, loop_order
+from microgpt.engines.compiled.llvm.lanes import Lanes, chosen_lanes, loop_order, part_of_lanes
 from microgpt.engines.compiled.llvm.memory import Memory
 from microgpt.engines.compiled.nest import BATCH, Nest
 
@@ -112,11 +112,22 @@ class Schedule:
 
     def step(self, nest: Nest, checked: str, in_turns: bool = False) -> Step:
         """The kernel of a nest that is no matrix product, or of the part of it that one of many turns computes."""
-        program, loads = structure_of(nest.expression, lambda node: self.load_of(node, len(nest.lengths)))
-        everything = [nest.target, *loads]
-        fits = not any(nest.bounds) or (not in_turns and all(self.fits(load, nest.lengths) for load in everything))
-        lanes = chosen_lanes(nest, everything, program, self.block_size, self.double, fits)
+        lanes, program, everything = self.lanes(nest.whole or nest, in_turns)
+        if nest.whole is not None:
+            program, everything = self.structure(nest)
+            lanes = part_of_lanes(lanes, nest) if self.block_size == 1 else self.lanes(nest, in_turns)[0]
         return self.step_in(lanes, nest, program, everything, checked)
+
+    def structure(self, nest: Nest) -> tuple[tuple[Any, ...], list[Load]]:
+        """The nodes of a nest's expression, and what it reads and writes: the target comes first."""
+        program, loads = structure_of(nest.expression, lambda node: self.load_of(node, len(nest.lengths)))
+        return program, [nest.target, *loads]
+
+    def lanes(self, nest: Nest, in_turns: bool) -> tuple[Lanes, tuple[Any, ...], list[Load]]:
+        """What the lanes hold, and the structure of the nest."""
+        program, everything = self.structure(nest)
+        fits = not any(nest.bounds) or (not in_turns and all(self.fits(load, nest.lengths) for load in everything))
+        return chosen_lanes(nest, everything, program, self.block_size, self.double, fits), program, everything
 
     def step_in(self, lanes: Lanes, nest: Nest, program: tuple[Any, ...], loads: list[Load], checked: str) -> Step:
         """The kernel of a nest with these lanes; `loads` begin with the target."""

@@ -134,4 +134,6 @@ def part_of(nest: Nest, axis: int, number: int, threads: int, known: dict[Any, E
         return replace(load, start=load.start + load.strides[axis] * first)
 
     lengths = [end - first if i == axis else n for i, n in enumerate(nest.lengths)]
-    return nest.over(lengths, nest.bounds, moved, known)
+    part = nest.over(lengths, nest.bounds, moved, known)
+    part.whole = nest
+    return part

@@ -1,11 +1,12 @@
 """Check whether there is enough memory to train a model, before any of it is taken."""
 
+import ctypes
 import os
 import sys
 from contextlib import suppress
 from math import log10
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from microgpt.errors import InputError
 from microgpt.learning.batches import Corpus, predictions
@@ -67,8 +68,9 @@ def memory_there(root: Path = Path("/")) -> int:
     On Linux this includes swap, and the limits of control groups, such as those of a container.
     """
     memory, swap = sys.maxsize, 0
-    with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(AttributeError, ValueError, OSError):  # some systems do not tell
+        windows = sys.platform == "win32"
+        memory = memory_of_windows() if windows else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with suppress(OSError, ValueError, IndexError):
         entries = dict(line.split(":") for line in (root / "proc/meminfo").read_text().splitlines())
         memory, swap = (1024 * int(entries[name].split()[0]) for name in ("MemTotal", "SwapTotal"))
@@ -76,6 +78,12 @@ def memory_there(root: Path = Path("/")) -> int:
         with suppress(OSError, ValueError):  # it may contain "max"
             memory = min(memory, int(path.read_text()))
     return memory + swap
+
+
+def memory_of_windows() -> int:
+    """Return the most bytes that Windows can give to programs: its memory, and the files that it swaps to."""
+    told, system = (ctypes.c_uint64 * 8)(64), cast(Any, ctypes)  # its own length, then seven numbers of bytes
+    return int(told[3]) if system.windll.kernel32.GlobalMemoryStatusEx(told) else sys.maxsize
 
 
 def limit_files(root: Path) -> list[Path]:

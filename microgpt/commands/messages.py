@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from microgpt.adam import scheduled_learning_rate
 from microgpt.commands.memory_check import gigabytes
-from microgpt.commands.script import escape_control, silence_stdout
+from microgpt.commands.script import escape_control, silenced
 from microgpt.errors import counted
 from microgpt.learning.batches import Corpus, predictions
 from microgpt.learning.documents import why_prose
@@ -38,8 +38,9 @@ def print_lines(*lines: str) -> None:
             if line:
                 tqdm.write(escape_control(as_called(line)), file=sys.stdout)
         sys.stdout.flush()
-    except BrokenPipeError:
-        silence_stdout()
+    except OSError as error:
+        if not silenced(error):
+            raise
 
 
 def indented(message: str) -> str:

@@ -1,5 +1,6 @@
 """How a script runs: errors in one line, output to terminals and pipes, and a gentle Ctrl-C."""
 
+import errno
 import os
 import signal
 import sys
@@ -20,9 +21,14 @@ PATIENCE = 1.0  # seconds after Ctrl-C in which work that can be repeated may go
 FAILED, INTERRUPTED = 1, 130  # exit codes: underway, by Ctrl-C
 
 
-def silence_stdout() -> None:
-    """Drop all further output."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def silenced(error: OSError) -> bool:
+    """Return whether the reader of our output has closed it, and then drop all further output."""
+    closed = isinstance(error, BrokenPipeError)
+    if sys.platform == "win32" and error.errno == errno.EINVAL and error.filename is None:
+        closed = True  # what Windows says of a pipe, too
+    if closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return closed
 
 
 def escape_control(text: str) -> str:
@@ -49,10 +55,9 @@ def run_script(main: Callable[[], int]) -> NoReturn:
         code = main()
     except InputError as error:
         code = print_error(error, MISUSED)
-    except BrokenPipeError:  # the reader of our output has closed it
-        silence_stdout()
-        code = 0
-    except (ArithmeticError, DisagreementError, OSError) as error:  # divergence, engines that disagree, a full disk
+    except OSError as error:  # a full disk, or a pipe that is closed
+        code = 0 if silenced(error) else print_error(error, FAILED)
+    except (ArithmeticError, DisagreementError) as error:  # divergence, engines that disagree
         code = print_error(error, FAILED)
     except MemoryError as error:
         code = print_error(
@@ -75,7 +80,7 @@ def print_error(message: Any, code: int) -> int:
 
 
 class Interruption:
-    """Records Ctrl-C, or a request to end the process (SIGTERM)."""
+    """Records Ctrl-C, or a request to end the process: SIGTERM, and on Windows Ctrl-Break."""
 
     since = inf  # by time.monotonic()
 
@@ -100,7 +105,7 @@ def interruption() -> Iterator[Interruption]:
     if threading.current_thread() is not threading.main_thread():
         yield state
         return
-    requests = (signal.SIGINT, signal.SIGTERM)
+    requests = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
 
     def handler(*_: Any) -> None:
         state.since = time.monotonic()

@@ -4,6 +4,7 @@ import importlib
 import sys
 import tracemalloc
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,10 +109,24 @@ def test_an_older_container_may_have_less(machine, limit):
     assert memory_there(machine) == min(limit, 8000 * 1024) + 2000 * 1024
 
 
-def test_without_these_files_the_library_is_asked(tmp_path, monkeypatch):
-    assert memory_there(tmp_path) > 0
+def test_without_these_files_the_system_is_asked(tmp_path, monkeypatch):
+    assert 10**8 < memory_there(tmp_path) < sys.maxsize
+    monkeypatch.setattr(memory_check, "sys", SimpleNamespace(platform="another", maxsize=sys.maxsize))
     monkeypatch.delattr("os.sysconf", raising=False)
     assert memory_there(tmp_path) == sys.maxsize
+
+
+@pytest.mark.parametrize(("answers", "expected"), [(True, 7_000_000), (False, sys.maxsize)])
+def test_windows_is_asked_in_its_own_way(tmp_path, monkeypatch, answers, expected):
+    def tell(status):
+        assert status[0] == 64
+        status[1:4] = 5_000_000, 1_000_000, 7_000_000
+        return answers
+
+    library = SimpleNamespace(kernel32=SimpleNamespace(GlobalMemoryStatusEx=tell))
+    monkeypatch.setattr(memory_check.ctypes, "windll", library, raising=False)
+    monkeypatch.setattr(memory_check, "sys", SimpleNamespace(platform="win32", maxsize=sys.maxsize))
+    assert memory_there(tmp_path) == expected
 
 
 # Pools and batches take no more than there is

@@ -139,7 +139,27 @@ def process(script, *options, cwd, **more):
     return subprocess.Popen(command(script, *options), cwd=cwd, **(pipes | more))
 
 
-@posix
+@pytest.mark.parametrize(
+    ("platform", "error", "code"),
+    [
+        ("linux", BrokenPipeError(32, "Broken pipe"), 0),
+        ("win32", OSError(22, "Invalid argument"), 0),
+        ("linux", OSError(22, "Invalid argument"), 1),
+        ("win32", OSError(22, "Invalid argument", "runs/a:b"), 1),
+    ],
+)
+def test_windows_calls_a_closed_pipe_invalid(tmp_path, monkeypatch, platform, error, code):
+    def main():
+        raise error
+
+    with (tmp_path / "out").open("w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "platform", platform)
+        with pytest.raises(SystemExit) as end:
+            run_script(main)
+    assert end.value.code == code
+
+
 @pytest.mark.slow
 def test_a_closed_pipe_is_no_error(tmp_path):
     """Sampling ends, as in `python sample.py | head -1`; training goes on without it."""
@@ -198,6 +218,18 @@ def test_ctrl_c_ends_training_well(tmp_path):
     assert load_run(tmp_path / "runs" / "names").config.n_embd == 4
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGBREAK"])
+def test_every_request_lets_a_program_finish(name, monkeypatch):
+    if not hasattr(signal, name):  # only Windows has SIGBREAK
+        monkeypatch.setattr(signal, name, signal.SIGUSR1, raising=False)
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with interruption() as state:
+        signal.raise_signal(number)
+        assert state.requested
+    assert signal.getsignal(number) == before
+
+
 def test_a_thread_may_train_without_signals():
     found = []
 
@@ -218,7 +250,7 @@ def test_memory_that_runs_out_is_one_line(tmp_path):
 
 def test_what_is_not_installed_is_named():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needed = sorted(name.partition(">")[0] for name in project["dependencies"])
+    needed = sorted({name.partition(">")[0] for name in project["dependencies"]})
     command = [sys.executable, "-E", "-S", ROOT / "train.py"]  # without what is installed
     ran = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert_refused(ran, f"not installed: {', '.join(needed)}: run `pip install -e .`")

@@ -89,7 +89,7 @@ def test_the_newest_run_was_saved_to_last(tmp_path):
 
 
 def test_a_copy_is_older_until_it_goes_on(tmp_path):
-    original = make_run(tmp_path / 'our "music"').directory
+    original = make_run(tmp_path / "our 'music'").directory
     copy = shutil.copytree(original, tmp_path / "backup", copy_function=shutil.copyfile)  # dated now, as by cp -r
     os.utime(checkpoints(original)[0], (1000, 1000))
     assert newest_run(tmp_path) == newest_run(tmp_path, resumable=True) == original

@@ -130,7 +130,7 @@ class Sequences:
         self.of, self.plan, self.vector, count = of, plan, vector, len(items)
         self.items, self.randoms = np.array(items, np.int64), np.zeros(items.shape)
         self.randoms[:, given:] = randoms
-        self.scores, self.known = np.zeros(items.shape), np.full(count, given)
+        self.scores, self.known = np.zeros(items.shape), np.full(count, given, np.int64)
         self.turns = 1  # in a call: soon as many as take about SECONDS
         whole = TurnsFrame.from_buffer_copy(plan.frame)
         whole.p, whole.items, whole.known = address(vector), address(self.items), address(self.known)
@@ -172,7 +172,8 @@ class Part:
         lanes = plan.lanes
         self.cells, self.integers = aligned(plan.cells, DOUBLE), np.zeros(2 * lanes, np.int64)
         self.results, self.arguments = np.zeros((len(plan.outputs), lanes)), plan.arguments.copy()
-        self.following, self.lanes = np.array([first]), np.array([np.full(lanes, -1), *np.zeros((2, lanes))], np.int64)
+        self.following = np.array([first], np.int64)
+        self.lanes = np.array([np.full(lanes, -1), *np.zeros((2, lanes))], np.int64)
         self.frame = TurnsFrame.from_buffer_copy(whole)
         self.frame.last, self.last = last, last
         self.frame.x, self.frame.i, self.frame.a = map(address, (self.cells, self.integers, self.arguments))

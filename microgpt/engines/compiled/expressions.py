@@ -45,6 +45,9 @@ class Load:
     choices: int = 1
     table: "Table | None" = None
 
+    def __hash__(self) -> int:
+        return hash((self.start, self.strides))
+
 
 class Table:
     """Starts that lie in no grid. Two are the same if they are one object, or hold the same."""

@@ -22,7 +22,7 @@ WEIGHTS = {"exp": 20, "log": 60, "**": 12}  # of an operation, where that of an 
 NONE = -2  # no axis
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lanes:
     """The lanes of the vectors of a kernel."""
 

@@ -71,7 +71,8 @@ class Machine:
     def prepare(self, shapes: Sequence[Any]) -> list[int]:
         """The addresses of the kernels of these shapes: known already, loaded from disk, or compiled now."""
         with LOCK:
-            names = [self.name_of(shape) for shape in shapes]
+            named = {id(shape): self.name_of(shape) for shape in {id(shape): shape for shape in shapes}.values()}
+            names = [named[id(shape)] for shape in shapes]
             missing = {name: shape for name, shape in zip(names, shapes, strict=True) if name not in self.addresses}
             start, found = time.monotonic(), {}
             said = f"compiling {len(missing)} pieces of code for this machine, once"

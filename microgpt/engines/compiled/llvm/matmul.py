@@ -130,7 +130,8 @@ def product_step(nest: Nest, schedule: Schedule, is_zero_beyond: Callable[[Load,
         terms = lengths[2] if copied or (layout.vectors == "terms" and not add) else AT_ONCE
         terms = 0 if layout.vectors == "columns" and not copied else min(terms, lengths[2])
         arguments["scratch"] = schedule.scratch(width * (1 + VECTORS * (terms + width)))
-    return Step(shape, arguments | strides_of(layout, nest, others, shape, schedule))
+    arguments |= strides_of(layout, nest, others, shape, schedule)
+    return Step(shape, arguments, dict(zip(LOADS, layout.loads, strict=True)))
 
 
 def bound_of(
@@ -153,7 +154,7 @@ def strides_of(
     layout: Layout, nest: Nest, others: list[int], shape: ProductShape, schedule: Schedule
 ) -> dict[str, int]:
     """The arguments that say where the loads of a product begin, and how they move."""
-    found = {}
+    found, names = {}, set(shape.argument_names())
     directions = [*zip(("row", "column", "term"), layout.tile, strict=True)]
     directions += [(f"outer {level}", axis) for level, axis in enumerate(others)]
     for level, axis in enumerate(others):
@@ -163,7 +164,7 @@ def strides_of(
         for direction, axis in directions:
             stride = load.strides[axis] * schedule.scale(load.space) if axis >= 0 else int(axis == EXAMPLES)
             found[f"{name} {direction}"] = stride
-    return {name: value for name, value in found.items() if name in shape.argument_names()}
+    return {name: value for name, value in found.items() if name in names}
 
 
 def width_of(count: int, divides: bool, double: bool, register: int = REGISTER_BYTES) -> int:

@@ -363,23 +363,26 @@ class Code:
     def append_kernel(self, nest: Nest) -> list[list[int]]:
         """Append the row of a nest; return by how much its arguments change from turn to turn of each loop."""
         first = [turns.length - 1 if turns.reverse else 0 for turns, _ in nest.within]
-        step = self.step(nest, first)
-        arguments = step.packed()
+        shape, arguments = self.kernel(nest, first)
         changes = []
         for i, (turns, _) in enumerate(nest.within):
             following = [*first[:i], first[i] + (-1 if turns.reverse else 1), *first[i + 1 :]]
-            after = self.step(nest, following).packed() if turns.length > 1 else arguments
+            after = self.kernel(nest, following)[1] if turns.length > 1 else arguments
             changes.append([b - a for a, b in zip(arguments, after, strict=True)])
         self.rows.append(dict.fromkeys(ROW, 0) | {"arguments": len(self.arguments)})
-        self.shapes.append(step.shape)
+        self.shapes.append(shape)
         self.arguments += arguments
         return changes
 
-    def step(self, nest: Nest, turn: list[int]) -> Step:
-        """The kernel that runs a nest, or the part of it in a turn of the loops around it."""
+    def kernel(self, nest: Nest, turn: list[int]) -> tuple[Any, list[int]]:
+        """The kernel that runs a nest, or the part of it in a turn of the loops around it: its shape and arguments."""
         own = at_turn(nest, turn, self.program.known) if turn else nest
-        product = product_step(own, self.schedule, self.program.is_zero_beyond)
-        return product or self.schedule.step(own, "" if nest.backward else self.checked, bool(turn))
+
+        def step() -> Step:
+            product = product_step(own, self.schedule, self.program.is_zero_beyond)
+            return product or self.schedule.step(own, "" if nest.backward else self.checked, bool(turn))
+
+        return self.schedule.kernel(own, bool(turn), step, self.program.is_zero_beyond)
 
     def rows_with(self, addresses: Iterator[int]) -> np.ndarray:
         """The rows, with the next addresses of kernels."""

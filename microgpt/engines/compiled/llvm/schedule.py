@@ -4,7 +4,7 @@ The shape of a kernel holds the order of the loops. The arguments are lengths, s
 the size of the model.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, INTEGERS, PARAMETERS, Expression, Load
 from microgpt.engines.compiled.llvm.arguments import packed
 from microgpt.engines.compiled.llvm.emit import APART, BESIDE, LeafShape, LoopShape, NestShape, structure_of
-from microgpt.engines.compiled.llvm.lanes import Lanes, chosen_lanes, loop_order, part_of_lanes
+from microgpt.engines.compiled.llvm.lanes import Lanes, chosen_lanes, has_tables, loop_order, part_of_lanes
 from microgpt.engines.compiled.llvm.memory import Memory
 from microgpt.engines.compiled.nest import BATCH, Nest
 
@@ -23,13 +23,26 @@ ALIGNED = 64  # numbers
 
 @dataclass
 class Step:
-    """A kernel to run: its shape, and its arguments by name."""
+    """A kernel to run: its shape, its arguments by name, and the loads that it takes, by names as well."""
 
     shape: Any
     arguments: dict[str, int]
+    loads: dict[str, Load]
 
     def packed(self) -> list[int]:
         return packed(self.shape.argument_names(), self.arguments)
+
+    def starts(self, everything: list[Load]) -> list[tuple[int, int, bool]]:
+        """Which of the packed arguments are starts: of which load among all, and whether of its chooser."""
+        places = {name: place for place, name in enumerate(self.shape.argument_names())}
+        number = {load: i for i, load in enumerate(everything) if i}  # not of the constants that a schedule adds
+        found = []
+        for name, load in self.loads.items():
+            own = 0 if name == "target" else number.get(load)
+            for chooser, start in enumerate((f"{name} start", f"{name} chooser start")):
+                if own is not None and start in places:
+                    found.append((places[start], own, bool(chooser)))
+        return found
 
 
 class Schedule:
@@ -46,6 +59,7 @@ class Schedule:
         self.table_size = 0
         self.cells = memory.size * block_size  # so many numbers has a block, and after them its kernels scratch
         self.scratch_at = -(-self.cells // ALIGNED) * ALIGNED  # where that of the present thread begins
+        self.known: dict[Any, Any] = {}  # the kernels of nests that differ in their starts alone
 
     def scratch(self, size: int) -> int:
         """Where a kernel finds room for so many numbers, which no other kernel reads."""
@@ -60,6 +74,7 @@ class Schedule:
     def next_thread(self) -> None:
         """Keep the scratch so far for one thread: the kernels that follow run on another."""
         self.scratch_at = -(-self.cells // ALIGNED) * ALIGNED
+        self.known = {}
 
     def is_narrow(self, loads: Iterable[Load]) -> bool:
         """Whether a kernel reads parameters in single precision."""
@@ -110,6 +125,32 @@ class Schedule:
         first, last = (load.start + sum(filter(sign, ends)) for sign in (lambda x: x < 0, lambda x: x > 0))
         return self.memory.in_one_region(first, last)
 
+    def kernel(
+        self, nest: Nest, in_turns: bool, step: Callable[[], Step], is_zero_beyond: Callable[[Load, Nest], bool]
+    ) -> tuple[Any, list[int]]:
+        """The shape of the kernel of a nest, as `step` finds it, and its arguments.
+
+        Layers are alike: where a nest differs from an earlier one in its starts alone, so do the arguments.
+        """
+        program, loads = structure_of(nest.expression, lambda node: node.what if node.operation == "load" else None)
+        everything = [nest.target, *loads]
+        if nest.whole is not None or has_tables(everything):
+            found = step()
+            return found.shape, found.packed()
+        ways: list[Any] = [way_of(load) for load in everything]
+        if any(nest.bounds):
+            ways += [(self.fits(load, nest.lengths), is_zero_beyond(load, nest)) for load in everything]
+        key = program, tuple(ways), nest.lengths, nest.bounds, nest.add, nest.reduction, nest.backward, in_turns
+        if key not in self.known:
+            found = step()
+            self.known[key] = found.shape, found.packed(), found.starts(everything)
+        shape, arguments, starts = self.known[key]
+        arguments = arguments.copy()
+        for place, i, of_chooser in starts:
+            load = everything[i]
+            arguments[place] = self.start(load.chooser if of_chooser and load.chooser else load)
+        return shape, arguments
+
     def step(self, nest: Nest, checked: str, in_turns: bool = False) -> Step:
         """The kernel of a nest that is no matrix product, or of the part of it that one of many turns computes."""
         lanes, program, everything = self.lanes(nest.whole or nest, in_turns)
@@ -142,7 +183,7 @@ class Schedule:
             lanes.count * lanes.groups, self.double, lanes.groups,
             order.index(lanes.along) if lanes.groups > 1 else -1, lanes.tail, self.is_narrow(loads),
         )  # fmt: skip
-        return Step(shape, arguments)
+        return Step(shape, arguments, dict(zip(names, loads, strict=True)))
 
     def leaf(self, load: Load, name: str, order: list[int], lanes: Lanes, arguments: dict[str, int]) -> LeafShape:
         """The shape of a load. Adds its arguments to those of the kernel."""
@@ -171,6 +212,11 @@ class Schedule:
             how,
             lanes.is_whole(load, self.scale(load.space)),
         )
+
+
+def way_of(load: Load) -> tuple[Any, ...]:
+    """All of a load but its start."""
+    return load.space, load.strides, load.step, load.choices, load.chooser and way_of(load.chooser)
 
 
 def loop_shape(

@@ -162,7 +162,9 @@ class Frame:
 
     def refuse_parts(self, root: RecordedList) -> None:
         """Raise NotTraceable if a list has changed that is a part of this one, or of which this is one."""
-        if any(other is not root and related(other, root) for other in self.changed()):
+        changed = [other for other in self.changed() if other is not root]
+        own = all_in(root) if changed else set()
+        if any(not own.isdisjoint(all_in(other)) for other in changed):
             raise NotTraceable
 
     def appended_item(self, root: RecordedList, path: tuple[Any, ...]) -> Found | None:
@@ -412,14 +414,20 @@ def meet_in_other_turns(axis: Axis, a: tuple[Any, ...], b: tuple[Any, ...]) -> b
 
 def related(a: RecordedList, b: RecordedList) -> bool:
     """Whether two lists have a list in common: one of them, or one within both."""
-    return not {id(a), *map(id, lists_within(a))}.isdisjoint({id(b), *map(id, lists_within(b))})
+    return not all_in(a).isdisjoint(all_in(b))
+
+
+def all_in(items: RecordedList) -> set[int]:
+    """The identities of a list and of those within it."""
+    return {id(items), *map(id, lists_within(items))}
 
 
 def lists_within(items: Any) -> Iterator[Any]:
     inside = list(items) if type(items) is not RecordedList else [*(items.plain or ()), *items.elements.values()]
     for frame in items.record.loops.frames if type(items) is RecordedList else ():
-        _, (_, _, plain, elements, _) = frame.saved.get(id(items), (None, (None, None, None, {}, None)))
-        inside += [*(plain or ()), *elements.values()]  # these are in it, too
+        if id(items) in frame.saved:
+            _, (_, _, plain, elements, _) = frame.saved[id(items)]
+            inside += [*(plain or ()), *elements.values()]  # these are in it, too
     for one in inside:
         if type(one) in (RecordedList, list, tuple):
             yield one

@@ -36,11 +36,12 @@ import inspect
 import linecache
 import sysconfig
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from math import gcd, inf
 from numbers import Real
 from pathlib import Path
@@ -174,7 +175,7 @@ class Axis:
         if self.bound is None:
             return self.n
         other, constant, step = self.bound
-        return Fraction(sum([min(max(constant + step * i, 0), self.n) for i in range(other.n)]), other.n)
+        return turns_within(self.n, other.n, constant, step)
 
     def another(self) -> "Axis":
         """An axis of the same length."""
@@ -339,6 +340,12 @@ class Index:
 IndexLike = Any  # an int or an Index
 
 
+@cache
+def turns_within(n: int, others: int, constant: int, step: int) -> Fraction:
+    """How many of n turns there are on average over the turns of another axis, which bounds them."""
+    return Fraction(sum([min(max(constant + step * i, 0), n) for i in range(others)]), others)
+
+
 def at(axis: Axis) -> Index:
     """The index that runs over an axis."""
     return Index(0, ((axis, 1),))
@@ -350,6 +357,8 @@ def replaced(index: IndexLike, axis: Axis, by: IndexLike) -> IndexLike:
         return index
     for other, coefficient in index.terms:
         if other is axis:
+            if coefficient == 1 and not index.constant and len(index.terms) == 1:
+                return by
             rest = Index(index.constant, tuple(term for term in index.terms if term[0] is not axis))
             result = rest + by * coefficient
             return result if type(result) is not Index or result.terms else result.constant
@@ -623,8 +632,9 @@ class Record:
         kinds = np.frombuffer(self.kind, np.int8) if len(self.kind) else np.zeros(0, np.int8)
         calculates = np.isin(kinds, CALCULATES)
         total: int | Fraction = int(calculates.sum())
-        for row, times in self.repeats.items():
-            total += (times - 1) * bool(calculates[row])
+        each = {id(times): times for times in self.repeats.values()}  # rows of one loop share theirs
+        for one, rows in Counter([id(times) for row, times in self.repeats.items() if calculates[row]]).items():
+            total += (each[one] - 1) * rows
         for row, axis in self.closed.items():
             total += (axis.turns() - 1) * self.repeats.get(row, 1) if kinds[row] == SUM else 0
         return int(total)

@@ -444,6 +444,7 @@ HELPERS: dict[str, Any] = {
         loop, made, stored, changeable, counted, same_bound, set_attribute,
     )
 } | {HELPER + "returns": Returns}  # fmt: skip
+CELLS_OF_HELPERS = {name: CellType(helper) for name, helper in HELPERS.items()}
 SOURCES = Sources(HELPERS)  # shared by all records, because code belongs to the process
 
 
@@ -465,7 +466,7 @@ def with_helpers(function: FunctionType, replacement: CodeType) -> FunctionType:
     """A function with another code, which has the helpers as variables from around it."""
     # They are closure variables, because the globals belong to the function's module.
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-    closure = tuple(cells[name] if name in cells else CellType(HELPERS[name]) for name in replacement.co_freevars)
+    closure = tuple([cells[name] if name in cells else CELLS_OF_HELPERS[name] for name in replacement.co_freevars])
     same_function = FunctionType(replacement, function.__globals__, function.__name__, function.__defaults__, closure)
     same_function.__kwdefaults__ = function.__kwdefaults__
     return same_function

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -13,7 +14,8 @@ from bench import models
 from bench.measure import Step
 from microgpt.learning.parameters import flatten
 
-C_OPTIONS = ("-O3", "-march=native", "-ffast-math")
+THIS_PROCESSOR = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"  # as Apple's clang
+C_OPTIONS = ("-O3", THIS_PROCESSOR, "-ffast-math")
 
 
 def c_compiler() -> str | None:

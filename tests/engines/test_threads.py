@@ -4,7 +4,8 @@ from threading import Barrier, Event, Thread
 
 import numpy as np
 
-from microgpt import evaluate, value_and_grad
+from microgpt import adam_update, evaluate, value_and_grad
+from microgpt.engines.compiled.adam import CompiledAdam
 from microgpt.engines.tracing import trace
 from microgpt.engines.trees import FlatParameters
 from microgpt.value import Value, exp
@@ -53,6 +54,28 @@ def test_a_call_has_its_own_parameters(monkeypatch):
 
     monkeypatch.setattr(FlatParameters, "are", are)
     assert total(first, np.ones(1)).tolist() == [2.0]
+
+
+def test_two_threads_train_with_one_rule(monkeypatch):
+    def arguments(seed):
+        parameter, gradient, m, v, decay = np.random.default_rng(seed).uniform(0.1, 1.0, (5, 9))
+        return parameter, gradient, m, v, 3, 0.1, decay
+
+    def hold(rule, vectors):
+        known(rule, vectors)
+        if other.ident is None:
+            other.start()
+            other.join(0.05)  # in which the other thread has to wait
+
+    expected, given, known = [arguments(0), arguments(1)], [arguments(0), arguments(1)], CompiledAdam.hold
+    for one in expected:
+        adam_update()(*one)
+    rule = adam_update()
+    other = Thread(target=rule, args=given[1])
+    monkeypatch.setattr(CompiledAdam, "hold", hold)
+    rule(*given[0])
+    other.join()
+    assert [one[0].tolist() for one in given] == [one[0].tolist() for one in expected]
 
 
 def test_traces_in_two_threads_restore_the_operators():

@@ -19,6 +19,7 @@ from microgpt.adam import adam
 from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, Expression, Load, shared
 from microgpt.engines.compiled.llvm.emit import I64, Builder, fused, structure_of
 from microgpt.engines.compiled.llvm.machine import machine
+from microgpt.engines.compiled.llvm.threads import LOCK
 from microgpt.engines.trees import address, check_array
 from microgpt.errors import InputError
 
@@ -134,16 +135,17 @@ class CompiledAdam:
         weight_decay: np.ndarray,
     ) -> None:
         vectors = (parameter, m, v, weight_decay)
-        self.hold(vectors)
-        flags = gradient.flags
-        if gradient.dtype != self.dtype or not (flags.c_contiguous and flags.aligned):
-            gradient = np.array(gradient, self.dtype, order="C")
-        if gradient.shape != self.shape:
-            raise InputError(f"gradient has shape {gradient.shape}: expected {self.shape}, as the parameters")
-        if any([np.may_share_memory(gradient, vector) for vector in vectors]):
-            gradient = gradient.copy()  # what is written must not change it
-        numbers = self.numbers_of(step, [learning_rate])
-        self.kernel(*self.addresses, address(gradient), address(numbers), parameter.size)
+        with LOCK:  # another thread may train with the same rule
+            self.hold(vectors)
+            flags = gradient.flags
+            if gradient.dtype != self.dtype or not (flags.c_contiguous and flags.aligned):
+                gradient = np.array(gradient, self.dtype, order="C")
+            if gradient.shape != self.shape:
+                raise InputError(f"gradient has shape {gradient.shape}: expected {self.shape}, as the parameters")
+            if any([np.may_share_memory(gradient, vector) for vector in vectors]):
+                gradient = gradient.copy()  # what is written must not change it
+            numbers = self.numbers_of(step, [learning_rate])
+            self.kernel(*self.addresses, address(gradient), address(numbers), parameter.size)
 
     def numbers_of(self, first: int, rates: list[float]) -> np.ndarray:
         """The numbers of some steps, [steps, count], from a first one on, with their learning rates."""

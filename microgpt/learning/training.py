@@ -229,7 +229,7 @@ class HostSteps(Steps):
         if self.in_a_row is None:  # in the first step, and so in all
             self.in_a_row = one_vector(list(gradients.values())) is not None
         gradient = as_vector(gradients) if self.in_a_row else flatten(gradients)
-        return loss, gradient, sqrt(np.einsum("i,i->", gradient, gradient))
+        return loss, gradient, norm_of(gradient)
 
     def update(self, gradient: Any, step: int, rate: float) -> None:
         self.rule(self.vectors[0], gradient, *self.vectors[1:], step, rate, self.decay)
@@ -311,11 +311,16 @@ def tensor_updates(
         for name in shapes:
             of_gradient, values, new = (arrays[name].astype(np.float64) for arrays in each)
             gradient_norm, value_norm, step_norm = (
-                float(np.linalg.norm(array)) for array in (of_gradient, values, new - values)
+                norm_of(array.ravel()) for array in (of_gradient, values, new - values)
             )
             ratio = step_norm / value_norm if value_norm else inf if step_norm else 0.0
             found[name] = TensorUpdate(gradient_norm, value_norm, ratio)
     return found
+
+
+def norm_of(vector: np.ndarray) -> float:
+    """Return the root of the sum of squares, which numpy adds in the same order on every processor."""
+    return sqrt(np.add.reduce(vector * vector))
 
 
 def check_state(state: OptimizerState, vector: np.ndarray) -> None:

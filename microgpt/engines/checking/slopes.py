@@ -142,7 +142,7 @@ class Problem:
         for part in parts:
             direction = np.zeros(size)
             drawn = rng.normal(size=part.stop - part.start) if size > few else np.ones(1)
-            direction[part] = scales[part] * drawn / np.linalg.norm(drawn)
+            direction[part] = scales[part] * drawn / np.sqrt(np.add.reduce(drawn * drawn))
             yield direction
 
     def slope(self, direction: np.ndarray, gradient: np.ndarray) -> Slope:
@@ -152,8 +152,8 @@ class Problem:
         gradient is right if one of them agrees with it. It is wrong only if two steps agree with each other far better
         than with the gradient.
         """
-        promised = float(gradient @ direction)
-        size = float(np.linalg.norm(gradient * direction))
+        terms = gradient * direction  # numpy adds them in the same order on every processor
+        promised, size = float(np.add.reduce(terms)), float(np.sqrt(np.add.reduce(terms * terms)))
         found: list[tuple[float, float]] = []
         for step in STEPS:
             try:

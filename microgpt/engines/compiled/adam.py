@@ -7,7 +7,8 @@ and v, and the kernel computes these for every parameter.
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from decimal import Context, Decimal
+from functools import cache, lru_cache, partial
 from itertools import combinations
 from operator import is_
 from typing import Any
@@ -25,6 +26,7 @@ from microgpt.errors import InputError
 
 VECTORS = ("parameter", "m", "v", "weight_decay", "gradient")  # the first three change
 WIDTH = 16  # numbers that are computed side by side
+DIGITS = Context(prec=40)
 
 
 class StepNumbers:
@@ -33,7 +35,8 @@ class StepNumbers:
     In the place of the step it gives its powers, base ** step, which is all that Adam takes of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, double: bool) -> None:
+        self.power = exact_power if double else pow  # rounded to single precision, both are the same
         self.functions: list[Callable[[int, float], float]] = []  # of the step and the learning rate
 
     def number(self, function: Callable[[int, float], float]) -> Expression:
@@ -41,7 +44,20 @@ class StepNumbers:
         return Expression("load", (), Load(CONSTANTS, len(self.functions) - 1, ()))
 
     def __rpow__(self, base: float) -> Expression:
-        return self.number(lambda step, _: base**step)
+        return self.number(lambda step, _: self.power(base, step))
+
+
+@lru_cache(1024)
+def digits(base: float, exponent: int) -> Decimal:
+    return DIGITS.power(Decimal(base), exponent)
+
+
+def exact_power(base: float, step: int) -> float:
+    """base ** step, rounded right. That of the system differs from one to the next in the last bit."""
+    if not 0 < base < 1:
+        return float(base**step)
+    low = step % 256
+    return float(DIGITS.multiply(digits(base, step - low), digits(base, low)))
 
 
 @dataclass(frozen=True)
@@ -100,7 +116,7 @@ class RuleShape:
 @cache
 def compiled(rule: Callable[..., Any], double: bool) -> tuple[int, Any, list[Callable[[int, float], float]]]:
     """The kernel of an update rule: its address, how to call it, and the numbers of a step that it is given."""
-    numbers = StepNumbers()
+    numbers = StepNumbers(double)
     rate = numbers.number(lambda _, learning_rate: learning_rate)
     leaves = {name: Expression("load", (), Load(CELLS, i, ())) for i, name in enumerate(VECTORS)}
     results = shared(Expression("results", rule(**leaves, step=numbers, learning_rate=rate)), {})

@@ -21,12 +21,17 @@ import llvmlite
 from llvmlite import binding, ir
 
 from microgpt.engines.compiled.expressions import __file__ as expressions_file
+from microgpt.engines.compiled.llvm.operations import SAME_DIGITS
 from microgpt.engines.compiled.llvm.threads import LOCK
 from microgpt.surroundings import notebook_bar
 from microgpt.value import __file__ as value_file
 
 PATIENCE = 1.5  # seconds of compiling after which one is told of it
 BRIEF = ContextVar("brief", default=False)  # whether what is compiled now is for few examples, as in a check
+OTHER_DIGITS = (
+    "note: this processor has no fused multiply-add, so last digits differ from those of other machines; "
+    "with MICROGPT_SAME_DIGITS=1 they are the same, and training takes about ten times as long"
+)
 EMITTERS = [Path(value_file), Path(expressions_file), *sorted(Path(__file__).parent.glob("*.py"))]
 
 
@@ -45,7 +50,8 @@ class Machine:
         self.names: dict[Any, str] = {}  # by shape, and whether it was compiled briefly
         self.addresses: dict[str, int] = {}  # by name
         self.directory = cache_directory()
-        self.processor = f"{cpu}|{features}|{llvmlite.__version__}|{sys.platform}"
+        self.processor = f"{cpu}|{features}|{SAME_DIGITS}|{llvmlite.__version__}|{sys.platform}"
+        self.compiles = False  # whether it has compiled a kernel in this process
         self.emitters: dict[str, str] = {}  # by the module of a shape: a digest of the code that emits its kernel
         self.told = False
 
@@ -80,6 +86,9 @@ class Machine:
                 for i, (name, shape) in enumerate(missing.items()):
                     compiled = self.load(name)
                     if compiled is None:
+                        if not (SAME_DIGITS or self.compiles):
+                            print(OTHER_DIGITS, file=sys.stderr)
+                        self.compiles = True
                         compiled = self.compile(name, shape)
                         self.save(name, compiled)
                         if bar.disable and time.monotonic() - start > PATIENCE and sys.stderr is not None:

@@ -1,9 +1,11 @@
 """The operations on numbers, as LLVM instructions whose results are the same bits on every processor.
 
-Nothing here calls a function of the system: exp, log and powers are made of operations that IEEE 754 defines. Where a
-processor cannot round a product and a sum at once, several instructions do so.
+Nothing here calls a function of the system: exp, log and powers are made of operations that IEEE 754 defines. A few old
+processors cannot round a product and a sum at once. There both are rounded, unless MICROGPT_SAME_DIGITS is set: then
+several instructions do the same, which takes about ten times as long.
 """
 
+import os
 import sys
 from dataclasses import dataclass
 from math import factorial, inf, nan
@@ -16,6 +18,7 @@ I64, I32 = ir.IntType(64), ir.IntType(32)
 DOUBLE, FLOAT = ir.DoubleType(), ir.FloatType()
 FEATURES = get_host_cpu_features()
 FUSES = FEATURES.get("fma", True)  # only processors with the instructions of x86 may lack this one
+SAME_DIGITS = FUSES or bool(os.environ.get("MICROGPT_SAME_DIGITS"))
 REGISTER_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx2") else 16
 CAN_MASK = REGISTER_BYTES > 16  # whether one instruction loads or stores some lanes of a vector
 
@@ -80,9 +83,11 @@ class Operations(ir.IRBuilder):
     # A product and a sum, rounded once
 
     def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
-        """x * y + z, rounded once."""
+        """x * y + z, rounded once, if the digits are to be the same everywhere."""
         if FUSES:
             return self.intrinsic("fma", x, y, z)
+        if not SAME_DIGITS:
+            return self.fadd(self.fmul(x, y), z)
         if number_of(x.type) == DOUBLE:
             return self.fused_double(x, y, z)
         kind = of_kind(DOUBLE, x.type)

@@ -74,6 +74,14 @@ class MoreAxes(NotTraceable):
         self.axes = axes
 
 
+class MayBeRead(NotTraceable):
+    """A turn leaves something else in a variable than it finds: another length, string or integer of the example."""
+
+    def __init__(self, variable: int):
+        super().__init__()
+        self.variable = variable
+
+
 # Tracing a turn
 
 
@@ -315,6 +323,7 @@ class Statement:
         state: list[tuple[RecordedList, tuple[Any, ...]]] = []
         attributes: list[tuple[Any, str]] = []
         others: tuple[Axis, ...] = ()
+        unread: set[int] = set()  # variables that no turn may read before it sets them
         for _ in range(PASSES):
             self.axis = self.source.axis.another()
             self.record.loops.begun += 1
@@ -322,9 +331,11 @@ class Statement:
             if self.axis.bound is None:
                 self.axis.n = (end - first) // together
             try:
-                return Pass(self, first, together, values, state, attributes, others).results()
+                return Pass(self, first, together, values, state, attributes, others, unread).results()
             except MoreAxes as found:
                 others += tuple(found.axes)
+            except MayBeRead as found:
+                unread.add(found.variable)
             except MoreState as found:
                 if found.frame.axis is not self.axis:
                     raise
@@ -347,8 +358,9 @@ class Pass:
     def __init__(
         self, statement: Statement, first: int, together: int, values: list[Any],
         state: list[tuple[RecordedList, tuple[Any, ...]]], attributes: list[tuple[Any, str]], others: tuple[Axis, ...],
+        unread: set[int],
     ):  # fmt: skip
-        self.others = others  # axes of loops around this one
+        self.others, self.unread = others, unread  # axes of loops around this one; variables
         self.statement, self.record, self.axis = statement, statement.record, statement.axis
         self.first, self.together, self.attributes = first, together, attributes
         self.before = [*values, *[got(owner, name, Unknown(statement.site)) for owner, name in attributes]]
@@ -440,6 +452,8 @@ class Pass:
 
     def symbol(self, i: int, value: Any) -> Any:
         """What a turn finds in a variable."""
+        if i in self.unread:
+            return Unknown(self.statement.site)
         if self.counts(i, value):
             return Index(value, ((self.axis, self.statement.counters[i] * self.together),))
         return self.carried(value, ())
@@ -579,6 +593,8 @@ class Pass:
                 raise
             self.record.loops.aborted = False
             return Unknown(self.statement.site)
+        if not self.is_used(symbol):
+            raise MayBeRead(i)
         return self.settled(start, symbol, value)
 
     def last(self, value: Any) -> Any:
@@ -705,10 +721,16 @@ def leaves(value: Any) -> Iterator[RecordedScalar]:
 
 
 def same_form(a: Any, b: Any) -> bool:
-    """Whether lists and tuples have the same lengths; a body may have asked for these."""
+    """Whether lists and tuples have the same lengths, and the same of all but scalars; a body may have asked for it."""
     if type(a) is RecordedList:
-        return type(b) is RecordedList and type(b.length()) is int and len(a) == len(b)
-    return type(a) is not tuple or (type(b) is tuple and len(a) == len(b))
+        if type(b) is not RecordedList or type(b.length()) is not int or len(a) != len(b):
+            return False
+        if a.plain is None and b.plain is None:
+            return same_form(a.item, b.item)
+        return all(map(same_form, a.plain or [a.item] * len(a), b.plain or [b.item] * len(a)))
+    if type(a) is tuple:
+        return type(b) is tuple and len(a) == len(b) and all(map(same_form, a, b))
+    return a is b or (type(a) is RecordedScalar and type(b) in (RecordedScalar, float, int, Index))
 
 
 def same_index(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:

@@ -80,6 +80,13 @@ def noted_at_the_end(row, notes):
         notes.append(2.0)
 
 
+def the_last_two_tokens(p, x, i):
+    last, (_, before) = [i[2], i[0]], (0.5, (i[1],))
+    for token in i:
+        last, (_, before) = [last[1], token], (x[0], (last[0],))
+    return p["m"][last[0]][last[1]] * p["w"][before[0]]
+
+
 def generators_that_are_closed(p, x, i):
     notes = []
     items, doubled = noted_at_the_end(x, notes), (v * 2 for v in p["w"])
@@ -143,7 +150,7 @@ def kinds_asked(p, x, i):
 
 @functions(
     read_between_changes, triangular, one_row_many_names, one_list_of_two_names_grows, changed_after_reversed,
-    generators_that_are_closed,
+    the_last_two_tokens, generators_that_are_closed,
     zip_takes_a_part_of_an_iterator, functions_of_operator_that_change, chosen_before_the_table_grows,
     parameters_changed, rows_that_are_the_same,
 )  # fmt: skip

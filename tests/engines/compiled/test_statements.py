@@ -281,6 +281,27 @@ total = y * i * a
 """
 
 TURN_BY_TURN = """
+# a tuple that holds no scalar first
+last, times = (None, 0), ["a", "bb"]
+for i, a in enumerate(x):
+    total += a * (s if last[0] is None else w[i]) * len(times[0])
+    last, times = (a, 0), [times[1], "ccc"]
+total += last[0]
+
+# lists within a list that exchange their lengths
+rows = [[s], [s, s]]
+for a in x:
+    total += a * len(rows[0])
+    rows = [[a] * len(rows[1]), [a] * len(rows[0])]
+out = rows
+
+# a scalar that becomes a list
+last = 0.0
+for i, a in enumerate(x):
+    total += a * s if isinstance(last, list) else a * w[i]
+    last = [a]
+total += last[0]
+
 # attributes set
 counter = Counter()
 for a in x:

@@ -182,16 +182,16 @@ class Writer:
         body += self.nests(nests.forward, "safe_")
         body += [f"total += {self.place(Load(*program.groups.outputs[0], ()), [])};", ""]
         body += self.nests(nests.backward)
-        used = "\n".join(body)
+        used = set(re.findall(r"\b[cnp](?=\[)", re.sub("//.*", "", "\n".join(body))))
         size = sum(prod(region.shape) for region in self.spaces[CELLS])
-        integers = "const int *n = integers + INTEGERS * example;" if "n[" in used else "(void)integers;"
+        integers = "const int *n = integers + INTEGERS * example;" if "n" in used else "(void)integers;"
         return "\n".join([
             *self.places("where the parameters begin in p, and their gradients in g", PARAMETERS),
             *self.places("where the integers of an example begin in n", INTEGERS),
             *self.places("where its floats, all results and their gradients begin in r", CELLS),
             f"    static real r[{size}];  // beyond a bound there are always zeros",
-            *self.constants("c[" in used),
-            *([] if "p[" in used else ["    (void)p;"]),
+            *self.constants("c" in used),
+            *([] if "p" in used else ["    (void)p;"]),
             "    real total = 0.0;",
             "    memset(g, 0, PARAMETERS * sizeof *g);",
             "    for (int example = 0; example < batch; example++) {",

@@ -84,6 +84,14 @@ def test_a_function_may_have_the_name_of_a_helper(tmp_path):
     assert_same_in_c(tmp_path, loss, np.array(0.5), np.array([1.0, 2.0]))
 
 
+def test_words_of_a_comment_are_no_arrays(tmp_path):
+    def loss(p, x, token):
+        season, basic = [x, p], [p, x]
+        return season[0] * basic[0]
+
+    assert_same_in_c(tmp_path, loss, np.array(0.5), np.array([1.0, 2.0]), np.array([1, 0]))
+
+
 @pytest.mark.parametrize("name", UNDEFINED)
 def test_undefined_is_not_finite_in_c(name, tmp_path):
     loss, gradient = step_in_c(tmp_path, UNDEFINED[name], np.array(0.5), np.array([0.0]))

@@ -39,9 +39,12 @@ from microgpt.engines.compiled.frames import (
     related,
 )
 from microgpt.engines.compiled.lists import Lazy, RecordedList, contents, same_contents
+from microgpt.engines.compiled.nodes import connected
 from microgpt.engines.compiled.record import (
     ADD,
+    CARRY,
     SUM,
+    VIEW,
     Axis,
     Index,
     Lost,
@@ -511,7 +514,22 @@ class Pass:
             whole = RecordedList(record, axis, value)
             whole.made_anew = type(value) is RecordedScalar and axis not in value.free and value.node >= rows
             changes.append(lambda root=root, whole=whole: extend(root, whole))  # type: ignore[misc]
+        self.check_turns(rows)
         return finals, changes
+
+    def check_turns(self, rows: int) -> None:
+        """Raise NotTraceable if a state depends on what it was in other turns than the last, as in a list of all."""
+        record, axis = self.record, self.axis
+
+        def along(row: int) -> bool:
+            return axis in record.axes.get(row, ())
+
+        new = range(rows, len(record))
+        if any(record.kind[row] == VIEW and along(record.left[row]) and not along(row) for row in new):
+            for group in connected(new, record.operands):
+                states = [row for row in group if record.kind[row] == CARRY and record.axes[row][0] is axis]
+                if states and not all(map(along, group)):
+                    raise NotTraceable
 
     def variables(
         self, symbols: list[Any], values: list[Any], appended: list[Any], stores: list[Store], frame: Frame,

@@ -281,6 +281,28 @@ total = y * i * a
 """
 
 TURN_BY_TURN = """
+# a state by all that it has been
+state, seen = s, []
+for a in x:
+    seen.append(state)
+    state = tanh(sum(seen) + a)
+total = state
+
+# two states, one of which looks at the other's past
+one, other, seen = s, 0.0, []
+for i, a in enumerate(x):
+    seen.append(one)
+    one, other = tanh(other * a), tanh(sum([b * w[i] for b in seen]) + other)
+total, out = one + other, seen
+
+# the first state
+state, seen = s, []
+for a in x:
+    state = tanh(state + a)
+    seen.append(state)
+    state = state * seen[0]
+total = state
+
 # a tuple that holds no scalar first
 last, times = (None, 0), ["a", "bb"]
 for i, a in enumerate(x):

@@ -19,7 +19,8 @@ from typing import Any
 
 from microgpt.engines.collector import collector_paused
 from microgpt.engines.compiled.branches import HELPER
-from microgpt.engines.compiled.choices import UNBOUND, contents, fill
+from microgpt.engines.compiled.changes import UNBOUND
+from microgpt.engines.compiled.choices import contents, fill
 from microgpt.engines.compiled.llvm.threads import LOCK
 from microgpt.engines.compiled.recording import is_pure
 from microgpt.engines.compiled.source import Sources

@@ -168,6 +168,231 @@ def test_choices_are_those_of_the_scalar_engine(name, engine):
     assert_equal_engines(function, W, x, engine=engine)
 
 
+# Branches that change lists and objects
+
+
+def huber_items(p, x):
+    out, total = [0.0] * 4, p[0]
+    for i in range(4):
+        e = p[i] * x[i] - 0.3
+        if e > 0.5:
+            out[i] = 0.5 * (e - 0.25)
+        elif e < -0.5:
+            out[i] = 0.5 * (-e - 0.25)
+            total += e
+        else:
+            out[i] += 0.5 * e * e
+    return sum(out) * total
+
+
+def clipped_gradients(p, x):
+    kept, signs = [], []
+    for w, a in zip(p, x):
+        if w * a > 0.5:
+            kept.append(0.5)
+            signs.append(w)
+        elif w * a < -0.5:
+            kept += [-0.5]
+            signs.append(-w)
+        else:
+            kept.append(w * a)
+            signs += [0.0]
+    return dot(kept, signs) + sum(kept)
+
+
+def hinge(p, x):
+    y, total = 2, 0.0
+    for j in range(4):
+        if j == y:
+            continue
+        margin = p[j] * x[j] - p[y] * x[y] + 1
+        if margin <= 0:
+            continue
+        total += margin * margin
+    return total
+
+
+def continues_in_the_middle(p, x):
+    out, total = [0.0] * 4, 0.0
+    for i in range(4):
+        a = p[i] * x[i]
+        if a > 0.3:
+            total += a
+            if x[i] > 1.5:
+                continue
+        elif a < -0.3:
+            out[i] = a
+            continue
+        else:
+            total -= a
+        if i == 2:
+            continue
+        out[i] += total
+    return sum(out) + total
+
+
+def breaks(p, x):
+    out, n = [0.0] * 4, 0
+    for i, w in enumerate(p):
+        if w * x[i] < -0.4:
+            if x[i] > -1.2:
+                out[0] = w * 7
+                break
+        elif x[i] > 1.9:
+            break
+        out[i] = w * x[i]
+        n += 1
+    return dot(out, p) + i * p[0] + n * p[1]
+
+
+def newton(p, x):
+    root, square = 1.0, p[0] * p[0] + 2
+    for _ in range(20):
+        step = (root * root - square) / (2 * root)
+        if -1e-9 < step < 1e-9:
+            break
+        root = root - step
+    return root * x
+
+
+class Memory:
+    def __init__(self):
+        self.h, self.c = 0.1, 0.2
+
+    def update(self, z):
+        if z > 0.1:
+            self.h, self.c = z + self.c, self.h * z
+        elif z < -0.7:
+            self.c += z
+
+
+def attributes_in_a_call(p, x):
+    memory = Memory()
+    for w, a in zip(p, x):
+        memory.update(w * a)
+    return memory.h + 2 * memory.c
+
+
+def attributes_in_a_loop(p, x):
+    memory = Memory()
+    for i in range(4):
+        z = p[i] * x[i]
+        if z > 0.1:
+            memory.h = tanh(z + memory.h)
+        elif z > -0.5:
+            continue
+        memory.c += z
+    return memory.h + 2 * memory.c
+
+
+def a_dict(p, x):
+    state = {"h": 0.1, "c": p[0], "kept": [0.0, p[1]]}
+    for w, a in zip(p, x):
+        if w * a > 0:
+            state["h"] = state["h"] * w + a
+            state["kept"][1] = w
+        else:
+            state["c"] -= w
+    return state["h"] * state["c"] + dot(state["kept"], p[:2])
+
+
+def sorted_by_swaps(p, x):
+    a = [w * b for w, b in zip(p, x)]
+    for i in range(4):
+        for j in range(3 - i):
+            if a[j] > a[j + 1]:
+                a[j], a[j + 1] = a[j + 1], a[j]
+    return sum([(i + 1) * b for i, b in enumerate(a)])
+
+
+def loops_in_branches(p, x):
+    rows, out = [[0.1] * 4 for _ in range(4)], [0.0] * 4
+    if x[0] > 0.6:
+        for i in range(4):
+            for j in range(4):
+                if p[i] > x[j]:
+                    rows[i][j] = p[i] * x[j]
+    else:
+        for i in range(4):
+            out[i] += p[i] * x[i]
+        rows[1] = [w * 2 for w in p]
+    return dot(out, p) + sum([sum(row) * (i + 1) for i, row in enumerate(rows)])
+
+
+def whole_lists(p, x):
+    a = [p[0], p[1], p[2]]
+    if x > 0:
+        a.pop()
+        a.append(sum(a) * x)
+    else:
+        a.insert(0, p[3] * x)
+        a[1:3] = [a[2]]
+    a.reverse()
+    return a[0] + 2 * a[1] + 3 * a[2]
+
+
+def a_guard(p, x):
+    out, kept = [0.0] * 4, []
+    if x[0] > 0.9:
+        return p[0] * x[0]
+    for i in range(4):
+        out[i] = p[i] * x[i]
+        kept.append(out[i])
+        if out[i] > 0.3:
+            if x[i] > 1.5:
+                return sum(out)
+            out[0] = 2 * p[i]
+        elif out[i] < -1.8:
+            return kept[-1] * p[0]
+    return sum(out) + sum(kept)
+
+
+def stores(out, i, z):
+    if z > 0:
+        out[i] = z
+        return z
+    out[i] = 0.1 * z
+    return 0.5
+
+
+def stores_in_a_call(p, x):
+    out = [0.0] * 4
+    total = sum([stores(out, i, p[i] * x[i]) for i in range(4)])
+    for i in range(4):
+        total += stores(out, i, out[i] - 0.1)
+    return total * sum(out)
+
+
+def a_list_of_one_branch(p, x):
+    total = p[0]
+    if x > 0:
+        parts = []
+        for w in p:
+            parts.append(w * x)
+            if w > x:
+                parts[-1] = w
+        total = sum(parts)
+    return total
+
+
+CHANGES = {
+    f.__name__: (f, x) for x, functions in (
+        (ROWS, (
+            huber_items, clipped_gradients, hinge, continues_in_the_middle, breaks, attributes_in_a_call,
+            attributes_in_a_loop, a_dict, sorted_by_swaps, loops_in_branches, a_guard, stores_in_a_call,
+        )), (X, (newton, whole_lists, a_list_of_one_branch)),
+    ) for f in functions
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_branches_change_what_the_scalar_engine_changes(name, engine):
+    function, x = CHANGES[name]
+    assert_equal_engines(function, W, x, engine=engine)
+    for one in x:
+        assert_equal_engines(function, -W, one[None], engine=engine)
+
+
 def test_of_equals_the_first_has_the_gradient(engine):
     def gradient(function):
         assert_equal_engines(function, np.ones(12), engine=engine)
@@ -205,7 +430,28 @@ def divided(p, x):
     return share * x[1]
 
 
+def changed_without_a_value(p, x):
+    """Roots, logarithms, plain zeros and empty lists where they are not chosen."""
+    out, total, kept = [0.1] * 4, p[0], [p[1]]
+    for i in range(4):
+        z = p[i] * x[i]
+        if z > 0:
+            out[i] = z**0.5 + log(z)
+            total += log(z)
+        elif x[i] > 90:
+            out[i] += z / (len(x) - 4)
+            total = max([])
+            kept[0] = TABLE[len(x)]
+        else:
+            out[i] = z
+    if x[0] > 90:
+        return kept[9]
+    return sum(out) * total + kept[0]
+
+
+TABLE = [0.5]
 UNDEFINED = {
+    "what changes": (changed_without_a_value, ROWS),
     "a root": (lambda p, x: p[0] * x**0.5 if x > 0 else 0.0, [4.0, 0.0, -1.0]),
     "a root of a parameter": (lambda p, x: (p[0] * x) ** 0.5 if p[0] * x > 0 else 0.0, [4.0, 0.0, -1.0]),
     "a logarithm": (lambda p, x: log(p[0] * x) if x > 0 else -1e9, [4.0, 0.0, -1.0]),
@@ -255,15 +501,43 @@ def appends(p, x):
 
 def appends_in_a_call(p, x):
     kept = []
-    return (kept.append(x) or p[0]) if x > 0 else p[1]
+    z = (kept.append(x) or p[0]) if x > 0 else p[1]
+    return z * sum(kept)
 
 
-def appends_after_a_return(p, x):
-    kept = []
+def a_key_of_one_branch(p, x):
+    found = {}
     if x > 0:
-        return p[0]
-    kept.append(p[1])
-    return sum(kept)
+        found["a"] = p[0]
+    return p[1]
+
+
+def raises(p, x):
+    if x < 0:
+        raise ValueError("negative")
+    return p[0] * x
+
+
+def prints(p, x):
+    if x > 0:
+        print(x)
+    return p[0] * x
+
+
+def breaks_within_an_iterator(p, x):
+    left = iter(p)
+    for w in left:
+        if w > x:
+            break
+    return sum(left)
+
+
+def the_index_of_the_greatest(p, x):
+    best, place = p[0] * x, 0
+    for i in range(1, 4):
+        if p[i] * x > best:
+            best, place = p[i] * x, i
+    return best * [0.5, 1.5, 2.5, 3.5][place]
 
 
 def lists_of_other_lengths(p, x):
@@ -340,9 +614,13 @@ def assigned_in_one_branch(p, x):
 
 
 REFUSED = {
-    appends: (r"test for truth \(if\) .* only assign variables, or return; .* y\[i\] = a if x > 0 else y\[i\]", 2),
-    appends_in_a_call: ("a branch of a choice by a recorded scalar at .* change lists and objects", 2),
-    appends_after_a_return: ("does more than calculate", 2),
+    appends: (r"a list with different lengths, and .*py:\d+ uses it: append in both branches", 2),
+    appends_in_a_call: ("a list with different lengths", 2),
+    a_key_of_one_branch: ("a dict with different keys", 2),
+    raises: (r"test for truth \(if\) .* may only assign, append, return,", 1),
+    prints: ("a branch of a choice by a recorded scalar at .* does more than calculate", 1),
+    breaks_within_an_iterator: ("does more than calculate", 3),
+    the_index_of_the_greatest: ("an index or range", 5),
     lists_of_other_lengths: ("between a list and a list at", 1),
     a_chosen_list_changes: ("is changed at", 3),
     a_list_chosen_in_a_loop_changes: ("is changed at", 5),

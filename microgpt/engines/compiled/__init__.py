@@ -9,6 +9,7 @@ A function of scalars, for one example
     loops.py             `for` statements as one line, with what they carry from turn to turn
     frames.py            what the body of a loop reads and changes of lists around it
     choices.py           what runs in the place of choices
+    changes.py           what their branches change
     lists.py             symbolic lists, of which one item stands for all
     effects.py           what the function does outside of itself
     stacking.py          makes plain lists symbolic

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from microgpt.engines.compiled.branches import HELPER, own_parts
+from microgpt.engines.compiled.branches import HELPER, may_be_scalar, own_parts
 
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 USES_UP = {
@@ -118,6 +118,143 @@ def is_stored_attribute(target: ast.expr | None) -> bool:
     return not target.attr.startswith("__") or target.attr.endswith("__")
 
 
+class TooOftenError(Exception):
+    """What follows an `if` would have to be written out in too many branches."""
+
+
+MOST_COPIES = 6  # of what follows the `if` statements of a loop
+
+
+def without_jumps(loop: ast.For | ast.While) -> list[ast.stmt]:
+    """A loop in which a scalar may decide each `continue` and `break`: what follows an `if` is in its branches.
+
+    A `break` sets a variable, and in a turn after it nothing is done. The loop stays as it is where that cannot be.
+    """
+    ifs = [
+        part for one in loop.body for part in own_parts(one) if isinstance(part, ast.If) and may_be_scalar(part.test)
+    ]
+    breaks = any(leaves_loop([one]) for one in ifs) and isinstance(loop, ast.For) and not loop.orelse
+    if not breaks and not any(continues([one]) for one in ifs):
+        return [loop]
+    try:
+        if breaks:
+            assert isinstance(loop, ast.For)
+            return with_end(loop)
+        loop.body = rest_in_branches(loop.body, [MOST_COPIES]) or [ast.copy_location(ast.Pass(), loop)]
+    except TooOftenError:
+        pass
+    return [loop]
+
+
+def with_end(loop: ast.For) -> list[ast.stmt]:
+    """A loop that has a variable in the place of each `break`."""
+    done, item, items = (f"{HELPER}{name}_{loop.lineno}_{loop.col_offset}" for name in ("done", "item", "items"))
+    left = ast.Call(ast.Name(HELPER + "left", ast.Load()), [ast.Name(items, ast.Load())], [])
+    skip = ast.If(ast.Name(done, ast.Load()), [ast.Continue()], [])
+    begin = ast.Assign([loop.target], ast.Name(item, ast.Load()))
+    body = [part for one in loop.body for part in BreakSets(done, left).changed(one)]
+    body = rest_in_branches([skip, begin, *copy.deepcopy(body)], [MOST_COPIES])
+    ended = ast.Compare(ast.Name(done, ast.Load()), [ast.Is()], [ast.Constant(True)])
+    body.append(ast.If(ended, [ast.Break()], []))
+    statements = [
+        ast.Assign([ast.Name(done, ast.Store())], ast.Constant(False)),
+        ast.Assign([ast.Name(items, ast.Store())], loop.iter),
+        ast.For(ast.Name(item, ast.Store()), ast.Name(items, ast.Load()), body, []),
+    ]
+    return [ast.fix_missing_locations(ast.copy_location(one, loop)) for one in statements]
+
+
+class BreakSets(ast.NodeTransformer):
+    """Puts `done = left(items)`, and `continue`, in the place of each `break` of a loop."""
+
+    def __init__(self, done: str, left: ast.expr):
+        self.done, self.left = done, left
+
+    def changed(self, statement: ast.stmt) -> list[ast.stmt]:
+        found = self.visit(copy.deepcopy(statement))
+        return found if isinstance(found, list) else [found]
+
+    def visit_Break(self, node: ast.Break) -> list[ast.stmt]:
+        sets = ast.Assign([ast.Name(self.done, ast.Store())], copy.deepcopy(self.left))
+        return [ast.fix_missing_locations(ast.copy_location(one, node)) for one in (sets, ast.Continue())]
+
+    def skip(self, node: Any) -> Any:
+        if not isinstance(node, ast.FunctionDef) and leaves_loop(node.orelse):
+            raise TooOftenError
+        return node
+
+    visit_For = visit_While = visit_FunctionDef = skip  # noqa: N815
+
+
+class WithoutJumps(ast.NodeTransformer):
+    """Changes all loops of a function so, the inner ones first."""
+
+    def visit_loop(self, node: Any) -> Any:
+        self.generic_visit(node)
+        return without_jumps(node)
+
+    def skip(self, node: Any) -> Any:
+        return node
+
+    visit_For = visit_While = visit_loop  # noqa: N815
+    visit_FunctionDef = visit_Lambda = visit_ClassDef = visit_AsyncFunctionDef = skip  # noqa: N815
+
+
+def continues(statements: list[ast.stmt]) -> bool:
+    """Whether one of these statements is a `continue` of the loop around them."""
+    inner = [part for one in statements if not isinstance(one, (ast.For, ast.While)) for part in parts_within(one)]
+    return any(isinstance(one, ast.Continue) for one in statements) or (bool(inner) and continues(inner))
+
+
+def parts_within(statement: ast.stmt) -> list[Any]:
+    """The statements, and what holds some, right within one."""
+    kinds = (ast.stmt, ast.ExceptHandler, ast.match_case)
+    return [part for part in ast.iter_child_nodes(statement) if isinstance(part, kinds)]
+
+
+def rest_in_branches(statements: list[ast.stmt], copies: list[int]) -> list[ast.stmt]:
+    """Statements of the body of a loop up to its end, in which each `if` with a `continue` has the rest in it."""
+    for i, one in enumerate(statements):
+        if isinstance(one, (ast.Continue, ast.Break, ast.Return, ast.Raise)):
+            return statements[: i + (not isinstance(one, ast.Continue))]
+        if not continues([one]):
+            continue
+        if not isinstance(one, ast.If):
+            raise TooOftenError
+        rest, branches = statements[i + 1 :], list[list[ast.stmt]]()
+        for branch in (one.body, one.orelse):
+            goes_on = not (branch and isinstance(branch[-1], ast.Continue))
+            copies[0] -= bool(goes_on and rest and not branches)
+            if copies[0] < 0:
+                raise TooOftenError
+            branches.append(rest_in_branches([*branch, *(copy.deepcopy(rest) if goes_on else [])], copies))
+        body, orelse = branches
+        found = ast.If(one.test, body or [ast.copy_location(ast.Pass(), one)], orelse)
+        return [*statements[:i], ast.copy_location(found, one)]
+    return statements
+
+
+class SingleAttributes(ast.NodeTransformer):
+    """Puts `owner.name = value`, one by one, in the place of an assignment of several targets."""
+
+    def visit_Assign(self, node: ast.Assign) -> Any:
+        (target, *more) = node.targets
+        parts = target.elts if isinstance(target, ast.Tuple) else []
+        if more or not any(is_stored_attribute(part) for part in parts):
+            return node
+        if any(isinstance(part, (ast.Tuple, ast.List, ast.Starred)) for part in parts):
+            return node
+        names = [f"{HELPER}part_{i}" for i in range(len(parts))]
+        found = [ast.Assign([ast.Tuple([ast.Name(name, ast.Store()) for name in names], ast.Store())], node.value)]
+        found += [ast.Assign([part], ast.Name(name, ast.Load())) for part, name in zip(parts, names, strict=True)]
+        return [ast.fix_missing_locations(ast.copy_location(one, node)) for one in found]
+
+    def skip(self, node: Any) -> Any:
+        return node
+
+    visit_FunctionDef = visit_Lambda = visit_ClassDef = skip  # noqa: N815
+
+
 class ContinueReturns(ast.NodeTransformer):
     """Puts a return in the place of each `continue` of a loop."""
 
@@ -125,7 +262,9 @@ class ContinueReturns(ast.NodeTransformer):
         self.result = result
 
     def visit_Continue(self, node: ast.Continue) -> ast.stmt:
-        return ast.copy_location(copy.deepcopy(self.result), node)
+        found = ast.copy_location(copy.deepcopy(self.result), node)
+        found.ends_turn = True  # type: ignore[attr-defined]
+        return found
 
     def skip(self, node: Any) -> Any:
         return node
@@ -139,12 +278,7 @@ def leaves_loop(body: list[ast.stmt]) -> bool:
         if isinstance(one, ast.Break):
             return True
         if not isinstance(one, (ast.For, ast.While)):
-            inner = [
-                part
-                for part in ast.iter_child_nodes(one)
-                if isinstance(part, (ast.stmt, ast.ExceptHandler, ast.match_case))
-            ]
-            if leaves_loop(inner):  # type: ignore[arg-type]
+            if leaves_loop(parts_within(one)):
                 return True
         elif leaves_loop(one.orelse):
             return True

@@ -1,14 +1,14 @@
 """Choices in the source of a function, rewritten so that a recorded scalar can make them.
 
-The branches of `a if x > 0 else b`, and of `if` statements that only assign variables or return, become functions. A
-helper of choices.py runs one of them or, if the test is a recorded scalar, both. So do the operands of `and` and `or`.
+The branches of `a if x > 0 else b`, and of `if` statements that may be such choices, become functions. A helper of
+choices.py runs one of them or, if the test is a recorded scalar, both. So do the operands of `and` and `or`.
 """
 
 import ast
 import linecache
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 HELPER = "_microgpt_"  # how the names of all helpers begin
 EARLY, RESULT, FIRST, SECOND = (HELPER + name for name in ("early", "result", "first", "second"))
@@ -19,19 +19,30 @@ SEES_FRAME = {  # these look at the frame that calls them
 ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
+class Fork(NamedTuple):
+    """An `if` statement that a scalar may decide: the variables that it assigns, and whether it may change more."""
+
+    names: tuple[str, ...]
+    changes: bool
+
+
 class Scope:
     """A function, of which branches become functions within it.
 
-    `forks` are its `if` statements that a scalar may decide, with the variables that they assign. `early` says whether
-    one of them returns.
+    `forks` are its `if` statements that a scalar may decide. `early` says whether one of them returns.
+
+    Args:
+        body: its statements.
+        changes: whether branches may change lists and objects, call and loop, too.
     """
 
-    def __init__(self, body: Iterable[ast.AST] = ()):
+    def __init__(self, body: Iterable[ast.AST] = (), changes: bool = False):
         parts = [part for statement in body for part in own_parts(statement)]
         self.outer = {name for part in parts if isinstance(part, (ast.Global, ast.Nonlocal)) for name in part.names}
         yields = any(isinstance(part, (ast.Yield, ast.YieldFrom)) for part in parts)
         sees_frame = any(isinstance(part, ast.Name) and part.id in SEES_FRAME for part in parts)
-        self.forks: dict[ast.If, list[str]] = {}
+        self.changes = changes
+        self.forks: dict[ast.If, Fork] = {}
         self.find([] if sees_frame else body, not yields)
         self.early = any(returns(fork) for fork in self.forks)
         self.in_branch = False
@@ -42,9 +53,10 @@ class Scope:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.expr)):
                 continue
             if isinstance(node, ast.If) and may_be_scalar(node.test) and (may_return or not returns(node)):
-                names: set[str] = set()
-                if all([is_simple(one, names) for one in node.body + node.orelse]) and not names & self.outer:
-                    self.forks[node] = sorted(names)
+                names, only, inside = set[str](), set[str](), node.body + node.orelse
+                if all([is_simple(one, names, self.changes) for one in inside]) and not names & self.outer:
+                    changes = not all([is_simple(one, only) for one in inside])
+                    self.forks[node] = Fork(tuple(sorted(names)), changes)
             self.find(ast.iter_child_nodes(node), may_return and not isinstance(node, ast.While))
 
 
@@ -52,6 +64,7 @@ class ChoiceRewriting(ast.NodeTransformer):
     """Puts helpers in the place of choices."""
 
     scope: Scope | None = Scope()  # None in the body of a class, whose variables no function within it sees, or async
+    branches_change = False  # lists and objects, call and loop
 
     def through(self, name: str, node: ast.AST, *arguments: ast.expr) -> ast.expr:
         return ast.copy_location(ast.Call(ast.Name(HELPER + name, ast.Load()), list(arguments), []), node)
@@ -72,13 +85,13 @@ class ChoiceRewriting(ast.NodeTransformer):
 
     def visit_body(self, node: ast.FunctionDef) -> list[Any]:
         """The statements of a function, rewritten."""
-        scope = Scope(node.body)
+        scope = Scope(node.body, self.branches_change)
         body = self.in_scope(scope, node.body)
         if scope.early:
             end: ast.stmt = ast.Return(self.result_of(node, ast.Constant(None)))
             early = ast.withitem(self.through("returns", node), ast.Name(EARLY, ast.Store()))
             body = [ast.copy_location(ast.With([early], [*body, end]), node)]
-        names = sorted({name for assigned in scope.forks.values() for name in assigned})
+        names = sorted({name for fork in scope.forks.values() for name in fork.names})
         # An annotation makes a variable one of this function, and does nothing else.
         return [ast.AnnAssign(ast.Name(name, ast.Store()), ast.Constant(None), None, 1) for name in names] + body
 
@@ -148,13 +161,15 @@ class ChoiceRewriting(ast.NodeTransformer):
         scope = self.scope
         if scope is None or node not in scope.forks:
             return self.generic_visit(node)
-        names: Any = tuple(scope.forks[node])
+        names: Any = scope.forks[node].names
+        changes = [ast.keyword("changes", ast.Constant(True))] if scope.forks[node].changes else []
         functions = [
             self.branch(name, *part) for name, part in ((FIRST, (node.body, names)), (SECOND, (node.orelse, names)))
         ]
         branches: list[ast.expr] = [ast.Name(name, ast.Load()) for name in (FIRST, SECOND)]
-        early: list[ast.expr] = [ast.Name(EARLY, ast.Load())] if scope.early else []
-        call = self.through("decided", node, self.test(node.test), *branches, ast.Constant(names), *early)
+        early: list[ast.expr] = [ast.Name(EARLY, ast.Load())] if returns(node) else []
+        call: Any = self.through("decided", node, self.test(node.test), *branches, ast.Constant(names), *early)
+        call.keywords = changes
         statements = [*functions, ast.Assign([ast.Name(RESULT, ast.Store())], call)]
         if returns(node):
             found: ast.expr = ast.Name(RESULT, ast.Load())
@@ -174,7 +189,7 @@ class ChoiceRewriting(ast.NodeTransformer):
 
     def visit_Return(self, node: ast.Return) -> Any:
         self.generic_visit(node)
-        if self.scope is not None and self.scope.early:
+        if self.scope is not None and self.scope.early and not hasattr(node, "ends_turn"):
             value = node.value or ast.Constant(None)
             node.value = ast.Tuple([value], ast.Load()) if self.scope.in_branch else self.result_of(node, value)
         return node
@@ -221,23 +236,51 @@ def may_be_scalar(test: ast.expr) -> bool:
     return isinstance(test, (ast.Name, ast.Attribute, ast.Subscript, ast.IfExp, ast.NamedExpr))
 
 
-def is_simple(statement: ast.stmt, names: set[str]) -> bool:
-    """Whether a statement only assigns variables, whose names it adds, or returns; or is an `if` of such statements."""
-    if isinstance(statement, ast.If):
-        return stays(statement.test) and all([is_simple(one, names) for one in statement.body + statement.orelse])
+def is_simple(statement: ast.stmt, names: set[str], changes: bool = False, in_loop: bool = False) -> bool:
+    """Whether a statement only assigns variables, whose names it adds, or returns; or is an `if` of such statements.
+
+    With `changes` it may change lists and objects, call and loop, too: whatever means the same in another function.
+    """
+    if isinstance(statement, ast.If) or (changes and isinstance(statement, (ast.For, ast.While))):
+        loops = not isinstance(statement, ast.If)
+        head = [statement.target, statement.iter] if isinstance(statement, ast.For) else [statement.test]
+        names |= names_in(head[:-1])
+        inside = [is_simple(one, names, changes, in_loop or loops) for one in statement.body]
+        return (
+            all(map(stays, head))
+            and all(map(is_variable, head[:-1]))
+            and all([*inside, *[is_simple(one, names, changes, in_loop) for one in statement.orelse]])
+        )
     if isinstance(statement, ast.Assign):
         targets = statement.targets
     elif isinstance(statement, (ast.AugAssign, ast.AnnAssign)):
         targets = [statement.target]
+    elif changes and isinstance(statement, (ast.Expr, ast.Break, ast.Continue)):
+        return stays(statement.value) if isinstance(statement, ast.Expr) else in_loop
     else:
         value = getattr(statement, "value", None)
         return isinstance(statement, ast.Pass) or (
             isinstance(statement, ast.Return) and (value is None or stays(value))
         )
+    names |= names_in(targets)
+    single = changes and len(targets) == 1 and isinstance(targets[0], ast.Attribute)
+    fits = single or all(is_variable(target, changes) for target in targets)
+    return fits and all(map(stays, targets)) and statement.value is not None and stays(statement.value)
+
+
+def is_variable(target: ast.expr, items: bool = False) -> bool:
+    """Whether a target is a variable, or several; or an item, too, where these are asked for."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return all(is_variable(one, items) for one in target.elts)
+    if isinstance(target, ast.Starred):
+        return items and is_variable(target.value)
+    return isinstance(target, ast.Name) or (items and isinstance(target, ast.Subscript))
+
+
+def names_in(targets: Iterable[ast.expr]) -> set[str]:
+    """The variables that targets set."""
     inner = [one for target in targets for one in ast.walk(target)]
-    names |= {one.id for one in inner if isinstance(one, ast.Name)}
-    plain = all(isinstance(one, (ast.Name, ast.Tuple, ast.List, ast.expr_context)) for one in inner)
-    return plain and statement.value is not None and stays(statement.value)
+    return {one.id for one in inner if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
 
 
 def stays(value: ast.expr) -> bool:
@@ -261,6 +304,6 @@ def asker_at(file: str, line: int) -> str:
             if not isinstance(node, ast.If):
                 return type(node).__name__.lower()
             if any(isinstance(one, ast.Compare) for one in ast.walk(node.test)):
-                in_while = is_simple(node, set()) and returns(node)  # elsewhere it would be a choice
+                in_while = is_simple(node, set(), True) and returns(node)  # elsewhere it would be a choice
                 return "while" if in_while else "if"
     return "if, and, or, not"

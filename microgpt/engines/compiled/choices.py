@@ -3,8 +3,8 @@
     x ** 0.5 if x > 0 else 0.0
 
 Here `x > 0` has no value yet. So the function takes both branches, one after the other. In Python only one of them is
-taken, so a branch may only calculate, like the body of a loop that is read as an axis. It may also assign variables,
-and return. Where the test is a plain value, Python decides as ever.
+taken, so a branch may calculate, assign variables and return. What it changes of lists and objects is selected, too
+(see changes.py). Where the test is a plain value, Python decides as ever.
 """
 
 import math
@@ -15,7 +15,8 @@ from numbers import Real
 from types import CellType
 from typing import Any
 
-from microgpt.engines.compiled.frames import Frame, MoreState, Refused
+from microgpt.engines.compiled.changes import UNBOUND, Branch, merge
+from microgpt.engines.compiled.frames import MoreState
 from microgpt.engines.compiled.lists import RecordedList
 from microgpt.engines.compiled.record import (
     ADD,
@@ -45,9 +46,9 @@ from microgpt.engines.compiled.stacking import as_chosen, stacked
 
 DEEPEST = 50  # choices within choices
 FEW = 8  # scalars; the greatest of more is found in pairs
-UNBOUND = object()  # in the place of a variable that has no value
+NO_NUMBER = (ArithmeticError, ValueError, LookupError)  # errors of a branch that matter only where it is chosen
 Returned = tuple[Any] | None  # what a branch returned, if it did
-Branch = Any  # a function without arguments, which shares variables with the one around it
+Arm = Any  # the code of a branch, a function without arguments, which shares variables with the one around it
 
 
 def is_truth(test: Any) -> bool:
@@ -56,14 +57,20 @@ def is_truth(test: Any) -> bool:
 
 
 def is_truth_row(record: Record, row: int) -> bool:
-    kind = record.kind[row]
-    if kind == VIEW:
-        return is_truth_row(record, record.left[row])
-    if kind == CONSTANT:
-        return record.constants[record.right[row]] in (0, 1)
-    if kind == WHERE:
-        return all(is_truth_row(record, one) for one in record.choices[record.right[row]])
-    return kind in (LESS, LESS_EQUAL)
+    """Whether a row is a comparison, or chooses among such and the constants 1 and 0."""
+    rows, seen = [row], {row}
+    for one in rows:
+        kind = record.kind[one]
+        if kind not in (VIEW, WHERE):
+            if kind not in (LESS, LESS_EQUAL) and not (
+                kind == CONSTANT and record.constants[record.right[one]] in (0, 1)
+            ):
+                return False
+            continue
+        inner = [record.left[one]] if kind == VIEW else record.choices[record.right[one]]
+        rows += [each for each in inner if each not in seen]
+        seen.update(inner)
+    return True
 
 
 def selected(test: Any, a: Any, b: Any) -> Any:
@@ -103,8 +110,8 @@ def selected(test: Any, a: Any, b: Any) -> Any:
     )
 
 
-def branch(function: Callable[[], Any], record: Record) -> Any:
-    """What a branch gives, which may only calculate."""
+def branch(function: Callable[[], Any], record: Record) -> tuple[Any, Branch]:
+    """What a branch gives, and what it changes."""
     loops, first = record.loops, len(record)
     if loops.depth > DEEPEST:
         raise RecordingError(
@@ -116,45 +123,77 @@ def branch(function: Callable[[], Any], record: Record) -> Any:
     try:
         result = function()
         done = not loops.aborted
-    except ArithmeticError:  # such as 1 / 0 of plain numbers: no value, which matters only where it is chosen
+    except NO_NUMBER as error:  # such as 1 / 0 of plain numbers, or max of nothing
+        frame.failed = error
         result, done = math.nan, True
-    except (Split, Stripes, MoreState) as more:
-        if not isinstance(more, Refused) or more.frame is not frame:  # of a loop around the choice
-            raise
-        done = False
+    except (Split, Stripes, MoreState):  # of a loop around the choice
+        raise
     except NotTraceable:
         done = False
     finally:
-        end(record)
+        end(record, frame)
         loops.aborted = aborted
     if not done:
         raise cannot_choose(record, calling_line())
     record.branches.append((first, len(record)))
-    return result
+    return result, frame
 
 
-def begin(record: Record) -> Frame:
-    """From here on the function may only calculate, as in the body of a comprehension."""
+def begin(record: Record, early: int | None = None) -> Branch:
+    """From here on changes are noted; with the number of a call, in the rest of a function that may have returned."""
+    frame = Branch(record, early is not None)
     record.loops.depth += 1
-    record.loops.frames.append(Frame(record, Axis(1)))
-    return record.loops.frames[-1]
+    record.loops.frames.append(frame)
+    if early is not None:
+        record.loops.early.append(early)
+    return frame
 
 
-def end(record: Record) -> None:
-    record.loops.depth -= 1
-    frame = record.loops.frames.pop()
-    frame.restore()
-    frame.leave()
+def end(record: Record, frame: Branch) -> None:
+    """End a branch, and those within it that an exception has left."""
+    last = None
+    while last is not frame:
+        last = record.loops.frames.pop()
+        record.loops.depth -= 1
+        if last.early:
+            record.loops.early.pop()
+        last.finish()
 
 
 def cannot_choose(record: Record, line: str) -> BaseException:
-    """The error for a branch that does more than calculate. In a loop that is traced, the loop runs in Python first."""
+    """The error for a branch that cannot be selected. In a loop that is traced, the loop runs in Python first."""
     if record.loops.depth:
         return NotTraceable()
     return RecordingError(
         f"a branch of a choice by a recorded scalar at {line} does more than calculate: both branches are recorded, so "
-        "change lists and objects, and call what has an effect, outside of it"
+        "change dicts and objects from elsewhere, and call what has an effect, outside of it"
     )
+
+
+def merged(test: Any, one: Branch | None, other: Branch | None, changes: bool = False) -> None:
+    """Change everything as the branch does that a test selects. None stands for one without changes."""
+    record = test.record
+    for frame, holds in ((one, True), (other, False)):
+        if frame is not None and frame.failed is not None and (changes or not is_arithmetic(frame.failed)):
+            failing(test if holds else negated(test), record)
+    if not any(frame is not None and frame.has_changes() for frame in (one, other)):
+        return
+    try:
+        merge(test, one or Branch(record), other or Branch(record), selected_variable)
+    except (Split, Stripes, MoreState):
+        raise
+    except NotTraceable:
+        raise cannot_choose(record, calling_line()) from None
+
+
+def is_arithmetic(error: Exception) -> bool:
+    """Whether it is an error for which nan stands wherever the branch is chosen, as it does for 0 * inf."""
+    return isinstance(error, ArithmeticError)
+
+
+def failing(condition: Any, record: Record) -> None:
+    """Let the function give nan where a condition holds: Python would have raised an error."""
+    record.failures[0] = record.failures[0] + selected(condition, math.nan, 0.0)
 
 
 # Expressions
@@ -164,7 +203,9 @@ def chosen(test: Any, first: Callable[[], Any], second: Callable[[], Any]) -> An
     """first() if test else second()"""
     if not is_truth(test):
         return first() if operand(test) else second()
-    return selected(test, branch(first, test.record), branch(second, test.record))
+    (a, one), (b, other) = branch(first, test.record), branch(second, test.record)
+    merged(test, one, other)
+    return selected(test, a, b)
 
 
 def truth(test: Any) -> Any:
@@ -174,12 +215,20 @@ def truth(test: Any) -> Any:
 
 def both(test: Any, second: Callable[[], Any]) -> Any:
     """test and second()"""
-    return selected(test, branch(second, test.record), False) if is_truth(test) else operand(test) and operand(second())
+    if not is_truth(test):
+        return operand(test) and operand(second())
+    found, frame = branch(second, test.record)
+    merged(test, frame, None)
+    return selected(test, found, False)
 
 
 def either(test: Any, second: Callable[[], Any]) -> Any:
     """test or second()"""
-    return selected(test, True, branch(second, test.record)) if is_truth(test) else operand(test) or operand(second())
+    if not is_truth(test):
+        return operand(test) or operand(second())
+    found, frame = branch(second, test.record)
+    merged(test, None, frame)
+    return selected(test, True, found)
 
 
 def negated(test: Any) -> Any:
@@ -239,11 +288,12 @@ def has_gradient(record: Record, row: int) -> bool:
 class Returns:
     """What a function returns early where a recorded scalar says so: conditions, each with a value.
 
-    What follows the first of them is a branch, up to the end of the function.
+    What follows one of them is a branch, up to the end of the function, or of the branch around it.
     """
 
     def __init__(self) -> None:
         self.early: list[tuple[Any, Any]] = []
+        self.rests: list[tuple[Branch, int, int]] = []  # such branches: the number of a condition, the first row
         self.line = ""
 
     def __enter__(self) -> "Returns":
@@ -254,15 +304,17 @@ class Returns:
         return self
 
     def add(self, condition: Any, value: Any) -> None:
-        if not self.early:
-            self.line, self.first = calling_line(), len(condition.record)
-            begin(condition.record)
-            condition.record.loops.early.append(self.call)
+        self.line = self.line or calling_line()
         self.early.append((condition, value))
 
     def narrow(self, first: int, condition: Any) -> None:
         """Let the conditions from a number on hold only where another one does, too."""
         self.early[first:] = [(selected(condition, one, False), value) for one, value in self.early[first:]]
+
+    def go_on(self, known: int) -> None:
+        """Begin what follows the conditions from a number on, unless nothing has changed since those before it."""
+        if len(self.early) > known and (not self.rests or self.rests[-1][0].has_changes()):
+            self.rests.append((begin(self.record, self.call), known, len(self.record)))
 
     def result(self, value: Any) -> Any:
         """What the function returns: this, where none of the conditions holds."""
@@ -270,28 +322,48 @@ class Returns:
             value = selected(condition, early, value)
         return value
 
+    def close(self) -> None:
+        """End what followed the conditions: it changes something only where none of them holds."""
+        last = len(self.early)
+        while self.rests:
+            frame, known, first = self.rests.pop()
+            end(self.record, frame)
+            self.record.branches.append((first, len(self.record)))
+            if frame.has_changes():
+                gone: Any = False
+                for condition, _ in reversed(self.early[known:last]):
+                    gone = selected(condition, True, gone)
+                merged(gone, None, frame)
+            last = known
+
     def __exit__(self, kind: Any, *_: Any) -> None:
-        if self.early:
-            end(self.record)
-            self.record.loops.early.pop()
-            if kind is NotTraceable or self.record.loops.aborted:
-                raise cannot_choose(self.record, self.line)
-            self.record.branches.append((self.first, len(self.record)))
+        if not self.rests:
+            return
+        cannot = kind is NotTraceable or self.record.loops.aborted
+        if kind is None and not cannot:
+            self.close()
+            return
+        end(self.record, self.rests[0][0])
+        if cannot:
+            raise cannot_choose(self.record, self.line)
 
 
-def decided(test: Any, first: Branch, second: Branch, names: tuple[str, ...], returns: Any = None) -> Returned:
+def decided(
+    test: Any, first: Arm, second: Arm, names: tuple[str, ...], returns: Any = None, changes: bool = False
+) -> Returned:
     """if test: first() else: second(); they share the variables with these names, and return what is in a tuple.
 
-    What only one of them returns goes to `returns`.
+    What only one of them returns goes to `returns`. They may change more than variables, or not.
     """
     if not is_truth(test):
         return first() if operand(test) else second()
     cells = dict(zip(first.__code__.co_freevars, first.__closure__ or (), strict=True))
     variables = [cells[name] for name in names]
-    before = list(map(contents, variables))
-    one, after_one = take(first, variables, returns, test)
+    before, known = list(map(contents, variables)), len(returns.early) if returns else 0
+    one, after_one, changes_one = take(first, variables, returns, test)
     fill(variables, before)
-    other, after_other = take(second, variables, returns, test, False)
+    other, after_other, changes_other = take(second, variables, returns, test, False)
+    merged(test, changes_one, changes_other, changes)
     if one is not None and other is not None:
         return (selected(test, one[0], other[0]),)
     if one is not None:
@@ -302,24 +374,39 @@ def decided(test: Any, first: Branch, second: Branch, names: tuple[str, ...], re
     else:
         found = zip(before, after_one, after_other, strict=True)
         fill(variables, [selected_variable(test, *values) for values in found])
+    if returns:
+        returns.go_on(known)
     return None
 
 
 def take(
-    function: Branch, variables: list[CellType], returns: Any, test: Any, holds: bool = True
-) -> tuple[Returned, list[Any]]:
-    """What a branch returns, and the variables after it.
+    function: Arm, variables: list[CellType], returns: Any, test: Any, holds: bool = True
+) -> tuple[Returned, list[Any], Branch]:
+    """What a branch returns, the variables after it, and what else it changes.
 
     What is returned early within it, is so only where the test holds, or does not hold.
     """
-    known = len(returns.early) if returns else 0
-    result = branch(function, test.record)
-    if result is math.nan:
+    known, rests = len(returns.early) if returns else 0, returns.rests if returns else []
+
+    def up_to_its_end() -> Any:
+        found = function()
+        if returns:
+            returns.close()
+        return found
+
+    if returns:
+        returns.rests = []
+    try:
+        result, frame = branch(up_to_its_end, test.record)
+    finally:
+        if returns:
+            returns.rests = rests
+    if frame.failed is not None:
         fill(variables, [math.nan] * len(variables))
         result = (math.nan,) if returns else None
     if returns and len(returns.early) > known:
         returns.narrow(known, test if holds else negated(test))
-    return result, list(map(contents, variables))
+    return result, list(map(contents, variables)), frame
 
 
 def selected_variable(test: Any, before: Any, a: Any, b: Any) -> Any:
@@ -344,9 +431,13 @@ def added(value: Any, before: RecordedScalar) -> Any:
         return None
     record, row = value.record, value.node
     whole = [(0, ((axis, 1),)) for axis in record.axes.get(row, ())]
+    if places(value) != whole:
+        return None
     first, second = operand_of(record, record.left[row]), operand_of(record, record.right[row])
-    is_sum = places(value) == whole and first.node == before.node and places(first) == places(before)
-    return second if is_sum else None
+    if first.node == before.node and places(first) == places(before):
+        return second
+    more = added(first, before)
+    return None if more is None else more + second
 
 
 def operand_of(record: Record, row: int) -> RecordedScalar:

@@ -142,12 +142,14 @@ class Frame:
             if store.root is root:
                 found = value_at(store, path)
                 if found is False:
-                    if self.axis not in axes_of(store.path):
-                        raise MoreState(self, root, common(store.path, path))
-                    raise NotTraceable
+                    raise self.unsure(root, store.path, path)
                 if found is not None:
                     return found
         return None
+
+    def unsure(self, root: RecordedList, stored: tuple[Any, ...], path: tuple[Any, ...]) -> NotTraceable:
+        """The error where a path may or may not be one at which a turn has stored something."""
+        return NotTraceable() if self.axis in axes_of(stored) else MoreState(self, root, common(stored, path))
 
     def changed(self) -> list[RecordedList]:
         """The lists that the turn has changed."""
@@ -244,13 +246,11 @@ class Frame:
                 continue
             same = prefix_of(other.path, store.path)
             if same is None:
-                if meet_in_other_turns(self.axis, other.path, store.path):
+                if self.meet_in_other_turns(other.path, store.path):
                     raise NotTraceable  # the later turn has the last word, not the later line
                 continue
             if same is False:
-                if self.axis not in axes_of(other.path):
-                    raise MoreState(self, store.root, common(other.path, store.path))
-                raise NotTraceable
+                raise self.unsure(store.root, other.path, store.path)
             rest = store.path[len(other.path) :]
             if not rest and store.level < other.level:  # it sets a list of which the turn has set the items
                 raise NotTraceable
@@ -259,13 +259,38 @@ class Frame:
             else:
                 put_real(self.record, store._replace(root=other.value, path=rest, level=store.level - len(other.path)))
             return
+        self.refuse_state(store)
+        self.stores.append(store)
+        if len(self.stores) > MANY_STORES:
+            raise NotTraceable
+
+    def meet_in_other_turns(self, a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+        """Whether two paths, which differ in each turn, may be the same place in different turns."""
+        for x, y in zip(a, b, strict=False):
+            if type(x) not in (int, Index) or type(y) not in (int, Index):
+                continue
+            apart = y - x
+            step = dict(x.terms).get(self.axis, 0) if type(x) is Index else 0
+            if type(apart) is int and (not apart if step else apart):
+                return False  # only in the same turn, or never
+            if type(apart) is int and step and (apart % step or abs(apart // step) >= self.axis.n):
+                return False
+        return True
+
+    def refuse_state(self, store: Store) -> None:
+        """Raise MoreState if all turns store at one path."""
         if self.axis not in axes_of(store.path):
             an_item = store.level == len(store.path) and type(store.path[-1]) is int  # of the list that carries state
             path = store.path[:-1] if an_item else store.path
             raise MoreState(self, store.root, path)
-        self.stores.append(store)
-        if len(self.stores) > MANY_STORES:
-            raise NotTraceable
+
+    def may_change(self, items: RecordedList) -> bool:
+        """Whether a list that was there before may change now, for real."""
+        return False
+
+    def refused(self, site: Any) -> BaseException:
+        """The error where a loop within this one, at a place in the source, changes lists that this cannot follow."""
+        return Refused(self)
 
     def set_attribute(self, owner: Any, name: str, value: Any) -> None:
         if not self.statement:
@@ -396,20 +421,6 @@ def value_at(store: Store, path: tuple[Any, ...]) -> Any:
     for one in inside[len(store.path) :]:
         value = value[one]
     return Found(value)
-
-
-def meet_in_other_turns(axis: Axis, a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
-    """Whether two paths, which differ in each turn, may be the same place in different turns."""
-    for x, y in zip(a, b, strict=False):
-        if type(x) not in (int, Index) or type(y) not in (int, Index):
-            continue
-        apart = y - x
-        step = dict(x.terms).get(axis, 0) if type(x) is Index else 0
-        if type(apart) is int and (not apart if step else apart):
-            return False  # only in the same turn, or never
-        if type(apart) is int and step and (apart % step or abs(apart // step) >= axis.n):
-            return False
-    return True
 
 
 def related(a: RecordedList, b: RecordedList) -> bool:

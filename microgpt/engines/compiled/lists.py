@@ -62,7 +62,7 @@ class RecordedList:
         self.owner = owner  # the list that has this one as an element
         self.view = False  # a body looks at it: its index or its elements are no objects
         self.place: Any = None  # of a view: the list that it is a part of, and at which indices
-        self.chosen_from: Chosen | None = None
+        self.chosen_from: Any = None  # a Chosen, which may be read as long as it is what it was
         self.picked = False  # an integer chose a row of it
         self.changed = False  # it has had other items before
         self.frozen = False  # others have read it, so that it may not change within this turn of a loop
@@ -125,11 +125,11 @@ class RecordedList:
         return loops.frames[-1].read(self, key) if loops.frames and loops.noting else None
 
     def is_own(self) -> bool:
-        """Whether the innermost loop that is being traced has made this list itself."""
+        """Whether the innermost loop that is being traced has made this list itself, or may change it for real."""
         if self.view or self.frozen or self.chosen_from is not None:
             return False
         frames = self.record.loops.frames
-        return not frames or self.first_born() > frames[-1].lists_made
+        return not frames or self.first_born() > frames[-1].lists_made or frames[-1].may_change(self)
 
     def first_born(self) -> int:
         """When this list was made, or the one that has it as an element."""
@@ -328,6 +328,7 @@ class RecordedList:
 
     def refuse_if_chosen(self) -> None:
         if self.chosen_from is not None:
+            self.chosen_from.check()
             raise RecordingError(
                 f"a row that the example chose is changed at {calling_line()}, and with it the list that "
                 "it was chosen from; change a copy of it: list(row)"

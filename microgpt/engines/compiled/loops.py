@@ -414,7 +414,7 @@ class Pass:
             raise
         except NotTraceable:  # some changes are made
             if record.loops.frames:
-                raise Refused(record.loops.frames[-1]) from None
+                raise record.loops.frames[-1].refused(self.statement.site) from None
             raise Lost({self.statement.site}) from None
         return finals[:variables]
 

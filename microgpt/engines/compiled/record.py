@@ -115,7 +115,7 @@ INSTEAD = {  # remedies for a method of a scalar, or a function of numpy
 TRUTH = {  # remedies for what asks for the truth of a scalar
     "assert": "leave the assert out, or check the numbers that evaluate returns",
     "while": "let a `for` take as many turns as are ever needed, and choose in each: x = f(x) if x > 1 else x",
-    "if": "such an `if` may only assign variables, or return; for an item write y[i] = a if x > 0 else y[i]",
+    "if": "such an `if` may only assign, append, return, or hold such `if`s and loops; choose by a if x > 0 else b",
     "sorted": "put two in order by min(a, b) and max(a, b)",
     "if, and, or, not": "compare it and choose, by a if x > 0 else b, or by max, min or x * (x > 0); or decide by a "
     "plain integer",
@@ -466,6 +466,7 @@ class Record:
         self.loops = Loops()
         self.effects = Effects()
         self.annotated = with_sources  # an operation notes more than its row
+        self.failures: Any = [0.0]  # nan in its place where a branch is chosen in which Python would raise an error
         self.refusals: list[RecordingError] = []  # all that were raised, even if the function caught them
         self.unread: dict[CodeType, None] = {}  # functions that were called as they are, without a source of their own
         self.lists_made = 0
@@ -1060,6 +1061,7 @@ FILES = (
     "lists.py",
     "stacking.py",
     "replacements.py",
+    "changes.py",
     "choices.py",
     "effects.py",
     "source.py",

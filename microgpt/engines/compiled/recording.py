@@ -77,6 +77,7 @@ from microgpt.engines.compiled.replacements import (
     is_kind,
     iterated,
     kind_of,
+    left,
     listed,
     made,
     made_of_each,
@@ -162,6 +163,7 @@ def recorded(function: Callable[..., Any], shapes: Shapes, arguments: list[Argum
         else:
             example.append(leaf(INPUT, shape, record.floats))
             record.floats += prod(shape)
+    record.failures = RecordedList.written_out(record, [0.0])
     with record.active(), deeper_recursion():
         result = call(function, params, *example)
         check_returned(result)
@@ -211,7 +213,8 @@ def form_of(result: Any, record: Record) -> Any:
     if not isinstance(result, (RecordedScalar, Real)):
         kind = "generator" if isinstance(result, Lazy) else type(result).__name__
         raise RecordingError(f"the function returned a {kind}: expected a scalar, or lists of scalars")
-    scalar = record.scalar(result)
+    failures = record.failures[0]
+    scalar = record.scalar(result if type(failures) is float else result + failures)
     record.outputs.append((scalar.node, scalar.index))
     return len(record.outputs) - 1
 
@@ -441,7 +444,7 @@ HELPERS: dict[str, Any] = {
     for function in (
         mapped, generated, call, subscript, attribute, zipped_rows, iterated, unpacked, changes,
         added_to, same, slice, operand, entry, calling, chosen, both, either, negated, chained, decided, truth,
-        loop, made, stored, changeable, counted, same_bound, set_attribute,
+        loop, made, stored, changeable, counted, same_bound, set_attribute, left,
     )
 } | {HELPER + "returns": Returns}  # fmt: skip
 CELLS_OF_HELPERS = {name: CellType(helper) for name, helper in HELPERS.items()}

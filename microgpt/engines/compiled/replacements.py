@@ -101,6 +101,15 @@ def iterated(items: Any) -> Any:
     return items
 
 
+def left(items: Any) -> bool:
+    """True, where a loop ends before all items. Raises NotTraceable if others would get the items that are left."""
+    whole = (RecordedList, list, tuple, range)
+    made_of = items.made_of if type(items) is Lazy and not items.runs_code else ()
+    if type(items) not in whole and not (made_of and all(type(one) in whole for one in made_of)):
+        changes()
+    return True
+
+
 def attribute(owner: Any, name: str) -> Any:
     """owner.name. Raises NotTraceable where that runs code of the class."""
     if tracing_depth():
@@ -208,7 +217,9 @@ def changeable(items: Any) -> Any:
 
 def stored(value: Any, items: Any, key: Any) -> None:
     """items[key] = value"""
-    changeable(items)[key] = value
+    frames = Record.current.loops.frames if Record.current is not None else []
+    own = type(items) is dict and frames and frames[-1].may_change(items)  # a branch, which takes it back
+    (items if own else changeable(items))[key] = value
 
 
 def measured(items: Any) -> Any:

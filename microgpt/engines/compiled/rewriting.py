@@ -9,6 +9,8 @@ from typing import Any
 
 from microgpt.engines.compiled.bodies import (
     ContinueReturns,
+    SingleAttributes,
+    WithoutJumps,
     changes_objects,
     changes_outside,
     counted,
@@ -47,6 +49,8 @@ class Rewriting(ChoiceRewriting):
     Where a function changes something outside of itself, a guard comes first: no loop that calls it is an axis.
     """
 
+    branches_change = True
+
     def __init__(self, file: str):
         self.file = file
         self.captured: list[list[tuple[int, int, set[str]]]] = []  # of each function around, see names_captured
@@ -59,6 +63,8 @@ class Rewriting(ChoiceRewriting):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
         self.captured.append(names_captured(node))
+        for simplified in (SingleAttributes(), WithoutJumps()):
+            node.body = simplified.visit(ast.Module(node.body, [])).body
         guarded = changes_outside(node)
         node.args.defaults = [self.visit(one) for one in node.args.defaults]
         node.args.kw_defaults = [one and self.visit(one) for one in node.args.kw_defaults]
@@ -188,7 +194,7 @@ class Rewriting(ChoiceRewriting):
         found = copy.deepcopy(node, known)
         if self.scope is not None:
             forks = self.scope.forks
-            forks |= {known[id(one)]: names for one, names in list(forks.items()) if id(one) in known}
+            forks |= {known[id(one)]: fork for one, fork in list(forks.items()) if id(one) in known}
         return found
 
     def assigned_in_turn(self, loop: ast.For) -> dict[str, None] | None:

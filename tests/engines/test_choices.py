@@ -363,6 +363,17 @@ def stores_in_a_call(p, x):
     return total * sum(out)
 
 
+def rows_of_other_lengths(p, x):
+    total = 0.0
+    for i in range(4):
+        row = [w * 0.5 for w in p[: i + 1]]
+        if p[i] * x[i] < 0:
+            continue
+        row = [w + x[i] for w in row[:i]]
+        total += sum(row)
+    return total
+
+
 def a_list_of_one_branch(p, x):
     total = p[0]
     if x > 0:
@@ -380,6 +391,7 @@ CHANGES = {
         (ROWS, (
             huber_items, clipped_gradients, hinge, continues_in_the_middle, breaks, attributes_in_a_call,
             attributes_in_a_loop, a_dict, sorted_by_swaps, loops_in_branches, a_guard, stores_in_a_call,
+            rows_of_other_lengths,
         )), (X, (newton, whole_lists, a_list_of_one_branch)),
     ) for f in functions
 }  # fmt: skip
@@ -532,6 +544,31 @@ def breaks_within_an_iterator(p, x):
     return sum(left)
 
 
+def breaks_after_many_turns(p, x):
+    z = p[0] * x
+    for _ in range(10**6):
+        if z > 1:
+            break
+        z = z * 1.5
+    return z
+
+
+class Fault(Exception):
+    pass
+
+
+def fail(z):
+    raise Fault
+
+
+def raises_what_is_caught(p, x):
+    try:
+        z = fail(p[0]) if x > 9 else p[1]
+    except Fault:
+        z = 0.0
+    return z * x
+
+
 def the_index_of_the_greatest(p, x):
     best, place = p[0] * x, 0
     for i in range(1, 4):
@@ -619,7 +656,8 @@ REFUSED = {
     a_key_of_one_branch: ("a dict with different keys", 2),
     raises: (r"test for truth \(if\) .* may only assign, append, return,", 1),
     prints: ("a branch of a choice by a recorded scalar at .* does more than calculate", 1),
-    breaks_within_an_iterator: ("does more than calculate", 3),
+    breaks_within_an_iterator: ("ends the loop at .* others may take what is left", 2),
+    breaks_after_many_turns: ("ends the loop at .* at most 1000", 2),
     the_index_of_the_greatest: ("an index or range", 5),
     lists_of_other_lengths: ("between a list and a list at", 1),
     a_chosen_list_changes: ("is changed at", 3),
@@ -642,6 +680,11 @@ def test_what_cannot_be_chosen_is_refused(function):
         value_and_grad(function)(W, np.abs(X))
     if line:
         assert f"test_choices.py:{function.__code__.co_firstlineno + line}" in str(refused.value)
+
+
+def test_nobody_catches_what_only_a_branch_raises():
+    with pytest.raises(Fault):
+        value_and_grad(raises_what_is_caught)(W, X)
 
 
 def test_a_variable_of_one_branch_is_unbound_afterwards():

@@ -149,12 +149,12 @@ def without_jumps(loop: ast.For | ast.While) -> list[ast.stmt]:
 def with_end(loop: ast.For) -> list[ast.stmt]:
     """A loop that has a variable in the place of each `break`."""
     done, item, items = (f"{HELPER}{name}_{loop.lineno}_{loop.col_offset}" for name in ("done", "item", "items"))
-    left = ast.Call(ast.Name(HELPER + "left", ast.Load()), [ast.Name(items, ast.Load())], [])
     skip = ast.If(ast.Name(done, ast.Load()), [ast.Continue()], [])
     begin = ast.Assign([loop.target], ast.Name(item, ast.Load()))
-    body = [part for one in loop.body for part in BreakSets(done, left).changed(one)]
+    body = [part for one in loop.body for part in BreakSets(done).changed(one)]
     body = rest_in_branches([skip, begin, *copy.deepcopy(body)], [MOST_COPIES])
-    ended = ast.Compare(ast.Name(done, ast.Load()), [ast.Is()], [ast.Constant(True)])
+    arguments: list[ast.expr] = [ast.Name(name, ast.Load()) for name in (done, items)]
+    ended = ast.Call(ast.Name(HELPER + "ended", ast.Load()), arguments, [])
     body.append(ast.If(ended, [ast.Break()], []))
     statements = [
         ast.Assign([ast.Name(done, ast.Store())], ast.Constant(False)),
@@ -165,17 +165,17 @@ def with_end(loop: ast.For) -> list[ast.stmt]:
 
 
 class BreakSets(ast.NodeTransformer):
-    """Puts `done = left(items)`, and `continue`, in the place of each `break` of a loop."""
+    """Puts `done = True`, and `continue`, in the place of each `break` of a loop."""
 
-    def __init__(self, done: str, left: ast.expr):
-        self.done, self.left = done, left
+    def __init__(self, done: str):
+        self.done = done
 
     def changed(self, statement: ast.stmt) -> list[ast.stmt]:
         found = self.visit(copy.deepcopy(statement))
         return found if isinstance(found, list) else [found]
 
     def visit_Break(self, node: ast.Break) -> list[ast.stmt]:
-        sets = ast.Assign([ast.Name(self.done, ast.Store())], copy.deepcopy(self.left))
+        sets = ast.Assign([ast.Name(self.done, ast.Store())], ast.Constant(True))
         return [ast.fix_missing_locations(ast.copy_location(one, node)) for one in (sets, ast.Continue())]
 
     def skip(self, node: Any) -> Any:

@@ -16,7 +16,7 @@ from types import CellType
 from typing import Any
 
 from microgpt.engines.compiled.changes import UNBOUND, Branch, merge
-from microgpt.engines.compiled.frames import MoreState
+from microgpt.engines.compiled.frames import MoreState, Unknown
 from microgpt.engines.compiled.lists import RecordedList
 from microgpt.engines.compiled.record import (
     ADD,
@@ -130,6 +130,10 @@ def branch(function: Callable[[], Any], record: Record) -> tuple[Any, Branch]:
         raise
     except NotTraceable:
         done = False
+    except Exception as error:  # in Python it is raised only where the branch is chosen, so nobody may catch it
+        if error not in record.refusals:
+            record.refusals.append(error)
+        raise
     finally:
         end(record, frame)
         loops.aborted = aborted
@@ -373,7 +377,7 @@ def decided(
         fill(variables, after_one)
     else:
         found = zip(before, after_one, after_other, strict=True)
-        fill(variables, [selected_variable(test, *values) for values in found])
+        fill(variables, [variable_after(test, *values) for values in found])
     if returns:
         returns.go_on(known)
     return None
@@ -407,6 +411,19 @@ def take(
     if returns and len(returns.early) > known:
         returns.narrow(known, test if holds else negated(test))
     return result, list(map(contents, variables)), frame
+
+
+def variable_after(test: Any, before: Any, a: Any, b: Any) -> Any:
+    """A variable after two branches. Where it cannot be selected, whoever reads it raises the error."""
+    for value in (a, b):
+        if type(value) is Unknown:
+            return value
+    refusals = len(test.record.refusals)
+    try:
+        return selected_variable(test, before, a, b)
+    except RecordingError as error:
+        del test.record.refusals[refusals:]
+        return Unknown(str(error))
 
 
 def selected_variable(test: Any, before: Any, a: Any, b: Any) -> Any:

@@ -16,6 +16,7 @@ from microgpt.engines.compiled.record import (
     Record,
     RecordedInteger,
     RecordedScalar,
+    RecordingError,
     at,
     replaced,
 )
@@ -71,16 +72,22 @@ class MoreAttributes(MoreState):
 
 
 class Unknown:
-    """A variable without a value: before a loop that assigns it, or after one that cannot tell it."""
+    """A variable without a value: before a loop that assigns it, or after one that cannot tell it.
+
+    Args:
+        site: of the loop; or else the words of the error for whoever reads it.
+    """
 
     def __init__(self, site: Any):
         object.__setattr__(self, "site", site)
 
     def lost(self, *_: Any) -> Any:
-        record = Record.current
+        record, site = Record.current, object.__getattribute__(self, "site")
+        if type(site) is str:
+            raise RecordingError(site)
         if record is not None and record.loops.frames:
             raise NotTraceable
-        raise Lost({object.__getattribute__(self, "site")})
+        raise Lost({site})
 
     __getattribute__ = __setattr__ = __call__ = __bool__ = __len__ = __iter__ = __contains__ = __getitem__ = lost
     __setitem__ = __delitem__ = __reversed__ = lost

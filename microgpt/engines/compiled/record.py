@@ -467,7 +467,7 @@ class Record:
         self.effects = Effects()
         self.annotated = with_sources  # an operation notes more than its row
         self.failures: Any = [0.0]  # nan in its place where a branch is chosen in which Python would raise an error
-        self.refusals: list[RecordingError] = []  # all that were raised, even if the function caught them
+        self.refusals: list[Exception] = []  # all that were raised, even if the function caught them
         self.unread: dict[CodeType, None] = {}  # functions that were called as they are, without a source of their own
         self.lists_made = 0
         self.elements: dict[Any, RecordedScalar] = {}  # single scalars of families: each is one object

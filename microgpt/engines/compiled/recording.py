@@ -69,6 +69,7 @@ from microgpt.engines.compiled.replacements import (
     changeable,
     changes,
     counted,
+    ended,
     entry,
     enumerated,
     generated,
@@ -77,7 +78,6 @@ from microgpt.engines.compiled.replacements import (
     is_kind,
     iterated,
     kind_of,
-    left,
     listed,
     made,
     made_of_each,
@@ -444,7 +444,7 @@ HELPERS: dict[str, Any] = {
     for function in (
         mapped, generated, call, subscript, attribute, zipped_rows, iterated, unpacked, changes,
         added_to, same, slice, operand, entry, calling, chosen, both, either, negated, chained, decided, truth,
-        loop, made, stored, changeable, counted, same_bound, set_attribute, left,
+        loop, made, stored, changeable, counted, same_bound, set_attribute, ended,
     )
 } | {HELPER + "returns": Returns}  # fmt: skip
 CELLS_OF_HELPERS = {name: CellType(helper) for name, helper in HELPERS.items()}

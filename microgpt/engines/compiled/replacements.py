@@ -48,6 +48,7 @@ NO_OPERATORS = {  # special methods that no operator and no builtin calls
     "__delattr__", "__copy__", "__deepcopy__", "__replace__", "__getstate__", "__setstate__", "__getnewargs__",
     "__reduce__", "__reduce_ex__", "__set_name__", "__init_subclass__", "__class_getitem__",
 }  # fmt: skip
+MOST_TURNS = 1000  # of a loop that a recorded scalar ends
 SYMBOLIC = (RecordedScalar, RecordedInteger, Index, list, tuple, int)  # one of these may stand for many objects
 
 
@@ -101,13 +102,23 @@ def iterated(items: Any) -> Any:
     return items
 
 
-def left(items: Any) -> bool:
-    """True, where a loop ends before all items. Raises NotTraceable if others would get the items that are left."""
+def ended(done: Any, items: Any) -> bool:
+    """Whether a loop over some items ends now: not where a recorded scalar says so, which goes on without effect."""
+    if type(done) is bool:
+        return done
     whole = (RecordedList, list, tuple, range)
     made_of = items.made_of if type(items) is Lazy and not items.runs_code else ()
     if type(items) not in whole and not (made_of and all(type(one) in whole for one in made_of)):
-        changes()
-    return True
+        raise RecordingError(
+            f"a recorded scalar ends the loop at {calling_line()}, and others may take what is left of its iterator: "
+            "let the loop go through a list or a range"
+        )
+    if any(len(one) > MOST_TURNS for one in (made_of or [items])):
+        raise RecordingError(
+            f"a recorded scalar ends the loop at {calling_line()}, so all of its turns are recorded: let there be at "
+            f"most {MOST_TURNS} of them"
+        )
+    return False
 
 
 def attribute(owner: Any, name: str) -> Any:

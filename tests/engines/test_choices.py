@@ -553,18 +553,18 @@ def breaks_after_many_turns(p, x):
     return z
 
 
-class Fault(Exception):
+class FaultError(Exception):
     pass
 
 
 def fail(z):
-    raise Fault
+    raise FaultError
 
 
 def raises_what_is_caught(p, x):
     try:
         z = fail(p[0]) if x > 9 else p[1]
-    except Fault:
+    except FaultError:
         z = 0.0
     return z * x
 
@@ -683,7 +683,7 @@ def test_what_cannot_be_chosen_is_refused(function):
 
 
 def test_nobody_catches_what_only_a_branch_raises():
-    with pytest.raises(Fault):
+    with pytest.raises(FaultError):
         value_and_grad(raises_what_is_caught)(W, X)
 
 

@@ -98,9 +98,11 @@ def replace(source: Path, target: Path, patience: float = 2.0) -> None:
         try:
             os.replace(source, target)
             return
-        except PermissionError:
-            if sys.platform != "win32" or time.monotonic() > give_up:
+        except PermissionError as error:
+            if sys.platform != "win32":
                 raise
+            if time.monotonic() > give_up:
+                raise PermissionError(error.errno, "another program has it open, or it is read-only") from None
             time.sleep(0.05)
 
 

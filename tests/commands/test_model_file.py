@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 from running import assert_refused, call, train
@@ -101,7 +102,7 @@ def test_its_page_opens_its_loss(here):
     assert result.returncode == 0, result.stderr
     assert "'anna' takes " in result.stdout
     page = (here / "runs" / "names" / "explain.html").read_text(encoding="utf-8")
-    assert "'anna' in the model of runs/names" in page
+    assert f"'anna' in the model of {Path('runs/names')}" in page
     assert '["back",[4,4]]' in page
 
 

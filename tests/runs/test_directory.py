@@ -1,5 +1,6 @@
 """A run directory: who may write to it, what loading checks, and what is made again."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from microgpt.errors import InputError
 from microgpt.learning.training import OptimizerState, Update
 from microgpt.runs.checkpoint import checkpoints, save_checkpoint
 from microgpt.runs.directory import Run, create_run_directory, load_run, newest_run, repair, resume_run
-from microgpt.runs.files import lock, read_bytes, write_file
+from microgpt.runs.files import lock, read_bytes, replace, write_file
 from microgpt.runs.hugging_face import restore_model, write_model
 from microgpt.runs.metrics import read_metrics
 from microgpt.runs.recorder import Recorder
@@ -338,6 +339,9 @@ def test_on_windows_a_rename_waits_for_a_reader(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", busy)
     write_file(tmp_path / "file", b"content")
     assert (tmp_path / "file").read_bytes() == b"content"
+    attempts = itertools.repeat(PermissionError(13, "in use"))
+    with pytest.raises(OSError, match="another program has it open, or it is read-only"):
+        replace(tmp_path / "file", tmp_path / "other", patience=0.0)
 
 
 def test_a_file_too_large_is_not_read(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import runpy
 import signal
 import sys
@@ -78,7 +79,9 @@ def interrupted(*options, cwd, after=None, look=None, number=signal.SIGINT):
 def run_within(function, script, *options, cwd, given="", pictures=False):
     """Call a function that ends with SystemExit, with the arguments and the streams of a script; return its Result."""
     stdin = io.TextIOWrapper(io.BytesIO(given if isinstance(given, bytes) else given.encode()), encoding="utf-8")
-    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    stdout, stderr = (
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n", write_through=True) for _ in range(2)
+    )
     hidden = [] if pictures else [name for name in [*sys.modules, "matplotlib"] if name.split(".")[0] == "matplotlib"]
     before = state_of_process()
     with pytest.MonkeyPatch.context() as patch:
@@ -92,7 +95,10 @@ def run_within(function, script, *options, cwd, given="", pictures=False):
         with pytest.raises(SystemExit) as end:
             function()
     assert state_of_process() == before
-    return Result(end.value.code or 0, *(stream.buffer.getvalue().decode() for stream in (stdout, stderr)))
+    printed = [stream.buffer.getvalue().decode() for stream in (stdout, stderr)]
+    if os.sep == "\\":  # the tests name paths with slashes
+        printed = [re.sub(r"(?<=[\w:.])\\(?!u[0-9a-f]{4})", "/", text) for text in printed]
+    return Result(end.value.code or 0, *printed)
 
 
 def state_of_process():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import make_link
 from running import assert_refused, call, run_within
 
 from microgpt import evaluate, value_and_grad
@@ -125,7 +126,7 @@ def test_the_moons_print_and_draw(tmp_path):
 
 def test_a_picture_goes_where_it_is_wanted(tmp_path):
     (tmp_path / "served.svg").write_text("earlier")
-    (tmp_path / "link.svg").symlink_to("served.svg")
+    make_link(tmp_path / "link.svg", "served.svg")
     printed = run("moons.py", "--steps", 2, "--plot", "link.svg", cwd=tmp_path)
     assert printed.endswith("drawn in link.svg\n")
     assert (tmp_path / "link.svg").is_symlink()

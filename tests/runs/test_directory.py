@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import filelock
 import pytest
-from helpers import TINY, make_checkpoint, make_run
+from helpers import TINY, make_checkpoint, make_link, make_run
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -247,7 +247,7 @@ def test_a_pipe_as_a_file_keeps_nobody_waiting(run, name):
 
 def test_a_file_is_never_written_through_a_link(run, tmp_path):
     (tmp_path / "mine").write_text("mine")
-    (run.directory / ".config.json.tmp").symlink_to(tmp_path / "mine")
+    make_link(run.directory / ".config.json.tmp", tmp_path / "mine")
     (run.directory / "config.json").unlink()
     restore_model(run.directory, run.checkpoint)
     assert (tmp_path / "mine").read_text() == "mine"

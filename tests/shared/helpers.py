@@ -1,6 +1,7 @@
 """What several tests need: comparison with PyTorch and between the engines, and small models."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,11 @@ def loads_or_is_refused(load: Any, directory: Path) -> None:
     except InputError as error:
         complaint = str(error)
     assert "\n" not in complaint
+
+
+def make_link(path, target):
+    """Make a symbolic link. Where the system lets this user make none, as Windows may, the test ends here."""
+    with suppress(OSError):
+        path.symlink_to(target)
+    if not path.is_symlink():
+        pytest.skip("this user may make no links here")

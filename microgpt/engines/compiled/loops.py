@@ -38,7 +38,7 @@ from microgpt.engines.compiled.frames import (
     put,
     related,
 )
-from microgpt.engines.compiled.lists import Lazy, RecordedList, contents, same_contents
+from microgpt.engines.compiled.lists import Lazy, RecordedList, contents, read_at, same_contents
 from microgpt.engines.compiled.nodes import connected
 from microgpt.engines.compiled.record import (
     ADD,
@@ -639,7 +639,8 @@ class Pass:
             before, after = stacked(start, record), stacked(value, record)
             if before is None or after is None:
                 raise NotTraceable
-            return RecordedList(record, symbol.axis, self.settled(before.at(index), symbol.item, after.at(index)))
+            after = apart(after).at(index)
+            return RecordedList(record, symbol.axis, self.settled(before.at(index), symbol.item, after))
         if kind is not RecordedScalar:
             if value is not symbol:
                 raise NotTraceable
@@ -802,6 +803,14 @@ def snapshot(value: Any) -> Any:
     if value.plain is not None:
         return RecordedList.written_out(value.record, [snapshot(one) for one in value.plain])
     return RecordedList(value.record, value.axis, value.item)
+
+
+def apart(items: Any) -> Any:
+    """A symbolic list along axes of its own: a matrix and its transpose have the same, in another order."""
+    if type(items) is not RecordedList or items.plain is not None:
+        return items
+    axis = items.axis.another()
+    return RecordedList(items.record, axis, apart(read_at(items.item, items.axis, at(axis))))
 
 
 def inside(root: RecordedList, path: tuple[Any, ...]) -> Any:

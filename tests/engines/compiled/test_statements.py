@@ -295,6 +295,14 @@ for i, a in enumerate(x):
     one, other = tanh(other * a), tanh(sum([b * w[i] for b in seen]) + other)
 total, out = one + other, seen
 
+# matrices that are turned round
+turned, other = m, [list(row) for row in zip(*m)]
+for i in range(n):
+    turned = [list(row) for row in zip(*turned)]
+for a in x:
+    turned, other = other, [[b + a for b in row] for row in zip(*turned)]
+out = [turned, other]
+
 # the first state
 state, seen = s, []
 for a in x:

@@ -159,7 +159,7 @@ def runs_code(owner: Any, name: str) -> bool:
     found = [vars(one)[name] for one in classes if name in vars(one)]
     return (
         any(isinstance(one, property) or isinstance(getattr(type(one), "__get__", None), FunctionType) for one in found)
-        or kind.__getattribute__ not in (object.__getattribute__, type.__getattribute__)
+        or isinstance(kind.__getattribute__, FunctionType)
         or (not found and name not in getattr(owner, "__dict__", ()) and hasattr(kind, "__getattr__"))
     )
 
@@ -361,7 +361,7 @@ def subscript(items: Any, key: Any) -> Any:
     if record is not None and record.loops.depth:
         if type(items) in (list, tuple) and holds_index(key):
             return must_stack(items, record)[key]
-        if type(items) not in KNOWN_KINDS:
+        if type(items) not in KNOWN_KINDS and getattr(type(items), "__getitem__", None) is not tuple.__getitem__:
             raise NotTraceable
         operand(key)
     return items[key]

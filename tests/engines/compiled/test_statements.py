@@ -19,11 +19,15 @@ from microgpt.learning.parameters import parameter_shapes
 
 AROUND = """
 import math
+from collections import namedtuple
 
 from microgpt.functions import softmax, tanh
 
 
 TABLE = [[math.cos(i * k) for k in (1, 2, 3)] for i in range(40)]
+
+
+Pair = namedtuple("Pair", "first second")
 
 
 class Counter:
@@ -61,6 +65,11 @@ def loss(p, x):
 """
 
 ONE_LINE = """
+# fields of a named tuple
+pair = Pair(s, w)
+for i, a in enumerate(x):
+    total += pair.first * a if a > 0 else pair[0] * pair.second[i]
+
 # a sum
 for a, b in zip(x, w, strict=True):
     total += a * b

@@ -442,6 +442,14 @@ def divided(p, x):
     return share * x[1]
 
 
+class FaultError(Exception):
+    pass
+
+
+def fail(z):
+    raise FaultError
+
+
 def changed_without_a_value(p, x):
     """Roots, logarithms, plain zeros and empty lists where they are not chosen."""
     out, total, kept = [0.1] * 4, p[0], [p[1]]
@@ -454,6 +462,8 @@ def changed_without_a_value(p, x):
             out[i] += z / (len(x) - 4)
             total = max([])
             kept[0] = TABLE[len(x)]
+        elif x[i] > 80:
+            kept[0] = fail(z)
         else:
             out[i] = z
     if x[0] > 90:
@@ -551,22 +561,6 @@ def breaks_after_many_turns(p, x):
             break
         z = z * 1.5
     return z
-
-
-class FaultError(Exception):
-    pass
-
-
-def fail(z):
-    raise FaultError
-
-
-def raises_what_is_caught(p, x):
-    try:
-        z = fail(p[0]) if x > 9 else p[1]
-    except FaultError:
-        z = 0.0
-    return z * x
 
 
 def the_index_of_the_greatest(p, x):
@@ -680,11 +674,6 @@ def test_what_cannot_be_chosen_is_refused(function):
         value_and_grad(function)(W, np.abs(X))
     if line:
         assert f"test_choices.py:{function.__code__.co_firstlineno + line}" in str(refused.value)
-
-
-def test_nobody_catches_what_only_a_branch_raises():
-    with pytest.raises(FaultError):
-        value_and_grad(raises_what_is_caught)(W, X)
 
 
 def test_a_variable_of_one_branch_is_unbound_afterwards():

@@ -46,7 +46,7 @@ from microgpt.engines.compiled.stacking import as_chosen, stacked
 
 DEEPEST = 50  # choices within choices
 FEW = 8  # scalars; the greatest of more is found in pairs
-NO_NUMBER = (ArithmeticError, ValueError, LookupError)  # errors of a branch that matter only where it is chosen
+OF_RECORDING = (RecordingError, NameError, MemoryError, RecursionError)  # other errors matter where Python raises them
 Returned = tuple[Any] | None  # what a branch returned, if it did
 Arm = Any  # the code of a branch, a function without arguments, which shares variables with the one around it
 
@@ -123,17 +123,17 @@ def branch(function: Callable[[], Any], record: Record) -> tuple[Any, Branch]:
     try:
         result = function()
         done = not loops.aborted
-    except NO_NUMBER as error:  # such as 1 / 0 of plain numbers, or max of nothing
-        frame.failed = error
-        result, done = math.nan, True
     except (Split, Stripes, MoreState):  # of a loop around the choice
         raise
     except NotTraceable:
         done = False
-    except Exception as error:  # in Python it is raised only where the branch is chosen, so nobody may catch it
-        if error not in record.refusals:
+    except OF_RECORDING as error:
+        if error not in record.refusals:  # it is raised again if the function catches it
             record.refusals.append(error)
         raise
+    except Exception as error:  # such as 1 / 0 of plain numbers, or max of nothing
+        frame.failed = error
+        result, done = math.nan, True
     finally:
         end(record, frame)
         loops.aborted = aborted
@@ -170,7 +170,7 @@ def cannot_choose(record: Record, line: str) -> BaseException:
         return NotTraceable()
     return RecordingError(
         f"a branch of a choice by a recorded scalar at {line} does more than calculate: both branches are recorded, so "
-        "change dicts and objects from elsewhere, and call what has an effect, outside of it"
+        "print, take from iterators, and make or change what is no list, dict or attribute, outside of it"
     )
 
 

@@ -887,6 +887,7 @@ def difference(expected: Outcome, found: Outcome) -> str:
             "scalar ends the loop",
             "choices within choices",
             "an index or range",
+            "int(), round()",
         )
     ):
         return ""

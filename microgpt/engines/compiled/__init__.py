@@ -26,6 +26,7 @@ becomes array instructions
     nests.py             all nests of a program, and the arrays that they read and write
     nest.py              a loop nest, which knows the matrix product that it is
     expressions.py       what a nest computes, and its derivatives
+    resizing.py          the nests of an earlier program, over other lengths, where only sizes differ
 becomes loop nests: for each index of some axes, an expression of strided loads, which is stored or summed; those of a
 loop that carries a state run together, turn by turn
     llvm/                compiles the nests, and runs them on the blocks of a batch, on several threads

@@ -59,7 +59,8 @@ class Compiled:
                 names, kinds = argument_names(self.function, len(arrays)), key[1]
                 shapes = map_arrays(lambda array: np.asarray(array).shape, params)
                 arguments = [(n, kind, array.shape[1:]) for n, kind, array in zip(names, kinds, arrays, strict=True)]
-                program = Program(self.function, shapes, arguments)
+                others = reversed(self.programs.values())
+                program = Program(self.function, shapes, arguments, others=others)
                 self.programs_recorded += 1
                 if self.programs_recorded == MANY_PROGRAMS:
                     warnings.warn(

@@ -164,17 +164,19 @@ class Frame:
 
     def refuse_replaced(self, root: RecordedList, path: tuple[Any, ...]) -> None:
         """Raise NotTraceable if a view was of a list that has another one in its place by now."""
-        for store in [store for frame in self.record.loops.frames for store in frame.stores] if path else ():
-            set_there = store.root is root and len(path) >= len(store.path) == store.level
-            if set_there and prefix_of(store.path, path) is not None:
-                raise NotTraceable
+        for frame in self.record.loops.frames if path else ():
+            for store in frame.stores:
+                set_there = store.root is root and len(path) >= len(store.path) == store.level
+                if set_there and prefix_of(store.path, path) is not None:
+                    raise NotTraceable
 
     def refuse_parts(self, root: RecordedList) -> None:
         """Raise NotTraceable if a list has changed that is a part of this one, or of which this is one."""
         changed = [other for other in self.changed() if other is not root]
         own = all_in(root) if changed else set()
-        if any(not own.isdisjoint(all_in(other)) for other in changed):
-            raise NotTraceable
+        for other in changed:
+            if id(other) in own or any([id(one) in own for one in lists_within(other)]):
+                raise NotTraceable
 
     def appended_item(self, root: RecordedList, path: tuple[Any, ...]) -> Found | None:
         """The item that a turn has appended to a list, if that is what is read; else the list gets all up to it."""

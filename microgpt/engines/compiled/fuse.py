@@ -223,7 +223,7 @@ def can_be_inlined(instruction: Instruction, reader: Instruction, access: Access
     if prod(reader.lengths) != prod(instruction.lengths) or reader.turns() != instruction.turns():
         return False
     found = walk(access, reader.lengths, instruction.array)
-    if found is None:
+    if found is None or any(part is None and n > 1 for part, n in zip(found[1], reader.lengths, strict=True)):
         return False
     axes = [part.of if part else None for part in found[1]]  # of the array, for each axis of the reader
     for axis, bound in enumerate(instruction.bounds):

@@ -592,6 +592,11 @@ class Record:
             self.indices.append(tuple([at(axis) for axis in self.axes.get(self.left[row], ())]))
             self.kind[row], self.right[row] = VIEW, len(self.indices) - 1
 
+    def forget(self) -> None:
+        """Forget the scalars, which know the record: they are freed now, and not when Python looks for cycles."""
+        self.elements.clear()
+        self.seen_lists.clear()
+
     def scalar(self, x: Any) -> "RecordedScalar":
         """A recorded scalar as it is, a plain number as the row of a constant; equal constants share a row."""
         if x.__class__ is RecordedScalar:

@@ -5,7 +5,7 @@ that it meets: the kernels to run, in order, with their arguments.
 """
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from math import prod
 from typing import Any
@@ -35,6 +35,7 @@ from microgpt.engines.compiled.nest import BATCH, Nest, Turns, at_turn, in_loops
 from microgpt.engines.compiled.nests import Nests
 from microgpt.engines.compiled.record import Argument, Index, Record, Shapes
 from microgpt.engines.compiled.recording import record_function
+from microgpt.engines.compiled.resizing import Places, resized, structure_of
 from microgpt.engines.trees import address, aligned, check_array
 
 INTEGER = np.dtype(np.int64)
@@ -42,6 +43,7 @@ CACHE = 8_000_000  # bytes; with larger blocks an example takes longer than with
 KEPT = 1 << 28  # bytes of a block, at most, where loops keep what their turns have made
 PLACE = {name: i for i, name in enumerate(FRAME)}  # of a field of the driver's frame
 ALONE, SHARED = "alone", "shared"  # whether what is before was run by one thread, or by all
+FEW = 3  # programs for other lengths that are tried
 PARTS = 8  # of a batch, at most; each is some blocks, and has a gradient of its own
 MANY = 64  # numbers of one example side by side: as good as those of many examples
 CALL = 4000  # so many numbers could be computed in the time that it takes to begin with a kernel
@@ -57,11 +59,12 @@ class Program:
         arguments: the name, the type ("int" or "float") and the shape of each argument of an example.
         with_sources: whether to record the line of the function behind each operation, for a listing.
         statements: whether to read `for` statements as one line, too, and not turn by turn.
+        others: programs that may be the same with other lengths, which are then taken from there (resizing.py).
     """
 
     def __init__(
         self, function: Callable[..., Any], shapes: Shapes, arguments: list[Argument], with_sources: bool = False,
-        statements: bool = True,
+        statements: bool = True, others: Iterable["Program"] = (),
     ):  # fmt: skip
         with LOCK, collector_paused():
             record = record_function(function, shapes, arguments, with_sources, statements)
@@ -74,11 +77,22 @@ class Program:
             self.sources = record.sources
             self.operations = record.operations()
             self.integer_limits = integer_limits(record)
-            self.groups = Groups(record)
-            self.nests = Nests(self.groups)
+            self.places = Places(arguments)
+            self.structure, self.lengths = structure_of(record, self.places)
+            found = self.like(others)
+            self.is_resized = found is not None
+            self.groups, self.nests = found or made_of(record)
+            record.forget()
         self.memories: dict[bool, Memory] = {}
         self.plans: dict[Any, Plan] = {}
         self.alone: dict[bool, bool] = {}  # see suits_one
+
+    def like(self, others: Iterable["Program"]) -> tuple[Groups, Nests] | None:
+        """The groups and nests of another program of the same structure, with the lengths of this one."""
+        alike = [one for one in others if one.structure == self.structure is not None and not one.is_resized][:FEW]
+        own = self.lengths, self.places
+        found = (resized(one.groups, one.nests, (one.lengths, one.places), own) for one in alike)
+        return next((one for one in found if one is not None), None)
 
     def live_outside(self) -> list[int]:
         """The results that are written before the first kernel, or read after the last."""
@@ -116,7 +130,8 @@ class Program:
     def plan(self, block_size: int, dtype: Any, with_gradient: bool, narrow: bool = False, threads: int = 1) -> "Plan":
         key = (block_size, dtype, with_gradient, narrow, threads)
         if key not in self.plans:
-            self.plans[key] = Plan(self, block_size, dtype, with_gradient, narrow, threads)
+            with collector_paused():
+                self.plans[key] = Plan(self, block_size, dtype, with_gradient, narrow, threads)
         return self.plans[key]
 
     def run(
@@ -450,6 +465,11 @@ def beside(nest: Nest) -> int:
         if BATCH in axes:
             return prod(nest.lengths[axis] for axis in axes - {BATCH})
     return max((n for n, stride in zip(nest.lengths, nest.target.strides, strict=True) if stride == 1), default=1)
+
+
+def made_of(record: Record) -> tuple[Groups, Nests]:
+    groups = Groups(record)
+    return groups, Nests(groups)
 
 
 def integer_limits(record: Record) -> np.ndarray:

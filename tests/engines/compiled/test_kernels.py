@@ -113,7 +113,7 @@ def test_long_compiling_is_told_then_wiped_away(monkeypatch, on_a_screen):
     monkeypatch.setattr(module, "PATIENCE", -1.0)
     begun.prepare([Constant(2), Constant(3)])
     text = "compiling 2 pieces of code for this machine, once"
-    told = f"\r\033[K{text}: 1\r\033[K{text}: 2\r\033[K" if on_a_screen else f"{text}\n"
+    told = f"\r{text}: 1\r{text}: 2\r{' ' * len(f'{text}: 2')}\r" if on_a_screen else f"{text}\n"
     assert stream.getvalue() == told
     begun.prepare([Constant(2)])
     assert stream.getvalue() == told

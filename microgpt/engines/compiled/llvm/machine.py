@@ -53,7 +53,7 @@ class Machine:
         self.processor = f"{cpu}|{features}|{SAME_DIGITS}|{llvmlite.__version__}|{sys.platform}"
         self.compiles = False  # whether it has compiled a kernel in this process
         self.emitters: dict[str, str] = {}  # by the module of a shape: a digest of the code that emits its kernel
-        self.told = False
+        self.told = ""  # lately
 
     def name_of(self, shape: Any) -> str:
         key = shape, BRIEF.get()
@@ -120,10 +120,11 @@ class Machine:
     def tell(self, text: str) -> None:
         """Show how far compiling is, on a line that is written over; in a file, that it goes on, once."""
         if sys.stderr.isatty():
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+            wiped = text.ljust(len(self.told))  # a terminal of Windows may know no codes that wipe
+            print(f"\r{wiped}", end="" if text else "\r", file=sys.stderr, flush=True)
         elif text and not self.told:
             print(text.partition(":")[0], file=sys.stderr, flush=True)
-        self.told = bool(text)
+        self.told = text
 
     def compile(self, name: str, shape: Any) -> bytes:
         module = ir.Module(name)

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from running import ROOT
 
-pytestmark = pytest.mark.slow
+from microgpt.engines.compiled.llvm.machine import cache_directory
 
 PROGRAM = "import numpy, microgpt\nprint(microgpt.value_and_grad(lambda p: p * p)(numpy.array(3.0)))"
 
@@ -20,11 +21,13 @@ def run(cache):
     return result.stderr
 
 
+@pytest.mark.slow
 def test_without_a_place_for_kernels_it_says_so(tmp_path):
     (tmp_path / "file").write_text("")
     assert "set MICROGPT_CACHE" in run(tmp_path / "file" / "kernels")
 
 
+@pytest.mark.slow
 def test_a_damaged_kernel_is_compiled_again(tmp_path):
     run(tmp_path)
     whole = {path: path.read_bytes() for path in tmp_path.iterdir()}
@@ -33,3 +36,25 @@ def test_a_damaged_kernel_is_compiled_again(tmp_path):
         path.write_bytes(content[:-40] + b"?" * 40)
     run(tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == whole
+
+
+@pytest.mark.parametrize(
+    ("platform", "named", "expected"),
+    [
+        ("linux", None, "home/.cache/microgpt"),
+        ("linux", "XDG_CACHE_HOME", "given/microgpt"),
+        ("darwin", None, "home/Library/Caches/microgpt"),
+        ("win32", "LOCALAPPDATA", "given/microgpt"),
+        ("win32", None, "home/.cache/microgpt"),
+        ("win32", "MICROGPT_CACHE", "given"),
+    ],
+)
+def test_each_system_has_its_place_for_kernels(tmp_path, monkeypatch, platform, named, expected):
+    for name in ("MICROGPT_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    if named:
+        monkeypatch.setenv(named, str(tmp_path / "given"))
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    assert cache_directory() == tmp_path / expected
+    assert (tmp_path / expected).is_dir()

@@ -17,6 +17,7 @@ from microgpt.workshop.judge import Verdict
 from microgpt.workshop.lines import emptied, find, frame, with_hole
 
 NOTES = "progress.json"
+START = 30.0  # seconds after which a process has surely begun; from then on it keeps the limits itself
 
 
 class Folder:
@@ -160,7 +161,7 @@ def run_child(folder: Path, names: list[str]) -> tuple[str, Verdict, str]:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     ) as process:
         try:
-            out, err = process.communicate(timeout=sum(limits.values()) + 1)
+            out, err = process.communicate(timeout=START + sum(limits.values()))
         except subprocess.TimeoutExpired:
             process.kill()
             out, err = process.communicate()

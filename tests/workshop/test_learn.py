@@ -11,7 +11,7 @@ import pytest
 from running import assert_refused, call, command, environment
 
 from microgpt.errors import InputError
-from microgpt.workshop import look_at
+from microgpt.workshop import child, look_at
 from microgpt.workshop.course import EXERCISES, exercise_named
 from microgpt.workshop.folder import Folder
 from microgpt.workshop.judge import book
@@ -193,6 +193,15 @@ def test_an_endless_walk_is_named_where_it_is(begun):
     with hurried("remember"):
         assert "remember: not yet." in learn(begun)
     assert "next  remember" in learn(begun, "--list")
+
+
+@pytest.mark.slow
+def test_the_start_of_a_process_takes_no_time_away(begun, tmp_path, monkeypatch):
+    late = tmp_path / "late.py"
+    late.write_text(f"import runpy, time\ntime.sleep(3)\nrunpy.run_path({child.__file__!r}, run_name='__main__')\n")
+    monkeypatch.setattr(child, "__file__", str(late))
+    with hurried("add"):
+        assert "add: not yet. The hole of __add__ is still empty" in " ".join(learn(begun).split())
 
 
 def test_lines_that_end_the_program_are_told(begun):

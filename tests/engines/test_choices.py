@@ -363,6 +363,20 @@ def stores_in_a_call(p, x):
     return total * sum(out)
 
 
+def one_place_and_all(p, x):
+    out, kept, last = [0.0] * 4, [0.1] * 4, [0.2] * 4
+    for i in range(4):
+        if p[i] > x[i]:
+            out[0] = p[i]
+            kept[i] = x[i]
+            last[2] += p[i]
+        else:
+            out[3 - i] = p[i] * x[i]
+            kept[3] = p[i]
+            last[i] = x[i] * p[1]
+    return sum([(i + 1) * z for i, z in enumerate(out + kept + last)])
+
+
 def rows_of_other_lengths(p, x):
     total = 0.0
     for i in range(4):
@@ -391,7 +405,7 @@ CHANGES = {
         (ROWS, (
             huber_items, clipped_gradients, hinge, continues_in_the_middle, breaks, attributes_in_a_call,
             attributes_in_a_loop, a_dict, sorted_by_swaps, loops_in_branches, a_guard, stores_in_a_call,
-            rows_of_other_lengths,
+            rows_of_other_lengths, one_place_and_all,
         )), (X, (newton, whole_lists, a_list_of_one_branch)),
     ) for f in functions
 }  # fmt: skip

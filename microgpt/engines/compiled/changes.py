@@ -262,12 +262,11 @@ def merge_stores(test: Any, one: Branch, other: Branch, select: Select) -> None:
 
 
 def is_same_place(a: Store, b: Store) -> bool:
-    same = a.root is b.root and a.level == b.level and len(a.path) == len(b.path)
-    return (
-        same
-        and all(is_zero(x - y) for x, y in zip(a.path, b.path, strict=True) if type(x) is type(y))
-        and all(type(x) in (int, Index) and type(y) in (int, Index) for x, y in zip(a.path, b.path, strict=True))
-    )
+    """Whether two branches surely store at one place."""
+    if a.root is not b.root or a.level != b.level or len(a.path) != len(b.path):
+        return False
+    pairs = list(zip(a.path, b.path, strict=True))
+    return all(type(one) in (int, Index) for pair in pairs for one in pair) and all(is_zero(x - y) for x, y in pairs)
 
 
 def put_selected(test: Any, store: Store, holds: bool, pair: Store | None, select: Select) -> None:

@@ -281,6 +281,8 @@ def added_in_place(target: Any, more: Any) -> Any:
 def same(a: Any, b: Any) -> bool:
     """a is b"""
     if a is not b and Record.current is not None:
+        if type(a) is RecordedScalar and type(b) is bool:
+            return bool(a == b)  # which is refused: a comparison is no bool yet
         symbolic = isinstance(a, SYMBOLIC) and isinstance(b, SYMBOLIC)
         if symbolic and tracing_depth():
             raise NotTraceable
@@ -291,6 +293,8 @@ def same(a: Any, b: Any) -> bool:
             )
         for kind, other in ((a, b), (b, a)):
             if kind is RecordedScalar and isinstance(other, type):
+                if other is int and tracing_depth():  # the state of a loop, which began as an integer
+                    raise NotTraceable
                 return is_scalar_of(other)
         if type(a) is type(b) is RecordedScalar:
             place = origin(a)

@@ -310,7 +310,7 @@ class Rewriting(ChoiceRewriting):
         self.generic_visit(node)
         kind, right = type(node.ops[0]), node.comparators[0]
         if kind in (ast.Is, ast.IsNot):
-            if len(node.ops) > 1 or isinstance(right, ast.Constant):
+            if len(node.ops) > 1:
                 return node
             found = self.through("same", node, node.left, right)
             return found if kind is ast.Is else ast.copy_location(ast.UnaryOp(ast.Not(), found), node)

@@ -304,6 +304,12 @@ for i, a in enumerate(x):
     one, other = tanh(other * a), tanh(sum([b * w[i] for b in seen]) + other)
 total, out = one + other, seen
 
+# scalars that become something else
+one, other = s, 0
+for a in x:
+    total += a * (2 if one is None else s) + (a * s if type(other) is int else 0)
+    one, other = None, a
+
 # matrices that are turned round
 turned, other = m, [list(row) for row in zip(*m)]
 for i in range(n):

@@ -59,10 +59,10 @@ def test_page_of_a_cell_says_so():
 
 
 def test_run_draws_its_facts_and_losses(tmp_path):
-    learn(tmp_path, *TINY, "--skip-check", "--out", "a<b")
-    run = load_run(tmp_path / "a<b")
+    learn(tmp_path, *TINY, "--skip-check", "--out", "a&b")
+    run = load_run(tmp_path / "a&b")
     drawn = run._repr_html_()
-    assert "a&lt;b" in drawn
+    assert "a&amp;b" in drawn
     assert f"{run.checkpoint.model.loss:.4f}" in drawn
     assert "data:image/svg+xml;base64," in drawn
 

@@ -185,7 +185,8 @@ def test_damaged_notes_are_named(tmp_path):
     ],
 )
 def test_what_stops_a_program_is_named(program, found, tmp_path, monkeypatch):
-    monkeypatch.setattr(ward, "SECONDS", 2.0)
+    if "while" in program:
+        monkeypatch.setattr(ward, "SECONDS", 2.0)
     path = tmp_path / "patient.py"
     path.write_text(program)
     observed = ward.run(path, NAMES)

@@ -94,6 +94,7 @@ class Layout:
     """How arrays of some lengths lie in the cells, and how they do with other lengths."""
 
     def __init__(self, array: Array, lengths: dict[int, int]):
+        self.lengths = lengths
         self.axes: list[tuple[int, int, int]] = []  # the outermost first: the stride, the length, and the new stride
         strides, changed = [0] * len(array.lengths), list[int]()
         before = after = 1
@@ -117,18 +118,20 @@ class Layout:
     def moved(self, start: int, steps: tuple[int, ...], lengths: tuple[int, ...], stored: bool) -> tuple[int, Any]:
         """A start and steps, of so many each, within the array, as they are in the new one: at the same indices.
 
-        What is `stored` goes along the whole of each axis that has another length, so that nothing is left out there.
+        What is `stored` goes along the whole of each axis that has another length, and of no other axis along another
+        part than before: so nothing is left out.
         """
         key = start, steps, lengths, stored
         if key not in self.known:
             if min(steps) < 0:
                 raise UnlikeError
             first, *moves = (self.digits(step) for step in (start, *steps))
-            for i, (stride, length, _) in enumerate(self.axes):
+            whole = {(stride, n) for stride, n, _ in self.changed}
+            walks = {(step, n) for step, n in zip(steps, lengths, strict=True) if step}
+            if stored and (not whole <= walks or any(n in self.lengths for _, n in walks - whole)):
+                raise UnlikeError
+            for i, (_, length, _) in enumerate(self.axes):
                 if first[i] + sum([(n - 1) * move[i] for n, move in zip(lengths, moves, strict=True)]) >= length:
-                    raise UnlikeError
-                whole = not first[i] and (stride, length) in zip(steps, lengths, strict=True)
-                if stored and not whole and self.axes[i] in self.changed:
                     raise UnlikeError
             self.known[key] = self.cells(first), tuple(map(self.cells, moves))
         return self.known[key]

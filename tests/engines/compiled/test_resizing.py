@@ -114,6 +114,33 @@ def across_rows(p, x, y, t):
     return sum([a * b for row in [[a * w for w in p["w"]] for a in x] for a, b in zip(row[1:], row, strict=False)])
 
 
+def of_two_lists(p, x, y, t):
+    return sum([a * a * p["s"] for a in x]) + sum([b * b * p["s"] for b in y])
+
+
+def of_two_lists_of_integers(p, t, u):
+    return sum([pick(p["table"], i)[0] ** 2 for i in t]) + sum([pick(p["table"], i)[0] ** 2 for i in u])
+
+
+def of_three_lines(p, x, y, t):
+    first, second, third = p["w"]
+    return exp(sum([a * first for a in x])) + exp(sum([a * second for a in x])) + exp(sum([a * third for a in x]))
+
+
+def as_long_as_another(p, x, y, t):
+    parts = [exp(a * p["s"]) for a in x]
+    return sum([a * a for a in parts[:3]]) + sum([b * parts[3 + i] for i, b in enumerate(y)])
+
+
+def of_a_flat_list(p, x, y, t):
+    flat = [c for row in [[exp(a * w) for w in p["w"]] for a in x] for c in row]
+    return sum([a * b for a, b in zip(flat[1:], flat, strict=False)])
+
+
+def of_rows(p, rows):
+    return sum([exp(sum([a * p["s"] for a in row])) for row in rows]) + sum([exp(a) for a in rows[-2]])
+
+
 UNLIKE = [(9, 7, 5), (8, 6, 9), (12, 10, 2), (7, 6, 5)]  # the lengths of x, y and t
 TAKEN = [of_elements, by_slices, of_a_table, of_a_triangle, by_integers, of_choices, by_stores]
 ANEW = [backwards, by_positions, on_average, of_the_last, side_by_side, of_states, by_length, by_integers_from_results]
@@ -179,11 +206,45 @@ def test_other_lengths_give_right_numbers(function):
         assert_same_numbers(function, [*UNLIKE, (5, 5, 5), (2, 2, 2), (1, 1, 1), (8, 1, 2)])
 
 
-def test_lengths_that_were_equal_by_chance():
-    """Lists as long as each other, or as the table of parameters, tell nothing of those that are not."""
+CHANCE = [(5, 5, 5), (7, 6, 4), (6, 7, 4), (4, 4, 4), (3, 5, 2), (4, 2, 2), (9, 9, 9)]
+BY_CHANCE = [of_a_table, by_slices, of_elements, of_two_lists]
+
+
+@pytest.mark.parametrize(
+    ("function", "all_lengths"),
+    [
+        *[(function, CHANCE) for function in BY_CHANCE],
+        (of_three_lines, [(3, 2, 2), (5, 2, 2), (2, 2, 2), (4, 2, 2)]),
+        (as_long_as_another, [(9, 6, 2), (9, 5, 2), (9, 4, 2), (12, 9, 2), (12, 6, 2)]),
+        (in_parts, [(9, 7, 2), (12, 7, 2), (11, 7, 2), (11, 8, 2)]),
+        (of_a_flat_list, [(5, 2, 2), (7, 2, 2), (4, 2, 2), (3, 2, 2)]),
+    ],
+)
+def test_lengths_that_meet_others_by_chance(function, all_lengths):
+    """What was as long as something else, or began where that ended, tells nothing of other lengths."""
     with briefly():
-        for function in (of_a_table, by_slices, of_elements):
-            assert_same_numbers(function, [(5, 5, 5), (7, 6, 4), (6, 7, 4), (4, 4, 4), (3, 5, 2), (4, 2, 2), (9, 9, 9)])
+        assert_same_numbers(function, all_lengths)
+
+
+def test_arguments_of_one_kind_move_apart():
+    def integers(lengths):
+        return tuple([RNG.integers(0, 4, (2, length)) for length in lengths])
+
+    def rows(lengths):
+        return (RNG.uniform(-1, 1, (2, *lengths)),)
+
+    with briefly():
+        assert_same_numbers(of_two_lists_of_integers, [(5, 5), (7, 7), (6, 3), (4, 3), (8, 5)], make=integers)
+        assert_same_numbers(of_rows, [(4, 5), (4, 7), (6, 5), (3, 2), (7, 7)], make=rows)
+
+
+@pytest.mark.parametrize(("function", "first", "second"), [
+    (of_two_lists, (6, 5, 2), (4, 4, 2)),  # which are then one instruction
+    (of_a_table, (9, 7, 2), (90, 80, 2)),  # in a larger program more becomes part of something
+])  # fmt: skip
+def test_what_would_be_other_code_is_made_afresh(function, first, second):
+    before = Program(function, SHAPES, arguments(first))
+    assert not Program(function, SHAPES, arguments(second), others=[before]).is_resized
 
 
 @pytest.mark.parametrize("length", [2, 3, 8, 11, 12, 16, 31])

@@ -15,4 +15,4 @@ for requirement in project["dependencies"] + project["optional-dependencies"]["t
         continue  # a higher bound of another system
     name, lowest = re.fullmatch(r"([\w-]+)[>=]=([\d.]+)", requirement).groups()
     if name not in LARGE:
-        print(f"{name}=={lowest}" if sys.argv[1] == "lowest" else name)
+        print(f"{name}=={lowest}" if sys.argv[1] == "lowest" else name, end=" ")  # Windows ends lines otherwise

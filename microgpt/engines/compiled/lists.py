@@ -182,7 +182,11 @@ class RecordedList:
             found = self.plain[key]
             return RecordedList.written_out(self.record, found) if isinstance(key, slice) else found
         if self.plain is not None:
-            return self.stacked_copy()[key]
+            found = self.stacked_copy()
+            found.check(())
+            if found.plain is not None:  # a loop has stored single items
+                raise NotTraceable
+            return found[key]
         if type(key) is Index:
             low, high = key.span()
             if high < 0 and low >= -n:

@@ -85,7 +85,7 @@ class Unknown:
         record, site = Record.current, object.__getattribute__(self, "site")
         if type(site) is str:
             raise RecordingError(site)
-        if record is not None and record.loops.frames:
+        if record is not None and record.loops.frames and not record.loops.frames[-1].alone:
             raise NotTraceable
         raise Lost({site})
 
@@ -104,6 +104,8 @@ class Frame:
         axis: its index.
         statement: whether its body may change lists that were there before.
     """
+
+    alone = False  # a branch of a choice, around which no loop is being traced
 
     def __init__(self, record: Record, axis: Axis, statement: bool = False):
         self.record, self.axis, self.statement = record, axis, statement

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from microgpt.engines.compiled.frames import Unknown
 from microgpt.engines.compiled.lists import Lazy, RecordedList, holds_index, holds_lists, items_down_from
 from microgpt.engines.compiled.loops import source_of, trace, whole_of
 from microgpt.engines.compiled.record import (
@@ -42,6 +43,7 @@ from microgpt.value import Value
 KNOWN_KINDS: frozenset[Any] = frozenset((
     list, tuple, dict, str, range, set, frozenset, RecordedList, Lazy, type({}.keys()), type({}.values()),
     type({}.items()), int, float, bool, type(None), RecordedScalar, RecordedInteger, Index, np.ndarray,
+    Unknown,  # which raises an error of its own
 ))  # fmt: skip
 NO_OPERATORS = {  # special methods that no operator and no builtin calls
     "__init__", "__new__", "__post_init__", "__call__", "__repr__", "__getattr__", "__getattribute__", "__setattr__",

@@ -7,6 +7,7 @@ Each statement comes from a template below. Capital letters in it stand for what
     R Q     a list of such lists        M N     the same, or an expression of one       G       a matrix
     D       a dict                      I J     a small integer         BODY    another statement
     X Y     a scalar that a loop sets   O       a list that it appends to   K       its counter     C   a test
+    Z       a tuple that a loop sets, of a string or None and a scalar
     NEW     the name of the result      E(...)  an expression of these; i, j and k are integers, all else are scalars
 
 A statement is taken only if the program still runs on plain floats, and its numbers and lists stay small.
@@ -159,6 +160,8 @@ def everything(tree):
         return everything(list(tree.values()))
     if isinstance(tree, (list, tuple)):
         return sum([everything(branch) * (1 + 0.17 * (i % 5)) for i, branch in enumerate(tree)])
+    if tree is None or isinstance(tree, str):
+        return len(tree or "none")
     return calm(tree)
 def note(z, i):
     LOG.append(i)
@@ -307,7 +310,8 @@ BEGINNINGS = {
     "o": ("grown", "[] | [] | [S] | [E(a) for a in L]"),
     "h": ("list", "[0.0] * 5 | [E(a) for a in L] | L | L[:]"), "g": ("list", "L | [E(S), T, 0.1] | [0.0] * 6"),
     "w": ("rows matrix", "[[0.0] * 5 for _ in range(5)] | [[E(a) for a in r] for r in M] | M | [L] * 2 | [L, H]"),
-    "t[0]": ("list", "(L, S) | [L, H] | R"), "b.rows": ("list", "Box(L) | Box(H[:])"), "d[0]": ("rows", "{0: R}"),
+    "z": ("state", "(None, S) | ('a', T)"), "t[0]": ("list", "(L, S) | [L, H] | R"),
+    "b.rows": ("list", "Box(L) | Box(H[:])"), "d[0]": ("rows", "{0: R}"),
 }  # fmt: skip
 HEADS = options("""
 i in range(len(L)) | i in range(len(R)) | i in range(1, len(L)) | i in range(len(L) - 1, -1, -1) | i in range(5)
@@ -320,6 +324,8 @@ a in running(L) | r in map(list, zip(*M))
 TURNS = options("""
 X = E(X, S) | X = calm(X + S) | X += E(S, T) * 0.5 | X, Y = Y, E(X, S) | X *= 0.5 | X = calm(sum(L)) | K += 1
 X = calm(sum([c * S for c in L[:I]])) | X += 0.1 * len(L) | X = S if C else T | NEW = E(S, T) | O.append(E(S, T))
+X = S if Z[0] is None else E(Z[1], S) | X += len(Z[0] or "none") * 0.1 | Z = "bb", E(S) | Z = None, E(Z[1], S)
+O.append(X) | X = E(calm(sum(O)), S) | R[:] = [list(column) for column in zip(*R)]
 O.append(E(O[-1], S)) | O.append(calm(sum(O))) | L[I] = E(S, T) | L[I] += E(S, T) | L[I] = E(L[I], L[J])
 L[I] *= 0.5 | R[I][J] = E(S, T) | R[I][J] += E(S) | R[I][J] = E(R[J][I], S) | NEW = [E(c, S) for c in L] | NEW = L
 NEW = R[I] | NEW = [0.0] * 3 | NEW = [S, E(S)] | put(L, I, E(S, T)) | X = calm(walk(L, I, S) + X) | damp(R)
@@ -537,7 +543,7 @@ NEW = [NEW, sum(pick(G, tokens[0]))]
 
 KINDS = {"S": "scalar", "T": "scalar", "L": "list", "H": "list", "U": "list", "V": "list", "R": "rows", "Q": "rows",
          "M": "matrix", "N": "matrix", "G": "grid", "D": "dict", "X": "variable", "Y": "variable",
-         "O": "grown", "K": "counter"}  # fmt: skip
+         "O": "grown", "K": "counter", "Z": "state"}  # fmt: skip
 CONSTANTS = ["0", "0", "1", "1", "2", "-1", "-2"]  # as indices
 EXPECTED = "Failure", "IndexError", "KeyError", "ZeroDivisionError"
 
@@ -594,7 +600,7 @@ class Writer:
         """Note all places where these variables hold scalars, lists, lists of lists and dicts."""
         self.places: dict[str, list[str]] = {kind: [] for kind in ("scalar", "list", "rows", "matrix", "grid")}
         self.places["dict"] = ["{}"]
-        self.places |= {"index": [], "variable": [], "grown": [], "counter": []}
+        self.places |= {"index": [], "variable": [], "grown": [], "counter": [], "state": []}
         for name, value in reached.items():
             if name not in ("tokens", "kept", "i", "j", "a", "b", "r", "q"):
                 self.find(name, value, 3)
@@ -724,7 +730,7 @@ class Writer:
     def fill(self, template: str, depth: int) -> str:
         """The template with something in place of each capital letter, the same for the same."""
         template = re.sub(r"\bC\b", lambda _: self.choose(TESTS), template)
-        for letter in sorted(set(re.findall(r"\b[STLHUVRQMNGDIJKXYO]\b", template))):
+        for letter in sorted(set(re.findall(r"\b[STLHUVRQMNGDIJKXYZO]\b", template))):
             if letter in "IJ":
                 what = self.choose([*CONSTANTS, *self.places["index"] * 2, *["i % 2"] * ("for i" in template)])
             elif letter in "UVMN" and depth > 0 and self.random.random() < 0.4:

@@ -144,6 +144,8 @@ FUNCTIONS = {
     "truths as numbers": (lambda p, x: (x > 0 and p[0] > x) * p[1] + (not x > 0) * p[2] + (x > 1 or x < 0) * p[3], X),
     "True or False": (lambda p, x: p[0] if (True if x > 0 else False) else p[1], X),
     "abs of what has no gradient": (lambda p, x: p[0] * abs(x) - sum(w * abs(x - 1) * abs(x > p[2]) for w in p), X),
+    "lists of integers": (lambda p, x: (lambda v: v[0] * p[1] + v[1] + sum(v[2]))(
+        [1, 2, p] if p[0] * x > 0 else [3, x, [p[1], 4, 5, 6]]), X),
     "lists": (lambda p, x: dot([w * x for w in p] if x > 0 else list(p), [p[1], x, *p[:2]] if x < 1 else p), X),
     "matrices": (lambda p, x: sum(map(sum, [[w * x for w in p] for _ in p] if x > 0 else [p, p, p, p])), X),
     "tuples": (lambda p, x: dot(*[(p[0], x) if x > 0 else (x * x, p[1])] * 2), X),

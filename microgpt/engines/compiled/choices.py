@@ -99,7 +99,10 @@ def selected(test: Any, a: Any, b: Any) -> Any:
         return found
     if isinstance(a, list) and isinstance(b, list):
         rows = [stacked(one, test.record) for one in (a, b)]
-        if None not in rows and len(a) == len(b):
+        if len(a) == len(b) and None in rows:  # such as a list of integers
+            each = [selected(test, *pair) for pair in zip(a, b, strict=True)]
+            return as_chosen(RecordedList.written_out(test.record, each), [a, b])
+        if len(a) == len(b):
             axis = Axis(len(a))
             items = [row.at(at(axis)) for row in rows if row is not None]
             return as_chosen(RecordedList(test.record, axis, selected(test, *items)), [a, b])

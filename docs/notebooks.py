@@ -145,7 +145,7 @@ def run(cells: list[Cell]) -> str:
     made = as_notebook(cells)
     with tempfile.TemporaryDirectory() as directory:
         Path(directory, "data").symlink_to(DOCS.parent / "data")
-        NotebookClient(made, timeout=300, resources={"metadata": {"path": directory}}).execute()
+        NotebookClient(made, timeout=300, coalesce_streams=True, resources={"metadata": {"path": directory}}).execute()
     for cell in made.cells:
         cell.metadata.pop("execution", None)
         if "outputs" in cell:

@@ -296,7 +296,9 @@ class Backward:
         stores, additions = ([], rest) if whole or begun else parted(rest, shape)
         if whole:
             total = sum([expression for _, expression in whole[1:]], whole[0][1])
-            self.write(array, shape, shared(total, self.known), maker, level, begun, shape.bounds)
+            found = self.write(array, shape, shared(total, self.known), maker, level, begun, shape.bounds)
+            if 0 < level == len(shape.within) and not (begun or rest or shape.bounds):  # nothing is added to it
+                self.written[id(found.expression), shape.lengths] = found
         elif not (stores or begun):
             self.write(array, shape, constant(0.0), maker, level, False)
         for i, nest in enumerate([*stores, *additions]):
@@ -305,14 +307,13 @@ class Backward:
 
     def write(
         self, array: int, shape: Array, expression: Expression, maker: int, level: int, add: bool, bounds: Any = ()
-    ) -> None:
-        """Emit a nest that stores or adds an expression over the axes of an array to its cotangent."""
+    ) -> Nest:
+        """Emit, and return, a nest that stores or adds an expression over the axes of an array to its cotangent."""
         bounds = bounds or (None,) * len(shape.lengths)
         target = Load(CELLS, self.starts[array] + shape.start - self.groups.arrays[array].start, shape.strides)
         nest = Nest(shape.lengths, bounds, target, expression, add, "sum", maker, True, shape.within)
         self.emit(nest, level)
-        if 0 < level == len(shape.within) and not add and not shape.bounds:
-            self.written[id(expression), shape.lengths] = nest
+        return nest
 
     def known_in_loop(self, nest: Nest) -> Nest:
         """A nest that loads its expression, if a loop around it has written that."""

@@ -206,6 +206,8 @@ class RecordedList:
     def stacked_copy(self) -> "RecordedList":
         """A view of this plain list as a symbolic one. Raises NotTraceable if its items are not alike."""
         self.check(())
+        if self.record.loops.frames:
+            check_all(self.plain, self)
         with self.record.loops.unnoted():
             return self.seen_as(self.record.stack(self.plain))
 
@@ -489,6 +491,19 @@ def holds_index(key: Any) -> bool:
     if type(key) is slice:
         return Index in (type(key.start), type(key.stop), type(key.step))
     return type(key) is Index
+
+
+def check_all(items: Any, owner: RecordedList | None = None) -> None:
+    """Note that lists within some items are read, but for the parts of an owner, of which that is noted."""
+    for item in items:
+        kind = type(item)
+        if kind is list or kind is tuple:
+            check_all(item, owner)
+        elif kind is RecordedList:
+            if owner is None or item.owner is not owner:
+                item.check()
+            if item.plain is not None:
+                check_all(item.plain, item)
 
 
 class Lazy:

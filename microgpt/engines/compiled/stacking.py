@@ -10,7 +10,7 @@ from itertools import pairwise
 from numbers import Real
 from typing import Any
 
-from microgpt.engines.compiled.lists import Chosen, Lazy, RecordedList, holds_lists, is_symbolic
+from microgpt.engines.compiled.lists import Chosen, Lazy, RecordedList, check_all, holds_lists, is_symbolic
 from microgpt.engines.compiled.record import (
     LIST,
     Axis,
@@ -36,7 +36,9 @@ def stacked(items: Any, record: Record) -> RecordedList | None:
         items.check()
         if items.plain is None:
             return items
-        with record.loops.unnoted():  # that it is read is noted, so its items need not be
+        if record.loops.frames:
+            check_all(items.plain, items)
+        with record.loops.unnoted():  # that it is read is noted, so its parts need not be
             found = stack(items.plain, record)
         return None if found is None else items.seen_as(found)
     if kind is Lazy:  # not used up by being looked at
@@ -128,15 +130,6 @@ def stack(items: Any, record: Record) -> RecordedList | None:
     if all(map(is_settled, items)):
         record.seen_lists[key] = len(record), found, list(items)  # kept, so that no other object gets their identities
     return found
-
-
-def check_all(items: Any) -> None:
-    """Note that lists among some items are read."""
-    for item in items:
-        if type(item) is RecordedList:
-            item.check()
-        elif type(item) is tuple:
-            check_all(item)
 
 
 def is_settled(item: Any) -> bool:

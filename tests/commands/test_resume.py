@@ -327,6 +327,7 @@ def test_without_a_checkpoint_no_large_text_is_left(data, large, monkeypatch):
     assert not (data / "no").exists()
     assert interrupted(*OPTIONS, "--out", "no", cwd=data, look=1).returncode == 130
     assert not (data / "no" / "text.bin").exists()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background ignore it
     monkeypatch.setattr(start, "make_corpus", lambda *_: signal.raise_signal(signal.SIGINT))
     assert call("train.py", *OPTIONS, "--out", "early", cwd=data).returncode == 130
     assert not (data / "early").exists()

@@ -176,6 +176,26 @@ def state_read_at_the_index_of_a_turn(p, x):
     return sum([a * (k + 1) for k, a in enumerate(state)])
 
 
+def state_read_at_one_index(p, x):
+    """All items of a state depend on one of them, before that one changes."""
+    state = [0.1] * 4
+    for x_t in x:
+        first = state[0] * x_t
+        state = [a + first * b + p["a"] for a, b in zip(state, p["b"], strict=True)]
+    return state[0]
+
+
+def state_read_within_lists(p, x):
+    """What holds a list that carries the state is read, and not the list itself."""
+    state = [0.1] * 4
+    for x_t in x:
+        total = sum([a * b for a, b in zip(*(state, p["b"]), strict=True)])
+        total += sum([sum([sum(row) for row in rows]) * 0.1 for rows in [[state], [p["b"], state]]])
+        for k in range(4):
+            state[k] += total * x_t * 0.1 + p["a"]
+    return state[0]
+
+
 rng = np.random.default_rng(0)
 NUMBERS = {
     "a": 0.7, "b": rng.normal(size=4), "y": rng.normal(size=4), "Wx": rng.normal(size=(4, 3)),
@@ -189,7 +209,7 @@ SHAPES = {
     inner_loop_with_its_own_state: SCALARS, loop_in_a_comprehension: (4, 6), nested_state: VECTORS,
     outputs_of_each_turn: VECTORS, delays: SCALARS, choices: SCALARS,
     growing_sums: SCALARS, a_state_that_stays: SCALARS,
-    state_read_at_the_index_of_a_turn: SCALARS,
+    state_read_at_the_index_of_a_turn: SCALARS, state_read_at_one_index: SCALARS, state_read_within_lists: SCALARS,
 }  # fmt: skip
 LOOPS = {
     function.__name__.replace("_", " "): (function, PARAMS, np.random.default_rng(1).normal(size=(3, *shape)))

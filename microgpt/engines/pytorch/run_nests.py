@@ -306,7 +306,7 @@ class Reader(Graph):
         if node.operation == "+":
             for a, b in ((x[0], x[1]), (x[1], x[0])):
                 if a is not b and all(isinstance(one, fx.Node) for one in x) and b.target is mul:  # in one pass
-                    return self.call(scaled_sum if isinstance(b.args[1], float) else torch.addcmul, a, *b.args)
+                    return self.call(torch.addcmul if isinstance(b.args[1], fx.Node) else scaled_sum, a, *b.args)
             return self.call(add, *x)
         if node.operation == "*":
             return self.call(mul, *(x if isinstance(x[0], fx.Node) else x[::-1]))

@@ -721,3 +721,16 @@ def test_a_choice_takes_few_instructions():
 def test_numbers_alone_can_be_chosen_within_expressions():
     condition = Expression("load", (), Load("x", 0, ()))
     assert choice_of(condition, [1.0, 2.0]).data.operation == "where"
+
+
+def test_rows_may_be_chosen_again_and_again():
+    def loss(p, x):
+        one, other = [a * p for a in x], [a + p for a in x]
+        for k in range(30):
+            if one[k % 4] > 0.1:
+                one, other = other, one
+            else:
+                one, other = one[::-1], other
+        return sum(one) + 2 * sum(other)
+
+    assert_equal_engines(loss, np.array(0.7), np.random.default_rng(0).uniform(-1, 1, (2, 4)))

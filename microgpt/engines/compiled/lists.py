@@ -121,6 +121,10 @@ class RecordedList:
         """
         if self.chosen_from is not None:
             self.chosen_from.check()
+        return self.noted(key)
+
+    def noted(self, key: tuple[Any, ...] = WHOLE) -> Any:
+        """The same without a look at what it was chosen from."""
         loops = self.record.loops
         return loops.frames[-1].read(self, key) if loops.frames and loops.noting else None
 
@@ -400,16 +404,35 @@ class Chosen:
         self.held = contents(items) if is_symbolic(items) else [(row, contents(row)) for row in iter(items)]
 
     def check(self) -> None:
-        """Note that the rows are read, which one of them is. Raises RecordingError if one has changed."""
-        if type(self.items) is RecordedList:
-            self.items.check()
+        """Note that the rows are read, which one of them is. Raises RecordingError if one has changed.
+
+        So it is for what these rows were chosen from, each once: rows that were chosen again and again share it.
+        """
+        waiting, seen = [self], dict[int, Any]()
+        while waiting:
+            one = waiting.pop()
+            if id(one) in seen:
+                continue
+            seen[id(one)] = one
+            if type(one) is not Chosen:
+                one.check()
+                continue
+            for row in one.rows():
+                row.noted()
+                waiting += [row.chosen_from] if row.chosen_from is not None else []
+            one.refuse_changed()
+
+    def rows(self) -> list[RecordedList]:
+        """The lists that are read with the row."""
+        rows = [self.items, *([] if type(self.held) is tuple else [row for row, _ in self.held])]
+        return [row for row in rows if type(row) is RecordedList]
+
+    def refuse_changed(self) -> None:
+        """Raise RecordingError if a row has changed."""
         if type(self.held) is tuple:
             same = self.items.plain is not None or same_contents(self.held, contents(self.items))
             same = same and all(map(is_as_made, self.items.elements.values()))
         else:
-            for row, _ in self.held:
-                if type(row) is RecordedList:
-                    row.check()
             same = all([same_contents(before, contents(row)) for row, before in self.held])
         if not same:
             raise RecordingError(

@@ -121,12 +121,15 @@ class Frame:
     def read(self, items: RecordedList, key: tuple[Any, ...]) -> Found | None:
         """Note that a list is read at a key. Returns what a turn has stored there; if all is read, the list gets it."""
         root, path = items.where()
+        born, found = root.first_born(), None
+        is_changed = id(root) in self.appended or any([store.root is root for store in self.stores])
+        if born > self.lists_made and not is_changed:
+            return None  # the turn has made it, and all of it is there
         self.refuse_replaced(root, path)
         path = (*path, *key)
-        found = None
         for frame in reversed(self.record.loops.frames):
             found = frame.appended_item(root, path) or frame.stored(root, path)
-            if found is not None or root.first_born() > frame.lists_made:
+            if found is not None or born > frame.lists_made:
                 break
             if path and not is_reference(root, path):
                 frame.refuse_parts(root)
@@ -215,10 +218,12 @@ class Frame:
         """Note that each turn appends such an item to a list."""
         items.refuse_if_chosen()
         n = items.axis.length() if items.plain is None else len(items.plain)
+        own = all_in(items)
+        roots = [root for root, _ in self.reads.values()] + [store.root for store in self.stores]
+        others = {id(root): root for root in roots}
         if (
             not self.statement or items.view or items.frozen or type(n) is not int or type(value) is Unknown
-            or id(items) in self.appended or any(related(root, items) for root, _ in self.reads.values())
-            or any(related(store.root, items) for store in self.stores)
+            or id(items) in self.appended or any(not own.isdisjoint(all_in(root)) for root in others.values())
         ):  # fmt: skip
             raise NotTraceable
         self.save(items)

@@ -370,6 +370,7 @@ class Pass:
         self.starts = list(map(snapshot, self.before))
         self.state = state
         self.uses: Counter[int] = Counter()
+        self.user: dict[int, int] = {}  # a row that uses another one
         self.same: list[tuple[int, Callable[[], Any]]] = []  # variables that are the same list as an item, or another
 
     def results(self) -> list[Any]:
@@ -525,10 +526,12 @@ class Pass:
             return axis in record.axes.get(row, ())
 
         new = range(rows, len(record))
-        if any(record.kind[row] == VIEW and along(record.left[row]) and not along(row) for row in new):
+        states = {
+            row for row in new if record.kind[row] == CARRY and record.right[row] >= 0 and record.axes[row][0] is axis
+        }
+        if states and any(record.kind[row] == VIEW and along(record.left[row]) and not along(row) for row in new):
             for group in connected(new, record.operands):
-                states = [row for row in group if record.kind[row] == CARRY and record.axes[row][0] is axis]
-                if states and not all(map(along, group)):
+                if not states.isdisjoint(group) and not all(map(along, group)):
                     raise NotTraceable
 
     def variables(
@@ -686,19 +689,26 @@ class Pass:
             row = left.pop()
             uses[row] += 1
             if uses[row] == 1 and row >= rows:
-                left += [operand for operand in record.operands(row) if operand >= 0]  # not what is not yet carried
+                operands = [operand for operand in record.operands(row) if operand >= 0]  # not what is not yet carried
+                self.user.update(dict.fromkeys(operands, row))
+                left += operands
 
     def added(self, value: RecordedScalar, symbol: RecordedScalar) -> list[RecordedScalar] | None:
         """The scalars of which a value is the sum, with a symbol that nothing else uses; None if it is no such sum."""
         record, found = self.record, list[RecordedScalar]()
         value = record.view(value.node, value.index)
+        above = {symbol.node}  # the rows that depend on it, up to the first that others use, too
+        one = symbol.node
+        while self.uses[one] == 1 and one in self.user:
+            one = self.user[one]
+            above.add(one)
         row, index = value.node, value.index
         while row != symbol.node:
             axes = record.axes.get(row, ())
             if record.kind[row] != ADD or self.uses[row] != 1:
                 return None
             operands = [self.seen_from(operand, axes, index) for operand in (record.left[row], record.right[row])]
-            leading = [self.reaches(operand.node, symbol.node) for operand in operands]
+            leading = [operand.node in above for operand in operands]
             if leading.count(True) != 1:
                 return None
             record.repeats[row] = 0  # the sum stands for it
@@ -712,18 +722,6 @@ class Pass:
         places = dict(zip(axes, index, strict=True))
         own = tuple([places[axis] for axis in self.record.axes.get(row, ())])
         return self.record.view(row, own)
-
-    def reaches(self, row: int, wanted: int) -> bool:
-        """Whether a row depends on another one, which came before."""
-        left, seen = [row], set[int]()
-        while left:
-            one = left.pop()
-            if one == wanted:
-                return True
-            if one > wanted and one not in seen:
-                seen.add(one)
-                left += self.record.operands(one)
-        return False
 
 
 def leaves(value: Any) -> Iterator[RecordedScalar]:

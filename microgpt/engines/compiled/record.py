@@ -225,7 +225,7 @@ class Index:
             terms = dict(self.terms)
             for axis, coefficient in other.terms:
                 terms[axis] = terms.get(axis, 0) + coefficient
-            left_over = tuple((a, c) for a, c in terms.items() if c)
+            left_over = tuple([term for term in terms.items() if term[1]])
             return Index(self.constant + other.constant, left_over) if left_over else self.constant + other.constant
         if type(other) is not int:
             raise NotTraceable
@@ -236,7 +236,7 @@ class Index:
             return other * number_at(self)
         if type(other) is not int:
             raise NotTraceable
-        return Index(self.constant * other, tuple((a, c * other) for a, c in self.terms)) if other else 0
+        return Index(self.constant * other, tuple([(a, c * other) for a, c in self.terms])) if other else 0
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -745,11 +745,7 @@ def composed(index: IndexLike, places: dict[Axis, IndexLike]) -> IndexLike:
 
 def free_axes(index: tuple[IndexLike, ...]) -> tuple[Axis, ...]:
     """The axes on which some indices depend."""
-    found: list[Axis] = []
-    for entry in index:
-        if type(entry) is Index:
-            found += [axis for axis, _ in entry.terms if axis not in found]
-    return tuple(found)
+    return tuple(dict.fromkeys([axis for entry in index if type(entry) is Index for axis, _ in entry.terms]))
 
 
 def sum_or_product(kind: int) -> Callable[["RecordedScalar", Any], "RecordedScalar"]:

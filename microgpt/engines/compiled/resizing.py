@@ -228,7 +228,8 @@ class Resizing:
         if nest.within:
             raise UnlikeError
         known = self.known.setdefault(nest.lengths, {})
-        for node in nodes_of(nest.expression):
+        nodes = nodes_of(nest.expression)
+        for node in nodes:
             if id(node) not in known:
                 if node.operation == "load":
                     new = Expression("load", (), self.load(node.what, nest.lengths))
@@ -237,13 +238,10 @@ class Resizing:
                 else:
                     new = node
                 known[id(node)] = new
+        expression = known[id(nest.expression)]
+        expression.nodes = tuple([known[id(node)] for node in nodes])
         target = self.load(nest.target, nest.lengths, not nest.add)
-        return replace(
-            nest,
-            lengths=resized_lengths(nest.lengths, self.lengths),
-            target=target,
-            expression=known[id(nest.expression)],
-        )
+        return replace(nest, lengths=resized_lengths(nest.lengths, self.lengths), target=target, expression=expression)
 
     def load(self, load: Load, lengths: tuple[int, ...], stored: bool = False) -> Load:
         """Where a load of a nest of these lengths lies now."""

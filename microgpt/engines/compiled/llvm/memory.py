@@ -11,7 +11,7 @@ from math import inf
 
 import numpy as np
 
-from microgpt.engines.compiled.expressions import CELLS, loads_of
+from microgpt.engines.compiled.expressions import CELLS, nodes_of
 from microgpt.engines.compiled.nest import Array, Nest, in_loops
 
 
@@ -61,7 +61,7 @@ class Memory:
     def regions_of(self, nest: Nest, tables_only: bool = False) -> set[int]:
         """The regions that a nest reads or writes, or of these the ones that it finds by tables."""
         found: set[int] = set()
-        for load in (nest.target, *loads_of(nest.expression)):
+        for load in (nest.target, *[node.what for node in nodes_of(nest.expression) if node.operation == "load"]):
             if load.space == CELLS and load.table is not None:
                 found.update(self.regions_at(load.table.starts).tolist())
             elif load.space == CELLS and not tables_only:

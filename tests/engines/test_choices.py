@@ -127,7 +127,7 @@ def piecewise(z):
 
 FUNCTIONS = {
     "max of two": (lambda p, x: max(p[0] * x, p[1]) * p[2], X),
-    "max of three": (lambda p, x: max(p[0] * x, 0.1, p[1]) * p[2], X),
+    "max of three": (lambda p, x: max(p[0] * x, 0.1, p[1]) * max(0.1, 0.3, p[2]), X),
     "min with a number": (lambda p, x: min(p[0] * x, 0) * p[2] + min(0.5, p[1] * x), X),
     "max and min of a list": (lambda p, x: max(p) * min([w * x for w in p]), X),
     "max of a generator": (lambda p, x: max(w * x for w in p), X),
@@ -142,6 +142,7 @@ FUNCTIONS = {
     "a choice in a choice": (lambda p, x: (p[0] if x > 1 else p[1] * x) if x > 0 else p[2] * x, X),
     "a test with a name": (lambda p, x: (lambda hot: p[0] * x if hot else p[1] * (1 - hot))(x > 0.1), X),
     "truths as numbers": (lambda p, x: (x > 0 and p[0] > x) * p[1] + (not x > 0) * p[2] + (x > 1 or x < 0) * p[3], X),
+    "truths before numbers": (lambda p, x: (x > 0 and p[0] * x) * p[1] + (x > 1 or p[2]) * p[3], X),
     "True or False": (lambda p, x: p[0] if (True if x > 0 else False) else p[1], X),
     "abs of what has no gradient": (lambda p, x: p[0] * abs(x) - sum(w * abs(x - 1) * abs(x > p[2]) for w in p), X),
     "lists of integers": (lambda p, x: (lambda v: v[0] * p[1] + v[1] + sum(v[2]))(
@@ -390,6 +391,52 @@ def rows_of_other_lengths(p, x):
     return total
 
 
+def appends_in_each_turn(p, x):
+    kept, signs = [], [0.3]
+    for w, a in zip(p, x):
+        if w * a > 0.5:
+            kept.append(0.5)
+            signs.append(w)
+        else:
+            kept.append(w * a)
+            signs.append(-w)
+    return dot(kept, signs[1:]) + sum(kept) * signs[0]
+
+
+def rows_in_each_turn(p, x):
+    rows = [[w * a for a in x] for w in p]
+    for i in range(4):
+        if p[i] > x[i]:
+            for j in range(4):
+                rows[i][j] = p[j] * x[i]
+        elif x[i] > 0.6:
+            for j in range(4):
+                rows[i][j] += p[j]
+    return sum([sum(row) * (i + 1) for i, row in enumerate(rows)])
+
+
+def all_items(p, x):
+    out = [w * 0.5 for w in p]
+    if x[0] > 0.6:
+        for i in range(4):
+            out[i] = p[i] * x[i]
+    else:
+        for i in range(4):
+            out[i] *= x[i]
+    return dot(out, p)
+
+
+def returns_by_else(p, x):
+    if x[0] < 0.9:
+        y = p[0]
+    else:
+        return p[2]
+    if y * x[0] > 0.4:
+        return y * x[0]
+    else:
+        return p[1] * y
+
+
 def a_list_of_one_branch(p, x):
     total = p[0]
     if x > 0:
@@ -407,7 +454,8 @@ CHANGES = {
         (ROWS, (
             huber_items, clipped_gradients, hinge, continues_in_the_middle, breaks, attributes_in_a_call,
             attributes_in_a_loop, a_dict, sorted_by_swaps, loops_in_branches, a_guard, stores_in_a_call,
-            rows_of_other_lengths, one_place_and_all,
+            rows_of_other_lengths, one_place_and_all, appends_in_each_turn, rows_in_each_turn, all_items,
+            returns_by_else,
         )), (X, (newton, whole_lists, a_list_of_one_branch)),
     ) for f in functions
 }  # fmt: skip
@@ -487,9 +535,20 @@ def changed_without_a_value(p, x):
     return sum(out) * total + kept[0]
 
 
+def changes_before_an_error(p, x):
+    kept, found, memory = [p[0]], {"a": p[1]}, Memory()
+    if x[0] > 90:
+        kept.append(x[0])
+        found["b"] = x[0]
+        memory.new = p[0]
+        fail(x[0])
+    return sum(kept) * found["a"] + memory.h + len(found) * p[2]
+
+
 TABLE = [0.5]
 UNDEFINED = {
     "what changes": (changed_without_a_value, ROWS),
+    "what changes before an error": (changes_before_an_error, ROWS),
     "a root": (lambda p, x: p[0] * x**0.5 if x > 0 else 0.0, [4.0, 0.0, -1.0]),
     "a root of a parameter": (lambda p, x: (p[0] * x) ** 0.5 if p[0] * x > 0 else 0.0, [4.0, 0.0, -1.0]),
     "a logarithm": (lambda p, x: log(p[0] * x) if x > 0 else -1e9, [4.0, 0.0, -1.0]),
@@ -525,6 +584,32 @@ def test_nothing_comes_of_the_branch_not_taken(name, dtype, engine):
     np.testing.assert_allclose(gradient, expected_gradient, rtol=digits, atol=digits)
     evaluated = evaluate(function, engine)(W.astype(dtype), np.array(x, dtype))
     np.testing.assert_allclose(evaluated.mean(), expected, rtol=digits)
+
+
+def errors(p, x):
+    """Each number that is 1 chooses a branch in which Python raises an error."""
+    y, out = p[0], [p[1]]
+    if x[0] > 0:
+        y = y / (len(TABLE) - 1)
+    if x[1] < 1:
+        y = y * 2
+    else:
+        y = y / (len(TABLE) - 1)
+    if x[2] > 0:
+        out[0] = fail(y)
+    if x[3] < 1:
+        out[0] = p[2]
+    else:
+        out[0] = fail(y)
+    if x[4] > 0:
+        return max([])
+    z = y if x[5] < 1 else fail(y)
+    return (fail(y) if x[6] > 0 else z) * y * sum(out)
+
+
+def test_an_error_where_it_is_chosen_gives_nan(engine):
+    found = evaluate(errors, engine)(W, np.eye(8, 7, -1))
+    assert np.isnan(found).tolist() == [False] + [True] * 7
 
 
 # What cannot be chosen

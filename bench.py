@@ -11,7 +11,7 @@ disturb another contender. PyTorch and JAX take part if they are installed, C wr
     loop       what train.py's loop adds to its steps
     writing    names and prose, beside numpy
     first-run  train.py with no kernels on the disk, and with them
-    scale      a model of 109 million scalar operations: time to the first step, and memory
+    scale      a model of 109 million scalar operations: time to the first step and to other lengths, and memory
     programs   loops as people write them (bench/programs/): time and memory until they are ready, and a step
     gpt2       GPT-2 itself, 124 million parameters: writing and training; only if asked for, since it takes 12 GB
     busy       one thread and all of them, alone and while another program keeps a core busy

@@ -10,6 +10,7 @@ from functools import partial
 from importlib.util import find_spec
 from pkgutil import resolve_name
 from statistics import median
+from time import perf_counter
 from typing import Any
 
 from bench.contenders.engines import same_batch
@@ -23,6 +24,7 @@ from microgpt.errors import counted
 OURS = "bench.contenders.engines:step"
 LOOP = "bench.contenders.train_loop"
 WRITING = "bench.contenders.writing"
+OTHER_LENGTHS = (64, 63, 32, 48, 40, 17, 56, 24)  # the first one is recorded, all others are taken from there
 
 
 def scalar(settings: Any) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def first_run(settings: Any) -> dict[str, Any]:
 
 
 def scale(settings: Any) -> dict[str, Any]:
-    """Measure the time and memory to the end of the first step of 128x4x64."""
+    """Measure the time and memory to the end of the first step of 128x4x64, and the time to other lengths."""
     found = {}
     print(f"{LARGE}, batch 12: a process that takes one step")
     with tempfile.TemporaryDirectory() as directory:
@@ -81,6 +83,8 @@ def scale(settings: Any) -> dict[str, Any]:
             )
             found[name] = json.loads(printed) | {"seconds": seconds}
             print(f"  {name:20}{seconds:8.2f} s{found[name]['peak_bytes'] / 1e6:10,.0f} MB at most")
+    others = found["other lengths"] = other_lengths()
+    print(f"  a step of another length begins after {1000 * median(others):.0f} ms (at least {1000 * min(others):.0f})")
     print(f"  {found['kernels cached']['operations']:,} scalar operations a sample, found in its loops")
     return found
 
@@ -92,6 +96,21 @@ def first_step() -> None:
     same_batch(loss_and_gradients, parameters, batch, adam_update())()
     (program,) = loss_and_gradients.own_engine.programs.values()
     print(json.dumps({"operations": program.operations, "peak_bytes": peak_memory()}))
+
+
+def other_lengths() -> list[float]:
+    """The seconds until steps of other lengths begin: what the first one of each takes longer than the next."""
+    config, parameters, (tokens, weights) = task(LARGE, 12)
+    loss_and_gradients = value_and_grad(partial(loss, config=config))
+    found = []
+    for length in OTHER_LENGTHS:
+        seconds = []
+        for _ in range(2):
+            start = perf_counter()
+            loss_and_gradients(parameters, tokens[:, : length + 1], weights[:, :length])
+            seconds.append(perf_counter() - start)
+        found.append(seconds[0] - seconds[1])
+    return found[1:]
 
 
 def busy(settings: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ A function of scalars, for one example
     frames.py            what the body of a loop reads and changes of lists around it
     choices.py           what runs in the place of choices
     changes.py           what their branches change
+    kinds.py             which kind of number a recorded scalar is, where the function asks
     lists.py             symbolic lists, of which one item stands for all
     effects.py           what the function does outside of itself
     stacking.py          makes plain lists symbolic

@@ -17,6 +17,7 @@ from typing import Any
 
 from microgpt.engines.compiled.changes import UNBOUND, Branch, merge
 from microgpt.engines.compiled.frames import MoreState, Unknown
+from microgpt.engines.compiled.kinds import is_truth
 from microgpt.engines.compiled.lists import RecordedList
 from microgpt.engines.compiled.record import (
     ADD,
@@ -49,28 +50,6 @@ FEW = 8  # scalars; the greatest of more is found in pairs
 OF_RECORDING = (RecordingError, NameError, MemoryError, RecursionError)  # other errors matter where Python raises them
 Returned = tuple[Any] | None  # what a branch returned, if it did
 Arm = Any  # the code of a branch, a function without arguments, which shares variables with the one around it
-
-
-def is_truth(test: Any) -> bool:
-    """Whether a test is a recorded scalar that is 1 or 0: a comparison, or several with `and`, `or` and `not`."""
-    return type(test) is RecordedScalar and is_truth_row(test.record, test.node)
-
-
-def is_truth_row(record: Record, row: int) -> bool:
-    """Whether a row is a comparison, or chooses among such and the constants 1 and 0."""
-    rows, seen = [row], {row}
-    for one in rows:
-        kind = record.kind[one]
-        if kind not in (VIEW, WHERE):
-            if kind not in (LESS, LESS_EQUAL) and not (
-                kind == CONSTANT and record.constants[record.right[one]] in (0, 1)
-            ):
-                return False
-            continue
-        inner = [record.left[one]] if kind == VIEW else record.choices[record.right[one]]
-        rows += [each for each in inner if each not in seen]
-        seen.update(inner)
-    return True
 
 
 def selected(test: Any, a: Any, b: Any) -> Any:
@@ -379,7 +358,7 @@ def decided(
         returns.add(negated(test), other[0])
         fill(variables, after_one)
     else:
-        found = zip(before, after_one, after_other, strict=True)
+        found = zip(names, before, after_one, after_other, strict=True)
         fill(variables, [variable_after(test, *values) for values in found])
     if returns:
         returns.go_on(known)
@@ -416,8 +395,13 @@ def take(
     return result, list(map(contents, variables)), frame
 
 
-def variable_after(test: Any, before: Any, a: Any, b: Any) -> Any:
+def variable_after(test: Any, name: str, before: Any, a: Any, b: Any) -> Any:
     """A variable after two branches. Where it cannot be selected, whoever reads it raises the error."""
+    if (a is UNBOUND) != (b is UNBOUND):
+        return Unknown(
+            f"only one branch of a choice by a recorded scalar at {calling_line()} sets {name}, which is read later: "
+            "set it in the other branch, too, or before"
+        )
     for value in (a, b):
         if type(value) is Unknown:
             return value

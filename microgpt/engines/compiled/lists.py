@@ -305,6 +305,9 @@ class RecordedList:
     def __deepcopy__(self, memo: Any) -> list[Any]:
         return deepcopy([*self], memo)
 
+    def __reduce_ex__(self, _: Any) -> Any:
+        return list, ([*self],)
+
     def index(self, *arguments: Any) -> int:
         return [*self].index(*arguments)
 
@@ -386,6 +389,17 @@ def changing(name: str) -> Callable[..., Any]:
 
 for method in ("insert", "pop", "remove", "clear", "sort", "reverse", "__delitem__"):
     setattr(RecordedList, method, changing(method))
+
+
+def in_order(name: str) -> Callable[..., Any]:
+    def compare(self: RecordedList, other: Any) -> Any:
+        return getattr(list, name)([*self], [*other] if isinstance(other, list) else other)
+
+    return compare
+
+
+for method in ("__lt__", "__le__", "__gt__", "__ge__"):
+    setattr(RecordedList, method, in_order(method))
 
 
 Sequence.register(RecordedList)  # for `match`

@@ -120,6 +120,7 @@ TRUTH = {  # remedies for what asks for the truth of a scalar
     "if, and, or, not": "compare it and choose, by a if x > 0 else b, or by max, min or x * (x > 0); or decide by a "
     "plain integer",
 }  # fmt: skip
+CHOOSE = "a if x > 0 else b"
 OTHERWISE = "write it with + - * / **, exp, log and comparisons"
 REFLECTED = {
     "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "power": "__rpow__",
@@ -472,8 +473,10 @@ class Record:
         self.lists_made = 0
         self.elements: dict[Any, RecordedScalar] = {}  # single scalars of families: each is one object
         self.seen_lists: dict[Any, Any] = {}  # lists that have been stacked, by the identities of their items
+        self.remembered: dict[Any, Any] = {}  # what functions with a cache gave
         self.constant_rows: dict[float, int] = {}
         self.exponents: dict[float, int] = {}  # their places among the constants
+        self.kinds: dict[int, frozenset[type]] = {}  # what rows may be in Python (see kinds.py)
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -596,6 +599,7 @@ class Record:
         """Forget the scalars, which know the record: they are freed now, and not when Python looks for cycles."""
         self.elements.clear()
         self.seen_lists.clear()
+        self.remembered.clear()
 
     def scalar(self, x: Any) -> "RecordedScalar":
         """A recorded scalar as it is, a plain number as the row of a constant; equal constants share a row."""
@@ -683,7 +687,7 @@ class Record:
             del table[end:]
         while len(self.elements) > elements:
             self.elements.popitem()
-        for by_row in (self.axes, self.closed, self.repeats):
+        for by_row in (self.axes, self.closed, self.repeats, self.kinds):
             for row in [row for row in by_row if row >= rows]:
                 del by_row[row]
         self.constant_rows = {x: row for x, row in self.constant_rows.items() if row < rows}
@@ -802,7 +806,7 @@ class RecordedScalar:
     free: tuple[Axis, ...]
 
     def __repr__(self) -> str:
-        return f"<a {KINDS[self.record.kind[self.node]]} that is being recorded>"
+        return RecordedText(f"<a {KINDS[self.record.kind[self.node]]}{BEING_RECORDED}")
 
     def another(self) -> "RecordedScalar":
         """The same scalar as another object."""
@@ -908,6 +912,8 @@ class RecordedScalar:
 
     def _no_value(self, what: str, instead: str) -> Any:
         self.ask_python()
+        if self.record.kind[self.node] in (LESS, LESS_EQUAL, WHERE) and CHOOSE not in instead:
+            instead = f"choose among the results by it, {CHOOSE}; or {instead}"
         raise RecordingError(f"{what} on a recorded scalar at {calling_line()}: it has no value yet; {instead}")
 
     def __bool__(self) -> bool:
@@ -938,15 +944,14 @@ class RecordedScalar:
     __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = needs_value(
         "&, |, ^ or ~", "write (a > 0) * (b > 0) for and, 1 - (a > 0) for not"
     )
-    __copy__ = __deepcopy__ = needs_value(
+    __copy__ = __deepcopy__ = __reduce_ex__ = needs_value(
         "a copy", "copy lists by list(row) or row[:]: a copied scalar would have no gradient"
     )
 
-    def __hash__(self) -> int:
-        if self.record.loops.depth:
-            raise NotTraceable
-        self.ask_python()
-        return object.__hash__(self)
+    __hash__ = needs_value(
+        "hash(), which a key of a dict or set needs,",
+        "let its place in a list be the key; or choose by a comparison, a if x > 0 else b",
+    )
 
     def __format__(self, form: str) -> str:
         if form:
@@ -957,7 +962,8 @@ class RecordedScalar:
         return repr(self)
 
     def __getattr__(self, name: str) -> Any:
-        kind = RecordingError if hasattr(Value, name) else NoAttributeError  # hasattr must not deny what a Value has
+        known = any(hasattr(kind, name) for kind in (Value, float, bool))  # hasattr must not deny what these have
+        kind = RecordingError if known else NoAttributeError
         raise kind(f".{name} of a recorded scalar at {calling_line()}: there is none; {INSTEAD.get(name, OTHERWISE)}")
 
     def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **_: Any) -> Any:
@@ -1003,14 +1009,26 @@ class RecordedInteger:
             return self.record.over(PICK, item, axis, self)
         return item.with_item(self._choose(item.item, axis))
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # `isinstance` asks this
+        return int
+
     def __deepcopy__(self, _: Any) -> "RecordedInteger":
         return self  # it never changes
 
+    def __reduce_ex__(self, _: Any) -> Any:
+        return self._only_picks()
+
+    def __repr__(self) -> str:
+        return RecordedText(f"<the integer {self._name()}{BEING_RECORDED}")
+
+    def _name(self) -> str:
+        return self.record.names[self.place if type(self.place) is int else self.place.span()[0]]
+
     def _refuse(self, use: str, instead: str) -> Any:
-        name = self.record.names[self.place if type(self.place) is int else self.place.span()[0]]
         raise RecordingError(
-            f"the integer {name} was used as {use} at {calling_line()}: it differs from example to example and can "
-            f"only choose, by pick(items, index) or params[...][index]; {instead}"
+            f"the integer {self._name()} was used as {use} at {calling_line()}: it differs from example to example and "
+            f"can only choose, by pick(items, index) or params[...][index]; {instead}"
         )
 
     def _only_picks(self, *_: Any) -> Any:
@@ -1042,6 +1060,51 @@ class RecordedInteger:
     __eq__ = __ne__ = __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = _only_picks
 
 
+BEING_RECORDED = " that is being recorded>"
+BUILDS_TEXT = {
+    "__add__", "__mul__", "__rmul__", "__mod__", "format", "format_map", "join", "ljust", "rjust", "center", "upper",
+    "lower", "title", "capitalize", "strip", "lstrip", "rstrip", "replace",
+}  # fmt: skip
+
+
+class RecordedText(str):
+    """A text with something in it that is being recorded. It may be shown; what else it says is not known yet."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __radd__(self, other: str) -> str:
+        return text(str.__add__(other, self))
+
+
+def text(made: Any) -> Any:
+    """A text as it is, or as one that may only be shown, if there is something in it that is being recorded."""
+    return RecordedText(made) if type(made) is str and BEING_RECORDED in made else made
+
+
+def method_of_text(name: str) -> Callable[..., Any]:
+    """A method of a text: one that builds another, or one that asks what it says, which is refused."""
+    own = getattr(str, name)
+
+    def method(self: RecordedText, *arguments: Any, **options: Any) -> Any:
+        if Record.current is None or name in BUILDS_TEXT:
+            found = own(self, *arguments, **options)
+            return RecordedText(found) if type(found) is str else found
+        raise RecordingError(
+            f"what the text of a recorded number says was asked at {calling_line()}: it has no value yet, so its text "
+            "may only be printed; compare the number itself, by <, <=, > or >="
+        )
+
+    return method
+
+
+COMPARES = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__"}
+for name_of_method in {*dir(str)} - {*dir(object)} | COMPARES:
+    setattr(RecordedText, name_of_method, method_of_text(name_of_method))
+
+
 def is_of_another_kind(x: Any) -> bool:
     """Whether this is a scalar of a class of its own, such as one that carries derivatives: it has the methods."""
     return hasattr(type(x), "exp") and not isinstance(x, (RecordedScalar, Value))
@@ -1059,6 +1122,7 @@ def leaf_of(items: Any) -> Any:
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 FILES = (
+    "kinds.py",
     "lists.py",
     "stacking.py",
     "replacements.py",
@@ -1079,9 +1143,16 @@ def calling_place(also: Callable[[str], bool] = lambda file: False) -> tuple[str
     Files of which `also` is true are left out, too.
     """
     frame = inspect.currentframe()
-    while frame is not None and (frame.f_code.co_filename in ENGINE_FILES or also(frame.f_code.co_filename)):
+    while frame is not None and (
+        frame.f_code.co_filename in ENGINE_FILES or also(frame.f_code.co_filename) or is_of_a_class(frame.f_code)
+    ):
         frame = frame.f_back
     return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else ("", 0)
+
+
+def is_of_a_class(code: CodeType) -> bool:
+    """Whether code was made for a class, as a dataclass makes it."""
+    return code.co_filename == "<string>" and code.co_name.startswith("__")
 
 
 def in_library(file: str) -> bool:

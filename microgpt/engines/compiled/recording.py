@@ -37,6 +37,7 @@ from microgpt.engines.compiled.choices import (
     truth,
 )
 from microgpt.engines.compiled.effects import Effects
+from microgpt.engines.compiled.kinds import kinds_of, many_kinds
 from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, nested
 from microgpt.engines.compiled.loops import loop
 from microgpt.engines.compiled.record import (
@@ -57,6 +58,7 @@ from microgpt.engines.compiled.record import (
     at,
     has_no_file,
     is_of_another_kind,
+    text,
     tracing_depth,
 )
 from microgpt.engines.compiled.recorded_numbers import tabled
@@ -74,15 +76,19 @@ from microgpt.engines.compiled.replacements import (
     enumerated,
     generated,
     generated_list,
+    identity,
     in_a_row,
     is_kind,
+    is_not,
     iterated,
     kind_of,
     listed,
     made,
     made_of_each,
     mapped,
+    matched,
     measured,
+    member,
     operand,
     parts_in_a_row,
     ranged,
@@ -93,6 +99,7 @@ from microgpt.engines.compiled.replacements import (
     subscript,
     taken,
     total,
+    truth_as,
     tupled,
     unpacked,
     zipped,
@@ -103,6 +110,8 @@ from microgpt.engines.trees import check_form, check_returned
 
 SYMBOLIC_NUMBERS = (RecordedScalar, Index)
 LOGS = {"debug", "info", "warning", "error", "critical", "exception", "log"}  # functions and methods of logging
+dispatcher: Any = functools.singledispatch(print)
+DISPATCHES, CACHES = dispatcher.__code__, type(functools.cache(print))  # of what these decorators make
 PATIENCE = 2.0  # seconds of recording after which one is told why it takes so long
 
 
@@ -336,10 +345,11 @@ def calling(decorator: Any) -> Any:
 
 
 REPLACEMENTS: dict[Any, Callable[..., Any]] = {
+    bool: truth_as(bool), int: truth_as(int), float: truth_as(float),
     sum: total, zip: zipped, enumerate: enumerated, reversed: backwards, list: listed, tuple: tupled, map: applied,
     type: kind_of, isinstance: is_kind, filter: filtered, getattr: got, hasattr: has,
     operator.iadd: added_in_place, max: greatest, min: least, abs: absolute, len: measured, range: ranged,
-    print: printed, next: following,
+    print: printed, next: following, id: identity, operator.is_: same, operator.is_not: is_not,
     itertools.chain: in_a_row, itertools.chain.from_iterable: parts_in_a_row,
 }  # fmt: skip
 PURE = {
@@ -360,6 +370,9 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
     if kind is FunctionType:
         if function in PURE:
             return function(*map(operand, arguments), **options)
+        if function.__code__ is DISPATCHES:
+            function = dispatched(function, *arguments[:1])
+            return call(function, *arguments, **options)
         return run(function, record, arguments, options)
     if kind is MethodType:
         if type(function.__func__) is FunctionType and type(function.__self__) not in (RecordedScalar, RecordedInteger):
@@ -399,8 +412,10 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
             raise NotTraceable
         arguments = tuple(map(operand, arguments))
         options = {name: calling(one) if type(one) is FunctionType else one for name, one in options.items()}  # key
+    if kind is CACHES and any(type(one) is RecordedScalar for one in arguments):
+        return remembered(function, record, arguments, options)
     record.effects.change(getattr(function, "__self__", None))
-    return function(*arguments, **options)
+    return text(function(*arguments, **options))
 
 
 def run(function: FunctionType, record: Record, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -414,6 +429,27 @@ def run(function: FunctionType, record: Record, arguments: tuple[Any, ...], opti
             at_once = with_helpers(function, code)
             return Lazy(lambda: own(*arguments, **options), lambda: at_once(*arguments, **options), True)
     return own(*arguments, **options)
+
+
+def dispatched(function: Any, first: Any) -> Any:
+    """The function that functools.singledispatch takes for a first argument."""
+    if type(first) is not RecordedScalar:
+        return function.dispatch(kind_of(first))
+    kinds = kinds_of(first)
+    found = {function.dispatch(kind) for kind in kinds}
+    if len(found) > 1:
+        raise many_kinds(first, kinds & function.registry.keys())
+    return found.pop()
+
+
+def remembered(function: Any, record: Record, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """function(*arguments), by functools.cache, once for the very same scalars: nothing stays after the recording."""
+    scalars = [id(one) if type(one) is RecordedScalar else None for one in arguments]
+    others = [None if type(one) is RecordedScalar else one for one in arguments]
+    key = (id(function), *scalars, *others, *options.items())
+    if key not in record.remembered:
+        record.remembered[key] = call(function.__wrapped__, *arguments, **options), arguments  # kept, for their ids
+    return record.remembered[key][0]
 
 
 def is_read(kind: type) -> bool:
@@ -444,7 +480,7 @@ HELPERS: dict[str, Any] = {
     for function in (
         mapped, generated, call, subscript, attribute, zipped_rows, iterated, unpacked, changes,
         added_to, same, slice, operand, entry, calling, chosen, both, either, negated, chained, decided, truth,
-        loop, made, stored, changeable, counted, same_bound, set_attribute, ended,
+        loop, made, stored, changeable, counted, same_bound, set_attribute, ended, text, matched, member,
     )
 } | {HELPER + "returns": Returns}  # fmt: skip
 CELLS_OF_HELPERS = {name: CellType(helper) for name, helper in HELPERS.items()}

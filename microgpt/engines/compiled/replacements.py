@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from microgpt.engines.compiled import kinds
 from microgpt.engines.compiled.frames import Unknown
+from microgpt.engines.compiled.kinds import KindOfScalar, is_truth
 from microgpt.engines.compiled.lists import Lazy, RecordedList, holds_index, holds_lists, items_down_from
 from microgpt.engines.compiled.loops import source_of, trace, whole_of
 from microgpt.engines.compiled.record import (
@@ -32,13 +34,13 @@ from microgpt.engines.compiled.record import (
     Record,
     RecordedInteger,
     RecordedScalar,
+    RecordedText,
     RecordingError,
     at,
     calling_line,
     tracing_depth,
 )
 from microgpt.engines.compiled.stacking import must_stack, stacked
-from microgpt.value import Value
 
 KNOWN_KINDS: frozenset[Any] = frozenset((
     list, tuple, dict, str, range, set, frozenset, RecordedList, Lazy, type({}.keys()), type({}.values()),
@@ -125,6 +127,8 @@ def ended(done: Any, items: Any) -> bool:
 
 def attribute(owner: Any, name: str) -> Any:
     """owner.name. Raises NotTraceable where that runs code of the class."""
+    if name == "__class__":
+        return kind_of(owner)
     if tracing_depth():
         if runs_code(owner, name) or name == "__dict__":
             raise NotTraceable
@@ -282,26 +286,46 @@ def added_in_place(target: Any, more: Any) -> Any:
 
 def same(a: Any, b: Any) -> bool:
     """a is b"""
-    if a is not b and Record.current is not None:
-        if type(a) is RecordedScalar and type(b) is bool:
-            return bool(a == b)  # which is refused: a comparison is no bool yet
-        symbolic = isinstance(a, SYMBOLIC) and isinstance(b, SYMBOLIC)
-        if symbolic and tracing_depth():
-            raise NotTraceable
-        if symbolic and (was_chosen(a) or was_chosen(b)):
-            raise RecordingError(
-                f"{calling_line()} asks by `is` about what an integer or a scalar of the example chose: which one that "
-                "is differs from example to example; choose a number by the same, such as pick([1.0, 0.0], i)"
-            )
-        for kind, other in ((a, b), (b, a)):
-            if kind is RecordedScalar and isinstance(other, type):
-                if other is int and tracing_depth():  # the state of a loop, which began as an integer
-                    raise NotTraceable
-                return is_scalar_of(other)
-        if type(a) is type(b) is RecordedScalar:
-            place = origin(a)
-            return bool(place[1]) and place == origin(b)  # without an index, one row stands for several objects
-    return a is b
+    if a is b or Record.current is None:
+        return a is b
+    if type(a) is Unknown or type(b) is Unknown or KindOfScalar in (type(a), type(b)):
+        return bool(a == b)
+    symbolic = isinstance(a, SYMBOLIC) and isinstance(b, SYMBOLIC)
+    if RecordedInteger in (type(a), type(b)) and bool in (type(a), type(b)):
+        return False
+    if symbolic and tracing_depth():
+        raise NotTraceable
+    if symbolic and (depends_on_example(a) or depends_on_example(b)) and not is_same_integer(a, b):
+        compares = is_truth(a) or is_truth(b)
+        what = "a comparison" if compares else "an integer of the example, or what an integer or a scalar of it chose"
+        instead = "a if x > 0 else b" if compares else "such as pick([1.0, 0.0], i)"
+        raise RecordingError(
+            f"{calling_line()} asks by `is` about {what}: which one that is differs from example to example; choose a "
+            f"number by the same, {instead}"
+        )
+    if type(a) is type(b) is RecordedScalar:
+        place = origin(a)
+        return bool(place[1]) and place == origin(b)  # without an index, one row stands for several objects
+    return is_same_integer(a, b)
+
+
+def is_same_integer(a: Any, b: Any) -> bool:
+    """Whether two objects stand for one integer of the example."""
+    return type(a) is type(b) is RecordedInteger and type(a.place) is type(b.place) is int and a.place == b.place
+
+
+def is_not(a: Any, b: Any) -> bool:
+    """operator.is_not(a, b)"""
+    return not same(a, b)
+
+
+def identity(thing: Any) -> int:
+    """id(thing)"""
+    if tracing_depth():
+        raise NotTraceable
+    if depends_on_example(thing):
+        same(thing, 0)
+    return id(thing)
 
 
 def origin(scalar: RecordedScalar) -> tuple[int, Any]:
@@ -319,11 +343,11 @@ def origin(scalar: RecordedScalar) -> tuple[int, Any]:
     return scalar.node, scalar.index
 
 
-def was_chosen(thing: Any) -> bool:
-    """Whether an integer of the example chose this scalar or row, or a comparison this scalar."""
+def depends_on_example(thing: Any) -> bool:
+    """Whether it differs from example to example which object this is: an integer of it, or what one of them chose."""
     if type(thing) is RecordedScalar:
-        return thing.record.kind[thing.node] in (PICK, WHERE)
-    return type(thing) is RecordedList and thing.chosen_from is not None
+        return thing.record.kind[thing.node] in (PICK, WHERE) or is_truth(thing)
+    return type(thing) is RecordedInteger or (type(thing) is RecordedList and thing.chosen_from is not None)
 
 
 def kind_of(thing: Any, *more: Any) -> Any:
@@ -331,34 +355,42 @@ def kind_of(thing: Any, *more: Any) -> Any:
     if more:
         return type(thing, *more)
     if type(thing) is RecordedScalar:
-        thing.ask_python()
-    return {RecordedList: list, Index: int, RecordedInteger: int}.get(type(thing), type(thing))
+        return kinds.kind_of(thing)
+    return {RecordedList: list, Index: int, RecordedInteger: int, RecordedText: str}.get(type(thing), type(thing))
 
 
-def is_kind(thing: Any, kinds: Any) -> bool:
-    """isinstance(thing, kinds), where symbolic lists and integers answer as plain ones do."""
-    if type(thing) is RecordedInteger:
-        return issubclass(int, kinds)
-    if type(thing) is not RecordedScalar:
-        return isinstance(thing, kinds)
-    if any(issubclass(kind, kinds) != issubclass(Value, kinds) for kind in (int, float)):
-        thing.ask_python()
-        if tracing_depth() and not issubclass(float, kinds):  # the state of a loop, which began as an integer
-            raise NotTraceable
-    return is_scalar_of(kinds)
+def is_kind(thing: Any, kind: Any) -> bool:
+    """isinstance(thing, kind), where symbolic lists and integers answer as plain ones do."""
+    return kinds.is_kind(thing, kind) if type(thing) is RecordedScalar else isinstance(thing, kind)
 
 
-def is_scalar_of(kinds: Any) -> bool:
-    """Whether a scalar is of a kind. Raises RecordingError where a float and a Value would answer differently."""
-    if issubclass(float, kinds) != issubclass(Value, kinds):
-        named = [
-            kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else getattr(kinds, "__args__", (kinds,)))
-        ]
-        raise RecordingError(
-            f"a recorded scalar was asked whether it is a {' or '.join(named)} at {calling_line()}: a scalar may be a "
-            "float or a Value, so do not let anything depend on that; ask whether it is a list, or pass a flag"
-        )
-    return issubclass(Value, kinds)
+def truth_as(kind: Any) -> Any:
+    """bool, int or float, which give a number for a comparison, too."""
+
+    def converted(*arguments: Any, **options: Any) -> Any:
+        if len(arguments) == 1 and is_truth(arguments[0]):
+            return arguments[0] if kind is bool else arguments[0] * 1.0
+        return kind(*map(operand, arguments if kind is bool else map(member, arguments)), **options)
+
+    return converted
+
+
+def member(item: Any) -> Any:
+    """An item that `in` looks for, of which the content matters."""
+    if type(item) is RecordedText:
+        hash(item)  # which is refused
+    return item
+
+
+def matched(subject: Any) -> Any:
+    """What `match` looks at, in which patterns ask for kinds of numbers. Raises RecordingError for a recorded one."""
+    for one in subject if isinstance(subject, (list, tuple)) else (subject,):
+        if type(one) is RecordedScalar:
+            raise RecordingError(
+                f"`match` asks what kind of number a recorded scalar is at {calling_line()}: it has no value yet; "
+                "compare it, by a if x > 0 else b, or ask by isinstance whether it is a list"
+            )
+    return subject
 
 
 def subscript(items: Any, key: Any) -> Any:

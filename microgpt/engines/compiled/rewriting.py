@@ -32,11 +32,12 @@ LEAVES = (  # a body with one of these stays a statement
     ast.ImportFrom, ast.Delete, ast.Global, ast.Nonlocal, ast.Try, ast.Match,
 )  # fmt: skip
 DEEP = 6  # loops, one in the other, of which the body would be rewritten twice each
+NUMBERS = {"bool", "int", "float", "complex", "Number", "Real", "Rational", "Integral", "Value"}  # classes
 PLAIN = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp)  # their operands have been through a helper
 PARTS_OF: dict[type, tuple[str, Any]] = {  # a helper, and which parts of a node go through it
     ast.BinOp: ("operand", ("left", "right")), ast.UnaryOp: ("operand", ("operand",)),
     ast.AugAssign: ("operand", ("value",)), ast.If: ("operand", ("test",)), ast.While: ("operand", ("test",)),
-    ast.IfExp: ("operand", ("test",)), ast.Assert: ("operand", ("test",)), ast.FormattedValue: ("operand", ("value",)),
+    ast.IfExp: ("operand", ("test",)), ast.Assert: ("operand", ("test",)),
     ast.withitem: ("operand", ("context_expr",)), ast.For: ("iterated", ("iter",)),
     ast.comprehension: ("iterated", ("iter",)), ast.Starred: ("iterated", ("value",)),
     ast.YieldFrom: ("iterated", ("value",)),
@@ -315,9 +316,34 @@ class Rewriting(ChoiceRewriting):
             found = self.through("same", node, node.left, right)
             return found if kind is ast.Is else ast.copy_location(ast.UnaryOp(ast.Not(), found), node)
         if kind in (ast.In, ast.NotIn):
+            node.left = self.through("member", node.left, node.left)
             node.comparators[0] = self.through("iterated", right, right)
         else:
             node.left, *node.comparators = [self.through("operand", one, one) for one in (node.left, *node.comparators)]
+        return node
+
+    # Texts, and patterns
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
+        node.values = self.visit_all(node.values)
+        return self.through("text", node, node)
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
+        node.value = self.through("operand", node.value, self.visit(node.value))
+        if isinstance(node.format_spec, ast.JoinedStr):
+            node.format_spec.values = self.visit_all(node.format_spec.values)
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        is_text = isinstance(node.op, ast.Mod) and isinstance(getattr(node.left, "value", None), str)
+        self.generic_visit(node)
+        return self.through("text", node, node) if is_text else node
+
+    def visit_Match(self, node: ast.Match) -> ast.Match:
+        patterns = [part for case in node.cases for part in ast.walk(case.pattern)]
+        self.generic_visit(node)
+        if any(asks_kind(pattern) for pattern in patterns):
+            node.subject = self.through("matched", node.subject, node.subject)
         return node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
@@ -368,7 +394,13 @@ class Rewriting(ChoiceRewriting):
         return node
 
 
-# Changes outside of a function
+def asks_kind(pattern: ast.AST) -> bool:
+    """Whether a pattern asks what kind of number something is, or whether it is True."""
+    if isinstance(pattern, ast.MatchSingleton):
+        return pattern.value is not None
+    return (
+        isinstance(pattern, ast.MatchClass) and getattr(pattern.cls, "id", getattr(pattern.cls, "attr", "")) in NUMBERS
+    )
 
 
 def is_call_of(node: ast.expr, helper: str) -> bool:

@@ -1,0 +1,146 @@
+"""What kind of number a recorded scalar is, and which object, is answered as Python does, or refused at its line."""
+
+import operator
+from dataclasses import dataclass
+from functools import cache, singledispatch
+from numbers import Real
+
+import numpy as np
+import pytest
+
+from microgpt.engines.engine import evaluate, value_and_grad
+from microgpt.value import Value, largest
+
+P = np.array([0.7, -1.3, 0.4, 1.9])
+X = np.array([0.5, -1.5, 2.0, 0.0])
+T = np.array([[0, 1, 2], [1, 1, 0], [3, 0, 3], [2, 2, 2]])
+
+
+@singledispatch
+def doubled(x):
+    return x * 2
+
+
+@doubled.register
+def _(x: bool):
+    return 7.0
+
+
+@doubled.register
+def _(x: list):
+    return sum(x)
+
+
+@dataclass(frozen=True)
+class Point:
+    x: float
+
+
+def kind_that_changes(p, x, t):
+    total = 0
+    for a in (x, x * 2):
+        total = a * 2 if isinstance(total, int) else total + a
+    return total * p[0]
+
+
+def cached(p, x, t):
+    squared = cache(lambda a: a * a)
+    return squared(x) * squared(p[0]) + (squared(x) is squared(x))
+
+
+def texts_that_are_shown(p, x, t):
+    text = "x: " + str(x > 0) + f" and {x!r:>40} {len(p)}" + "%s %d" % (p[0], 2) + "{}".format(*t)  # noqa: UP031
+    print(text, text.upper(), [text], {"a": text})
+    return p[0] * x if text else p[1]
+
+
+def formatted_by_matching(p, x, t):
+    match t[0], len(p):
+        case int(), 4:
+            return p[0] * x
+    return p[1]
+
+
+ANSWERED = {
+    "isinstance(x > 0, bool)": lambda p, x, t: p[0] if isinstance(x > 0, bool) else p[1],
+    "isinstance(x > 0, int)": lambda p, x, t: p[0] if isinstance(x > 0, int) else p[1],
+    "type(x > 0)": lambda p, x, t: p[0] if type(x > 0) is bool and type(x > 0) in (bool, list) else p[1],
+    "(x > 0).__class__": lambda p, x, t: p[0] if (x > 0).__class__ is bool else p[1],
+    "type(x).__name__": lambda p, x, t: p[0] if type(x).__name__ == "float" else p[1],
+    "type(x)(2)": lambda p, x, t: p[0] * type(x)(2) * x,
+    "a sum of comparisons": lambda p, x, t: p[0] if isinstance((x > 0) + (x > 1), bool) else p[1],
+    "a float times one": lambda p, x, t: p[0] if isinstance(x * (x > 0), float) else p[1],
+    "a parameter and a list": lambda p, x, t: p[0] if type(p[0]) in (list, tuple) or isinstance([x], list) else p[1],
+    "of any kind of number": lambda p, x, t: p[0] if isinstance(p[1] * x, (float, Value)) else p[1],
+    "two parameters": lambda p, x, t: p[0] if type(p[0]) is type(p[1] * 2) and isinstance(p[2], type(p[3])) else p[1],
+    "Real": lambda p, x, t: p[0] if isinstance(x + 1, Real) else p[1],
+    "largest": lambda p, x, t: p[0] if isinstance(largest(p), float) else p[1],
+    "an integer's class": lambda p, x, t: p[t[0]] if t[0].__class__ is int and type(t[1]) is int else p[1],
+    "an integer and None": lambda p, x, t: p[0] if t[0] is None or t[0] is not t[0] or t[1] is True else p[1],
+    "a comparison and None": lambda p, x, t: p[0] if (x > 0) is None else p[1],
+    "numbers of comparisons": lambda p, x, t: int(x > 0) * p[0] + float(x > 1) * p[1] + bool(x < 1) * p[2],
+    "singledispatch": lambda p, x, t: doubled(x) * p[0] + doubled(x > 0) + doubled(p) + doubled(p[0]),
+    **{f.__name__: f for f in (kind_that_changes, cached, texts_that_are_shown, formatted_by_matching)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_kinds_and_texts_are_those_of_python(name):
+    for transform in (evaluate, value_and_grad):
+        scalar, compiled = (transform(ANSWERED[name], engine, verify=False) for engine in ("scalar", "compiled"))
+        for i in range(len(X)):
+            (a, b) = (np.hstack(step(P, X[i : i + 1], T[i : i + 1])) for step in (scalar, compiled))
+            np.testing.assert_allclose(b, a, rtol=1e-12, atol=1e-12)
+
+
+def matched(p, x, t):
+    match [x > 0]:
+        case [bool()]:
+            return p[0]
+    return p[1]
+
+
+def text_of_upper(p, x, t):
+    return p[0] * len(f"a{x > 0}".upper())
+
+
+CHOSEN, KEY, TEXT, COMPARED = "asks by `is` about", "a key of a dict or set", "the text of a recorded number", "=="
+REFUSED = {
+    "integers": (lambda p, x, t: p[0] if t[0] is t[1] else p[1], CHOSEN),
+    "an integer and a number": (lambda p, x, t: p[0] if t[0] is not len(p) else p[1], CHOSEN),
+    "integers in a loop": (lambda p, x, t: sum([p[0] if i is t[0] else p[1] for i in t]), CHOSEN),
+    "by operator": (lambda p, x, t: p[0] if operator.is_(t[0], t[1]) else p[1], CHOSEN),
+    "by not": (lambda p, x, t: p[0] if operator.is_not(t[0], t[1]) else p[1], CHOSEN),
+    "by id": (lambda p, x, t: p[0] if id(t[0]) == id(t[1]) else p[1], CHOSEN),
+    "comparisons": (lambda p, x, t: p[0] if (x > 0) is (x > 1) else p[1], "about a comparison"),
+    "True": (lambda p, x, t: p[0] if (x > 0) is True else p[1], "a if x > 0 else b"),
+    "a float": (lambda p, x, t: p[0] if isinstance(p[1] * x, float) else p[1], "is a float .* a float or a Value"),
+    "an int that was chosen": (lambda p, x, t: p[0] if isinstance(1 if x > 0 else 2.0, int) else p[1], "is an int at"),
+    "two types": (lambda p, x, t: p[0] if type(p[0]) is type(x) else p[1], "is a float at"),
+    "a name": (lambda p, x, t: p[0] * len(type(p[0]).__name__), "a float or a Value"),
+    "another's type": (lambda p, x, t: p[0] if isinstance(x, type(p[0])) else p[1], "is a float at"),
+    "a pattern": (matched, "`match` asks what kind of number"),
+    "what a float has": (lambda p, x, t: p[0] if hasattr(x, "is_integer") else p[1], r"\.is_integer"),
+    "what an int has": (lambda p, x, t: p[0] * getattr(x > 0, "numerator", 7), r"\.numerator"),
+    "a key": (lambda p, x, t: {True: p[0], False: p[1]}[x > 0], KEY),
+    "a key with a default": (lambda p, x, t: {True: p[0]}.get(x > 0, p[1]), "a if x > 0 else b"),
+    "a set": (lambda p, x, t: p[0] * len({x, x * 2}), KEY),
+    "a key of a class": (lambda p, x, t: p[0] * len({Point(x), Point(x * 2)}), KEY),
+    "a length": (lambda p, x, t: p[0] * len(f"{x > 0}"), TEXT),
+    "a text that is equal": (lambda p, x, t: p[0] if str(x > 0) == "True" else p[1], TEXT),
+    "a text in a text": (lambda p, x, t: p[0] if str(x > 0) in "True" else p[1], TEXT),
+    "a text as a key": (lambda p, x, t: {"True": p[0], "False": p[1]}["%s" % (x > 0)], TEXT),
+    "a number of a text": (lambda p, x, t: p[0] * float("{1}".format(*p)), TEXT),
+    "a text of a list": (lambda p, x, t: p[0] * len(", ".join(map(str, p))), TEXT),
+    "a text of an integer": (lambda p, x, t: p[0] * len(str(t)), TEXT),
+    "a text in capitals": (text_of_upper, TEXT),
+    "lists in order": (lambda p, x, t: p[0] if [x, 1] < [0.0, 2] else p[1], COMPARED),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_differs_from_example_to_example_is_refused(name):
+    function, message = REFUSED[name]
+    with pytest.raises(TypeError, match=message) as refused:
+        evaluate(function, verify=False)(P, X, T)
+    assert "test_kinds.py:" in str(refused.value)

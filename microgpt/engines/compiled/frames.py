@@ -5,6 +5,7 @@ read there again. Where another turn may meet it, `NotTraceable` is raised.
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from microgpt.engines.compiled.lists import WHOLE, RecordedList, read_at, within_bound
@@ -71,6 +72,14 @@ class MoreAttributes(MoreState):
         self.frame, self.owner, self.name = frame, owner, name
 
 
+class MorePast(MoreState):
+    """What a turn stores in a list turned out to be read by a later turn, so many turns later."""
+
+    def __init__(self, frame: "Frame", store: Store, turns: int):
+        super().__init__(frame, store.root, store.path)
+        self.level, self.turns = store.level, turns
+
+
 class Unknown:
     """A variable without a value: before a loop that assigns it, or after one that cannot tell it.
 
@@ -112,6 +121,7 @@ class Frame:
         self.lists_made = record.lists_made
         self.reads: dict[Any, tuple[RecordedList, tuple[Any, ...]]] = {}  # of what was there before the turn
         self.stores: list[Store] = []
+        self.past: set[int] = set()  # which of these are of turns before
         self.attributes: dict[tuple[int, str], tuple[Any, Any]] = {}  # that carry state: their owner, and what they are
         self.appended: dict[int, tuple[RecordedList, Any, int]] = {}  # a list, an item for each turn, its length before
         self.saved: dict[int, tuple[RecordedList, Any]] = {}  # the items of lists that have others within a turn
@@ -261,8 +271,10 @@ class Frame:
                     raise NotTraceable
                 continue
             same = prefix_of(other.path, store.path)
+            if i in self.past and same is not None:
+                raise NotTraceable
             if same is None:
-                if self.meet_in_other_turns(other.path, store.path):
+                if i not in self.past and self.meet_in_other_turns(other.path, store.path):
                     raise NotTraceable  # the later turn has the last word, not the later line
                 continue
             if same is False:
@@ -318,13 +330,18 @@ class Frame:
     # After the turn
 
     def check(self) -> None:
-        """Raise NotTraceable if a turn reads what another turn stores."""
+        """Raise NotTraceable if a turn reads what another one stores; MorePast if that is so many turns before."""
+        stores = [store for i, store in enumerate(self.stores) if i not in self.past]
         for root, path in self.reads.values():
-            for store in self.stores:
+            for store in stores:
                 if path[-1] is LENGTH:
                     continue
                 if store.root is root:
                     meets = (path[-1] is None or len(path) >= store.level) and not self.own_turn(store.path, path)
+                    turns = self.turns_between(store.path, path) if meets else None
+                    if turns is not None and turns > 0 and turns.denominator == 1:
+                        raise MorePast(self, store, int(turns))
+                    meets = meets and turns is None  # else it is stored later, or never
                 else:  # an item of a list of lists is not yet what is in it
                     reads = (
                         path[-1] is None or len(path) > 1 or all(one is not store.root for one in lists_within(root))
@@ -338,12 +355,25 @@ class Frame:
         for a, b in zip(stored, read, strict=False):
             if b is None or b is ANY or type(a) is Range or type(b) is Range:
                 continue
-            if type(a) is Index and self.axis in axes_of((a,)) and is_zero(a - b):
-                return True
+            apart = a - b
+            if type(apart) is int and (self.axis in axes_of((a,))) == (not apart):
+                return True  # only in the turn that stores it, or in none
             (low, high), (least, most) = span(a), span(b)
             if high < least or most < low:
                 return True
         return self.axis not in axes_of(stored) and prefix_of(stored, read) is True
+
+    def turns_between(self, stored: tuple[Any, ...], read: tuple[Any, ...]) -> Fraction | None:
+        """How many turns after it is stored something is read, if that is the same for all turns; else None."""
+        for a, b in zip(stored, read, strict=False):
+            if type(a) not in (int, Index) or type(b) not in (int, Index):
+                return None
+            apart = a - b
+            if self.axis in axes_of((a,)):
+                return Fraction(apart, dict(a.terms)[self.axis]) if type(apart) is int else None
+            if not is_zero(apart):
+                return None
+        return None
 
     def leave(self) -> None:
         """Pass on what was read to the loop around this one, which sees any item along the axis."""

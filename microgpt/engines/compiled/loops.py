@@ -15,15 +15,17 @@ body reads and changes of lists that were there before.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from sys import getrefcount
-from typing import Any
+from typing import Any, NamedTuple
 
 from microgpt.engines.compiled.frames import (
     ANY,
     Frame,
     MoreAttributes,
+    MorePast,
     MoreState,
     Range,
     Refused,
@@ -31,6 +33,7 @@ from microgpt.engines.compiled.frames import (
     Unknown,
     at_turn,
     axes_of,
+    freeze,
     holds_rows,
     is_zero,
     lists_within,
@@ -56,6 +59,7 @@ from microgpt.engines.compiled.record import (
     Split,
     Stripes,
     at,
+    replaced,
 )
 from microgpt.engines.compiled.stacking import stacked
 
@@ -244,6 +248,55 @@ def chosen_among(items: Any) -> list[Any]:
     return [each for one in found if one is not None for each in (one.items, *chosen_among(one.items))]
 
 
+class Past(NamedTuple):
+    """What turns before have stored in a list, each at the path at which this turn stores: how many turns back."""
+
+    root: RecordedList
+    path: tuple[Any, ...]
+    level: int
+    turns: int
+
+    def back(self, axis: Axis, turns: int) -> tuple[Any, ...]:
+        """The path at which a turn stored, so many turns before."""
+        return tuple([replaced(one, axis, at(axis) - turns) for one in self.path])
+
+    def fits(self, store: Store) -> bool:
+        """Whether something is stored at this path."""
+        return store.root is self.root and store.level == self.level and same_path(store.path, self.path)
+
+
+@dataclass
+class Known:
+    """What passes over the body of a loop have found out about it."""
+
+    state: list[tuple[RecordedList, tuple[Any, ...]]] = field(default_factory=list)  # lists that carry state
+    attributes: list[tuple[Any, str]] = field(default_factory=list)  # that carry state
+    past: list[Past] = field(default_factory=list)
+    others: tuple[Axis, ...] = ()  # axes of loops around this one
+    unread: set[int] = field(default_factory=set)  # variables that no turn may read before it sets them
+
+    def learn(self, found: MoreState) -> None:
+        """Note what turned out to carry state."""
+        if isinstance(found, MoreAttributes):
+            self.attributes.append((found.owner, found.name))
+        elif isinstance(found, MorePast):
+            one = Past(found.root, found.path, found.level, found.turns)
+            less = [known for known in self.past if known.root is one.root and same_path(known.path, one.path)]
+            self.past = [*[known for known in self.past if known not in less], one]
+        else:
+            self.state = [
+                (root, path) for root, path in self.state
+                if root is not found.root or prefix_of(found.path, path) is not True
+            ]  # fmt: skip
+            self.state.append((found.root, found.path))
+
+    def along(self, before: Axis, now: Axis) -> None:
+        """Let the paths go along another axis of the loop."""
+        self.past = [
+            one._replace(path=tuple([replaced(part, before, at(now)) for part in one.path])) for one in self.past
+        ]
+
+
 class Statement:
     """A `for` statement: a function of a turn, and the items that it goes through."""
 
@@ -323,52 +376,41 @@ class Statement:
 
     def part(self, first: int, end: int, together: int, values: list[Any]) -> list[Any]:
         """The variables after the turns from the first to the end, of which some are taken together."""
-        state: list[tuple[RecordedList, tuple[Any, ...]]] = []
-        attributes: list[tuple[Any, str]] = []
-        others: tuple[Axis, ...] = ()
-        unread: set[int] = set()  # variables that no turn may read before it sets them
+        known, before = Known(), None
         for _ in range(PASSES):
             self.axis = self.source.axis.another()
             self.record.loops.begun += 1
             self.axis.statement, self.axis.site = self.record.loops.begun, self.site
             if self.axis.bound is None:
                 self.axis.n = (end - first) // together
+            if before is not None:
+                known.along(before, self.axis)
+            before = self.axis
             try:
-                return Pass(self, first, together, values, state, attributes, others, unread).results()
+                return Pass(self, first, together, values, known).results()
             except MoreAxes as found:
-                others += tuple(found.axes)
+                known.others += tuple(found.axes)
             except MayBeRead as found:
-                unread.add(found.variable)
+                known.unread.add(found.variable)
             except MoreState as found:
                 if found.frame.axis is not self.axis:
                     raise
                 if isinstance(found, Refused):
                     raise NotTraceable from None
-                if isinstance(found, MoreAttributes):
-                    attributes.append((found.owner, found.name))
-                    continue
-                state = [
-                    (root, path) for root, path in state
-                    if root is not found.root or prefix_of(found.path, path) is not True
-                ]  # fmt: skip
-                state.append((found.root, found.path))
+                known.learn(found)
         raise NotTraceable
 
 
 class Pass:
     """One pass over the body of a loop, which records it, with the lists that are known to carry state."""
 
-    def __init__(
-        self, statement: Statement, first: int, together: int, values: list[Any],
-        state: list[tuple[RecordedList, tuple[Any, ...]]], attributes: list[tuple[Any, str]], others: tuple[Axis, ...],
-        unread: set[int],
-    ):  # fmt: skip
-        self.others, self.unread = others, unread  # axes of loops around this one; variables
+    def __init__(self, statement: Statement, first: int, together: int, values: list[Any], known: Known):
+        self.others, self.unread = known.others, known.unread
         self.statement, self.record, self.axis = statement, statement.record, statement.axis
-        self.first, self.together, self.attributes = first, together, attributes
-        self.before = [*values, *[got(owner, name, Unknown(statement.site)) for owner, name in attributes]]
+        self.first, self.together, self.attributes = first, together, known.attributes
+        self.before = [*values, *[got(owner, name, Unknown(statement.site)) for owner, name in known.attributes]]
         self.starts = list(map(snapshot, self.before))
-        self.state = state
+        self.state, self.past = known.state, known.past
         self.uses: Counter[int] = Counter()
         self.user: dict[int, int] = {}  # a row that uses another one
         self.same: list[tuple[int, Callable[[], Any]]] = []  # variables that are the same list as an item, or another
@@ -377,6 +419,7 @@ class Pass:
         """The variables after all turns; the lists that the turns changed are changed."""
         record, axis = self.record, self.axis
         contents = [inside(root, path) for root, path in self.state]
+        earlier = [[self.stored_before(past, i) for i in range(1, past.turns + 1)] for past in self.past]
         rows = len(record)
         with tracing(record, axis, True) as frame:
             symbols = [self.symbol(i, value) for i, value in enumerate(self.starts)]
@@ -384,6 +427,7 @@ class Pass:
             for (root, path), symbol in zip(self.state, held, strict=True):
                 frame.stores.append(Store(root, path, copied(symbol), len(path) + (type(symbol) is RecordedList)))
             lists = [lists_in(slot.value) if holds_lists(slot.value) else [] for slot in frame.stores]
+            known = [self.past_symbols(past, one, frame) for past, one in zip(self.past, earlier, strict=True)]
             variables = len(symbols) - len(self.attributes)  # after them come the attributes that carry state
             values = symbols[:variables]
             for (owner, name), symbol in zip(self.attributes, symbols[variables:], strict=True):
@@ -398,7 +442,8 @@ class Pass:
             for i, before in enumerate(lists):
                 frame.stores[i] = self.with_lists(frame.stores[i], before)
             self.check_items(frame)
-            finals, changes = self.after(frame, symbols, values, contents, held, rows)
+            pasts = list(zip(self.past, earlier, known, strict=True))
+            finals, changes = self.after(frame, symbols, values, contents, held, rows, pasts)
             if any(record.is_plain(leaf.node) for final in finals[variables:] for leaf in leaves(final)):
                 raise NotTraceable  # in Python the attribute is a plain number, which others may look at
         try:
@@ -485,14 +530,16 @@ class Pass:
         return value
 
     def after(
-        self, frame: Frame, symbols: list[Any], values: list[Any], contents: list[Any], held: list[Any], rows: int
-    ) -> tuple[list[Any], list[Callable[[], None]]]:
+        self, frame: Frame, symbols: list[Any], values: list[Any], contents: list[Any], held: list[Any], rows: int,
+        pasts: list[tuple[Past, list[Any], list[Any]]],
+    ) -> tuple[list[Any], list[Callable[[], None]]]:  # fmt: skip
         """What the variables are after all turns, and what is to be done to the lists that the turns changed."""
         record, axis, seen = self.record, self.axis, set[int]()
-        slots, stores = frame.stores[: len(held)], frame.stores[len(held) :]
+        slots, stores = frame.stores[: len(held)], frame.stores[len(held) + len(frame.past) :]
         appended = [(root, self.kept([value], frame, seen), n) for root, value, n in frame.appended.values()]
         stores = [store._replace(value=self.kept([store.value], frame, seen)) for store in stores]
         slots = [slot._replace(value=self.kept([slot.value], frame, seen)) for slot in slots]
+        later = [[self.stored_now(past, stores), *known[:-1]] for past, _, known in pasts]
         self.count_uses(
             rows,
             [
@@ -500,9 +547,13 @@ class Pass:
                 *[slot.value for slot in slots],
                 *[value for _, value, _ in appended],
                 *[store.value for store in stores],
+                *later,
             ],
         )
         self.check_aliases(frame, symbols)
+        for (_, starts, known), following in zip(pasts, later, strict=True):
+            for each in zip(starts, known, following, strict=True):
+                self.settled(*each)
         changes: list[Callable[[], None]] = []
         finals = self.variables(symbols, values, appended, stores, frame, seen)
         for slot, start, symbol in zip(slots, contents, held, strict=True):
@@ -517,6 +568,29 @@ class Pass:
             changes.append(lambda root=root, whole=whole: extend(root, whole))  # type: ignore[misc]
         self.check_turns(rows)
         return finals, changes
+
+    def stored_before(self, past: Past, turns: int) -> Any:
+        """What a list has before the loop where a turn so many turns before the first one would have stored."""
+        path = [replaced(one, self.axis, 0) for one in past.back(self.axis, turns)]
+        if any(type(one) is int and one < 0 for one in path):
+            raise NotTraceable
+        return inside(past.root, tuple(path))
+
+    def past_symbols(self, past: Past, earlier: list[Any], frame: Frame) -> list[Any]:
+        """What a turn finds where turns before it have stored."""
+        symbols = [self.carried(one, ()) for one in earlier]
+        for turns, symbol in enumerate(symbols, 1):
+            freeze(symbol)
+            frame.past.add(len(frame.stores))
+            frame.stores.append(Store(past.root, past.back(self.axis, turns), symbol, past.level))
+        return symbols
+
+    def stored_now(self, past: Past, stores: list[Store]) -> Any:
+        """What a turn stores where the next turns read it."""
+        found = [store.value for store in stores if past.fits(store)]
+        if len(found) != 1:
+            raise NotTraceable
+        return found[0]
 
     def check_turns(self, rows: int) -> None:
         """Raise NotTraceable if a state depends on what it was in other turns than the last, as in a list of all."""
@@ -586,11 +660,14 @@ class Pass:
         place = places[0]
         index = store.path[place]
         length = length_at(store.root, store.path[:place])
-        if len(places) > 1 or self.axis.bound is not None or index.terms != ((self.axis, 1),):
+        if len(places) > 1 or self.axis.bound is not None or index.terms not in (((self.axis, 1),), ((self.axis, -1),)):
             raise NotTraceable
-        whole = index.constant == 0 and self.axis.n == length
-        along = Range(self.axis, index.constant, whole)
-        return store._replace(path=(*store.path[:place], along, *store.path[place + 1 :]))
+        start, axis, value = index.span()[0], self.axis, store.value
+        if index.terms[0][1] < 0:  # the first turn stores the last item
+            axis = axis.another()
+            value = read_at(value, self.axis, -at(axis) + (axis.n - 1))
+        along = Range(axis, start, start == 0 and axis.n == length)
+        return store._replace(value=value, path=(*store.path[:place], along, *store.path[place + 1 :]))
 
     # The variables, and lists that carry state
 
@@ -752,6 +829,10 @@ def same_form(a: Any, b: Any) -> bool:
 
 def same_index(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
     return all(type(i) is type(j) and is_zero(i - j) for i, j in zip(a, b, strict=True))
+
+
+def same_path(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    return len(a) == len(b) and not any(type(one) is Range for one in (*a, *b)) and same_index(a, b)
 
 
 def holds_lists(items: Any) -> bool:

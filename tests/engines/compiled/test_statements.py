@@ -287,6 +287,34 @@ total *= most
 for i, a in enumerate(x):
     y = a * w[i]
 total = y * i * a
+
+# neighbours in place
+out = [a * s for a in x]
+for i in range(1, n):
+    out[i] += 0.5 * out[i - 1]
+
+# the two items before, and the next one
+out = [s, 0.3, *([0.0] * (n - 2))]
+for i in range(2, n - 1):
+    out[i] = out[i - 1] * x[i] - 0.5 * out[i - 2] + out[i + 1]
+
+# from the last item down
+out = [0.0] * n + [s]
+for i in range(n - 1, -1, -1):
+    out[i] = x[i] * out[i + 1] + w[i]
+
+# rows that need the row before
+out = [[0.0] * 3 for _ in range(n + 1)]
+for i in range(n):
+    for j in range(3):
+        out[i + 1][j] = 0.5 * out[i][2 - j] + x[i] * (j + s)
+
+# two lists that need each other
+out, other = [0.0] * n, [s] * n
+for i in range(1, n):
+    out[i] = other[i - 1] * x[i] if out[i - 1] > 0.1 else w[i]
+    other[i] = out[i] * s - 0.1 * other[i - 1]
+out += other
 """
 
 TURN_BY_TURN = """
@@ -360,11 +388,6 @@ for a in x:
     seen["h"] = seen["h"] * 0.5 + a
     seen["n"], total = seen["n"] + 1, total + a * seen["n"]
 total *= seen["h"] * seen["n"]
-
-# neighbours in place
-out = [a * s for a in x]
-for i in range(1, n):
-    out[i] += 0.5 * out[i - 1]
 
 # the last ones of a list
 out = [1.0, s]

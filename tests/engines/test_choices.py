@@ -115,6 +115,27 @@ def a_swap(p, x):
     return a * a - 2 * b
 
 
+def names_within_expressions(p, x):
+    y, flag = 2.0, len(p) > 3
+    z = (y := 0.5) if flag else 1.0
+    flag and (y := y * 3)
+    if hot := x > 0.1:
+        z = y * x
+    return p[0] * x * y * z + hot
+
+
+def an_inner_generator(p, x):
+    def pairs():
+        nonlocal x
+        for i, w in enumerate(p):
+            yield i, w * x
+
+    for i, y in pairs():
+        if y > 0.3:
+            return y * (i + 2)
+    return x
+
+
 def huber(e):
     if -1 < e < 1:
         return 0.5 * e * e
@@ -161,6 +182,7 @@ FUNCTIONS = {
     **{f.__name__: (f, X) for f in (
         two_variables, without_else, early_return, returns_and_assignments, returns_within_a_branch,
         the_first_that_is_large, the_first_of_a_table, greatest_by_hand, a_swap,
+        names_within_expressions, an_inner_generator,
     )},
 }  # fmt: skip
 
@@ -403,27 +425,51 @@ def appends_in_each_turn(p, x):
     return dot(kept, signs[1:]) + sum(kept) * signs[0]
 
 
+def appends_and_stores_in_each_turn(p, x):
+    kept = [0.3]
+    for w, a in zip(p, x):
+        if w * a > 0.5:
+            kept.append(0.5)
+            kept[-1] = w
+        else:
+            kept.append(w * a)
+    return dot(kept[1:], p) + kept[0]
+
+
 def rows_in_each_turn(p, x):
     rows = [[w * a for a in x] for w in p]
-    for i in range(4):
+    for i in range(len(p)):
         if p[i] > x[i]:
-            for j in range(4):
+            for j in range(len(p)):
                 rows[i][j] = p[j] * x[i]
         elif x[i] > 0.6:
-            for j in range(4):
+            for j in range(len(p)):
                 rows[i][j] += p[j]
     return sum([sum(row) * (i + 1) for i, row in enumerate(rows)])
 
 
 def all_items(p, x):
-    out = [w * 0.5 for w in p]
+    out, rows = [w * 0.5 for w in p], [[w * a for a in x] for w in p]
+    first = rows[0]
     if x[0] > 0.6:
         for i in range(4):
             out[i] = p[i] * x[i]
+            rows[0][i] = p[i]
     else:
         for i in range(4):
             out[i] *= x[i]
-    return dot(out, p)
+    first[1] += p[2]
+    return dot(out, p) + dot(first, x) + sum(rows[0]) * sum(rows[1])
+
+
+def one_item_in_each_turn(p, x):
+    out = [0.0, 0.1]
+    for w, a in zip(p, x):
+        if w > a:
+            out[0] = w * out[1]
+        else:
+            out[1] += a
+    return sum(out)
 
 
 def returns_by_else(p, x):
@@ -454,8 +500,8 @@ CHANGES = {
         (ROWS, (
             huber_items, clipped_gradients, hinge, continues_in_the_middle, breaks, attributes_in_a_call,
             attributes_in_a_loop, a_dict, sorted_by_swaps, loops_in_branches, a_guard, stores_in_a_call,
-            rows_of_other_lengths, one_place_and_all, appends_in_each_turn, rows_in_each_turn, all_items,
-            returns_by_else,
+            rows_of_other_lengths, one_place_and_all, appends_in_each_turn, appends_and_stores_in_each_turn,
+            rows_in_each_turn, all_items, one_item_in_each_turn, returns_by_else,
         )), (X, (newton, whole_lists, a_list_of_one_branch)),
     ) for f in functions
 }  # fmt: skip
@@ -622,6 +668,14 @@ def appends(p, x):
     return p[0] * len(kept)
 
 
+def appends_once_more(p, x):
+    kept = []
+    if x > 0:
+        kept.append(x)
+    kept.append(p[0])
+    return sum(kept)
+
+
 def appends_in_a_call(p, x):
     kept = []
     z = (kept.append(x) or p[0]) if x > 0 else p[1]
@@ -747,6 +801,7 @@ def assigned_in_one_branch(p, x):
 
 REFUSED = {
     appends: (r"a list with different lengths, and .*py:\d+ uses it: append in both branches", 2),
+    appends_once_more: (r"a list with different lengths, and .*py:\d+ uses it: append in both branches", 4),
     appends_in_a_call: ("a list with different lengths", 2),
     a_key_of_one_branch: ("a dict with different keys", 2),
     raises: (r"test for truth \(if\) .* may only assign, append, return,", 1),
@@ -779,8 +834,11 @@ def test_what_cannot_be_chosen_is_refused(function):
 
 
 def test_a_choice_takes_few_instructions():
+    def operations(function, n):
+        return [line.operation for line in described(program_with_sources(function, np.zeros(n), np.zeros((1, n))))]
+
     def count(function, n):
-        return len(described(program_with_sources(function, np.zeros(n), np.zeros((1, n)))))
+        return len(operations(function, n))
 
     def gated(p, x):
         return sum([max(w * a, 0.01 * w) if a > 0 else w for w, a in zip(p, x)])
@@ -796,6 +854,9 @@ def test_a_choice_takes_few_instructions():
 
     assert count(gated, 4000) == 1
     assert count(in_a_loop, 30) == count(in_a_loop, 300)
+    assert "sum" in operations(in_a_loop, 30)  # of the terms that are selected
+    for function in (appends_in_each_turn, attributes_in_a_call, one_item_in_each_turn, rows_in_each_turn):
+        assert count(function, 30) == count(function, 40)
     assert count(lambda p, x: max([w * a for w, a in zip(p, x)]), 1024) < 40  # of each pair the greater, and so on
 
 

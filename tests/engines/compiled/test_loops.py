@@ -101,6 +101,7 @@ tuple(a * s for a in x) + tuple(dict(enumerate(x)).values())
 x[1:] + x[:-1] + x[::2] + x[::-1] + x[-3:] + x[-2::-1] + x[1:4:2] + x[3:1] + x[-100:100] + x[4:0:-2] + x[slice(1, 3)]
 [a * s for r in (x[1:], x[::-1], x[4:0:-2], x[3:1]) for a in r] + [a * b for a, b in zip(x[::2], x[-2::-1])]
 [dot(u[h * 2 : (h + 1) * 2], x[:2]) for h in range(2)] + [sum(x[: i + 1]) for i in range(5)]
+[sum(x[i : i + 4 : 2]) for i in range(2)]
 [tanh(a) for r in [pick(m, i) for i in t] for a in r] + [sum(pick(x, i) * u[i] for i in t)]
 [pick([tanh(a * s) for a in u], t[0]) * sum(u[i] for i in t[1:])]
 [a * largest([a, s, 0.1]) for a in x] + [largest(r) * r[0] for r in g] + [largest([a * a for a in x]) * s]

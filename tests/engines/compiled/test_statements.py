@@ -315,6 +315,20 @@ for i in range(1, n):
     out[i] = other[i - 1] * x[i] if out[i - 1] > 0.1 else w[i]
     other[i] = out[i] * s - 0.1 * other[i - 1]
 out += other
+
+# what the last turn but one set
+for i, a in enumerate(x):
+    if i == n - 1:
+        continue
+    y = a * w[i]
+total = y * a
+
+# a number that grows by halves
+k, kept = 0, list()
+for a in x:
+    kept.append(a * k)
+    k += 0.5
+total = sum(kept) * k
 """
 
 TURN_BY_TURN = """
@@ -401,6 +415,32 @@ for a in x:
     if len(window) > 2:
         total = total * sum(window) + window.pop(0)
 total *= len(window)
+
+# a name that a comprehension sets
+for row in m:
+    total += sum([(last := a * s) + last * last for a in row])
+total *= last
+
+# attributes set together
+cell = Cell([s, 0.5])
+for a in x:
+    [cell.state[0], cell.last] = (a * cell.state[1] + s, a)
+    [cell.more, *cell.state] = (a, cell.state[1] * a, cell.last)
+out = [cell.state, cell.last + cell.more]
+
+# counted at the beginning of each turn
+k, out = 0, [s]
+while k < n - 1:
+    k += 1
+    out[0] += x[k] * out[0]
+
+# left where there is no more
+for k in range(2 * n):
+    try:
+        a = x[k]
+    except IndexError:
+        break
+    total += a * s
 
 # left by break at a turn
 for i, a in enumerate(x):

@@ -62,6 +62,10 @@ class Backward:
         self.needed: set[int] = self.arrays_that_need_cotangents()
         space, start = self.groups.outputs[0] if self.groups.outputs else (CONSTANTS, 0)
         self.reached = self.arrays_that_reach(Load(space, start, ()))
+        self.states: dict[Turns, list[int]] = {}  # of each loop those through which gradients flow
+        for array in self.groups.states:
+            if array in self.needed and array in self.reached:
+                self.states.setdefault(self.groups.arrays[array].within[-1][0], []).append(array)
         seed = Expression("load", (), Load(CELLS, self.seed, ()))
         self.accumulate(Nest((), (), Load(space, start, ()), seed, True, backward=True))
         for nest in reversed(fusion.nests):
@@ -111,7 +115,7 @@ class Backward:
         common = len(shared_loops(self.around, loops))
         while len(self.around) > common:
             turns = self.around[-1]
-            for array in self.states_of(turns):
+            for array in self.states.get(turns, ()):
                 self.end_state(array)
             self.around.pop()
             inside = self.lists.pop()
@@ -120,15 +124,8 @@ class Backward:
             self.around.append(turns)
             self.lists.append([])
             self.reverse[turns] = replace(turns, reverse=True)
-            for array in self.states_of(turns):
+            for array in self.states.get(turns, ()):
                 self.begin_state(array)
-
-    def states_of(self, turns: Turns) -> list[int]:
-        """The states of a loop through which gradients flow."""
-        return [
-            array for array in self.groups.states if array in self.needed & self.reached
-            and self.groups.arrays[array].within[-1][0] is turns
-        ]  # fmt: skip
 
     def begin_state(self, array: int) -> None:
         """Write what the cotangent of a state gets from outside of its loop; zeros to its end if that is nothing."""

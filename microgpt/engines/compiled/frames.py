@@ -73,11 +73,14 @@ class MoreAttributes(MoreState):
 
 
 class MorePast(MoreState):
-    """What a turn stores in a list turned out to be read by a later turn, so many turns later."""
+    """What a turn stores in a list turned out to be read by a later turn, so many turns later.
 
-    def __init__(self, frame: "Frame", store: Store, turns: int):
+    It may also append it. Then what a turn reads of the list, if only its length, depends on the turns before.
+    """
+
+    def __init__(self, frame: "Frame", store: Store, turns: int, grows: bool = False):
         super().__init__(frame, store.root, store.path)
-        self.level, self.turns = store.level, turns
+        self.level, self.turns, self.grows = store.level, turns, grows
 
 
 class Unknown:
@@ -122,6 +125,7 @@ class Frame:
         self.reads: dict[Any, tuple[RecordedList, tuple[Any, ...]]] = {}  # of what was there before the turn
         self.stores: list[Store] = []
         self.past: set[int] = set()  # which of these are of turns before
+        self.growing: dict[int, tuple[int, int]] = {}  # to these each turn appends: length before, turns back
         self.attributes: dict[tuple[int, str], tuple[Any, Any]] = {}  # that carry state: their owner, and what they are
         self.appended: dict[int, tuple[RecordedList, Any, int]] = {}  # a list, an item for each turn, its length before
         self.saved: dict[int, tuple[RecordedList, Any]] = {}  # the items of lists that have others within a turn
@@ -141,6 +145,7 @@ class Frame:
             found = frame.appended_item(root, path) or frame.stored(root, path)
             if found is not None or born > frame.lists_made:
                 break
+            frame.look_further_back(root, path)
             if path and not is_reference(root, path):
                 frame.refuse_parts(root)
         if found is None or frame is not self:
@@ -193,6 +198,30 @@ class Frame:
             if id(other) in own or any([id(one) in own for one in lists_within(other)]):
                 raise NotTraceable
 
+    def grow(self, root: RecordedList, turns: int) -> None:
+        """Let a list be as long as it is before each turn, if each appends an item. So many of the last are known."""
+        n = len(root)
+        self.save(root)
+        self.growing[id(root)] = n, turns
+        root.axis, root.item = Axis(self.axis.n + n - 1, bound=(self.axis, n, 1)), Unknown(None)
+        root.plain, root.elements, root.changed = None, {}, True
+
+    def look_further_back(self, root: RecordedList, path: tuple[Any, ...]) -> None:
+        """Raise MorePast for an item that a turn before has appended, if it is not known yet."""
+        if id(root) not in self.growing or not path or type(path[0]) not in (int, Index):
+            return
+        n, known = self.growing[id(root)]
+        turns = at(self.axis) + n - path[0]
+        if type(turns) is int and turns > known:
+            raise MorePast(self, Store(root, (at(self.axis) + n,), None, 1), turns, grows=True)
+
+    def will_grow(self, root: RecordedList, n: int, key: Any) -> None:
+        """Raise MorePast for an item that is not there before the loop: each turn may append one to the list."""
+        turns = at(self.axis) + n - key
+        known = root.view or root.owner is not None or root.first_born() > self.lists_made or id(root) in self.growing
+        if self.statement and self.axis.bound is None and type(turns) is int and turns > 0 and not known:
+            raise MorePast(self, Store(root, (at(self.axis) + n,), None, 1), turns, grows=True)
+
     def appended_item(self, root: RecordedList, path: tuple[Any, ...]) -> Found | None:
         """The item that a turn has appended to a list, if that is what is read; else the list gets all up to it."""
         if id(root) not in self.appended or not path or path[0] is LENGTH:
@@ -203,6 +232,8 @@ class Frame:
             for one in path[1:]:
                 found = found if one is None else Found(found.value[one])
             return found
+        if id(root) in self.growing:
+            return None
         if n or self.axis.bound is not None:
             raise NotTraceable
         freeze(value)
@@ -227,15 +258,22 @@ class Frame:
     def append(self, items: RecordedList, value: Any) -> None:
         """Note that each turn appends such an item to a list."""
         items.refuse_if_chosen()
-        n = items.axis.length() if items.plain is None else len(items.plain)
-        own = all_in(items)
-        roots = [root for root, _ in self.reads.values()] + [store.root for store in self.stores]
-        others = {id(root): root for root in roots}
+        n, _ = self.growing.get(id(items), (items.axis.length() if items.plain is None else len(items.plain), 0))
         if (
             not self.statement or items.view or items.frozen or type(n) is not int or type(value) is Unknown
-            or id(items) in self.appended or any(not own.isdisjoint(all_in(root)) for root in others.values())
+            or id(items) in self.appended
         ):  # fmt: skip
             raise NotTraceable
+        own, bounded = all_in(items), self.axis.bound is not None
+        read = {id(root): root for root, _ in self.reads.values()}
+        stored = {id(store.root): store.root for i, store in enumerate(self.stores) if i not in self.past}
+        met = [root for root in read.values() if id(root) in own or not own.isdisjoint(all_in(root))]
+        if any(not own.isdisjoint(all_in(root)) for root in stored.values()) or (met and bounded):
+            raise NotTraceable
+        if any(id(root) not in own for root in met):  # a list that has this one in it
+            raise NotTraceable
+        if met and id(items) not in self.growing:
+            raise MorePast(self, Store(items, (at(self.axis) + n,), value, 1), 0, grows=True)
         self.save(items)
         self.appended[id(items)] = items, value, n
         items.axis, items.item = Axis(self.axis.n + n, bound=(self.axis, n + 1, 1)), Unknown(None)

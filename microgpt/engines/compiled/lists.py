@@ -166,6 +166,9 @@ class RecordedList:
             raise NotTraceable
         return n
 
+    def __bool__(self) -> bool:
+        return bool(self.length() > 0)  # where it depends on a turn, this splits the loop
+
     def __getitem__(self, key: Any) -> Any:
         if type(key) is int and self.chosen_from is None and not self.record.loops.frames:  # the most frequent case
             if self.plain is not None:
@@ -186,6 +189,9 @@ class RecordedList:
             found = self.plain[key]
             return RecordedList.written_out(self.record, found) if isinstance(key, slice) else found
         if self.plain is not None:
+            if type(key) is Index and key.span()[1] >= n:
+                for frame in self.record.loops.frames:
+                    frame.will_grow(self, n, key)
             found = self.stacked_copy()
             found.check(())
             if found.plain is not None:  # a loop has stored single items
@@ -196,6 +202,8 @@ class RecordedList:
             if high < 0 and low >= -n:
                 key, low, high = key + n, low + n, high + n
             if low < 0 or high >= n:
+                for frame in self.record.loops.frames:
+                    frame.will_grow(self, n, key)
                 raise NotTraceable
             return self.at(key)
         if isinstance(key, slice):

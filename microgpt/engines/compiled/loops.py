@@ -255,6 +255,7 @@ class Past(NamedTuple):
     path: tuple[Any, ...]
     level: int
     turns: int
+    grows: bool  # a turn appends it
 
     def back(self, axis: Axis, turns: int) -> tuple[Any, ...]:
         """The path at which a turn stored, so many turns before."""
@@ -280,7 +281,7 @@ class Known:
         if isinstance(found, MoreAttributes):
             self.attributes.append((found.owner, found.name))
         elif isinstance(found, MorePast):
-            one = Past(found.root, found.path, found.level, found.turns)
+            one = Past(found.root, found.path, found.level, found.turns, found.grows)
             less = [known for known in self.past if known.root is one.root and same_path(known.path, one.path)]
             self.past = [*[known for known in self.past if known not in less], one]
         else:
@@ -539,7 +540,7 @@ class Pass:
         appended = [(root, self.kept([value], frame, seen), n) for root, value, n in frame.appended.values()]
         stores = [store._replace(value=self.kept([store.value], frame, seen)) for store in stores]
         slots = [slot._replace(value=self.kept([slot.value], frame, seen)) for slot in slots]
-        later = [[self.stored_now(past, stores), *known[:-1]] for past, _, known in pasts]
+        later = [[self.stored_now(past, stores, appended), *known[:-1]] for past, _, known in pasts]
         self.count_uses(
             rows,
             [
@@ -552,7 +553,7 @@ class Pass:
         )
         self.check_aliases(frame, symbols)
         for (_, starts, known), following in zip(pasts, later, strict=True):
-            for each in zip(starts, known, following, strict=True):
+            for each in zip(starts, known, following, strict=False):
                 self.settled(*each)
         changes: list[Callable[[], None]] = []
         finals = self.variables(symbols, values, appended, stores, frame, seen)
@@ -578,6 +579,8 @@ class Pass:
 
     def past_symbols(self, past: Past, earlier: list[Any], frame: Frame) -> list[Any]:
         """What a turn finds where turns before it have stored."""
+        if past.grows:
+            frame.grow(past.root, past.turns)
         symbols = [self.carried(one, ()) for one in earlier]
         for turns, symbol in enumerate(symbols, 1):
             freeze(symbol)
@@ -585,9 +588,11 @@ class Pass:
             frame.stores.append(Store(past.root, past.back(self.axis, turns), symbol, past.level))
         return symbols
 
-    def stored_now(self, past: Past, stores: list[Store]) -> Any:
-        """What a turn stores where the next turns read it."""
+    def stored_now(self, past: Past, stores: list[Store], appended: list[Any]) -> Any:
+        """What a turn stores or appends where the next turns read it."""
         found = [store.value for store in stores if past.fits(store)]
+        if past.grows:
+            found = [value for root, value, _ in appended if root is past.root]
         if len(found) != 1:
             raise NotTraceable
         return found[0]

@@ -329,6 +329,24 @@ for a in x:
     kept.append(a * k)
     k += 0.5
 total = sum(kept) * k
+
+# the last ones of a list
+out = [1.0, s]
+for a in x:
+    out.append(a * out[-1] - out[-2] + len(out))
+
+# the last one of a list that begins with none
+for a, b in zip(x, w, strict=True):
+    out.append(tanh(a + b * out[-1]) if out else s)
+
+# rows that are read by their number, and the row before
+rows = [[s, 0.3]]
+for i in range(n):
+    row = [b * s + x[i] for b in rows[i]]
+    rows.append(row)
+    total += rows[-1][0] * rows[-2][1]
+    row[0] *= 0.5
+out = rows[-1]
 """
 
 TURN_BY_TURN = """
@@ -403,10 +421,12 @@ for a in x:
     seen["n"], total = seen["n"] + 1, total + a * seen["n"]
 total *= seen["h"] * seen["n"]
 
-# the last ones of a list
-out = [1.0, s]
+# the list with which a list of states begins changes
+row = [s, 0.3]
+out = [row]
 for a in x:
-    out.append(a * out[-1] - out[-2] + len(out))
+    row[0] += a
+    out.append([b * s + a * row[0] for b in out[-1]])
 
 # a window
 window, total = [], s

@@ -231,8 +231,6 @@ class Backward:
 
     def of_members(self, members: np.ndarray, load: Load) -> Load:
         """A load for these members of axis 0 alone: strided, if they lie one step apart."""
-        if load.table is None and not load.strides[0]:
-            return load
         starts = load.start + load.strides[0] * members if load.table is None else load.table.starts[members]
         first, last = int(starts[0]), int(starts[-1])
         if is_regular(starts) and self.groups.in_one_array(load.space, first, last):

@@ -8,7 +8,7 @@ import ast
 import linecache
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 HELPER = "_microgpt_"  # how the names of all helpers begin
 EARLY, RESULT, FIRST, SECOND = (HELPER + name for name in ("early", "result", "first", "second"))
@@ -19,17 +19,11 @@ SEES_FRAME = {  # these look at the frame that calls them
 ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
-class Fork(NamedTuple):
-    """An `if` statement that a scalar may decide: the variables that it assigns, and whether it may change more."""
-
-    names: tuple[str, ...]
-    changes: bool
-
-
 class Scope:
     """A function, of which branches become functions within it.
 
-    `forks` are its `if` statements that a scalar may decide. `early` says whether one of them returns.
+    `forks` are its `if` statements that a scalar may decide, and the variables that each assigns. `early` says whether
+    one of them returns.
 
     Args:
         body: its statements.
@@ -42,7 +36,7 @@ class Scope:
         yields = any(isinstance(part, (ast.Yield, ast.YieldFrom)) for part in parts)
         sees_frame = any(isinstance(part, ast.Name) and part.id in SEES_FRAME for part in parts)
         self.changes = changes
-        self.forks: dict[ast.If, Fork] = {}
+        self.forks: dict[ast.If, tuple[str, ...]] = {}
         self.find([] if sees_frame else body, not yields)
         self.early = any(returns(fork) for fork in self.forks)
         self.in_branch = False
@@ -53,10 +47,9 @@ class Scope:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.expr)):
                 continue
             if isinstance(node, ast.If) and may_be_scalar(node.test) and (may_return or not returns(node)):
-                names, only, inside = set[str](), set[str](), node.body + node.orelse
+                names, inside = set[str](), node.body + node.orelse
                 if all([is_simple(one, names, self.changes) for one in inside]) and not names & self.outer:
-                    changes = not all([is_simple(one, only) for one in inside])
-                    self.forks[node] = Fork(tuple(sorted(names)), changes)
+                    self.forks[node] = tuple(sorted(names))
             self.find(ast.iter_child_nodes(node), may_return and not isinstance(node, ast.While))
 
 
@@ -91,7 +84,7 @@ class ChoiceRewriting(ast.NodeTransformer):
             end: ast.stmt = ast.Return(self.result_of(node, ast.Constant(None)))
             early = ast.withitem(self.through("returns", node), ast.Name(EARLY, ast.Store()))
             body = [ast.copy_location(ast.With([early], [*body, end]), node)]
-        names = sorted({name for fork in scope.forks.values() for name in fork.names})
+        names = sorted({name for own in scope.forks.values() for name in own})
         # An annotation makes a variable one of this function, and does nothing else.
         return [ast.AnnAssign(ast.Name(name, ast.Store()), ast.Constant(None), None, 1) for name in names] + body
 
@@ -161,15 +154,13 @@ class ChoiceRewriting(ast.NodeTransformer):
         scope = self.scope
         if scope is None or node not in scope.forks:
             return self.generic_visit(node)
-        names: Any = scope.forks[node].names
-        changes = [ast.keyword("changes", ast.Constant(True))] if scope.forks[node].changes else []
+        names: Any = scope.forks[node]
         functions = [
             self.branch(name, *part) for name, part in ((FIRST, (node.body, names)), (SECOND, (node.orelse, names)))
         ]
         branches: list[ast.expr] = [ast.Name(name, ast.Load()) for name in (FIRST, SECOND)]
         early: list[ast.expr] = [ast.Name(EARLY, ast.Load())] if returns(node) else []
-        call: Any = self.through("decided", node, self.test(node.test), *branches, ast.Constant(names), *early)
-        call.keywords = changes
+        call = self.through("decided", node, self.test(node.test), *branches, ast.Constant(names), *early)
         statements = [*functions, ast.Assign([ast.Name(RESULT, ast.Store())], call)]
         if returns(node):
             found: ast.expr = ast.Name(RESULT, ast.Load())

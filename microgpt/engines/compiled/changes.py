@@ -106,7 +106,7 @@ class Branch(Frame):
         return [*super().changed(), *[root for root, _ in self.grown.values()]]
 
     def put(self, store: Store) -> None:
-        if self.alone or id(store.root) in self.grown:
+        if self.alone:
             raise NotTraceable
         super().put(store)
 
@@ -212,8 +212,6 @@ def merge_list(test: Any, root: RecordedList, before: Content, a: Content, b: Co
         root.chosen_from = OtherLengths()
         return
     old += [UNBOUND] * (len(new[0]) - len(old))
-    if all(x is y is z for x, y, z in zip(old, *new, strict=False)) and len(old) == len(new[0]):
-        return
     found = [x if y is x and z is x else select(test, x, y, z) for x, y, z in zip(old, *new, strict=False)]
     root.as_plain()[:] = found
 

@@ -156,11 +156,11 @@ def cannot_choose(record: Record, line: str) -> BaseException:
     )
 
 
-def merged(test: Any, one: Branch | None, other: Branch | None, changes: bool = False) -> None:
+def merged(test: Any, one: Branch | None, other: Branch | None) -> None:
     """Change everything as the branch does that a test selects. None stands for one without changes."""
     record = test.record
     for frame, holds in ((one, True), (other, False)):
-        if frame is not None and frame.failed is not None and (changes or not is_arithmetic(frame.failed)):
+        if frame is not None and frame.failed is not None:
             failing(test if holds else negated(test), record)
     if not any(frame is not None and frame.has_changes() for frame in (one, other)):
         return
@@ -170,11 +170,6 @@ def merged(test: Any, one: Branch | None, other: Branch | None, changes: bool = 
         raise
     except NotTraceable:
         raise cannot_choose(record, calling_line()) from None
-
-
-def is_arithmetic(error: Exception) -> bool:
-    """Whether it is an error for which nan stands wherever the branch is chosen, as it does for 0 * inf."""
-    return isinstance(error, ArithmeticError)
 
 
 def failing(condition: Any, record: Record) -> None:
@@ -334,12 +329,10 @@ class Returns:
             raise cannot_choose(self.record, self.line)
 
 
-def decided(
-    test: Any, first: Arm, second: Arm, names: tuple[str, ...], returns: Any = None, changes: bool = False
-) -> Returned:
+def decided(test: Any, first: Arm, second: Arm, names: tuple[str, ...], returns: Any = None) -> Returned:
     """if test: first() else: second(); they share the variables with these names, and return what is in a tuple.
 
-    What only one of them returns goes to `returns`. They may change more than variables, or not.
+    What only one of them returns goes to `returns`.
     """
     if not is_truth(test):
         return first() if operand(test) else second()
@@ -349,7 +342,7 @@ def decided(
     one, after_one, changes_one = take(first, variables, returns, test)
     fill(variables, before)
     other, after_other, changes_other = take(second, variables, returns, test, False)
-    merged(test, changes_one, changes_other, changes)
+    merged(test, changes_one, changes_other)
     if one is not None and other is not None:
         return (selected(test, one[0], other[0]),)
     if one is not None:

@@ -199,7 +199,7 @@ class RecordedList:
             return found[key]
         if type(key) is Index:
             low, high = key.span()
-            if high < 0 and low >= -n:
+            if high < 0:
                 key, low, high = key + n, low + n, high + n
             if low < 0 or high >= n:
                 for frame in self.record.loops.frames:

@@ -168,8 +168,6 @@ def own_bound(axis: Axis, loops: tuple[Axis, ...], outer: int = 0) -> Bound | No
 def split_by_strides(members: list[Member]) -> list[list[Member]]:
     """Members in parts that have the same strides along ragged axes, too. A list of one item goes with any."""
     ragged = ragged_axes(members[0][0])
-    if not ragged:
-        return [members]
     parts: dict[Any, list[Member]] = {}
     singles: list[Member] = []
     for node, places in members:

@@ -1,5 +1,7 @@
 """Choices by scalars: `max`, `min`, `a if x > 0 else b`, and `if` statements, as the scalar engine makes them."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from helpers import assert_equal_engines
@@ -793,6 +795,72 @@ def asserts(p, x):
     return p[0] * x
 
 
+def while_with_a_break(p, x):
+    n = 0
+    while n < 9:
+        if x > 1:
+            break
+        x, n = x * 1.5, n + 1
+    return p[0] * x
+
+
+def for_with_an_else(p, x):
+    for w in p:
+        if w > x:
+            break
+    else:
+        return p[0]
+    return w
+
+
+def picks_those_above_zero(p, x):
+    return sum([w * x for w in p if w > 0])
+
+
+def asks_for_any(p, x):
+    return p[0] * any(w > x for w in p)
+
+
+def logarithm_in_a_try(p, x):
+    try:
+        return log(x - 1) * p[0]
+    except ValueError:
+        return p[1]
+
+
+def division_in_a_try(p, x):
+    try:
+        y = p[0] / x
+    except (KeyError, ArithmeticError):
+        y = p[1]
+    return y * x
+
+
+def everything_in_a_try(p, x):
+    try:
+        y = p[0] * x**2
+    except:  # noqa: E722
+        y = p[1]
+    return y
+
+
+def suppressed(p, x):
+    y = p[1]
+    with suppress(ValueError):
+        y = log(x) * p[0]
+    return y
+
+
+def raised_in_a_branch(p, x):
+    def fails():
+        raise LookupError
+
+    try:
+        return p[0] * x if x > 1 else fails()
+    except LookupError:
+        return p[1]
+
+
 def assigned_in_one_branch(p, x):
     if x > 0:
         y = p[0]
@@ -820,6 +888,15 @@ REFUSED = {
     loop_while: (r"test for truth \(while\)", 1),
     asserts: (r"test for truth \(assert\) .* leave the assert out", 1),
     assigned_in_one_branch: (r"py:\d+ sets y, which is read later: set it in the other branch, too, or before", 1),
+    while_with_a_break: (r"test for truth \(while\)", 3),
+    for_with_an_else: (r"test for truth \(break\) .* `for` without `else`", 2),
+    picks_those_above_zero: (r"test for truth \(filter\) .* keep every item", 1),
+    asks_for_any: (r"test for truth \(any or all\) .* count, as in sum", 1),
+    logarithm_in_a_try: (r"`try` at .* catches ValueError, which some examples may raise", 1),
+    division_in_a_try: (r"`try` at .* catches OverflowError and ZeroDivisionError", 1),
+    everything_in_a_try: (r"`try` at .* catches OverflowError and ValueError", 1),
+    suppressed: ("`try` at .* catches ValueError", 2),
+    raised_in_a_branch: ("`try` at .* catches LookupError", 4),
     loop_that_ends: (r"test for truth \(while\) .* as many turns as are ever needed", 2),
 }
 
@@ -831,6 +908,19 @@ def test_what_cannot_be_chosen_is_refused(function):
         value_and_grad(function)(W, np.abs(X))
     if line:
         assert f"test_choices.py:{function.__code__.co_firstlineno + line}" in str(refused.value)
+
+
+def test_a_try_may_catch_what_no_example_decides():
+    def loss(p, x):
+        try:
+            y = p[7] * log(x)
+        except IndexError:
+            y = p[0]
+        with suppress(KeyError):
+            y *= {"a": log(x)}["b"]
+        return y * x
+
+    assert_equal_engines(loss, W, np.abs(X) + 1)
 
 
 def test_a_choice_takes_few_instructions():

@@ -883,7 +883,7 @@ def difference(expected: Outcome, found: Outcome) -> str:
         words in refused
         for words in (
             "of the example",
-            "the example chose",
+            "a recorded scalar chose",
             "branch of a choice",
             "branches of a choice",
             "a test for truth",

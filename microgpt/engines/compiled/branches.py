@@ -16,6 +16,14 @@ IN_PLACE = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)  # these mean so
 SEES_FRAME = {  # these look at the frame that calls them
     "super", "locals", "globals", "vars", "dir", "eval", "exec", "__class__", "currentframe", "_getframe", "stack",
 }  # fmt: skip
+ASKERS = {
+    "sorted": "sorted",
+    "sort": "sorted",
+    "any": "any or all",
+    "all": "any or all",
+    "filter": "filter",
+}  # functions
+LISTS = (ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
 ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
@@ -282,19 +290,33 @@ def stays(value: ast.expr) -> bool:
 
 
 def asker_at(file: str, line: int) -> str:
-    """What asks for a truth at a line of a file: "assert", "sorted", "while", an "if" by a comparison, or another."""
+    """What asks for a truth at a line of a file, as record.py has remedies for it: "assert", "sorted", "while", ..."""
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
     except SyntaxError:  # such as a line of IPython
         tree = ast.Module([], [])
+    loops: list[Any] = []  # around the line
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and node.lineno <= line <= (node.end_lineno or 0):
-            if getattr(node.func, "id", getattr(node.func, "attr", "")) in ("sorted", "sort"):
-                return "sorted"
-        elif isinstance(node, (ast.Assert, ast.While, ast.If)) and node.lineno <= line <= (node.test.end_lineno or 0):
+        inside = getattr(node, "lineno", line + 1) <= line <= (getattr(node, "end_lineno", 0) or 0)
+        if isinstance(node, ast.Call) and inside:
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if name in ASKERS:
+                return ASKERS[name]
+        elif isinstance(node, (ast.For, ast.While)):
+            loops += [node] if inside else []
+        elif isinstance(node, LISTS) and inside and any(loop.ifs for loop in node.generators):
+            return "filter"
+        if isinstance(node, (ast.Assert, ast.While, ast.If)) and node.lineno <= line <= (node.test.end_lineno or 0):
             if not isinstance(node, ast.If):
                 return type(node).__name__.lower()
             if any(isinstance(one, ast.Compare) for one in ast.walk(node.test)):
-                in_while = is_simple(node, set(), True) and returns(node)  # elsewhere it would be a choice
-                return "while" if in_while else "if"
+                return asker_of(node, loops)
     return "if, and, or, not"
+
+
+def asker_of(fork: ast.If, loops: list[Any]) -> str:
+    """The same for an `if` statement within some loops, of which the innermost is the last."""
+    jumps = any(isinstance(one, (ast.Break, ast.Continue)) for one in ast.walk(fork))
+    if loops and isinstance(loops[-1], ast.While) and (jumps or returns(fork)):
+        return "while"
+    return "break" if jumps else "if"

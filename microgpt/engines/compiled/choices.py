@@ -26,7 +26,9 @@ from microgpt.engines.compiled.record import (
     LARGEST,
     LESS,
     LESS_EQUAL,
+    LOG,
     PARAMETER,
+    POW,
     VIEW,
     WHERE,
     Axis,
@@ -80,11 +82,11 @@ def selected(test: Any, a: Any, b: Any) -> Any:
         rows = [stacked(one, test.record) for one in (a, b)]
         if len(a) == len(b) and None in rows:  # such as a list of integers
             each = [selected(test, *pair) for pair in zip(a, b, strict=True)]
-            return as_chosen(RecordedList.written_out(test.record, each), [a, b])
+            return as_chosen(RecordedList.written_out(test.record, each), [a, b], "a recorded scalar")
         if len(a) == len(b):
             axis = Axis(len(a))
             items = [row.at(at(axis)) for row in rows if row is not None]
-            return as_chosen(RecordedList(test.record, axis, selected(test, *items)), [a, b])
+            return as_chosen(RecordedList(test.record, axis, selected(test, *items)), [a, b], "a recorded scalar")
     kinds = ["scalar" if isinstance(one, (RecordedScalar, Real)) else kind_of(one).__name__ for one in (a, b)]
     raise RecordingError(
         f"a recorded scalar chooses between a {kinds[0]} and a {kinds[1]} at {calling_line()}: it can only choose "
@@ -115,6 +117,7 @@ def branch(function: Callable[[], Any], record: Record) -> tuple[Any, Branch]:
         raise
     except Exception as error:  # such as 1 / 0 of plain numbers, or max of nothing
         frame.failed = error
+        loops.failed.append(error)
         result, done = math.nan, True
     finally:
         end(record, frame)
@@ -175,6 +178,64 @@ def merged(test: Any, one: Branch | None, other: Branch | None) -> None:
 def failing(condition: Any, record: Record) -> None:
     """Let the function give nan where a condition holds: Python would have raised an error."""
     record.failures[0] = record.failures[0] + selected(condition, math.nan, 0.0)
+
+
+# Errors that are caught
+
+
+class Tried:
+    """What a function does in a `try`. Raises RecordingError if some examples may raise an error that it catches.
+
+    Args:
+        caught: returns the classes of these errors, once they are needed.
+    """
+
+    def __init__(self, caught: Callable[[], Any]):
+        self.caught, self.record = caught, Record.current
+        self.rows, self.failed = (len(self.record), len(self.record.loops.failed)) if self.record else (0, 0)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, *_: Any) -> Any:
+        if self.record is None or (kind is not None and not issubclass(kind, Exception)):
+            return None
+        raised = {type(error) for error in self.record.loops.failed[self.failed :]}
+        raised |= {error for row in range(self.rows, len(self.record)) for error in errors_of(self.record, row)}
+        caught = self.caught() if raised else ()
+        which = sorted([error.__name__ for error in raised if issubclass(error, caught)])
+        if which:
+            raise RecordingError(
+                f"the `try` at {calling_line()} catches {' and '.join(which)}, which some examples may raise: recorded "
+                "scalars have no value yet; choose by a if x > 0 else b"
+            )
+        return None
+
+
+class Suppressed(Tried):
+    """contextlib.suppress(*errors)"""
+
+    def __init__(self, *errors: Any):
+        super().__init__(lambda: errors)
+
+    def __exit__(self, kind: Any, *_: Any) -> Any:
+        super().__exit__(kind)
+        return kind is not None and issubclass(kind, self.caught())
+
+
+def errors_of(record: Record, row: int) -> tuple[Any, ...]:
+    """The errors that an operation may raise in Python, on floats or Values."""
+    if record.kind[row] == LOG:
+        return (ValueError,)
+    exponent = record.constants[record.right[row]] if record.kind[row] == POW else 1
+    if exponent in (0, 1):
+        return ()
+    return (
+        ValueError,
+        OverflowError,
+        *([ZeroDivisionError] if exponent < 0 else []),
+        *([TypeError] if exponent % 1 else []),
+    )
 
 
 # Expressions

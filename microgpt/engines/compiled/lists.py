@@ -351,7 +351,7 @@ class RecordedList:
         if self.chosen_from is not None:
             self.chosen_from.check()
             raise RecordingError(
-                f"a row that the example chose is changed at {calling_line()}, and with it the list that "
+                f"a row that {self.chosen_from.by} chose is changed at {calling_line()}, and with it the list that "
                 "it was chosen from; change a copy of it: list(row)"
             )
 
@@ -417,10 +417,13 @@ class Chosen:
     """The rows among which the example chose. It is unknown which one, so none of them may change.
 
     The content of each row is kept, to be compared. A symbolic list becomes plain before a single row of it changes.
+
+    Args:
+        items: the rows. by: what chose among them, for people.
     """
 
-    def __init__(self, items: Any):
-        self.items = items
+    def __init__(self, items: Any, by: str):
+        self.items, self.by = items, by
         if type(items) is RecordedList:
             items.picked = True
         self.held = contents(items) if is_symbolic(items) else [(row, contents(row)) for row in iter(items)]
@@ -458,8 +461,8 @@ class Chosen:
             same = all([same_contents(before, contents(row)) for row, before in self.held])
         if not same:
             raise RecordingError(
-                f"a row that the example chose is read at {calling_line()} after one of those that it "
-                "was chosen from has changed: choose it again, or a copy of it before: list(row)"
+                f"a row that {self.by} chose is read at {calling_line()} after one of those that it was chosen from "
+                "has changed: choose it again, or a copy of it before: list(row)"
             )
 
 

@@ -113,6 +113,9 @@ INSTEAD = {  # remedies for a method of a scalar, or a function of numpy
     "data": NUMBER, "item": NUMBER, "grad": DERIVATIVE, "backward": DERIVATIVE,
 }  # fmt: skip
 TRUTH = {  # remedies for what asks for the truth of a scalar
+    "any or all": "count, as in sum([a > 0 for a in x]) > 0 for any, and sum([a <= 0 for a in x]) < 1 for all",
+    "filter": "keep every item, and choose: sum([a if a > 0 else 0.0 for a in x])",
+    "break": "a `break` or `continue` by a scalar may stand in a `for` without `else`; elsewhere choose in each turn",
     "assert": "leave the assert out, or check the numbers that evaluate returns",
     "while": "let a `for` take as many turns as are ever needed, and choose in each: x = f(x) if x > 1 else x",
     "if": "such an `if` may only assign, append, return, or hold such `if`s and loops; choose by a if x > 0 else b",
@@ -120,6 +123,10 @@ TRUTH = {  # remedies for what asks for the truth of a scalar
     "if, and, or, not": "compare it and choose, by a if x > 0 else b, or by max, min or x * (x > 0); or decide by a "
     "plain integer",
 }  # fmt: skip
+KEPT = (
+    "the function uses numbers that it kept from an earlier call, in a list, an attribute or a cache outside of it: "
+    "it must not depend on earlier calls; make them anew in each call, or pass them as an argument"
+)
 CHOOSE = "a if x > 0 else b"
 OTHERWISE = "write it with + - * / **, exp, log and comparisons"
 REFLECTED = {
@@ -406,6 +413,7 @@ class Loops:
         self.lines: set[Any] = set()  # places of `for` statements that are read as one line
         self.calls = 0  # of functions that may return early, by a scalar
         self.ahead = 0  # how many of those traced are no turns, but all items of a generator: iterators go on there
+        self.failed: list[Exception] = []  # the errors that branches of choices have raised
         self.early: list[int] = []  # the numbers of those that did, and go on: what follows is a branch
 
     @contextmanager
@@ -524,6 +532,8 @@ class Record:
 
     def row_of(self, scalar: "RecordedScalar") -> int:
         """The row of a scalar as an operand: its own, or that of a view."""
+        if scalar.record is not self:
+            raise RecordingError(KEPT)
         if scalar.row >= 0:
             return scalar.row
         self.indices.append(scalar.index)
@@ -604,6 +614,8 @@ class Record:
     def scalar(self, x: Any) -> "RecordedScalar":
         """A recorded scalar as it is, a plain number as the row of a constant; equal constants share a row."""
         if x.__class__ is RecordedScalar:
+            if x.record is not self:
+                raise RecordingError(KEPT)
             return x
         if type(x) is Index:
             return number_at(x)
@@ -759,6 +771,8 @@ def sum_or_product(kind: int) -> Callable[["RecordedScalar", Any], "RecordedScal
         record = self.record
         if other.__class__ is RecordedScalar:
             right = other.row
+            if other.record is not record:
+                raise RecordingError(KEPT)
         elif type(other) in FLOATS and other in record.constant_rows:
             right = record.constant_rows[other]
         elif is_of_another_kind(other):
@@ -769,11 +783,11 @@ def sum_or_product(kind: int) -> Callable[["RecordedScalar", Any], "RecordedScal
         left = self.row
         if left < 0 or right < 0 or record.annotated:
             return record.operation(kind, self, record.scalar(other))
-        scalar = new(RecordedScalar)
+        scalar, kinds = new(RecordedScalar), record.kind
         scalar.record = record
-        scalar.node = scalar.row = len(record.kind)
+        scalar.node = scalar.row = len(kinds)
         scalar.index = scalar.free = ()
-        record.kind.append(kind)
+        kinds.append(kind)
         record.left.append(left)
         record.right.append(right)
         return scalar
@@ -785,7 +799,8 @@ def needs_value(what: str, instead: str) -> Callable[..., Any]:
     """A method that refuses what needs the value of a scalar, with the remedy."""
 
     def refuse(self: "RecordedScalar", *_: Any) -> Any:
-        self._no_value(what, instead)
+        chooses = self.record.kind[self.node] in (LESS, LESS_EQUAL, WHERE) and CHOOSE not in instead
+        self._no_value(what, f"choose among the results, {CHOOSE}; or {instead}" if chooses else instead)
 
     return refuse
 
@@ -912,8 +927,6 @@ class RecordedScalar:
 
     def _no_value(self, what: str, instead: str) -> Any:
         self.ask_python()
-        if self.record.kind[self.node] in (LESS, LESS_EQUAL, WHERE) and CHOOSE not in instead:
-            instead = f"choose among the results by it, {CHOOSE}; or {instead}"
         raise RecordingError(f"{what} on a recorded scalar at {calling_line()}: it has no value yet; {instead}")
 
     def __bool__(self) -> bool:

@@ -5,6 +5,7 @@ Every function that it calls is rewritten from its source first, and so on all t
 Python loop.
 """
 
+import contextlib
 import functools
 import inspect
 import itertools
@@ -25,6 +26,8 @@ from microgpt.engines.compiled.branches import HELPER
 from microgpt.engines.compiled.choices import (
     FEW,
     Returns,
+    Suppressed,
+    Tried,
     absolute,
     best_along,
     best_of,
@@ -349,7 +352,8 @@ REPLACEMENTS: dict[Any, Callable[..., Any]] = {
     sum: total, zip: zipped, enumerate: enumerated, reversed: backwards, list: listed, tuple: tupled, map: applied,
     type: kind_of, isinstance: is_kind, filter: filtered, getattr: got, hasattr: has,
     operator.iadd: added_in_place, max: greatest, min: least, abs: absolute, len: measured, range: ranged,
-    print: printed, next: following, id: identity, operator.is_: same, operator.is_not: is_not,
+    print: printed, next: following, id: identity, contextlib.suppress: Suppressed,
+    operator.is_: same, operator.is_not: is_not,
     itertools.chain: in_a_row, itertools.chain.from_iterable: parts_in_a_row,
 }  # fmt: skip
 PURE = {
@@ -482,7 +486,7 @@ HELPERS: dict[str, Any] = {
         added_to, same, slice, operand, entry, calling, chosen, both, either, negated, chained, decided, truth,
         loop, made, stored, changeable, counted, same_bound, set_attribute, ended, text, matched, member,
     )
-} | {HELPER + "returns": Returns}  # fmt: skip
+} | {HELPER + "returns": Returns, HELPER + "tried": Tried}  # fmt: skip
 CELLS_OF_HELPERS = {name: CellType(helper) for name, helper in HELPERS.items()}
 SOURCES = Sources(HELPERS)  # shared by all records, because code belongs to the process
 

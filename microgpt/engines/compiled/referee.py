@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from microgpt.engines.collector import collector_paused
-from microgpt.engines.compiled.record import CALCULATES, Argument, RecordedScalar, RecordingError
+from microgpt.engines.compiled.record import CALCULATES, KEPT, Argument, RecordedScalar, RecordingError
 from microgpt.engines.compiled.recorded_numbers import numbers_of
 from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.tracing import plain, trace, where
@@ -21,10 +21,6 @@ from microgpt.value import Value
 OPERATIONS = 2_000_000  # more take over half a second, and are verified on request only
 TOLERANCE = 1e-9  # absolute below 1, relative above
 NUDGES = 3  # trials of how far results move if each number changes in its last digit
-KEEPS = (
-    "the function uses numbers that it kept from an earlier call, in a list, an attribute or a cache outside of it: "
-    "it must not depend on earlier calls; make them anew in each call, or pass them as an argument"
-)
 
 
 class UndefinedError(Exception):
@@ -85,13 +81,13 @@ def results_of(function: Callable[..., Any], numbers: Any, example: tuple[Any, .
     except (ArithmeticError, ValueError):
         raise UndefinedError from None
     except RecordingError:
-        raise InputError(KEEPS) from None
+        raise InputError(KEPT) from None
     except (TypeError, AttributeError):  # it asks for more than floats have, such as x.exp()
         if scalar is Value:
             raise
         return results_of(function, numbers, example, Value)
     if any([type(x) is RecordedScalar for x in flat]):
-        raise InputError(KEEPS)
+        raise InputError(KEPT)
     if any([isinstance(x, complex) for x in flat]):
         raise UndefinedError
     return np.array([plain(x) for x in flat], np.float64)

@@ -322,7 +322,15 @@ class Rewriting(ChoiceRewriting):
             node.left, *node.comparators = [self.through("operand", one, one) for one in (node.left, *node.comparators)]
         return node
 
-    # Texts, and patterns
+    # Texts, patterns, and errors
+
+    def visit_Try(self, node: ast.Try) -> ast.Try:
+        self.generic_visit(node)
+        if node.handlers:
+            caught = [one.type or ast.Name("BaseException", ast.Load()) for one in node.handlers]
+            tried = self.through("tried", node, function_of([], ast.Tuple(copy.deepcopy(caught), ast.Load())))
+            node.body = [ast.copy_location(ast.With([ast.withitem(tried)], node.body), node)]
+        return node
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
         node.values = self.visit_all(node.values)

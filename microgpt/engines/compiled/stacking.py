@@ -107,12 +107,12 @@ def all_scalars(items: RecordedList) -> bool:
     return type(items.item) is RecordedScalar or (is_symbolic(items.item) and all_scalars(items.item))
 
 
-def as_chosen(chosen: Any, items: Any) -> Any:
-    """An item that an integer chose from a list: a row remembers from which."""
+def as_chosen(chosen: Any, items: Any, by: str = "an integer of the example") -> Any:
+    """An item that an integer, or a scalar, chose from a list: a row remembers from which."""
     if type(chosen) is RecordedList:
         if type(items) is RecordedList and (items.view or items.owner is not None):
             chosen.view = chosen.record.loops.depth > 0
-        chosen.chosen_from = Chosen(items)
+        chosen.chosen_from = Chosen(items, by)
     return chosen
 
 

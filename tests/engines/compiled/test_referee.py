@@ -73,6 +73,8 @@ def test_a_function_must_keep_no_numbers():
 
     with pytest.raises(InputError, match="kept from an earlier call"):
         value_and_grad(first_of_all)(W, X)
+    with pytest.raises(TypeError, match="kept from an earlier call"):  # by another recording, even without a referee
+        value_and_grad(first_of_all, verify=False)(W, X)
 
 
 def test_an_undefined_example_is_verified_by_the_next(faulty):

@@ -36,7 +36,7 @@ loop that carries a state run together, turn by turn
 becomes machine code, or C.
 
 api.py               the engine "compiled": a program for each shape of example
-referee.py           compares each program with the function itself, before it is used
+referee.py           compares each program with the function itself, and its gradient with a slope, before it is used
 recorded_numbers.py  computes the rows of a record, to find the line where the two differ
 listing.py           prints a program for people to read
 rows.py              a function of one row of numbers, for few rows or many

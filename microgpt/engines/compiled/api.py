@@ -4,6 +4,7 @@ import inspect
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from numbers import Integral
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +19,8 @@ from microgpt.engines.compiled.llvm.run import INTEGER, Program
 from microgpt.engines.compiled.llvm.threads import LOCK
 from microgpt.engines.compiled.record import RecordingError
 from microgpt.engines.compiled.recording import record_function
-from microgpt.engines.compiled.referee import OPERATIONS, verify
-from microgpt.engines.trees import FlatParameters, argument_names, checked_arguments, map_arrays
+from microgpt.engines.compiled.referee import OPERATIONS, verify, verify_gradient
+from microgpt.engines.trees import FlatParameters, argument_names, checked_arguments, map_arrays, precision
 from microgpt.errors import InputError
 
 OWN = tuple(str(Path(__file__).parents[1] / room) + os.sep for room in ("compiled", "pytorch"))  # the engine's files
@@ -35,8 +36,8 @@ class Compiled:
     Args:
         function: takes the parameters and one example, and uses the five operations on scalars.
         threads: the most to use; None for one a core. The results do not depend on it.
-        verify: whether to compare each program, on one example, with the function itself on plain numbers; None to
-            compare where that takes at most two million operations.
+        verify: whether to compare each program, on one example, with the function itself on plain numbers, and its
+            gradient with slopes; None to compare where that takes at most two million operations.
     """
 
     def __init__(self, function: Callable[..., Any], threads: int | None, verify: bool | None = None):
@@ -96,26 +97,50 @@ class Compiled:
         if with_gradient and program.form != 0:
             raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
         results, gradient = program.run(given.vector(), integers, floats, batch, self.threads, with_gradient)
-        if self.engine not in program.verified_on:
-            self.check(program, params, arrays, results)
+        if (self.engine, with_gradient) not in program.verified_on:
+            self.check(program, params, arrays, results, with_gradient)
         return program, results, given, gradient
 
-    def check(self, program: Program, params: Any, arrays: list[np.ndarray], results: np.ndarray) -> None:
-        """Verify a program on the first example of a batch, of which it has given these results."""
+    def check(
+        self, program: Program, params: Any, arrays: list[np.ndarray], results: np.ndarray, with_gradient: bool = False
+    ) -> None:
+        """Verify a program on the first example of a batch, of which it has given these results, and its gradient."""
+        done = program.verified_on
         if self.verify is False or (self.verify is None and program.operations > OPERATIONS):
-            program.verified_on.add(self.engine)
+            done |= {(self.engine, False), (self.engine, with_gradient)}
             return
-        found = results[:, 0] if results.dtype == np.float64 else self.in_double(program, params, arrays)
-        example = tuple([array[0].tolist() for array in arrays])
-        if verify(self.function, params, example, program.arguments, found):
-            program.verified_on.add(self.engine)
+        numbers = map_arrays(lambda array: np.asarray(array, np.float64), params)
+        if (self.engine, False) not in done:
+            double = results.dtype == np.float64
+            found = results if double else self.of_first(program, numbers, arrays, False)[0]
+            example = tuple([array[0].tolist() for array in arrays])
+            if not verify(self.function, numbers, example, program.arguments, found[:, 0]):
+                return
+            done.add((self.engine, False))
 
-    def in_double(self, program: Program, params: Any, arrays: list[np.ndarray]) -> np.ndarray:
-        """The results of the first example in double precision."""
-        parameters = FlatParameters(map_arrays(lambda array: np.asarray(array, np.float64), params))
-        _, integers, floats = examples(program, [array[:1] for array in arrays], parameters.dtype)
-        with briefly():
-            return program.run(parameters.vector(), integers, floats, 1, 1, False)[0][:, 0]
+        def compiled(params: Any, with_gradient: bool) -> tuple[float, np.ndarray]:
+            as_batch = precision(params) == results.dtype
+            found, gradient = self.of_first(program, params, arrays, with_gradient or as_batch, as_batch)
+            return float(found[0, 0]), gradient
+
+        first = [array[:1] for array in arrays]
+        if with_gradient and verify_gradient(self.function, numbers, first, results.dtype, compiled):
+            done.add((self.engine, True))
+
+    def of_first(
+        self, program: Program, params: Any, arrays: list[np.ndarray], with_gradient: bool, as_batch: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The results of the first example, [outputs, examples], and its gradient, in the precision of the parameters.
+
+        `as_batch` takes the machine code of the whole batch, which is there already.
+        """
+        given = FlatParameters(params)
+        _, integers, floats = examples(program, [array[:1] for array in arrays], given.dtype)
+        p = given.vector()
+        gradient = np.zeros((1, p.size if with_gradient else 0), p.dtype)
+        with LOCK, nullcontext() if as_batch else briefly():
+            plan, _ = program.plan_for(len(arrays[0]) if arrays and as_batch else 1, p.dtype, with_gradient)
+            return plan.run(p, integers, floats, gradient, 1), gradient[0]
 
     def summary(self) -> str:
         """Describe the last program that ran, in a line. Raises InputError before the first call."""

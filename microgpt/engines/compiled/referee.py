@@ -2,6 +2,9 @@
 
 The function runs as it stands, on plain numbers, for one example. The compiled function must give the same results in
 double precision. If it does not, an error names the first source line whose numbers differ.
+
+Its gradient must be the slope of the compiled loss, which needs no backward pass: so it costs no run of the function.
+Where it is not, the function runs on Values, which decide: a loss with a `largest` has another slope, by definition.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,14 +16,23 @@ from microgpt.engines.collector import collector_paused
 from microgpt.engines.compiled.record import CALCULATES, KEPT, Argument, RecordedScalar, RecordingError
 from microgpt.engines.compiled.recorded_numbers import numbers_of
 from microgpt.engines.compiled.recording import record_function
-from microgpt.engines.tracing import plain, trace, where
-from microgpt.engines.trees import leaves_of, map_arrays, map_numbers
+from microgpt.engines.scalar import ScalarEngine
+from microgpt.engines.tracing import leaves, plain, trace, where
+from microgpt.engines.trees import leaves_of, map_arrays, map_numbers, unflatten
 from microgpt.errors import DisagreementError, InputError
 from microgpt.value import Value
 
 OPERATIONS = 2_000_000  # more take over half a second, and are verified on request only
 TOLERANCE = 1e-9  # absolute below 1, relative above
 NUDGES = 3  # trials of how far results move if each number changes in its last digit
+ASIDE = 1e-3  # how far beside the parameters a gradient is verified, where none is 0, and no two are equal by chance
+STEPS = (1e-6, 1e-7, 1e-4)  # of a slope: a shorter one for edges nearby, a longer one for rounding
+PROMISED = {"float32": 1e-5, "float64": 1e-7}  # how exactly a gradient promises a slope
+TINY = 1e-12  # of a gradient
+
+# The loss of one example and, if that is wanted, its gradient, flat. Parameters in the precision in which they are
+# given take the machine code that runs; others, in double precision, are for this alone.
+CompiledLoss = Callable[[Any, bool], tuple[float, np.ndarray]]
 
 
 class UndefinedError(Exception):
@@ -93,6 +105,84 @@ def results_of(function: Callable[..., Any], numbers: Any, example: tuple[Any, .
     return np.array([plain(x) for x in flat], np.float64)
 
 
+def verify_gradient(
+    function: Callable[..., Any], numbers: Any, example: list[np.ndarray], dtype: Any, compiled: CompiledLoss
+) -> bool:
+    """Whether the gradient of a compiled loss is right; False if the function has none for this example.
+
+    Args:
+        function: of the parameters and one example.
+        numbers: the parameters, in double precision. dtype: that in which they are given.
+        example: a batch of one example.
+        compiled: the compiled loss for this example.
+
+    Raises DisagreementError if it is wrong.
+    """
+    point = vector_of(numbers)
+    drawn = np.random.default_rng(0).uniform(-ASIDE, ASIDE, point.size)
+    aside = np.asarray(point + np.where(point == 0, 1.0, point) * drawn, dtype).astype(np.float64)
+    with np.errstate(all="ignore"):
+        for kind in dict.fromkeys([np.dtype(dtype), np.dtype(np.float64)]):
+            there = map_arrays(lambda array, kind=kind: array.astype(kind), unflatten(aside, numbers))
+            gradient = compiled(there, True)[1].astype(np.float64)
+            if has_slope(lambda at: compiled(unflatten(at, numbers), False)[0], aside, gradient, PROMISED[kind.name]):
+                return True
+        for vector in (aside, point):
+            try:
+                compare_gradients(function, unflatten(vector, numbers), example, compiled)
+                return True
+            except UndefinedError:
+                pass
+    return False
+
+
+def has_slope(loss: Callable[[np.ndarray], float], point: np.ndarray, gradient: np.ndarray, tolerance: float) -> bool:
+    """Whether a loss changes by what its gradient promises, along a direction in which each number adds to that."""
+    drawn = np.random.default_rng(1).uniform(0.5, 1.5, point.size)
+    direction = np.where(gradient < 0, -drawn, drawn) * np.where(point == 0, 1.0, np.abs(point))
+    promised = float(np.add.reduce(gradient * direction))
+    for step in STEPS:
+        above, below = loss(point + step * direction), loss(point - step * direction)
+        slope, noise = (above - below) / (2 * step), 1e-14 * abs(above) / step
+        scale = max(abs(slope), abs(promised))
+        if slope == promised or (noise <= 1e-3 * scale and abs(slope - promised) <= tolerance * scale + noise):
+            return True
+    return False
+
+
+def compare_gradients(
+    function: Callable[..., Any], numbers: Any, example: list[np.ndarray], compiled: CompiledLoss
+) -> None:
+    """Raise DisagreementError if a compiled gradient is not that of Values, and UndefinedError if these have none."""
+
+    def on_values(numbers: Any) -> np.ndarray:
+        try:
+            return vector_of(ScalarEngine(function).value_and_grad(numbers, *example)[1])
+        except (ArithmeticError, ValueError):
+            raise UndefinedError from None
+
+    found, expected = compiled(numbers, True)[1], on_values(numbers)
+    apart = np.where(np.isfinite(found) | np.isfinite(expected), np.abs(found - expected), 0.0)
+    apart[np.isnan(apart)] = np.inf
+    near = TINY + TOLERANCE * np.abs(expected[np.isfinite(expected)]).max(initial=0.0)
+    if (apart <= near).all():
+        return
+    moved = [np.nanmax(np.abs(on_values(nudged(numbers, seed)) - expected), initial=0.0) for seed in range(NUDGES)]
+    if (apart <= near + 1000 * max(moved)).all():
+        return
+    place, names = int(apart.argmax()), list[str]()
+    leaves(numbers, "params", lambda _, name: names.append(name))
+    raise DisagreementError(
+        f"the compiled gradient of {names[place]} is {found[place]:.12g} where {expected[place]:.12g} is right, beside "
+        "the given parameters, for row 0 of the batch; this is a fault of the compiler, and "
+        'engine="scalar" computes it rightly'
+    )
+
+
+def vector_of(tree: Any) -> np.ndarray:
+    return np.concatenate([np.zeros(0), *map(np.ravel, leaves_of(tree))])
+
+
 def value_of_float(x: Any) -> Any:
     return Value(x) if isinstance(x, float) else x
 
@@ -150,8 +240,7 @@ def first_difference(
         given[kind].append(np.ravel(part))
     integers = np.concatenate([np.zeros(0, np.int64), *given["int"]]).astype(np.int64)
     floats = np.concatenate([np.zeros(0), *given["float"]])
-    parameters = np.concatenate([np.zeros(0), *map(np.ravel, leaves_of(numbers))])
-    for row, values in enumerate(numbers_of(record, parameters, integers, floats)):
+    for row, values in enumerate(numbers_of(record, vector_of(numbers), integers, floats)):
         if record.kind[row] in CALCULATES and record.sources is not None:
             recorded.setdefault(record.sources[row], []).append(np.ravel(values))
     computed: dict[Any, list[Any]] = {}

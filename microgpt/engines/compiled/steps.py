@@ -315,7 +315,7 @@ class ManySteps:
         given = self.engine.parameters(parameters)
         with LOCK:
             program = self.engine.known(program_key(given.structure, checked_arguments(tuple(batch))))
-        if program is None or self.engine.engine not in program.verified_on:
+        if program is None or (self.engine.engine, True) not in program.verified_on:
             return None
         return Group(program, batch, given.dtype, self.engine.threads, room)
 

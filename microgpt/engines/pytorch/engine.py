@@ -9,7 +9,7 @@ import torch
 from microgpt.engines.compiled.api import Compiled, Found, examples
 from microgpt.engines.compiled.llvm.run import Program
 from microgpt.engines.pytorch.run_nests import read_nests
-from microgpt.engines.trees import checked_arguments, map_arrays
+from microgpt.engines.trees import FlatParameters, checked_arguments
 from microgpt.errors import InputError
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -55,13 +55,20 @@ class OnTorch(Compiled):
             raise InputError("the device mps has no float64: give float32 parameters, or another device")
         return torch.from_numpy(numbers if numbers.flags.writeable else numbers.copy()).to(self.device)
 
-    def module(self, program: Program, shapes: list[tuple[int, ...]], dtype: Any, with_gradient: bool) -> Any:
-        """A program as a function on tensors: of the parameters, the examples and their shares in the mean."""
-        key = ("torch", str(self.device), dtype, with_gradient, self.torch_compile)
+    def computed(
+        self, program: Program, given: FlatParameters, p: torch.Tensor, arrays: list[np.ndarray], with_gradient: bool,
+        whole_batch: int | None, torch_compile: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+        """The results and the gradient of a program: see `on_device`."""
+        batch, integers, floats = examples(program, arrays, given.dtype)
+        key: Any = ("torch", str(self.device), p.dtype, with_gradient, torch_compile)
         if key not in program.plans:
-            module = read_nests(program, shapes, with_gradient, dtype).to(self.device)
-            program.plans[key] = torch.compile(module) if self.torch_compile else module.forward  # type: ignore[assignment]
-        return program.plans[key]
+            module = read_nests(program, given.shapes, with_gradient, p.dtype).to(self.device)
+            program.plans[key] = torch.compile(module) if torch_compile else module.forward  # type: ignore[assignment]
+        run: Any = program.plans[key]  # of the parameters, the examples and their shares in the mean
+        share = torch.full((batch,), 1 / (whole_batch or batch), dtype=p.dtype, device=self.device)
+        with torch.no_grad():
+            return run(p, self.tensor(floats), self.tensor(integers), share)
 
     def on_device(
         self, params: Any, p: torch.Tensor, arguments: tuple[Any, ...], with_gradient: bool,
@@ -79,24 +86,23 @@ class OnTorch(Compiled):
         program = self.program(params, given.structure, arrays)
         if with_gradient and program.form != 0:
             raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
-        batch, integers, floats = examples(program, arrays, given.dtype)
-        run = self.module(program, [leaf.shape for leaf in given.leaves], p.dtype, with_gradient)
-        share = torch.full((batch,), 1 / (whole_batch or batch), dtype=p.dtype, device=self.device)
-        with torch.no_grad():
-            results, gradient = run(p, self.tensor(floats), self.tensor(integers), share)
-        if self.engine not in program.verified_on:
-            self.check(program, given.like(params, p.cpu().numpy()), arrays, results.cpu().numpy())
+        results, gradient = self.computed(program, given, p, arrays, with_gradient, whole_batch, self.torch_compile)
+        if (self.engine, with_gradient) not in program.verified_on:
+            self.check(program, given.like(params, p.cpu().numpy()), arrays, results.cpu().numpy(), with_gradient)
         return program, results, gradient
 
-    def in_double(self, program: Program, params: Any, arrays: list[np.ndarray]) -> np.ndarray:
-        """The results of the first example in double precision: on the processor where the device has none."""
-        if self.device.type == "mps":
-            return super().in_double(program, params, arrays)
-        exact = map_arrays(lambda array: np.asarray(array, np.float64), params)
-        beside = OnTorch(self.function, None, str(self.device), verify=False)
-        beside.programs = self.programs
-        found = beside.run(exact, tuple([array[:1] for array in arrays]), False)[1]
-        return found[:, 0]
+    def of_first(
+        self, program: Program, params: Any, arrays: list[np.ndarray], with_gradient: bool, as_batch: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same on the device; on the processor where the device has no double precision."""
+        given = FlatParameters(params)
+        if self.device.type == "mps" and given.dtype == np.float64:
+            return super().of_first(program, params, arrays, with_gradient)
+        copies = len(arrays[0]) if arrays and as_batch else 1  # what PyTorch has compiled is for so many
+        first, p = [array[:1].repeat(copies, 0) for array in arrays], self.tensor(given.vector())
+        compiled = as_batch and self.torch_compile
+        results, gradient = self.computed(program, given, p, first, with_gradient, copies, compiled)
+        return results.cpu().numpy(), np.zeros(0) if gradient is None else gradient.cpu().numpy()
 
     def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> Found:
         given = self.parameters(params)

@@ -1,13 +1,17 @@
-"""Nothing compiled is used unverified: the function itself, on plain numbers, is the referee."""
+"""Nothing compiled is used unverified: the function itself, on plain numbers, and the slope are the referees."""
 
 import random
+from functools import reduce
 
 import numpy as np
 import pytest
 
-from microgpt import DisagreementError, InputError, evaluate, exp, value_and_grad
-from microgpt.engines.compiled import record, referee
+from microgpt import DisagreementError, InputError, adam_update, evaluate, exp, value_and_grad
+from microgpt.engines.compiled import backward, record, referee
+from microgpt.engines.compiled.expressions import PARAMETERS
+from microgpt.engines.engine import many_steps
 from microgpt.functions import softmax
+from microgpt.value import largest, log
 
 W, X = {"w": np.array([0.5, -1.0, 2.0])}, np.array([[1.0, 2.0, 3.0], [0.5, 0.1, -0.2]])
 
@@ -128,3 +132,139 @@ def test_constants_of_float32_are_no_fault():
     else:
         with pytest.raises(InputError, match=r"float32 or float16 rounds .* write float\(c\)"):
             value_and_grad(rounded)(params, X + 0.1)
+
+
+# The gradient
+
+
+@pytest.fixture
+def wrong_backward(monkeypatch):
+    """A function that breaks the backward pass: what the parameter at a place gets is multiplied."""
+
+    def broken(place, factor):
+        right = backward.differentiate
+
+        def differentiate(*arguments):
+            found = right(*arguments)
+            return {
+                load: one * factor if (load.space, load.start) == (PARAMETERS, place) else one
+                for load, one in found.items()
+            }
+
+        monkeypatch.setattr(backward, "differentiate", differentiate)
+
+    return broken
+
+
+def scaled(p, x):
+    return exp(p["a"] * x[0]) + p["b"] * p["c"] * x[1] ** 2
+
+
+ABC = {"a": 0.5, "b": 2.0, "c": 0.0}  # in the order of places; a c of 0 hides the gradient of b
+
+
+def arrays_of(numbers, dtype=np.float64):
+    return {name: np.array(number, dtype) for name, number in numbers.items()}
+
+
+@pytest.mark.parametrize("engine", ["compiled", "torch"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_wrong_gradient_is_refused_with_its_parameter(wrong_backward, engine, dtype):
+    if engine == "torch":
+        pytest.importorskip("torch")
+    wrong_backward(0, 1.001)
+    step = value_and_grad(scaled, engine)
+    params, x = arrays_of(ABC, dtype), X.astype(dtype)
+    for _ in range(2):
+        with pytest.raises(
+            DisagreementError, match=r'gradient of params\["a"\] is .* right.*engine="scalar"'
+        ) as refused:
+            step(params, x)
+        assert "\n" not in str(refused.value)
+    assert np.isfinite(evaluate(step)(params, x)).all()
+
+
+def test_a_gradient_that_is_hidden_is_refused(wrong_backward):
+    wrong_backward(1, -1.0)
+    assert value_and_grad(scaled, verify=False)(arrays_of(ABC), X)[1]["b"] == 0
+    with pytest.raises(DisagreementError, match=r'params\["b"\]'):
+        value_and_grad(scaled)(arrays_of(ABC), X)
+
+
+def test_who_evaluated_has_the_gradient_verified_later(wrong_backward):
+    wrong_backward(0, 2.0)
+    results = evaluate(scaled)
+    assert np.isfinite(results(arrays_of(ABC), X)).all()
+    with pytest.raises(DisagreementError):
+        value_and_grad(results)(arrays_of(ABC), X)
+
+
+def test_no_step_of_many_is_taken_unverified():
+    step = value_and_grad(scaled)
+
+    def can_be_taken():
+        return many_steps(step, adam_update(), 0.0).take(arrays_of(ABC), (X,))
+
+    evaluate(step)(arrays_of(ABC), X)
+    assert not can_be_taken()
+    step(arrays_of(ABC), X)
+    assert can_be_taken()
+
+
+def test_a_nan_in_place_of_a_gradient_is_refused(monkeypatch):
+    def rooted(p, x):
+        return x[0] * p["a"] + ((x[1] * p["b"]) ** 0.5 if x[1] > 0 else 0.0)
+
+    x = np.array([[1.0, -1.0], [2.0, 4.0]])
+    assert np.isfinite(value_and_grad(rooted)(arrays_of(ABC), x)[1]["b"])
+    monkeypatch.setattr(backward.Backward, "is_guarded", lambda *_: False)
+    with pytest.raises(DisagreementError, match=r'params\["b"\] is nan where 0 is right'):
+        value_and_grad(rooted)(arrays_of(ABC), x)
+
+
+RIGHT = {  # each has another slope than its gradient, or none, or one that rounding hides
+    "a shift that matters": lambda p, x: (largest([p["a"] * x[0], p["b"] * x[1]]) - 1 + p["a"]) ** 2,
+    "a gradient of rounding alone": lambda p, x: p["a"] * 0.1 + p["a"] * 0.2 - p["a"] * 0.1 - p["a"] * 0.2,
+    "chaos": lambda p, x: reduce(lambda z, _: p["b"] * 1.9 * z - p["b"] * 1.9 * z * z, range(60), p["a"] * 0.9),
+    "no value beside the parameters": lambda p, x: log((p["a"] - 0.5) * 1e4 + 1) + log(1 - 1e4 * (p["a"] - 0.5)),
+    "no gradient anywhere": lambda p, x: (p["c"] * 0) ** 0.5 + p["a"],
+}
+USUAL = {  # the slope is enough, and costs no run of the function
+    "a maximum of equal numbers": lambda p, x: max(p["c"] * x[0], p["c"] * x[1]) + p["a"],
+    "jumps": lambda p, x: (p["a"] * x[0] > 0) * 3.0 + (p["c"] > 0) * 5.0 + p["b"] * x[0],
+    "edges": lambda p, x: sum([max(0, p["a"] - 0.5000002 - i * 1e-6) for i in range(300)]) + p["b"] * x[0],
+    "a small part of a large number": lambda p, x: 1e4 + 1e-2 * p["a"] * x[0],
+    "no parameter": lambda p, x: x[0] * x[1],
+    "few digits in float32": lambda p, x: (1e4 * x[0] + p["a"] - 1e4 * x[0]) ** 2,
+    "large": lambda p, x: exp(p["b"] * 200 * x[0]) * 1e-200,
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", RIGHT | USUAL)
+def test_no_right_gradient_is_refused(name, dtype):
+    runs = []
+
+    def loss(p, x):
+        runs.append(name)
+        return (RIGHT | USUAL)[name](p, x)
+
+    step = value_and_grad(loss)
+    step(arrays_of(ABC, dtype), X.astype(dtype))
+    first = len(runs)
+    assert name in RIGHT or first == 2  # it is recorded, and verified
+    step(arrays_of(ABC, dtype), X.astype(dtype))
+    assert (len(runs) > first) == (name == "no gradient anywhere")  # which may come later
+
+
+def test_what_was_evaluated_is_not_run_again():
+    runs = []
+
+    def loss(p, x):
+        runs.append(x)
+        return p["a"] * x[0]
+
+    results = evaluate(loss)
+    results(arrays_of(ABC), X)
+    value_and_grad(results)(arrays_of(ABC), X)
+    assert len(runs) == 2

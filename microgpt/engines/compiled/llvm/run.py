@@ -69,7 +69,7 @@ class Program:
         with LOCK, collector_paused():
             record = record_function(function, shapes, arguments, with_sources, statements)
             self.arguments = arguments
-            self.verified_on: set[str] = set()  # the engines on which it has computed what the function does
+            self.verified_on: set[tuple[str, bool]] = set()  # the engines, each with whether it is the gradient
             self.form = record.form
             self.integers = record.names
             self.parameters = record.parameters

@@ -8,7 +8,7 @@ import pytest
 from helpers import assert_equal_engines
 from programs import UNDEFINED, W, X, gpt_case
 
-from microgpt import exp
+from microgpt import exp, pick
 from microgpt.engines.engine import value_and_grad
 from microgpt.errors import InputError
 
@@ -80,6 +80,28 @@ def test_sums_up_to_a_bound_are_matrix_products():
         products = [nest for nest in (*program.nests.forward, *program.nests.backward) if nest.product()]
         assert sum(node.target in (torch.mm, torch.bmm) for node in graph.nodes) == len(products) > 0
         assert_equal_engines(*case, engine="torch", device="cpu")
+
+
+def test_a_choice_among_items_that_lie_by_columns():
+    def loss(p, x, i):
+        rows = []
+        for a in x:
+            rows.append([exp(a * w) for w in p])
+        flat = [row[j] for j in range(len(p)) for row in rows]
+        return pick(flat, i) * pick(flat[2:], i)
+
+    case = W[:4], np.linspace(-1, 1, 12).reshape(4, 3), np.array([0, 4, 7, 9])
+    assert_equal_engines(loss, *case, engine="torch", device="cpu")
+
+
+def test_products_times_a_number():
+    def loss(p, x):
+        return sum([exp(sum([a * b * 0.5 for a, b in zip(r, c, strict=True)])) for c in p for r in x])
+
+    params, x = np.linspace(-1, 1, 320).reshape(20, 16), np.linspace(-1, 1, 576).reshape(2, 18, 16)
+    program, _ = read_on_torch(loss, params, x)
+    assert 0.5 in [nest.product().factor for nest in program.nests.forward if nest.product()]
+    assert_equal_engines(loss, params, x, engine="torch", device="cpu")
 
 
 # What is refused

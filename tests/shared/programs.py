@@ -187,6 +187,9 @@ RESULTS = {
     "tuple": lambda p, x: (x[0], [x[1], p[0]], (p[1],)),
     "dict": lambda p, x: {"a": x[0] ** 2, "b": [x[1]], "c": (2.0, {"d": p[0]})},
     "one scalar twice": lambda p, x: [x[0] * p[0]] * 2,
+    "sums and their sums": lambda p, x: (lambda sums: (sums, [sum(row) for row in sums]))(
+        [[sum([p[o + c + k] * x[c + k] for k in range(2)]) for c in range(2)] for o in range(4)]
+    ),
 }
 
 

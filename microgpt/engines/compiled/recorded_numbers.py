@@ -62,7 +62,7 @@ def tabled(function: Callable[..., Any], arguments: tuple[Any, ...], record: Rec
     for scalar in scalars:
         axes = union(axes, scalar.free)
     shape = tuple([axis.n for axis in axes])
-    if prod(shape) > LARGEST_TABLE or any(axis.bound is not None for axis in axes):
+    if prod(shape) > LARGEST_TABLE:
         return None
     columns = [plain_numbers(record, scalar, axes) for scalar in scalars]
     numbers = [np.broadcast_to(column, shape).ravel().tolist() for column in columns if column is not None]

@@ -233,6 +233,8 @@ def test_arguments_of_one_kind_move_apart():
     def rows(lengths):
         return (RNG.uniform(-1, 1, (2, *lengths)),)
 
+    first, second = ([("t", "int", (t,)), ("u", "int", (u,))] for t, u in ((5, 6), (8, 4)))
+    assert_same_program(of_two_lists_of_integers, SHAPES, first, second)
     with briefly():
         assert_same_numbers(of_two_lists_of_integers, [(5, 5), (7, 7), (6, 3), (4, 3), (8, 5)], make=integers)
         assert_same_numbers(of_rows, [(4, 5), (4, 7), (6, 5), (3, 2), (7, 7)], make=rows)

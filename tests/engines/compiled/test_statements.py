@@ -323,6 +323,11 @@ for i, a in enumerate(x):
     y = a * w[i]
 total = y * a
 
+# a triangle of angles
+for i in range(n):
+    for j in range(i + 1):
+        total += x[i] * w[j] * math.cos(i - 2 * j)
+
 # a number that grows by halves
 k, kept = 0, list()
 for a in x:

@@ -128,6 +128,18 @@ def test_loops_over_rows_and_columns_are_a_product():
     assert "1 matrix product" in summary(program)
 
 
+def test_sums_of_sums_are_a_product():
+    def convolution(p, x):
+        def at(one, i):
+            return sum([sum([a * row[i + k] for k, a in enumerate(own)]) for own, row in zip(one, x, strict=True)])
+
+        return [at(one, i) for one in p for i in range(9)]
+
+    program = Program(convolution, (4, 3, 2), [("x", "float", (3, 10))])
+    assert count(program) == 1
+    assert "1 matrix product" in summary(program)
+
+
 # Sums and what is not needed
 
 

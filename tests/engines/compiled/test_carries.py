@@ -45,6 +45,12 @@ def test_a_longer_loop_has_no_more_instructions():
     assert (len(short.forward), len(short.backward)) == (len(long.forward), len(long.backward))
 
 
+def test_products_of_a_turn_are_found():
+    nests = program_with_sources(*rnn_case(5, 1)).nests
+    for some in (nests.forward, nests.backward):
+        assert any(nest.product() for nest in some if nest.within)
+
+
 def test_a_turn_that_nothing_keeps_has_room_for_one():
     """Without a gradient only states are kept, and with one also what it needs of each turn."""
     short, long = (program_with_sources(*rnn_case(positions, 1)) for positions in (100, 200))

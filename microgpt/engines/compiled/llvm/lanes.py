@@ -126,7 +126,7 @@ def possible_lanes(nest: Nest, loads: Sequence[Load], most: int, fits: bool) -> 
     """All that the lanes may hold where there is one example: at most so many numbers, which fill two registers."""
     bounded, tables = bounded_axes(nest), has_tables(loads)
     axes = [i for i, n in enumerate(nest.lengths) if n > 1 and not (tables and i == 0)]
-    for axis in axes if fits or not bounded else ():
+    for axis in axes if fits else ():
         length, own = nest.lengths[axis], nest.bounds[axis]
         count = min((most, most // 2, most // 4), key=lambda n: -(-length // n) * max(n, most // 2))
         short = most // 4  # all axes that are as short share their kernels

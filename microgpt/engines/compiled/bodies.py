@@ -320,6 +320,10 @@ def names_captured(function: ast.FunctionDef) -> list[tuple[int, int, set[str]]]
             if not isinstance(part, ast.ClassDef):
                 arguments = part.args
                 own = {one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+            if isinstance(part, ast.FunctionDef):
+                outer = [one for one in ast.walk(part) if isinstance(one, (ast.Global, ast.Nonlocal))]
+                own |= {name for one in part.body for name in names_stored(one)}
+                own -= {name for one in outer for name in one.names}
             names = {one.id for one in ast.walk(part) if isinstance(one, ast.Name)} - own
         elif isinstance(part, ast.GeneratorExp) and id(part) not in used_up:
             own = {one.id for loop in part.generators for one in ast.walk(loop.target) if isinstance(one, ast.Name)}

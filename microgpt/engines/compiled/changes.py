@@ -253,7 +253,7 @@ def merge_stores(test: Any, one: Branch, other: Branch, select: Select) -> None:
     for store in one.stores:
         pair = next((each for each in left if is_same_place(store, each)), None)
         if pair is not None:
-            left.remove(pair)
+            left = [each for each in left if each is not pair]
         put_selected(test, store, True, pair, select)
     for store in left:
         put_selected(test, store, False, None, select)

@@ -125,6 +125,7 @@ class Frame:
         self.reads: dict[Any, tuple[RecordedList, tuple[Any, ...]]] = {}  # of what was there before the turn
         self.stores: list[Store] = []
         self.past: set[int] = set()  # which of these are of turns before
+        self.is_statement = False  # a comprehension turned out to change what a `for` statement may
         self.growing: dict[int, tuple[int, int]] = {}  # to these each turn appends: length before, turns back
         self.attributes: dict[tuple[int, str], tuple[Any, Any]] = {}  # that carry state: their owner, and what they are
         self.appended: dict[int, tuple[RecordedList, Any, int]] = {}  # a list, an item for each turn, its length before
@@ -258,11 +259,10 @@ class Frame:
     def append(self, items: RecordedList, value: Any) -> None:
         """Note that each turn appends such an item to a list."""
         items.refuse_if_chosen()
+        self.refuse_comprehension()
         n, _ = self.growing.get(id(items), (items.axis.length() if items.plain is None else len(items.plain), 0))
-        if (
-            not self.statement or items.view or items.frozen or type(n) is not int or type(value) is Unknown
-            or id(items) in self.appended
-        ):  # fmt: skip
+        unfit = items.view or items.frozen or type(n) is not int or type(value) is Unknown
+        if unfit or id(items) in self.appended:
             raise NotTraceable
         own, bounded = all_in(items), self.axis.bound is not None
         read = {id(root): root for root, _ in self.reads.values()}
@@ -300,7 +300,8 @@ class Frame:
 
     def put(self, store: Store) -> None:
         """Note a store of the body."""
-        if not self.statement or store.root.view or store.root.is_own():
+        self.refuse_comprehension()
+        if store.root.view or store.root.is_own():
             raise NotTraceable
         for i in range(len(self.stores) - 1, -1, -1):
             other = self.stores[i]
@@ -356,11 +357,17 @@ class Frame:
 
     def refused(self, site: Any) -> BaseException:
         """The error where a loop within this one, at a place in the source, changes lists that this cannot follow."""
+        self.is_statement = not self.statement
         return Refused(self)
 
-    def set_attribute(self, owner: Any, name: str, value: Any) -> None:
-        if not self.statement:
+    def refuse_comprehension(self) -> None:
+        """Raise NotTraceable, and note why, for a comprehension whose body changes something."""
+        self.is_statement = not self.statement
+        if self.is_statement:
             raise NotTraceable
+
+    def set_attribute(self, owner: Any, name: str, value: Any) -> None:
+        self.refuse_comprehension()
         if (id(owner), name) not in self.attributes:
             raise MoreAttributes(self, owner, name)
         self.attributes[id(owner), name] = owner, value

@@ -116,26 +116,46 @@ def tracing(record: Record, axis: Axis, statement: bool) -> Iterator[Frame]:
     frame.leave()
 
 
-def trace(function: Callable[[Any], Any], source: RecordedList, record: Record, site: Any) -> RecordedList | None:
-    """The list that a body makes of all items of another; None, with nothing recorded, if the body is not traceable."""
+def trace(
+    function: Callable[[Any], Any], source: RecordedList, items: Any, record: Record, site: Any
+) -> RecordedList | None:
+    """The list that a body makes of all items; None, with nothing recorded, if the body is not traceable.
+
+    Args:
+        source: the items as a symbolic list.
+    """
     axis = source.axis.another()
     axis.site = site
     item, rows = source.at(at(axis)), len(record)
     results: list[Any] = []
+    done = False
     try:
         with tracing(record, axis, False) as frame:
             results.append(function(item))
             (result,) = stackable(results, frame.lists_made, record, set())
+        done = True
     except (Split, Stripes, MoreState) as more:
         of = more.frame.axis if isinstance(more, MoreState) else more.axis
         if any(frame.axis is of for frame in record.loops.frames):  # a loop around this one
             raise
-        return None
     except (NotTraceable, Exception):  # the Python loop raises again what is a fault of the function
-        return None
+        pass
+    if not done:
+        return by_statement(function, items, record, site) if frame.is_statement else None
     found = RecordedList(record, axis, result)
     found.made_anew = type(result) is RecordedScalar and axis not in result.free and result.node >= rows
     return found
+
+
+def by_statement(function: Callable[[Any], Any], items: Any, record: Record, site: Any) -> Any:
+    """The list of a comprehension that changes something, as a `for` statement that appends to it."""
+    found = RecordedList.written_out(record, [])
+
+    def turn(item: Any) -> tuple[Any, ...]:
+        found.append(function(item))
+        return ()
+
+    return None if loop(turn, items, (), (), site) is None else found
 
 
 def loop(turn: Callable[..., Any], items: Any, counters: Any, variables: Any, site: Any) -> Any:
@@ -282,8 +302,8 @@ class Known:
             self.attributes.append((found.owner, found.name))
         elif isinstance(found, MorePast):
             one = Past(found.root, found.path, found.level, found.turns, found.grows)
-            less = [known for known in self.past if known.root is one.root and same_path(known.path, one.path)]
-            self.past = [*[known for known in self.past if known not in less], one]
+            others = [known for known in self.past if known.root is not one.root or not same_path(known.path, one.path)]
+            self.past = [*others, one]
         else:
             self.state = [
                 (root, path) for root, path in self.state
@@ -685,6 +705,8 @@ class Pass:
                 raise NotTraceable
             return start + step * self.axis.n
         carries = type(symbol) in (RecordedScalar, RecordedList, tuple)
+        if symbol is None:
+            raise Split(self.axis, 1)  # the first turn finds something else than all others
         if not carries and type(symbol) is not Unknown:
             raise NotTraceable  # an object, which the turn may have looked at
         try:

@@ -98,6 +98,7 @@ from microgpt.engines.compiled.replacements import (
     same,
     same_bound,
     set_attribute,
+    spread,
     stored,
     subscript,
     taken,
@@ -274,6 +275,48 @@ def applied(function: Any, *lists: Any) -> Any:
     return generated(lambda items: call(function, *items), zipped(*lists), site)
 
 
+def folded(function: Any, items: Any, *first: Any) -> Any:
+    """functools.reduce(function, items, first)"""
+    found = folds(function, items, first, lambda value: None)
+    return found[0] if found else functools.reduce(functools.partial(call, function), iterated(items), *first)
+
+
+def running(items: Any, function: Any = None, *, initial: Any = None) -> Lazy:
+    """itertools.accumulate(items, function, initial=initial)"""
+    source = items if type(items) in KNOWN_KINDS else iter(iterated(items))
+    add = operator.add if function is None else function
+    first = () if initial is None else (initial,)
+
+    def everything() -> Any:
+        found = made([])
+        return found if folds(add, source, first, found.append) else None
+
+    each = functools.partial(call, add)
+    return Lazy(lambda: itertools.accumulate(iterated(source), each, initial=initial), everything, True, (source,))
+
+
+def folds(function: Any, items: Any, first: tuple[Any, ...], see: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """What a function makes of a value and each item in turn, in a tuple; () if that is no loop. Each value is seen."""
+    items = taken(items)
+    if type(items) not in (RecordedList, list, tuple, range) or type(measured(items)) is not int or not len(items):
+        return ()
+    value, rest = (first[0], items) if first else (items[0], items[1:])
+    see(value)
+
+    def turn(item: Any, value: Any) -> tuple[Any, ...]:
+        value = call(function, value, item)
+        see(value)
+        return (value,)
+
+    site = "fold", getattr(function, "__code__", type(function))
+    found = loop(turn, rest, (), (lambda: value,), site)
+    if found is None:
+        found = [value]
+        for item in iter(rest):
+            found = list(turn(item, *found))
+    return tuple(found)
+
+
 def filtered(function: Any, items: Any) -> Lazy:
     """filter(function, items)"""
     return made_of_each(filter(function and functools.partial(call, function), iterated(items)))
@@ -339,7 +382,7 @@ def following(items: Any, *default: Any) -> Any:
     """next(items, default)"""
     record: Any = Record.current
     changes()
-    return record.effects.following(items, *default)
+    return next(items, *default) if type(items) is Lazy else record.effects.following(items, *default)
 
 
 def calling(decorator: Any) -> Any:
@@ -354,6 +397,7 @@ REPLACEMENTS: dict[Any, Callable[..., Any]] = {
     operator.iadd: added_in_place, max: greatest, min: least, abs: absolute, len: measured, range: ranged,
     print: printed, next: following, id: identity, contextlib.suppress: Suppressed,
     operator.is_: same, operator.is_not: is_not,
+    functools.reduce: folded, itertools.accumulate: running,
     itertools.chain: in_a_row, itertools.chain.from_iterable: parts_in_a_row,
 }  # fmt: skip
 PURE = {
@@ -482,7 +526,7 @@ def is_pure(function: Any) -> bool:
 HELPERS: dict[str, Any] = {
     HELPER + function.__name__: function
     for function in (
-        mapped, generated, call, subscript, attribute, zipped_rows, iterated, unpacked, changes,
+        mapped, generated, call, subscript, attribute, zipped_rows, iterated, spread, unpacked, changes,
         added_to, same, slice, operand, entry, calling, chosen, both, either, negated, chained, decided, truth,
         loop, made, stored, changeable, counted, same_bound, set_attribute, ended, text, matched, member,
     )

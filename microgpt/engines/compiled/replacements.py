@@ -65,7 +65,7 @@ def mapped(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> A
     source = source_of(items, record) if site not in record.loops.untraceable else None
     if source is not None:
         known = set(record.loops.untraceable)
-        found = trace(function, source, record, site)
+        found = trace(function, source, given, record, site)
         if found is not None:
             if type(given) is Lazy:
                 given.use_up()
@@ -513,6 +513,11 @@ def listed(items: Any = ()) -> Any:
     if type(items) is RecordedList and items.plain is None and not holds_lists(items.item):
         return items.with_item(items.at(at(items.axis)))
     return made(list(iterated(items if type(items) is not RecordedList else iter(items))))
+
+
+def spread(items: Any) -> Any:
+    """The iterable of *items, of which all are taken at once."""
+    return listed(items) if type(items) is Lazy else iterated(items)
 
 
 def tupled(items: Any = ()) -> Any:

@@ -39,7 +39,7 @@ PARTS_OF: dict[type, tuple[str, Any]] = {  # a helper, and which parts of a node
     ast.AugAssign: ("operand", ("value",)), ast.If: ("operand", ("test",)), ast.While: ("operand", ("test",)),
     ast.IfExp: ("operand", ("test",)), ast.Assert: ("operand", ("test",)),
     ast.withitem: ("operand", ("context_expr",)), ast.For: ("iterated", ("iter",)),
-    ast.comprehension: ("iterated", ("iter",)), ast.Starred: ("iterated", ("value",)),
+    ast.comprehension: ("iterated", ("iter",)), ast.Starred: ("spread", ("value",)),
     ast.YieldFrom: ("iterated", ("value",)),
 }  # fmt: skip
 
@@ -230,7 +230,8 @@ class Rewriting(ChoiceRewriting):
         helper, parts = PARTS_OF.get(type(node), ("", ()))
         if isinstance(getattr(node, "ctx", None), ast.Store):  # a target with a star
             parts = ()
-        parts = [part for part in parts if helper == "iterated" or not isinstance(getattr(node, part), PLAIN)]
+        iterates = helper in ("iterated", "spread")
+        parts = [part for part in parts if iterates or not isinstance(getattr(node, part), PLAIN)]
         super().generic_visit(node)
         for part in parts:
             inner = getattr(node, part)
@@ -256,8 +257,10 @@ class Rewriting(ChoiceRewriting):
         for part in [part for target in node.targets for part in ast.walk(target)]:
             if is_stored_item(part):
                 part.value = self.through("changeable", part, part.value)  # type: ignore[attr-defined]
-        if any(isinstance(target, (ast.Tuple, ast.List)) for target in node.targets):
-            node.value = self.through("iterated", node.value, node.value)
+        unpacks = [target for target in node.targets if isinstance(target, (ast.Tuple, ast.List))]
+        if unpacks:
+            all_at_once = any(isinstance(part, ast.Starred) for part in ast.walk(unpacks[0]))
+            node.value = self.through("spread" if all_at_once else "iterated", node.value, node.value)
         return node
 
     def set_attribute(self, node: ast.stmt, value: ast.expr, owner: ast.expr, name: str) -> ast.stmt:

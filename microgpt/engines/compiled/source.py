@@ -56,20 +56,24 @@ class Sources:
         code = function.__code__
         place = code, code.co_filename
         if place not in self.at_once:
-            found = self.rewrite(code, function.__globals__, True) if may_be_rewritten(code) else None
+            own = self.codes.get(place) is code  # it stands in a function that was rewritten
+            found = self.rewrite(code, function.__globals__, True, own) if may_be_rewritten(code) else None
             self.at_once[place] = found
             self.codes |= {(done, done.co_filename): done for done in codes_within(found)} if found else {}
         return self.at_once[place]
 
-    def rewrite(self, code: CodeType, module_globals: dict[str, Any], at_once: bool = False) -> CodeType | None:
+    def rewrite(
+        self, code: CodeType, module_globals: dict[str, Any], at_once: bool = False, is_known: bool = False
+    ) -> CodeType | None:
         lines = linecache.getlines(code.co_filename, module_globals)
         file = self.files.get(code.co_filename)
         if file is None or file.lines is not lines:
             file = self.files[code.co_filename] = File(lines)
-        for node in file.functions.get((code.co_name, code.co_firstlineno), []):
+        nodes = file.functions.get((code.co_name, code.co_firstlineno), [])
+        for node in nodes:
             try:
                 # Several lambdas can begin in one line, and the file may not be any more what was imported.
-                if same_code(self.compiled(node, code, file), code):
+                if (is_known and len(nodes) == 1) or same_code(self.compiled(node, code, file), code):
                     changed = copy.deepcopy(node)
                     if at_once and not Gathered().gather(changed):
                         return None
@@ -81,7 +85,7 @@ class Sources:
 
     def compiled(self, node: Any, code: CodeType, file: "File") -> CodeType:
         """The code of a definition, within a function that has its outer variables and the helpers."""
-        parameters = [ast.arg(name) for name in (*code.co_freevars, *self.helpers)]
+        parameters = [ast.arg(name) for name in dict.fromkeys((*code.co_freevars, *self.helpers))]
         if isinstance(node, ast.Lambda):
             result: ast.stmt = ast.Return(node)
             body: list[ast.stmt] = [result]

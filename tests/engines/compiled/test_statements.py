@@ -20,6 +20,8 @@ from microgpt.learning.parameters import parameter_shapes
 AROUND = """
 import math
 from collections import namedtuple
+from functools import reduce
+from itertools import accumulate
 
 from microgpt.functions import softmax, tanh
 
@@ -292,6 +294,36 @@ total = y * i * a
 out = [a * s for a in x]
 for i in range(1, n):
     out[i] += 0.5 * out[i - 1]
+
+# a fold over numbers, and one over rows
+total = reduce(lambda h, a: tanh(h * s + a), x) * reduce(lambda h, a: h + a * a, x, s)
+out = reduce(lambda h, a: [tanh(b * s + a) for b in h], x, [s, 0.1])
+
+# a fold of which every value is seen
+out = [*accumulate(x, lambda h, a: tanh(h * s + a), initial=0.5)]
+*_, total = accumulate(a * s for a in x)
+
+# a generator that keeps its state
+def states():
+    h = [s, 0.1]
+    for a in x:
+        h = [tanh(b * s + a) for b in h]
+        yield h
+for h in states():
+    total += h[0] * h[1]
+total += sum(sum(h) for h in states())
+
+# a comprehension that reads an object on
+cell = Cell([s, 0.5, s])
+total = sum([cell.read(a) or cell.state[0] for a in x])
+out = [sum(cell.history), [a * s for a in cell.state]]
+
+# nothing before the first turn
+h, best = None, None
+for a, b in zip(x, w, strict=True):
+    h = a if h is None else tanh(h * s + b)
+    best = h if best is None or h > best else best
+total = h * best
 
 # the two items before, and the next one
 out = [s, 0.3, *([0.0] * (n - 2))]

@@ -123,6 +123,7 @@ TRUTH = {  # remedies for what asks for the truth of a scalar
     "if, and, or, not": "compare it and choose, by a if x > 0 else b, or by max, min or x * (x > 0); or decide by a "
     "plain integer",
 }  # fmt: skip
+OF_NUMBERS = {*dir(Value), *dir(float), *dir(bool)}  # names of attributes
 KEPT = (
     "the function uses numbers that it kept from an earlier call, in a list, an attribute or a cache outside of it: "
     "it must not depend on earlier calls; make them anew in each call, or pass them as an argument"
@@ -859,6 +860,9 @@ class RecordedScalar:
     def __neg__(self) -> "RecordedScalar":
         return self * -1.0
 
+    def __pos__(self) -> "RecordedScalar":
+        return self * 1.0
+
     def __sub__(self, other: Any) -> "RecordedScalar":
         if other.__class__ is RecordedScalar:
             return self + other * -1.0
@@ -975,8 +979,7 @@ class RecordedScalar:
         return repr(self)
 
     def __getattr__(self, name: str) -> Any:
-        known = any(hasattr(kind, name) for kind in (Value, float, bool))  # hasattr must not deny what these have
-        kind = RecordingError if known else NoAttributeError
+        kind = RecordingError if name in OF_NUMBERS else NoAttributeError  # hasattr must not deny what numbers have
         raise kind(f".{name} of a recorded scalar at {calling_line()}: there is none; {INSTEAD.get(name, OTHERWISE)}")
 
     def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **_: Any) -> Any:

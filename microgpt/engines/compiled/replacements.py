@@ -41,6 +41,7 @@ from microgpt.engines.compiled.record import (
     tracing_depth,
 )
 from microgpt.engines.compiled.stacking import must_stack, stacked
+from microgpt.value import Value
 
 KNOWN_KINDS: frozenset[Any] = frozenset((
     list, tuple, dict, str, range, set, frozenset, RecordedList, Lazy, type({}.keys()), type({}.values()),
@@ -52,6 +53,11 @@ NO_OPERATORS = {  # special methods that no operator and no builtin calls
     "__delattr__", "__copy__", "__deepcopy__", "__replace__", "__getstate__", "__setstate__", "__getnewargs__",
     "__reduce__", "__reduce_ex__", "__set_name__", "__init_subclass__", "__class_getitem__",
 }  # fmt: skip
+PROTOCOL = {"exp", "log", "pick", "largest"}  # by which functions of the book ask
+NOT_IN_PYTHON: dict[Any, set[str]] = {  # attributes that the compiler alone knows
+    kind: {*dir(kind)} - {*dir(seen)} - PROTOCOL
+    for kind, seen in ((RecordedScalar, Value), (RecordedInteger, int), (RecordedList, list))
+}
 MOST_TURNS = 1000  # of a loop that a recorded scalar ends
 SYMBOLIC = (RecordedScalar, RecordedInteger, Index, list, tuple, int)  # one of these may stand for many objects
 
@@ -129,6 +135,10 @@ def attribute(owner: Any, name: str) -> Any:
     """owner.name. Raises NotTraceable where that runs code of the class."""
     if name == "__class__":
         return kind_of(owner)
+    if type(owner) in NOT_IN_PYTHON and name in NOT_IN_PYTHON[type(owner)]:
+        if type(owner) is RecordedList:
+            raise AttributeError(f"'list' object has no attribute {name!r}")
+        return owner.__getattr__(name)  # which raises the error that fits
     if tracing_depth():
         if runs_code(owner, name) or name == "__dict__":
             raise NotTraceable
@@ -141,6 +151,10 @@ def attribute(owner: Any, name: str) -> Any:
 
 def set_attribute(value: Any, owner: Any, name: str) -> None:
     """owner.name = value. Raises NotTraceable within an axis where that is no statement of a loop, or runs code."""
+    if type(owner) is RecordedScalar:
+        raise RecordingError(
+            f".{name} of a recorded scalar is set at {calling_line()}: a number does not change; calculate another one"
+        )
     if not tracing_depth():
         set_now = setattr if Record.current is None else Record.current.effects.set
         set_now(owner, name, value)
@@ -402,13 +416,21 @@ def subscript(items: Any, key: Any) -> Any:
         if type(items) not in KNOWN_KINDS and getattr(type(items), "__getitem__", None) is not tuple.__getitem__:
             raise NotTraceable
         operand(key)
-    return items[key]
+    try:
+        return items[key]
+    except IndexError:
+        if type(items) is np.ndarray and type(key) in (RecordedInteger, RecordedList, RecordedScalar):
+            raise RecordingError(
+                f"an array of numpy is read at a recorded index at {calling_line()}: it differs from example to "
+                "example; make the array a list, and choose from it by pick(array.tolist(), i)"
+            ) from None
+        raise
 
 
 def entry(items: Any, key: Any) -> Any:
     """operand(subscript(items, key))"""
     record = Record.current
-    if record is not None and record.loops.depth:
+    if type(items) is np.ndarray or (record is not None and record.loops.depth):
         return operand(subscript(items, key))
     return items[key]
 

@@ -32,6 +32,16 @@ LEAVES = (  # a body with one of these stays a statement
     ast.ImportFrom, ast.Delete, ast.Global, ast.Nonlocal, ast.Try, ast.Match,
 )  # fmt: skip
 DEEP = 6  # loops, one in the other, of which the body would be rewritten twice each
+REPEATED = (
+    ast.Name,
+    ast.Constant,
+    ast.Attribute,
+    ast.Subscript,
+    ast.Compare,
+    ast.operator,
+    ast.cmpop,
+    ast.expr_context,
+)
 NUMBERS = {"bool", "int", "float", "complex", "Number", "Real", "Rational", "Integral", "Value"}  # classes
 PLAIN = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp)  # their operands have been through a helper
 PARTS_OF: dict[type, tuple[str, Any]] = {  # a helper, and which parts of a node go through it
@@ -307,7 +317,12 @@ class Rewriting(ChoiceRewriting):
         node.keys = [one and self.through("operand", one, one) for one in node.keys]
         return node
 
-    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+    def visit_Compare(self, node: ast.Compare) -> Any:
+        is_asked = any(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops)
+        if is_asked and len(node.ops) > 1 and all(map(may_be_repeated, node.comparators[:-1])):  # a is b and b is c
+            pairs = zip([node.left, *node.comparators], node.ops, node.comparators, strict=False)
+            parts: list[ast.expr] = [ast.Compare(copy.deepcopy(a), [op], [b]) for a, op, b in pairs]
+            return self.visit(ast.copy_location(ast.BoolOp(ast.And(), parts), node))
         chain = self.visit_chain(node)
         if chain is not None:
             return chain
@@ -412,6 +427,11 @@ def asks_kind(pattern: ast.AST) -> bool:
     return (
         isinstance(pattern, ast.MatchClass) and getattr(pattern.cls, "id", getattr(pattern.cls, "attr", "")) in NUMBERS
     )
+
+
+def may_be_repeated(node: ast.expr) -> bool:
+    """Whether it is the same to evaluate an expression twice."""
+    return all(isinstance(part, REPEATED) for part in ast.walk(node))
 
 
 def is_call_of(node: ast.expr, helper: str) -> bool:

@@ -77,6 +77,10 @@ ANSWERED = {
     "largest": lambda p, x, t: p[0] if isinstance(largest(p), float) else p[1],
     "an integer's class": lambda p, x, t: p[t[0]] if t[0].__class__ is int and type(t[1]) is int else p[1],
     "an integer and None": lambda p, x, t: p[0] if t[0] is None or t[0] is not t[0] or t[1] is True else p[1],
+    "objects in a row": lambda p, x, t: p[0] if x is not None is not False else p[1] if 0 < x is not None else p[2],
+    "names of the compiler": lambda p, x, t: p[0] if hasattr(x, "row") or hasattr(t, "axis") or hasattr(x, "__name__")
+    else p[1],
+    "a plus sign": lambda p, x, t: +x * p[0],
     "a comparison and None": lambda p, x, t: p[0] if (x > 0) is None else p[1],
     "numbers of comparisons": lambda p, x, t: int(x > 0) * p[0] + float(x > 1) * p[1] + bool(x < 1) * p[2],
     "singledispatch": lambda p, x, t: doubled(x) * p[0] + doubled(x > 0) + doubled(p) + doubled(p[0]),
@@ -104,11 +108,18 @@ def text_of_upper(p, x, t):
     return p[0] * len(f"a{x > 0}".upper())
 
 
+def sets_data(p, x, t):
+    p[0].data = 3.0
+    return p[0] * x
+
+
 CHOSEN, KEY, TEXT, COMPARED = "asks by `is` about", "a key of a dict or set", "the text of a recorded number", "=="
 REFUSED = {
     "integers": (lambda p, x, t: p[0] if t[0] is t[1] else p[1], CHOSEN),
     "an integer and a number": (lambda p, x, t: p[0] if t[0] is not len(p) else p[1], CHOSEN),
     "integers in a loop": (lambda p, x, t: sum([p[0] if i is t[0] else p[1] for i in t]), CHOSEN),
+    "integers in a row": (lambda p, x, t: p[0] if t[0] is t[1] is t[2] else p[1], CHOSEN),
+    "an array of numpy": (lambda p, x, t: p[0] * np.eye(4)[t[0]][0], "an array of numpy is read at a recorded index"),
     "by operator": (lambda p, x, t: p[0] if operator.is_(t[0], t[1]) else p[1], CHOSEN),
     "by not": (lambda p, x, t: p[0] if operator.is_not(t[0], t[1]) else p[1], CHOSEN),
     "by id": (lambda p, x, t: p[0] if id(t[0]) == id(t[1]) else p[1], CHOSEN),
@@ -122,6 +133,7 @@ REFUSED = {
     "a pattern": (matched, "`match` asks what kind of number"),
     "what a float has": (lambda p, x, t: p[0] if hasattr(x, "is_integer") else p[1], r"\.is_integer"),
     "what an int has": (lambda p, x, t: p[0] * getattr(x > 0, "numerator", 7), r"\.numerator"),
+    "what is set": (sets_data, r"\.data of a recorded scalar is set"),
     "a key": (lambda p, x, t: {True: p[0], False: p[1]}[x > 0], KEY),
     "a key with a default": (lambda p, x, t: {True: p[0]}.get(x > 0, p[1]), "a if x > 0 else b"),
     "a set": (lambda p, x, t: p[0] * len({x, x * 2}), KEY),

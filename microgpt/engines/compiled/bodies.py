@@ -324,7 +324,8 @@ def names_captured(function: ast.FunctionDef) -> list[tuple[int, int, set[str]]]
                 outer = [one for one in ast.walk(part) if isinstance(one, (ast.Global, ast.Nonlocal))]
                 own |= {name for one in part.body for name in names_stored(one)}
                 own -= {name for one in outer for name in one.names}
-            names = {one.id for one in ast.walk(part) if isinstance(one, ast.Name)} - own
+            inside = own_parts(part) if isinstance(part, ast.ClassDef) else ast.walk(part)  # its methods are parts, too
+            names = {one.id for one in inside if isinstance(one, ast.Name)} - own
         elif isinstance(part, ast.GeneratorExp) and id(part) not in used_up:
             own = {one.id for loop in part.generators for one in ast.walk(loop.target) if isinstance(one, ast.Name)}
             later = [part.elt, *[test for loop in part.generators for test in loop.ifs]]

@@ -49,11 +49,14 @@ class Found(NamedTuple):
 
 
 class MoreState(NotTraceable):
-    """A list turned out to carry state from turn to turn: the body is to be read again with that in mind."""
+    """A list turned out to carry state from turn to turn: the body is to be read again with that in mind.
 
-    def __init__(self, frame: "Frame", root: RecordedList, path: tuple[Any, ...]):
+    What carries it is what the list has at a path: one list whose items change, or (`is_new`) another one in each turn.
+    """
+
+    def __init__(self, frame: "Frame", root: RecordedList, path: tuple[Any, ...], is_new: bool = False):
         super().__init__()
-        self.frame, self.root, self.path = frame, root, path
+        self.frame, self.root, self.path, self.is_new = frame, root, path, is_new
 
 
 class Refused(MoreState):
@@ -170,14 +173,17 @@ class Frame:
             if store.root is root:
                 found = value_at(store, path)
                 if found is False:
-                    raise self.unsure(root, store.path, path)
+                    raise self.unsure(store, path)
                 if found is not None:
                     return found
         return None
 
-    def unsure(self, root: RecordedList, stored: tuple[Any, ...], path: tuple[Any, ...]) -> NotTraceable:
+    def unsure(self, store: Store, path: tuple[Any, ...]) -> NotTraceable:
         """The error where a path may or may not be one at which a turn has stored something."""
-        return NotTraceable() if self.axis in axes_of(stored) else MoreState(self, root, common(stored, path))
+        is_new = store.level == len(store.path) and type(store.value) is RecordedList
+        if is_new or self.axis in axes_of(store.path):
+            return NotTraceable()
+        return MoreState(self, store.root, common(store.path, path))
 
     def changed(self) -> list[RecordedList]:
         """The lists that the turn has changed."""
@@ -195,8 +201,11 @@ class Frame:
         """Raise NotTraceable if a list has changed that is a part of this one, or of which this is one."""
         changed = [other for other in self.changed() if other is not root]
         own = all_in(root) if changed else set()
+        alone = {id(store.root) for store in self.stores if len(store.path) == store.level == 1}  # not what is in them
+        alone -= {id(store.root) for store in self.stores if not len(store.path) == store.level == 1}
         for other in changed:
-            if id(other) in own or any([id(one) in own for one in lists_within(other)]):
+            inside = () if id(other) in alone else lists_within(other)
+            if id(other) in own or any([id(one) in own for one in inside]):
                 raise NotTraceable
 
     def grow(self, root: RecordedList, turns: int) -> None:
@@ -284,6 +293,9 @@ class Frame:
         root, path = items.where()
         self.refuse_replaced(root, path)
         n = items.length()
+        if type(key) is slice and type(n) is int and key.indices(n) == (0, n, 1) and not items.frozen:
+            put(self.record, Store(root, path, self.all_items(value, n), len(path) + 1))
+            return
         if type(key) not in (int, Index) or (items.view and items.place is None) or type(n) is not int:
             raise NotTraceable
         low, high = key.span() if type(key) is Index else (key, key)
@@ -297,6 +309,14 @@ class Frame:
         ):  # fmt: skip
             raise NotTraceable
         put(self.record, Store(root, (*path, key), value, len(path) + 1))
+
+    def all_items(self, items: Any, n: int) -> RecordedList:
+        """A list of n numbers, as a list of its own."""
+        if type(items) is not RecordedList or items.plain is not None or type(items.item) is not RecordedScalar:
+            raise NotTraceable
+        if items.length() != n:
+            raise NotTraceable
+        return RecordedList(self.record, items.axis, items.item)
 
     def put(self, store: Store) -> None:
         """Note a store of the body."""
@@ -317,12 +337,14 @@ class Frame:
                     raise NotTraceable  # the later turn has the last word, not the later line
                 continue
             if same is False:
-                raise self.unsure(store.root, other.path, store.path)
+                raise self.unsure(other, store.path)
             rest = store.path[len(other.path) :]
             if not rest and store.level < other.level:  # it sets a list of which the turn has set the items
                 raise NotTraceable
             if not rest and store.level == other.level:
                 self.stores[i] = other._replace(value=store.value)
+            elif type(other.value) is RecordedList and other.value.frozen:
+                raise NotTraceable
             else:
                 put_real(self.record, store._replace(root=other.value, path=rest, level=store.level - len(other.path)))
             return
@@ -348,8 +370,9 @@ class Frame:
         """Raise MoreState if all turns store at one path."""
         if self.axis not in axes_of(store.path):
             an_item = store.level == len(store.path) and type(store.path[-1]) is int  # of the list that carries state
-            path = store.path[:-1] if an_item else store.path
-            raise MoreState(self, store.root, path)
+            is_new = an_item and type(store.value) is RecordedList
+            path = store.path[:-1] if an_item and not is_new else store.path
+            raise MoreState(self, store.root, path, is_new)
 
     def may_change(self, items: RecordedList) -> bool:
         """Whether a list that was there before may change now, for real."""

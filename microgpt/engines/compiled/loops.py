@@ -290,7 +290,7 @@ class Past(NamedTuple):
 class Known:
     """What passes over the body of a loop have found out about it."""
 
-    state: list[tuple[RecordedList, tuple[Any, ...]]] = field(default_factory=list)  # lists that carry state
+    state: list[tuple[RecordedList, tuple[Any, ...], bool]] = field(default_factory=list)  # see MoreState
     attributes: list[tuple[Any, str]] = field(default_factory=list)  # that carry state
     past: list[Past] = field(default_factory=list)
     others: tuple[Axis, ...] = ()  # axes of loops around this one
@@ -305,11 +305,8 @@ class Known:
             others = [known for known in self.past if known.root is not one.root or not same_path(known.path, one.path)]
             self.past = [*others, one]
         else:
-            self.state = [
-                (root, path) for root, path in self.state
-                if root is not found.root or prefix_of(found.path, path) is not True
-            ]  # fmt: skip
-            self.state.append((found.root, found.path))
+            self.state = [one for one in self.state if one[0] is not found.root or not prefix_of(found.path, one[1])]
+            self.state.append((found.root, found.path, found.is_new))
 
     def along(self, before: Axis, now: Axis) -> None:
         """Let the paths go along another axis of the loop."""
@@ -439,15 +436,18 @@ class Pass:
     def results(self) -> list[Any]:
         """The variables after all turns; the lists that the turns changed are changed."""
         record, axis = self.record, self.axis
-        contents = [inside(root, path) for root, path in self.state]
+        contents = [inside(root, path) for root, path, _ in self.state]
         earlier = [[self.stored_before(past, i) for i in range(1, past.turns + 1)] for past in self.past]
         rows = len(record)
         with tracing(record, axis, True) as frame:
             symbols = [self.symbol(i, value) for i, value in enumerate(self.starts)]
-            held = [self.carried(content, (), own=True) for content in contents]
-            for (root, path), symbol in zip(self.state, held, strict=True):
-                frame.stores.append(Store(root, path, copied(symbol), len(path) + (type(symbol) is RecordedList)))
-            lists = [lists_in(slot.value) if holds_lists(slot.value) else [] for slot in frame.stores]
+            held = [self.carried(one, (), not new) for one, (*_, new) in zip(contents, self.state, strict=True)]
+            for (root, path, is_new), symbol in zip(self.state, held, strict=True):
+                level = len(path) + (type(symbol) is RecordedList and not is_new)
+                frame.stores.append(Store(root, path, symbol if is_new else copied(symbol), level))
+                if is_new:
+                    freeze(symbol)
+            lists = [[] if slot.level == len(slot.path) else lists_in(slot.value) for slot in frame.stores]
             known = [self.past_symbols(past, one, frame) for past, one in zip(self.past, earlier, strict=True)]
             variables = len(symbols) - len(self.attributes)  # after them come the attributes that carry state
             values = symbols[:variables]
@@ -576,7 +576,7 @@ class Pass:
             for each in zip(starts, known, following, strict=False):
                 self.settled(*each)
         changes: list[Callable[[], None]] = []
-        finals = self.variables(symbols, values, appended, stores, frame, seen)
+        finals = self.variables(symbols, values, appended, [*slots, *stores], frame, seen)
         for slot, start, symbol in zip(slots, contents, held, strict=True):
             final = self.settled(start, symbol, slot.value)
             changes.append(lambda slot=slot, final=final: put(record, slot._replace(value=final)))  # type: ignore[misc]
@@ -640,9 +640,11 @@ class Pass:
         """What the variables are after all turns. One may be the list that the last turn appended, or another one."""
         finals = [*self.before]
         last = {id(value): (root, -1) for root, value, _ in appended}
-        for root, path, value, _ in stores:
+        for root, path, value, level in stores:
             if len(path) == 1 and type(path[0]) is Index and self.axis.bound is None:
                 last[id(value)] = root, path[0].span()[1]
+            elif len(path) == level == 1:
+                last[id(value)] = root, path[0]
         names: dict[int, int] = {}  # a variable for each list
         for i in sorted(range(len(values)), key=lambda i: type(symbols[i]) is Unknown):
             symbol, value = symbols[i], values[i]

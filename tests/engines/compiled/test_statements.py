@@ -325,6 +325,24 @@ for a, b in zip(x, w, strict=True):
     best = h if best is None or h > best else best
 total = h * best
 
+# layers of which each has a list of its own
+states = [[s, 0.2], [0.1, s]]
+first = states[0]
+for a in x:
+    for k in range(2):
+        states[k] = [tanh(b * s + a) for b in states[k]]
+        a = states[k][0]
+    y = states[1]
+out = [states, y, first]
+
+# all items of a list at once
+out = [s, 0.2, 0.1]
+same = out
+for a in x:
+    out[:] = [b * s + a for b in same]
+    same[1] *= a
+total = sum(same)
+
 # the two items before, and the next one
 out = [s, 0.3, *([0.0] * (n - 2))]
 for i in range(2, n - 1):

@@ -12,6 +12,7 @@ from microgpt.engines.checking.gradient_check import compare, digits
 from microgpt.engines.checking.slopes import Problem
 from microgpt.engines.collector import collector_paused
 from microgpt.engines.engine import adam_in_chunks, adam_update, value_and_grad
+from microgpt.engines.trees import vector_of
 from microgpt.errors import DisagreementError, InputError, counted
 from microgpt.gpt import GPTConfig
 from microgpt.learning.batches import padded
@@ -106,7 +107,7 @@ class OwnCode:
         self.seconds = (time.perf_counter() - start) / length
         step = value_and_grad(partial(self.recordable.gpt.loss, config=config), verify=True)
         compiled_loss, gradients = step(problem.params, *problem.arrays)
-        apart = self.difference(problem, (loss, gradient), (compiled_loss, problem.vector(gradients)))
+        apart = self.difference(problem, (loss, gradient), (compiled_loss, vector_of(gradients)))
         operations = step.summary().partition(" scalar")[0]
         return [f"your Value and the compiled code agree to {digits(apart)} digits, on {operations} operations"]
 

@@ -33,6 +33,11 @@ def leaves_of(tree: Any) -> list[Any]:
     return found
 
 
+def vector_of(tree: Any) -> np.ndarray:
+    """All numbers in a nesting as one vector, which `unflatten` makes arrays again."""
+    return np.concatenate([np.zeros(0), *map(np.ravel, leaves_of(tree))])
+
+
 def unflatten(vector: np.ndarray, tree: Any) -> Any:
     """A flat vector as arrays in the nesting, shapes and dtypes of a tree."""
     parts = iter(np.split(vector, np.cumsum([np.size(leaf) for leaf in leaves_of(tree)])))

@@ -22,7 +22,7 @@ from microgpt.engines.compiled.branches import HELPER
 from microgpt.engines.compiled.changes import UNBOUND
 from microgpt.engines.compiled.choices import contents, fill
 from microgpt.engines.compiled.llvm.threads import LOCK
-from microgpt.engines.compiled.recording import is_pure
+from microgpt.engines.compiled.recording import is_pure, is_read
 from microgpt.engines.compiled.source import Sources
 from microgpt.engines.trees import map_arrays, map_numbers
 from microgpt.explain.noting import Noting
@@ -175,7 +175,7 @@ def call(here: Any, line: int, function: Any, /, *arguments: Any, **options: Any
     method = getattr(kind, "__call__", None)  # noqa: B004
     if not isinstance(function, type) and isinstance(method, FunctionType):
         return run(found, here, line, method, (function, *arguments), options)
-    if kind is type and is_read(function):
+    if kind is type and is_read(function, SOURCES):
         made = object.__new__(function)
         run(found, here, line, function.__init__, (made, *arguments), options)
         return made
@@ -228,13 +228,6 @@ def begun_later(found: Followed, caller: tuple[int, int], items: Any) -> Iterato
     while item is not UNBOUND:
         yield item
         item = next(items, UNBOUND)
-
-
-def is_read(kind: type) -> bool:
-    """Whether objects of a class begin with nothing but an `__init__` that has a source."""
-    begin: Any = kind.__init__  # type: ignore[misc]
-    plain = kind.__new__ is object.__new__ and isinstance(begin, FunctionType)
-    return plain and not getattr(kind, "__abstractmethods__", None) and SOURCES.rewritten(begin) is not None
 
 
 def begin(place: Place) -> int | None:

@@ -29,7 +29,7 @@ from microgpt.engines.checking.slopes import Problem, Slope
 from microgpt.engines.collector import collector_paused
 from microgpt.engines.select import engine_for
 from microgpt.engines.tracing import PACKAGE, Traced, plain, trace, where
-from microgpt.engines.trees import rows
+from microgpt.engines.trees import rows, vector_of
 from microgpt.errors import DisagreementError
 from microgpt.surroundings import facts_as_html
 from microgpt.value import Value, exp, log
@@ -146,7 +146,7 @@ def compare(
             return Check(False, str(error), "engine")
         except (AttributeError, IndexError, TypeError) as error:
             return Check(False, f"the engine {engine} does not compute this loss: {error}", "engine")
-        engines[engine] = found_mean, problem.vector(gradients)
+        engines[engine] = found_mean, vector_of(gradients)
         count = list(made.programs.values())[-1].operations
         operations = f" on {count * problem.examples:,} operations"
     if not values:

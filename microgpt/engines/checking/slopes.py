@@ -26,6 +26,7 @@ from microgpt.engines.trees import (
     map_numbers,
     rows,
     unflatten,
+    vector_of,
 )
 from microgpt.value import Value
 
@@ -61,14 +62,10 @@ class Problem:
         self.arrays = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in checked_arguments(tuple(arrays))]
         self.examples = len(self.arrays[0]) if self.arrays else 1
         self.shapes = [array.shape for array in leaves_of(self.params)]
-        self.point = self.vector(self.params)
+        self.point = vector_of(self.params)
         self.ends = np.cumsum([prod(shape) for shape in self.shapes])
         self.names: list[str] = []
         leaves(map_arrays(lambda _: 0.0, self.params), "params", lambda _, name: self.names.append(name))
-
-    def vector(self, tree: Any) -> np.ndarray:
-        """Return all parameters, or their gradients, as one vector."""
-        return np.concatenate([np.zeros(0), *map(np.ravel, leaves_of(tree))])
 
     def tree(self, vector: np.ndarray) -> Any:
         """Return a vector as arrays in the nesting of the parameters."""
@@ -102,7 +99,7 @@ class Problem:
         """Return the mean loss and its gradient, by the class of scalars."""
         if self.value is Value:
             mean, gradients = ScalarEngine(self.function).value_and_grad(self.params, *self.arrays)
-            return mean, self.vector(gradients)
+            return mean, vector_of(gradients)
         examples, total, gradient = rows(tuple(self.arrays)), 0.0, np.zeros(self.point.size)
         for example in examples:
             numbers = map_arrays(lambda array: map_numbers(self.value, array.tolist()), self.params)
@@ -111,7 +108,7 @@ class Problem:
                 result.backward()
             total += number_in(result)
             found = map_arrays(lambda _, ours: np.array(map_numbers(lambda v: v.grad, ours)), self.params, numbers)
-            gradient += self.vector(found)
+            gradient += vector_of(found)
         return total / len(examples), gradient / len(examples)
 
     def settled_loss(self) -> float:

@@ -26,6 +26,7 @@ from microgpt.engines.compiled.expressions import (
     Table,
     constant,
     differentiate,
+    has_tables,
     loads_of,
     nodes_of,
     rebuilt,
@@ -34,7 +35,7 @@ from microgpt.engines.compiled.expressions import (
 )
 from microgpt.engines.compiled.fuse import Fusion
 from microgpt.engines.compiled.members import is_regular
-from microgpt.engines.compiled.nest import Array, Nest, Turns, cells_of, delinearize, single
+from microgpt.engines.compiled.nest import Array, Nest, Turns, cells_of, delinearize, loops_of, single
 from microgpt.engines.compiled.record import FUNCTIONS
 
 MANY_ARRAYS, FEW_MEMBERS = 4, 16  # of a table over more arrays, with fewer members for each, no parts are made
@@ -335,7 +336,7 @@ class Backward:
         for i, (axis, length) in enumerate(zip(back, shape.lengths, strict=True)):
             if length > 1 and (axis is None or axes.count(i) != 1 or nest.lengths[axis] != length):
                 return None
-        if any(load.table is not None or (load.chooser and load.chooser.table) for load in loads_of(nest.expression)):
+        if has_tables(loads_of(nest.expression)):
             return None
         bounds = shape.bounds or (None,) * len(shape.lengths)
         own = [None if axis is None else nest.bounds[axis] for axis in back]
@@ -411,11 +412,6 @@ def parted(nests: list[Nest], shape: Array) -> tuple[list[Nest], list[Nest]]:
             covered[cells] = False
         additions.append(nest)
     return (stores, additions) if covered.all() else ([], nests)
-
-
-def loops_of(one: Nest | Array) -> list[Turns]:
-    """The loops around a nest, or around what makes an array."""
-    return [turns for turns, _ in one.within]
 
 
 def shared_loops(a: Sequence[Turns], b: Sequence[Turns]) -> list[Turns]:

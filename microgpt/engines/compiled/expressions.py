@@ -5,7 +5,7 @@ around its loads, calls `backward()`, and finds the gradients as expressions aga
 operations stand in value.py and nowhere else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import is_
 from typing import Any, TypeVar
@@ -156,6 +156,11 @@ def loads_of(expression: Expression) -> list[Load]:
         if node.operation == "load":
             found.setdefault(node.what)
     return list(found)
+
+
+def has_tables(loads: Iterable[Load]) -> bool:
+    """Whether tables say where one of these loads lies, or what chooses in it."""
+    return any(load.table is not None or (load.chooser and load.chooser.table) for load in loads)
 
 
 def nodes_of(expression: Expression) -> tuple[Expression, ...]:

@@ -28,7 +28,7 @@ from microgpt.engines.compiled.expressions import (
 )
 from microgpt.engines.compiled.groups import Groups, Instruction
 from microgpt.engines.compiled.members import Access
-from microgpt.engines.compiled.nest import Nest, Part, delinearize, single
+from microgpt.engines.compiled.nest import Nest, Part, delinearize, loops_of, single
 from microgpt.engines.compiled.record import FUNCTIONS
 
 ELEMENTWISE = ("terms", "pow", *FUNCTIONS, "less", "less or equal", "where")
@@ -220,7 +220,7 @@ def can_be_inlined(instruction: Instruction, reader: Instruction, access: Access
     """Whether an instruction can become part of one that reads it, which then computes it once, within its bounds."""
     if reader.operation in ("pick", "copy") or any(operand.table is not None for operand in instruction.operands):
         return False
-    if prod(reader.lengths) != prod(instruction.lengths) or reader.turns() != instruction.turns():
+    if prod(reader.lengths) != prod(instruction.lengths) or loops_of(reader) != loops_of(instruction):
         return False
     found = walk(access, reader.lengths, instruction.array)
     if found is None or any(part is None and n > 1 for part, n in zip(found[1], reader.lengths, strict=True)):

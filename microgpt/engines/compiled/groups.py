@@ -95,10 +95,6 @@ class Instruction:
     choices: tuple[int, int] = (0, 0)  # "pick": how many, and the stride from one to the next
     within: Within = ()
 
-    def turns(self) -> list[Turns]:
-        """The loops around it that run turn by turn."""
-        return [turns for turns, _ in self.within]
-
 
 class Groups:
     """All instructions of a record, in order; where its results lie."""

@@ -252,6 +252,11 @@ def in_loops(nests: Sequence[Nest], depth: int = 0) -> Iterator[tuple[Turns | No
     return ((turns, list(group)) for turns, group in groupby(nests, loop))
 
 
+def loops_of(one: Any) -> list[Turns]:
+    """The loops around a nest, or around what makes an array."""
+    return [turns for turns, _ in one.within]
+
+
 def squeezed(nest: Nest, known: dict[Any, Expression]) -> Nest:
     """A nest without its axes of length 1."""
     keep = [i for i, n in enumerate(nest.lengths) if n > 1]

@@ -450,7 +450,7 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
         found = None if options else record.tabled(function, arguments)
         if found is not None:
             return found
-    if not record.loops.depth and type(function) is type and is_read(function):
+    if not record.loops.depth and type(function) is type and is_read(function, SOURCES):
         kind_made: Any = function
         found = object.__new__(kind_made)
         run(kind_made.__init__, record, (found, *arguments), options)
@@ -500,11 +500,11 @@ def remembered(function: Any, record: Record, arguments: tuple[Any, ...], option
     return record.remembered[key][0]
 
 
-def is_read(kind: type) -> bool:
+def is_read(kind: type, sources: Sources) -> bool:
     """Whether objects of a class begin with nothing but an `__init__` that has a source."""
     begin: Any = kind.__init__  # type: ignore[misc]
     plain = kind.__new__ is object.__new__ and isinstance(begin, FunctionType)
-    return plain and not getattr(kind, "__abstractmethods__", None) and SOURCES.rewritten(begin) is not None
+    return plain and not getattr(kind, "__abstractmethods__", None) and sources.rewritten(begin) is not None
 
 
 def is_pure(function: Any) -> bool:

@@ -18,7 +18,7 @@ from microgpt.engines.compiled.recorded_numbers import numbers_of
 from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.scalar import ScalarEngine
 from microgpt.engines.tracing import leaves, plain, trace, where
-from microgpt.engines.trees import leaves_of, map_arrays, map_numbers, unflatten
+from microgpt.engines.trees import map_arrays, map_numbers, unflatten, vector_of
 from microgpt.errors import DisagreementError, InputError
 from microgpt.value import Value
 
@@ -177,10 +177,6 @@ def compare_gradients(
         "the given parameters, for row 0 of the batch; this is a fault of the compiler, and "
         'engine="scalar" computes it rightly'
     )
-
-
-def vector_of(tree: Any) -> np.ndarray:
-    return np.concatenate([np.zeros(0), *map(np.ravel, leaves_of(tree))])
 
 
 def value_of_float(x: Any) -> Any:

@@ -14,7 +14,7 @@ from itertools import accumulate
 from operator import mul
 from typing import Any
 
-from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, INTEGERS, Load
+from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, INTEGERS, Load, has_tables
 from microgpt.engines.compiled.nest import BATCH, Nest
 
 VECTOR_BYTES = 64  # of the vectors for which lanes are chosen, whatever the processor has
@@ -60,10 +60,6 @@ class Lanes:
 def sums_examples(target: Load) -> bool:
     """Whether a nest sums its results over the examples. Where integers choose, each example adds its own."""
     return target.space == GRADIENTS and target.chooser is None
-
-
-def has_tables(loads: Sequence[Load]) -> bool:
-    return any(load.table is not None or (load.chooser and load.chooser.table) for load in loads)
 
 
 def bounded_axes(nest: Nest) -> set[int]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, INTEGERS, PARAMETERS, Expression, Load
+from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, INTEGERS, PARAMETERS, Expression, Load, has_tables
 from microgpt.engines.compiled.llvm.arguments import packed
 from microgpt.engines.compiled.llvm.emit import APART, BESIDE, LeafShape, LoopShape, NestShape, structure_of
-from microgpt.engines.compiled.llvm.lanes import Lanes, chosen_lanes, has_tables, loop_order, part_of_lanes
+from microgpt.engines.compiled.llvm.lanes import Lanes, chosen_lanes, loop_order, part_of_lanes
 from microgpt.engines.compiled.llvm.memory import Memory
 from microgpt.engines.compiled.nest import BATCH, Nest
 

@@ -15,9 +15,10 @@ from typing import Any
 from llvmlite import ir
 from llvmlite.binding import get_process_triple
 
-from microgpt.engines.compiled.expressions import Expression, Load, loads_of
+from microgpt.engines.compiled.expressions import Expression, Load, has_tables, loads_of
 from microgpt.engines.compiled.llvm.arguments import TABLES
 from microgpt.engines.compiled.llvm.emit import I32, I64, Kernel
+from microgpt.engines.compiled.llvm.lanes import bounded_axes
 from microgpt.engines.compiled.nest import Nest
 
 MUCH = 1 << 15  # points of a nest that are worth sharing
@@ -110,9 +111,7 @@ def axis_to_share(nest: Nest, threads: int) -> int | None:
     if prod(nest.lengths) < MUCH or nest.within:
         return None
     loads = [nest.target, *loads_of(nest.expression)]
-    tables = any(load.table is not None or (load.chooser and load.chooser.table) for load in loads)
-    bounds = [(axis, bound.of) for axis, bound in enumerate(nest.bounds) if bound is not None]
-    bounded = {axis for pair in bounds for axis in pair}
+    tables, bounded = has_tables(loads), bounded_axes(nest)
     chooser = nest.target.chooser
     axes = []
     for axis, length in enumerate(nest.lengths):

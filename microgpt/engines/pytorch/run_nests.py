@@ -362,11 +362,11 @@ class Reader(Graph):
             summed |= {BATCH}
         bounds = bounds_of(nest)
         inside = [i for i, bound in bounds.items() if i in summed or bound.of in summed]
-        if inside and expression.operation == "load" and self.is_zero_beyond(expression.what, nest):
+        largest = nest.reduction == "largest" and bool(summed)  # zeros may be greater
+        if inside and not largest and expression.operation == "load" and self.is_zero_beyond(expression.what, nest):
             inside, bounds = [], {}
         value = self.product(nest, inside)
         if value is None:
-            largest = nest.reduction == "largest" and bool(summed)
             value = self.masked(self.compute(nest), nest, inside, -inf if largest else 0.0)
             value = self.reduced("amax" if largest else "sum", value, summed, nest.lengths)
         if self.nests.is_zero_beyond(target, nest):

@@ -29,6 +29,7 @@ from microgpt.engines.compiled.record import (
     LOG,
     PARAMETER,
     POW,
+    SUM,
     VIEW,
     WHERE,
     Axis,
@@ -43,12 +44,13 @@ from microgpt.engines.compiled.record import (
     calling_line,
     is_of_another_kind,
     new,
+    number_at,
 )
 from microgpt.engines.compiled.replacements import kind_of, operand
 from microgpt.engines.compiled.stacking import as_chosen, stacked
 
 DEEPEST = 50  # choices within choices
-FEW = 8  # scalars; the greatest of more is found in pairs
+FEW = 8  # scalars, of which the greatest is found one by one
 OF_RECORDING = (RecordingError, NameError, MemoryError, RecursionError)  # other errors matter where Python raises them
 Returned = tuple[Any] | None  # what a branch returned, if it did
 Arm = Any  # the code of a branch, a function without arguments, which shares variables with the one around it
@@ -294,6 +296,11 @@ def best_of(items: Any, better: Callable[[Any, Any], Any]) -> Any:
 
 def best_along(items: RecordedList, better: Callable[[Any, Any], Any]) -> Any:
     """The same of a symbolic list: of each pair of neighbours the better one, and so on."""
+    sign = 1.0 if better is operator.gt else -1.0
+    if not has_gradient(items.record, items.item.node):
+        return largest_of(items, sign) * sign
+    if items.axis.bound is not None:
+        return first_best(items, sign)
     left_over = []
     while items.axis.n > 1:
         pairs = Axis(items.axis.n // 2, items.axis.ragged)
@@ -302,6 +309,29 @@ def best_along(items: RecordedList, better: Callable[[Any, Any], Any]) -> Any:
         a, b = items.at(at(pairs) * 2), items.at(at(pairs) * 2 + 1)
         items = RecordedList(items.record, pairs, selected(better(b, a), b, a))
     return best_of([items.at(0), *reversed(left_over)], better)
+
+
+def largest_of(items: RecordedList, sign: float) -> Any:
+    """The greatest of all items times a sign."""
+    shortest = items.length()
+    if (shortest.span()[0] if type(shortest) is Index else shortest) < 1:
+        raise NotTraceable  # in Python it may raise
+    axis = items.axis.another()
+    return items.record.over(LARGEST, items.at(at(axis)) * sign, axis)
+
+
+def first_best(items: RecordedList, sign: float) -> Any:
+    """The same of a list as long as an index says: the first item that is as great as the greatest."""
+    record, none = items.record, items.record.scalar(0.0)
+    one, other = items.axis.another(), items.axis.another()
+    size = record.over(LARGEST, items.at(at(one)) * sign, Axis(1))  # it lies in memory, so equal numbers stay equal
+    sizes = RecordedList(record, one, size)
+    best = largest_of(sizes, 1.0)
+    falling = record.where(best <= size, number_at(at(one), lambda i: -float(i)), record.scalar(-math.inf))
+    first = record.over(LARGEST, falling, one)
+    is_first = record.where(first <= number_at(at(other), lambda i: -float(i)), best <= sizes.at(at(other)), none)
+    found = record.over(SUM, record.where(is_first, items.at(at(other)), none), other)
+    return record.where(best <= best, found, best)  # nan is below nothing
 
 
 def absolute(x: Any) -> Any:

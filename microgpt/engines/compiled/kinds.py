@@ -1,11 +1,15 @@
 """What kind of number a recorded scalar is in Python, where the function asks.
 
-It runs on floats, or on Values where gradients are wanted. `x > 0` is a bool there, and what is made of such may be an
-int. So there is an answer only where all of these would give the same one.
+Where gradients are wanted, what depends on a parameter is a Value, and other scalars are floats. `x > 0` is a bool, and
+what is made of such may be an int. There is an answer where all that a scalar may be would give the same one. Where
+floats in place of Values would give another one, the record notes the line: no result may depend on it.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
+
+import numpy as np
 
 from microgpt.engines.compiled.record import (
     ADD,
@@ -25,6 +29,8 @@ from microgpt.engines.compiled.record import (
     SUM,
     VIEW,
     WHERE,
+    Axis,
+    NoAttributeError,
     Record,
     RecordedScalar,
     RecordingError,
@@ -34,10 +40,16 @@ from microgpt.value import Value
 
 Kinds = frozenset[type]
 EVERY = (bool, int, float, Value)
-OF_PARAMETERS: Kinds = frozenset((float, Value))
+VALUE: Kinds = frozenset((Value,))
 OF_ROWS: dict[int, Kinds] = {
-    PARAMETER: OF_PARAMETERS, INPUT: frozenset((float,)), LESS: frozenset((bool,)), LESS_EQUAL: frozenset((bool,)),
+    PARAMETER: VALUE, INPUT: frozenset((float,)), LESS: frozenset((bool,)), LESS_EQUAL: frozenset((bool,)),
 }  # fmt: skip
+OPERATIONS: dict[Any, Callable[..., Any]] = {
+    **{function: lambda x: x.exp() for function in (math.exp, np.exp)},
+    **{function: lambda x: x.log() for function in (math.log, np.log)},
+    **{function: lambda x: x**0.5 for function in (math.sqrt, np.sqrt)},
+    math.pow: lambda x, k: x**k,
+}
 
 
 def is_truth(test: Any) -> bool:
@@ -90,6 +102,8 @@ def kinds_of_row(record: Record, row: int, operands: list[Kinds]) -> Kinds:
     found = frozenset[type]().union(*operands)
     if kind in (VIEW, LIST, PICK, WHERE):
         return found
+    if VALUE in operands and kind != LARGEST:
+        return VALUE
     if kind == LARGEST:
         return found - {Value} | ({float} if Value in found else set())
     if bool in found:
@@ -114,7 +128,7 @@ class KindOfScalar:
         scalar = scalar_of(self)
         if type(other) is KindOfScalar:
             another = scalar_of(other)
-            if scalar is another or kinds_of(scalar) == kinds_of(another) == OF_PARAMETERS:
+            if scalar is another:
                 return True
             raise many_kinds(scalar, kinds_of(another))
         if other in kinds_of(scalar):
@@ -149,17 +163,57 @@ def kind_of(scalar: RecordedScalar) -> Any:
     """type(scalar)"""
     scalar.ask_python()
     kinds = kinds_of(scalar)
-    return next(iter(kinds)) if len(kinds) == 1 else KindOfScalar(scalar)
+    return answer(scalar, lambda kind: kind, kinds) if len(kinds) == 1 else KindOfScalar(scalar)
 
 
 def is_kind(scalar: RecordedScalar, kinds: Any) -> bool:
-    """isinstance(scalar, kinds). Raises RecordingError where the types that it may have would answer differently."""
+    """isinstance(scalar, kinds)"""
     if type(kinds) is KindOfScalar:
         return bool(kind_of(scalar) == kinds)
-    answers = {one: issubclass(one, kinds) for one in EVERY}
-    if len({*answers.values()}) > 1:
+    if len({issubclass(one, kinds) for one in EVERY}) > 1:
         scalar.ask_python()
-        answers = {one: answers[one] for one in EVERY if one in kinds_of(scalar)}
-    if len({*answers.values()}) > 1:
-        raise many_kinds(scalar, kinds if isinstance(kinds, tuple) else getattr(kinds, "__args__", (kinds,)))
-    return answers.popitem()[1]
+    asked = kinds if isinstance(kinds, tuple) else getattr(kinds, "__args__", (kinds,))
+    return bool(answer(scalar, lambda kind: issubclass(kind, kinds), asked))
+
+
+def answer(scalar: RecordedScalar, ask: Callable[[type], Any], asked: Iterable[type]) -> Any:
+    """What a question about its kind gives. Raises RecordingError where the kinds that it may be answer differently.
+
+    It notes the line where a float, which is there if no gradients are wanted, answers otherwise than a Value.
+    """
+    kinds = kinds_of(scalar)
+    found, *others = {ask(one) for one in kinds}
+    if others:
+        raise many_kinds(scalar, asked)
+    if kinds == VALUE and ask(float) != found:
+        scalar.record.asked_kind = scalar.record.asked_kind or calling_line()
+    return found
+
+
+def as_value(data: Any) -> RecordedScalar:
+    """Value(data): the same number. It has a row of its own, because it is another kind of number."""
+    record = Record.current
+    assert record is not None
+    found = record.scalar(data) * 1.0
+    record.kinds[found.node], record.repeats[found.node] = VALUE, 0  # no operation of the function
+    return found
+
+
+def data_of(scalar: RecordedScalar) -> RecordedScalar:
+    """The number of a Value, through which no gradient flows: the largest of one."""
+    kinds = kinds_of(scalar)
+    if Value not in kinds:
+        raise NoAttributeError(f".data of a recorded scalar at {calling_line()}: a float has none; write x itself")
+    if len(kinds) > 1:
+        raise many_kinds(scalar, VALUE)
+    return scalar.record.over(LARGEST, scalar, Axis(1))
+
+
+def of_example(function: Any, arguments: tuple[Any, ...]) -> RecordedScalar | None:
+    """A function of math or numpy by the five operations, where no parameter is in it; None if it has no such form."""
+    if function not in OPERATIONS or any(type(one) is RecordedScalar and Value in kinds_of(one) for one in arguments):
+        return None
+    try:
+        return OPERATIONS[function](*arguments)
+    except TypeError:
+        return None

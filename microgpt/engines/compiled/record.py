@@ -486,6 +486,7 @@ class Record:
         self.constant_rows: dict[float, int] = {}
         self.exponents: dict[float, int] = {}  # their places among the constants
         self.kinds: dict[int, frozenset[type]] = {}  # what rows may be in Python (see kinds.py)
+        self.asked_kind = ""  # the line at which the function asks whether a scalar is a float or a Value
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -644,6 +645,8 @@ class Record:
             raise NotTraceable
         if isinstance(x, RecordedInteger):
             x._only_picks()
+        if isinstance(x, Value):  # from elsewhere: no gradient of it is wanted
+            return x.data
         if not isinstance(x, Real):
             raise TypeError(
                 f"expected a scalar or a real number, found {type(x).__name__} {x!r:.80} at {calling_line()}"

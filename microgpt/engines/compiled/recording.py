@@ -40,7 +40,7 @@ from microgpt.engines.compiled.choices import (
     truth,
 )
 from microgpt.engines.compiled.effects import Effects
-from microgpt.engines.compiled.kinds import kinds_of, many_kinds
+from microgpt.engines.compiled.kinds import answer, as_value, kinds_of, of_example
 from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, nested
 from microgpt.engines.compiled.loops import loop
 from microgpt.engines.compiled.record import (
@@ -343,8 +343,9 @@ def extreme(function: Any, better: Callable[[Any, Any], Any], *arguments: Any, *
         items: Any = taken(arguments[0]) if len(arguments) == 1 else arguments
         if type(items) not in (list, tuple, RecordedList):
             items = list(iterated(items))
-        if is_symbolic(items) and type(items.item) is RecordedScalar and len(items) > FEW:
-            return best_along(items, better)
+        source = stacked(items, record) if is_symbolic(items) else None
+        if source is not None and type(source.item) is RecordedScalar and (source.axis.bound or source.axis.n > FEW):
+            return best_along(source, better)
         found = list(iter(items))
         if any(type(one) is RecordedScalar or is_of_another_kind(one) for one in found):
             if all(isinstance(one, (RecordedScalar, Real)) for one in found):
@@ -399,6 +400,7 @@ REPLACEMENTS: dict[Any, Callable[..., Any]] = {
     operator.is_: same, operator.is_not: is_not,
     functools.reduce: folded, itertools.accumulate: running,
     itertools.chain: in_a_row, itertools.chain.from_iterable: parts_in_a_row,
+    value.Value: as_value,
 }  # fmt: skip
 PURE = {
     min, max, abs, int, float, bool, str, repr, issubclass, dict, set, frozenset, sorted,
@@ -446,8 +448,10 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
             return getattr(arguments[0], function.__name__)(*arguments[1:], **options)
         if getattr(function, "__module__", None) == "_heapq":  # which takes nothing else for a list
             return function(arguments[0].as_plain(), *arguments[1:], **options)
-    if getattr(function, "__module__", None) == "math" and any(type(one) in SYMBOLIC_NUMBERS for one in arguments):
+    in_math = getattr(function, "__module__", None) == "math" or type(function) is np.ufunc
+    if in_math and any(type(one) in SYMBOLIC_NUMBERS for one in arguments):
         found = None if options else record.tabled(function, arguments)
+        found = of_example(function, arguments) if found is None else found
         if found is not None:
             return found
     if not record.loops.depth and type(function) is type and is_read(function, SOURCES):
@@ -483,11 +487,7 @@ def dispatched(function: Any, first: Any) -> Any:
     """The function that functools.singledispatch takes for a first argument."""
     if type(first) is not RecordedScalar:
         return function.dispatch(kind_of(first))
-    kinds = kinds_of(first)
-    found = {function.dispatch(kind) for kind in kinds}
-    if len(found) > 1:
-        raise many_kinds(first, kinds & function.registry.keys())
-    return found.pop()
+    return answer(first, function.dispatch, kinds_of(first) & function.registry.keys())
 
 
 def remembered(function: Any, record: Record, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:

@@ -40,8 +40,9 @@ class UndefinedError(Exception):
 
 
 def verify(
-    function: Callable[..., Any], params: Any, example: tuple[Any, ...], arguments: list[Argument], found: np.ndarray
-) -> bool:
+    function: Callable[..., Any], params: Any, example: tuple[Any, ...], arguments: list[Argument], found: np.ndarray,
+    asked_kind: str = "",
+) -> bool:  # fmt: skip
     """Whether a function gives the results that were found; False if it has none for this example.
 
     Args:
@@ -49,6 +50,7 @@ def verify(
         params: the nesting of the parameters, float arrays. example: one row of each argument, as nested lists.
         arguments: the name, "int" or "float", and shape of each.
         found: the compiled function's results for this example, flat, in double precision.
+        asked_kind: the line at which the function asks whether a scalar is a float or a Value, if it does.
 
     Raises DisagreementError if the results differ, and InputError if the function does not repeat its own.
     """
@@ -59,6 +61,11 @@ def verify(
             return True
         # On Values a result is also undefined where only a derivative is not finite.
         if close(found, results_of(function, numbers, example, Value), TOLERANCE):
+            if asked_kind:
+                raise InputError(
+                    f"on floats the function gives {shown(expected, found)} is what it gives on Values: at "
+                    f"{asked_kind} it asks which of these a scalar is, and no result may depend on that"
+                )
             return True  # a float32 of numpy rounds a float that it meets, but not a Value
         again = results_of(function, numbers, example)
         if not np.array_equal(again, expected, equal_nan=True):

@@ -135,6 +135,8 @@ def attribute(owner: Any, name: str) -> Any:
     """owner.name. Raises NotTraceable where that runs code of the class."""
     if name == "__class__":
         return kind_of(owner)
+    if name == "data" and type(owner) is RecordedScalar:
+        return kinds.data_of(owner)
     if type(owner) in NOT_IN_PYTHON and name in NOT_IN_PYTHON[type(owner)]:
         if type(owner) is RecordedList:
             raise AttributeError(f"'list' object has no attribute {name!r}")
@@ -194,6 +196,8 @@ def has_operators(kind: Any) -> bool:
 def operand(item: Any) -> Any:
     """The operand of an operator or a builtin. Raises NotTraceable where that would run code of its class unseen."""
     kind: Any = type(item)
+    if kind is Value and Record.current is not None:
+        return Record.current.scalar(item.data)
     if kind not in KNOWN_KINDS and tracing_depth() and has_operators(kind):
         raise NotTraceable
     return item

@@ -456,8 +456,6 @@ REFUSED = {
     "a product of lists": (lambda p, x, i: p["w"] @ x, r"write sum\(a_i \* b_i"),
     "a refusal that is caught": (lambda p, x, i: is_positive(p["s"]), "test for truth"),
     "a deep copy": (lambda p, x, i: sum(copy.deepcopy(p["w"])), "a copied scalar would have no gradient"),
-    "whether it is a float": (lambda p, x, i: x[0] if isinstance(p["s"], float) else p["w"][0], "is a float"),
-    "whether its type is float": (lambda p, x, i: p["s"] if type(p["s"]) is float else 1.0 * x[0], "is a float"),
     "a row or a scalar": (lambda p, x, i: sum(pick([p["w"], p["s"], x], i[0])), "scalars or rows, not both"),
     "rows of many lengths": (lambda p, x, i: sum(pick([x, x[1:], x], i[0])), "rows of the same length.* of 3 and 4"),
     "a choice by &": (lambda p, x, i: p["s"] * ((x[0] > 0) & (x[1] > 0)), "write .a > 0. . .b > 0. for and"),

@@ -1,5 +1,6 @@
 """What kind of number a recorded scalar is, and which object, is answered as Python does, or refused at its line."""
 
+import math
 import operator
 from dataclasses import dataclass
 from functools import cache, singledispatch
@@ -9,11 +10,15 @@ import numpy as np
 import pytest
 
 from microgpt.engines.engine import evaluate, value_and_grad
+from microgpt.errors import InputError
 from microgpt.value import Value, largest
 
 P = np.array([0.7, -1.3, 0.4, 1.9])
 X = np.array([0.5, -1.5, 2.0, 0.0])
 T = np.array([[0, 1, 2], [1, 1, 0], [3, 0, 3], [2, 2, 2]])
+
+
+ONE = Value(1.0)
 
 
 @singledispatch
@@ -108,6 +113,80 @@ def text_of_upper(p, x, t):
     return p[0] * len(f"a{x > 0}".upper())
 
 
+def softmax_of_values(scores):
+    shift = max(score.data for score in scores)
+    exps = [(score - shift).exp() for score in scores]
+    total = sum(exps, Value(0))
+    return [e / total for e in exps]
+
+
+def as_value(x):
+    return x if isinstance(x, Value) else Value(x)
+
+
+def exp_of(x):
+    return x.exp() if isinstance(x, Value) else math.exp(x)
+
+
+def exp_of_type(x):
+    return math.exp(x) if type(x) in (int, float) else x.exp()
+
+
+def grown(p, x, t):
+    states, total = [], Value(0.0)
+    for i in range(6):
+        states.append(p[i % 4] * x + i)
+        total += softmax_of_values(states)[0] * (states[-1] if states[-1].data > 0 else Value(0.5))
+    return total
+
+
+ON_VALUES = {
+    "softmax": lambda p, x, t: softmax_of_values([p[0] * x, p[1], p[2] * 3, p[3]])[1].log(),
+    "a constant before": lambda p, x, t: ONE - p[0] * x + (ONE + ONE) * p[1],
+    "a constant after": lambda p, x, t: p[0] * ONE + sum(p, ONE) + Value(2) ** 3 * p[1],
+    "lifted": lambda p, x, t: as_value(x) * as_value(p[0]) + as_value(2) + as_value(as_value(x) * p[1]).exp(),
+    "the number of a product": lambda p, x, t: (p[0] * x).data * p[1] + p[2] / (p[2] * x + 9).data,
+    "exp of both": lambda p, x, t: exp_of(x) * exp_of(p[0] * x) + exp_of(1),
+    "exp of both by type": lambda p, x, t: exp_of_type(x) * exp_of_type(p[0] * x) + exp_of_type(1),
+    "math of an example": lambda p, x, t: p[0] * math.sqrt(x + 2) + math.log(x + 2) + math.pow(x + 2, 1.5) * p[2],
+    "numpy of an example": lambda p, x, t: p[0] * np.sqrt(x + 2) + np.exp(x) * p[1] - np.log(x + 2),
+    "a number, if it has one": lambda p, x, t: getattr(p[0] * x, "data", p[0] * x) * p[1] + getattr(x, "data", x),
+    "its name": lambda p, x, t: p[0] * len(type(p[0]).__name__),
+    "grown": grown,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["compiled", "torch"])
+@pytest.mark.parametrize("name", ON_VALUES)
+def test_what_is_written_for_values_compiles(name, engine):
+    exact, found = (np.hstack(value_and_grad(ON_VALUES[name], one)(P, X, T)) for one in ("scalar", engine))
+    np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-12)
+
+
+ON_FLOATS_ALONE = {
+    "isinstance": lambda p, x, t: p[0] if isinstance(p[1] * x, float) else p[1],
+    "two types": lambda p, x, t: p[0] if type(p[0]) is type(x) else p[1],
+    "another's type": lambda p, x, t: p[0] if isinstance(x, type(p[0])) else p[1],
+    "singledispatch": lambda p, x, t: of_kind(p[0]),
+}  # fmt: skip
+
+
+@singledispatch
+def of_kind(x):
+    return x
+
+
+@of_kind.register
+def _(x: float):
+    return x + 1
+
+
+@pytest.mark.parametrize("name", ON_FLOATS_ALONE)
+def test_no_result_may_depend_on_being_a_value(name):
+    with pytest.raises(InputError, match=r"on Values: at test_kinds.py:\d+ it asks which of these"):
+        value_and_grad(ON_FLOATS_ALONE[name], verify=False)(P, X, T)
+
+
 def sets_data(p, x, t):
     p[0].data = 3.0
     return p[0] * x
@@ -125,11 +204,7 @@ REFUSED = {
     "by id": (lambda p, x, t: p[0] if id(t[0]) == id(t[1]) else p[1], CHOSEN),
     "comparisons": (lambda p, x, t: p[0] if (x > 0) is (x > 1) else p[1], "about a comparison"),
     "True": (lambda p, x, t: p[0] if (x > 0) is True else p[1], "a if x > 0 else b"),
-    "a float": (lambda p, x, t: p[0] if isinstance(p[1] * x, float) else p[1], "is a float .* a float or a Value"),
     "an int that was chosen": (lambda p, x, t: p[0] if isinstance(1 if x > 0 else 2.0, int) else p[1], "is an int at"),
-    "two types": (lambda p, x, t: p[0] if type(p[0]) is type(x) else p[1], "is a float at"),
-    "a name": (lambda p, x, t: p[0] * len(type(p[0]).__name__), "a float or a Value"),
-    "another's type": (lambda p, x, t: p[0] if isinstance(x, type(p[0])) else p[1], "is a float at"),
     "a pattern": (matched, "`match` asks what kind of number"),
     "what a float has": (lambda p, x, t: p[0] if hasattr(x, "is_integer") else p[1], r"\.is_integer"),
     "what an int has": (lambda p, x, t: p[0] * getattr(x > 0, "numerator", 7), r"\.numerator"),

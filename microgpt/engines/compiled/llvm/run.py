@@ -75,6 +75,7 @@ class Program:
             self.parameters = record.parameters
             self.returned = record.returned
             self.sources = record.sources
+            self.asked_kind = record.asked_kind
             self.operations = record.operations()
             self.integer_limits = integer_limits(record)
             self.places = Places(arguments)

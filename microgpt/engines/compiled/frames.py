@@ -274,7 +274,7 @@ class Frame:
         if unfit or id(items) in self.appended:
             raise NotTraceable
         own, bounded = all_in(items), self.axis.bound is not None
-        read = {id(root): root for root, _ in self.reads.values()}
+        read = {id(root): root for root, path in self.reads.values() if id(root) in own or not finds(root, path)}
         stored = {id(store.root): store.root for i, store in enumerate(self.stores) if i not in self.past}
         met = [root for root in read.values() if id(root) in own or not own.isdisjoint(all_in(root))]
         if any(not own.isdisjoint(all_in(root)) for root in stored.values()) or (met and bounded):
@@ -465,6 +465,11 @@ def is_reference(root: RecordedList, path: tuple[Any, ...]) -> bool:
         return False
     item = root.item if root.plain is None else root.plain[path[0]]
     return type(item) in (RecordedList, tuple)
+
+
+def finds(root: RecordedList, path: tuple[Any, ...]) -> bool:
+    """Whether what is read of a list says nothing of what the lists in it hold."""
+    return is_reference(root, path) or (len(path) == 1 and path[0] is LENGTH)
 
 
 def key_of(one: Any) -> Any:

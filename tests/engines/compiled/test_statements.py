@@ -24,6 +24,7 @@ from functools import reduce
 from itertools import accumulate
 
 from microgpt.functions import softmax, tanh
+from microgpt.value import exp
 
 
 TABLE = [[math.cos(i * k) for k in (1, 2, 3)] for i in range(40)]
@@ -67,6 +68,17 @@ def loss(p, x):
 """
 
 ONE_LINE = """
+# keys of several layers
+keys = [[], []]
+for a in x:
+    h = [a * b + s for b in w]
+    for layer in range(2):
+        keys[layer].append(h)
+        scores = [sum(h[j] * keys[layer][t][j] for j in range(3)) for t in range(len(keys[layer]))]
+        exps = [exp(score - max(scores)) for score in scores]
+        h = [sum(exps[t] * keys[layer][t][j] for t in range(len(exps))) / sum(exps) for j in range(len(h))]
+    total += sum(h)
+
 # fields of a named tuple
 pair = Pair(s, w)
 for i, a in enumerate(x):

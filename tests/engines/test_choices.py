@@ -466,6 +466,20 @@ def all_items(p, x):
     return dot(out, p) + dot(first, x) + sum(rows[0]) * sum(rows[1])
 
 
+def one_list_of_two(p, x):
+    return dot([w * a for w, a in zip(p, x)] if x[0] > 0.6 else x, p)
+
+
+def lost_in_one_branch(p, x):
+    kept, total = [p[0]], p[1]
+    if x[0] > 0.6:
+        if x[1] > 0:
+            kept.append(x[1])
+    else:
+        total += kept[0] * x[0]
+    return total
+
+
 def one_item_in_each_turn(p, x):
     out = [0.0, 0.1]
     for w, a in zip(p, x):
@@ -514,7 +528,7 @@ CHANGES = {
             huber_items, clipped_gradients, hinge, continues_in_the_middle, breaks, attributes_in_a_call,
             attributes_in_a_loop, a_dict, sorted_by_swaps, loops_in_branches, a_guard, stores_in_a_call,
             rows_of_other_lengths, one_place_and_all, appends_in_each_turn, appends_and_stores_in_each_turn,
-            rows_in_each_turn, all_items, one_item_in_each_turn, returns_by_else, greatest_so_far,
+            rows_in_each_turn, all_items, one_item_in_each_turn, lost_in_one_branch, returns_by_else, greatest_so_far,
         )), (X, (newton, whole_lists, a_list_of_one_branch)),
     ) for f in functions
 }  # fmt: skip
@@ -689,6 +703,16 @@ def appends_once_more(p, x):
     return sum(kept)
 
 
+def appends_in_a_branch_of_a_branch(p, x):
+    kept = [p[0]]
+    if x > 1:
+        kept[0] = x
+    else:
+        if x > 0:
+            kept.append(x)
+    return sum(kept)
+
+
 def appends_in_a_call(p, x):
     kept = []
     z = (kept.append(x) or p[0]) if x > 0 else p[1]
@@ -699,6 +723,13 @@ def a_key_of_one_branch(p, x):
     found = {}
     if x > 0:
         found["a"] = p[0]
+    return p[1]
+
+
+def an_attribute_of_one_branch(p, x):
+    memory = Memory()
+    if x > 0:
+        memory.new = p[0]
     return p[1]
 
 
@@ -881,6 +912,8 @@ def assigned_in_one_branch(p, x):
 REFUSED = {
     appends: (r"a list with different lengths, and .*py:\d+ uses it: append in both branches", 2),
     appends_once_more: (r"a list with different lengths, and .*py:\d+ uses it: append in both branches", 4),
+    appends_in_a_branch_of_a_branch: ("a list with different lengths", 7),
+    an_attribute_of_one_branch: (r"sets \.new, which is not there yet; set it before", 2),
     appends_in_a_call: ("a list with different lengths", 2),
     a_key_of_one_branch: ("a dict with different keys", 2),
     raises: (r"test for truth \(if\) .* may only assign, append, return,", 1),
@@ -949,6 +982,7 @@ def test_a_choice_takes_few_instructions():
         for w, a in zip(p, x):
             if w * a > 0:
                 total += log(w * a)
+                total += a
             elif a > 0:
                 total -= w * a
         return total
@@ -961,6 +995,7 @@ def test_a_choice_takes_few_instructions():
 
 @pytest.mark.parametrize("function", [
     appends_in_each_turn, attributes_in_a_call, greatest_so_far, one_item_in_each_turn, rows_in_each_turn,
+    one_list_of_two,
 ])  # fmt: skip
 def test_choices_of_more_turns_take_no_more_rows(function):
     records = [record_function(function, (n,), [("x", "float", (n,))]) for n in (12, 36)]

@@ -390,6 +390,18 @@ for i in range(n):
     for j in range(i + 1):
         total += x[i] * w[j] * math.cos(i - 2 * j)
 
+# a counter that goes down
+k = n
+for a in x:
+    k -= 1
+    total += a * w[k]
+
+# counted by a while
+k = 0
+while k < len(x):
+    total += x[k] * w[k]
+    k += 1
+
 # a number that grows by halves
 k, kept = 0, list()
 for a in x:

@@ -86,10 +86,10 @@ def value_and_grad(
     a number that is not positive or a power that is not finite, the others give numbers that are not finite.
 
     What was recorded is verified: the first time that a shape is met, the first example also goes through the function
-    itself, on plain numbers, and must give the same loss to 1e-9. The gradient must be the slope of the compiled loss,
-    or else that of Values. DisagreementError, with the line or the parameter, if it is not so; InputError if the
-    function does not repeat its own result. `verify` says what to verify: None for functions of at most two million
-    operations an example, True for all, False for none.
+    itself, on plain numbers, and must give the same loss to 1e-9. The gradient of the first four must be the slope of
+    the compiled loss, or else that of Values. DisagreementError, with the line or the parameter, if it is not so;
+    InputError if the function does not repeat its own result. `verify` says what to verify: None for functions of at
+    most two million operations an example, True for all, False for none.
 
     The engine "torch" runs the same instructions on PyTorch, on the `device` "cpu", "cuda" or "mps" (None: a GPU if
     there is one), as they stand or, with `torch_compile`, compiled once more by PyTorch, which takes minutes. Raises

@@ -19,7 +19,7 @@ from microgpt.engines.compiled.llvm.run import INTEGER, Program
 from microgpt.engines.compiled.llvm.threads import LOCK
 from microgpt.engines.compiled.record import RecordingError
 from microgpt.engines.compiled.recording import record_function
-from microgpt.engines.compiled.referee import OPERATIONS, verify, verify_gradient
+from microgpt.engines.compiled.referee import EXAMPLES, OPERATIONS, verify, verify_gradient
 from microgpt.engines.trees import FlatParameters, argument_names, checked_arguments, map_arrays, precision
 from microgpt.errors import InputError
 
@@ -37,7 +37,7 @@ class Compiled:
         function: takes the parameters and one example, and uses the five operations on scalars.
         threads: the most to use; None for one a core. The results do not depend on it.
         verify: whether to compare each program, on one example, with the function itself on plain numbers, and its
-            gradient with slopes; None to compare where that takes at most two million operations.
+            gradient with a slope; None to compare where that takes at most two million operations.
     """
 
     def __init__(self, function: Callable[..., Any], threads: int | None, verify: bool | None = None):
@@ -104,7 +104,7 @@ class Compiled:
     def check(
         self, program: Program, params: Any, arrays: list[np.ndarray], results: np.ndarray, with_gradient: bool = False
     ) -> None:
-        """Verify a program on the first example of a batch, of which it has given these results, and its gradient."""
+        """Verify a program on the first examples of a batch, of which it has given these results, and its gradient."""
         done, both = program.verified_on, {(self.engine, False), (self.engine, with_gradient)}
         unwanted = self.verify is False or (self.verify is None and program.operations > OPERATIONS)
         if unwanted and (not program.asked_kind or (self.engine, False) in done):
@@ -112,36 +112,36 @@ class Compiled:
             return
         numbers = map_arrays(lambda array: np.asarray(array, np.float64), params)
         if (self.engine, False) not in done:
-            double = results.dtype == np.float64
-            found = results if double else self.of_first(program, numbers, arrays, False)[0]
+            double, first = results.dtype == np.float64, [array[:1] for array in arrays]
+            found = results if double else self.of_some(program, numbers, first, False)[0]
             example = tuple([array[0].tolist() for array in arrays])
             if not verify(self.function, numbers, example, program.arguments, found[:, 0], program.asked_kind):
                 return
             done.add((self.engine, False))
+        some = [array[:EXAMPLES] for array in arrays]
 
         def compiled(params: Any, with_gradient: bool) -> tuple[float, np.ndarray]:
-            as_batch = precision(params) == results.dtype
-            found, gradient = self.of_first(program, params, arrays, with_gradient or as_batch, as_batch)
-            return float(found[0, 0]), gradient
+            as_in = results.shape[1] if precision(params) == results.dtype else 0
+            found, gradient = self.of_some(program, params, some, with_gradient or as_in > 0, as_in)
+            return float(found[0].mean()), gradient
 
-        first = [array[:1] for array in arrays]
-        if with_gradient and not unwanted and verify_gradient(self.function, numbers, first, results.dtype, compiled):
+        if with_gradient and not unwanted and verify_gradient(self.function, numbers, some, results.dtype, compiled):
             done.add((self.engine, True))
 
-    def of_first(
-        self, program: Program, params: Any, arrays: list[np.ndarray], with_gradient: bool, as_batch: bool = False
+    def of_some(
+        self, program: Program, params: Any, arrays: list[np.ndarray], with_gradient: bool, as_in: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The results of the first example, [outputs, examples], and its gradient, in the precision of the parameters.
+        """The results of some examples, [outputs, examples], and their gradient, in the precision of the parameters.
 
-        `as_batch` takes the machine code of the whole batch, which is there already.
+        As in a batch of so many: its machine code is there already. Else by code that is compiled in less time.
         """
         given = FlatParameters(params)
-        _, integers, floats = examples(program, [array[:1] for array in arrays], given.dtype)
+        batch, integers, floats = examples(program, arrays, given.dtype)
         p = given.vector()
         gradient = np.zeros((1, p.size if with_gradient else 0), p.dtype)
-        with LOCK, nullcontext() if as_batch else briefly():
-            plan, _ = program.plan_for(len(arrays[0]) if arrays and as_batch else 1, p.dtype, with_gradient)
-            return plan.run(p, integers, floats, gradient, 1), gradient[0]
+        with LOCK, nullcontext() if as_in else briefly():
+            plan, _ = program.plan_for(as_in or 1, p.dtype, with_gradient)
+            return plan.run(p, integers, floats, gradient, 1)[:, :batch], gradient[0]
 
     def summary(self) -> str:
         """Describe the last program that ran, in a line. Raises InputError before the first call."""

@@ -25,13 +25,14 @@ from microgpt.value import Value
 OPERATIONS = 2_000_000  # more take over half a second, and are verified on request only
 TOLERANCE = 1e-9  # absolute below 1, relative above
 NUDGES = 3  # trials of how far results move if each number changes in its last digit
+EXAMPLES = 4  # at most, of which the gradient is verified
 ASIDE = 1e-3  # how far beside the parameters a gradient is verified, where none is 0, and no two are equal by chance
 STEPS = (1e-6, 1e-7, 1e-4)  # of a slope: a shorter one for edges nearby, a longer one for rounding
-PROMISED = {"float32": 1e-5, "float64": 1e-7}  # how exactly a gradient promises a slope
+PROMISED = {"float32": 2e-6, "float64": 1e-7}  # how exactly a gradient promises a slope
 TINY = 1e-12  # of a gradient
 
-# The loss of one example and, if that is wanted, its gradient, flat. Parameters in the precision in which they are
-# given take the machine code that runs; others, in double precision, are for this alone.
+# The mean loss of some examples and, if that is wanted, its gradient, flat. In the precision of the user's parameters
+# it takes the machine code that runs, and in double precision, where that is another, code for this alone.
 CompiledLoss = Callable[[Any, bool], tuple[float, np.ndarray]]
 
 
@@ -113,40 +114,46 @@ def results_of(function: Callable[..., Any], numbers: Any, example: tuple[Any, .
 
 
 def verify_gradient(
-    function: Callable[..., Any], numbers: Any, example: list[np.ndarray], dtype: Any, compiled: CompiledLoss
+    function: Callable[..., Any], numbers: Any, arrays: list[np.ndarray], dtype: Any, compiled: CompiledLoss
 ) -> bool:
-    """Whether the gradient of a compiled loss is right; False if the function has none for this example.
+    """Whether the gradient of a compiled loss is right; False if the function has none for these examples.
 
     Args:
         function: of the parameters and one example.
         numbers: the parameters, in double precision. dtype: that in which they are given.
-        example: a batch of one example.
-        compiled: the compiled loss for this example.
+        arrays: a batch of some examples.
+        compiled: the compiled loss for these examples.
 
     Raises DisagreementError if it is wrong.
     """
     point = vector_of(numbers)
     drawn = np.random.default_rng(0).uniform(-ASIDE, ASIDE, point.size)
-    aside = np.asarray(point + np.where(point == 0, 1.0, point) * drawn, dtype).astype(np.float64)
+    aside = np.where(point == 0, drawn, point * (1 + drawn)).astype(dtype).astype(np.float64)
+    sizes = np.where(np.isfinite(point) & (point != 0), np.abs(point), 1.0)
+
+    def loss(vector: np.ndarray) -> float:
+        return compiled(unflatten(vector, numbers), False)[0]
+
     with np.errstate(all="ignore"):
         for kind in dict.fromkeys([np.dtype(dtype), np.dtype(np.float64)]):
             there = map_arrays(lambda array, kind=kind: array.astype(kind), unflatten(aside, numbers))
-            gradient = compiled(there, True)[1].astype(np.float64)
-            if has_slope(lambda at: compiled(unflatten(at, numbers), False)[0], aside, gradient, PROMISED[kind.name]):
+            if has_slope(loss, aside, sizes, compiled(there, True)[1].astype(np.float64), PROMISED[kind.name]):
                 return True
         for vector in (aside, point):
             try:
-                compare_gradients(function, unflatten(vector, numbers), example, compiled)
+                compare_gradients(function, unflatten(vector, numbers), arrays, compiled)
                 return True
             except UndefinedError:
                 pass
     return False
 
 
-def has_slope(loss: Callable[[np.ndarray], float], point: np.ndarray, gradient: np.ndarray, tolerance: float) -> bool:
+def has_slope(
+    loss: Callable[[np.ndarray], float], point: np.ndarray, sizes: np.ndarray, gradient: np.ndarray, tolerance: float
+) -> bool:
     """Whether a loss changes by what its gradient promises, along a direction in which each number adds to that."""
     drawn = np.random.default_rng(1).uniform(0.5, 1.5, point.size)
-    direction = np.where(gradient < 0, -drawn, drawn) * np.where(point == 0, 1.0, np.abs(point))
+    direction = np.where(gradient < 0, -drawn, drawn) * sizes
     promised = float(np.add.reduce(gradient * direction))
     for step in STEPS:
         above, below = loss(point + step * direction), loss(point - step * direction)
@@ -158,13 +165,13 @@ def has_slope(loss: Callable[[np.ndarray], float], point: np.ndarray, gradient: 
 
 
 def compare_gradients(
-    function: Callable[..., Any], numbers: Any, example: list[np.ndarray], compiled: CompiledLoss
+    function: Callable[..., Any], numbers: Any, arrays: list[np.ndarray], compiled: CompiledLoss
 ) -> None:
     """Raise DisagreementError if a compiled gradient is not that of Values, and UndefinedError if these have none."""
 
     def on_values(numbers: Any) -> np.ndarray:
         try:
-            return vector_of(ScalarEngine(function).value_and_grad(numbers, *example)[1])
+            return vector_of(ScalarEngine(function).value_and_grad(numbers, *arrays)[1])
         except (ArithmeticError, ValueError):
             raise UndefinedError from None
 
@@ -180,8 +187,8 @@ def compare_gradients(
     place, names = int(apart.argmax()), list[str]()
     leaves(numbers, "params", lambda _, name: names.append(name))
     raise DisagreementError(
-        f"the compiled gradient of {names[place]} is {found[place]:.12g} where {expected[place]:.12g} is right, beside "
-        "the given parameters, for row 0 of the batch; this is a fault of the compiler, and "
+        f"the compiled gradient of {names[place]} is {found[place]:.12g} where {expected[place]:.12g} is right, near "
+        "the given parameters and for the first rows of the batch; this is a fault of the compiler, and "
         'engine="scalar" computes it rightly'
     )
 

@@ -57,18 +57,17 @@ class OnTorch(Compiled):
 
     def computed(
         self, program: Program, given: FlatParameters, p: torch.Tensor, arrays: list[np.ndarray], with_gradient: bool,
-        whole_batch: int | None, torch_compile: bool,
+        shares: np.ndarray, torch_compile: bool,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
-        """The results and the gradient of a program: see `on_device`."""
-        batch, integers, floats = examples(program, arrays, given.dtype)
+        """The results of a program, and its gradient where each example has such a share: see `on_device`."""
+        _, integers, floats = examples(program, arrays, given.dtype)
         key: Any = ("torch", str(self.device), p.dtype, with_gradient, torch_compile)
         if key not in program.plans:
             module = read_nests(program, given.shapes, with_gradient, p.dtype).to(self.device)
             program.plans[key] = torch.compile(module) if torch_compile else module.forward  # type: ignore[assignment]
-        run: Any = program.plans[key]  # of the parameters, the examples and their shares in the mean
-        share = torch.full((batch,), 1 / (whole_batch or batch), dtype=p.dtype, device=self.device)
+        run: Any = program.plans[key]
         with torch.no_grad():
-            return run(p, self.tensor(floats), self.tensor(integers), share)
+            return run(p, *map(self.tensor, (floats, integers, shares.astype(given.dtype))))
 
     def on_device(
         self, params: Any, p: torch.Tensor, arguments: tuple[Any, ...], with_gradient: bool,
@@ -86,23 +85,26 @@ class OnTorch(Compiled):
         program = self.program(params, given.structure, arrays)
         if with_gradient and program.form != 0:
             raise TypeError(f"the loss returned a {type(program.form).__name__}: expected a single scalar")
-        results, gradient = self.computed(program, given, p, arrays, with_gradient, whole_batch, self.torch_compile)
+        batch = len(arrays[0]) if arrays else 1
+        shares = np.full(batch, 1 / (whole_batch or batch))
+        results, gradient = self.computed(program, given, p, arrays, with_gradient, shares, self.torch_compile)
         if (self.engine, with_gradient) not in program.verified_on:
             self.check(program, given.like(params, p.cpu().numpy()), arrays, results.cpu().numpy(), with_gradient)
         return program, results, gradient
 
-    def of_first(
-        self, program: Program, params: Any, arrays: list[np.ndarray], with_gradient: bool, as_batch: bool = False
+    def of_some(
+        self, program: Program, params: Any, arrays: list[np.ndarray], with_gradient: bool, as_in: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
         """The same on the device; on the processor where the device has no double precision."""
-        given = FlatParameters(params)
+        given, some = FlatParameters(params), len(arrays[0]) if arrays else 1
         if self.device.type == "mps" and given.dtype == np.float64:
-            return super().of_first(program, params, arrays, with_gradient)
-        copies = len(arrays[0]) if arrays and as_batch else 1  # what PyTorch has compiled is for so many
-        first, p = [array[:1].repeat(copies, 0) for array in arrays], self.tensor(given.vector())
-        compiled = as_batch and self.torch_compile
-        results, gradient = self.computed(program, given, p, first, with_gradient, copies, compiled)
-        return results.cpu().numpy(), np.zeros(0) if gradient is None else gradient.cpu().numpy()
+            return super().of_some(program, params, arrays, with_gradient)
+        if as_in and self.torch_compile:  # what PyTorch has compiled is for a whole batch, of which others do not count
+            arrays = [array[np.arange(as_in) % some] for array in arrays]
+        p, compiled = self.tensor(given.vector()), as_in > 0 and self.torch_compile
+        shares = np.where(np.arange(len(arrays[0]) if arrays else 1) < some, 1 / some, 0.0)
+        results, gradient = self.computed(program, given, p, arrays, with_gradient, shares, compiled)
+        return results[:, :some].cpu().numpy(), np.zeros(0) if gradient is None else gradient.cpu().numpy()
 
     def run(self, params: Any, arguments: tuple[Any, ...], with_gradient: bool) -> Found:
         given = self.parameters(params)

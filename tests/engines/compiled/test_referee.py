@@ -184,11 +184,12 @@ def test_a_wrong_gradient_is_refused_with_its_parameter(wrong_backward, engine, 
     assert np.isfinite(evaluate(step)(params, x)).all()
 
 
-def test_a_gradient_that_is_hidden_is_refused(wrong_backward):
+def test_a_gradient_that_zeros_hide_is_refused(wrong_backward):
     wrong_backward(1, -1.0)
-    assert value_and_grad(scaled, verify=False)(arrays_of(ABC), X)[1]["b"] == 0
+    x = np.concatenate([np.zeros((1, 3)), X])
+    assert value_and_grad(scaled, verify=False)(arrays_of(ABC), x)[1]["b"] == 0
     with pytest.raises(DisagreementError, match=r'params\["b"\]'):
-        value_and_grad(scaled)(arrays_of(ABC), X)
+        value_and_grad(scaled)(arrays_of(ABC), x)
 
 
 def test_who_evaluated_has_the_gradient_verified_later(wrong_backward):
@@ -218,7 +219,7 @@ def test_a_nan_in_place_of_a_gradient_is_refused(monkeypatch):
     x = np.array([[1.0, -1.0], [2.0, 4.0]])
     assert np.isfinite(value_and_grad(rooted)(arrays_of(ABC), x)[1]["b"])
     monkeypatch.setattr(backward.Backward, "is_guarded", lambda *_: False)
-    with pytest.raises(DisagreementError, match=r'params\["b"\] is nan where 0 is right'):
+    with pytest.raises(DisagreementError, match=r'params\["b"\] is nan where 0\.'):
         value_and_grad(rooted)(arrays_of(ABC), x)
 
 

@@ -1139,7 +1139,7 @@ def leaf_of(items: Any) -> Any:
     return items
 
 
-STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+LIBRARIES = sysconfig.get_path("stdlib"), str(Path(np.__file__).parent)  # of Python, and numpy
 FILES = (
     "kinds.py",
     "lists.py",
@@ -1175,8 +1175,8 @@ def is_of_a_class(code: CodeType) -> bool:
 
 
 def in_library(file: str) -> bool:
-    """Whether a file is of Python's own modules."""
-    return file.startswith(STANDARD_LIBRARY)
+    """Whether a file is of Python's own modules, or of numpy."""
+    return file.startswith(LIBRARIES)
 
 
 def has_no_file(code: CodeType) -> bool:

@@ -10,12 +10,14 @@ import functools
 import inspect
 import itertools
 import operator
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
 from numbers import Real
+from pathlib import Path
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
@@ -44,8 +46,10 @@ from microgpt.engines.compiled.kinds import answer, as_value, kinds_of, of_examp
 from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, nested
 from microgpt.engines.compiled.loops import loop
 from microgpt.engines.compiled.record import (
+    ENGINE_FILES,
     FUNCTIONS,
     INPUT,
+    OTHERWISE,
     PARAMETER,
     Argument,
     Axis,
@@ -60,6 +64,7 @@ from microgpt.engines.compiled.record import (
     Shapes,
     at,
     has_no_file,
+    in_library,
     is_of_another_kind,
     text,
     tracing_depth,
@@ -114,6 +119,8 @@ from microgpt.engines.trees import check_form, check_returned
 
 SYMBOLIC_NUMBERS = (RecordedScalar, Index)
 LOGS = {"debug", "info", "warning", "error", "critical", "exception", "log"}  # functions and methods of logging
+RECORDED = re.compile(r"(?:\ba )?'?\bRecorded(\w+)'?")  # classes of the compiler, in a message
+WORDS = {"Scalar": "a recorded scalar", "Integer": "an integer of the example", "List": "a list", "Text": "a text"}
 dispatcher: Any = functools.singledispatch(print)
 DISPATCHES, CACHES = dispatcher.__code__, type(functools.cache(print))  # of what these decorators make
 PATIENCE = 2.0  # seconds of recording after which one is told why it takes so long
@@ -178,13 +185,30 @@ def recorded(function: Callable[..., Any], shapes: Shapes, arguments: list[Argum
             record.floats += prod(shape)
     record.failures = RecordedList.written_out(record, [0.0])
     with record.active(), deeper_recursion():
-        result = call(function, params, *example)
+        try:
+            result = call(function, params, *example)
+        except (TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, RecordingError) or not RECORDED.search(str(error)):
+                raise
+            raise in_words(error).with_traceback(error.__traceback__) from None
         check_returned(result)
         if record.refusals:  # the function has caught it
             raise record.refusals[0]
         record.form = form_of(result, record)
         record.end()
         check_form(record.form, int)
+
+
+def in_words(error: Exception) -> RecordingError:
+    """The error that Python raised because it has met something of the compiler, in terms of the function."""
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        path = trace.tb_frame.f_code.co_filename
+        if path not in ENGINE_FILES and not in_library(path):
+            line = f"{Path(path).name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    said = RECORDED.sub(lambda found: WORDS[found[1]], str(error))
+    return RecordingError(f"{said} at {line}: recorded numbers have no value yet; {OTHERWISE}")
 
 
 def tell_of_functions_without_a_source(record: Record, seconds: float) -> None:

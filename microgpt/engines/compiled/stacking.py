@@ -26,7 +26,8 @@ from microgpt.engines.compiled.record import (
     union,
 )
 
-FEW_MIXED = 32  # scalars among numbers, or numbers among scalars; else a table is being filled, and will be another
+FEW_MIXED = 32  # numbers and scalars; a longer list of both is a table that is being filled, and will be another one
+FEWER = 4  # of the one or the other: those with which a recurrence begins
 
 
 def stacked(items: Any, record: Record) -> RecordedList | None:
@@ -144,7 +145,7 @@ def stack_anew(items: Any, record: Record) -> RecordedList | None:
     """The same without a look at lists that were stacked before. Each kind of item has its own rule."""
     kinds = set(map(type, items))
     numbers = sum([type(item) is float for item in items]) if kinds == {RecordedScalar, float} else 0
-    mixed = numbers and min(numbers, len(items) - numbers) <= FEW_MIXED
+    mixed = numbers and (len(items) <= FEW_MIXED or min(numbers, len(items) - numbers) <= FEWER)
     if mixed and all([math.isfinite(item) for item in items if type(item) is float]):
         return stack_scalars([record.scalar(item) for item in items], record)
     if len(kinds) > 1 and not kinds <= {RecordedList, list, tuple}:

@@ -234,13 +234,13 @@ def rest_in_branches(statements: list[ast.stmt], copies: list[int]) -> list[ast.
     return statements
 
 
-class SingleAttributes(ast.NodeTransformer):
-    """Puts `owner.name = value`, one by one, in the place of an assignment of several targets."""
+class SingleTargets(ast.NodeTransformer):
+    """Puts `owner.name = value` and `items[key] = value`, one by one, in the place of one of several targets."""
 
     def visit_Assign(self, node: ast.Assign) -> Any:
         (target, *more) = node.targets
         parts = target.elts if isinstance(target, ast.Tuple) else []
-        if more or not any(is_stored_attribute(part) for part in parts):
+        if more or not any(is_stored_attribute(part) or is_stored_item(part) for part in parts):
             return node
         if any(isinstance(part, (ast.Tuple, ast.List, ast.Starred)) for part in parts):
             return node

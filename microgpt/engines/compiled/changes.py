@@ -62,12 +62,15 @@ class Branch(Frame):
     def may_change(self, items: Any) -> bool:
         if not self.alone:
             return False
-        if type(items) is dict:
-            self.dicts.setdefault(id(items), (items, {**items}))
-        elif id(items) not in self.saved:
+        if id(items) not in self.saved:
             self.save(items)
             items.plain = None if items.plain is None else [*items.plain]
         return True
+
+    def set_entry(self, items: Any, key: Any, value: Any) -> None:
+        if id(items) not in self.own:
+            self.dicts.setdefault(id(items), (items, {**items}))
+        items[key] = value
 
     def finish(self) -> None:
         """Let everything be again as it was before; what it is now is kept."""

@@ -18,6 +18,7 @@ from microgpt.engines.compiled.record import (
     RecordedInteger,
     RecordedScalar,
     RecordingError,
+    Split,
     at,
     replaced,
 )
@@ -67,10 +68,16 @@ class Refused(MoreState):
         self.frame = frame
 
 
-class MoreAttributes(MoreState):
-    """An attribute turned out to carry state from turn to turn."""
+class Entry(NamedTuple):
+    """In the place of the name of an attribute: a key of a dict."""
 
-    def __init__(self, frame: "Frame", owner: Any, name: str):
+    key: Any
+
+
+class MoreAttributes(MoreState):
+    """An attribute, or an Entry of a dict, turned out to carry state from turn to turn."""
+
+    def __init__(self, frame: "Frame", owner: Any, name: Any):
         NotTraceable.__init__(self)
         self.frame, self.owner, self.name = frame, owner, name
 
@@ -130,7 +137,9 @@ class Frame:
         self.past: set[int] = set()  # which of these are of turns before
         self.is_statement = False  # a comprehension turned out to change what a `for` statement may
         self.growing: dict[int, tuple[int, int]] = {}  # to these each turn appends: length before, turns back
-        self.attributes: dict[tuple[int, str], tuple[Any, Any]] = {}  # that carry state: their owner, and what they are
+        self.attributes: dict[tuple[int, Any], tuple[Any, Any]] = {}  # that carry state: their owner, and what they are
+        self.held: dict[int, tuple[Any, Any]] = {}  # dicts that have other entries within a turn, and what they had
+        self.own: dict[int, Any] = {}  # dicts that were made since
         self.appended: dict[int, tuple[RecordedList, Any, int]] = {}  # a list, an item for each turn, its length before
         self.saved: dict[int, tuple[RecordedList, Any]] = {}  # the items of lists that have others within a turn
 
@@ -262,6 +271,9 @@ class Frame:
         for root, content in self.saved.values():
             root.axis, root.item, root.plain, root.elements, root.changed = content
             root.changed = True
+        for owner, entries in self.held.values():
+            owner.clear()
+            owner.update(entries)
 
     # Changing
 
@@ -395,6 +407,24 @@ class Frame:
             raise MoreAttributes(self, owner, name)
         self.attributes[id(owner), name] = owner, value
 
+    def set_entry(self, items: Any, key: Any, value: Any) -> None:
+        """items[key] = value, of a dict."""
+        if id(items) not in self.own:
+            self.refuse_comprehension()
+            if key not in items:
+                raise Split(self.axis, 1)  # the first turn finds other keys than all others
+            if (id(items), Entry(key)) not in self.attributes:
+                raise MoreAttributes(self, items, Entry(key))
+            self.attributes[id(items), Entry(key)] = items, value
+        items[key] = value
+
+    def begin_with(self, owner: Any, name: Any, value: Any) -> None:
+        """Let an attribute, or an entry of a dict, have a value at the beginning of a turn."""
+        self.attributes[id(owner), name] = owner, value
+        if type(name) is Entry:
+            self.held.setdefault(id(owner), (owner, {**owner}))
+            owner[name.key] = value
+
     # After the turn
 
     def check(self) -> None:
@@ -448,6 +478,7 @@ class Frame:
         frames = self.record.loops.frames
         if not frames:
             return
+        frames[-1].own |= self.own
         for root, path in self.reads.values():
             path = tuple([ANY if self.axis in axes_of((one,)) else one for one in path])
             if frames[-1].covered(root, path):

@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, permutations
 from sys import getrefcount
 from typing import Any, NamedTuple
 
+from microgpt.engines.compiled.branches import HELPER
 from microgpt.engines.compiled.frames import (
     ANY,
+    Entry,
     Frame,
     MoreAttributes,
     MorePast,
@@ -46,6 +48,7 @@ from microgpt.engines.compiled.nodes import connected
 from microgpt.engines.compiled.record import (
     ADD,
     CARRY,
+    CONSTANT,
     SUM,
     VIEW,
     Axis,
@@ -79,6 +82,14 @@ class MoreAxes(NotTraceable):
     def __init__(self, axes: set[Axis]):
         super().__init__()
         self.axes = axes
+
+
+class Counts(NotTraceable):
+    """An attribute or an entry of a dict turned out to count the turns."""
+
+    def __init__(self, attribute: int, step: int):
+        super().__init__()
+        self.attribute, self.step = attribute, step
 
 
 class MayBeRead(NotTraceable):
@@ -174,14 +185,17 @@ def loop(turn: Callable[..., Any], items: Any, counters: Any, variables: Any, si
     source = source_of(items, record)
     if source is None or source.axis.n < 2:
         return None
-    values = []
-    for variable in variables:
+    values, set_first = [], set()
+    for i, variable in enumerate(variables):
         try:
             values.append(variable())
-        except NameError:
+        except NameError as error:
             values.append(Unknown(site))
+            if error.name == HELPER + "unset":
+                set_first.add(i)
     known = set(record.loops.untraceable)
     statement = Statement(turn, source, given, dict(counters), record, site)
+    statement.set_first = set_first
     found = statement.run(values)
     if found is None:
         record.loops.untraceable = known if statement.short else {*known, site}  # loops within it may be read now
@@ -218,19 +232,27 @@ def whole_of(items: Any, record: Record) -> Any:
     return found
 
 
-def got(owner: Any, name: str, otherwise: Any) -> Any:
-    """An attribute, as the loops around have left it."""
+def got(owner: Any, name: Any, otherwise: Any) -> Any:
+    """An attribute, or an entry of a dict, as the loops around have left it."""
     assert Record.current is not None
+    if type(name) is Entry:
+        return owner[name.key]
     for frame in reversed(Record.current.loops.frames):
         if (id(owner), name) in frame.attributes:
             return frame.attributes[id(owner), name][1]
     return getattr(owner, name, otherwise)
 
 
-def set_attribute(record: Record, owner: Any, name: str, value: Any) -> None:
+def set_attribute(record: Record, owner: Any, name: Any, value: Any) -> None:
     if type(value) is Unknown:
         raise NotTraceable
-    if record.loops.frames:
+    if type(name) is Entry:
+        if record.loops.frames:
+            record.loops.frames[-1].set_entry(owner, name.key, value)
+        else:
+            record.effects.change(owner)
+            owner[name.key] = value
+    elif record.loops.frames:
         record.loops.frames[-1].set_attribute(owner, name, value)
     else:
         record.effects.set(owner, name, value)
@@ -291,7 +313,8 @@ class Known:
     """What passes over the body of a loop have found out about it."""
 
     state: list[tuple[RecordedList, tuple[Any, ...], bool]] = field(default_factory=list)  # see MoreState
-    attributes: list[tuple[Any, str]] = field(default_factory=list)  # that carry state
+    attributes: list[tuple[Any, Any]] = field(default_factory=list)  # and entries of dicts, that carry state
+    steps: dict[int, int] = field(default_factory=dict)  # of those that count: what each turn adds
     past: list[Past] = field(default_factory=list)
     others: tuple[Axis, ...] = ()  # axes of loops around this one
     unread: set[int] = field(default_factory=set)  # variables that no turn may read before it sets them
@@ -325,6 +348,7 @@ class Statement:
         self.items, self.taken = items, 0  # for turns that run in Python: its items, and how many have been taken
         self.given, self.contents = items, contents(items)
         self.parts, self.short = 1, False
+        self.set_first: set[int] = set()  # the variables that each turn sets before it reads them
         self.left: list[tuple[int, int, int]] = []  # parts of the loop: the first turn, the end, how many go together
         self.turn, self.source, self.counters, self.record, self.site = turn, source, counters, record, site
 
@@ -394,7 +418,7 @@ class Statement:
 
     def part(self, first: int, end: int, together: int, values: list[Any]) -> list[Any]:
         """The variables after the turns from the first to the end, of which some are taken together."""
-        known, before = Known(), None
+        known, before = Known(unread={*self.set_first}), None
         for _ in range(PASSES):
             self.axis = self.source.axis.another()
             self.record.loops.begun += 1
@@ -408,6 +432,8 @@ class Statement:
                 return Pass(self, first, together, values, known).results()
             except MoreAxes as found:
                 known.others += tuple(found.axes)
+            except Counts as found:
+                known.steps[found.attribute] = found.step
             except MayBeRead as found:
                 known.unread.add(found.variable)
             except MoreState as found:
@@ -429,6 +455,7 @@ class Pass:
         self.before = [*values, *[got(owner, name, Unknown(statement.site)) for owner, name in known.attributes]]
         self.starts = list(map(snapshot, self.before))
         self.state, self.past = known.state, known.past
+        self.counters = statement.counters | {len(values) + i: step for i, step in known.steps.items()}
         self.uses: Counter[int] = Counter()
         self.user: dict[int, int] = {}  # a row that uses another one
         self.same: list[tuple[int, Callable[[], Any]]] = []  # variables that are the same list as an item, or another
@@ -452,7 +479,7 @@ class Pass:
             variables = len(symbols) - len(self.attributes)  # after them come the attributes that carry state
             values = symbols[:variables]
             for (owner, name), symbol in zip(self.attributes, symbols[variables:], strict=True):
-                frame.attributes[id(owner), name] = owner, symbol
+                frame.begin_with(owner, name, symbol)
             for k in range(self.together):
                 item = self.statement.source.at(at(axis) * self.together + self.first + k)
                 values = list(self.statement.turn(item, *values))
@@ -465,8 +492,9 @@ class Pass:
             self.check_items(frame)
             pasts = list(zip(self.past, earlier, known, strict=True))
             finals, changes = self.after(frame, symbols, values, contents, held, rows, pasts)
-            if any(record.is_plain(leaf.node) for final in finals[variables:] for leaf in leaves(final)):
-                raise NotTraceable  # in Python the attribute is a plain number, which others may look at
+            for i in range(variables, len(finals)):
+                if any(record.is_plain(leaf.node) for leaf in leaves(finals[i])):
+                    raise self.count(i - variables, symbols[i], values[i])
         try:
             for change in changes:
                 change()
@@ -484,6 +512,18 @@ class Pass:
                 raise record.loops.frames[-1].refused(self.statement.site) from None
             raise Lost({self.statement.site}) from None
         return finals[:variables]
+
+    def count(self, i: int, symbol: Any, value: Any) -> NotTraceable:
+        """The error where an attribute is a plain number, which others may look at: it may count the turns."""
+        record, start = self.record, self.before[len(self.before) - len(self.attributes) + i]
+        if type(start) is int and type(value) is RecordedScalar and record.kind[value.node] == ADD:
+            axes, row = record.axes.get(value.node, ()), value.node
+            for one, other in permutations((record.left[row], record.right[row])):
+                same = self.seen_from(one, axes, value.index)
+                known = record.constants[record.right[other]] if record.kind[other] == CONSTANT else 0.5
+                if same.node == symbol.node and same_index(same.index, symbol.index) and known.is_integer():
+                    return Counts(i, int(known))
+        return NotTraceable()
 
     def with_lists(self, slot: Store, before: list[Any]) -> Store:
         """A list of lists that carries state, which stay the same objects, or are objects that nobody else holds."""
@@ -525,11 +565,11 @@ class Pass:
         if i in self.unread:
             return Unknown(self.statement.site)
         if self.counts(i, value):
-            return Index(value, ((self.axis, self.statement.counters[i] * self.together),))
+            return Index(value, ((self.axis, self.counters[i] * self.together),))
         return self.carried(value, ())
 
     def counts(self, i: int, value: Any) -> bool:
-        return i in self.statement.counters and type(value) is int and self.axis.bound is None
+        return i in self.counters and type(value) is int and self.axis.bound is None
 
     def carried(self, value: Any, axes: tuple[Axis, ...], own: bool = False) -> Any:
         """What a turn finds in place of a value: the same of scalars that carry state, or the value itself."""
@@ -702,7 +742,7 @@ class Pass:
         """What a variable is after all turns."""
         start = self.starts[i]
         if self.counts(i, start):
-            step = self.statement.counters[i] * self.together
+            step = self.counters[i] * self.together
             if type(value) is not Index or not is_zero(value - (symbol + step)):
                 raise NotTraceable
             return start + step * self.axis.n

@@ -13,6 +13,7 @@ import operator
 import re
 import sys
 import time
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
@@ -71,6 +72,7 @@ from microgpt.engines.compiled.record import (
 )
 from microgpt.engines.compiled.recorded_numbers import tabled
 from microgpt.engines.compiled.replacements import (
+    DICTS,
     KNOWN_KINDS,
     added_in_place,
     added_to,
@@ -97,6 +99,7 @@ from microgpt.engines.compiled.replacements import (
     matched,
     measured,
     member,
+    new_dict,
     operand,
     parts_in_a_row,
     ranged,
@@ -428,9 +431,10 @@ REPLACEMENTS: dict[Any, Callable[..., Any]] = {
 }  # fmt: skip
 PURE = {
     min, max, abs, int, float, bool, str, repr, issubclass, dict, set, frozenset, sorted,
-    any, all, round, divmod, pow, slice, callable, format, ord, chr, complex, hash,
+    any, all, round, divmod, pow, slice, callable, format, ord, chr, complex, hash, defaultdict, OrderedDict,
     *[entry for entry in vars(value).values() if inspect.isfunction(entry)],
 }  # fmt: skip
+MAKE_DICTS = {dict, defaultdict, OrderedDict}
 PURE_METHODS = {"index", "count", "copy", "keys", "values", "items", "get", "join", "format", "startswith", "endswith",
                 "split", "strip", "lower", "upper", "read_at", "pick", "largest", *FUNCTIONS}  # fmt: skip
 
@@ -491,7 +495,8 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
     if kind is CACHES and any(type(one) is RecordedScalar for one in arguments):
         return remembered(function, record, arguments, options)
     record.effects.change(getattr(function, "__self__", None))
-    return text(function(*arguments, **options))
+    found = text(function(*arguments, **options))
+    return new_dict(found) if type(found) in DICTS and function in MAKE_DICTS else found
 
 
 def run(function: FunctionType, record: Record, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -552,7 +557,7 @@ HELPERS: dict[str, Any] = {
     for function in (
         mapped, generated, call, subscript, attribute, zipped_rows, iterated, spread, unpacked, changes,
         added_to, same, slice, operand, entry, calling, chosen, both, either, negated, chained, decided, truth,
-        loop, made, stored, changeable, counted, same_bound, set_attribute, ended, text, matched, member,
+        loop, made, stored, changeable, counted, same_bound, set_attribute, ended, text, matched, member, new_dict,
     )
 } | {HELPER + "returns": Returns, HELPER + "tried": Tried}  # fmt: skip
 CELLS_OF_HELPERS = {name: CellType(helper) for name, helper in HELPERS.items()}

@@ -11,6 +11,7 @@ only use the operations on an element, and may change nothing outside of itself.
 """
 
 import itertools
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 from functools import cache
 from types import FunctionType, MemberDescriptorType, ModuleType
@@ -46,8 +47,10 @@ from microgpt.value import Value
 KNOWN_KINDS: frozenset[Any] = frozenset((
     list, tuple, dict, str, range, set, frozenset, RecordedList, Lazy, type({}.keys()), type({}.values()),
     type({}.items()), int, float, bool, type(None), RecordedScalar, RecordedInteger, Index, np.ndarray,
+    defaultdict, OrderedDict,
     Unknown,  # which raises an error of its own
 ))  # fmt: skip
+DICTS = (dict, defaultdict, OrderedDict)
 NO_OPERATORS = {  # special methods that no operator and no builtin calls
     "__init__", "__new__", "__post_init__", "__call__", "__repr__", "__getattr__", "__getattribute__", "__setattr__",
     "__delattr__", "__copy__", "__deepcopy__", "__replace__", "__getstate__", "__setstate__", "__getnewargs__",
@@ -253,8 +256,17 @@ def changeable(items: Any) -> Any:
 def stored(value: Any, items: Any, key: Any) -> None:
     """items[key] = value"""
     frames = Record.current.loops.frames if Record.current is not None else []
-    own = type(items) is dict and frames and frames[-1].may_change(items)  # a branch, which takes it back
-    (items if own else changeable(items))[key] = value
+    if frames and type(items) in DICTS:
+        frames[-1].set_entry(items, key, value)
+    else:
+        changeable(items)[key] = value
+
+
+def new_dict(items: Any) -> Any:
+    """A dict that the function makes, which a loop may change if it has made it itself."""
+    if Record.current is not None and Record.current.loops.frames:
+        Record.current.loops.frames[-1].own[id(items)] = items
+    return items
 
 
 def measured(items: Any) -> Any:
@@ -420,6 +432,10 @@ def subscript(items: Any, key: Any) -> Any:
         if type(items) not in KNOWN_KINDS and getattr(type(items), "__getitem__", None) is not tuple.__getitem__:
             raise NotTraceable
         operand(key)
+        if type(items) is defaultdict and key not in items and items.default_factory is not None:
+            if items.default_factory not in (int, float, list):
+                raise NotTraceable
+            stored(made([]) if items.default_factory is list else items.default_factory(), items, key)
     try:
         return items[key]
     except IndexError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from microgpt.engines.compiled.bodies import (
     ContinueReturns,
-    SingleAttributes,
+    SingleTargets,
     WithoutJumps,
     changes_objects,
     changes_outside,
@@ -74,7 +74,7 @@ class Rewriting(ChoiceRewriting):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
         self.captured.append(names_captured(node))
-        for simplified in (SingleAttributes(), WithoutJumps()):
+        for simplified in (SingleTargets(), WithoutJumps()):
             node.body = simplified.visit(ast.Module(node.body, [])).body
         guarded = changes_outside(node)
         node.args.defaults = [self.visit(one) for one in node.args.defaults]
@@ -143,7 +143,10 @@ class Rewriting(ChoiceRewriting):
         self.generic_visit(node)
         return self.after_guard(node) if changes else node
 
-    visit_SetComp = visit_DictComp = visit_loops  # noqa: N815
+    visit_SetComp = visit_loops  # noqa: N815
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.expr:
+        return self.through("new_dict", node, self.visit_loops(node))
 
     # A `for` statement becomes a function of a turn, too, beside the statement: if it is no axis, the statement runs.
 
@@ -315,7 +318,7 @@ class Rewriting(ChoiceRewriting):
     def visit_Dict(self, node: ast.Dict) -> Any:
         self.generic_visit(node)
         node.keys = [one and self.through("operand", one, one) for one in node.keys]
-        return node
+        return self.through("new_dict", node, node)
 
     def visit_Compare(self, node: ast.Compare) -> Any:
         is_asked = any(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops)

@@ -19,7 +19,7 @@ from microgpt.learning.parameters import parameter_shapes
 
 AROUND = """
 import math
-from collections import namedtuple
+from collections import defaultdict, namedtuple
 from functools import reduce
 from itertools import accumulate
 
@@ -355,6 +355,29 @@ for a in x:
     same[1] *= a
 total = sum(same)
 
+# items of a dict set
+seen = {"n": 0, "h": s}
+for a in x:
+    seen["h"] = seen["h"] * 0.5 + a
+    seen["n"], total = seen["n"] + 1, total + a * seen["n"]
+total *= seen["h"] * seen["n"]
+
+# a dict that each turn makes, and one whose entry the first turn makes
+sums = defaultdict(float)
+for a in x:
+    gates = {"in": a * s}
+    for name in ("out", "on"):
+        gates[name] = tanh(a + gates["in"])
+    sums["all"] += gates["on"] * gates["out"]
+    total += sums["all"]
+
+# attributes that count
+counter = Counter()
+for a in x:
+    counter.turns += 2
+    counter.last, total = a * s, total + a * counter.turns
+total = total * counter.last + counter.turns
+
 # the two items before, and the next one
 out = [s, 0.3, *([0.0] * (n - 2))]
 for i in range(2, n - 1):
@@ -485,20 +508,6 @@ for i, a in enumerate(x):
     total += a * s if isinstance(last, list) else a * w[i]
     last = [a]
 total += last[0]
-
-# attributes set
-counter = Counter()
-for a in x:
-    counter.turns += 1
-    counter.last, total = a * s, total + a * counter.turns
-total = total * counter.last + counter.turns
-
-# items of a dict set
-seen = {"n": 0, "h": s}
-for a in x:
-    seen["h"] = seen["h"] * 0.5 + a
-    seen["n"], total = seen["n"] + 1, total + a * seen["n"]
-total *= seen["h"] * seen["n"]
 
 # the list with which a list of states begins changes
 row = [s, 0.3]

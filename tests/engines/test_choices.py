@@ -921,7 +921,7 @@ REFUSED = {
     breaks_within_an_iterator: ("ends the loop at .* others may take what is left", 2),
     breaks_after_many_turns: ("ends the loop at .* at most 1000", 2),
     the_index_of_the_greatest: ("an index or range", 5),
-    lists_of_other_lengths: ("between a list and a list at", 1),
+    lists_of_other_lengths: ("between a list of 2 and a list of 3 at", 1),
     a_chosen_list_changes: ("is changed at", 3),
     a_list_chosen_in_a_loop_changes: ("is changed at", 5),
     a_list_changes_after_it_was_chosen: ("after one of those that it was chosen from has changed", 4),

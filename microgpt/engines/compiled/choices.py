@@ -89,11 +89,18 @@ def selected(test: Any, a: Any, b: Any) -> Any:
             axis = Axis(len(a))
             items = [row.at(at(axis)) for row in rows if row is not None]
             return as_chosen(RecordedList(test.record, axis, selected(test, *items)), [a, b], "a recorded scalar")
-    kinds = ["scalar" if isinstance(one, (RecordedScalar, Real)) else kind_of(one).__name__ for one in (a, b)]
+    one, other = map(named, (a, b))
     raise RecordingError(
-        f"a recorded scalar chooses between a {kinds[0]} and a {kinds[1]} at {calling_line()}: it can only choose "
+        f"a recorded scalar chooses between {one} and {other} at {calling_line()}: it can only choose "
         "among scalars, and tuples or lists of equally many of them"
     )
+
+
+def named(thing: Any) -> str:
+    """What kind of thing it is, for people."""
+    if isinstance(thing, (RecordedScalar, Real)):
+        return "a scalar"
+    return f"a {kind_of(thing).__name__}" + (f" of {len(thing)}" if isinstance(thing, (list, tuple)) else "")
 
 
 def branch(function: Callable[[], Any], record: Record) -> tuple[Any, Branch]:

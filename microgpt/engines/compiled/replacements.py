@@ -25,6 +25,7 @@ from microgpt.engines.compiled.kinds import KindOfScalar, is_truth
 from microgpt.engines.compiled.lists import Lazy, RecordedList, holds_index, holds_lists, items_down_from
 from microgpt.engines.compiled.loops import source_of, trace, whole_of
 from microgpt.engines.compiled.record import (
+    LARGEST,
     LIST,
     PICK,
     SUM,
@@ -323,7 +324,7 @@ def same(a: Any, b: Any) -> bool:
     symbolic = isinstance(a, SYMBOLIC) and isinstance(b, SYMBOLIC)
     if RecordedInteger in (type(a), type(b)) and bool in (type(a), type(b)):
         return False
-    if symbolic and tracing_depth():
+    if symbolic and any(not frame.alone for frame in Record.current.loops.frames):  # one object may stand for many
         raise NotTraceable
     if symbolic and (depends_on_example(a) or depends_on_example(b)) and not is_same_integer(a, b):
         compares = is_truth(a) or is_truth(b)
@@ -376,7 +377,7 @@ def origin(scalar: RecordedScalar) -> tuple[int, Any]:
 def depends_on_example(thing: Any) -> bool:
     """Whether it differs from example to example which object this is: an integer of it, or what one of them chose."""
     if type(thing) is RecordedScalar:
-        return thing.record.kind[thing.node] in (PICK, WHERE) or is_truth(thing)
+        return thing.record.kind[thing.node] in (PICK, WHERE, LARGEST) or is_truth(thing)
     return type(thing) is RecordedInteger or (type(thing) is RecordedList and thing.chosen_from is not None)
 
 

@@ -199,6 +199,8 @@ REFUSED = {
     "integers in a loop": (lambda p, x, t: sum([p[0] if i is t[0] else p[1] for i in t]), CHOSEN),
     "integers in a row": (lambda p, x, t: p[0] if t[0] is t[1] is t[2] else p[1], CHOSEN),
     "an array of numpy": (lambda p, x, t: p[0] * np.eye(4)[t[0]][0], "an array of numpy is read at a recorded index"),
+    "within a branch": (lambda p, x, t: (p[0] if t[0] is t[1] else p[1]) if x > 0 else p[2], CHOSEN),
+    "the largest": (lambda p, x, t: p[0] if largest(p) is p[3] else p[1], CHOSEN),
     "by operator": (lambda p, x, t: p[0] if operator.is_(t[0], t[1]) else p[1], CHOSEN),
     "by not": (lambda p, x, t: p[0] if operator.is_not(t[0], t[1]) else p[1], CHOSEN),
     "by id": (lambda p, x, t: p[0] if id(t[0]) == id(t[1]) else p[1], CHOSEN),

@@ -31,6 +31,7 @@ from microgpt.engines.compiled.record import (
     WHERE,
     Axis,
     NoAttributeError,
+    NotTraceable,
     Record,
     RecordedScalar,
     RecordingError,
@@ -79,14 +80,30 @@ def kinds_of(scalar: RecordedScalar) -> Kinds:
     record, left, known = scalar.record, [scalar.node], scalar.record.kinds
     while left:
         row = left[-1]
+        if row in known:
+            left.pop()
+            continue
         kind = record.kind[row]
-        before = [] if kind in (CARRY, *OF_ROWS) else record.operands(row)[kind == WHERE :]
+        before = [] if kind in OF_ROWS else record.operands(row)[kind == WHERE :]
+        before = before if kind != CARRY else [] if is_carried(record, row) else before[:1]
         waiting = [one for one in before if one not in known]
-        if waiting and row not in known:
+        if waiting:
             left += waiting
         else:
             known[left.pop()] = kinds_of_row(record, row, [known[one] for one in before])
     return known[scalar.node]
+
+
+def is_carried(record: Record, row: int) -> bool:
+    """Whether the turn is over that says what a state is next."""
+    return record.right[row] >= 0
+
+
+def check_kinds(symbol: RecordedScalar, value: Any) -> None:
+    """Raise NotTraceable if a turn has asked what kind of number a state is, and leaves another kind."""
+    known = symbol.record.kinds.get(symbol.node)
+    if known is not None and kinds_of(symbol.record.scalar(value)) != known:
+        raise NotTraceable
 
 
 def kinds_of_row(record: Record, row: int, operands: list[Kinds]) -> Kinds:
@@ -95,8 +112,8 @@ def kinds_of_row(record: Record, row: int, operands: list[Kinds]) -> Kinds:
     if kind == CONSTANT:
         x = record.constants[record.right[row]]
         return frozenset((float, *([int] if x == x // 1 else []), *([bool] if x in (0, 1) else [])))
-    if kind == CARRY:  # what it is next may be unknown yet
-        return frozenset(EVERY)
+    if kind == CARRY:  # within a turn: what it begins as, and each turn must leave the same
+        return frozenset(EVERY) if is_carried(record, row) else operands[0]
     if kind in OF_ROWS:
         return OF_ROWS[kind]
     found = frozenset[type]().union(*operands)

@@ -43,6 +43,7 @@ from microgpt.engines.compiled.frames import (
     put,
     related,
 )
+from microgpt.engines.compiled.kinds import check_kinds
 from microgpt.engines.compiled.lists import Lazy, RecordedList, contents, read_at, same_contents
 from microgpt.engines.compiled.nodes import connected
 from microgpt.engines.compiled.record import (
@@ -798,6 +799,7 @@ class Pass:
             raise NotTraceable
         if type(value) is RecordedScalar and value.node == symbol.node and same_index(value.index, symbol.index):
             return start
+        check_kinds(symbol, value)
         if not self.uses[symbol.node]:
             return self.last(value)
         value = record.scalar(value)

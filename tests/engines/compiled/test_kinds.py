@@ -140,6 +140,15 @@ def grown(p, x, t):
     return total
 
 
+def states(p, x, t):
+    h, before, total = Value(0.2), 0.0, Value(0)
+    for _ in range(7):
+        h, before = h * 0.5 + x * p[0] * h.data, h
+        total += before.data if isinstance(h, Value) else 1.0
+        total += h * before
+    return total
+
+
 ON_VALUES = {
     "softmax": lambda p, x, t: softmax_of_values([p[0] * x, p[1], p[2] * 3, p[3]])[1].log(),
     "a constant before": lambda p, x, t: ONE - p[0] * x + (ONE + ONE) * p[1],
@@ -153,6 +162,7 @@ ON_VALUES = {
     "a number, if it has one": lambda p, x, t: getattr(p[0] * x, "data", p[0] * x) * p[1] + getattr(x, "data", x),
     "its name": lambda p, x, t: p[0] * len(type(p[0]).__name__),
     "grown": grown,
+    "states": states,
 }  # fmt: skip
 
 

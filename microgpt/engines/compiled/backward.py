@@ -55,6 +55,7 @@ class Backward:
         self.starts: dict[int, int] = {}  # where the cotangent of each array begins: two may share one
         self.received: dict[int, list[Nest]] = {}  # what each array gets from those that read it
         self.deferred: dict[Any, list[Nest]] = {}  # gradients of parameters, by their expressions
+        self.cheap: list[Any] = []  # of these the ones that are not expensive
         self.reverse: dict[Turns, Turns] = {}  # of each loop the one that goes back
         self.around: list[Turns] = []  # the loops around the nest that is differentiated now
         self.lists = [self.nests]  # the nests outside of all loops, and within each of these
@@ -180,7 +181,10 @@ class Backward:
         target = nest.target
         if target.space == PARAMETERS:
             own = replace(nest, target=replace(target, space=GRADIENTS))
-            self.deferred.setdefault((id(nest.expression), nest.lengths), []).append(own)
+            key = id(nest.expression), nest.lengths
+            if key not in self.deferred and not is_expensive(nest.expression):
+                self.cheap.append(key)
+            self.deferred.setdefault(key, []).append(own)
         for array, part in self.parts(nest):
             if array in self.needed:
                 self.received.setdefault(array, []).append(part)
@@ -250,8 +254,9 @@ class Backward:
                 if last.expression.operation != "load":
                     nest = replace(nest, expression=Expression("load", (), last.target))
                 self.nests.append(self.after_loops(nest))
-        for key in [key for key, nests in self.deferred.items() if not is_expensive(nests[0].expression)]:
-            self.nests += map(self.after_loops, self.deferred.pop(key))
+        for key in self.cheap:
+            self.nests += map(self.after_loops, self.deferred.pop(key, []))
+        self.cheap.clear()
 
     def finalize(self, array: int) -> None:
         """Make the cotangent of an array from all that it received."""

@@ -482,6 +482,7 @@ class Record:
         self.lists_made = 0
         self.elements: dict[Any, RecordedScalar] = {}  # single scalars of families: each is one object
         self.seen_lists: dict[Any, Any] = {}  # lists that have been stacked, by the identities of their items
+        self.gathered: dict[int, list[Any]] = {}  # the items that a row holds which was made of a plain list
         self.remembered: dict[Any, Any] = {}  # what functions with a cache gave
         self.constant_rows: dict[float, int] = {}
         self.exponents: dict[float, int] = {}  # their places among the constants
@@ -611,6 +612,7 @@ class Record:
         """Forget the scalars, which know the record: they are freed now, and not when Python looks for cycles."""
         self.elements.clear()
         self.seen_lists.clear()
+        self.gathered.clear()
         self.remembered.clear()
 
     def scalar(self, x: Any) -> "RecordedScalar":
@@ -703,7 +705,7 @@ class Record:
             del table[end:]
         while len(self.elements) > elements:
             self.elements.popitem()
-        for by_row in (self.axes, self.closed, self.repeats, self.kinds):
+        for by_row in (self.axes, self.closed, self.repeats, self.kinds, self.gathered):
             for row in [row for row in by_row if row >= rows]:
                 del by_row[row]
         self.constant_rows = {x: row for x, row in self.constant_rows.items() if row < rows}

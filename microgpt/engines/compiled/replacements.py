@@ -317,6 +317,7 @@ def added_in_place(target: Any, more: Any) -> Any:
 
 def same(a: Any, b: Any) -> bool:
     """a is b"""
+    a, b = held(a), held(b)
     if a is b or Record.current is None:
         return a is b
     if type(a) is Unknown or type(b) is Unknown or KindOfScalar in (type(a), type(b)):
@@ -324,7 +325,8 @@ def same(a: Any, b: Any) -> bool:
     symbolic = isinstance(a, SYMBOLIC) and isinstance(b, SYMBOLIC)
     if RecordedInteger in (type(a), type(b)) and bool in (type(a), type(b)):
         return False
-    if symbolic and any(not frame.alone for frame in Record.current.loops.frames):  # one object may stand for many
+    may_be = symbolic or {type(a), type(b)} == {RecordedScalar, float}
+    if may_be and any(not frame.alone for frame in Record.current.loops.frames):  # one object may stand for many
         raise NotTraceable
     if symbolic and (depends_on_example(a) or depends_on_example(b)) and not is_same_integer(a, b):
         compares = is_truth(a) or is_truth(b)
@@ -356,7 +358,17 @@ def identity(thing: Any) -> int:
         raise NotTraceable
     if depends_on_example(thing):
         same(thing, 0)
-    return id(thing)
+    return id(held(thing))
+
+
+def held(thing: Any) -> Any:
+    """The object that a plain list held, if this was read from it after it became symbolic."""
+    while type(thing) is RecordedScalar and not thing.free and thing.node in thing.record.gathered:
+        found = thing.record.gathered[thing.node][thing.index[0]]
+        if type(found) is RecordedScalar and found.free:
+            break
+        thing = found
+    return thing
 
 
 def origin(scalar: RecordedScalar) -> tuple[int, Any]:

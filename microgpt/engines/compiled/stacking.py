@@ -127,9 +127,13 @@ def stack(items: Any, record: Record) -> RecordedList | None:
     seen = record.seen_lists.get(key)
     if seen is not None and all(map(is_settled, items)):
         return seen[1]
-    found = stack_anew(items, record)
+    rows, found = len(record), stack_anew(items, record)
     if all(map(is_settled, items)):
-        record.seen_lists[key] = len(record), found, list(items)  # kept, so that no other object gets their identities
+        kept = list(items)  # so that no other object gets their identities
+        record.seen_lists[key] = len(record), found, kept
+        node = -1 if found is None or type(found.item) is not RecordedScalar else found.item.node
+        if node >= rows and record.kind[node] == LIST:  # a new one
+            record.gathered[node] = kept
     return found
 
 

@@ -137,6 +137,13 @@ def rows_that_are_the_same(p, x, i):
     return sum([sum(a * b for a, b in zip(r, s)) * (2 if r is s else 1) for r in p["m"] for s in p["m"]])
 
 
+def copies_hold_the_same_scalars(p, x, i):
+    row = [p["s"] * 2, x[1], 0.1, p["s"]]
+    copies = [list(reversed(row)), [v for v in row], [v for v, _ in zip(row, reversed(row))]]
+    places = [j + 2 for each in copies for v in row for j, w in enumerate(each) if v is w]
+    return sum(places) * sum(row) + len({id(v) for each in copies for v in each})
+
+
 def kinds_asked(p, x, i):
     def total(tree):
         if type(tree) is list or isinstance(tree, tuple):

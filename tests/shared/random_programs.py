@@ -7,6 +7,7 @@ Each statement comes from a template below. Capital letters in it stand for what
     R Q     a list of such lists        M N     the same, or an expression of one       G       a matrix
     D       a dict                      I J     a small integer         BODY    another statement
     X Y     a scalar that a loop sets   O       a list that it appends to   K       its counter     C   a test
+    W P     a list that a loop sets         F       a list of lists that it sets
     Z       a tuple that a loop sets, of a string or None and a scalar
     NEW     the name of the result      E(...)  an expression of these; i, j and k are integers, all else are scalars
 
@@ -121,6 +122,11 @@ def settled(y, z):
     return y
 def fold(row):
     return calm(row[0] + 0.5 * fold(row[1:])) if row else 0.0
+def products(*rows):
+    total = 0.0
+    for items in zip(*rows):
+        total += items[0] * items[-1]
+    return total
 def every_other(row):
     for i, z in enumerate(row):
         if i % 2 == 0:
@@ -201,7 +207,10 @@ tanh(A) | exp(-(A**2)) | log(1 + A**2) | A / (1 + B**2) | (1 + A**2) ** -0.5 | A
 A * (B > 0) | S | mix(A, z=B) | mix(*[A, B], 0.5) | mix(A, **{"z": B}) | mostly(A, B) | damped(A) | layer(A)
 (lambda z: z * tanh(z))(A) | sum(z * 0.3 for z in (A, B)) | calm(sum([c * A for c in L]))
 max([A, B], key=lambda z: z is A) | Pair(A, B).second | calm(A + keep(B)) | keep(A) * 0.5 | calm(dot([A, B], [B, S]))
-operator.mul(A, 0.5)
+operator.mul(A, 0.5) | calm(sum([a * b for a, b in zip(*(L, H))])) | calm(products(L, H)) | calm(products(H, L, H))
+calm(sum([sum([c * A for c in r]) for r in [L, H]])) | calm(sum([sum([r[0] for r in q]) for q in ([L], [L, H])]))
+calm(sum([sum(q) for q in zip(L, H, L)])) | calm(sum([sum(r) for r in R])) | calm(sum([r[0] * r[-1] for r in zip(*M)]))
+calm(sum([c * b for r in M for c, b in zip(r, L)])) | calm(sum([a[0] * b[-1] for a, b in pairwise(M)]))
 """)
 CHOICES = options("""
 max(A, B + 0.017) | min(A, 0.3 * B, 0.517) | S if A > 0.017 else T | larger(A, B) | settled(A, B) | gated(A, B)
@@ -308,10 +317,10 @@ R[:] = R[::-1] | R.reverse() | R.sort(key=len) | D["n"] = L | D[0] = D.pop(I) | 
 BEGINNINGS = {
     "x": ("scalar variable", "0 | S | E(S)"), "y": ("scalar variable", "0.0 | S"), "k": ("index counter", "0 | 1"),
     "o": ("grown", "[] | [] | [S] | [E(a) for a in L]"),
-    "h": ("list", "[0.0] * 5 | [E(a) for a in L] | L | L[:]"), "g": ("list", "L | [E(S), T, 0.1] | [0.0] * 6"),
-    "w": ("rows matrix", "[[0.0] * 5 for _ in range(5)] | [[E(a) for a in r] for r in M] | M | [L] * 2 | [L, H]"),
+    "h": ("list row", "[0.0] * 5 | [E(a) for a in L] | L | L[:]"), "g": ("list row", "L | [E(S), T, 0.1] | [0.0] * 6"),
+    "w": ("rows matrix table", "[[0.0] * 5 for _ in range(5)] | [[E(a) for a in r] for r in M] | M | [L] * 2 | [L, H]"),
     "z": ("state", "(None, S) | ('a', T)"), "t[0]": ("list", "(L, S) | [L, H] | R"),
-    "b.rows": ("list", "Box(L) | Box(H[:])"), "d[0]": ("rows", "{0: R}"),
+    "b.rows": ("list row", "Box(L) | Box(H[:])"), "d[0]": ("rows table", "{0: R}"),
 }  # fmt: skip
 HEADS = options("""
 i in range(len(L)) | i in range(len(R)) | i in range(1, len(L)) | i in range(len(L) - 1, -1, -1) | i in range(5)
@@ -319,7 +328,7 @@ i in range(0, len(L), 2) | i in range(I) | i in range(I + 1, 5) | i, a in enumer
 a in reversed(L) | a in L[1:] | a in list(L) | i, a in enumerate(reversed(L), 1) | a, b in zip(L, H)
 a, b in zip(L, L[1:]) | i, (a, b) in enumerate(zip(L, H)) | i, r in enumerate(R) | r in R | r in (L, H) | r in zip(*M)
 i, r in enumerate(R[::-1]) | r, q in zip(R, Q) | r, a in zip(R, L) | a in (E(c) for c in L) | a in map(calm, L)
-a in running(L) | r in map(list, zip(*M))
+a in running(L) | r in map(list, zip(*M)) | r in [p["g"][t] for t in tokens]
 """)
 TURNS = options("""
 X = E(X, S) | X = calm(X + S) | X += E(S, T) * 0.5 | X, Y = Y, E(X, S) | X *= 0.5 | X = calm(sum(L)) | K += 1
@@ -329,6 +338,9 @@ O.append(X) | X = E(calm(sum(O)), S) | R[:] = [list(column) for column in zip(*R
 O.append(E(O[-1], S)) | O.append(calm(sum(O))) | L[I] = E(S, T) | L[I] += E(S, T) | L[I] = E(L[I], L[J])
 L[I] *= 0.5 | R[I][J] = E(S, T) | R[I][J] += E(S) | R[I][J] = E(R[J][I], S) | NEW = [E(c, S) for c in L] | NEW = L
 NEW = R[I] | NEW = [0.0] * 3 | NEW = [S, E(S)] | put(L, I, E(S, T)) | X = calm(walk(L, I, S) + X) | damp(R)
+W = [E(c, S) for c in W] | W = W[1:] + [E(S)] | W, P = P, [E(c) for c in W] | W = [E(c, d) for c, d in zip(W, L)]
+W = L | W[I], W[J] = W[J], E(W[I]) | F = [[E(c, S) for c in r] for r in F] | F = F[1:] + [[E(c) for c in L]]
+F[I] = [E(c, S) for c in W]
 """)
 GENTLE = [change for change in CHANGES if not re.search("extend|[*+]=", change)]  # no list doubles in each turn
 TESTS = options("""
@@ -543,7 +555,7 @@ NEW = [NEW, sum(pick(G, tokens[0]))]
 
 KINDS = {"S": "scalar", "T": "scalar", "L": "list", "H": "list", "U": "list", "V": "list", "R": "rows", "Q": "rows",
          "M": "matrix", "N": "matrix", "G": "grid", "D": "dict", "X": "variable", "Y": "variable",
-         "O": "grown", "K": "counter", "Z": "state"}  # fmt: skip
+         "O": "grown", "K": "counter", "Z": "state", "W": "row", "P": "row", "F": "table"}  # fmt: skip
 CONSTANTS = ["0", "0", "1", "1", "2", "-1", "-2"]  # as indices
 EXPECTED = "Failure", "IndexError", "KeyError", "ZeroDivisionError"
 
@@ -600,7 +612,7 @@ class Writer:
         """Note all places where these variables hold scalars, lists, lists of lists and dicts."""
         self.places: dict[str, list[str]] = {kind: [] for kind in ("scalar", "list", "rows", "matrix", "grid")}
         self.places["dict"] = ["{}"]
-        self.places |= {"index": [], "variable": [], "grown": [], "counter": [], "state": []}
+        self.places |= {kind: [] for kind in ("index", "variable", "grown", "counter", "state", "row", "table")}
         for name, value in reached.items():
             if name not in ("tokens", "kept", "i", "j", "a", "b", "r", "q"):
                 self.find(name, value, 3)
@@ -730,7 +742,7 @@ class Writer:
     def fill(self, template: str, depth: int) -> str:
         """The template with something in place of each capital letter, the same for the same."""
         template = re.sub(r"\bC\b", lambda _: self.choose(TESTS), template)
-        for letter in sorted(set(re.findall(r"\b[STLHUVRQMNGDIJKXYZO]\b", template))):
+        for letter in sorted(set(re.findall(r"\b[STLHUVRQMNGDIJKXYZOWPF]\b", template))):
             if letter in "IJ":
                 what = self.choose([*CONSTANTS, *self.places["index"] * 2, *["i % 2"] * ("for i" in template)])
             elif letter in "UVMN" and depth > 0 and self.random.random() < 0.4:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from microgpt.engines.compiled.lists import WHOLE, RecordedList, read_at, within_bound
+from microgpt.engines.compiled.lists import WHOLE, RecordedList, is_tuple, read_at, tuple_like, within_bound
 from microgpt.engines.compiled.record import (
     Axis,
     Index,
@@ -495,7 +495,7 @@ def is_reference(root: RecordedList, path: tuple[Any, ...]) -> bool:
     if len(path) != 1 or type(path[0]) is not int:
         return False
     item = root.item if root.plain is None else root.plain[path[0]]
-    return type(item) in (RecordedList, tuple)
+    return type(item) is RecordedList or is_tuple(type(item))
 
 
 def finds(root: RecordedList, path: tuple[Any, ...]) -> bool:
@@ -590,7 +590,7 @@ def lists_within(items: Any) -> Iterator[Any]:
             _, (_, _, plain, elements, _) = frame.saved[id(items)]
             inside += [*(plain or ()), *elements.values()]  # these are in it, too
     for one in inside:
-        if type(one) in (RecordedList, list, tuple):
+        if type(one) in (RecordedList, list) or is_tuple(type(one)):
             yield one
             yield from lists_within(one)
 
@@ -662,8 +662,8 @@ def at_turn(value: Any, axis: Axis, index: Any, record: Record) -> Any:
         return record.elements.setdefault((found.node, found.index), found) if not found.free else found
     if kind is RecordedInteger:
         return value.read_at(axis, index)
-    if kind is tuple:
-        return tuple([at_turn(one, axis, index, record) for one in value])
+    if is_tuple(kind):
+        return tuple_like(value, [at_turn(one, axis, index, record) for one in value])
     if kind is RecordedList:
         if value.plain is not None:
             return RecordedList.written_out(record, [at_turn(one, axis, index, record) for one in value.plain])

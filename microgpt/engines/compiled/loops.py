@@ -44,7 +44,7 @@ from microgpt.engines.compiled.frames import (
     related,
 )
 from microgpt.engines.compiled.kinds import check_kinds
-from microgpt.engines.compiled.lists import Lazy, RecordedList, contents, read_at, same_contents
+from microgpt.engines.compiled.lists import Lazy, RecordedList, contents, is_tuple, read_at, same_contents, tuple_like
 from microgpt.engines.compiled.nodes import connected
 from microgpt.engines.compiled.record import (
     ADD,
@@ -557,7 +557,8 @@ class Pass:
         grown = [root for root, _, _ in frame.appended.values()]
         for start, symbol in zip(self.before, symbols, strict=True):
             changed = frame.changed() if self.is_used(symbol) else grown  # its length may have been asked for
-            starts = [start, *chosen_among(start)] if type(start) in (RecordedList, tuple) and changed else []
+            holds = type(start) is RecordedList or is_tuple(type(start))
+            starts = [start, *chosen_among(start)] if holds and changed else []
             if any(related(one, root) for one in starts for root in changed):
                 raise NotTraceable
 
@@ -577,8 +578,8 @@ class Pass:
         kind = type(value)
         if kind in (RecordedScalar, float, int):
             return self.record.carry(self.record.scalar(value), self.axis, (*self.others, *axes))
-        if kind is tuple:
-            return tuple([self.carried(one, axes) for one in value])
+        if is_tuple(kind):
+            return tuple_like(value, [self.carried(one, axes) for one in value])
         if kind is RecordedList or kind is list:
             source = stacked(value, self.record) if len(value) else None
             if source is not None and source.axis.bound is None and is_numeric(source.item):
@@ -747,7 +748,7 @@ class Pass:
             if type(value) is not Index or not is_zero(value - (symbol + step)):
                 raise NotTraceable
             return start + step * self.axis.n
-        carries = type(symbol) in (RecordedScalar, RecordedList, tuple)
+        carries = type(symbol) in (RecordedScalar, RecordedList) or is_tuple(type(symbol))
         if symbol is None:
             raise Split(self.axis, 1)  # the first turn finds something else than all others
         if not carries and type(symbol) is not Unknown:
@@ -775,10 +776,10 @@ class Pass:
     def settled(self, start: Any, symbol: Any, value: Any) -> Any:
         """What carries state after all turns, by what it was before, within a turn, and after a turn."""
         record, kind = self.record, type(symbol)
-        if kind is tuple:
+        if is_tuple(kind):
             if not same_form(symbol, value):
                 raise NotTraceable
-            return tuple([self.settled(*each) for each in zip(start, symbol, value, strict=True)])
+            return tuple_like(value, [self.settled(*each) for each in zip(start, symbol, value, strict=True)])
         if kind is RecordedList:
             if not same_form(symbol, value) or getattr(value, "chosen_from", None) is not None:
                 raise NotTraceable
@@ -880,7 +881,7 @@ def leaves(value: Any) -> Iterator[RecordedScalar]:
     elif kind is RecordedList:
         for one in [value.item] if value.plain is None else value.plain:
             yield from leaves(one)
-    elif kind in (tuple, list):
+    elif kind is list or is_tuple(kind):
         for one in value:
             yield from leaves(one)
 
@@ -893,8 +894,8 @@ def same_form(a: Any, b: Any) -> bool:
         if a.plain is None and b.plain is None:
             return same_form(a.item, b.item)
         return all(map(same_form, a.plain or [a.item] * len(a), b.plain or [b.item] * len(a)))
-    if type(a) is tuple:
-        return type(b) is tuple and len(a) == len(b) and all(map(same_form, a, b))
+    if is_tuple(type(a)):
+        return type(b) is type(a) and len(a) == len(b) and all(map(same_form, a, b))
     return a is b or (type(a) is RecordedScalar and type(b) in (RecordedScalar, float, int, Index))
 
 
@@ -945,8 +946,8 @@ def copied(items: Any) -> Any:
 
 def snapshot(value: Any) -> Any:
     """A value as it is now: lists are copied."""
-    if type(value) is tuple:
-        return tuple(map(snapshot, value))
+    if is_tuple(type(value)):
+        return tuple_like(value, list(map(snapshot, value)))
     if type(value) is not RecordedList:
         return value
     value.check()
@@ -1009,8 +1010,8 @@ def stackable(results: Any, lists_made: int, record: Record, seen: set[int]) -> 
     found: list[Any] = []
     for i in range(len(results)):
         kind = type(results[i])
-        if kind is tuple:
-            found.append(tuple(stackable(results[i], lists_made, record, seen)))
+        if is_tuple(kind):
+            found.append(tuple_like(results[i], stackable(results[i], lists_made, record, seen)))
         elif kind is list and getrefcount(results[i]) <= SOLE:
             found.append(RecordedList.written_out(record, stackable(results[i], lists_made, record, seen)))
         elif kind is RecordedList and is_own(results[i], lists_made):
@@ -1031,7 +1032,7 @@ def is_own(item: Any, lists_made: int) -> bool:
 
     A row that an integer chose will do, too: it never changes.
     """
-    if type(item) is tuple:
+    if is_tuple(type(item)):
         return all(is_own(one, lists_made) for one in item)
     if type(item) is not RecordedList:
         return True

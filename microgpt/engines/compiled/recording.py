@@ -44,7 +44,7 @@ from microgpt.engines.compiled.choices import (
 )
 from microgpt.engines.compiled.effects import Effects
 from microgpt.engines.compiled.kinds import answer, as_value, kinds_of, of_example
-from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, nested
+from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, is_tuple, nested
 from microgpt.engines.compiled.loops import loop
 from microgpt.engines.compiled.record import (
     ENGINE_FILES,
@@ -76,7 +76,6 @@ from microgpt.engines.compiled.replacements import (
     KNOWN_KINDS,
     added_in_place,
     added_to,
-    attribute,
     backwards,
     changeable,
     changes,
@@ -116,6 +115,7 @@ from microgpt.engines.compiled.replacements import (
     unpacked,
     zipped,
 )
+from microgpt.engines.compiled.replacements import attribute as plain_attribute
 from microgpt.engines.compiled.source import Sources
 from microgpt.engines.compiled.stacking import as_chosen, must_stack, stack_choices, stacked
 from microgpt.engines.trees import check_form, check_returned
@@ -354,6 +354,22 @@ def got(owner: Any, name: str, *default: Any) -> Any:
     return attribute(owner, name) if not default or has(owner, name) else default[0]
 
 
+def attribute(owner: Any, name: str) -> Any:
+    """owner.name; a property is a function as any other."""
+    kind: Any = type(owner)
+    getter = getter_of(kind, name) if Record.current is not None else None
+    return plain_attribute(owner, name) if getter is None else call(getter, owner)
+
+
+@functools.cache
+def getter_of(kind: Any, name: str) -> FunctionType | None:
+    """The function that computes an attribute of objects of a class, if it is a property."""
+    found = next((vars(one)[name] for one in kind.__mro__ if name in vars(one)), None)
+    if type(found) is not property or hasattr(kind, "__getattr__") or isinstance(kind.__getattribute__, FunctionType):
+        return None
+    return found.fget if type(found.fget) is FunctionType else None
+
+
 def has(owner: Any, name: str) -> bool:
     """hasattr(owner, name)"""
     try:
@@ -454,8 +470,10 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
         return run(function, record, arguments, options)
     if kind is MethodType:
         if type(function.__func__) is FunctionType and type(function.__self__) not in (RecordedScalar, RecordedInteger):
-            if type(function.__self__) is RecordedList:
-                return function(*arguments, **options)
+            made_as = function.__self__ if isinstance(function.__self__, type) else type(function.__self__)
+            of_tuple = function.__name__ in ("_make", "_replace", "_asdict") and is_tuple(made_as)
+            if type(function.__self__) is RecordedList or of_tuple:
+                return function(*map(operand, arguments), **options)
             return run(function.__func__, record, (function.__self__, *arguments), options)
         if record.loops.depth and not is_pure(function):
             raise NotTraceable
@@ -544,7 +562,7 @@ def is_pure(function: Any) -> bool:
     except TypeError:
         return False
     if isinstance(function, type):
-        return issubclass(function, BaseException)
+        return issubclass(function, BaseException) or is_tuple(function)
     owner = getattr(function, "__self__", None)
     module, name = getattr(function, "__module__", None), getattr(function, "__name__", "")
     if module == "_operator":

@@ -371,6 +371,24 @@ for a in x:
     sums["all"] += gates["on"] * gates["out"]
     total += sums["all"]
 
+# a named tuple that each turn makes anew, and one that it changes
+pair, other = Pair(s, [0.1, s]), Pair(0.2, None)
+for a in x:
+    pair = Pair(tanh(pair.first + a), [b * s + a for b in pair.second])
+    other = other._replace(first=other.first * s + pair[0])
+    total += Pair(a, s).first * other.first
+out = [*pair, other.first]
+
+# a property
+class Mean(Cell):
+    @property
+    def mean(self):
+        return sum(self.state) / len(self.state)
+cell = Mean([s, 0.5, s])
+for a in x:
+    cell.read(a)
+    total += cell.mean * a
+
 # attributes that count
 counter = Counter()
 for a in x:

@@ -107,8 +107,8 @@ def sum_of_rows(p, x):
     return sum([sum(scaled(row, 0)) for row in p["m"]]) * x
 
 
-def sum_of_data(p, x):
-    return sum([row[0].data for row in p["m"]]) * x
+def sum_of_gradients(p, x):
+    return sum([row[0].grad for row in p["m"]]) * x
 
 
 def frames_of(function, engine, transform, error):
@@ -131,8 +131,8 @@ def test_a_traceback_shows_the_functions_of_users(engine, transform):
 
 @pytest.mark.parametrize("engine", ENGINES[1:])
 def test_what_cannot_be_recorded_names_its_line(engine):
-    frames = frames_of(sum_of_data, engine, microgpt.value_and_grad, TypeError)
-    assert (frames[-1].filename, frames[-1].lineno) == (__file__, sum_of_data.__code__.co_firstlineno + 1)
+    frames = frames_of(sum_of_gradients, engine, microgpt.value_and_grad, TypeError)
+    assert (frames[-1].filename, frames[-1].lineno) == (__file__, sum_of_gradients.__code__.co_firstlineno + 1)
 
 
 def test_a_fault_of_the_engine_shows_everything(monkeypatch):
@@ -222,6 +222,15 @@ def test_a_power_is_finite_where_possible(evaluate, dtype):
         there = expected <= float(limits.max)
         found = evaluate(lambda p, x, k=exponent: x**k, {"b": PARAMS["b"].astype(dtype)}, x[there])
         assert_last_digits(found, expected[there], 8)
+
+
+def test_a_root_of_data_at_zero_is_zero(value_and_grad):
+    def distances(p, x):
+        return sum([w * ((a - x[0]) ** 2) ** 0.5 for w, a in zip(p["b"], x, strict=True)])
+
+    mean_loss, gradients = value_and_grad(distances, PARAMS, np.array([[1.0, 3.0, 0.5], [2.0, 2.0, 4.0]]))
+    assert mean_loss == 7.0
+    assert gradients["b"].tolist() == [0.0, 1.0, 1.25]
 
 
 def test_surprise_does_not_saturate_in_float32():

@@ -170,11 +170,19 @@ class Backward:
     def differentiable_loads(self, nest: Nest) -> set[Load]:
         """The loads of a nest through which a gradient flows to a parameter."""
         loads = [] if nest.reduction == "largest" else differentiable(nest.expression)
-        return {
-            load
-            for load in loads
-            if load.space == PARAMETERS or not self.needed.isdisjoint(self.fusion.arrays_of(load))
-        }
+        return {load for load in loads if self.flows_through(load)}
+
+    def flows_through(self, load: Load) -> bool:
+        """Whether a gradient flows through a load to a parameter."""
+        return load.space == PARAMETERS or not self.needed.isdisjoint(self.fusion.arrays_of(load))
+
+    def noted(self, nest: Nest) -> Nest:
+        """A nest of the forward pass, which knows if no power in it depends on a parameter."""
+        powers = [node for node in nodes_of(nest.expression) if node.operation == "**"]
+        if not any(0 < node.what < 1 for node in powers):
+            return nest
+        flows = any(self.flows_through(load) for node in powers for load in differentiable(node))
+        return nest if flows else replace(nest, of_data=True)
 
     def accumulate(self, nest: Nest) -> None:
         """Note what a load of the forward pass, the target, gets of a cotangent."""

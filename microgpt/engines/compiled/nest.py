@@ -89,6 +89,7 @@ class Nest:
     backward: bool = False
     within: Within = ()  # each turn of these loops computes the part at its index
     whole: "Nest | None" = None  # which it is a part of: its kernel is chosen for that one
+    of_data: bool = False  # no power in it depends on a parameter: what it is at 0 matters, but not its derivative
 
     def over(
         self, lengths: Sequence[int], bounds: Sequence[Bound | None], moved: Any, known: dict[Any, Expression]

@@ -15,7 +15,7 @@ class Nests:
     def __init__(self, groups: Groups):
         fusion = Fusion(groups)
         backward = Backward(fusion)
-        self.forward, self.backward = fusion.nests, backward.nests
+        self.forward, self.backward = list(map(backward.noted, fusion.nests)), backward.nests
         self.made, self.roots, self.known = fusion.made, fusion.roots, fusion.known
         self.cotangents, self.gathered, self.seed = backward.cotangents, backward.gathered, backward.seed
         results = [array for array, whole in zip(groups.arrays, fusion.materialized, strict=True) if whole]

@@ -296,12 +296,12 @@ class Reader(Graph):
                 tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
                 axes = frozenset[int]().union(*(tensor.axes for tensor in tensors))
                 x = [argument.node if isinstance(argument, Tensor) else argument for argument in arguments]
-                result = self.operation(node, x, not nest.backward)
+                result = self.operation(node, x, not nest.backward, nest.of_data)
                 done[id(node)] = Tensor(result, axes, all(tensor.ordered for tensor in tensors))
         result = done[id(nest.expression)]
         return Tensor(self.constant(result)) if isinstance(result, float) else result
 
-    def operation(self, node: Expression, x: list[Any], checked: bool) -> fx.Node:
+    def operation(self, node: Expression, x: list[Any], checked: bool, of_data: bool) -> fx.Node:
         """An operation on nodes of the graph and numbers."""
         if node.operation == "+":
             for a, b in ((x[0], x[1]), (x[1], x[0])):
@@ -319,7 +319,7 @@ class Reader(Graph):
         k, y = node.what, self.call(power, x[0], node.what)
         if not checked or k == 0 or (k < 0 and at_least_one(node.arguments[0])):
             return y
-        no_slope = (k > 0 and k == int(k)) or not self.with_gradient
+        no_slope = (k > 0 and k == int(k)) or of_data or not self.with_gradient
         return self.call(not_finite_as_nan, y, y if no_slope else self.call(power, x[0], k - 1))
 
     # Bounds

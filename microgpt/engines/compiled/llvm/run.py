@@ -396,7 +396,8 @@ class Code:
 
         def step() -> Step:
             product = product_step(own, self.schedule, self.program.is_zero_beyond)
-            return product or self.schedule.step(own, "" if nest.backward else self.checked, bool(turn))
+            checked = "" if nest.backward else "power" if nest.of_data else self.checked
+            return product or self.schedule.step(own, checked, bool(turn))
 
         return self.schedule.kernel(own, bool(turn), step, self.program.is_zero_beyond)
 

@@ -140,7 +140,17 @@ class Schedule:
         ways: list[Any] = [way_of(load) for load in everything]
         if any(nest.bounds):
             ways += [(self.fits(load, nest.lengths), is_zero_beyond(load, nest)) for load in everything]
-        key = program, tuple(ways), nest.lengths, nest.bounds, nest.add, nest.reduction, nest.backward, in_turns
+        key = (
+            program,
+            tuple(ways),
+            nest.lengths,
+            nest.bounds,
+            nest.add,
+            nest.reduction,
+            nest.backward,
+            in_turns,
+            nest.of_data,
+        )
         if key not in self.known:
             found = step()
             self.known[key] = found.shape, found.packed(), found.starts(everything)

@@ -343,6 +343,8 @@ def loops_in_branches(p, x):
                     rows[i][j] = p[i] * x[j]
     else:
         for i in range(4):
+            if i == 3:
+                break
             out[i] += p[i] * x[i]
         rows[1] = [w * 2 for w in p]
     return dot(out, p) + sum([sum(row) * (i + 1) for i, row in enumerate(rows)])

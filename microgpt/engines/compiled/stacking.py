@@ -58,15 +58,11 @@ def stacked(items: Any, record: Record) -> RecordedList | None:
 
 
 def must_stack(items: Any, record: Record) -> RecordedList:
-    """A list as a symbolic list. Raises NotTraceable if it cannot be one, or RecordingError outside of all loops."""
+    """A list as a symbolic list; its numbers become scalars outside of all loops. Raises NotTraceable within them."""
     found = stacked(items, record)
     if found is None and record.loops.depth:
         raise NotTraceable
-    if found is None:  # numbers among scalars, in `largest`
-        found = stack([record.scalar(item) for item in items], record)
-    if found is None:
-        raise RecordingError("largest needs scalars to choose from, found an empty list")
-    return found
+    return stack_scalars([record.scalar(item) for item in items], record) if found is None else found
 
 
 def stack_choices(items: Any, record: Record) -> RecordedList:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from microgpt import value_and_grad
-from microgpt.engines.compiled.llvm import run
-from microgpt.functions import dot
+from microgpt import exp, value_and_grad
+from microgpt.engines.compiled.llvm import run, sharing
+from microgpt.functions import dot, tanh
 
 SIZES = [
     (1, 2, 3, 4),
@@ -127,6 +127,27 @@ def test_threads_share_one_example_to_the_bit():
                 np.float32(value),
                 b"".join(array.tobytes() for array in gradients.values()),
             )
+
+
+@pytest.mark.parametrize("shape", [(20, 300), (48, 9), (64, 100)])
+def test_threads_share_what_is_no_product_to_the_bit(monkeypatch, shape):
+    """A thread runs its part by the kernel that was chosen for the whole, so sums are added in one order."""
+
+    def of_tables(p, x):
+        y = [[exp(a * w) for w in row] for a, row in zip(x, p, strict=True)]
+        sums = [tanh(dot(row, own)) + max(row) for row, own in zip(y, p, strict=True)]
+        return sum(sums) + sum([exp(-0.01 * sum(column)) for column in zip(*y, strict=True)])
+
+    monkeypatch.setattr(sharing, "MUCH", 100)
+    rng, dtype = np.random.default_rng(0), np.dtype(np.float32)
+    p, x = rng.normal(size=shape).astype(dtype), rng.normal(size=(1, shape[0])).astype(dtype)
+    step = value_and_grad(of_tables, threads=1, verify=False)
+    value, gradient = step(p, x)
+    (program,) = step.own_engine.programs.values()
+    for threads in (2, 3):
+        plan, of_all = program.plan(1, dtype, True, threads=threads), np.zeros((1, p.size), dtype)
+        found = plan.run_alone(p.ravel(), np.zeros((1, 0), np.int64), x, of_all, threads)
+        assert (found[0, 0], of_all.tobytes()) == (dtype.type(value), gradient.tobytes())
 
 
 def test_a_thread_that_fails_lets_the_others_go(monkeypatch):

@@ -187,8 +187,15 @@ def test_other_things_than_numbers_are_refused():
     assert "str 'two'" in error_of(lambda p, x: x * "two", X, error=TypeError)
 
 
-def test_rows_to_pick_from_are_of_one_length():
-    assert "same length" in error_of(lambda p, i: sum(pick([[p[0]], [p[1], p[2]]], i)), I2)
+@pytest.mark.parametrize(("items", "message"), [
+    (lambda p: [[p[0]], [p[1], p[2]]], "rows of the same length to choose from, found rows of 1 and 2"),
+    (lambda p: [p[0], [p[1]]], "scalars or rows, not both to choose from, found a list of both"),
+    (lambda p: [], "something to choose from, found an empty list"),
+    (lambda p: "abc", "a list to choose from, found a str"),
+    (lambda p: [p[0], None], "scalars or rows to choose from, found a NoneType None"),
+])  # fmt: skip
+def test_what_an_integer_cannot_choose_from_is_refused(items, message):
+    assert message in error_of(lambda p, i: sum([pick(items(p), i)]), I2)
 
 
 # Wrong parameters, arguments and results

@@ -539,7 +539,7 @@ class NestKernel(Kernel):
         lanes = lanes_of(result) // groups
         for group in range(groups):
             part = self.lanes_from(result, range(group * lanes, (group + 1) * lanes))
-            if (lanes == 1 or target.lanes == BESIDE) and not self.chosen_by_lane(target):
+            if target.lanes != APART and not self.chosen_by_lane(target):
                 self.put_beside(part, base, self.offset(target, "target", group))
             else:
                 for lane, where in enumerate(self.offsets(target, "target", group)):

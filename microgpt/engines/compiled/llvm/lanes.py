@@ -48,6 +48,10 @@ class Lanes:
             return False
         return load.strides[self.along] != 0 or (load.chooser is not None and self.by_group(load.chooser))
 
+    def scatters(self, target: Load) -> bool:
+        """Whether the lanes of a group write to cells that do not lie side by side: then none may be beyond the end."""
+        return self.stride(target) not in (0, 1) or (target.chooser is not None and self.by_lane(target.chooser))
+
     def is_whole(self, load: Load, scale: int) -> bool:
         """Whether the groups of a load lie one after the other; `scale` is how far it moves where its stride is 1."""
         stride = self.stride(load)
@@ -129,9 +133,7 @@ def possible_lanes(nest: Nest, loads: Sequence[Load], most: int, fits: bool) -> 
         count = min(count, max(1 << (length - 1).bit_length(), short))
         tail = length % count != 0 or (own is not None and nest.lengths[own.of] == 1)
         alone = Lanes(axis, length, count, tail=tail)
-        scattered = alone.stride(loads[0]) not in (0, 1)
-        scattered = scattered or (loads[0].chooser is not None and alone.by_lane(loads[0].chooser))
-        if (tail or axis in bounded) and scattered:
+        if (tail or axis in bounded) and alone.scatters(loads[0]):
             continue
         yield alone
         for other in axes:
@@ -143,14 +145,19 @@ def possible_lanes(nest: Nest, loads: Sequence[Load], most: int, fits: bool) -> 
 
 
 def part_of_lanes(lanes: Lanes, nest: Nest) -> Lanes:
-    """The same lanes for a part of the nest for which they were chosen, with fewer groups if they do not fill it."""
+    """The same lanes for a part of the nest for which they were chosen, with fewer groups if they do not fill it.
+
+    So it is with the lanes of a group, if they write to cells that do not lie side by side.
+    """
     if lanes.axis == BATCH:
         return lanes
-    groups, length = lanes.groups, nest.lengths[lanes.axis]
+    groups, length, count = lanes.groups, nest.lengths[lanes.axis], lanes.count
+    while lanes.scatters(nest.target) and length % count:
+        count //= 2
     while groups > 1 and nest.lengths[lanes.along] % groups:
         groups //= 2
     return replace(
-        lanes, length=length, tail=lanes.tail or length % lanes.count != 0,
+        lanes, length=length, count=count, tail=lanes.tail or length % count != 0,
         groups=groups, along=lanes.along if groups > 1 else NONE,
     )  # fmt: skip
 

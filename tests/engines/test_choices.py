@@ -274,6 +274,18 @@ def breaks(p, x):
     return dot(out, p) + i * p[0] + n * p[1]
 
 
+def breaks_around_a_loop(p, x):
+    total = 0.0
+    for i in range(4):
+        for j in range(4):
+            if j > i:
+                break
+            total += p[j] * x[i]
+        if total > 0.5:
+            break
+    return total * (i + 1)
+
+
 def newton(p, x):
     root, square = 1.0, p[0] * p[0] + 2
     for _ in range(20):
@@ -530,7 +542,8 @@ CHANGES = {
             huber_items, clipped_gradients, hinge, continues_in_the_middle, breaks, attributes_in_a_call,
             attributes_in_a_loop, a_dict, sorted_by_swaps, loops_in_branches, a_guard, stores_in_a_call,
             rows_of_other_lengths, one_place_and_all, appends_in_each_turn, appends_and_stores_in_each_turn,
-            rows_in_each_turn, all_items, one_item_in_each_turn, lost_in_one_branch, returns_by_else, greatest_so_far,
+            rows_in_each_turn, all_items, one_item_in_each_turn, lost_in_one_branch, returns_by_else,
+            breaks_around_a_loop, greatest_so_far,
         )), (X, (newton, whole_lists, a_list_of_one_branch)),
     ) for f in functions
 }  # fmt: skip
@@ -741,6 +754,25 @@ def raises(p, x):
     return p[0] * x
 
 
+def continues_where_much_follows(p, x):
+    total = p[0]
+    for w in p:
+        if w > x:
+            total += 1
+            if w > 1:
+                continue
+        if w > x + 1:
+            total += 2
+            if w > 2:
+                continue
+        if w > x + 2:
+            total += 3
+            if w > 3:
+                continue
+        total += w
+    return total
+
+
 def prints(p, x):
     if x > 0:
         print(x)
@@ -919,6 +951,7 @@ REFUSED = {
     appends_in_a_call: ("a list with different lengths", 2),
     a_key_of_one_branch: ("a dict with different keys", 2),
     raises: (r"test for truth \(if\) .* may only assign, append, return,", 1),
+    continues_where_much_follows: (r"test for truth \(break\)", 3),
     prints: ("a branch of a choice by a recorded scalar at .* does more than calculate", 1),
     breaks_within_an_iterator: ("ends the loop at .* others may take what is left", 2),
     breaks_after_many_turns: ("ends the loop at .* at most 1000", 2),

@@ -197,8 +197,6 @@ def merge_list(test: Any, root: RecordedList, before: Content, a: Content, b: Co
         root.as_plain()
         root.chosen_from = a.lost or b.lost
         return
-    if all(one.plain is None and one.axis is before.axis and one.item is before.item for one in (before, a, b)):
-        return
     together = None
     if not any(holds_objects(content) for content in (before, a, b)):
         lists = [RecordedList(root.record, content.axis, content.item) for content in (before, a, b)]

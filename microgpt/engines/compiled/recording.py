@@ -43,13 +43,14 @@ from microgpt.engines.compiled.choices import (
     truth,
 )
 from microgpt.engines.compiled.effects import Effects
-from microgpt.engines.compiled.kinds import answer, as_value, kinds_of, of_example
+from microgpt.engines.compiled.kinds import EVERY, answer, as_value, kinds_of, of_example
 from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, is_tuple, nested
 from microgpt.engines.compiled.loops import loop
 from microgpt.engines.compiled.record import (
     ENGINE_FILES,
     FUNCTIONS,
     INPUT,
+    OF_NUMBERS,
     OTHERWISE,
     PARAMETER,
     Argument,
@@ -372,6 +373,8 @@ def getter_of(kind: Any, name: str) -> FunctionType | None:
 
 def has(owner: Any, name: str) -> bool:
     """hasattr(owner, name)"""
+    if type(owner) is RecordedScalar and name in OF_NUMBERS and name not in FUNCTIONS:  # by exp and log the book asks
+        return bool(answer(owner, lambda kind: name in dir(kind), [kind for kind in EVERY if name in dir(kind)]))
     try:
         attribute(owner, name)
     except AttributeError:

@@ -85,6 +85,7 @@ ANSWERED = {
     "objects in a row": lambda p, x, t: p[0] if x is not None is not False else p[1] if 0 < x is not None else p[2],
     "names of the compiler": lambda p, x, t: p[0] if hasattr(x, "row") or hasattr(t, "axis") or hasattr(x, "__name__")
     else p[1],
+    "what a float has": lambda p, x, t: p[0] if hasattr(x, "is_integer") and not hasattr(x, "data") else p[1],
     "a plus sign": lambda p, x, t: +x * p[0],
     "a comparison and None": lambda p, x, t: p[0] if (x > 0) is None else p[1],
     "numbers of comparisons": lambda p, x, t: int(x > 0) * p[0] + float(x > 1) * p[1] + bool(x < 1) * p[2],
@@ -218,7 +219,7 @@ REFUSED = {
     "True": (lambda p, x, t: p[0] if (x > 0) is True else p[1], "a if x > 0 else b"),
     "an int that was chosen": (lambda p, x, t: p[0] if isinstance(1 if x > 0 else 2.0, int) else p[1], "is an int at"),
     "a pattern": (matched, "`match` asks what kind of number"),
-    "what a float has": (lambda p, x, t: p[0] if hasattr(x, "is_integer") else p[1], r"\.is_integer"),
+    "what a float has": (lambda p, x, t: p[0] if x.is_integer() else p[1], r"\.is_integer"),
     "what an int has": (lambda p, x, t: p[0] * getattr(x > 0, "numerator", 7), r"\.numerator"),
     "what is set": (sets_data, r"\.data of a recorded scalar is set"),
     "a key": (lambda p, x, t: {True: p[0], False: p[1]}[x > 0], KEY),

@@ -12,6 +12,7 @@ from microgpt.engines.compiled.recorded_numbers import numbers_of
 from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.engine import evaluate, value_and_grad
 from microgpt.engines.trees import leaves_of, map_arrays
+from microgpt.functions import tanh
 
 
 @pytest.mark.parametrize("name", LOOPS)
@@ -43,6 +44,17 @@ def rnn_case(positions, batch, dtype=np.float64):
 def test_a_longer_loop_has_no_more_instructions():
     short, long = (program_with_sources(*rnn_case(positions, 1)).nests for positions in (100, 1000))
     assert (len(short.forward), len(short.backward)) == (len(long.forward), len(long.backward))
+
+
+def test_more_single_states_are_no_more_instructions():
+    def permuted(p, x):
+        h = [0.5 * w for w in p]
+        for a in x:
+            h = [tanh(h[(5 * i + 3) % len(p)] * w + a) for i, w in enumerate(p)]
+        return sum(h)
+
+    few, many = (program_with_sources(permuted, np.ones(n), np.ones((1, 5))).nests for n in (12, 24))
+    assert (len(few.forward), len(few.backward)) == (len(many.forward), len(many.backward))
 
 
 def test_products_of_a_turn_are_found():

@@ -558,7 +558,8 @@ class Pass:
         for start, symbol in zip(self.before, symbols, strict=True):
             changed = frame.changed() if self.is_used(symbol) else grown  # its length may have been asked for
             holds = type(start) is RecordedList or is_tuple(type(start))
-            starts = [start, *chosen_among(start)] if holds and changed else []
+            inside = [one for one in lists_within([start]) if type(one) is RecordedList] if holds and changed else []
+            starts = [*inside, *[each for one in inside for each in chosen_among(one)]]
             if any(related(one, root) for one in starts for root in changed):
                 raise NotTraceable
 

@@ -470,6 +470,10 @@ out = rows[-1]
 """
 
 TURN_BY_TURN = """
+# a fold over pairs, of which every value is seen
+pairs = [(a, b) for a, b in zip(x, w, strict=True)]
+out = [b for _, b in accumulate(pairs, lambda old, new: (old[0] * new[0], new[0] * old[1] + new[1]))]
+
 # a state by all that it has been
 state, seen = s, []
 for a in x:

@@ -845,7 +845,7 @@ class Pass:
 
     def added(self, value: RecordedScalar, symbol: RecordedScalar) -> list[RecordedScalar] | None:
         """The scalars of which a value is the sum, with a symbol that nothing else uses; None if it is no such sum."""
-        record, found = self.record, list[RecordedScalar]()
+        record, rows, found = self.record, list[int](), list[RecordedScalar]()
         value = record.view(value.node, value.index)
         above = {symbol.node}  # the rows that depend on it, up to the first that others use, too
         one = symbol.node
@@ -861,11 +861,13 @@ class Pass:
             leading = [operand.node in above for operand in operands]
             if leading.count(True) != 1:
                 return None
-            record.repeats[row] = 0  # the sum stands for it
+            rows.append(row)
             found.append(operands[leading.index(False)])
             row, index = operands[leading.index(True)].node, operands[leading.index(True)].index
-        same = same_index(index, symbol.index)
-        return found if same and found and self.uses[symbol.node] == 1 else None
+        if not found or not same_index(index, symbol.index) or self.uses[symbol.node] != 1:
+            return None
+        record.repeats.update(dict.fromkeys(rows, Fraction(0)))  # the sum stands for them
+        return found
 
     def seen_from(self, row: int, axes: tuple[Axis, ...], index: tuple[Any, ...]) -> RecordedScalar:
         """An operand of a row with these axes, where the row is read at an index."""

@@ -127,9 +127,9 @@ def verify_gradient(
     Raises DisagreementError if it is wrong.
     """
     point = vector_of(numbers)
-    drawn = np.random.default_rng(0).uniform(-ASIDE, ASIDE, point.size)
-    aside = np.where(point == 0, drawn, point * (1 + drawn)).astype(dtype).astype(np.float64)
-    sizes = np.where(np.isfinite(point) & (point != 0), np.abs(point), 1.0)
+    drawn = np.random.default_rng(0).uniform(-1, 1, point.size)
+    aside = np.where(point == 0, drawn * ASIDE, point * (1 + drawn * ASIDE)).astype(dtype).astype(np.float64)
+    sizes = np.where(point == 0, 1.0, np.abs(point)) * (1 + drawn / 2)
 
     def loss(vector: np.ndarray) -> float:
         return compiled(unflatten(vector, numbers), False)[0]
@@ -137,7 +137,7 @@ def verify_gradient(
     with np.errstate(all="ignore"):
         for kind in dict.fromkeys([np.dtype(dtype), np.dtype(np.float64)]):
             there = map_arrays(lambda array, kind=kind: array.astype(kind), unflatten(aside, numbers))
-            if has_slope(loss, aside, sizes, compiled(there, True)[1].astype(np.float64), PROMISED[kind.name]):
+            if has_slope(loss, aside, sizes, compiled(there, True)[1], PROMISED[kind.name]):
                 return True
         for vector in (aside, point):
             try:
@@ -151,9 +151,8 @@ def verify_gradient(
 def has_slope(
     loss: Callable[[np.ndarray], float], point: np.ndarray, sizes: np.ndarray, gradient: np.ndarray, tolerance: float
 ) -> bool:
-    """Whether a loss changes by what its gradient promises, along a direction in which each number adds to that."""
-    drawn = np.random.default_rng(1).uniform(0.5, 1.5, point.size)
-    direction = np.where(gradient < 0, -drawn, drawn) * sizes
+    """Whether a loss changes by what its gradient promises, along a direction of these sizes in which it grows."""
+    direction = np.copysign(sizes, gradient)
     promised = float(np.add.reduce(gradient * direction))
     for step in STEPS:
         above, below = loss(point + step * direction), loss(point - step * direction)

@@ -147,6 +147,8 @@ PROGRAMS = {
     "pick of rows that are the same": (
         lambda p, x, i: sum(pick([[p[1] for _ in range(2)] for _ in range(3)], i)) * x, W, X, I3,
     ),
+    "pick of parameters of two arrays": (
+        lambda p, i: pick([p["w"][2], p["m"][1][2], p["w"][5], p["m"][3][0]], i), {"w": W, "m": M}, I3),
     "pick of one": (lambda p, i: pick([p[1]], i) * p[i], W, np.array([0, 0])),
     "pick of parameters in any order": (lambda p, i: pick([p[4], p[0], p[1]], i), W, I3),
     "largest of activations": (lambda p, x: largest([x * p[0], x * p[1], x]) * p[2], W, X),
@@ -181,6 +183,7 @@ PROGRAMS = {
 
 
 RESULTS = {
+    "nothing": lambda p, x: [],
     "scalar": lambda p, x: p[0] * x[0],
     "list": lambda p, x: [p[0] * x[0], x[1], p[2], 1.5],
     "nested list": lambda p, x: [[x_i * w for x_i in x] for w in p[:2]],

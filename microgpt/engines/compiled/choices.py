@@ -201,7 +201,8 @@ class Tried:
 
     def __init__(self, caught: Callable[[], Any]):
         self.caught, self.record = caught, Record.current
-        self.rows, self.failed = (len(self.record), len(self.record.loops.failed)) if self.record else (0, 0)
+        if self.record is not None:
+            self.rows, self.failed = len(self.record), len(self.record.loops.failed)
 
     def __enter__(self) -> None:
         pass

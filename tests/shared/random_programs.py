@@ -343,6 +343,37 @@ W = L | W[I], W[J] = W[J], E(W[I]) | F = [[E(c, S) for c in r] for r in F] | F =
 F[I] = [E(c, S) for c in W]
 """)
 GENTLE = [change for change in CHANGES if not re.search("extend|[*+]=", change)]  # no list doubles in each turn
+# A loop of states: a turn reads two of the READS, and takes two of the STEPS by them.
+STATES = """
+state, other, grown, z = [0.1] * 4, [S, T, 0.2, 0.3], [0.1], 0.2
+table, box = [[0.3 * S] * 4 for _ in range(4)], Box([0.5] * 3)
+for i, row in enumerate([[calm(a * (j + 1)) for j in range(4)] for a in [*x, *x]]):
+    c = (READ + READ) * p["s"]
+    STEP
+    STEP
+NEW = [z, *state, *other, *grown, *table[1], *box.rows]
+""".strip()
+READS = options("""
+sum([a * b for a, b in zip(*(state, row))]) | sum([sum([a * 0.3 for a in r]) for r in [state, row]]) | sum(state[::2])
+sum([sum([sum(r) for r in q]) for q in [[state], [row]]]) | state[0] * row[1] | state[1] + state[-1] | state[i % 4]
+sum([a * b for a, b in zip(state[1:], state)]) | sum([a * b for a, b in zip(state, reversed(state))])
+products(state, row) | products(row, table[0]) | sum([r[0] for r in [state, row]]) | table[0][1] + table[1][0]
+sum([sum(r) for r in table]) | sum([r[1] for r in zip(*table)]) | sum([a * b for r in table for a, b in zip(r, state)])
+z | z * state[1] | grown[-1] | sum([sum(q) for q in zip(state, row)]) | sum([a[0] * b[-1] for a, b in pairwise(table)])
+sum([a * z for a in state]) | sum([a * b for a, b in zip(grown, row)]) | box.rows[1] | sum(box.rows)
+sum([state[j - 1] * row[j] for j in range(4)])
+""")
+STEPS = options("""
+for j in range(4): state[j] = calm(state[j] + c * row[j]) | state = [calm(a + c * S) for a in state]
+z = calm(z * 0.5 + c) | for j in range(1, 4): state[j] = calm(state[j - 1] * 0.5 + c) | state[2] = calm(c + row[1] * S)
+state[I] += 0.1 * calm(c) | table[0][1] += 0.1 * calm(c) | table = [[calm(a + c) for a in r] for r in table]
+table = list(map(list, zip(*table))) | state = state[1:] + [calm(c + S)]
+state, other = other, [calm(a + c) for a in state] | grown.append(calm(c + grown[-1]))
+box.rows = [calm(a * 0.9 + c) for a in box.rows] | state[0], state[1] = calm(state[1] * S), calm(state[0] + c)
+table[i % 4] = [calm(a * 0.5 + c) for a in state] | for r in table: r[I] = calm(r[1] + c) | if i % 2: state[0] = calm(c)
+for r in table: r[:] = [calm(a + c * b) for a, b in zip(r, row)] | box.put(1, calm(c))
+state = [z * a + c * 0.1 for a in state]
+""")
 TESTS = options("""
 I > 0 | I == J | I % 2 | I % 2 == 0 | I != J | I < J | I + 1 < 3 | not I | I in (0, 2) | 0 < I < 3 | len(O) > 1
 """)
@@ -645,12 +676,14 @@ class Writer:
         """The name of something new, and the statement that makes it or changes something."""
         new, dice = f"made_{self.made}", self.random.random()
         self.made += 1
-        if dice > 0.7 and depth == 2:
+        if 0.7 < dice < 0.9 and depth == 2:
             return new, self.loops(new)
         made = LISTS if dice < 0.25 else ROWS if dice < 0.45 else SCALARS if dice < 0.5 else []
         made = CHOSEN_LISTS if made is LISTS and self.choices and dice < 0.02 else made
         others = CHANGES if dice < 0.65 else CHOSEN_STATEMENTS if self.by_scalars() else STATEMENTS
         template = "NEW = " + self.choose(made) if made else self.choose(others)
+        if dice > 0.9 and depth == 2:
+            template = re.sub("READ|STEP", lambda one: self.choose(READS if one[0] == "READ" else STEPS), STATES)
         text = self.fill(template, depth).replace("NEW", new)
         while found := re.search(r"^( *)BODY$", text, re.MULTILINE):
             before = {kind: names[:] for kind, names in self.places.items()}

@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_programs import PRELUDE, Writer, difference, module, numbers, outcome, recorded, smallest
 
+from microgpt.engines.compiled import loops
+
 generated = settings(  # each example is a whole program on two engines
     max_examples=settings.default.max_examples * 3 // 5,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -33,6 +35,12 @@ def assert_same(seed, directory, batch=2, run=outcome, engine="compiled", **opti
     if differs(statements):
         fewest = smallest(statements, differs)
         pytest.fail(f"{differs(fewest)}\n{module(fewest)[len(PRELUDE) :]}")
+
+
+@pytest.fixture(autouse=True)
+def short_loops_carry_state(monkeypatch):
+    """The lists are short, and loops of few turns are otherwise written out."""
+    monkeypatch.setattr(loops, "FEW_TURNS", 2)
 
 
 @pytest.mark.slow

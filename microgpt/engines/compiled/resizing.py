@@ -100,7 +100,7 @@ class Layout:
         before = after = 1
         for axis in sorted([i for i, n in enumerate(array.lengths) if n > 1], key=array.strides.__getitem__):
             n = array.lengths[axis]
-            if array.strides[axis] != before or array.within:
+            if array.strides[axis] != before:
                 raise UnlikeError
             strides[axis] = after
             if self.axes and n not in lengths and changed[-1:] != [len(self.axes) - 1]:
@@ -174,7 +174,7 @@ class Resizing:
 
     def __init__(self, groups: Groups, nests: Nests, lengths: dict[int, int], old: Places, new: Places):
         self.lengths, self.old, self.new, inputs = lengths, old, new, new.ends[CELLS][-1]
-        if groups.states or nests.gathered.size or self.is_ambiguous(groups):
+        if nests.gathered.size or self.is_ambiguous(groups):
             raise UnlikeError
         size = inputs + sum([prod(resized_lengths(array.lengths, lengths)) for array in groups.arrays])
         if (size > SMALL) != (groups.size > SMALL):
@@ -225,8 +225,6 @@ class Resizing:
 
     def nest(self, nest: Nest) -> Nest:
         """A nest over the new lengths."""
-        if nest.within:
-            raise UnlikeError
         known = self.known.setdefault(nest.lengths, {})
         nodes = nodes_of(nest.expression)
         for node in nodes:

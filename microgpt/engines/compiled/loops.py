@@ -273,8 +273,8 @@ def lists_behind(items: Any, index: Any) -> Iterator[tuple[RecordedList, Any]]:
     """The lists that an iterator goes through as they are when their turn comes, and which item each turn reads."""
     if type(items) is RecordedList:
         yield items, index
-        for one in chosen_among(items):
-            yield from lists_behind(one, None)
+        for source in chosen_among(items):
+            yield from [(one, None) for one in lists_within([source]) if type(one) is RecordedList]
     elif type(items) is Lazy and items.columns_of is not None:
         yield items.columns_of, None
     elif type(items) is Lazy:
@@ -286,9 +286,15 @@ def lists_behind(items: Any, index: Any) -> Iterator[tuple[RecordedList, Any]]:
 
 
 def chosen_among(items: Any) -> list[Any]:
-    """The lists from which the example chose a list, or one within it."""
-    found = [one.chosen_from for one in lists_within([items]) if type(one) is RecordedList]
-    return [each for one in found if one is not None for each in (one.items, *chosen_among(one.items))]
+    """The lists from which the example chose a list, or one within it, each of them once."""
+    left, found = [items], dict[int, Any]()
+    while left:
+        for one in lists_within([left.pop()]):
+            source = one.chosen_from.items if type(one) is RecordedList and one.chosen_from is not None else None
+            if source is not None and id(source) not in found:
+                found[id(source)] = source
+                left.append(source)
+    return list(found.values())
 
 
 class Past(NamedTuple):

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from microgpt.engines.collector import collector_paused
 from microgpt.workshop.course import EXERCISES, PARTS, exercise_named
 from microgpt.workshop.exercise import Mistake
 from microgpt.workshop.judge import book, judge, variant_names, with_helpers
@@ -188,7 +189,10 @@ class Endless(BaseException):
 
 @contextmanager
 def patience(seconds):
-    """Raise Endless after so many seconds of computing, however busy the machine is."""
+    """Raise Endless after so many seconds of computing, however busy the machine is.
+
+    Python's cycle collector waits: what is raised while others watch it is lost.
+    """
 
     def stop(*_):
         raise Endless
@@ -196,7 +200,8 @@ def patience(seconds):
     before = signal.signal(signal.SIGVTALRM, stop)
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
-        yield
+        with collector_paused():
+            yield
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)

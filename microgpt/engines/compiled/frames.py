@@ -149,8 +149,8 @@ class Frame:
         """Note that a list is read at a key. Returns what a turn has stored there; if all is read, the list gets it."""
         root, path = items.where()
         born, found = root.first_born(), None
-        is_changed = id(root) in self.appended or any([store.root is root for store in self.stores])
-        if born > self.lists_made and not is_changed:
+        is_stored = self.stores and any([store.root is root for store in self.stores])
+        if born > self.lists_made and id(root) not in self.appended and not is_stored:
             return None  # the turn has made it, and all of it is there
         self.refuse_replaced(root, path)
         path = (*path, *key)
@@ -158,7 +158,8 @@ class Frame:
             found = frame.appended_item(root, path) or frame.stored(root, path)
             if found is not None or born > frame.lists_made:
                 break
-            frame.look_further_back(root, path)
+            if frame.growing:
+                frame.look_further_back(root, path)
             if path and not is_reference(root, path):
                 frame.refuse_parts(root)
         if found is None or frame is not self:
@@ -209,7 +210,9 @@ class Frame:
     def refuse_parts(self, root: RecordedList) -> None:
         """Raise NotTraceable if a list has changed that is a part of this one, or of which this is one."""
         changed = [other for other in self.changed() if other is not root]
-        own = all_in(root) if changed else set()
+        if not changed:
+            return
+        own = all_in(root)
         alone = {id(store.root) for store in self.stores if len(store.path) == store.level == 1}  # not what is in them
         alone -= {id(store.root) for store in self.stores if not len(store.path) == store.level == 1}
         for other in changed:

@@ -157,6 +157,9 @@ FUNCTIONS = {
     "max and min of a list": (lambda p, x: max(p) * min([w * x for w in p]), X),
     "max of a generator": (lambda p, x: max(w * x for w in p), X),
     "max of a long list": (lambda p, x: max([tanh(w * a) for a in x for w in p]) * 2, LONG),
+    "max and min of many that hold or not": (
+        lambda p, x: p[0] * sum(x) if max([a > 0.9 for a in x]) or not min(a > -0.9 for a in x) else p[1], LONG),
+    "max and min of many of an example": (lambda p, x: (max(x) - min([a * 2 for a in x])) * p[0], LONG),
     "max along an axis": (lambda p, x: sum(max([w * a for a in x]) * w for w in p), LONG),
     "max of many and a number": (lambda p, x: max([0.7, *[w * a for a in x for w in p]]) + min(*x, -0.5, *p), LONG),
     "min of a plain list": (lambda p, x: min([p[0] * x, 2.0, p[1], x]), X),

@@ -304,11 +304,11 @@ def best_of(items: Any, better: Callable[[Any, Any], Any]) -> Any:
 
 def best_along(items: RecordedList, better: Callable[[Any, Any], Any]) -> Any:
     """The same of a symbolic list: of each pair of neighbours the better one, and so on."""
-    sign = 1.0 if better is operator.gt else -1.0
-    if not has_gradient(items.record, items.item.node):
-        return largest_of(items, sign) * sign
+    reverse = better is operator.lt
+    if not (has_gradient(items.record, items.item.node) or is_truth(items.item)):
+        return signed(largest_of(items, reverse), reverse)
     if items.axis.bound is not None:
-        return first_best(items, sign)
+        return first_best(items, reverse)
     left_over = []
     while items.axis.n > 1:
         pairs = Axis(items.axis.n // 2, items.axis.ragged)
@@ -319,22 +319,26 @@ def best_along(items: RecordedList, better: Callable[[Any, Any], Any]) -> Any:
     return best_of([items.at(0), *reversed(left_over)], better)
 
 
-def largest_of(items: RecordedList, sign: float) -> Any:
-    """The greatest of all items times a sign."""
+def signed(scalar: RecordedScalar, reverse: bool) -> RecordedScalar:
+    return -scalar if reverse else scalar
+
+
+def largest_of(items: RecordedList, reverse: bool = False) -> Any:
+    """The greatest of all items, or of their negatives."""
     shortest = items.length()
     if (shortest.span()[0] if type(shortest) is Index else shortest) < 1:
         raise NotTraceable  # in Python it may raise
     axis = items.axis.another()
-    return items.record.over(LARGEST, items.at(at(axis)) * sign, axis)
+    return items.record.over(LARGEST, signed(items.at(at(axis)), reverse), axis)
 
 
-def first_best(items: RecordedList, sign: float) -> Any:
+def first_best(items: RecordedList, reverse: bool) -> Any:
     """The same of a list as long as an index says: the first item that is as great as the greatest."""
     record, none = items.record, items.record.scalar(0.0)
     one, other = items.axis.another(), items.axis.another()
-    size = record.over(LARGEST, items.at(at(one)) * sign, Axis(1))  # it lies in memory, so equal numbers stay equal
+    size = record.over(LARGEST, signed(items.at(at(one)), reverse), Axis(1))  # in memory, so equal ones stay equal
     sizes = RecordedList(record, one, size)
-    best = largest_of(sizes, 1.0)
+    best = largest_of(sizes)
     falling = record.where(best <= size, number_at(at(one), lambda i: -float(i)), record.scalar(-math.inf))
     first = record.over(LARGEST, falling, one)
     is_first = record.where(first <= number_at(at(other), lambda i: -float(i)), best <= sizes.at(at(other)), none)

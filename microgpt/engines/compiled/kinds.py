@@ -37,7 +37,7 @@ from microgpt.engines.compiled.record import (
     RecordingError,
     calling_line,
 )
-from microgpt.value import Value
+from microgpt.value import LARGEST_EXPONENT, Value
 
 Kinds = frozenset[type]
 EVERY = (bool, int, float, Value)
@@ -45,8 +45,22 @@ VALUE: Kinds = frozenset((Value,))
 OF_ROWS: dict[int, Kinds] = {
     PARAMETER: VALUE, INPUT: frozenset((float,)), LESS: frozenset((bool,)), LESS_EQUAL: frozenset((bool,)),
 }  # fmt: skip
+
+
+def exp_of_math(x: Any) -> Any:
+    """math.exp(x), which raises OverflowError for a large x: a `try` around it may not catch that."""
+    x.record.loops.failed.append(OverflowError())
+    return x.exp()
+
+
+def exp_of_numpy(x: Any) -> Any:
+    """np.exp(x), which is infinite for a large x."""
+    return x.record.where(x > LARGEST_EXPONENT, x.record.scalar(math.inf), x.exp())
+
+
 OPERATIONS: dict[Any, Callable[..., Any]] = {
-    **{function: lambda x: x.exp() for function in (math.exp, np.exp)},
+    math.exp: exp_of_math,
+    np.exp: exp_of_numpy,
     **{function: lambda x: x.log() for function in (math.log, np.log)},
     **{function: lambda x: x**0.5 for function in (math.sqrt, np.sqrt)},
     math.pow: lambda x, k: x**k,
@@ -211,6 +225,8 @@ def as_value(data: Any) -> RecordedScalar:
     """Value(data): the same number. It has a row of its own, because it is another kind of number."""
     record = Record.current
     assert record is not None
+    if type(data) is RecordedScalar and kinds_of(data) == VALUE:
+        raise RecordingError(f"Value(x) of a Value at {calling_line()}: it takes a plain number; write x, or x.data")
     found = record.scalar(data) * 1.0
     record.kinds[found.node], record.repeats[found.node] = VALUE, 0  # no operation of the function
     return found

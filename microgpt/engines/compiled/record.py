@@ -414,7 +414,7 @@ class Loops:
         self.lines: set[Any] = set()  # places of `for` statements that are read as one line
         self.calls = 0  # of functions that may return early, by a scalar
         self.ahead = 0  # how many of those traced are no turns, but all items of a generator: iterators go on there
-        self.failed: list[Exception] = []  # the errors that branches of choices have raised
+        self.failed: list[Exception] = []  # the errors that branches of choices have raised, or examples may raise
         self.early: list[int] = []  # the numbers of those that did, and go on: what follows is a branch
 
     @contextmanager

@@ -141,6 +141,13 @@ def grown(p, x, t):
     return total
 
 
+def tried(p, x, t):
+    try:
+        return p[0] * math.exp(x * 1e3)
+    except OverflowError:
+        return p[1]
+
+
 def states(p, x, t):
     h, before, total = Value(0.2), 0.0, Value(0)
     for _ in range(7):
@@ -159,6 +166,7 @@ ON_VALUES = {
     "exp of both": lambda p, x, t: exp_of(x) * exp_of(p[0] * x) + exp_of(1),
     "exp of both by type": lambda p, x, t: exp_of_type(x) * exp_of_type(p[0] * x) + exp_of_type(1),
     "math of an example": lambda p, x, t: p[0] * math.sqrt(x + 2) + math.log(x + 2) + math.pow(x + 2, 1.5) * p[2],
+    "numpy beyond all numbers": lambda p, x, t: p[0] / (np.exp(x * 1e3) + 1) + p[1] * np.exp(-np.exp(x * 1e3)),
     "numpy of an example": lambda p, x, t: p[0] * np.sqrt(x + 2) + np.exp(x) * p[1] - np.log(x + 2),
     "a number, if it has one": lambda p, x, t: getattr(p[0] * x, "data", p[0] * x) * p[1] + getattr(x, "data", x),
     "its name": lambda p, x, t: p[0] * len(type(p[0]).__name__),
@@ -167,6 +175,7 @@ ON_VALUES = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:overflow")  # which numpy tells of a large exponent
 @pytest.mark.parametrize("engine", ["compiled", "torch"])
 @pytest.mark.parametrize("name", ON_VALUES)
 def test_what_is_written_for_values_compiles(name, engine):
@@ -236,6 +245,8 @@ REFUSED = {
     "a text of a list": (lambda p, x, t: p[0] * len(", ".join(map(str, p))), TEXT),
     "a text of an integer": (lambda p, x, t: p[0] * len(str(t)), TEXT),
     "a text in capitals": (text_of_upper, TEXT),
+    "an error of math": (tried, "`try` at .* catches OverflowError"),
+    "a Value of a Value": (lambda p, x, t: Value(p[0] * x) * p[1], r"write x, or x\.data"),
     "lists in order": (lambda p, x, t: p[0] if [x, 1] < [0.0, 2] else p[1], COMPARED),
 }  # fmt: skip
 

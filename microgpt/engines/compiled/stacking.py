@@ -27,7 +27,7 @@ from microgpt.engines.compiled.record import (
 )
 
 FEW_MIXED = 32  # numbers and scalars; a longer list of both is a table that is being filled, and will be another one
-FEWER = 4  # of the one or the other: those with which a recurrence begins
+FEWER = 2  # of the one or the other: those with which a recurrence begins
 
 
 def stacked(items: Any, record: Record) -> RecordedList | None:

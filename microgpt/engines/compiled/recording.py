@@ -127,6 +127,7 @@ RECORDED = re.compile(r"(?:\ba )?'?\bRecorded(\w+)'?")  # classes of the compile
 WORDS = {"Scalar": "a recorded scalar", "Integer": "an integer of the example", "List": "a list", "Text": "a text"}
 dispatcher: Any = functools.singledispatch(print)
 DISPATCHES, CACHES = dispatcher.__code__, type(functools.cache(print))  # of what these decorators make
+PLUS = (lambda a, b: a + b).__code__.co_code, 2
 PATIENCE = 2.0  # seconds of recording after which one is told why it takes so long
 
 
@@ -305,8 +306,17 @@ def applied(function: Any, *lists: Any) -> Any:
 
 def folded(function: Any, items: Any, *first: Any) -> Any:
     """functools.reduce(function, items, first)"""
+    items = taken(items)
+    if adds(function) and is_symbolic(items) and type(items.item) is RecordedScalar:
+        return total(items, *first)
     found = folds(function, items, first, lambda value: None)
     return found[0] if found else functools.reduce(functools.partial(call, function), iterated(items), *first)
+
+
+def adds(function: Any) -> bool:
+    """Whether a function of two is their sum."""
+    code = getattr(function, "__code__", None)
+    return function is operator.add or (code is not None and (code.co_code, code.co_argcount) == PLUS)
 
 
 def running(items: Any, function: Any = None, *, initial: Any = None) -> Lazy:

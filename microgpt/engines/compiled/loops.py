@@ -497,6 +497,7 @@ class Pass:
             for i, before in enumerate(lists):
                 frame.stores[i] = self.with_lists(frame.stores[i], before)
             self.check_items(frame)
+            self.check_rows(frame)
             pasts = list(zip(self.past, earlier, known, strict=True))
             finals, changes = self.after(frame, symbols, values, contents, held, rows, pasts)
             for i in range(variables, len(finals)):
@@ -542,6 +543,15 @@ class Pass:
         if slot.path or slot.root.held():
             raise NotTraceable
         return slot
+
+    def check_rows(self, frame: Frame) -> None:
+        """Raise NotTraceable if a row of a table is made of itself and the row before: diagonals are fewer."""
+        filled = self.record.loops.filled.setdefault(self.statement.site, [])
+        depends = self.past and any(root is one for root, _ in frame.reads.values() for one in filled)
+        if self.record.loops.depth == 1:
+            filled += [past.root for past in self.past]
+        if depends:
+            raise NotTraceable
 
     def check_items(self, frame: Frame) -> None:
         """Raise NotTraceable if a turn changes what another turn gets of the lists that the loop goes through."""

@@ -412,6 +412,7 @@ class Loops:
         self.noting = True  # what lists are read
         self.untraceable: set[Any] = set()  # places in the source of loops that run in Python
         self.lines: set[Any] = set()  # places of `for` statements that are read as one line
+        self.filled: dict[Any, list[Any]] = {}  # the lists of which each of these makes items of those before
         self.calls = 0  # of functions that may return early, by a scalar
         self.ahead = 0  # how many of those traced are no turns, but all items of a generator: iterators go on there
         self.failed: list[Exception] = []  # the errors that branches of choices have raised, or examples may raise

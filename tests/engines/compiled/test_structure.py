@@ -1,6 +1,7 @@
 """The compiler finds the few array instructions of which a function of very many scalars consists."""
 
-from functools import partial
+import operator
+from functools import partial, reduce
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from microgpt.engines.engine import value_and_grad
 from microgpt.functions import dot, tanh
 from microgpt.gpt import GPTConfig, loss
 from microgpt.learning.parameters import initial_parameters, parameter_shapes
+from microgpt.value import exp
 
 VOCABULARY = 11
 
@@ -64,6 +66,32 @@ def test_a_loop_counts_what_its_turns_do():
 
     assert Program(products, (10,), [("x", "float", (5,))]).operations == 10 * (5 * 2 + 1)
     assert Program(triangle, (10,), [("x", "float", (5,))]).operations == 15 * 2 + 5
+
+
+def test_a_table_by_two_indices_is_made_by_diagonals():
+    """Its first row is a loop; of the others, which depend on the row before, those cells go together that can."""
+
+    def table(p, x):
+        n = len(x)
+        cells = [[p[1]] * n for _ in x]
+        for i in range(1, n):
+            for j in range(1, n):
+                cells[i][j] = exp(-cells[i - 1][j]) + cells[i][j - 1] * p[0] * x[j]
+        return cells[-1][-1]
+
+    def nests(n):
+        return Program(table, (2,), [("x", "float", (n,))]).nests.forward
+
+    assert len({sum(bool(nest.within) for nest in nests(n)) for n in (8, 16)}) == 1
+
+
+@pytest.mark.parametrize("add", [operator.add, lambda a, b: a + b])
+def test_a_sum_by_reduce_is_a_product(add):
+    def squares(p, x):
+        return sum([reduce(add, map(operator.mul, row, x)) ** 2 for row in p])
+
+    lines = described(program_with_sources(squares, np.zeros((4, 5)), np.zeros((3, 5))))
+    assert "product" in [line.operation for line in lines]
 
 
 def test_instructions_are_far_fewer_than_operations():

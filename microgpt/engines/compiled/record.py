@@ -51,6 +51,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from microgpt.engines.compiled.branches import asker_at
+from microgpt.engines.compiled.classes import Operators
 from microgpt.engines.compiled.effects import Effects
 from microgpt.value import Value, number
 from microgpt.value import __file__ as value_file
@@ -442,16 +443,17 @@ class Record:
         with_sources: whether to note the file and the line of the function behind each row.
         stack, stack_choices, as_chosen: how lists of scalars, and of rows of them, become an axis (see stacking.py).
         tabled: how functions of plain numbers are computed at all indices (see recorded_numbers.py).
+        run: how the methods are called that Python calls for operators (see classes.py).
     """
 
     current: ClassVar["Record | None"] = None  # the one that is being written: the functions that write it find it here
 
     def __init__(
         self, with_sources: bool, stack: Callable[..., Any], stack_choices: Callable[..., Any],
-        as_chosen: Callable[..., Any], tabled: Callable[..., Any],
+        as_chosen: Callable[..., Any], tabled: Callable[..., Any], run: Callable[..., Any],
     ) -> None:  # fmt: skip
         self.stack, self.stack_choices = partial(stack, record=self), partial(stack_choices, record=self)
-        self.as_chosen, self.tabled = as_chosen, partial(tabled, record=self)
+        self.as_chosen, self.tabled, self.operators = as_chosen, partial(tabled, record=self), Operators(self, run)
         # The table
         self.kind, self.left, self.right = array("b"), array("i"), array("i")
         self.axes: dict[int, tuple[Axis, ...]] = {}  # of each family
@@ -1144,6 +1146,7 @@ def leaf_of(items: Any) -> Any:
 
 LIBRARIES = sysconfig.get_path("stdlib"), str(Path(np.__file__).parent)  # of Python, and numpy
 FILES = (
+    "classes.py",
     "kinds.py",
     "lists.py",
     "stacking.py",

@@ -42,6 +42,7 @@ from microgpt.engines.compiled.choices import (
     negated,
     truth,
 )
+from microgpt.engines.compiled.classes import Bound
 from microgpt.engines.compiled.effects import Effects
 from microgpt.engines.compiled.kinds import EVERY, answer, as_value, kinds_of, of_example
 from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, is_tuple, nested
@@ -91,6 +92,7 @@ from microgpt.engines.compiled.replacements import (
     is_kind,
     is_not,
     iterated,
+    iterator,
     kind_of,
     listed,
     made,
@@ -105,6 +107,7 @@ from microgpt.engines.compiled.replacements import (
     ranged,
     same,
     same_bound,
+    searched,
     set_attribute,
     spread,
     stored,
@@ -149,7 +152,7 @@ def record_function(
     while True:
         effects.take_back()
         try:
-            record = Record(with_sources, must_stack, stack_choices, as_chosen, tabled)
+            record = Record(with_sources, must_stack, stack_choices, as_chosen, tabled, run)
             record.loops.statements, record.loops.untraceable, record.effects = statements, set(in_python), effects
             recorded(function, shapes, arguments, record)
         except Lost as lost:
@@ -196,6 +199,8 @@ def recorded(function: Callable[..., Any], shapes: Shapes, arguments: list[Argum
             if isinstance(error, RecordingError) or not RECORDED.search(str(error)):
                 raise
             raise in_words(error).with_traceback(error.__traceback__) from None
+        finally:
+            record.operators.restore()
         check_returned(result)
         if record.refusals:  # the function has caught it
             raise record.refusals[0]
@@ -451,9 +456,9 @@ REPLACEMENTS: dict[Any, Callable[..., Any]] = {
     bool: truth_as(bool), int: truth_as(int), float: truth_as(float),
     sum: total, zip: zipped, enumerate: enumerated, reversed: backwards, list: listed, tuple: tupled, map: applied,
     type: kind_of, isinstance: is_kind, filter: filtered, getattr: got, hasattr: has,
-    operator.iadd: added_in_place, max: greatest, min: least, abs: absolute, len: measured, range: ranged,
+    iter: iterator, max: greatest, min: least, abs: absolute, len: measured, range: ranged,
     print: printed, next: following, id: identity, contextlib.suppress: Suppressed,
-    operator.is_: same, operator.is_not: is_not,
+    operator.is_: same, operator.is_not: is_not, operator.iadd: added_in_place,
     functools.reduce: folded, itertools.accumulate: running,
     itertools.chain: in_a_row, itertools.chain.from_iterable: parts_in_a_row,
     value.Value: as_value,
@@ -490,6 +495,8 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
             return run(function.__func__, record, (function.__self__, *arguments), options)
         if record.loops.depth and not is_pure(function):
             raise NotTraceable
+        return function(*arguments, **options)
+    if kind is Bound:
         return function(*arguments, **options)
     if kind is functools.partial:
         return call(function.func, *function.args, *arguments, **{**function.keywords, **options})
@@ -587,8 +594,9 @@ HELPERS: dict[str, Any] = {
     HELPER + function.__name__: function
     for function in (
         mapped, generated, call, subscript, attribute, zipped_rows, iterated, spread, unpacked, changes,
-        added_to, same, slice, operand, entry, calling, chosen, both, either, negated, chained, decided, truth,
-        loop, made, stored, changeable, counted, same_bound, set_attribute, ended, text, matched, member, new_dict,
+        added_to, same, searched, slice, operand, entry, calling, chosen, both, either, negated, chained, decided,
+        truth, loop, made, stored, changeable, counted, same_bound, set_attribute, ended, text, matched, member,
+        new_dict,
     )
 } | {HELPER + "returns": Returns, HELPER + "tried": Tried}  # fmt: skip
 CELLS_OF_HELPERS = {name: CellType(helper) for name, helper in HELPERS.items()}

@@ -11,9 +11,9 @@ only use the operations on an element, and may change nothing outside of itself.
 """
 
 import itertools
+import operator
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
-from functools import cache
 from types import FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
@@ -52,11 +52,6 @@ KNOWN_KINDS: frozenset[Any] = frozenset((
     Unknown,  # which raises an error of its own
 ))  # fmt: skip
 DICTS = (dict, defaultdict, OrderedDict)
-NO_OPERATORS = {  # special methods that no operator and no builtin calls
-    "__init__", "__new__", "__post_init__", "__call__", "__repr__", "__getattr__", "__getattribute__", "__setattr__",
-    "__delattr__", "__copy__", "__deepcopy__", "__replace__", "__getstate__", "__setstate__", "__getnewargs__",
-    "__reduce__", "__reduce_ex__", "__set_name__", "__init_subclass__", "__class_getitem__",
-}  # fmt: skip
 PROTOCOL = {"exp", "log", "pick", "largest"}  # by which functions of the book ask
 NOT_IN_PYTHON: dict[Any, set[str]] = {  # attributes that the compiler alone knows
     kind: {*dir(kind)} - {*dir(seen)} - PROTOCOL
@@ -71,7 +66,8 @@ def mapped(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> A
     record = Record.current
     if record is None:
         return [function(item) for item in items]
-    given, items = items, whole_of(items, record)
+    given = opened(items)
+    items = whole_of(given, record)
     source = source_of(items, record) if site not in record.loops.untraceable else None
     if source is not None:
         known = set(record.loops.untraceable)
@@ -98,6 +94,7 @@ def generated(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -
     """(function(item) for item in items)"""
     if Record.current is None:
         return (function(item) for item in items)
+    items = opened(items)
     source = items if type(items) in KNOWN_KINDS else iter(iterated(items))
 
     def everything() -> Any:
@@ -111,6 +108,7 @@ def generated(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -
 
 def iterated(items: Any) -> Any:
     """The iterable of a loop. Raises NotTraceable for an iterator from elsewhere, which the loop would use up."""
+    items = opened(items)
     if type(items) not in KNOWN_KINDS and tracing_depth():
         raise NotTraceable
     return items
@@ -190,11 +188,17 @@ def runs_code(owner: Any, name: str) -> bool:
     )
 
 
-@cache
-def has_operators(kind: Any) -> bool:
-    """Whether operators on objects of this kind run Python code, or use the object up."""
-    special = [name for name in dir(kind) if name.startswith("__") and name not in NO_OPERATORS]
-    return "__next__" in special or any(isinstance(getattr(kind, name, None), FunctionType) for name in special)
+def is_seen(kind: Any) -> bool:
+    """Whether the compiler sees what operators on objects of this kind do: it reads those of a user's class."""
+    return kind in KNOWN_KINDS or Record.current is None or Record.current.operators.are_read(kind)
+
+
+def opened(items: Any) -> Any:
+    """What a loop goes through: for an object of a user's class what its `__iter__` gives, if that is not used up."""
+    kind = type(items)
+    if kind in KNOWN_KINDS or not is_seen(kind) or not isinstance(getattr(kind, "__iter__", None), FunctionType):
+        return items
+    return iter(items)
 
 
 def operand(item: Any) -> Any:
@@ -202,7 +206,7 @@ def operand(item: Any) -> Any:
     kind: Any = type(item)
     if kind is Value and Record.current is not None:
         return Record.current.scalar(item.data)
-    if kind not in KNOWN_KINDS and tracing_depth() and has_operators(kind):
+    if not is_seen(kind) and tracing_depth():
         raise NotTraceable
     return item
 
@@ -236,7 +240,7 @@ def changes() -> None:
 def added_to(target: Any, more: Any) -> Any:
     """`more`, which an augmented assignment adds to `target`. Raises NotTraceable if that changes an object."""
     known = (int, float, str, tuple, RecordedScalar, RecordedInteger, Index, RecordedList)
-    if type(target) not in known:
+    if type(target) not in known and (type(target) in KNOWN_KINDS or not is_seen(type(target))):
         changing(target)
     return more
 
@@ -442,7 +446,7 @@ def subscript(items: Any, key: Any) -> Any:
     if record is not None and record.loops.depth:
         if type(items) in (list, tuple) and holds_index(key):
             return must_stack(items, record)[key]
-        if type(items) not in KNOWN_KINDS and getattr(type(items), "__getitem__", None) is not tuple.__getitem__:
+        if not is_seen(type(items)) and getattr(type(items), "__getitem__", None) is not tuple.__getitem__:
             raise NotTraceable
         operand(key)
         if type(items) is defaultdict and key not in items and items.default_factory is not None:
@@ -470,7 +474,7 @@ def entry(items: Any, key: Any) -> Any:
 
 def taken(items: Any) -> Any:
     """The items of a Lazy as a symbolic list, if they can be one and hold no lists, of which it would have copies."""
-    items = generated_list(items)
+    items = generated_list(opened(items))
     if type(items) is Lazy and not items.runs_code:
         found = items.look()
         if found is not None and not holds_lists(found.item):
@@ -516,7 +520,9 @@ def total(items: Any, start: Any = 0) -> Any:
 def zipped(*lists: Any, strict: bool = False) -> Any:
     """zip(*lists)"""
     record: Any = Record.current
-    if not lists or any(type(one) not in (RecordedList, list, tuple, range, Lazy) for one in lists):
+    lists = tuple(map(opened, lists))
+    once = [id(one) for one in lists if type(one) is Lazy]
+    if len({*once}) < len(once) or any(type(one) not in (RecordedList, list, tuple, range, Lazy) for one in lists):
         return made_of_each(zip(*map(iterated, lists), strict=strict))
 
     def everything() -> RecordedList | None:
@@ -538,6 +544,7 @@ def zipped(*lists: Any, strict: bool = False) -> Any:
 def enumerated(items: Any, start: Any = 0) -> Any:
     """enumerate(items, start)"""
     record: Any = Record.current
+    items = opened(items)
     if type(items) not in (RecordedList, list, tuple, range, Lazy) or type(start) not in (int, Index):
         return made_of_each(enumerate(iterated(items), start))
 
@@ -548,6 +555,20 @@ def enumerated(items: Any, start: Any = 0) -> Any:
         return RecordedList(record, source.axis, (at(source.axis) + start, source.at(at(source.axis))))
 
     return Lazy(lambda: enumerate(items, start), everything, made_of=(items,))
+
+
+def iterator(items: Any, *end: Any) -> Any:
+    """iter(items)"""
+    record: Any = Record.current
+    if end or type(items) not in (RecordedList, list, tuple, range):
+        return iter(items, *end) if end else iter(iterated(items))
+    return Lazy(lambda: iter(items), lambda: stacked(items, record), True, (items,))
+
+
+def searched(items: Any) -> Any:
+    """What `in` looks through. Raises NotTraceable for an iterator from elsewhere, which it would use up."""
+    kind = type(items)
+    return items if kind not in KNOWN_KINDS and is_seen(kind) and hasattr(kind, "__contains__") else iterated(items)
 
 
 def backwards(items: Any) -> Any:
@@ -562,9 +583,17 @@ def backwards(items: Any) -> Any:
     return Lazy(lambda: items_down_from(length - 1, items), everything, made_of=(items,), in_order=False)
 
 
+def all_of(items: Any) -> Any:
+    """What an object goes through, of which all items are taken at once: Python asks it how many there are."""
+    found = opened(items)
+    if found is not items:
+        operator.length_hint(items)
+    return found
+
+
 def listed(items: Any = ()) -> Any:
     """list(items)"""
-    items = taken(items)
+    items = taken(all_of(items))
     if type(items) is RecordedList and items.plain is None and not holds_lists(items.item):
         return items.with_item(items.at(at(items.axis)))
     return made(list(iterated(items if type(items) is not RecordedList else iter(items))))
@@ -572,10 +601,11 @@ def listed(items: Any = ()) -> Any:
 
 def spread(items: Any) -> Any:
     """The iterable of *items, of which all are taken at once."""
+    items = all_of(items)
     return listed(items) if type(items) is Lazy else iterated(items)
 
 
 def tupled(items: Any = ()) -> Any:
     """tuple(items)"""
-    items = taken(items)
+    items = taken(all_of(items))
     return tuple(iterated(items) if type(items) is not RecordedList else iter(items))

@@ -338,7 +338,7 @@ class Rewriting(ChoiceRewriting):
             return found if kind is ast.Is else ast.copy_location(ast.UnaryOp(ast.Not(), found), node)
         if kind in (ast.In, ast.NotIn):
             node.left = self.through("member", node.left, node.left)
-            node.comparators[0] = self.through("iterated", right, right)
+            node.comparators[0] = self.through("searched", right, right)
         else:
             node.left, *node.comparators = [self.through("operand", one, one) for one in (node.left, *node.comparators)]
         return node

@@ -18,7 +18,8 @@ from typing import Any
 from microgpt.engines.compiled.changes import UNBOUND, Branch, merge
 from microgpt.engines.compiled.frames import MoreState, Unknown
 from microgpt.engines.compiled.kinds import is_truth
-from microgpt.engines.compiled.lists import RecordedList, is_tuple, tuple_like
+from microgpt.engines.compiled.lists import RecordedList
+from microgpt.engines.compiled.objects import is_tuple, with_parts
 from microgpt.engines.compiled.record import (
     ADD,
     CONSTANT,
@@ -71,7 +72,7 @@ def selected(test: Any, a: Any, b: Any) -> Any:
         record = test.record
         return record.where(test, record.scalar(a), record.scalar(b))
     if type(a) is type(b) and is_tuple(type(a)) and len(a) == len(b):
-        return tuple_like(a, [selected(test, *pair) for pair in zip(a, b, strict=True)])
+        return with_parts(a, [selected(test, *pair) for pair in zip(a, b, strict=True)])
     objects = [one for one in (a, b) if is_of_another_kind(one)]
     if objects and len({type(one) for one in (a, b)}) > 1 and hasattr(objects[0], "lift"):
         a, b = map(objects[0].lift, (a, b))

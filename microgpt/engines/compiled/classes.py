@@ -16,8 +16,10 @@ from microgpt.engines.compiled.source import FOREIGN
 NO_OPERATORS = {  # special methods that no operator and no builtin calls
     "__init__", "__new__", "__call__", "__repr__", "__getattr__", "__getattribute__", "__setattr__",
     "__delattr__", "__copy__", "__deepcopy__", "__replace__", "__getstate__", "__setstate__", "__getnewargs__",
-    "__reduce__", "__reduce_ex__", "__set_name__", "__init_subclass__", "__class_getitem__",
+    "__reduce__", "__reduce_ex__", "__set_name__", "__init_subclass__", "__class_getitem__", "__get__", "__set__",
+    "__delete__",
 }  # fmt: skip
+IDENTITY = "__eq__", "__hash__"
 PACKAGE = "microgpt."
 UNSEEN = {"__next__", "__del__"}  # an iterator is used up, and an object ends somewhere: these are not read
 
@@ -32,9 +34,8 @@ def operators_of(kind: Any) -> list[tuple[type, str, FunctionType]]:
     ]
 
 
-def is_of_user(operator: tuple[type, str, FunctionType]) -> bool:
-    """Whether a class that has an operator is one of the user's, and not of a package."""
-    kind, _, _ = operator
+def is_of_user(kind: type) -> bool:
+    """Whether a class is one of the user's, and not of a package."""
     file = getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
     return type(kind) in (type, ABCMeta) and not file.startswith(FOREIGN) and not kind.__module__.startswith(PACKAGE)
 
@@ -44,29 +45,42 @@ class Operators:
 
     Args:
         run: calls a function as the compiler does: run(function, record, arguments, options).
+        ask: raises an error for an object that stands for many, before it is asked which one it is.
     """
 
-    def __init__(self, record: Any, run: Callable[..., Any]):
-        self.record, self.run, self.thread = record, run, get_ident()
+    def __init__(self, record: Any, run: Callable[..., Any], ask: Callable[[Any], None]):
+        self.record, self.run, self.ask, self.thread = record, run, ask, get_ident()
         self.classes: dict[Any, bool] = {}
-        self.replaced: list[tuple[type, str, FunctionType]] = []
+        self.replaced: list[tuple[type, str, FunctionType | None]] = []
 
     def are_read(self, kind: Any) -> bool:
         """Whether the compiler sees what operators on objects of a class do, from now on."""
         if kind not in self.classes:
             found = operators_of(kind)
-            self.classes[kind] = not any(hasattr(kind, name) for name in UNSEEN) and all(map(is_of_user, found))
+            self.classes[kind] = not any(hasattr(kind, name) for name in UNSEEN) and all(
+                is_of_user(one) for one, _, _ in found
+            )
             for one, name, function in found if self.classes[kind] else ():
                 if vars(one)[name] is function:
                     self.replaced.append((one, name, function))
                     setattr(one, name, Method(function, self))
         return self.classes[kind]
 
+    def guard(self, kind: Any) -> None:
+        """Let objects of a class be asked which they are only where that is known."""
+        for name in IDENTITY:
+            if getattr(kind, name) is getattr(object, name) and name not in vars(kind):
+                self.replaced.append((kind, name, None))
+                setattr(kind, name, Identity(name, self))
+
     def restore(self) -> None:
         """Give the classes their own methods again."""
         while self.replaced:
             one, name, function = self.replaced.pop()
-            setattr(one, name, function)
+            if function is None:
+                delattr(one, name)
+            else:
+                setattr(one, name, function)
 
 
 class Method:
@@ -90,6 +104,18 @@ class Bound(NamedTuple):
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         operators = self.method.operators
         return operators.run(self.method.function, operators.record, (self.owner, *arguments), options)
+
+
+class Identity:
+    """What every object has to tell which one it is, in its place in a class."""
+
+    def __init__(self, name: str, operators: Operators):
+        self.name, self.operators = name, operators
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        if owner is not None and get_ident() == self.operators.thread:
+            self.operators.ask(owner)
+        return getattr(object, self.name) if owner is None else getattr(object, self.name).__get__(owner)
 
 
 def read_by(method: Any) -> Any:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from microgpt.engines.compiled.lists import WHOLE, RecordedList, is_tuple, read_at, tuple_like, within_bound
+from microgpt.engines.compiled.lists import WHOLE, RecordedList, read_at, within_bound
+from microgpt.engines.compiled.objects import has_parts, parts_of, refuse_fixed, with_parts
 from microgpt.engines.compiled.record import (
     Axis,
     Index,
@@ -405,6 +406,11 @@ class Frame:
             raise NotTraceable
 
     def set_attribute(self, owner: Any, name: str, value: Any) -> None:
+        made = self.record.made.get(id(owner))
+        if made is not None and made.born > self.lists_made:
+            setattr(owner, name, value)
+            return
+        refuse_fixed(owner)
         self.refuse_comprehension()
         if (id(owner), name) not in self.attributes:
             raise MoreAttributes(self, owner, name)
@@ -498,7 +504,7 @@ def is_reference(root: RecordedList, path: tuple[Any, ...]) -> bool:
     if len(path) != 1 or type(path[0]) is not int:
         return False
     item = root.item if root.plain is None else root.plain[path[0]]
-    return type(item) is RecordedList or is_tuple(type(item))
+    return type(item) is RecordedList or has_parts(item)
 
 
 def finds(root: RecordedList, path: tuple[Any, ...]) -> bool:
@@ -587,13 +593,16 @@ def all_in(items: RecordedList) -> set[int]:
 
 
 def lists_within(items: Any) -> Iterator[Any]:
-    inside = list(items) if type(items) is not RecordedList else [*(items.plain or ()), *items.elements.values()]
+    if type(items) is RecordedList:
+        inside = [*(items.plain or ()), *items.elements.values()]
+    else:
+        inside = list(items) if type(items) is list else parts_of(items)
     for frame in items.record.loops.frames if type(items) is RecordedList else ():
         if id(items) in frame.saved:
             _, (_, _, plain, elements, _) = frame.saved[id(items)]
             inside += [*(plain or ()), *elements.values()]  # these are in it, too
     for one in inside:
-        if type(one) in (RecordedList, list) or is_tuple(type(one)):
+        if type(one) in (RecordedList, list) or has_parts(one):
             yield one
             yield from lists_within(one)
 
@@ -665,8 +674,8 @@ def at_turn(value: Any, axis: Axis, index: Any, record: Record) -> Any:
         return record.elements.setdefault((found.node, found.index), found) if not found.free else found
     if kind is RecordedInteger:
         return value.read_at(axis, index)
-    if is_tuple(kind):
-        return tuple_like(value, [at_turn(one, axis, index, record) for one in value])
+    if has_parts(value):
+        return with_parts(value, [at_turn(one, axis, index, record) for one in parts_of(value)])
     if kind is RecordedList:
         if value.plain is not None:
             return RecordedList.written_out(record, [at_turn(one, axis, index, record) for one in value.plain])

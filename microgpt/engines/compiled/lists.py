@@ -14,9 +14,9 @@ import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from functools import cache
 from typing import Any
 
+from microgpt.engines.compiled.objects import has_parts, parts_of, with_parts
 from microgpt.engines.compiled.record import (
     Axis,
     Index,
@@ -473,8 +473,8 @@ def is_symbolic(items: Any) -> bool:
 
 def is_as_made(element: Any) -> bool:
     """Whether an element of a symbolic list has not changed: it would be plain."""
-    if is_tuple(type(element)):
-        return all(map(is_as_made, element))
+    if has_parts(element):
+        return all(map(is_as_made, parts_of(element)))
     return type(element) is not RecordedList or element.plain is None
 
 
@@ -495,25 +495,9 @@ def same_contents(a: Any, b: Any) -> bool:
     return a is b
 
 
-def is_tuple(kind: Any) -> bool:
-    """Whether this is the class of tuples, or one of named tuples that have nothing but their fields."""
-    return kind is tuple or (kind is not RecordedScalar and is_named_tuple(kind))
-
-
-@cache
-def is_named_tuple(kind: Any) -> bool:
-    is_one = isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_make") and not kind.__dictoffset__
-    return is_one and kind.__new__.__module__.startswith("namedtuple_")
-
-
-def tuple_like(given: Any, items: list[Any]) -> Any:
-    """A tuple of the class of a given one."""
-    return tuple(items) if type(given) is tuple else type(given)._make(items)
-
-
 def holds_lists(item: Any) -> bool:
-    """Whether an item is a list, or a tuple with one."""
-    return type(item) is RecordedList or (is_tuple(type(item)) and any(map(holds_lists, item)))
+    """Whether an item is a list, or a tuple or an object with one."""
+    return type(item) is RecordedList or (has_parts(item) and any(map(holds_lists, parts_of(item))))
 
 
 def within_bound(items: RecordedList, axis: Axis, by: Any) -> tuple[Axis, Any]:
@@ -533,14 +517,14 @@ def within_bound(items: RecordedList, axis: Axis, by: Any) -> tuple[Axis, Any]:
 
 
 def read_at(item: Any, axis: Axis, by: Any, owner: RecordedList | None = None) -> Any:
-    """An item with an index in place of an axis, also within tuples and lists. The lists get this owner."""
+    """An item with an index in place of an axis, also within what has parts. The lists get this owner."""
     kind = type(item)
     if kind is RecordedScalar or kind is RecordedInteger:
         return item.read_at(axis, by)
     if kind is RecordedList:
         return item.copied(axis, by, owner)
-    if is_tuple(kind):
-        return tuple_like(item, [read_at(one, axis, by, owner) for one in item])
+    if has_parts(item):
+        return with_parts(item, [read_at(one, axis, by, owner) for one in parts_of(item)])
     return replaced(item, axis, by)
 
 

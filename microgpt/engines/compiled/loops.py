@@ -44,8 +44,16 @@ from microgpt.engines.compiled.frames import (
     related,
 )
 from microgpt.engines.compiled.kinds import check_kinds
-from microgpt.engines.compiled.lists import Lazy, RecordedList, contents, is_tuple, read_at, same_contents, tuple_like
+from microgpt.engines.compiled.lists import Lazy, RecordedList, contents, read_at, same_contents
 from microgpt.engines.compiled.nodes import connected
+from microgpt.engines.compiled.objects import (
+    has_parts,
+    is_plain,
+    is_tuple,
+    names_of,
+    parts_of,
+    with_parts,
+)
 from microgpt.engines.compiled.record import (
     ADD,
     CARRY,
@@ -70,6 +78,7 @@ from microgpt.engines.compiled.stacking import stacked
 FEW_PARTS = 6  # into which a loop is split at most
 PASSES = 64  # over a body, each of which finds one more list or attribute that carries state
 FEW_TURNS = 5  # through which a loop carries state in Python
+MANY_OBJECTS = 8  # each within the one before
 PARTED = object()
 
 
@@ -573,7 +582,7 @@ class Pass:
         grown = [root for root, _, _ in frame.appended.values()]
         for start, symbol in zip(self.before, symbols, strict=True):
             changed = frame.changed() if self.is_used(symbol) else grown  # its length may have been asked for
-            holds = type(start) is RecordedList or is_tuple(type(start))
+            holds = type(start) is RecordedList or has_parts(start)
             inside = [one for one in lists_within([start]) if type(one) is RecordedList] if holds and changed else []
             starts = [*inside, *[each for one in inside for each in chosen_among(one)]]
             if any(related(one, root) for one in starts for root in changed):
@@ -595,8 +604,8 @@ class Pass:
         kind = type(value)
         if kind in (RecordedScalar, float, int):
             return self.record.carry(self.record.scalar(value), self.axis, (*self.others, *axes))
-        if is_tuple(kind):
-            return tuple_like(value, [self.carried(one, axes) for one in value])
+        if has_parts(value):
+            return with_parts(value, [self.carried(one, axes) for one in parts_of(value)])
         if kind is RecordedList or kind is list:
             source = stacked(value, self.record) if len(value) else None
             if source is not None and source.axis.bound is None and is_numeric(source.item):
@@ -765,7 +774,7 @@ class Pass:
             if type(value) is not Index or not is_zero(value - (symbol + step)):
                 raise NotTraceable
             return start + step * self.axis.n
-        carries = type(symbol) in (RecordedScalar, RecordedList) or is_tuple(type(symbol))
+        carries = type(symbol) in (RecordedScalar, RecordedList) or has_parts(symbol)
         if symbol is None:
             raise Split(self.axis, 1)  # the first turn finds something else than all others
         if not carries and type(symbol) is not Unknown:
@@ -793,10 +802,11 @@ class Pass:
     def settled(self, start: Any, symbol: Any, value: Any) -> Any:
         """What carries state after all turns, by what it was before, within a turn, and after a turn."""
         record, kind = self.record, type(symbol)
-        if is_tuple(kind):
+        if has_parts(value):
             if not same_form(symbol, value):
                 raise NotTraceable
-            return tuple_like(value, [self.settled(*each) for each in zip(start, symbol, value, strict=True)])
+            each = zip(*map(parts_of, (start, symbol, value)), strict=True)
+            return with_parts(value, [self.settled(*one) for one in each])
         if kind is RecordedList:
             if not same_form(symbol, value) or getattr(value, "chosen_from", None) is not None:
                 raise NotTraceable
@@ -900,8 +910,8 @@ def leaves(value: Any) -> Iterator[RecordedScalar]:
     elif kind is RecordedList:
         for one in [value.item] if value.plain is None else value.plain:
             yield from leaves(one)
-    elif kind is list or is_tuple(kind):
-        for one in value:
+    elif kind is list or has_parts(value):
+        for one in value if kind is list else parts_of(value):
             yield from leaves(one)
 
 
@@ -913,8 +923,11 @@ def same_form(a: Any, b: Any) -> bool:
         if a.plain is None and b.plain is None:
             return same_form(a.item, b.item)
         return all(map(same_form, a.plain or [a.item] * len(a), b.plain or [b.item] * len(a)))
-    if is_tuple(type(a)):
-        return type(b) is type(a) and len(a) == len(b) and all(map(same_form, a, b))
+    if has_parts(a):
+        if type(b) is not type(a) or (not isinstance(a, tuple) and names_of(a) != names_of(b)):
+            return False
+        parts = parts_of(a), parts_of(b)
+        return len(parts[0]) == len(parts[1]) and all(map(same_form, *parts))
     return a is b or (type(a) is RecordedScalar and type(b) in (RecordedScalar, float, int, Index))
 
 
@@ -963,15 +976,17 @@ def copied(items: Any) -> Any:
     return RecordedList(items.record, items.axis, copied(items.item))
 
 
-def snapshot(value: Any) -> Any:
-    """A value as it is now: lists are copied."""
-    if is_tuple(type(value)):
-        return tuple_like(value, list(map(snapshot, value)))
+def snapshot(value: Any, objects: int = 0) -> Any:
+    """A value as it is now: lists and objects are copied. Raises NotTraceable for a chain of objects, or a circle."""
+    if has_parts(value) or is_plain(type(value)):
+        if objects == MANY_OBJECTS:
+            raise NotTraceable
+        return with_parts(value, [snapshot(one, objects + 1) for one in parts_of(value)])
     if type(value) is not RecordedList:
         return value
     value.check()
     if value.plain is not None:
-        return RecordedList.written_out(value.record, [snapshot(one) for one in value.plain])
+        return RecordedList.written_out(value.record, [snapshot(one, objects) for one in value.plain])
     return RecordedList(value.record, value.axis, value.item)
 
 
@@ -1030,7 +1045,14 @@ def stackable(results: Any, lists_made: int, record: Record, seen: set[int]) -> 
     for i in range(len(results)):
         kind = type(results[i])
         if is_tuple(kind):
-            found.append(tuple_like(results[i], stackable(results[i], lists_made, record, seen)))
+            found.append(with_parts(results[i], stackable(results[i], lists_made, record, seen)))
+        elif has_parts(results[i]):
+            born = record.made[id(results[i])].born
+            if born and (born <= lists_made or id(results[i]) in seen):
+                raise NotTraceable
+            stackable(parts_of(results[i]), lists_made, record, seen)
+            found.append(results[i])
+            seen.update([id(results[i])] if born else [])
         elif kind is list and getrefcount(results[i]) <= SOLE:
             found.append(RecordedList.written_out(record, stackable(results[i], lists_made, record, seen)))
         elif kind is RecordedList and is_own(results[i], lists_made):
@@ -1051,8 +1073,8 @@ def is_own(item: Any, lists_made: int) -> bool:
 
     A row that an integer chose will do, too: it never changes.
     """
-    if is_tuple(type(item)):
-        return all(is_own(one, lists_made) for one in item)
+    if has_parts(item):
+        return all(is_own(one, lists_made) for one in parts_of(item))
     if type(item) is not RecordedList:
         return True
     if item.view or item.owner is not None or item.chosen_from is not None:

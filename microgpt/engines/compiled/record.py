@@ -443,7 +443,7 @@ class Record:
         with_sources: whether to note the file and the line of the function behind each row.
         stack, stack_choices, as_chosen: how lists of scalars, and of rows of them, become an axis (see stacking.py).
         tabled: how functions of plain numbers are computed at all indices (see recorded_numbers.py).
-        run: how the methods are called that Python calls for operators (see classes.py).
+        run, ask: how methods are called that Python calls for operators, and for identity (see classes.py).
     """
 
     current: ClassVar["Record | None"] = None  # the one that is being written: the functions that write it find it here
@@ -451,9 +451,10 @@ class Record:
     def __init__(
         self, with_sources: bool, stack: Callable[..., Any], stack_choices: Callable[..., Any],
         as_chosen: Callable[..., Any], tabled: Callable[..., Any], run: Callable[..., Any],
+        ask: Callable[[Any], None],
     ) -> None:  # fmt: skip
         self.stack, self.stack_choices = partial(stack, record=self), partial(stack_choices, record=self)
-        self.as_chosen, self.tabled, self.operators = as_chosen, partial(tabled, record=self), Operators(self, run)
+        self.as_chosen, self.tabled, self.operators = as_chosen, partial(tabled, record=self), Operators(self, run, ask)
         # The table
         self.kind, self.left, self.right = array("b"), array("i"), array("i")
         self.axes: dict[int, tuple[Axis, ...]] = {}  # of each family
@@ -483,6 +484,7 @@ class Record:
         self.refusals: list[Exception] = []  # all that were raised, even if the function caught them
         self.unread: dict[CodeType, None] = {}  # functions that were called as they are, without a source of their own
         self.lists_made = 0
+        self.made: dict[int, Any] = {}  # objects that loops have made, by their identities (see objects.py)
         self.elements: dict[Any, RecordedScalar] = {}  # single scalars of families: each is one object
         self.seen_lists: dict[Any, Any] = {}  # lists that have been stacked, by the identities of their items
         self.gathered: dict[int, list[Any]] = {}  # the items that a row holds which was made of a plain list
@@ -617,6 +619,7 @@ class Record:
         self.seen_lists.clear()
         self.gathered.clear()
         self.remembered.clear()
+        self.made.clear()
 
     def scalar(self, x: Any) -> "RecordedScalar":
         """A recorded scalar as it is, a plain number as the row of a constant; equal constants share a row."""
@@ -1157,6 +1160,7 @@ FILES = (
     "source.py",
     "recording.py",
     "loops.py",
+    "objects.py",
     "frames.py",
 )
 ENGINE_FILES = {__file__, value_file, *(str(Path(__file__).with_name(name)) for name in FILES)}

@@ -6,6 +6,7 @@ Python loop.
 """
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 import itertools
@@ -45,8 +46,9 @@ from microgpt.engines.compiled.choices import (
 from microgpt.engines.compiled.classes import Bound
 from microgpt.engines.compiled.effects import Effects
 from microgpt.engines.compiled.kinds import EVERY, answer, as_value, kinds_of, of_example
-from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, is_tuple, nested
+from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, nested
 from microgpt.engines.compiled.loops import loop
+from microgpt.engines.compiled.objects import check_fixed, is_generated, is_plain, is_tuple, note_made, refuse_fixed
 from microgpt.engines.compiled.record import (
     ENGINE_FILES,
     FUNCTIONS,
@@ -152,7 +154,7 @@ def record_function(
     while True:
         effects.take_back()
         try:
-            record = Record(with_sources, must_stack, stack_choices, as_chosen, tabled, run)
+            record = Record(with_sources, must_stack, stack_choices, as_chosen, tabled, run, refuse_fixed)
             record.loops.statements, record.loops.untraceable, record.effects = statements, set(in_python), effects
             recorded(function, shapes, arguments, record)
         except Lost as lost:
@@ -202,6 +204,7 @@ def recorded(function: Callable[..., Any], shapes: Shapes, arguments: list[Argum
         finally:
             record.operators.restore()
         check_returned(result)
+        check_fixed(record)
         if record.refusals:  # the function has caught it
             raise record.refusals[0]
         record.form = form_of(result, record)
@@ -500,15 +503,15 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
         return function(*arguments, **options)
     if kind is functools.partial:
         return call(function.func, *function.args, *arguments, **{**function.keywords, **options})
+    method = getattr(kind, "__call__", None) if not isinstance(function, type) else None  # noqa: B004
+    if isinstance(method, FunctionType):
+        return run(method, record, (function, *arguments), options)
     try:
         replacement = REPLACEMENTS.get(function)
     except TypeError:
         replacement = None
     if replacement is not None:
         return replacement(*arguments, **options)
-    method = getattr(type(function), "__call__", None) if not isinstance(function, type) else None  # noqa: B004
-    if isinstance(method, FunctionType):
-        return run(method, record, (function, *arguments), options)
     if arguments and type(arguments[0]) is RecordedList:
         if getattr(function, "__objclass__", None) is list:  # list.append(x, y) is x.append(y)
             return getattr(arguments[0], function.__name__)(*arguments[1:], **options)
@@ -520,11 +523,8 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
         found = of_example(function, arguments) if found is None else found
         if found is not None:
             return found
-    if not record.loops.depth and type(function) is type and is_read(function, SOURCES):
-        kind_made: Any = function
-        found = object.__new__(kind_made)
-        run(kind_made.__init__, record, (found, *arguments), options)
-        return found
+    if isinstance(function, type) and record.operators.are_read(function) and is_made(function, record):
+        return new_object(function, record, arguments, options)
     if record.loops.depth:
         if not is_pure(function):
             raise NotTraceable
@@ -572,6 +572,36 @@ def is_read(kind: type, sources: Sources) -> bool:
     begin: Any = kind.__init__  # type: ignore[misc]
     plain = kind.__new__ is object.__new__ and isinstance(begin, FunctionType)
     return plain and not getattr(kind, "__abstractmethods__", None) and sources.rewritten(begin) is not None
+
+
+def is_made(kind: Any, record: Record) -> bool:
+    """Whether all is seen that happens when an object of a class is made; in an axis it has to be a plain class."""
+    if not is_plain(kind):
+        return not record.loops.depth and type(kind) is type and is_read(kind, SOURCES)
+    return kind.__init__ is object.__init__ or made_by_dataclass(kind) or is_read(kind, SOURCES)
+
+
+def made_by_dataclass(kind: Any) -> bool:
+    """Whether `dataclass` has made the `__init__` of a class, which sets attributes, and calls nothing unknown."""
+    if not dataclasses.is_dataclass(kind) or not is_generated(kind.__init__):
+        return False
+    factories = [one.default_factory for one in dataclasses.fields(kind)]
+    return all(one is dataclasses.MISSING or one in (list, dict, set, tuple) for one in factories)
+
+
+def new_object(kind: Any, record: Record, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """kind(*arguments, **options)"""
+    found = object.__new__(kind)
+    if record.loops.depth:
+        note_made(found)
+    if not made_by_dataclass(kind):
+        call(kind.__init__, found, *arguments, **options)
+        return found
+    kind.__init__(found, *arguments, **options)
+    for field in dataclasses.fields(kind):
+        if field.default_factory is list and type(getattr(found, field.name)) is list:
+            object.__setattr__(found, field.name, made(getattr(found, field.name)))
+    return found
 
 
 def is_pure(function: Any) -> bool:

@@ -24,6 +24,7 @@ from microgpt.engines.compiled.frames import Unknown
 from microgpt.engines.compiled.kinds import KindOfScalar, is_truth
 from microgpt.engines.compiled.lists import Lazy, RecordedList, holds_index, holds_lists, items_down_from
 from microgpt.engines.compiled.loops import source_of, trace, whole_of
+from microgpt.engines.compiled.objects import refuse_fixed
 from microgpt.engines.compiled.record import (
     LARGEST,
     LIST,
@@ -160,6 +161,7 @@ def set_attribute(value: Any, owner: Any, name: str) -> None:
             f".{name} of a recorded scalar is set at {calling_line()}: a number does not change; calculate another one"
         )
     if not tracing_depth():
+        refuse_fixed(owner)
         set_now = setattr if Record.current is None else Record.current.effects.set
         set_now(owner, name, value)
         return
@@ -329,6 +331,9 @@ def same(a: Any, b: Any) -> bool:
     symbolic = isinstance(a, SYMBOLIC) and isinstance(b, SYMBOLIC)
     if RecordedInteger in (type(a), type(b)) and bool in (type(a), type(b)):
         return False
+    for one, other in ((a, b), (b, a)):
+        if type(one) is type(other):
+            refuse_fixed(one)
     may_be = symbolic or {type(a), type(b)} == {RecordedScalar, float}
     if may_be and any(not frame.alone for frame in Record.current.loops.frames):  # one object may stand for many
         raise NotTraceable

@@ -1,0 +1,124 @@
+"""What has parts: tuples, and objects of a user's plain classes, which are nothing but their attributes.
+
+An object that a turn of a loop makes stands for those of all turns, as a symbolic list does. What is read of them is a
+copy, and *fixed*. Where the function would notice that, because it changes the copy or asks which object it is, the
+loop that made it runs in Python.
+"""
+
+from abc import ABC, ABCMeta
+from dataclasses import is_dataclass
+from functools import cache
+from types import FunctionType, MemberDescriptorType
+from typing import Any, Generic, NamedTuple
+
+from microgpt.engines.compiled.classes import is_of_user
+from microgpt.engines.compiled.record import Lost, NotTraceable, Record, RecordedScalar
+
+
+class Made(NamedTuple):
+    """An object that a loop has made."""
+
+    value: Any
+    born: int  # how many lists there were; 0 if it is fixed
+    site: Any  # the place of the loop in the source
+    parts: list[Any]
+
+
+def has_parts(value: Any) -> bool:
+    """Whether this is a tuple, or an object that a loop has made."""
+    kind: Any = type(value)
+    return is_tuple(kind) or (Record.current is not None and id(value) in Record.current.made and is_plain(kind))
+
+
+def is_tuple(kind: Any) -> bool:
+    """Whether this is the class of tuples, or one of named tuples that have nothing but their fields."""
+    return kind is tuple or (kind is not RecordedScalar and is_named_tuple(kind))
+
+
+@cache
+def is_named_tuple(kind: Any) -> bool:
+    is_one = isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_make") and not kind.__dictoffset__
+    return is_one and kind.__new__.__module__.startswith("namedtuple_")
+
+
+@cache
+def is_plain(kind: Any) -> bool:
+    """Whether objects of a class are nothing but their attributes, and those are as they were set."""
+    own = [one for one in getattr(kind, "__mro__", ()) if one not in (object, ABC, Generic)]
+    sets: Any = getattr(kind, "__setattr__", None)
+    return (
+        bool(own) and all(type(one) in (type, ABCMeta) and is_of_user(one) for one in own)
+        and kind.__new__ is object.__new__ and kind.__getattribute__ is object.__getattribute__
+        and not any(hasattr(kind, name) for name in ("__getattr__", "__next__", "__del__"))
+        and (sets is object.__setattr__ or (is_dataclass(kind) and is_generated(sets)))
+    )  # fmt: skip
+
+
+def is_generated(function: Any) -> bool:
+    """Whether a method was made by `dataclass`."""
+    return isinstance(function, FunctionType) and function.__code__.co_filename == "<string>"
+
+
+def names_of(value: Any) -> list[str]:
+    """The attributes that an object has."""
+    slots = [(name, one) for kind in type(value).__mro__ for name, one in vars(kind).items()]
+    set_there = [name for name, one in slots if type(one) is MemberDescriptorType and hasattr(value, name)]
+    return [*set_there, *getattr(value, "__dict__", ())]
+
+
+def parts_of(value: Any) -> list[Any]:
+    """The parts of a tuple or an object, as the loops that are being traced have left them."""
+    if isinstance(value, tuple):
+        return list(value)
+    frames = [] if Record.current is None else Record.current.loops.frames
+    found = {name: getattr(value, name) for name in names_of(value)}
+    for frame in frames:
+        found |= {name: part for (owner, name), (_, part) in frame.attributes.items() if owner == id(value)}
+    return list(found.values())
+
+
+def with_parts(given: Any, parts: list[Any]) -> Any:
+    """What a given tuple or object is with other parts."""
+    kind = type(given)
+    if isinstance(given, tuple):
+        return tuple(parts) if kind is tuple else kind._make(parts)
+    record, found = Record.current, object.__new__(kind)
+    assert record is not None
+    for name, part in zip(names_of(given), parts, strict=True):
+        object.__setattr__(found, name, part)
+    known, sites = record.made.get(id(given)), [frame.axis.site for frame in record.loops.frames]
+    record.made[id(found)] = Made(found, 0, known.site if known else sites[-1] if sites else None, parts)
+    record.operators.guard(kind)
+    return found
+
+
+def note_made(value: Any) -> None:
+    """Note that a turn has made an object: until it ends, it may change it."""
+    record = Record.current
+    assert record is not None
+    record.lists_made += 1
+    record.made[id(value)] = Made(value, record.lists_made, record.loops.frames[-1].axis.site, [])
+
+
+def is_fixed(value: Any) -> bool:
+    """Whether an object is one of those for which another one stood in a loop."""
+    made = Record.current.made.get(id(value)) if Record.current is not None else None
+    return made is not None and not made.born
+
+
+def refuse_fixed(value: Any) -> None:
+    """See to it that the loop that made an object runs in Python, if it has been one line."""
+    record = Record.current
+    if record is None or not is_fixed(value):
+        return
+    if record.loops.frames and not record.loops.frames[-1].alone:
+        raise NotTraceable
+    raise Lost({record.made[id(value)].site})
+
+
+def check_fixed(record: Record) -> None:
+    """The same, at the end, for what has changed an object unseen."""
+    for value, born, site, parts in record.made.values():
+        now = [] if born else parts_of(value)
+        if not born and (len(now) != len(parts) or any(a is not b for a, b in zip(now, parts, strict=True))):
+            raise Lost({site})

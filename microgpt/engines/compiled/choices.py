@@ -19,7 +19,7 @@ from microgpt.engines.compiled.changes import UNBOUND, Branch, merge
 from microgpt.engines.compiled.frames import MoreState, Unknown
 from microgpt.engines.compiled.kinds import is_truth
 from microgpt.engines.compiled.lists import RecordedList
-from microgpt.engines.compiled.objects import is_tuple, with_parts
+from microgpt.engines.compiled.objects import is_plain, is_tuple, names_of, parts_of, with_parts
 from microgpt.engines.compiled.record import (
     ADD,
     CONSTANT,
@@ -81,6 +81,10 @@ def selected(test: Any, a: Any, b: Any) -> Any:
         for name in vars(a):
             setattr(found, name, selected(test, getattr(a, name), getattr(b, name)))
         return found
+    kind: Any = type(a)
+    if is_plain(kind) and kind is type(b) and names_of(a) == names_of(b):
+        pairs = zip(parts_of(a), parts_of(b), strict=True)
+        return with_parts(a, [selected(test, *pair) for pair in pairs], is_chosen=True)
     if isinstance(a, list) and isinstance(b, list):
         rows = [stacked(one, test.record) for one in (a, b)]
         if len(a) == len(b) and None in rows:  # such as a list of integers

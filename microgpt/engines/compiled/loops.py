@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from itertools import islice, permutations
 from sys import getrefcount
 from typing import Any, NamedTuple
@@ -48,6 +49,7 @@ from microgpt.engines.compiled.lists import Lazy, RecordedList, contents, read_a
 from microgpt.engines.compiled.nodes import connected
 from microgpt.engines.compiled.objects import (
     has_parts,
+    is_object,
     is_plain,
     is_tuple,
     names_of,
@@ -715,17 +717,21 @@ class Pass:
                 last[id(value)] = root, path[0]
         names: dict[int, int] = {}  # a variable for each list
         for i in sorted(range(len(values)), key=lambda i: type(symbols[i]) is Unknown):
-            symbol, value = symbols[i], values[i]
-            item = last.get(id(value)) if type(value) is RecordedList else None
+            symbol, value = symbols[i], self.passed_on(values[i], symbols, values, last)
+            held = lists_and_objects(value)
+            places = {id(one): last[id(one)] for one in held if id(one) in last}
             known = names.get(id(value))
             if known is not None and type(symbol) is Unknown:
                 self.same.append((i, lambda known=known: finals[known]))  # type: ignore[misc]
             elif value is not symbol:
-                finals[i] = self.final(i, symbol, value, frame, seen if item is None or known is not None else set())
-                if type(value) is RecordedList:
+                inside = [id(one) for part in held if id(part) in places for one in (part, *lists_within([part]))]
+                apart = {*seen} if known is not None else {*seen}.difference(inside)
+                finals[i] = self.final(i, symbol, value, frame, apart)
+                seen |= apart
+                if type(value) is RecordedList or is_object(value):
                     names[id(value)] = i
-                if item is not None:
-                    self.same.append((i, lambda item=item: item[0][item[1]]))  # type: ignore[misc]
+                if places:
+                    self.same.append((i, partial(in_places, finals, i, value, places)))
         for i, chosen in self.chosen(symbols, values).items():
             if finals[i] is not self.before[i] and any(related(chosen.items, root) for root in frame.changed()):
                 finals[i] = Unknown(self.statement.site)  # what it was chosen from is not yet changed for real
@@ -733,6 +739,16 @@ class Pass:
                 if type(one) is RecordedList and finals[i] is not self.before[i]:
                     one.chosen_from = one.chosen_from or chosen
         return finals
+
+    def passed_on(self, value: Any, symbols: list[Any], values: list[Any], last: dict[int, Any]) -> Any:
+        """What a variable has from another one, which has something new that no list holds: `a, b = b, f(a, b)`."""
+        if not lists_and_objects(value):
+            return value
+        before = [new for symbol, new in zip(symbols, values, strict=True) if symbol is value]
+        others = [one for one in values if one is value]
+        if len(before) != 1 or len(others) > 1 or before[0] is value:
+            return value
+        return value if any(id(one) in last for one in lists_and_objects(before[0])) else copied(value)
 
     def chosen(self, symbols: list[Any], values: list[Any]) -> dict[int, Any]:
         """From what the lists of variables were chosen, in this turn or in one before; they cannot change."""
@@ -969,6 +985,8 @@ def is_numeric(item: Any) -> bool:
 
 def copied(items: Any) -> Any:
     """A list, of a symbol of state, that a turn may change."""
+    if has_parts(items):
+        return with_parts(items, list(map(copied, parts_of(items))))
     if type(items) is not RecordedList:
         return items
     if items.plain is not None:
@@ -976,13 +994,36 @@ def copied(items: Any) -> Any:
     return RecordedList(items.record, items.axis, copied(items.item))
 
 
+def in_places(finals: list[Any], i: int, value: Any, places: dict[int, tuple[Any, int]]) -> Any:
+    """What a variable is after a loop whose last turn has put it, or parts of it, into lists: the same objects."""
+
+    def found(final: Any, value: Any) -> Any:
+        if type(final) is Unknown:
+            return final
+        if id(value) in places:
+            root, place = places[id(value)]
+            return root[place]
+        if not has_parts(value):
+            return final
+        return with_parts(value, [found(*one) for one in zip(parts_of(final), parts_of(value), strict=True)])
+
+    return found(finals[i], value)
+
+
+def lists_and_objects(value: Any) -> list[Any]:
+    """A list or an object, or the lists and objects in a tuple; and what an object holds."""
+    found = [value] if type(value) is RecordedList or is_object(value) else []
+    return [*found, *[each for one in (parts_of(value) if has_parts(value) else ()) for each in lists_and_objects(one)]]
+
+
 def snapshot(value: Any, objects: int = 0) -> Any:
     """A value as it is now: lists and objects are copied. Raises NotTraceable for a chain of objects, or a circle."""
-    if has_parts(value) or is_plain(type(value)):
+    kind: Any = type(value)
+    if has_parts(value) or is_plain(kind):
         if objects == MANY_OBJECTS:
             raise NotTraceable
         return with_parts(value, [snapshot(one, objects + 1) for one in parts_of(value)])
-    if type(value) is not RecordedList:
+    if kind is not RecordedList:
         return value
     value.check()
     if value.plain is not None:

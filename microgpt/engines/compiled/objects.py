@@ -12,7 +12,7 @@ from types import FunctionType, MemberDescriptorType
 from typing import Any, Generic, NamedTuple
 
 from microgpt.engines.compiled.classes import is_of_user
-from microgpt.engines.compiled.record import Lost, NotTraceable, Record, RecordedScalar
+from microgpt.engines.compiled.record import Lost, NotTraceable, Record, RecordedScalar, RecordingError, calling_line
 
 
 class Made(NamedTuple):
@@ -28,6 +28,11 @@ def has_parts(value: Any) -> bool:
     """Whether this is a tuple, or an object that a loop has made."""
     kind: Any = type(value)
     return is_tuple(kind) or (Record.current is not None and id(value) in Record.current.made and is_plain(kind))
+
+
+def is_object(value: Any) -> bool:
+    """Whether this is an object that a loop has made."""
+    return has_parts(value) and not isinstance(value, tuple)
 
 
 def is_tuple(kind: Any) -> bool:
@@ -77,8 +82,8 @@ def parts_of(value: Any) -> list[Any]:
     return list(found.values())
 
 
-def with_parts(given: Any, parts: list[Any]) -> Any:
-    """What a given tuple or object is with other parts."""
+def with_parts(given: Any, parts: list[Any], is_chosen: bool = False) -> Any:
+    """What a given tuple or object is with other parts; whether a scalar chose these."""
     kind = type(given)
     if isinstance(given, tuple):
         return tuple(parts) if kind is tuple else kind._make(parts)
@@ -86,8 +91,9 @@ def with_parts(given: Any, parts: list[Any]) -> Any:
     assert record is not None
     for name, part in zip(names_of(given), parts, strict=True):
         object.__setattr__(found, name, part)
-    known, sites = record.made.get(id(given)), [frame.axis.site for frame in record.loops.frames]
-    record.made[id(found)] = Made(found, 0, known.site if known else sites[-1] if sites else None, parts)
+    known, frames = record.made.get(id(given)), record.loops.frames
+    site = None if is_chosen else known.site if known else frames[-1].axis.site if frames else None
+    record.made[id(found)] = Made(found, 0, site, parts)
     record.operators.guard(kind)
     return found
 
@@ -113,7 +119,13 @@ def refuse_fixed(value: Any) -> None:
         return
     if record.loops.frames and not record.loops.frames[-1].alone:
         raise NotTraceable
-    raise Lost({record.made[id(value)].site})
+    site = record.made[id(value)].site
+    if site is None:
+        raise RecordingError(
+            f"a {type(value).__name__} that a recorded scalar chose is changed at {calling_line()}, or asked which one "
+            "it is: it stands for another one in each example; make a new one"
+        )
+    raise Lost({site})
 
 
 def check_fixed(record: Record) -> None:

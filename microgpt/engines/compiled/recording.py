@@ -48,7 +48,15 @@ from microgpt.engines.compiled.effects import Effects
 from microgpt.engines.compiled.kinds import EVERY, answer, as_value, kinds_of, of_example
 from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, nested
 from microgpt.engines.compiled.loops import loop
-from microgpt.engines.compiled.objects import check_fixed, is_generated, is_plain, is_tuple, note_made, refuse_fixed
+from microgpt.engines.compiled.objects import (
+    check_fixed,
+    is_generated,
+    is_object,
+    is_plain,
+    is_tuple,
+    note_made,
+    refuse_fixed,
+)
 from microgpt.engines.compiled.record import (
     ENGINE_FILES,
     FUNCTIONS,
@@ -83,6 +91,7 @@ from microgpt.engines.compiled.replacements import (
     backwards,
     changeable,
     changes,
+    changing,
     counted,
     ended,
     entry,
@@ -363,6 +372,25 @@ def folds(function: Any, items: Any, first: tuple[Any, ...], see: Callable[[Any]
     return tuple(found)
 
 
+def added(items: Any, start: Any = 0) -> Any:
+    """sum(items, start), of objects as of scalars."""
+    items = taken(items)
+    if not is_symbolic(items) or not is_object(items.item):
+        return total(items, start)
+    found = folds(operator.add, items, (start,), lambda value: None)
+    return found[0] if found else total(items, start)
+
+
+def replaced_fields(given: Any, **changes: Any) -> Any:
+    """dataclasses.replace(given, **changes)"""
+    kind: Any = type(given)
+    known = dataclasses.fields(given) if is_plain(kind) and dataclasses.is_dataclass(kind) else ()
+    if not known or len(known) < len(kind.__dataclass_fields__) or not all(field.init for field in known):
+        changing(given)
+        return dataclasses.replace(given, **changes)
+    return call(kind, **({field.name: attribute(given, field.name) for field in known} | changes))
+
+
 def filtered(function: Any, items: Any) -> Lazy:
     """filter(function, items)"""
     return made_of_each(filter(function and functools.partial(call, function), iterated(items)))
@@ -457,7 +485,7 @@ def calling(decorator: Any) -> Any:
 
 REPLACEMENTS: dict[Any, Callable[..., Any]] = {
     bool: truth_as(bool), int: truth_as(int), float: truth_as(float),
-    sum: total, zip: zipped, enumerate: enumerated, reversed: backwards, list: listed, tuple: tupled, map: applied,
+    sum: added, zip: zipped, enumerate: enumerated, reversed: backwards, list: listed, tuple: tupled, map: applied,
     type: kind_of, isinstance: is_kind, filter: filtered, getattr: got, hasattr: has,
     iter: iterator, max: greatest, min: least, abs: absolute, len: measured, range: ranged,
     print: printed, next: following, id: identity, contextlib.suppress: Suppressed,
@@ -483,6 +511,8 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
         return function(*arguments, **options)
     kind = type(function)
     if kind is FunctionType:
+        if function is dataclasses.replace:
+            return replaced_fields(*arguments, **options)
         if function in PURE:
             return function(*map(operand, arguments), **options)
         if function.__code__ is DISPATCHES:
@@ -583,7 +613,8 @@ def is_made(kind: Any, record: Record) -> bool:
 
 def made_by_dataclass(kind: Any) -> bool:
     """Whether `dataclass` has made the `__init__` of a class, which sets attributes, and calls nothing unknown."""
-    if not dataclasses.is_dataclass(kind) or not is_generated(kind.__init__):
+    begin: Any = kind.__init__
+    if not is_generated(begin) or not dataclasses.is_dataclass(kind):
         return False
     factories = [one.default_factory for one in dataclasses.fields(kind)]
     return all(one is dataclasses.MISSING or one in (list, dict, set, tuple) for one in factories)
@@ -591,13 +622,14 @@ def made_by_dataclass(kind: Any) -> bool:
 
 def new_object(kind: Any, record: Record, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """kind(*arguments, **options)"""
+    begin: Any = kind.__init__
     found = object.__new__(kind)
     if record.loops.depth:
         note_made(found)
     if not made_by_dataclass(kind):
-        call(kind.__init__, found, *arguments, **options)
+        call(begin, found, *arguments, **options)
         return found
-    kind.__init__(found, *arguments, **options)
+    begin(found, *arguments, **options)
     for field in dataclasses.fields(kind):
         if field.default_factory is list and type(getattr(found, field.name)) is list:
             object.__setattr__(found, field.name, made(getattr(found, field.name)))

@@ -142,12 +142,12 @@ def imports_of(tree: ast.Module) -> list[str]:
 
 
 def may_be_rewritten(code: CodeType) -> bool:
-    """Whether code belongs to no installed package, and depends on no class that it stands in."""
+    """Whether code belongs to no installed package, and has no name that Python changes for its class."""
     names = {*code.co_names, *code.co_varnames, *code.co_freevars}
     private = any(name.startswith("__") and not name.endswith("__") for name in names)
     foreign = code.co_filename.startswith(FOREIGN) and not code.co_filename.startswith(OWN)
     asynchronous = code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)
-    return not (private or foreign or asynchronous or "__class__" in code.co_freevars)
+    return not (private or foreign or asynchronous)
 
 
 def codes_within(code: CodeType) -> Iterator[CodeType]:

@@ -94,6 +94,21 @@ class Box:
         return self.rows
     def __exit__(self, *_):
         self.rows.reverse()
+class Vector:
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+    def __add__(self, other):
+        return Vector(calm(self.x + other.x), calm(self.y + other.y))
+    def __mul__(self, z):
+        return Vector(*[calm(a * z) for a in self])
+    def __iter__(self):
+        return iter([self.x, self.y])
+@dataclass
+class State:
+    row: list
+    z: float = 0.0
+    def step(self, a):
+        return State([calm(b + 0.3 * a) for b in self.row], calm(self.z - a))
 def larger(y, z):
     if y < z + 0.017:
         return z
@@ -424,6 +439,12 @@ for a in U:
     NEW.calls += a * 0.5
 NEW = [NEW.scale, NEW.calls]
 
+NEW = Vector(S, T)
+for a in U:
+    other = Vector(a, E(a, NEW.y))
+    NEW = other if a > NEW.x + 0.017 else NEW * 0.5
+NEW = [*NEW]
+
 NEW, left, z = [], [], S
 for i, a in enumerate(U):
     if a > z + 0.017:
@@ -582,6 +603,49 @@ other += L
 NEW = sum(pick(G, tokens[0]))
 G[I][J] = S
 NEW = [NEW, sum(pick(G, tokens[0]))]
+
+NEW = Vector(S, T)
+for i, a in enumerate(U):
+    NEW = NEW * 0.7 + Vector(E(a, i), NEW.x)
+NEW = [NEW.x, *NEW, *sum([Vector(a, S) for a in U], NEW)]
+
+NEW = [State(L, S)]
+for a in U:
+    NEW.append(State([E(b, a) for b in NEW[-1].row], calm(NEW[-1].z + a)))
+NEW = [E(sum(one.row), one.z) for one in NEW]
+
+state, before, rows = State(list(L)), State(L, S), []
+for i, a in enumerate(U):
+    before, state = state, State([E(b, a) for b in state.row], calm(before.z + a))
+    rows.append(state.row)
+    BODY
+state.row[I] = S
+NEW = [state.z, before.z, *before.row, *[calm(sum(r)) for r in rows]]
+
+NEW = [Vector(E(a, S), a) for a in U]
+for i, one in enumerate(NEW):
+    one.x = E(one.x, one.y)
+    BODY
+NEW = [one.x for one in NEW] + [calm(sum([one.y for one in NEW]))]
+
+NEW, other = [], Vector(S, T)
+for i, a in enumerate(U):
+    other = Vector(a, E(other.x, a))
+    other.y = E(other.y, S)
+    NEW.append(other)
+other.x = S
+NEW = [E(one.x, one.y) for one in NEW] + [NEW[-1].x, 0.1 * (other is NEW[-1]) * S]
+
+state = State([Vector(a, S) for a in U], T)
+for i, a in enumerate(L):
+    state = State([one + Vector(E(a, i), state.z) for one in state.row], a)
+NEW = [one.y for one in state.row] + [state.z]
+
+state = State([*U], S)
+for a in L:
+    state = state.step(a)
+    BODY
+NEW = [*state.row, state.z]
 """.strip().split("\n\n")
 
 KINDS = {"S": "scalar", "T": "scalar", "L": "list", "H": "list", "U": "list", "V": "list", "R": "rows", "Q": "rows",

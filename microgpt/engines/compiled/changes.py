@@ -126,7 +126,10 @@ class Branch(Frame):
         return Lost({site})
 
     def set_attribute(self, owner: Any, name: str, value: Any) -> None:
-        self.attributes[id(owner), name] = owner, value
+        if self.has_made(owner):
+            setattr(owner, name, value)
+        else:
+            self.attributes[id(owner), name] = owner, value
 
 
 def merge(test: Any, one: Branch, other: Branch, select: Select) -> None:

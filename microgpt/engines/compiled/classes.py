@@ -110,12 +110,23 @@ class Identity:
     """What every object has to tell which one it is, in its place in a class."""
 
     def __init__(self, name: str, operators: Operators):
-        self.name, self.operators = name, operators
+        self.method, self.operators = getattr(object, name), operators
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
-        if owner is not None and get_ident() == self.operators.thread:
-            self.operators.ask(owner)
-        return getattr(object, self.name) if owner is None else getattr(object, self.name).__get__(owner)
+        if owner is None or get_ident() != self.operators.thread:
+            return self.method if owner is None else self.method.__get__(owner)
+        return Asked(self, owner)
+
+
+class Asked(NamedTuple):
+    """The same, of an object. The error is raised where it is called: Python hides what is raised before."""
+
+    identity: Identity
+    owner: Any
+
+    def __call__(self, *others: Any) -> Any:
+        self.identity.operators.ask(self.owner)
+        return self.identity.method(self.owner, *others)
 
 
 def read_by(method: Any) -> Any:

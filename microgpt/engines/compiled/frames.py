@@ -406,15 +406,19 @@ class Frame:
             raise NotTraceable
 
     def set_attribute(self, owner: Any, name: str, value: Any) -> None:
-        made = self.record.made.get(id(owner))
-        if made is not None and made.born > self.lists_made:
+        if self.has_made(owner):
             setattr(owner, name, value)
             return
-        refuse_fixed(owner)
         self.refuse_comprehension()
         if (id(owner), name) not in self.attributes:
             raise MoreAttributes(self, owner, name)
         self.attributes[id(owner), name] = owner, value
+
+    def has_made(self, owner: Any) -> bool:
+        """Whether the turn has made an object. Raises an error for one that nobody may change."""
+        refuse_fixed(owner)
+        made = self.record.made.get(id(owner))
+        return made is not None and bool(made.born > self.lists_made)
 
     def set_entry(self, items: Any, key: Any, value: Any) -> None:
         """items[key] = value, of a dict."""

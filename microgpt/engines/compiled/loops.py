@@ -580,14 +580,17 @@ class Pass:
                     raise NotTraceable
 
     def check_aliases(self, frame: Frame, symbols: list[Any]) -> None:
-        """Raise NotTraceable if a turn changes, by another name, the list with which a variable begins."""
+        """Raise NotTraceable if a turn changes, by another name, the list or object with which a variable begins."""
         grown = [root for root, _, _ in frame.appended.values()]
+        owners = {owner for owner, _ in frame.attributes}
         for start, symbol in zip(self.before, symbols, strict=True):
             changed = frame.changed() if self.is_used(symbol) else grown  # its length may have been asked for
-            holds = type(start) is RecordedList or has_parts(start)
-            inside = [one for one in lists_within([start]) if type(one) is RecordedList] if holds and changed else []
+            if not (changed or owners) or type(symbol) is Unknown:
+                continue
+            held = lists_and_objects(start)
+            inside = [one for one in (*held, *lists_within(held)) if type(one) is RecordedList]
             starts = [*inside, *[each for one in inside for each in chosen_among(one)]]
-            if any(related(one, root) for one in starts for root in changed):
+            if any(id(one) in owners for one in held) or any(related(one, root) for one in starts for root in changed):
                 raise NotTraceable
 
     def symbol(self, i: int, value: Any) -> Any:
@@ -1011,9 +1014,16 @@ def in_places(finals: list[Any], i: int, value: Any, places: dict[int, tuple[Any
 
 
 def lists_and_objects(value: Any) -> list[Any]:
-    """A list or an object, or the lists and objects in a tuple; and what an object holds."""
-    found = [value] if type(value) is RecordedList or is_object(value) else []
-    return [*found, *[each for one in (parts_of(value) if has_parts(value) else ()) for each in lists_and_objects(one)]]
+    """A list or an object, or the lists and objects in a tuple; and what these hold."""
+    kind: Any = type(value)
+    if kind is RecordedList:
+        parts = [*(value.plain or ()), *value.elements.values()]
+    elif is_tuple(kind) or is_plain(kind):
+        parts = parts_of(value)
+    else:
+        return []
+    inside = [each for one in parts for each in lists_and_objects(one)]
+    return inside if is_tuple(kind) else [value, *inside]
 
 
 def snapshot(value: Any, objects: int = 0) -> Any:

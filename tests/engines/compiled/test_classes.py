@@ -1,0 +1,330 @@
+"""Classes of a user's own: their operators are read, and objects that loops make stand for many.
+
+Each function has the parameters s, a scalar, and w [n]; the example is x [n].
+"""
+
+from dataclasses import dataclass, field, replace
+from threading import Thread
+
+import numpy as np
+import pytest
+from helpers import assert_equal_engines, functions
+
+from microgpt.engines.compiled.record import RecordingError
+from microgpt.engines.compiled.recording import record_function
+from microgpt.engines.engine import value_and_grad
+from microgpt.value import exp
+
+
+class Vector:
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __add__(self, other):
+        return Vector(self.x + other.x, self.y + other.y)
+
+    def __mul__(self, k):
+        return Vector(*[a * k for a in self])
+
+    def __iter__(self):
+        return iter((self.x, self.y))
+
+    def moved(self, x):
+        self.x = self.x + x
+        return self
+
+
+class Matrix:
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __matmul__(self, other):
+        columns = list(zip(*other.rows, strict=True))
+        return Matrix([[sum(a * b for a, b in zip(row, c, strict=True)) for c in columns] for row in self.rows])
+
+    def __iter__(self):
+        for row in self.rows:
+            yield [a * 0.5 for a in row]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, i):
+        return self.rows[i]
+
+
+@dataclass
+class State:
+    h: list
+    z: float = 0.0
+    seen: list = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Belief:
+    mean: Vector
+    name: str = "b"
+
+
+class Slots:
+    __slots__ = ("a", "b")
+
+    def __init__(self, a, b=1.0):
+        self.a, self.b = a, b
+
+
+class Gated(Slots):
+    def __init__(self, a):
+        super().__init__(a * 2.0)
+        self.c = self.b + 1.0
+
+
+def cell(p, state, v):
+    return State([exp(-(a * a)) * p["s"] + v for a in state.h], state.z * 0.5 + v)
+
+
+# What is one line about all turns: longer loops take no more rows
+
+
+def state_in_a_dataclass(p, x):
+    state = State([0.0, 1.0, 2.0])
+    for v in x:
+        state = cell(p, state, v)
+    return sum(state.h) + state.z
+
+
+def vectors_as_state(p, x):
+    a, b = Vector(0.0, 1.0), Vector(1.0, 0.0)
+    for v in x:
+        a, b = b, a * p["s"] + b * v
+    return a.x + b.y
+
+
+def lists_handed_on(p, x):
+    before, now = [0.0, 1.0], [1.0, 1.0]
+    for v in x:
+        before, now = now, [a * p["s"] + b * v for a, b in zip(now, before, strict=True)]
+    return sum(now) + 2 * before[0]
+
+
+def objects_in_objects(p, x):
+    belief = Belief(Vector(p["s"], 1.0))
+    for v in x:
+        belief = Belief(belief.mean * p["s"] + Vector(v, 0.5), belief.name)
+    return belief.mean.x - belief.mean.y
+
+
+def a_list_of_objects(p, x):
+    vectors = [Vector(v, v * p["s"]) for v in x]
+    moved = [Vector(a, b).moved(p["s"]) for a, b in vectors]
+    return sum([v.x * v.y for v in moved]) + sum([v * 2.0 for v in vectors], Vector(0.0, p["s"])).y
+
+
+def slots_and_super(p, x):
+    gates = [Gated(v * p["s"]) for v in x]
+    return sum([gate.a * gate.b + gate.c for gate in gates])
+
+
+def an_attribute_that_is_an_object(p, x):
+    holder = Slots(Vector(0.0, 1.0))
+    for v in x:
+        holder.a = holder.a * p["s"] + Vector(v, holder.a.x)
+    return holder.a.x + holder.a.y
+
+
+def replaced(p, x):
+    belief = Belief(Vector(p["s"], 1.0))
+    for v in x:
+        belief = replace(belief, mean=belief.mean * p["s"] + Vector(v, v))
+    return belief.mean.x * belief.mean.y
+
+
+def the_better_one(p, x):
+    best = Vector(0.0, 0.0)
+    for v in x:
+        one = Vector(v, v * p["s"])
+        best = one if one.x > best.x else best
+    return best.y
+
+
+def made_and_changed_in_branches(p, x):
+    state, total = Vector(p["s"], 1.0), 0.0
+    for v in x:
+        if v > 0.1:
+            state = Vector(state.x * 0.5 + v, state.y)
+            state.y = state.y * p["s"]
+        else:
+            state = state * 0.5
+        one = Vector(v, 1.0)
+        if state.x > v:
+            one.y = state.x
+        total += one.x * one.y
+    return state.x + state.y + total
+
+
+def products_of_matrices(p, x):
+    m = Matrix([[a * b for b in x] for a in p["w"]]) @ Matrix([[a + b for b in x] for a in x])
+    halves = [sum(row) for row in m]
+    return sum(halves) * p["s"] + sum([m[i][i] for i in range(len(m))])
+
+
+ONE_LINE = (
+    state_in_a_dataclass, vectors_as_state, lists_handed_on, objects_in_objects, a_list_of_objects, slots_and_super,
+    an_attribute_that_is_an_object, replaced, the_better_one,
+    made_and_changed_in_branches, products_of_matrices,
+)  # fmt: skip
+
+
+def case(n):
+    random = np.random.default_rng(n)
+    return {"s": np.array(0.7), "w": random.normal(size=n)}, random.normal(size=(2, n))
+
+
+@functions(*ONE_LINE)
+def test_objects_of_a_loop_stand_for_all(function):
+    assert_equal_engines(function, *case(9), verify=False)
+    rows = [len(record_function(function, {"s": (), "w": (n,)}, [("x", "float", (n,))])) for n in (9, 23)]
+    assert rows[0] == rows[1]
+
+
+# What shows that an object is one of many, or has another name
+
+
+def outputs_of_a_state(p, x):
+    state, found, states = State([0.0, 1.0]), [], []
+    for v in x:
+        state = cell(p, state, v)
+        found.append(state.h)
+        states.append(state)
+    state.h[0] = p["s"]  # it is the last of both
+    return sum([sum(h) for h in found]) + sum([one.h[0] * one.z for one in states])
+
+
+def changed_later(p, x):
+    vectors = [Vector(v, v * p["s"]) for v in x]
+    for vector in vectors:
+        vector.x = vector.x * 2.0
+    vectors[1].y = p["s"]
+    setattr(vectors[2], "y", 3.0)  # noqa: B010
+    vars(vectors[3])["y"] = p["s"] * 5.0
+    return sum([v.x * v.y for v in vectors])
+
+
+def the_last_one_changed(p, x):
+    vectors, last = [], Vector(p["s"], 1.0)
+    for v in x:
+        last = Vector(v, last.x * p["s"])
+        vectors.append(last)
+    last.x = p["s"]
+    return sum([v.x * v.y for v in vectors]) + (last is vectors[-1])
+
+
+def changed_by_another_name(p, x):
+    first = state = Slots(p["s"], 1.0)
+    for v in x:
+        first.a = first.a + v
+        state = Slots(state.a * 0.5 + first.a, state.b + state.a)
+    return state.a + state.b + first.a
+
+
+def its_list_changed_by_another_name(p, x):
+    h = [p["s"], 2.0]
+    state = State(State(h))
+    for v in x:
+        h[0] = h[0] + v
+        state = State(State([a * 0.5 + h[0] for a in state.h.h]))
+    return sum(state.h.h) + h[0]
+
+
+def asked_which_one_it_is(p, x):
+    vectors = [Vector(v, v * p["s"]) for v in x]
+    places = {vector: i for i, vector in enumerate(vectors)}
+    pairs = [a.x * b.y for a in vectors for b in vectors if a is not b]
+    same = [a.x for a in vectors if a == vectors[1] or a in vectors[:1]]
+    return sum(pairs) + sum([v.x * places[v] for v in vectors]) + sum(same) * vectors.index(vectors[3])
+
+
+def of_different_attributes(p, x):
+    vectors = [Vector(v, 1.0) for v in x]
+    for i, vector in enumerate(vectors):
+        if i % 2:
+            vector.extra = p["s"] * vector.x
+    return sum([getattr(v, "extra", 2.0) * v.y for v in vectors])
+
+
+def lists_of_their_own(p, x):
+    states = [State([v], p["s"]) for v in x]
+    for i, state in enumerate(states):
+        state.seen.append(p["s"] * i)
+        state.h[0] = state.h[0] * state.z
+    return sum([sum(one.seen) + one.h[0] for one in states])
+
+
+class Chain:
+    def __init__(self, value, after=None):
+        self.value, self.after = value, after
+
+
+def a_chain(p, x):
+    chain = circle = Chain(p["s"])
+    for v in x:
+        chain = Chain(v, chain)
+    circle.after, total = chain, 0.0
+    for _ in range(20):
+        total = total * 0.5 + circle.value
+        circle = circle.after
+    return total
+
+
+@functions(
+    outputs_of_a_state, changed_later, the_last_one_changed, changed_by_another_name, its_list_changed_by_another_name,
+    asked_which_one_it_is, of_different_attributes, lists_of_their_own, a_chain,
+)  # fmt: skip
+def test_no_copy_of_an_object_is_seen(function):
+    assert_equal_engines(function, *case(9), verify=False)
+
+
+def test_an_object_that_a_scalar_chose_does_not_change():
+    def loss(p, x):
+        a, b = Vector(x[0], p["s"]), Vector(x[1], 1.0)
+        best = a if x[0] > x[1] else b
+        best.x = 2.0
+        return a.x + b.x + best.y
+
+    with pytest.raises(RecordingError, match=r"a Vector that a recorded scalar chose is changed at test_classes\.py:"):
+        value_and_grad(loss)(*case(9))
+
+
+# Classes are as they were
+
+
+def test_classes_have_their_own_methods_after_recording():
+    methods = [{**vars(kind)} for kind in (Vector, Matrix, Slots)]
+
+    def fails(p, x):
+        _ = vectors_as_state(p, x) + products_of_matrices(p, x) + changed_later(p, x)
+        raise ValueError(f"within, it is a {type(vars(Vector)['__add__']).__name__}")
+
+    for function in (products_of_matrices, asked_which_one_it_is):
+        value_and_grad(function, verify=False)(*case(9))
+    with pytest.raises(ValueError, match="it is a Method"):
+        value_and_grad(fails, verify=False)(*case(9))
+    assert [{**vars(kind)} for kind in (Vector, Matrix, Slots)] == methods
+
+
+def test_other_threads_have_their_own_methods():
+    found = []
+
+    def other():
+        first, second = Vector(1.0, 2.0), Vector(3.0, 4.0)
+        found.extend([*(first + second), first == second, len({first, second}), *Matrix([[2.0]])])
+
+    def loss(p, x):
+        total = Vector(p["s"], 1.0) + Vector(p["s"], p["s"])
+        thread = Thread(target=other)
+        thread.start()
+        thread.join()
+        return total.x * total.y
+
+    value_and_grad(loss, verify=False)(*case(9))
+    assert found == [4.0, 6.0, False, 2, [1.0]]

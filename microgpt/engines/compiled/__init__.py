@@ -12,6 +12,8 @@ A function of scalars, for one example
     changes.py           what their branches change
     kinds.py             which kind of number a recorded scalar is, where the function asks
     lists.py             symbolic lists, of which one item stands for all
+    objects.py           tuples and objects with symbolic parts
+    classes.py           the operators of a user's classes
     effects.py           what the function does outside of itself
     stacking.py          makes plain lists symbolic
     recording.py         runs the rewritten function once, on symbolic scalars

@@ -19,7 +19,7 @@ from microgpt.engines.compiled.changes import UNBOUND, Branch, merge
 from microgpt.engines.compiled.frames import MoreState, Unknown
 from microgpt.engines.compiled.kinds import is_truth
 from microgpt.engines.compiled.lists import RecordedList
-from microgpt.engines.compiled.objects import is_plain, is_tuple, names_of, parts_of, with_parts
+from microgpt.engines.compiled.objects import is_plain, is_tuple, names_of, note_choice, parts_of, with_parts
 from microgpt.engines.compiled.record import (
     ADD,
     CONSTANT,
@@ -83,6 +83,8 @@ def selected(test: Any, a: Any, b: Any) -> Any:
         return found
     kind: Any = type(a)
     if is_plain(kind) and kind is type(b) and names_of(a) == names_of(b):
+        for one in (a, b):
+            note_choice(one)
         pairs = zip(parts_of(a), parts_of(b), strict=True)
         return with_parts(a, [selected(test, *pair) for pair in pairs], is_chosen=True)
     if isinstance(a, list) and isinstance(b, list):

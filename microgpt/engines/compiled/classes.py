@@ -57,9 +57,8 @@ class Operators:
         """Whether the compiler sees what operators on objects of a class do, from now on."""
         if kind not in self.classes:
             found = operators_of(kind)
-            self.classes[kind] = not any(hasattr(kind, name) for name in UNSEEN) and all(
-                is_of_user(one) for one, _, _ in found
-            )
+            of_user = all(is_of_user(one) for one, _, _ in found)
+            self.classes[kind] = of_user and not any(hasattr(kind, name) for name in UNSEEN)
             for one, name, function in found if self.classes[kind] else ():
                 if vars(one)[name] is function:
                     self.replaced.append((one, name, function))

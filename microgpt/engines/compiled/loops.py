@@ -49,9 +49,11 @@ from microgpt.engines.compiled.lists import Lazy, RecordedList, contents, read_a
 from microgpt.engines.compiled.nodes import connected
 from microgpt.engines.compiled.objects import (
     has_parts,
+    is_fixed,
     is_object,
     is_plain,
     is_tuple,
+    may_stay,
     names_of,
     parts_of,
     with_parts,
@@ -610,7 +612,7 @@ class Pass:
         if kind in (RecordedScalar, float, int):
             return self.record.carry(self.record.scalar(value), self.axis, (*self.others, *axes))
         if has_parts(value):
-            return with_parts(value, [self.carried(one, axes) for one in parts_of(value)])
+            return with_parts(value, [self.carried(one, axes) for one in parts_of(value)], is_state=True)
         if kind is RecordedList or kind is list:
             source = stacked(value, self.record) if len(value) else None
             if source is not None and source.axis.bound is None and is_numeric(source.item):
@@ -747,11 +749,16 @@ class Pass:
         """What a variable has from another one, which has something new that no list holds: `a, b = b, f(a, b)`."""
         if not lists_and_objects(value):
             return value
-        before = [new for symbol, new in zip(symbols, values, strict=True) if symbol is value]
-        others = [one for one in values if one is value]
-        if len(before) != 1 or len(others) > 1 or before[0] is value:
-            return value
-        return value if any(id(one) in last for one in lists_and_objects(before[0])) else copied(value)
+        new, turns = value, 0
+        while turns < self.axis.n:
+            if sum(one is new for one in values) > 1:
+                return value
+            before = [i for i, symbol in enumerate(symbols) if symbol is new]
+            if not before:
+                break
+            new, turns = values[before[0]], turns + 1
+        held = any(id(one) in last for one in lists_and_objects(new))
+        return value if turns in (0, self.axis.n) or held else copied(value)
 
     def chosen(self, symbols: list[Any], values: list[Any]) -> dict[int, Any]:
         """From what the lists of variables were chosen, in this turn or in one before; they cannot change."""
@@ -1098,12 +1105,11 @@ def stackable(results: Any, lists_made: int, record: Record, seen: set[int]) -> 
         if is_tuple(kind):
             found.append(with_parts(results[i], stackable(results[i], lists_made, record, seen)))
         elif has_parts(results[i]):
-            born = record.made[id(results[i])].born
-            if born and (born <= lists_made or id(results[i]) in seen):
+            if not may_stay(results[i], lists_made) or id(results[i]) in seen:
                 raise NotTraceable
             stackable(parts_of(results[i]), lists_made, record, seen)
             found.append(results[i])
-            seen.update([id(results[i])] if born else [])
+            seen.update([] if is_fixed(results[i]) else [id(results[i])])
         elif kind is list and getrefcount(results[i]) <= SOLE:
             found.append(RecordedList.written_out(record, stackable(results[i], lists_made, record, seen)))
         elif kind is RecordedList and is_own(results[i], lists_made):
@@ -1125,7 +1131,7 @@ def is_own(item: Any, lists_made: int) -> bool:
     A row that an integer chose will do, too: it never changes.
     """
     if has_parts(item):
-        return all(is_own(one, lists_made) for one in parts_of(item))
+        return may_stay(item, lists_made) and all(is_own(one, lists_made) for one in parts_of(item))
     if type(item) is not RecordedList:
         return True
     if item.view or item.owner is not None or item.chosen_from is not None:

@@ -22,6 +22,8 @@ class Made(NamedTuple):
     born: int  # how many lists there were; 0 if it is fixed
     site: Any  # the place of the loop in the source
     parts: list[Any]
+    given: Any = None  # of which it is a copy
+    is_state: bool = False  # in a turn it stands for what may have been there before the loop
 
 
 def has_parts(value: Any) -> bool:
@@ -82,8 +84,8 @@ def parts_of(value: Any) -> list[Any]:
     return list(found.values())
 
 
-def with_parts(given: Any, parts: list[Any], is_chosen: bool = False) -> Any:
-    """What a given tuple or object is with other parts; whether a scalar chose these."""
+def with_parts(given: Any, parts: list[Any], is_chosen: bool = False, is_state: bool = False) -> Any:
+    """What a given tuple or object is with other parts; whether a scalar chose these, or a loop carries them."""
     kind = type(given)
     if isinstance(given, tuple):
         return tuple(parts) if kind is tuple else kind._make(parts)
@@ -92,8 +94,8 @@ def with_parts(given: Any, parts: list[Any], is_chosen: bool = False) -> Any:
     for name, part in zip(names_of(given), parts, strict=True):
         object.__setattr__(found, name, part)
     known, frames = record.made.get(id(given)), record.loops.frames
-    site = None if is_chosen else known.site if known else frames[-1].axis.site if frames else None
-    record.made[id(found)] = Made(found, 0, site, parts)
+    site = (known.site if known else None) or (frames[-1].axis.site if frames else None)
+    record.made[id(found)] = Made(found, 0, None if is_chosen else site, parts, given, is_state)
     record.operators.guard(kind)
     return found
 
@@ -106,6 +108,31 @@ def note_made(value: Any) -> None:
     record.made[id(value)] = Made(value, record.lists_made, record.loops.frames[-1].axis.site, [])
 
 
+def may_stay(value: Any, lists_made: int) -> bool:
+    """Whether a turn may leave this: it has made it, as an object, or it is a copy of what a loop has made.
+
+    What carries state may be an object that was there before the loop.
+    """
+    made = Record.current.made.get(id(value)) if Record.current is not None else None
+    return made is None or (not made.is_state and (not made.born or made.born > lists_made))
+
+
+def original(value: Any) -> Any:
+    """The object of which this is a copy."""
+    record = Record.current
+    while record is not None and id(value) in record.made and record.made[id(value)].given is not None:
+        value = record.made[id(value)].given
+    return value
+
+
+def note_choice(value: Any) -> None:
+    """Note that a scalar may have chosen an object, which must not change any more."""
+    record = Record.current
+    assert record is not None
+    for one in (value, original(value)):
+        record.chosen_from[id(one)] = one, parts_of(one)
+
+
 def is_fixed(value: Any) -> bool:
     """Whether an object is one of those for which another one stood in a loop."""
     made = Record.current.made.get(id(value)) if Record.current is not None else None
@@ -115,22 +142,37 @@ def is_fixed(value: Any) -> bool:
 def refuse_fixed(value: Any) -> None:
     """See to it that the loop that made an object runs in Python, if it has been one line."""
     record = Record.current
+    if record is not None and id(value) in record.chosen_from:
+        raise changed_choice(value)
     if record is None or not is_fixed(value):
         return
     if record.loops.frames and not record.loops.frames[-1].alone:
         raise NotTraceable
-    site = record.made[id(value)].site
-    if site is None:
-        raise RecordingError(
-            f"a {type(value).__name__} that a recorded scalar chose is changed at {calling_line()}, or asked which one "
-            "it is: it stands for another one in each example; make a new one"
-        )
-    raise Lost({site})
+    raise lost(record.made[id(value)])
+
+
+def lost(made: Made) -> Lost | RecordingError:
+    """The error where it matters that an object is one of many."""
+    return changed_choice(made.value) if made.site is None else Lost({made.site})
+
+
+def changed_choice(value: Any) -> RecordingError:
+    """The error where an object changes that a recorded scalar may have chosen."""
+    return RecordingError(
+        f"a {type(value).__name__} that a recorded scalar may have chosen is changed at {calling_line()}, or asked "
+        "which one it is: that differs from example to example; make a new one"
+    )
 
 
 def check_fixed(record: Record) -> None:
     """The same, at the end, for what has changed an object unseen."""
-    for value, born, site, parts in record.made.values():
-        now = [] if born else parts_of(value)
-        if not born and (len(now) != len(parts) or any(a is not b for a, b in zip(now, parts, strict=True))):
-            raise Lost({site})
+    for made in record.made.values():
+        if not made.born and not same_objects(parts_of(made.value), made.parts):
+            raise lost(made)
+    for value, parts in record.chosen_from.values():
+        if not same_objects(parts_of(value), parts):
+            raise changed_choice(value)
+
+
+def same_objects(some: list[Any], others: list[Any]) -> bool:
+    return list(map(id, some)) == list(map(id, others))

@@ -485,6 +485,7 @@ class Record:
         self.unread: dict[CodeType, None] = {}  # functions that were called as they are, without a source of their own
         self.lists_made = 0
         self.made: dict[int, Any] = {}  # objects that loops have made, by their identities (see objects.py)
+        self.chosen_from: dict[int, Any] = {}  # objects among which a scalar has chosen
         self.elements: dict[Any, RecordedScalar] = {}  # single scalars of families: each is one object
         self.seen_lists: dict[Any, Any] = {}  # lists that have been stacked, by the identities of their items
         self.gathered: dict[int, list[Any]] = {}  # the items that a row holds which was made of a plain list
@@ -620,6 +621,7 @@ class Record:
         self.gathered.clear()
         self.remembered.clear()
         self.made.clear()
+        self.chosen_from.clear()
 
     def scalar(self, x: Any) -> "RecordedScalar":
         """A recorded scalar as it is, a plain number as the row of a constant; equal constants share a row."""

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from itertools import islice, permutations
-from sys import getrefcount
 from typing import Any, NamedTuple
 
 from microgpt.engines.compiled.branches import HELPER
@@ -152,12 +151,11 @@ def trace(
     axis = source.axis.another()
     axis.site = site
     item, rows = source.at(at(axis)), len(record)
-    results: list[Any] = []
     done = False
     try:
         with tracing(record, axis, False) as frame:
-            results.append(function(item))
-            (result,) = stackable(results, frame.lists_made, record, set())
+            result = function(item)
+            check_results([result], frame.lists_made, record, set())
         done = True
     except (Split, Stripes, MoreState) as more:
         of = more.frame.axis if isinstance(more, MoreState) else more.axis
@@ -632,9 +630,9 @@ class Pass:
         """What the variables are after all turns, and what is to be done to the lists that the turns changed."""
         record, axis, seen = self.record, self.axis, set[int]()
         slots, stores = frame.stores[: len(held)], frame.stores[len(held) + len(frame.past) :]
-        appended = [(root, self.kept([value], frame, seen), n) for root, value, n in frame.appended.values()]
-        stores = [store._replace(value=self.kept([store.value], frame, seen)) for store in stores]
-        slots = [slot._replace(value=self.kept([slot.value], frame, seen)) for slot in slots]
+        appended = [*frame.appended.values()]
+        left = [value for _, value, _ in appended] + [store.value for store in (*stores, *slots)]
+        check_results(left, frame.lists_made, record, seen)
         later = [[self.stored_now(past, stores, appended), *known[:-1]] for past, _, known in pasts]
         self.count_uses(
             rows,
@@ -771,10 +769,6 @@ class Pass:
                         found[i] = one.chosen_from or before[0]
         return found
 
-    def kept(self, values: list[Any], frame: Frame, seen: set[int]) -> Any:
-        (value,) = stackable(values, frame.lists_made, self.record, seen)
-        return value
-
     def along_axis(self, store: Store) -> Store:
         """What all turns store: at all indices of the axis in place of its index."""
         places = [i for i, one in enumerate(store.path) if self.axis in axes_of((one,))]
@@ -806,7 +800,7 @@ class Pass:
         if not carries and type(symbol) is not Unknown:
             raise NotTraceable  # an object, which the turn may have looked at
         try:
-            value = self.kept([value], frame, seen)
+            check_results([value], frame.lists_made, self.record, seen)
             if not carries or (not self.is_used(symbol) and same_form(symbol, value)):
                 return self.last(value)
         except NotTraceable:
@@ -1020,16 +1014,18 @@ def in_places(finals: list[Any], i: int, value: Any, places: dict[int, tuple[Any
     return found(finals[i], value)
 
 
-def lists_and_objects(value: Any) -> list[Any]:
+def lists_and_objects(value: Any, objects: int = 0) -> list[Any]:
     """A list or an object, or the lists and objects in a tuple; and what these hold."""
     kind: Any = type(value)
     if kind is RecordedList:
         parts = [*(value.plain or ()), *value.elements.values()]
+    elif objects > MANY_OBJECTS:
+        raise NotTraceable
     elif is_tuple(kind) or is_plain(kind):
-        parts = parts_of(value)
+        parts, objects = parts_of(value), objects + 1
     else:
         return []
-    inside = [each for one in parts for each in lists_and_objects(one)]
+    inside = [each for one in parts for each in lists_and_objects(one, objects)]
     return inside if is_tuple(kind) else [value, *inside]
 
 
@@ -1090,39 +1086,28 @@ def extend(root: RecordedList, whole: RecordedList) -> None:
 
 # The results of a body
 
-SOLE = getrefcount([[]][0])  # how many references an object has that only a list holds
 
+def check_results(results: Any, lists_made: int, record: Record, seen: set[int]) -> None:
+    """Raise NotTraceable unless a body may leave these to stand for all: scalars, plain values, and tuples, lists and
+    objects of such.
 
-def stackable(results: Any, lists_made: int, record: Record, seen: set[int]) -> list[Any]:
-    """The result of a body, to stand for all: a scalar, a plain value, or tuples and lists of these.
-
-    The body must have made each list itself, and nothing else may hold it, because the elements would share it.
-    Anything else raises NotTraceable.
+    The body must have made each list and object itself, and nothing else may hold it, because the elements would share
+    it. `seen` are the identities of those that are held.
     """
-    found: list[Any] = []
-    for i in range(len(results)):
-        kind = type(results[i])
-        if is_tuple(kind):
-            found.append(with_parts(results[i], stackable(results[i], lists_made, record, seen)))
-        elif has_parts(results[i]):
-            if not may_stay(results[i], lists_made) or id(results[i]) in seen:
+    for one in results:
+        kind = type(one)
+        if has_parts(one):
+            if not may_stay(one, lists_made) or id(one) in seen:
                 raise NotTraceable
-            stackable(parts_of(results[i]), lists_made, record, seen)
-            found.append(results[i])
-            seen.update([] if is_fixed(results[i]) else [id(results[i])])
-        elif kind is list and getrefcount(results[i]) <= SOLE:
-            found.append(RecordedList.written_out(record, stackable(results[i], lists_made, record, seen)))
-        elif kind is RecordedList and is_own(results[i], lists_made):
-            objects = list(map(id, (results[i], *lists_within(results[i]))))
+            check_results(parts_of(one), lists_made, record, seen)
+            seen.update([id(one)] if is_object(one) and not is_fixed(one) else [])
+        elif kind is RecordedList and is_own(one, lists_made):
+            objects = list(map(id, (one, *lists_within(one))))
             if len({*objects, *seen}) < len(objects) + len(seen):  # it has two places
                 raise NotTraceable
-            found.append(results[i])
             seen.update(objects)
-        elif kind in (RecordedScalar, RecordedInteger, Index, int, float, str, bool, type(None)):
-            found.append(results[i])
-        else:
+        elif kind not in (RecordedScalar, RecordedInteger, Index, int, float, str, bool, type(None)):
             raise NotTraceable
-    return found
 
 
 def is_own(item: Any, lists_made: int) -> bool:

@@ -626,11 +626,12 @@ def new_object(kind: Any, record: Record, arguments: tuple[Any, ...], options: d
     found = object.__new__(kind)
     if record.loops.depth:
         note_made(found)
-    if not made_by_dataclass(kind):
+    generated = made_by_dataclass(kind)
+    if generated or begin is object.__init__:
+        begin(found, *arguments, **options)
+    else:
         call(begin, found, *arguments, **options)
-        return found
-    begin(found, *arguments, **options)
-    for field in dataclasses.fields(kind):
+    for field in dataclasses.fields(kind) if generated else ():
         if field.default_factory is list and type(getattr(found, field.name)) is list:
             object.__setattr__(found, field.name, made(getattr(found, field.name)))
     return found

@@ -162,6 +162,16 @@ def made_and_changed_in_branches(p, x):
     return state.x + state.y + total
 
 
+def without_an_init(p, x):
+    def marked(v):
+        mark = Mark()
+        mark.pair = [2.0, v], v * p["s"]
+        return mark
+
+    marks = [marked(v) for v in x]
+    return sum([mark.pair[1] * mark.pair[0][0] for mark in marks])
+
+
 def products_of_matrices(p, x):
     m = Matrix([[a * b for b in x] for a in p["w"]]) @ Matrix([[a + b for b in x] for a in x])
     halves = [sum(row) for row in m]
@@ -171,7 +181,7 @@ def products_of_matrices(p, x):
 ONE_LINE = (
     state_in_a_dataclass, vectors_as_state, lists_handed_on, objects_in_objects, a_list_of_objects, slots_and_super,
     an_attribute_that_is_an_object, replaced, the_better_one,
-    made_and_changed_in_branches, products_of_matrices,
+    made_and_changed_in_branches, without_an_init, products_of_matrices,
 )  # fmt: skip
 
 
@@ -276,6 +286,10 @@ def handed_around(p, x):
     return a.x + 2 * a.y + b.x * b.y + pair[0].x - 3 * pair[1].x + c[0] + 5 * d[0] + sum([k.x for k in kept])
 
 
+class Mark:
+    pair = ()
+
+
 class Chain:
     def __init__(self, value, after=None):
         self.value, self.after = value, after
@@ -288,8 +302,8 @@ def a_chain(p, x):
     circle.after, total = chain, 0.0
     for _ in range(20):
         total = total * 0.5 + circle.value
-        circle = circle.after
-    return total
+        before, circle = circle, circle.after
+    return total + before.value
 
 
 @functions(

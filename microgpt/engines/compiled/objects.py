@@ -12,7 +12,17 @@ from types import FunctionType, MemberDescriptorType
 from typing import Any, Generic, NamedTuple
 
 from microgpt.engines.compiled.classes import is_of_user
-from microgpt.engines.compiled.record import Lost, NotTraceable, Record, RecordedScalar, RecordingError, calling_line
+from microgpt.engines.compiled.record import (
+    Index,
+    Lost,
+    NotTraceable,
+    Record,
+    RecordedScalar,
+    RecordingError,
+    calling_line,
+)
+
+SINGLE = frozenset((RecordedScalar, Index, int, float))
 
 
 class Made(NamedTuple):
@@ -29,6 +39,8 @@ class Made(NamedTuple):
 def has_parts(value: Any) -> bool:
     """Whether this is a tuple, or an object that a loop has made."""
     kind: Any = type(value)
+    if kind in SINGLE:
+        return False
     return is_tuple(kind) or (Record.current is not None and id(value) in Record.current.made and is_plain(kind))
 
 
@@ -39,7 +51,7 @@ def is_object(value: Any) -> bool:
 
 def is_tuple(kind: Any) -> bool:
     """Whether this is the class of tuples, or one of named tuples that have nothing but their fields."""
-    return kind is tuple or (kind is not RecordedScalar and is_named_tuple(kind))
+    return kind is tuple or (kind not in SINGLE and is_named_tuple(kind))
 
 
 @cache

@@ -622,6 +622,7 @@ class Record:
         self.remembered.clear()
         self.made.clear()
         self.chosen_from.clear()
+        del self.stack, self.stack_choices, self.tabled, self.operators, self.failures
 
     def scalar(self, x: Any) -> "RecordedScalar":
         """A recorded scalar as it is, a plain number as the row of a constant; equal constants share a row."""

@@ -1,5 +1,6 @@
 """The compiler records a function, or says in the function's own terms why it cannot."""
 
+import gc
 import math
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from helpers import assert_equal_engines
 
-from microgpt.engines.compiled.record import CONSTANT, RecordingError
+from microgpt.engines.compiled.record import CONSTANT, Record, RecordingError
 from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.engine import evaluate, value_and_grad
 from microgpt.errors import InputError
@@ -433,3 +434,17 @@ def test_a_slice_by_an_axis_begins_there():
         return sum([sum([sum(row) for row in p[h : h + 2]]) * x for h in range(3)]) * first[0]
 
     assert_equal_engines(loss, np.arange(12.0).reshape(4, 3) + 0.5, np.array([0.5]))
+
+
+def test_a_record_does_not_wait_for_the_collector():
+    def records():
+        return [one for one in gc.get_objects() if type(one) is Record]
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(records())
+        value_and_grad(lambda p, x: sum([a * x for a in p]))(W, X)
+        assert len(records()) == before
+    finally:
+        gc.enable()

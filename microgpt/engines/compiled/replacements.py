@@ -526,8 +526,9 @@ def zipped(*lists: Any, strict: bool = False) -> Any:
     """zip(*lists)"""
     record: Any = Record.current
     lists = tuple(map(opened, lists))
-    once = [id(one) for one in lists if type(one) is Lazy]
-    if len({*once}) < len(once) or any(type(one) not in (RecordedList, list, tuple, range, Lazy) for one in lists):
+    iterators = [id(one) for one in lists if type(one) is Lazy]
+    known = all(type(one) in (RecordedList, list, tuple, range, Lazy) for one in lists)
+    if not lists or not known or len({*iterators}) < len(iterators):  # of one iterator it takes items in turn
         return made_of_each(zip(*map(iterated, lists), strict=strict))
 
     def everything() -> RecordedList | None:

@@ -75,7 +75,7 @@ tuple(a * s for a in x) + tuple(dict(enumerate(x)).values())
 [a * 2 for a in x] + [a * a for a in u] + x + [1.5] + [s] * 3
 [s * sum([i * 0.5 for i in range(4)]) + sum(0.25 for _ in range(3)), sum(s for _ in range(3))] + [s * w[0] for _ in x]
 [a * b - c for a, b, c in zip(u, v, g[0], strict=True)] + [a * b + c for (a, b), c in zip(zip(u, v), x)]
-[a * b for a, b in zip(w, x)] + [len([a for a, _ in zip(x, g)]) + s] + [a * b for a, b in zip(x[:0], u)]
+[a * b for a, b in zip(w, x)] + [len([a for a, _ in zip(x, g)]) + s] + [a * b for a, b in zip(x[:0], u)] + [s for _ in zip()]
 [a * b for a, b in zip(x, x)] + [a * b for a, b in zip(x[1:], x[:-1])] + [x[i] * a for i, a in zip(range(1, 5), u)]
 [dot(c, u) for c in zip(*m, strict=True)] + [tanh(sum(r)) for r in [list(r) for r in zip(*zip(*g))]]
 [sum(column) for column in zip(*[x, u, w])] + [tanh(a) for r in [[dot(r, c) for c in zip(*m)] for r in g] for a in r]

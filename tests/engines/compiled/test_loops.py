@@ -75,7 +75,7 @@ tuple(a * s for a in x) + tuple(dict(enumerate(x)).values())
 [a * 2 for a in x] + [a * a for a in u] + x + [1.5] + [s] * 3
 [s * sum([i * 0.5 for i in range(4)]) + sum(0.25 for _ in range(3)), sum(s for _ in range(3))] + [s * w[0] for _ in x]
 [a * b - c for a, b, c in zip(u, v, g[0], strict=True)] + [a * b + c for (a, b), c in zip(zip(u, v), x)]
-[a * b for a, b in zip(w, x)] + [len([a for a, _ in zip(x, g)]) + s] + [a * b for a, b in zip(x[:0], u)] + [s for _ in zip()]
+[a * b for a, b in zip(w, x)] + [len([a for a, _ in zip(x, g)]) + s] + [a * b for a, b in zip(x[:0], u)]
 [a * b for a, b in zip(x, x)] + [a * b for a, b in zip(x[1:], x[:-1])] + [x[i] * a for i, a in zip(range(1, 5), u)]
 [dot(c, u) for c in zip(*m, strict=True)] + [tanh(sum(r)) for r in [list(r) for r in zip(*zip(*g))]]
 [sum(column) for column in zip(*[x, u, w])] + [tanh(a) for r in [[dot(r, c) for c in zip(*m)] for r in g] for a in r]
@@ -105,7 +105,7 @@ x[1:] + x[:-1] + x[::2] + x[::-1] + x[-3:] + x[-2::-1] + x[1:4:2] + x[3:1] + x[-
 [tanh(a) for r in [pick(m, i) for i in t] for a in r] + [sum(pick(x, i) * u[i] for i in t)]
 [pick([tanh(a * s) for a in u], t[0]) * sum(u[i] for i in t[1:])]
 [a * largest([a, s, 0.1]) for a in x] + [largest(r) * r[0] for r in g] + [largest([a * a for a in x]) * s]
-softmax([a * b for a, b in zip(x, u)])[:2]
+softmax([a * b for a, b in zip(x, u)])[:2] + [s for _ in zip()]
 [a if i % 2 else b * b for i, (a, b) in enumerate(zip(x, u))]
 [a * i for i, a in enumerate(x) if i % 2 if i < 4] + [s * len([i for i in range(9) if i not in (2, 5)])]
 [a for r in [x, [], u, x[:1]] if len(r) > 1 for a in r] + [s * len(g) * len(g[0]) * bool(x)]

@@ -615,7 +615,7 @@ for a in U:
 NEW = [E(sum(one.row), one.z) for one in NEW]
 
 state, before, rows = State(list(L)), State(L, S), []
-for i, a in enumerate(U):
+for i, a in enumerate([*U]):
     before, state = state, State([E(b, a) for b in state.row], calm(before.z + a))
     rows.append(state.row)
     BODY
@@ -623,7 +623,7 @@ state.row[I] = S
 NEW = [state.z, before.z, *before.row, *[calm(sum(r)) for r in rows]]
 
 NEW = [Vector(E(a, S), a) for a in U]
-for i, one in enumerate(NEW):
+for i, one in enumerate([*NEW]):
     one.x = E(one.x, one.y)
     BODY
 NEW = [one.x for one in NEW] + [calm(sum([one.y for one in NEW]))]
@@ -642,7 +642,7 @@ for i, a in enumerate(L):
 NEW = [one.y for one in state.row] + [state.z]
 
 state = State([*U], S)
-for a in L:
+for a in [*L]:
     state = state.step(a)
     BODY
 NEW = [*state.row, state.z]

@@ -17,7 +17,7 @@ NO_OPERATORS = {  # special methods that no operator and no builtin calls
     "__init__", "__new__", "__call__", "__repr__", "__getattr__", "__getattribute__", "__setattr__",
     "__delattr__", "__copy__", "__deepcopy__", "__replace__", "__getstate__", "__setstate__", "__getnewargs__",
     "__reduce__", "__reduce_ex__", "__set_name__", "__init_subclass__", "__class_getitem__", "__get__", "__set__",
-    "__delete__",
+    "__delete__", "__annotate__", "__annotate_func__",
 }  # fmt: skip
 IDENTITY = "__eq__", "__hash__"
 PACKAGE = "microgpt."

@@ -611,6 +611,7 @@ def is_made(kind: Any, record: Record) -> bool:
     return kind.__init__ is object.__init__ or made_by_dataclass(kind) or is_read(kind, SOURCES)
 
 
+@functools.cache
 def made_by_dataclass(kind: Any) -> bool:
     """Whether `dataclass` has made the `__init__` of a class, which sets attributes, and calls nothing unknown."""
     begin: Any = kind.__init__

@@ -89,7 +89,8 @@ class Rewriting(ChoiceRewriting):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
         if name in SEES_FRAME:  # it must be called from this very frame
-            return node if name == "super" and not node.args else self.after_guard(node)
+            is_super = isinstance(node.func, ast.Name) and name == "super" and not node.args
+            return node if is_super else self.after_guard(node)
         if name.startswith(HELPER):
             return node
         self.generic_visit(node)

@@ -270,6 +270,20 @@ def lists_of_their_own(p, x):
     return sum([sum(one.seen) + one.h[0] for one in states])
 
 
+class Mother:
+    def __init__(self):
+        self.calls = 0
+
+    def super(self):
+        self.calls += 1
+        return self.calls
+
+
+def a_method_called_super(p, x):
+    mother = Mother()
+    return sum([v * p["s"] * mother.super() for v in x])
+
+
 def handed_around(p, x):
     a, b, pair, lists = (
         Vector(p["s"], 1.0),
@@ -308,7 +322,8 @@ def a_chain(p, x):
 
 @functions(
     outputs_of_a_state, changed_later, the_last_one_changed, changed_by_another_name, its_list_changed_by_another_name,
-    asked_which_one_it_is, of_different_attributes, lists_of_their_own, handed_around, a_chain,
+    asked_which_one_it_is, of_different_attributes, lists_of_their_own, handed_around, a_method_called_super,
+    a_chain,
 )  # fmt: skip
 def test_no_copy_of_an_object_is_seen(function):
     assert_equal_engines(function, *case(9), verify=False)

@@ -5,6 +5,7 @@ Each function has the parameters s, a scalar, and w [n]; the example is x [n].
 
 from dataclasses import dataclass, field, replace
 from threading import Thread
+from types import FunctionType, MethodType
 
 import numpy as np
 import pytest
@@ -201,13 +202,21 @@ def test_objects_of_a_loop_stand_for_all(function):
 
 
 def outputs_of_a_state(p, x):
-    state, found, states = State([0.0, 1.0]), [], []
+    state, found = State([0.0, 1.0]), []
     for v in x:
         state = cell(p, state, v)
         found.append(state.h)
+    state.h[0] = p["s"]  # it is the last one found
+    return sum([sum(h) for h in found])
+
+
+def all_states(p, x):
+    state, states = State([0.0, 1.0]), []
+    for v in x:
+        state = cell(p, state, v)
         states.append(state)
-    state.h[0] = p["s"]  # it is the last of both
-    return sum([sum(h) for h in found]) + sum([one.h[0] * one.z for one in states])
+    state.h[0] = p["s"]
+    return sum([one.h[0] * one.z for one in states])
 
 
 def changed_later(p, x):
@@ -216,6 +225,11 @@ def changed_later(p, x):
         vector.x = vector.x * 2.0
     vectors[1].y = p["s"]
     setattr(vectors[2], "y", 3.0)  # noqa: B010
+    return sum([v.x * v.y for v in vectors])
+
+
+def changed_unseen(p, x):
+    vectors = [Vector(v, v * p["s"]) for v in x]
     vars(vectors[3])["y"] = p["s"] * 5.0
     return sum([v.x * v.y for v in vectors])
 
@@ -252,6 +266,16 @@ def asked_which_one_it_is(p, x):
     pairs = [a.x * b.y for a in vectors for b in vectors if a is not b]
     same = [a.x for a in vectors if a == vectors[1] or a in vectors[:1]]
     return sum(pairs) + sum([v.x * places[v] for v in vectors]) + sum(same) * vectors.index(vectors[3])
+
+
+def asked_whether_it_is_equal(p, x):
+    vectors = [Vector(v, v * p["s"]) for v in x]
+    return sum([v.y * (v == vectors[1]) for v in vectors])
+
+
+def asked_for_its_hash(p, x):
+    vectors = [Vector(v, v * p["s"]) for v in x]
+    return sum([v.y * {vectors[1]: 3.0}.get(v, 2.0) for v in vectors])
 
 
 def of_different_attributes(p, x):
@@ -292,12 +316,29 @@ def handed_around(p, x):
         [[1.0], [2.0]],
     )
     first, second, one, (c, d) = a, b, pair[0], lists
-    kept = []
     for _ in x:
         a, b, pair, c, d = b, a, [pair[1], pair[0]], d, c
-        kept.append(first)
     first.x, second.y, one.x, lists[0][0] = 5.0, 6.0, 7.0, p["s"] * 8.0
-    return a.x + 2 * a.y + b.x * b.y + pair[0].x - 3 * pair[1].x + c[0] + 5 * d[0] + sum([k.x for k in kept])
+    return a.x + 2 * a.y + b.x * b.y + pair[0].x - 3 * pair[1].x + c[0] + 5 * d[0]
+
+
+def kept_before_it_changes(p, x):
+    first = a = Vector(p["s"], 1.0)
+    kept = []
+    for v in x:
+        kept.append(a)
+        a = a * p["s"] + Vector(v, v)
+    first.x = 5.0
+    return sum([one.x for one in kept]) + a.y
+
+
+def handed_on_for_few_turns(p, x):
+    first = a = [p["s"], 1.0]
+    b, c, d, e, f, g = [[2.0, p["s"] * k] for k in range(6)]
+    for v in x[:6]:
+        a, b, c, d, e, f, g = g, a, b, c, d, e, [z * v for z in g]
+    first[0] = 8.0
+    return sum([k * row[0] for k, row in enumerate([a, b, c, d, e, f, g])])
 
 
 class Mark:
@@ -321,9 +362,10 @@ def a_chain(p, x):
 
 
 @functions(
-    outputs_of_a_state, changed_later, the_last_one_changed, changed_by_another_name, its_list_changed_by_another_name,
-    asked_which_one_it_is, of_different_attributes, lists_of_their_own, handed_around, a_method_called_super,
-    a_chain,
+    outputs_of_a_state, all_states, changed_later, changed_unseen, the_last_one_changed, changed_by_another_name,
+    its_list_changed_by_another_name, asked_which_one_it_is, asked_whether_it_is_equal, asked_for_its_hash,
+    of_different_attributes, lists_of_their_own, handed_around, kept_before_it_changes, handed_on_for_few_turns,
+    a_method_called_super, a_chain,
 )  # fmt: skip
 def test_no_copy_of_an_object_is_seen(function):
     assert_equal_engines(function, *case(9), verify=False)
@@ -349,6 +391,8 @@ def test_an_object_that_a_scalar_chose_does_not_change(which):
 
 def test_classes_have_their_own_methods_after_recording():
     methods = [{**vars(kind)} for kind in (Vector, Matrix, Slots)]
+    assert type(methods[0]["__add__"]) is type(methods[1]["__iter__"]) is FunctionType
+    assert "__hash__" not in methods[0]
 
     def fails(p, x):
         _ = vectors_as_state(p, x) + products_of_matrices(p, x) + changed_later(p, x)
@@ -367,13 +411,14 @@ def test_other_threads_have_their_own_methods():
     def other():
         first, second = Vector(1.0, 2.0), Vector(3.0, 4.0)
         found.extend([*(first + second), first == second, len({first, second}), *Matrix([[2.0]])])
+        found.extend([type(first.__add__) is MethodType, type(first.__hash__) is type(object().__hash__)])
 
     def loss(p, x):
-        total = Vector(p["s"], 1.0) + Vector(p["s"], p["s"])
+        total = Vector(p["s"], 1.0) + sum([Vector(v, 0.0) for v in x], Vector(p["s"], p["s"]))
         thread = Thread(target=other)
         thread.start()
         thread.join()
         return total.x * total.y
 
     value_and_grad(loss, verify=False)(*case(9))
-    assert found == [4.0, 6.0, False, 2, [1.0]]
+    assert found == [4.0, 6.0, False, 2, [1.0], True, True]

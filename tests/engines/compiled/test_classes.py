@@ -309,17 +309,21 @@ def a_method_called_super(p, x):
 
 
 def handed_around(p, x):
-    a, b, pair, lists = (
-        Vector(p["s"], 1.0),
-        Vector(2.0, p["s"]),
-        [Vector(3.0, 1.0), Vector(p["s"], 4.0)],
-        [[1.0], [2.0]],
-    )
-    first, second, one, (c, d) = a, b, pair[0], lists
+    a, b, lists = Vector(p["s"], 1.0), Vector(2.0, p["s"]), [[1.0], [2.0]]
+    first, second, (c, d) = a, b, lists
     for _ in x:
-        a, b, pair, c, d = b, a, [pair[1], pair[0]], d, c
-    first.x, second.y, one.x, lists[0][0] = 5.0, 6.0, 7.0, p["s"] * 8.0
-    return a.x + 2 * a.y + b.x * b.y + pair[0].x - 3 * pair[1].x + c[0] + 5 * d[0]
+        a, b, c, d = b, a, d, c
+    first.x, second.y, lists[0][0] = 5.0, 6.0, p["s"] * 8.0
+    return a.x + 2 * a.y + b.x * b.y + c[0] + 5 * d[0]
+
+
+def handed_around_in_a_list(p, x):
+    pair = [Vector(3.0, 1.0), Vector(p["s"], 4.0)]
+    first = pair[0]
+    for _ in x:
+        pair = [pair[1], pair[0]]
+    first.x = 7.0
+    return pair[0].x - 3 * pair[1].x
 
 
 def kept_before_it_changes(p, x):
@@ -335,7 +339,7 @@ def kept_before_it_changes(p, x):
 def handed_on_for_few_turns(p, x):
     first = a = [p["s"], 1.0]
     b, c, d, e, f, g = [[2.0, p["s"] * k] for k in range(6)]
-    for v in x[:6]:
+    for v in x[:5]:
         a, b, c, d, e, f, g = g, a, b, c, d, e, [z * v for z in g]
     first[0] = 8.0
     return sum([k * row[0] for k, row in enumerate([a, b, c, d, e, f, g])])
@@ -364,8 +368,8 @@ def a_chain(p, x):
 @functions(
     outputs_of_a_state, all_states, changed_later, changed_unseen, the_last_one_changed, changed_by_another_name,
     its_list_changed_by_another_name, asked_which_one_it_is, asked_whether_it_is_equal, asked_for_its_hash,
-    of_different_attributes, lists_of_their_own, handed_around, kept_before_it_changes, handed_on_for_few_turns,
-    a_method_called_super, a_chain,
+    of_different_attributes, lists_of_their_own, handed_around, handed_around_in_a_list, kept_before_it_changes,
+    handed_on_for_few_turns, a_method_called_super, a_chain,
 )  # fmt: skip
 def test_no_copy_of_an_object_is_seen(function):
     assert_equal_engines(function, *case(9), verify=False)

@@ -17,7 +17,7 @@ from microgpt.engines.compiled.listing import summary
 from microgpt.engines.compiled.llvm.machine import briefly
 from microgpt.engines.compiled.llvm.run import INTEGER, Program
 from microgpt.engines.compiled.llvm.threads import LOCK
-from microgpt.engines.compiled.record import RecordingError
+from microgpt.engines.compiled.record import BranchIndexError, RecordingError
 from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.compiled.referee import EXAMPLES, OPERATIONS, verify, verify_gradient
 from microgpt.engines.trees import FlatParameters, argument_names, checked_arguments, map_arrays, precision
@@ -236,6 +236,8 @@ def examples_in_rows(arrays: list[np.ndarray], dtype: Any, batch: int) -> np.nda
 def check_integers(integers: np.ndarray, program: Program, given: list[np.ndarray]) -> None:
     """Raise an IndexError, naming the integer, the example and the bound, for one that picks beyond a list.
 
+    It is a BranchIndexError where that may only be in a branch which the function itself would not run.
+
     The message quotes the arrays that were `given`, because an integer too large for its row has become another there.
     """
     limits = program.integer_limits
@@ -245,10 +247,14 @@ def check_integers(integers: np.ndarray, program: Program, given: list[np.ndarra
             return
         example, place = np.argwhere(wrong)[0]
         found = examples_in_rows(given, object, len(integers))[example, place]
-        raise IndexError(
+        said = (
             f"{program.integers[place]} is {found} in row {example} of the batch: "
             f"expected 0 to {program.integer_limits[place] - 1}, the length of what it picks from"
         )
+        limit = program.limits_in_all[place]
+        if limit == np.iinfo(np.int64).max or 0 <= integers[example, place] < limit:
+            raise BranchIndexError(f"{said} in a branch of a choice: all branches are computed, so it has to fit there")
+        raise IndexError(said)
 
 
 def in_form(results: np.ndarray, form: Any) -> Any:

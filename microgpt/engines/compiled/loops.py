@@ -190,7 +190,7 @@ def loop(turn: Callable[..., Any], items: Any, counters: Any, variables: Any, si
         variables: a function for each one, which returns its value before the loop.
     """
     record = Record.current
-    if record is None or not record.loops.statements or site in record.loops.untraceable:
+    if record is None or not record.loops.statements or record.loops.runs_in_python(site):
         return None
     given = items
     items = whole_of(items, record)

@@ -91,6 +91,10 @@ class NoAttributeError(RecordingError, AttributeError):
     """The function asked a recorded scalar for what it does not have, which `hasattr` may find out."""
 
 
+class BranchIndexError(RecordingError, IndexError):
+    """An integer picks beyond a list, if a branch is chosen that Python might not have run."""
+
+
 class NotTraceable(BaseException):
     """The body of a loop does what only a Python loop can do. It is no Exception, so `except Exception` lets it pass.
 
@@ -157,12 +161,15 @@ class Lost(BaseException):
     """The value of something that loops made is needed: the function is recorded anew, with these loops in Python.
 
     Args:
-        sites: the places of the loops in the source.
+        sites: the places of the loops in the source, or {EVERYWHERE}.
     """
 
     def __init__(self, sites: set[Any]):
         super().__init__()
         self.sites = sites
+
+
+EVERYWHERE = object()
 
 
 class Axis:
@@ -419,6 +426,13 @@ class Loops:
         self.failed: list[Exception] = []  # the errors that branches of choices have raised, or examples may raise
         self.early: list[int] = []  # the numbers of those that did, and go on: what follows is a branch
 
+    def runs_in_python(self, site: Any) -> bool:
+        """Whether the loop at a place in the source does not become an axis."""
+        return site in self.untraceable or self.all_in_python()
+
+    def all_in_python(self) -> bool:
+        return EVERYWHERE in self.untraceable
+
     @contextmanager
     def unnoted(self) -> Iterator[None]:
         """Let it not be noted that lists are read."""
@@ -471,7 +485,7 @@ class Record:
         self.parameters = 0  # how many numbers there are in all of them
         self.floats = 0  # how many numbers an example has
         self.names: list[str] = []  # of each integer of an example, such as "tokens[3]"
-        self.picks: list[tuple[IndexLike, int]] = []  # which integer picks, and from how many
+        self.picks: list[tuple[IndexLike, int, int]] = []  # which integer picks, from how many, and in which row
         # The result
         self.outputs: list[tuple[int, tuple[int, ...]]] = []  # rows, and an index for each of their axes
         self.form: Any = None  # how the outputs are nested
@@ -1023,7 +1037,7 @@ class RecordedInteger:
         if is_of_another_kind(first):  # such as one that carries its own derivatives
             return self._choose_object(items, first)
         rows = self.record.stack_choices(items)
-        self.record.picks.append((self.place, rows.axis.n))
+        self.record.picks.append((self.place, rows.axis.n, len(self.record)))
         return self.record.as_chosen(self._choose(rows.item, rows.axis), items)
 
     def _choose_object(self, items: Any, first: Any) -> Any:

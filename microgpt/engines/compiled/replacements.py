@@ -14,6 +14,7 @@ import itertools
 import operator
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
+from math import prod
 from types import FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
@@ -26,6 +27,8 @@ from microgpt.engines.compiled.lists import Lazy, RecordedList, holds_index, hol
 from microgpt.engines.compiled.loops import source_of, trace, whole_of
 from microgpt.engines.compiled.objects import refuse_fixed
 from microgpt.engines.compiled.record import (
+    CARRY,
+    EVERYWHERE,
     LARGEST,
     LIST,
     PICK,
@@ -33,6 +36,7 @@ from microgpt.engines.compiled.record import (
     WHERE,
     Axis,
     Index,
+    Lost,
     NotTraceable,
     Record,
     RecordedInteger,
@@ -69,7 +73,7 @@ def mapped(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> A
         return [function(item) for item in items]
     given = opened(items)
     items = whole_of(given, record)
-    source = source_of(items, record) if site not in record.loops.untraceable else None
+    source = None if record.loops.runs_in_python(site) else source_of(items, record)
     if source is not None:
         known = set(record.loops.untraceable)
         found = trace(function, source, given, record, site)
@@ -324,8 +328,13 @@ def added_in_place(target: Any, more: Any) -> Any:
 def same(a: Any, b: Any) -> bool:
     """a is b"""
     a, b = held(a), held(b)
-    if a is b or Record.current is None:
+    scalars = type(a) is type(b) is RecordedScalar
+    if Record.current is None:
         return a is b
+    if a is b and type(a) is float and not Record.current.loops.all_in_python():
+        raise Lost({EVERYWHERE})  # each turn might have made another one
+    if a is b and not scalars:
+        return True
     if type(a) is Unknown or type(b) is Unknown or KindOfScalar in (type(a), type(b)):
         return bool(a == b)
     symbolic = isinstance(a, SYMBOLIC) and isinstance(b, SYMBOLIC)
@@ -335,9 +344,12 @@ def same(a: Any, b: Any) -> bool:
         if type(one) is type(other):
             refuse_fixed(one)
     may_be = symbolic or {type(a), type(b)} == {RecordedScalar, float}
+    if a is b and is_one_object(a):
+        return True
     if may_be and any(not frame.alone for frame in Record.current.loops.frames):  # one object may stand for many
         raise NotTraceable
-    if symbolic and (depends_on_example(a) or depends_on_example(b)) and not is_same_integer(a, b):
+    differs = a is not b and (depends_on_example(a) or depends_on_example(b))
+    if symbolic and differs and not is_same_integer(a, b):
         compares = is_truth(a) or is_truth(b)
         what = "a comparison" if compares else "an integer of the example, or what an integer or a scalar of it chose"
         instead = "a if x > 0 else b" if compares else "such as pick([1.0, 0.0], i)"
@@ -345,10 +357,22 @@ def same(a: Any, b: Any) -> bool:
             f"{calling_line()} asks by `is` about {what}: which one that is differs from example to example; choose a "
             f"number by the same, {instead}"
         )
-    if type(a) is type(b) is RecordedScalar:
-        place = origin(a)
-        return bool(place[1]) and place == origin(b)  # without an index, one row stands for several objects
+    if scalars:
+        one, other = origin(a), origin(b)
+        at_one_place = (one.node, one.index) == (other.node, other.index)
+        if CARRY in (one.record.kind[one.node], one.record.kind[other.node]) or (
+            at_one_place and not is_one_object(one)
+        ):
+            raise Lost({EVERYWHERE})
+        return a is b or (at_one_place and bool(one.index))
     return is_same_integer(a, b)
+
+
+def is_one_object(scalar: RecordedScalar) -> bool:
+    """Whether a scalar at an index is one object: each loop that made it in each of its turns is an axis of it."""
+    record = scalar.record
+    points = prod(axis.turns() for axis in record.axes.get(scalar.node, ()))
+    return record.kind[scalar.node] not in (LIST, CARRY) and record.repeats.get(scalar.node, 1) <= points
 
 
 def is_same_integer(a: Any, b: Any) -> bool:
@@ -367,7 +391,10 @@ def identity(thing: Any) -> int:
         raise NotTraceable
     if depends_on_example(thing):
         same(thing, 0)
-    return id(held(thing))
+    thing = held(thing)
+    if type(thing) in (RecordedScalar, float):
+        same(thing, thing)
+    return id(thing)
 
 
 def held(thing: Any) -> Any:
@@ -380,8 +407,8 @@ def held(thing: Any) -> Any:
     return thing
 
 
-def origin(scalar: RecordedScalar) -> tuple[int, Any]:
-    """The row, and where in it, of a scalar that may have been read from lists that loops have gathered."""
+def origin(scalar: RecordedScalar) -> RecordedScalar:
+    """A scalar as it was before loops have gathered it in lists."""
     record = scalar.record
     while record.kind[scalar.node] == LIST:
         place, *others = scalar.index
@@ -392,7 +419,7 @@ def origin(scalar: RecordedScalar) -> tuple[int, Any]:
             row, own, length = next(items)
         places = dict(zip(record.axes[scalar.node][1:], others, strict=True)) | ({} if own is None else {own: place})
         scalar = record.view(row, tuple([places[axis] for axis in record.axes.get(row, ())]))
-    return scalar.node, scalar.index
+    return scalar
 
 
 def depends_on_example(thing: Any) -> bool:

@@ -876,6 +876,71 @@ def test_scalars_read_again_are_the_same_objects(function):
     assert_equal_engines(function, *ARGUMENTS)
 
 
+class Held:
+    def __init__(self, scalar):
+        self.scalar = scalar
+
+
+def in_lists_of_lists(p, x, i):
+    rows, others = [[x[0] * x[1] for _ in range(3)] for _ in range(4)], 0
+    rows[1][0] = x[0]
+    for a in rows[2]:
+        for b in rows[3]:
+            if a is not b:
+                others += 1
+    return [others * x[0]]
+
+
+def in_tuples(p, x, i):
+    pairs = [(x[0] * x[1], x[1]) for _ in range(4)]
+    return [(pairs[0][0] is pairs[1][0]) + 2 * (pairs[0][1] is pairs[1][1]) + sum(a is pairs[0][0] for a, _ in pairs)]
+
+
+def in_objects(p, x, i):
+    made = [Held(x[0] * x[1]) for _ in range(4)]
+    return [x[0] * (made[0].scalar is made[1].scalar) + x[1] * (made[0].scalar is made[0].scalar)]
+
+
+def in_lists_that_grow(p, x, i):
+    rows = []
+    for _ in range(4):
+        made = x[0] * x[1]
+        rows.append([made, made])
+    return [(rows[0][0] is rows[0][1]) + 2 * (rows[0][0] is rows[1][0]) * x[0]]
+
+
+def in_lists_that_are_filled(p, x, i):
+    row = [0.0] * 4
+    for j in range(4):
+        row[j] = x[0] * x[1]
+    return [x[0] * sum([row[j] is row[k] for j in range(4) for k in range(4)])]
+
+
+def in_what_map_makes(p, x, i):
+    row = list(map(lambda j: x[0] * x[1], range(4)))
+    return [x[0] * (row[0] is row[1]), x[1] * len({id(one) for one in row})]
+
+
+def of_plain_numbers(p, x, i):
+    made = [[1.5 * len(x) for _ in range(3)] for _ in range(2)]
+    return [x[0] * sum([a is b for a in made[0] for b in made[1]]), x[1] * (made[0][0] is made[0][0])]
+
+
+def in_variables_that_a_loop_swaps(p, x, i):
+    a, b = x[0], x[1]
+    for _ in range(7):
+        a, b = b, a
+    return [p["s"] * (a is x[1]) + 2 * p["s"] * (b is x[0]) + 4 * (a is b)]
+
+
+@functions(
+    in_lists_of_lists, in_tuples, in_objects, in_lists_that_grow, in_lists_that_are_filled, in_what_map_makes,
+    of_plain_numbers, in_variables_that_a_loop_swaps,
+)  # fmt: skip
+def test_each_turn_makes_another_object_of_one_scalar(function):
+    assert_equal_engines(lambda p, x, i: sum(function(p, x, i)) * p["s"], *ARGUMENTS)
+
+
 def a_list_grows_by_what_holds_it(p, x):
     rows = [list(row) for row in p]
     last = {"row": rows[-1]}

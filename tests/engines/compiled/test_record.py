@@ -276,6 +276,20 @@ def test_the_shortest_list_bounds_an_integer():
         loss(W, np.array([2]))
 
 
+def test_an_integer_of_a_branch_has_to_fit_there():
+    def loss(p, x, i):
+        return pick(p, i) if x > 0 else pick([p[0], x], i)
+
+    loss_and_gradient = value_and_grad(loss)
+    assert loss_and_gradient(W, np.array([1.0, -2.0]), np.array([0, 1]))[0] == (W[0] - 2) / 2
+    for i, words in ((2, "expected 0 to 1, .* in a branch of a choice: all branches are computed"), (-1, "is -1 ")):
+        with pytest.raises(RecordingError, match=words) as refused:
+            loss_and_gradient(W, np.array([1.0]), np.array([i]))
+        assert isinstance(refused.value, IndexError)  # as Python raises where the branch is chosen
+    with pytest.raises(IndexError, match=r"expected 0 to 1, the length of what it picks from$"):
+        value_and_grad(lambda p, x, i: loss(p, x, i) * pick([x, p[0]], i))(W, np.array([1.0]), np.array([2]))
+
+
 def test_an_integer_that_chooses_nothing_may_be_anything():
     assert value_and_grad(lambda p, i: p[0])(W, np.array([-5, 1000]))[0] == 0.5
 
@@ -399,7 +413,7 @@ def test_a_record_knows_the_line_of_every_operation():
 def test_a_picked_row_is_one_pick():
     found = record_function(lambda p, i: p[i], (3, 2), [("i", "int", ())])
     assert [row for row in found.rows() if row[0] == "pick"] == [("pick", 1, "over", 3, [2])]
-    assert found.picks == [(0, 3)]
+    assert [(place, count) for place, count, _ in found.picks] == [(0, 3)]
 
 
 def test_a_recorded_scalar_shows_what_it_is():

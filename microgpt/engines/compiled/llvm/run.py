@@ -5,7 +5,7 @@ that it meets: the kernels to run, in order, with their arguments.
 """
 
 import ctypes
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from math import prod
 from typing import Any
@@ -78,6 +78,7 @@ class Program:
             self.asked_kind = record.asked_kind
             self.operations = record.operations()
             self.integer_limits = integer_limits(record)
+            self.limits_in_all = integer_limits(record, record.branches)  # whatever scalars choose
             self.places = Places(arguments)
             self.structure, self.lengths = structure_of(record, self.places)
             found = self.like(others)
@@ -474,10 +475,12 @@ def made_of(record: Record) -> tuple[Groups, Nests]:
     return groups, Nests(groups)
 
 
-def integer_limits(record: Record) -> np.ndarray:
-    """For each integer of an example, the length of the shortest list that it picks from."""
+def integer_limits(record: Record, branches: Sequence[tuple[int, int]] = ()) -> np.ndarray:
+    """For each integer of an example, the length of the shortest list that it picks from, if not in these branches."""
     limits = np.full(len(record.names), np.iinfo(np.int64).max)
-    for place, count in record.picks:
+    for place, count, row in record.picks:
+        if any(first <= row < end for first, end in branches):
+            continue
         places = np.array([place.constant if type(place) is Index else place])
         for axis, step in place.terms if type(place) is Index else ():
             places = (places[:, None] + step * np.arange(axis.n)).ravel()

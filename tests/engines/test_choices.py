@@ -636,8 +636,20 @@ def changes_before_an_error(p, x):
     return sum(kept) * found["a"] + memory.h + len(found) * p[2]
 
 
+def fails_after_it_returned(p, x):
+    """An error in what follows an early return, which has changed something before."""
+    kept = [p[0]]
+    for a in x:
+        if a < 9:
+            return kept[0] * a
+        kept[0] = kept[0] * a
+        kept.append(TABLE[len(x)])
+    return kept[9]
+
+
 TABLE = [0.5]
 UNDEFINED = {
+    "what follows an early return": (fails_after_it_returned, ROWS),
     "what changes": (changed_without_a_value, ROWS),
     "what changes before an error": (changes_before_an_error, ROWS),
     "a root": (lambda p, x: p[0] * x**0.5 if x > 0 else 0.0, [4.0, 0.0, -1.0]),
@@ -648,6 +660,7 @@ UNDEFINED = {
     "an overflow": (lambda p, x: exp(p[0] * x) * exp(p[1] * x) * x * x if x < 9 else p[2] * x, [1.0, 1e5, -1e5]),
     "division by a plain 0": (lambda p, x: p[0] / (len(x) - 4) if x[0] > 9 else p[1] * x[0], ROWS),
     "division by 0 in a statement": (divided, ROWS),
+    "what scalars do not have": (lambda p, x: p[0] * x[0] if x[0] < 9 else sum([w.copy() for w in p]), ROWS),
     "the outer function": (lambda p, x: p[0] * tanh(p[1] * (x**-1 if x > 0 else x)), [4.0, 0.0, -1.0]),
     "an early return": (lambda p, x: the_root(p[0] * x) * p[1], [4.0, 0.0, -1.0]),
     "within an axis": (
@@ -695,12 +708,18 @@ def errors(p, x):
     if x[4] > 0:
         return max([])
     z = y if x[5] < 1 else fail(y)
-    return (fail(y) if x[6] > 0 else z) * y * sum(out)
+    return (fail(y) if x[6] > 0 else z) * y * sum(out) + unless_it_is_one(x[7])
+
+
+def unless_it_is_one(z):
+    if z < 1:
+        return z
+    return fail(z)
 
 
 def test_an_error_where_it_is_chosen_gives_nan(engine):
-    found = evaluate(errors, engine)(W, np.eye(8, 7, -1))
-    assert np.isnan(found).tolist() == [False] + [True] * 7
+    found = evaluate(errors, engine)(W, np.eye(9, 8, -1))
+    assert np.isnan(found).tolist() == [False] + [True] * 8
 
 
 # What cannot be chosen

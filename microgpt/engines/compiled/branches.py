@@ -6,6 +6,7 @@ choices.py runs one of them or, if the test is a recorded scalar, both. So do th
 
 import ast
 import linecache
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -91,7 +92,8 @@ class ChoiceRewriting(ast.NodeTransformer):
         if scope.early:
             end: ast.stmt = ast.Return(self.result_of(node, ast.Constant(None)))
             early = ast.withitem(self.through("returns", node), ast.Name(EARLY, ast.Store()))
-            body = [ast.copy_location(ast.With([early], [*body, end]), node)]
+            failed = ast.Return(self.result_of(node, ast.Constant(math.nan)))
+            body = [ast.copy_location(one, node) for one in (ast.With([early], [*body, end]), failed)]
         names = sorted({name for own in scope.forks.values() for name in own})
         # An annotation makes a variable one of this function, and does nothing else.
         return [ast.AnnAssign(ast.Name(name, ast.Store()), ast.Constant(None), None, 1) for name in names] + body

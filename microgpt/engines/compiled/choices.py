@@ -35,6 +35,7 @@ from microgpt.engines.compiled.record import (
     WHERE,
     Axis,
     Index,
+    NoAttributeError,
     NotTraceable,
     Record,
     RecordedScalar,
@@ -127,11 +128,11 @@ def branch(function: Callable[[], Any], record: Record) -> tuple[Any, Branch]:
         raise
     except NotTraceable:
         done = False
-    except OF_RECORDING as error:
-        if error not in record.refusals:  # it is raised again if the function catches it
-            record.refusals.append(error)
-        raise
-    except Exception as error:  # such as 1 / 0 of plain numbers, or max of nothing
+    except Exception as error:  # such as 1 / 0 of plain numbers, max of nothing, or x.copy() of a scalar
+        if not is_of_python(error):
+            if error not in record.refusals:  # it is raised again if the function catches it
+                record.refusals.append(error)
+            raise
         frame.failed = error
         loops.failed.append(error)
         result, done = math.nan, True
@@ -142,6 +143,11 @@ def branch(function: Callable[[], Any], record: Record) -> tuple[Any, Branch]:
         raise cannot_choose(record, calling_line())
     record.branches.append((first, len(record)))
     return result, frame
+
+
+def is_of_python(error: Exception) -> bool:
+    """Whether Python would raise an error, too, where it gets there."""
+    return isinstance(error, NoAttributeError) or not isinstance(error, OF_RECORDING)
 
 
 def begin(record: Record, early: int | None = None) -> Branch:
@@ -420,23 +426,29 @@ class Returns:
             frame, known, first = self.rests.pop()
             end(self.record, frame)
             self.record.branches.append((first, len(self.record)))
-            if frame.has_changes():
+            if frame.has_changes() or frame.failed is not None:
                 gone: Any = False
                 for condition, _ in reversed(self.early[known:last]):
                     gone = selected(condition, True, gone)
                 merged(gone, None, frame)
             last = known
 
-    def __exit__(self, kind: Any, *_: Any) -> None:
+    def __exit__(self, kind: Any, error: Any, _: Any) -> bool:
+        """End what follows the last condition. Whether that has raised an error, which Python may never reach."""
         if not self.rests:
-            return
+            return False
         cannot = kind is NotTraceable or self.record.loops.aborted
-        if kind is None and not cannot:
+        failed = not cannot and isinstance(error, Exception) and is_of_python(error)
+        if failed:
+            self.rests[-1][0].failed = error
+            self.record.loops.failed.append(error)
+        if failed or (kind is None and not cannot):
             self.close()
-            return
+            return failed
         end(self.record, self.rests[0][0])
         if cannot:
             raise cannot_choose(self.record, self.line)
+        return False
 
 
 def decided(test: Any, first: Arm, second: Arm, names: tuple[str, ...], returns: Any = None) -> Returned:

@@ -99,6 +99,7 @@ class Branch(Frame):
         items.refuse_if_chosen()
         if self.alone or items.view or items.frozen:
             raise NotTraceable
+        self.note_change()
         self.grown.setdefault(id(items), (items, []))[1].append(value)
 
     def appended_item(self, root: RecordedList, path: tuple[Any, ...]) -> None:

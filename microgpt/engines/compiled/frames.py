@@ -143,21 +143,21 @@ class Frame:
         self.own: dict[int, Any] = {}  # dicts that were made since
         self.appended: dict[int, tuple[RecordedList, Any, int]] = {}  # a list, an item for each turn, its length before
         self.saved: dict[int, tuple[RecordedList, Any]] = {}  # the items of lists that have others within a turn
+        self.apart: dict[int, RecordedList] = {}  # lists that share nothing with those that have changed so far
+        self.inside: list[tuple[RecordedList, set[int]]] = []  # these, each with the lists in it that may have changed
 
     # Reading
 
     def read(self, items: RecordedList, key: tuple[Any, ...]) -> Found | None:
         """Note that a list is read at a key. Returns what a turn has stored there; if all is read, the list gets it."""
-        root, path = items.where()
-        born, found = root.first_born(), None
-        is_stored = self.stores and any([store.root is root for store in self.stores])
-        if born > self.lists_made and id(root) not in self.appended and not is_stored:
-            return None  # the turn has made it, and all of it is there
+        root, path = items.place or (items, ())
+        if root.born > self.lists_made and not self.has_changed(root):
+            return None  # all of it is there
         self.refuse_replaced(root, path)
-        path = (*path, *key)
+        path, found = (*path, *key), None
         for frame in reversed(self.record.loops.frames):
             found = frame.appended_item(root, path) or frame.stored(root, path)
-            if found is not None or born > frame.lists_made:
+            if found is not None or root.born > frame.lists_made:
                 break
             if frame.growing:
                 frame.look_further_back(root, path)
@@ -175,7 +175,7 @@ class Frame:
         return None
 
     def note(self, root: RecordedList, path: tuple[Any, ...]) -> None:
-        if root.first_born() <= self.lists_made and id(root) not in self.appended:
+        if root.born <= self.lists_made and id(root) not in self.appended:
             self.reads.setdefault((id(root), *map(key_of, path)), (root, path))
 
     def stored(self, root: RecordedList, path: tuple[Any, ...]) -> Found | None:
@@ -196,6 +196,14 @@ class Frame:
             return NotTraceable()
         return MoreState(self, store.root, common(store.path, path))
 
+    def has_all(self, items: RecordedList) -> bool:
+        """Whether all of a list is there: the turn has made it."""
+        return items.place is None and items.born > self.lists_made and not self.has_changed(items)
+
+    def has_changed(self, root: RecordedList) -> bool:
+        """Whether the turn has appended to a list, or stored something in it."""
+        return id(root) in self.appended or (bool(self.stores) and any([store.root is root for store in self.stores]))
+
     def changed(self) -> list[RecordedList]:
         """The lists that the turn has changed."""
         return [store.root for store in self.stores] + [root for root, _, _ in self.appended.values()]
@@ -210,16 +218,17 @@ class Frame:
 
     def refuse_parts(self, root: RecordedList) -> None:
         """Raise NotTraceable if a list has changed that is a part of this one, or of which this is one."""
-        changed = [other for other in self.changed() if other is not root]
-        if not changed:
+        if id(root) in self.apart:
             return
-        own = all_in(root)
-        alone = {id(store.root) for store in self.stores if len(store.path) == store.level == 1}  # not what is in them
-        alone -= {id(store.root) for store in self.stores if not len(store.path) == store.level == 1}
-        for other in changed:
-            inside = () if id(other) in alone else lists_within(other)
-            if id(other) in own or any([id(one) in own for one in inside]):
-                raise NotTraceable
+        if not self.inside:
+            outside = [len(store.path) == store.level == 1 for store in self.stores]  # not what a list holds
+            alone = {id(store.root) for store, own in zip(self.stores, outside, strict=True) if own}
+            alone -= {id(store.root) for store, own in zip(self.stores, outside, strict=True) if not own}
+            self.inside = [(one, {id(one)} if id(one) in alone else all_in(one)) for one in self.changed()]
+        own = all_in(root) if self.inside else set()
+        if any([one is not root and not own.isdisjoint(inside) for one, inside in self.inside]):
+            raise NotTraceable
+        self.apart[id(root)] = root
 
     def grow(self, root: RecordedList, turns: int) -> None:
         """Let a list be as long as it is before each turn, if each appends an item. So many of the last are known."""
@@ -241,7 +250,7 @@ class Frame:
     def will_grow(self, root: RecordedList, n: int, key: Any) -> None:
         """Raise MorePast for an item that is not there before the loop: each turn may append one to the list."""
         turns = at(self.axis) + n - key
-        known = root.view or root.owner is not None or root.first_born() > self.lists_made or id(root) in self.growing
+        known = root.view or root.owner is not None or root.born > self.lists_made or id(root) in self.growing
         if self.statement and self.axis.bound is None and type(turns) is int and turns > 0 and not known:
             raise MorePast(self, Store(root, (at(self.axis) + n,), None, 1), turns, grows=True)
 
@@ -268,10 +277,18 @@ class Frame:
             root.item.view = False
         return None
 
+    def note_change(self) -> None:
+        """Forget which lists share nothing with those that have changed: one changes now."""
+        for frame in self.record.loops.frames:
+            frame.apart, frame.inside = {}, []
+
     def save(self, root: RecordedList) -> None:
+        self.note_change()
         self.saved.setdefault(id(root), (root, (root.axis, root.item, root.plain, root.elements, root.changed)))
 
     def restore(self) -> None:
+        if self.saved:
+            self.note_change()
         for root, content in self.saved.values():
             root.axis, root.item, root.plain, root.elements, root.changed = content
             root.changed = True
@@ -365,9 +382,13 @@ class Frame:
                 put_real(self.record, store._replace(root=other.value, path=rest, level=store.level - len(other.path)))
             return
         self.refuse_state(store)
-        self.stores.append(store)
+        self.add_store(store)
         if len(self.stores) > MANY_STORES:
             raise NotTraceable
+
+    def add_store(self, store: Store) -> None:
+        self.note_change()
+        self.stores.append(store)
 
     def meet_in_other_turns(self, a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
         """Whether two paths, which differ in each turn, may be the same place in different turns."""

@@ -48,28 +48,25 @@ class RecordedList:
     itself. Lists whose items are not alike are so from the beginning (`written_out`).
     """
 
-    __slots__ = (
-        "axis", "born", "changed", "chosen_from", "elements", "frozen", "item", "made_anew", "owner", "picked", "place",
-        "plain", "record", "view",
-    )  # fmt: skip
+    __slots__ = ("__dict__", "axis", "born", "elements", "item", "owner", "record")  # few have more than these
     __hash__ = None  # type: ignore[assignment]
+    plain: list[Any] | None = None
+    view = False  # a body looks at it: its index or its elements are no objects
+    place: Any = None  # of a view: the list that it is a part of, and at which indices
+    chosen_from: Any = None  # a Chosen, which may be read as long as it is what it was
+    picked = False  # an integer chose a row of it
+    changed = False  # it has had other items before
+    frozen = False  # others have read it, so that it may not change within this turn of a loop
+    made_anew = False  # each item is an object of its own, even if all are one scalar
 
     def __init__(self, record: Record, axis: Any, item: Any, owner: "RecordedList | None" = None):
         self.record = record
         self.axis = axis
         self.item = item
-        self.plain: list[Any] | None = None
         self.elements: dict[int, Any] = {}  # those that were read as objects
         self.owner = owner  # the list that has this one as an element
-        self.view = False  # a body looks at it: its index or its elements are no objects
-        self.place: Any = None  # of a view: the list that it is a part of, and at which indices
-        self.chosen_from: Any = None  # a Chosen, which may be read as long as it is what it was
-        self.picked = False  # an integer chose a row of it
-        self.changed = False  # it has had other items before
-        self.frozen = False  # others have read it, so that it may not change within this turn of a loop
-        self.made_anew = False  # each item is an object of its own, even if all are one scalar
         record.lists_made += 1
-        self.born = record.lists_made
+        self.born: int = record.lists_made if owner is None else owner.born
 
     @classmethod
     def written_out(cls, record: Record, items: list[Any], owner: "RecordedList | None" = None) -> "RecordedList":
@@ -111,8 +108,23 @@ class RecordedList:
                 item = item.another()
             elif type(item) is RecordedScalar and not item.free:
                 item = self.record.elements.setdefault((item.node, item.index), item)
+            if type(item) is not RecordedScalar and self.record.loops.frames:
+                self.record.loops.frames[-1].note_change()
             self.elements[i] = item
         return self.elements[i]
+
+    def all_elements(self) -> list[Any]:
+        """All items at once, each always as the same object."""
+        record, frames = self.record, self.record.loops.frames
+        if self.plain is not None or type(self.item) is not RecordedScalar or self.made_anew:
+            return [*self]
+        if self.elements or self.axis.bound or self.chosen_from or (frames and not frames[-1].has_all(self)):
+            return [*self]
+        found = self.item.along(self.axis)
+        if found and not found[0].free:
+            found = [record.elements.setdefault((one.node, one.index), one) for one in found]
+        self.elements = dict(enumerate(found))
+        return found
 
     def check(self, key: tuple[Any, ...] = WHOLE) -> Any:
         """Note, before it is read, that a list, or the item at a key, is read where it is.
@@ -122,23 +134,20 @@ class RecordedList:
         """
         if self.chosen_from is not None:
             self.chosen_from.check()
-        return self.noted(key)
-
-    def noted(self, key: tuple[Any, ...] = WHOLE) -> Any:
-        """The same without a look at what it was chosen from."""
         loops = self.record.loops
         return loops.frames[-1].read(self, key) if loops.frames and loops.noting else None
+
+    def noted(self) -> Any:
+        """The same for all items, without a look at what it was chosen from."""
+        loops = self.record.loops
+        return loops.frames[-1].read(self, WHOLE) if loops.frames and loops.noting else None
 
     def is_own(self) -> bool:
         """Whether the innermost loop that is being traced has made this list itself, or may change it for real."""
         if self.view or self.frozen or self.chosen_from is not None:
             return False
         frames = self.record.loops.frames
-        return not frames or self.first_born() > frames[-1].lists_made or frames[-1].may_change(self)
-
-    def first_born(self) -> int:
-        """When this list was made, or the one that has it as an element."""
-        return self.born if self.owner is None else self.owner.first_born()
+        return not frames or self.born > frames[-1].lists_made or frames[-1].may_change(self)
 
     def copied(self, axis: Axis, by: Any, owner: "RecordedList | None") -> "RecordedList":
         """This list as an item of another list, with an index in place of the axis of that list."""
@@ -290,7 +299,7 @@ class RecordedList:
         """other + self. Python also calls this for other += self, which changes the other list."""
         caller = sys._getframe(1)
         if caller.f_code.co_code[caller.f_lasti : caller.f_lasti + 2] == ADD_IN_PLACE and type(other) is list:
-            other.extend([*self])
+            other.extend(self.all_elements())
             return other
         return [*other, *self]
 
@@ -331,13 +340,13 @@ class RecordedList:
         if self.owner is not None:
             self.owner.as_plain()
         if self.plain is None:
-            self.plain = [*self]
+            self.plain = self.all_elements()
         return self.plain
 
     def become(self, other: "RecordedList", level: int = 1) -> None:
         """Take the items of another list, which nobody else has; beyond level 1 its rows stay the same objects."""
         if self.owner is not None or (self.picked and level == 1) or self.held():
-            self.as_plain()[:] = [*other]
+            self.as_plain()[:] = other.all_elements()
             return
         self.refuse_if_chosen()
         self.axis, self.item, self.plain, self.made_anew = other.axis, other.item, other.plain, other.made_anew
@@ -371,7 +380,7 @@ class RecordedList:
             self.as_plain()[key] = item
 
     def __iadd__(self, other: Any) -> "RecordedList":
-        self.as_plain().extend([*other])
+        self.extend(other)
         return self
 
     def __imul__(self, times: Any) -> "RecordedList":
@@ -379,7 +388,7 @@ class RecordedList:
         return self
 
     def extend(self, items: Any) -> None:
-        self.as_plain().extend(list(iter(items)))
+        self.as_plain().extend(items.all_elements() if type(items) is RecordedList else [*items])
 
 
 def items_down_from(i: int, items: RecordedList) -> Iterator[Any]:
@@ -412,6 +421,7 @@ for method in ("__lt__", "__le__", "__gt__", "__ge__"):
 
 
 Sequence.register(RecordedList)  # for `match`
+NESTED = {RecordedList, list, tuple}
 
 
 class Chosen:
@@ -544,6 +554,8 @@ def holds_index(key: Any) -> bool:
 
 def check_all(items: Any, owner: RecordedList | None = None) -> None:
     """Note that lists within some items are read, but for the parts of an owner, of which that is noted."""
+    if NESTED.isdisjoint(map(type, items)):
+        return
     for item in items:
         kind = type(item)
         if kind is list or kind is tuple:

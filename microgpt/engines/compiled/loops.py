@@ -14,7 +14,6 @@ body reads and changes of lists that were there before.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -116,28 +115,35 @@ class MayBeRead(NotTraceable):
 # Tracing a turn
 
 
-@contextmanager
-def tracing(record: Record, axis: Axis, statement: bool) -> Iterator[Frame]:
+class Tracing:
     """Record one turn of a loop that stands for all. Where that raises, nothing of it stays."""
-    loops, frame = record.loops, Frame(record, axis, statement)
-    mark, annotated, refusals, aborted = record.mark(), record.annotated, len(record.refusals), loops.aborted
-    times, loops.times = loops.times, loops.times * axis.turns()
-    loops.depth, loops.aborted, record.annotated = loops.depth + 1, False, True
-    loops.frames.append(frame)
-    try:
-        yield frame
-        if loops.aborted:
-            raise NotTraceable
-    except BaseException:
-        del record.refusals[refusals:]
-        record.take_back(mark)
-        raise
-    finally:
+
+    def __init__(self, record: Record, axis: Axis, statement: bool):
+        self.record, self.frame = record, Frame(record, axis, statement)
+
+    def __enter__(self) -> Frame:
+        record, loops = self.record, self.record.loops
+        self.mark, self.refusals = record.mark(), len(record.refusals)
+        self.before = record.annotated, loops.aborted, loops.depth, loops.times
+        more = loops.times * self.frame.axis.turns()
+        loops.times = more.numerator if more.denominator == 1 else more
+        loops.depth, loops.aborted, record.annotated = loops.depth + 1, False, True
+        loops.frames.append(self.frame)
+        return self.frame
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        record, loops = self.record, self.record.loops
+        error = NotTraceable() if kind is None and loops.aborted else None
+        if kind is not None or error is not None:
+            del record.refusals[self.refusals :]
+            record.take_back(self.mark)
         loops.frames.pop()
-        frame.restore()
-        loops.depth, loops.times = loops.depth - 1, times
-        loops.aborted, record.annotated = aborted, annotated
-    frame.leave()
+        self.frame.restore()
+        record.annotated, loops.aborted, loops.depth, loops.times = self.before
+        if error is not None:
+            raise error
+        if kind is None:
+            self.frame.leave()
 
 
 def trace(
@@ -153,7 +159,7 @@ def trace(
     item, rows = source.at(at(axis)), len(record)
     done = False
     try:
-        with tracing(record, axis, False) as frame:
+        with Tracing(record, axis, False) as frame:
             result = function(item)
             check_results([result], frame.lists_made, record, set())
         done = True
@@ -225,7 +231,7 @@ def whole_of(items: Any, record: Record) -> Any:
     aborted = record.loops.aborted
     record.loops.ahead += 1
     try:
-        with tracing(record, Axis(1), False) as frame:
+        with Tracing(record, Axis(1), False) as frame:
             found = items.look()
     except (Split, Stripes, MoreState) as more:
         if not isinstance(more, Refused) or more.frame is not frame:
@@ -484,12 +490,12 @@ class Pass:
         contents = [inside(root, path) for root, path, _ in self.state]
         earlier = [[self.stored_before(past, i) for i in range(1, past.turns + 1)] for past in self.past]
         rows = len(record)
-        with tracing(record, axis, True) as frame:
+        with Tracing(record, axis, True) as frame:
             symbols = [self.symbol(i, value) for i, value in enumerate(self.starts)]
             held = [self.carried(one, (), not new) for one, (*_, new) in zip(contents, self.state, strict=True)]
             for (root, path, is_new), symbol in zip(self.state, held, strict=True):
                 level = len(path) + (type(symbol) is RecordedList and not is_new)
-                frame.stores.append(Store(root, path, symbol if is_new else copied(symbol), level))
+                frame.add_store(Store(root, path, symbol if is_new else copied(symbol), level))
                 if is_new:
                     freeze(symbol)
             lists = [[] if slot.level == len(slot.path) else lists_in(slot.value) for slot in frame.stores]
@@ -634,16 +640,7 @@ class Pass:
         left = [value for _, value, _ in appended] + [store.value for store in (*stores, *slots)]
         check_results(left, frame.lists_made, record, seen)
         later = [[self.stored_now(past, stores, appended), *known[:-1]] for past, _, known in pasts]
-        self.count_uses(
-            rows,
-            [
-                *values,
-                *[slot.value for slot in slots],
-                *[value for _, value, _ in appended],
-                *[store.value for store in stores],
-                *later,
-            ],
-        )
+        self.count_uses(rows, [*values, *left, *later])
         self.check_aliases(frame, symbols)
         for (_, starts, known), following in zip(pasts, later, strict=True):
             for each in zip(starts, known, following, strict=False):
@@ -678,7 +675,7 @@ class Pass:
         for turns, symbol in enumerate(symbols, 1):
             freeze(symbol)
             frame.past.add(len(frame.stores))
-            frame.stores.append(Store(past.root, past.back(self.axis, turns), symbol, past.level))
+            frame.add_store(Store(past.root, past.back(self.axis, turns), symbol, past.level))
         return symbols
 
     def stored_now(self, past: Past, stores: list[Store], appended: list[Any]) -> Any:
@@ -879,14 +876,18 @@ class Pass:
 
     def count_uses(self, rows: int, values: list[Any]) -> None:
         """Count how often what stays uses each row of the turn."""
-        record, uses = self.record, self.uses
+        operands_of, uses, user = self.record.operands, self.uses, self.user
         left = [leaf.node for value in values for leaf in leaves(value)]
         while left:
             row = left.pop()
-            uses[row] += 1
-            if uses[row] == 1 and row >= rows:
-                operands = [operand for operand in record.operands(row) if operand >= 0]  # not what is not yet carried
-                self.user.update(dict.fromkeys(operands, row))
+            if row in uses:
+                uses[row] += 1
+                continue
+            uses[row] = 1
+            if row >= rows:
+                operands = operands_of(row)  # -1 for what is not yet carried
+                for operand in operands:
+                    user[operand] = row
                 left += operands
 
     def added(self, value: RecordedScalar, symbol: RecordedScalar) -> list[RecordedScalar] | None:

@@ -64,6 +64,8 @@ KINDS = (
     CONSTANT, PARAMETER, INPUT, VIEW, LIST, ADD, MUL, POW, LOG, EXP, LESS, LESS_EQUAL, WHERE, SUM, LARGEST, PICK, CARRY,
 ) = range(len(KINDS))  # fmt: skip
 BINARY = (ADD, MUL, LESS, LESS_EQUAL)
+LEAVES = {CONSTANT, PARAMETER, INPUT}
+TWO_ROWS = {*BINARY, CARRY}  # `left` and `right` are both rows
 FUNCTIONS = {KINDS[kind]: kind for kind in (LOG, EXP)}  # of one scalar, by name
 CALCULATES = (ADD, MUL, POW, *FUNCTIONS.values(), SUM)
 
@@ -372,11 +374,12 @@ def replaced(index: IndexLike, axis: Axis, by: IndexLike) -> IndexLike:
     """An index with another one in place of an axis."""
     if type(index) is not Index:
         return index
-    for other, coefficient in index.terms:
+    terms = index.terms
+    for other, coefficient in terms:
         if other is axis:
-            if coefficient == 1 and not index.constant and len(index.terms) == 1:
+            if coefficient == 1 and not index.constant and len(terms) == 1:
                 return by
-            rest = Index(index.constant, tuple(term for term in index.terms if term[0] is not axis))
+            rest = Index(index.constant, tuple([term for term in terms if term[0] is not axis]))
             result = rest + by * coefficient
             return result if type(result) is not Index or result.terms else result.constant
     return index
@@ -504,6 +507,7 @@ class Record:
         self.seen_lists: dict[Any, Any] = {}  # lists that have been stacked, by the identities of their items
         self.gathered: dict[int, list[Any]] = {}  # the items that a row holds which was made of a plain list
         self.remembered: dict[Any, Any] = {}  # what functions with a cache gave
+        self.orders: dict[Any, Any] = {}  # what in_order gave
         self.constant_rows: dict[float, int] = {}
         self.exponents: dict[float, int] = {}  # their places among the constants
         self.kinds: dict[int, frozenset[type]] = {}  # what rows may be in Python (see kinds.py)
@@ -523,16 +527,17 @@ class Record:
 
     def add(self, kind: int, left: int, right: int) -> "RecordedScalar":
         """Write down one operation on single scalars."""
+        row = len(self.kind)
         self.kind.append(kind)
         self.left.append(left)
         self.right.append(right)
         if self.sources is not None:
             self.sources.append(calling_place())
         if self.loops.depth:
-            self.repeats[len(self.kind) - 1] = self.loops.times
+            self.repeats[row] = self.loops.times
         scalar = new(RecordedScalar)
-        scalar.record, scalar.row, scalar.index, scalar.free = self, len(self.kind) - 1, (), ()
-        scalar.node = scalar.row
+        scalar.record, scalar.row, scalar.node = self, row, row
+        scalar.index = scalar.free = ()
         return scalar
 
     def add_family(self, kind: int, left: int, right: int, axes: tuple[Axis, ...], closed: Any = None) -> Any:
@@ -540,16 +545,14 @@ class Record:
         scalar = self.add(kind, left, right)
         if closed is not None:
             self.closed[scalar.row] = closed
-            axes = with_bounds((*axes, closed))
-            axes = tuple([axis for axis in axes if axis is not closed])
-        elif axes:
-            own = kind in (LIST, CARRY)  # their own axis stays the first
-            axes = (*axes[:own], *with_bounds(axes[own:]))
-        if kind not in (LIST, CARRY) and any([axis.statement for axis in axes]):  # these come first
-            axes = tuple(sorted(axes, key=lambda axis: axis.statement or inf))
+        if axes or closed is not None:
+            key = kind in (LIST, CARRY), axes, closed
+            if key not in self.orders:
+                self.orders[key] = in_order(*key)
+            axes, index = self.orders[key]
         if axes:
             self.axes[scalar.row] = axes
-            scalar.index, scalar.free = tuple(at(axis) for axis in axes), axes
+            scalar.index, scalar.free = index, axes
             scalar.row = -1  # as an operand it is a view of the family, at its axes
         return scalar
 
@@ -704,12 +707,14 @@ class Record:
 
     def operands(self, row: int) -> list[int]:
         """The rows that a row is computed from."""
-        kind, left, right = self.kind[row], self.left[row], self.right[row]
-        if kind in (CONSTANT, PARAMETER, INPUT):
+        kind = self.kind[row]
+        if kind in TWO_ROWS:
+            return [self.left[row], self.right[row]]
+        if kind in LEAVES:
             return []
         if kind == LIST:
-            return [part for part, _, _ in self.lists[right]]
-        return [left, *(self.choices[right] if kind == WHERE else [right] if kind in (*BINARY, CARRY) else [])]
+            return [part for part, _, _ in self.lists[self.right[row]]]
+        return [self.left[row], *(self.choices[self.right[row]] if kind == WHERE else [])]
 
     def tables(self) -> tuple[Any, ...]:
         return (
@@ -743,7 +748,7 @@ class Record:
                 yield KINDS[kind], self.constants[right]
             elif kind == POW:
                 yield KINDS[kind], left, self.constants[right], *lengths
-            elif kind in (*BINARY, CARRY):
+            elif kind in TWO_ROWS:
                 yield KINDS[kind], left, right, *lengths
             elif kind == LIST:
                 yield KINDS[kind], [row for row, _, _ in self.lists[right]], *lengths
@@ -767,7 +772,23 @@ def union(a: tuple[Axis, ...], b: tuple[Axis, ...]) -> tuple[Axis, ...]:
     """The axes of a, and those of b that a does not have."""
     if not b or a is b:
         return a
-    return a + tuple(axis for axis in b if axis not in a)
+    return a + tuple([axis for axis in b if axis not in a])
+
+
+def in_order(
+    own: bool, axes: tuple[Axis, ...], closed: Axis | None
+) -> tuple[tuple[Axis, ...], tuple[IndexLike, ...]]:  # fmt: skip
+    """The axes of a family that closes one of them, or none, and an index over each; if it is its own, the first stays.
+
+    Those of `for` statements come first.
+    """
+    if closed is not None:
+        axes = tuple([axis for axis in with_bounds((*axes, closed)) if axis is not closed])
+    else:
+        axes = (*axes[:own], *with_bounds(axes[own:]))
+    if not own:
+        axes = tuple(sorted(axes, key=lambda axis: axis.statement or inf))
+    return axes, tuple([at(axis) for axis in axes])
 
 
 def with_bounds(axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
@@ -865,9 +886,30 @@ class RecordedScalar:
             return self
         scalar = new(RecordedScalar)
         scalar.record, scalar.row, scalar.node = self.record, -1, self.node
-        scalar.index = tuple([replaced(entry, axis, by) for entry in self.index])
-        scalar.free = free_axes(scalar.index)
+        scalar.index = tuple([replaced(entry, axis, by) if type(entry) is Index else entry for entry in self.index])
+        if type(by) is int:
+            scalar.free = tuple([one for one in self.free if one is not axis])
+        elif len(by.terms) == 1 and by.terms[0][0] not in self.free:
+            scalar.free = tuple([by.terms[0][0] if one is axis else one for one in self.free])
+        else:
+            scalar.free = free_axes(scalar.index)
         return scalar
+
+    def along(self, axis: Axis) -> list["RecordedScalar"]:
+        """The same at each index of an axis."""
+        places = [place for place, entry in enumerate(self.index) if type(entry) is Index and axis in dict(entry.terms)]
+        if len(places) != 1 or len(self.index[places[0]].terms) > 1:
+            return [self.read_at(axis, i) for i in range(axis.n)]
+        (place,), record, node = places, self.record, self.node
+        before, entry, after = self.index[:place], self.index[place], self.index[place + 1 :]
+        start, step, free = entry.constant, entry.terms[0][1], free_axes((*before, *after))
+        found = []
+        for i in range(axis.n):
+            scalar = new(RecordedScalar)
+            scalar.record, scalar.row, scalar.node, scalar.free = record, -1, node, free
+            scalar.index = (*before, start + step * i, *after)
+            found.append(scalar)
+        return found
 
     __add__ = __radd__ = sum_or_product(ADD)
     __mul__ = __rmul__ = sum_or_product(MUL)

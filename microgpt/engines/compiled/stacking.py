@@ -10,7 +10,7 @@ from itertools import pairwise
 from numbers import Real
 from typing import Any
 
-from microgpt.engines.compiled.lists import Chosen, Lazy, RecordedList, check_all, holds_lists, is_symbolic
+from microgpt.engines.compiled.lists import NESTED, Chosen, Lazy, RecordedList, check_all, holds_lists, is_symbolic
 from microgpt.engines.compiled.record import (
     LIST,
     Axis,
@@ -117,14 +117,14 @@ def stack(items: Any, record: Record) -> RecordedList | None:
     """A plain list as a symbolic one, if its items are alike: scalars, lists of one length, or equal numbers."""
     if not items:
         return None
-    if record.loops.frames:
+    if record.loops.frames and record.loops.noting:
         check_all(items)
     key = tuple(map(id, items))
     seen = record.seen_lists.get(key)
-    if seen is not None and all(map(is_settled, items)):
+    if seen is not None and are_settled(items):
         return seen[1]
     rows, found = len(record), stack_anew(items, record)
-    if all(map(is_settled, items)):
+    if are_settled(items):
         kept = list(items)  # so that no other object gets their identities
         record.seen_lists[key] = len(record), found, kept
         node = -1 if found is None or type(found.item) is not RecordedScalar else found.item.node
@@ -133,12 +133,16 @@ def stack(items: Any, record: Record) -> RecordedList | None:
     return found
 
 
+def are_settled(items: Any) -> bool:
+    """Whether no item ever changes, or it would become plain first."""
+    return NESTED.isdisjoint(map(type, items)) or all(map(is_settled, items))
+
+
 def is_settled(item: Any) -> bool:
-    """Whether an item never changes, or would become plain first."""
     kind = type(item)
     if kind is RecordedList:
         return item.plain is None and item.chosen_from is None and not item.changed
-    return kind is not list and (kind is not tuple or all(map(is_settled, item)))
+    return kind is not list and (kind is not tuple or are_settled(item))
 
 
 def stack_anew(items: Any, record: Record) -> RecordedList | None:

@@ -17,8 +17,8 @@ import numpy as np
 from llvmlite import ir
 
 from microgpt.adam import adam
-from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, Expression, Load, shared
-from microgpt.engines.compiled.llvm.emit import I64, Builder, fused, structure_of
+from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, Expression, Load, shared, structure_of
+from microgpt.engines.compiled.llvm.emit import I64, Builder, fused
 from microgpt.engines.compiled.llvm.machine import machine
 from microgpt.engines.compiled.llvm.threads import LOCK
 from microgpt.engines.trees import address, check_array
@@ -120,10 +120,8 @@ def compiled(rule: Callable[..., Any], double: bool) -> tuple[int, Any, list[Cal
     rate = numbers.number(lambda _, learning_rate: learning_rate)
     leaves = {name: Expression("load", (), Load(CELLS, i, ())) for i, name in enumerate(VECTORS)}
     results = shared(Expression("results", rule(**leaves, step=numbers, learning_rate=rate)), {})
-    (*program, (_, _, places)), loads = structure_of(
-        results, lambda leaf: leaf.what if leaf.operation == "load" else None
-    )
-    (kernel,) = machine().prepare([RuleShape(tuple(program), tuple(loads), places, double)])
+    (*program, (_, _, places)), loads = structure_of(results)
+    (kernel,) = machine().prepare([RuleShape(tuple(program), loads, places, double)])
     pointers = [ctypes.c_void_p] * (len(VECTORS) + 1)
     return kernel, ctypes.CFUNCTYPE(None, *pointers, ctypes.c_int64)(kernel), numbers.functions
 

@@ -63,6 +63,9 @@ class Table:
         return isinstance(other, Table) and self._key == other._key
 
 
+Structure = tuple[tuple[tuple[str, Any, tuple[int, ...]], ...], tuple[Load, ...]]  # see structure_of
+
+
 class Expression(Scalar):
     """A node of an expression.
 
@@ -70,7 +73,7 @@ class Expression(Scalar):
     equal, from the leaves up (hash-consing).
     """
 
-    __slots__ = ("arguments", "key", "nodes", "operation", "what")
+    __slots__ = ("arguments", "key", "nodes", "operation", "structure", "what")
 
     def __init__(self, operation: str, arguments: "tuple[Expression, ...]" = (), what: Any = None):
         self.operation = operation  # "load", "constant", "+", "*", "**", "exp", "log", "<", "<=" or "where"
@@ -78,6 +81,7 @@ class Expression(Scalar):
         self.what = what  # the Load, the constant or the exponent
         self.key = (operation, what, *[id(argument) for argument in arguments])
         self.nodes: tuple[Expression, ...] = ()  # itself after all that it is made of, once someone has asked
+        self.structure: Structure | None = None  # so, too
 
     def __add__(self, other: Any) -> "Expression":
         if is_number(other, 0.0):
@@ -127,6 +131,29 @@ class Expression(Scalar):
         return Expression("log", (self,))
 
 
+class Promised(Expression):
+    """An expression of which only the structure is known, until someone looks at its nodes."""
+
+    __slots__ = ()
+
+    def __init__(self, structure: Structure):
+        self.structure = structure
+
+    def __getattr__(self, name: str) -> Any:  # which Python calls for what is not there yet
+        if name not in Expression.__slots__:
+            raise AttributeError(name)
+        assert self.structure is not None
+        program, loads = structure = self.structure
+        nodes = list[Expression]()
+        for operation, what, arguments in program:
+            node: Expression = object.__new__(Expression) if len(nodes) + 1 < len(program) else self
+            what = loads[what] if operation == "load" else what
+            Expression.__init__(node, operation, tuple([nodes[i] for i in arguments]), what)
+            nodes.append(node)
+        self.nodes, self.structure = tuple(nodes), structure
+        return getattr(self, name)
+
+
 def where(condition: Expression, a: Any, b: Any) -> Expression:
     """a where the condition is not 0, else b."""
     a, b = as_expression(a), as_expression(b)
@@ -151,11 +178,9 @@ def is_number(x: Any, number: float) -> bool:
 
 def loads_of(expression: Expression) -> list[Load]:
     """The different loads of an expression, in order."""
-    found: dict[Load, None] = {}
-    for node in nodes_of(expression):
-        if node.operation == "load":
-            found.setdefault(node.what)
-    return list(found)
+    if expression.structure is not None:
+        return [*expression.structure[1]]
+    return [*dict.fromkeys([node.what for node in nodes_of(expression) if node.operation == "load"])]
 
 
 def has_tables(loads: Iterable[Load]) -> bool:
@@ -179,6 +204,23 @@ def nodes_of(expression: Expression) -> tuple[Expression, ...]:
                 stack.extend([(argument, False) for argument in reversed(node.arguments)])
         expression.nodes = tuple(order)
     return expression.nodes
+
+
+def structure_of(expression: Expression) -> Structure:
+    """The nodes of an expression as plain data, (operation, what, arguments), and the different loads in it, in order.
+
+    The `what` of a load is its number among the loads.
+    """
+    if expression.structure is None:
+        loads: dict[Load, int] = {}
+        place: dict[Expression, int] = {}
+        program = []
+        for node in nodes_of(expression):
+            what = loads.setdefault(node.what, len(loads)) if node.operation == "load" else node.what
+            program.append((node.operation, what, tuple([place[argument] for argument in node.arguments])))
+            place[node] = len(place)
+        expression.structure = tuple(program), tuple(loads)
+    return expression.structure
 
 
 def shared(expression: Expression, known: dict[Any, Expression]) -> Expression:

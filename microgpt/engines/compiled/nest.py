@@ -27,6 +27,7 @@ from microgpt.engines.compiled.expressions import (
     Load,
     rebuilt,
     replace,
+    structure_of,
     text_of,
 )
 
@@ -285,11 +286,12 @@ def cut(nest: Nest, axis: int, inner: int, known: dict[Any, Expression]) -> Nest
 
 def factors_of(expression: Expression) -> tuple[float, list[Load]]:
     """The constant and the two loads whose product an expression is; no loads if it is none."""
-    factor = 1.0
-    while expression.operation == "*" and expression.arguments[1].operation == "constant":
-        expression, factor = expression.arguments[0], factor * expression.arguments[1].what
-    loads = [argument.what for argument in expression.arguments if argument.operation == "load"]
-    return factor, loads if expression.operation == "*" and len(loads) == 2 else []
+    program, loads = structure_of(expression)
+    factor, (operation, _, arguments) = 1.0, program[-1]
+    while operation == "*" and program[arguments[1]][0] == "constant":
+        factor, (operation, _, arguments) = factor * program[arguments[1]][1], program[arguments[0]]
+    found = [loads[program[one][1]] for one in arguments if program[one][0] == "load"] if operation == "*" else []
+    return factor, found if len(found) == 2 else []
 
 
 def single(parts: list[list[Part]]) -> list[Part | None] | None:

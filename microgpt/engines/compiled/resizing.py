@@ -11,7 +11,6 @@ backwards, where what is stored fills an axis part by part, or where an axis was
 
 import marshal
 from bisect import bisect_right
-from collections.abc import Sequence
 from hashlib import sha256
 from itertools import accumulate, pairwise
 from math import prod
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.engines.compiled.expressions import CELLS, INTEGERS, Expression, Load, nodes_of, replace
+from microgpt.engines.compiled.expressions import CELLS, INTEGERS, Load, Promised, replace, structure_of
 from microgpt.engines.compiled.fuse import SMALL
 from microgpt.engines.compiled.groups import Groups
 from microgpt.engines.compiled.members import constant_of, row_major
@@ -46,17 +45,22 @@ class Places:
         return number, place - self.ends[space][number]
 
 
-def structure_of(record: Record, places: Places) -> tuple[bytes | None, list[int]]:
+class Numbers(dict[Axis, int]):
+    """A number for each axis, in the order in which they are first asked for."""
+
+    def __missing__(self, axis: Axis) -> int:
+        self[axis] = number = len(self)
+        return number
+
+
+def structure_of_record(record: Record, places: Places) -> tuple[bytes | None, list[int]]:
     """The structure of a record, None if no other lengths can be taken, and the lengths of its axes."""
     if len(record) > MANY_ROWS or record.returned or CARRY in record.kind:
         return None, []
-    number: dict[Axis, int] = {}
-
-    def numbered(axis: Axis | None) -> int:
-        return -1 if axis is None else number.setdefault(axis, len(number))
+    number = Numbers()
 
     def plain(index: Any) -> Any:
-        return (index.constant, [(numbered(a), c) for a, c in index.terms]) if type(index) is Index else int(index)
+        return (index.constant, [(number[a], c) for a, c in index.terms]) if type(index) is Index else int(index)
 
     left = record.left[:]
     for row in np.flatnonzero(np.asarray(record.kind) == INPUT).tolist():
@@ -64,12 +68,12 @@ def structure_of(record: Record, places: Places) -> tuple[bytes | None, list[int
     given = {row: axes for row, axes in record.axes.items() if record.kind[row] in (PARAMETER, INPUT)}
     tables = (
         [column.tobytes() for column in (record.kind, left, record.right, np.array(record.constants, float))],
-        [(row, [numbered(axis) for axis in axes]) for row, axes in record.axes.items() if row not in given],
-        [(row, numbered(axis)) for row, axis in record.closed.items()],
-        [[plain(one) for one in index] for index in record.indices],
-        [[(row, numbered(axis), length) for row, axis, length in items] for items in record.lists],
+        [(row, [number[axis] for axis in axes]) for row, axes in record.axes.items() if row not in given],
+        [(row, number[axis]) for row, axis in record.closed.items()],
+        [list(map(plain, index)) for index in record.indices],
+        [[(row, axis and number[axis], length) for row, axis, length in items] for items in record.lists],
         [(places.argument(INTEGERS, constant_of(one)), plain(one - constant_of(one))) for one in record.integers],
-        [(row, [plain(one) for one in index]) for row, index in record.outputs],
+        [(row, list(map(plain, index))) for row, index in record.outputs],
         (record.choices, record.branches),
         [(row, row_major([axis.n for axis in axes]), [number.get(a, -1) for a in axes]) for row, axes in given.items()],
     )
@@ -80,7 +84,7 @@ def structure_of(record: Record, places: Places) -> tuple[bytes | None, list[int
             if other not in number:
                 axes.append(other)
             last = constant + step * (other.n - 1)
-            about.append((numbered(other), constant, step, last <= axis.n))
+            about.append((number[other], constant, step, last <= axis.n))
         about.append((axis.ragged and axis.n, axis.statement))
     lengths = [axis.n for axis in axes]
     return sha256(marshal.dumps((tables, about, [min(n, 2) for n in lengths]), 2)).digest(), lengths
@@ -112,7 +116,7 @@ class Layout:
             before, after = before * n, after * lengths.get(n, n)
         self.changed = [self.axes[i] for i in changed]
         self.axes.reverse()
-        self.new = replace(array, lengths=resized_lengths(array.lengths, lengths), strides=tuple(strides))
+        self.new = replace(array, lengths=ResizedLengths(lengths)[array.lengths], strides=tuple(strides))
         self.known: dict[Any, tuple[int, tuple[int, ...]]] = {}  # what `moved` has found
 
     def moved(self, start: int, steps: tuple[int, ...], lengths: tuple[int, ...], stored: bool) -> tuple[int, Any]:
@@ -151,8 +155,16 @@ class Layout:
         return sum([digit * new for digit, (_, _, new) in zip(digits, self.axes, strict=True)])
 
 
-def resized_lengths(old: Sequence[int], lengths: dict[int, int]) -> tuple[int, ...]:
-    return tuple([lengths.get(n, n) for n in old])
+class ResizedLengths(dict[tuple[int, ...], tuple[int, ...]]):
+    """The new lengths in place of some old ones."""
+
+    def __init__(self, lengths: dict[int, int]):
+        super().__init__()
+        self.lengths = lengths
+
+    def __missing__(self, old: tuple[int, ...]) -> tuple[int, ...]:
+        self[old] = new = tuple([self.lengths.get(n, n) for n in old])
+        return new
 
 
 def resized(
@@ -174,9 +186,10 @@ class Resizing:
 
     def __init__(self, groups: Groups, nests: Nests, lengths: dict[int, int], old: Places, new: Places):
         self.lengths, self.old, self.new, inputs = lengths, old, new, new.ends[CELLS][-1]
+        self.resized = ResizedLengths(lengths)
         if nests.gathered.size or self.is_ambiguous(groups):
             raise UnlikeError
-        size = inputs + sum([prod(resized_lengths(array.lengths, lengths)) for array in groups.arrays])
+        size = inputs + sum([prod(self.resized[array.lengths]) for array in groups.arrays])
         if (size > SMALL) != (groups.size > SMALL):
             raise UnlikeError
         given = [Array(start, (end - start,), (1,)) for start, end in pairwise(old.ends[CELLS])]
@@ -193,7 +206,7 @@ class Resizing:
             self.arrays.append(replace(alike[key].new, start=end))
             end += self.arrays[-1].size
         arrays = [*([Array(0, (inputs,), (1,))] if inputs else []), *self.arrays[len(given) :]]
-        self.known: dict[tuple[int, ...], dict[int, Expression]] = {}  # the new nodes of nests over some axes
+        self.known: dict[tuple[int, ...], Any] = {}  # for the lengths of nests the new ones, and their loads so far
         found = replace(
             nests, forward=[self.nest(nest) for nest in nests.forward], known={},
             backward=[self.nest(nest) for nest in nests.backward],
@@ -217,7 +230,7 @@ class Resizing:
             if not self.lengths.keys().isdisjoint((*one.lengths[:outer], *array[: len(array) - kept])):
                 return True
             before, bounds = one.lengths[outer:], [bound and (bound.constant, bound.step) for bound in one.bounds]
-            after = resized_lengths(before, self.lengths)
+            after = self.resized[before]
             key = one.operation, one.terms, one.exponent, after, *bounds[outer:]
             if known.setdefault(key, before) != before:
                 return True
@@ -225,21 +238,15 @@ class Resizing:
 
     def nest(self, nest: Nest) -> Nest:
         """A nest over the new lengths."""
-        known = self.known.setdefault(nest.lengths, {})
-        nodes = nodes_of(nest.expression)
-        for node in nodes:
-            if id(node) not in known:
-                if node.operation == "load":
-                    new = Expression("load", (), self.load(node.what, nest.lengths))
-                elif node.arguments:
-                    new = Expression(node.operation, tuple([known[id(one)] for one in node.arguments]), node.what)
-                else:
-                    new = node
-                known[id(node)] = new
-        expression = known[id(nest.expression)]
-        expression.nodes = tuple([known[id(node)] for node in nodes])
-        target = self.load(nest.target, nest.lengths, not nest.add)
-        return replace(nest, lengths=resized_lengths(nest.lengths, self.lengths), target=target, expression=expression)
+        program, loads = structure_of(nest.expression)
+        lengths, known = self.known.setdefault(nest.lengths, (self.resized[nest.lengths], {}))
+        for load in loads:
+            if id(load) not in known:
+                known[id(load)] = self.load(load, nest.lengths)
+        expression = Promised((program, tuple([known[id(load)] for load in loads])))
+        return replace(
+            nest, lengths=lengths, target=self.load(nest.target, nest.lengths, not nest.add), expression=expression
+        )
 
     def load(self, load: Load, lengths: tuple[int, ...], stored: bool = False) -> Load:
         """Where a load of a nest of these lengths lies now."""

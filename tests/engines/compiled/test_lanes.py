@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from microgpt.engines.compiled.expressions import CELLS, GRADIENTS, INTEGERS, PARAMETERS, Expression, Load, loads_of
-from microgpt.engines.compiled.llvm.emit import SPACES, structure_of
+from microgpt.engines.compiled.llvm.emit import SPACES
 from microgpt.engines.compiled.llvm.lanes import Lanes, possible_lanes
 from microgpt.engines.compiled.llvm.machine import machine
 from microgpt.engines.compiled.llvm.schedule import Schedule
@@ -143,8 +143,7 @@ def assert_computed(seed: int, double: bool) -> None:
     nest = writer.nest()
     loads = [load for load in (nest.target, *loads_of(nest.expression)) if load.space == CELLS]
     schedule = Schedule(1, double, Places(loads, nest.lengths), [])
-    program, found = structure_of(nest.expression, lambda node: schedule.load_of(node, len(nest.lengths)))
-    everything = [nest.target, *found]
+    program, everything = schedule.structure(nest)
     fits = not any(nest.bounds) or all(schedule.fits(load, nest.lengths) for load in everything)
     possible = [Lanes(BATCH, 1, 1), *possible_lanes(nest, everything, 16 if double else 32, fits)]
     steps = [schedule.step_in(lanes, nest, program, everything, "") for lanes in possible]

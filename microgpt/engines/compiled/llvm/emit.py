@@ -27,9 +27,6 @@ from microgpt.engines.compiled.expressions import (
     GRADIENTS,
     INTEGERS,
     PARAMETERS,
-    Expression,
-    Load,
-    nodes_of,
 )
 from microgpt.engines.compiled.llvm.arguments import ARGUMENTS, FRAME, POINTERS, ROW, SPACES, TABLES, loaded
 from microgpt.engines.compiled.llvm.operations import CAN_MASK, I32, I64, Operations
@@ -327,24 +324,6 @@ class Builder(Operations):
         if len({one.type for one in (condition, x, y)}) > 1:
             condition, x, y = map(self.spread, (condition, x, y))
         return self.select(self.fcmp_unordered("!=", condition, self.number(0.0, condition)), x, y)
-
-
-def structure_of(
-    expression: Expression, load_of: Callable[[Expression], Load | None]
-) -> tuple[tuple[Any, ...], list[Load]]:
-    """The nodes of an expression as plain data, (operation, what, arguments), and the loads in it.
-
-    `load_of` tells which load a leaf is; None for a constant. The `what` of a load is its number among the loads.
-    """
-    loads: dict[Load, int] = {}
-    place: dict[Expression, int] = {}
-    program = []
-    for node in nodes_of(expression):
-        load = None if node.arguments else load_of(node)
-        operation, what = ("load", loads.setdefault(load, len(loads))) if load else (node.operation, node.what)
-        program.append((operation, what, tuple([place[argument] for argument in node.arguments])))
-        place[node] = len(place)
-    return tuple(program), list(loads)
 
 
 def fused(program: Sequence[Any], depths: Sequence[int]) -> list[Any]:

@@ -11,7 +11,7 @@ from math import inf
 
 import numpy as np
 
-from microgpt.engines.compiled.expressions import CELLS, nodes_of
+from microgpt.engines.compiled.expressions import CELLS, loads_of
 from microgpt.engines.compiled.nest import Array, Nest, in_loops
 
 
@@ -38,7 +38,9 @@ class Memory:
         }
         masked = {i for i in sizes if self.regions[i].bounds}
         always = used[0] | masked  # the first of these are the floats of the examples, which so begin at 0
-        self.places = placed(sizes, lifetimes([always, *used[1:], always]))
+        end = len(used)
+        lives = dict.fromkeys(sorted(always), (0, end)) | {i: life for i, life in lives.items() if i not in always}
+        self.places = placed(sizes, lives)
         numbers = range(len(self.regions))
         self.columns = (
             self.all_starts,
@@ -61,7 +63,7 @@ class Memory:
     def regions_of(self, nest: Nest, tables_only: bool = False) -> set[int]:
         """The regions that a nest reads or writes, or of these the ones that it finds by tables."""
         found: set[int] = set()
-        for load in (nest.target, *[node.what for node in nodes_of(nest.expression) if node.operation == "load"]):
+        for load in (nest.target, *loads_of(nest.expression)):
             if load.space == CELLS and load.table is not None:
                 found.update(self.regions_at(load.table.starts).tolist())
             elif load.space == CELLS and not tables_only:
@@ -88,11 +90,12 @@ def size_of_turn(region: Array) -> int:
 
 def lifetimes(uses: list[set[int]]) -> dict[int, tuple[int, int]]:
     """The first and the last step that uses each one, in the order of the first step and then of the numbers."""
-    found: dict[int, tuple[int, int]] = {}
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
     for step, used in enumerate(uses):
-        for one in sorted(used):
-            found[one] = found.get(one, (step, step))[0], step
-    return found
+        first.update(dict.fromkeys(sorted(used.difference(first)), step))
+        last.update(dict.fromkeys(used, step))
+    return {one: (step, last[one]) for one, step in first.items()}
 
 
 def placed(sizes: dict[int, int], lives: dict[int, tuple[int, int]]) -> dict[int, int]:

@@ -35,7 +35,7 @@ from microgpt.engines.compiled.nest import BATCH, Nest, Turns, at_turn, in_loops
 from microgpt.engines.compiled.nests import Nests
 from microgpt.engines.compiled.record import Argument, Index, Record, Shapes
 from microgpt.engines.compiled.recording import record_function
-from microgpt.engines.compiled.resizing import Places, resized, structure_of
+from microgpt.engines.compiled.resizing import Places, resized, structure_of_record
 from microgpt.engines.trees import address, aligned, check_array
 
 INTEGER = np.dtype(np.int64)
@@ -80,7 +80,7 @@ class Program:
             self.integer_limits = integer_limits(record)
             self.limits_in_all = integer_limits(record, record.branches)  # whatever scalars choose
             self.places = Places(arguments)
-            self.structure, self.lengths = structure_of(record, self.places)
+            self.structure, self.lengths = structure_of_record(record, self.places)
             found = self.like(others)
             self.is_resized = found is not None
             self.groups, self.nests = found or made_of(record)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, INTEGERS, PARAMETERS, Expression, Load, has_tables
+from microgpt.engines.compiled.expressions import CELLS, CONSTANTS, INTEGERS, PARAMETERS, Load, has_tables, structure_of
 from microgpt.engines.compiled.llvm.arguments import packed
-from microgpt.engines.compiled.llvm.emit import APART, BESIDE, LeafShape, LoopShape, NestShape, structure_of
+from microgpt.engines.compiled.llvm.emit import APART, BESIDE, LeafShape, LoopShape, NestShape
 from microgpt.engines.compiled.llvm.lanes import Lanes, chosen_lanes, loop_order, part_of_lanes
 from microgpt.engines.compiled.llvm.memory import Memory
 from microgpt.engines.compiled.nest import BATCH, Nest
@@ -101,19 +101,12 @@ class Schedule:
             self.table_size += len(starts)
         return self.table_at[key]
 
-    def load_of(self, node: Expression, axes: int) -> Load | None:
-        """The load that a leaf of an expression is; None for a constant that is part of the kernel.
-
-        Other constants are loaded from memory, so that models of all widths share their kernels.
-        """
-        if node.operation == "load":
-            return node.what
-        if node.what in USUAL:
-            return None
-        if node.what not in self.constant_at:
-            self.constant_at[node.what] = len(self.constants)
-            self.constants.append(node.what)
-        return Load(CONSTANTS, self.constant_at[node.what], (0,) * axes)
+    def load_of(self, number: float, axes: int) -> Load:
+        """The load of a constant."""
+        if number not in self.constant_at:
+            self.constant_at[number] = len(self.constants)
+            self.constants.append(number)
+        return Load(CONSTANTS, self.constant_at[number], (0,) * axes)
 
     def fits(self, load: Load, lengths: tuple[int, ...]) -> bool:
         """Whether a load stays within its array beyond the bounds of a nest, too."""
@@ -132,7 +125,7 @@ class Schedule:
 
         Layers are alike: where a nest differs from an earlier one in its starts alone, so do the arguments.
         """
-        program, loads = structure_of(nest.expression, lambda node: node.what if node.operation == "load" else None)
+        program, loads = structure_of(nest.expression)
         everything = [nest.target, *loads]
         if nest.whole is not None or has_tables(everything):
             found = step()
@@ -170,9 +163,20 @@ class Schedule:
         return self.step_in(lanes, nest, program, everything, checked)
 
     def structure(self, nest: Nest) -> tuple[tuple[Any, ...], list[Load]]:
-        """The nodes of a nest's expression, and what it reads and writes: the target comes first."""
-        program, loads = structure_of(nest.expression, lambda node: self.load_of(node, len(nest.lengths)))
-        return program, [nest.target, *loads]
+        """The nodes of a nest's expression, and what it reads and writes: the target comes first.
+
+        Unusual constants are loaded from memory, so that models of all widths share their kernels.
+        """
+        program, loads = structure_of(nest.expression)
+        number: dict[Load, int] = {}
+        nodes = []
+        for operation, what, arguments in program:
+            load = loads[what] if operation == "load" else None
+            if operation == "constant" and what not in USUAL:
+                load = self.load_of(what, len(nest.lengths))
+            own = (operation, what) if load is None else ("load", number.setdefault(load, len(number)))
+            nodes.append((*own, arguments))
+        return tuple(nodes), [nest.target, *number]
 
     def lanes(self, nest: Nest, in_turns: bool) -> tuple[Lanes, tuple[Any, ...], list[Load]]:
         """What the lanes hold, and the structure of the nest."""

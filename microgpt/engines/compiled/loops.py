@@ -13,7 +13,7 @@ body reads and changes of lists that were there before.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -43,7 +43,7 @@ from microgpt.engines.compiled.frames import (
     related,
 )
 from microgpt.engines.compiled.kinds import check_kinds
-from microgpt.engines.compiled.lists import Lazy, RecordedList, contents, read_at, same_contents
+from microgpt.engines.compiled.lists import Chosen, Lazy, RecordedList, contents, read_at, same_contents
 from microgpt.engines.compiled.nodes import connected
 from microgpt.engines.compiled.objects import (
     has_parts,
@@ -160,8 +160,9 @@ def trace(
     done = False
     try:
         with Tracing(record, axis, False) as frame:
-            result = function(item)
-            check_results([result], frame.lists_made, record, set())
+            result, held = function(item), set[int]()
+            check_results([result], frame.lists_made, record, held)
+            note_sources(result, result, frame, held)
         done = True
     except (Split, Stripes, MoreState) as more:
         of = more.frame.axis if isinstance(more, MoreState) else more.axis
@@ -646,7 +647,10 @@ class Pass:
             for each in zip(starts, known, following, strict=False):
                 self.settled(*each)
         changes: list[Callable[[], None]] = []
-        finals = self.variables(symbols, values, appended, [*slots, *stores], frame, seen)
+        finals = self.variables(symbols, values, appended, [*slots, *stores], frame, {*seen})
+        variables = list(zip(symbols, self.before, values, finals, strict=True))
+        for value in left:
+            note_sources(value, value, frame, seen, variables)
         for slot, start, symbol in zip(slots, contents, held, strict=True):
             final = self.settled(start, symbol, slot.value)
             changes.append(lambda slot=slot, final=final: put(record, slot._replace(value=final)))  # type: ignore[misc]
@@ -715,7 +719,7 @@ class Pass:
                 last[id(value)] = root, path[0].span()[1]
             elif len(path) == level == 1:
                 last[id(value)] = root, path[0]
-        names: dict[int, int] = {}  # a variable for each list
+        had, names = {*seen}, dict[int, int]()  # what lists have, and a variable for each list
         for i in sorted(range(len(values)), key=lambda i: type(symbols[i]) is Unknown):
             symbol, value = symbols[i], self.passed_on(values[i], symbols, values, last)
             held = lists_and_objects(value)
@@ -732,12 +736,13 @@ class Pass:
                     names[id(value)] = i
                 if places:
                     self.same.append((i, partial(in_places, finals, i, value, places)))
-        for i, chosen in self.chosen(symbols, values).items():
-            if finals[i] is not self.before[i] and any(related(chosen.items, root) for root in frame.changed()):
+        chosen = {i: one for i, one in self.chosen(symbols, values).items() if finals[i] is not self.before[i]}
+        for i, one in chosen.items():
+            if any(related(one.items, root) for root in frame.changed()):
                 finals[i] = Unknown(self.statement.site)  # what it was chosen from is not yet changed for real
-            for one in lists_within([finals[i]]):
-                if type(one) is RecordedList and finals[i] is not self.before[i]:
-                    one.chosen_from = one.chosen_from or chosen
+        for i in chosen:
+            variables = list(zip(symbols, self.before, values, finals, strict=True))
+            note_sources(finals[i], values[i], frame, had, variables)
         return finals
 
     def passed_on(self, value: Any, symbols: list[Any], values: list[Any], last: dict[int, Any]) -> Any:
@@ -825,7 +830,7 @@ class Pass:
             each = zip(*map(parts_of, (start, symbol, value)), strict=True)
             return with_parts(value, [self.settled(*one) for one in each])
         if kind is RecordedList:
-            if not same_form(symbol, value) or getattr(value, "chosen_from", None) is not None:
+            if not same_form(symbol, value):
                 raise NotTraceable
             if symbol.plain is not None:
                 each = zip(start, symbol.plain, value, strict=True)
@@ -921,6 +926,60 @@ class Pass:
         places = dict(zip(axes, index, strict=True))
         own = tuple([places[axis] for axis in self.record.axes.get(row, ())])
         return self.record.view(row, own)
+
+
+def recorded_lists(values: list[Any]) -> list[RecordedList]:
+    """The lists among some values, and in them."""
+    held = [one for value in values for one in ([*value, value] if type(value) is list else [value])]
+    held = [each for one in held for each in (one, *lists_and_objects(one))]
+    return [one for one in (*held, *lists_within(held)) if type(one) is RecordedList]
+
+
+def note_sources(
+    final: Any, value: Any, frame: Frame, held: set[int], variables: Sequence[tuple[Any, Any, Any, Any]] = ()
+) -> None:
+    """Let what a scalar has chosen be read only as long as the lists do not change that it may be.
+
+    Raises NotTraceable if it may be a list of the turn which something else holds from now on.
+
+    Args:
+        final, value: what the example has chosen among lists in each turn, after all turns and in one.
+        held: the identities of lists and objects that others hold from now on.
+        variables: of each one what a turn finds, what it is before all turns, what a turn leaves, and after all turns.
+    """
+    if type(value) is RecordedScalar:
+        return
+    earlier = {id(one): i for i, (symbol, *_) in enumerate(variables) for one in recorded_lists([symbol])}
+    by, found, left, seen, unsure = "", list[Any](), roots_behind(value), set[int](), False
+    while left:
+        one = left.pop()
+        by = by if one.chosen_from is None else one.chosen_from.by
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if id(one) in earlier:
+            _, before, now, _ = variables[earlier[id(one)]]
+            found.append(before)
+            left += roots_behind(now)
+        elif one.born <= frame.lists_made:
+            found.append(one)
+        elif one.view or (id(one) in held and one.chosen_from is None):
+            unsure = True
+        else:
+            others = [(now, after) for _, _, now, after in variables if after is not final]
+            found += [after for now, after in others if any(each is one for each in recorded_lists([now]))]
+    if by and unsure:
+        raise NotTraceable
+    if by:
+        sources = Chosen(list({id(one): one for one in recorded_lists(found)}.values()), by)
+        for one in recorded_lists([final]):
+            if one.chosen_from is not None or final is not value:
+                one.chosen_from = sources
+
+
+def roots_behind(value: Any) -> list[RecordedList]:
+    """The lists in a value, and those from which the example chose them; for a part of a list the list."""
+    return [one.where()[0] for one in recorded_lists([value, *chosen_among([value])])]
 
 
 def leaves(value: Any) -> Iterator[RecordedScalar]:

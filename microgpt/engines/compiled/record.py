@@ -625,11 +625,16 @@ class Record:
 
     def end(self) -> None:
         """End the record: a state that no turn changes is a view of the first one."""
-        for row in np.flatnonzero(np.asarray(self.kind) == CARRY).tolist():
-            if self.right[row] >= 0:
-                continue
+        kind, right = np.asarray(self.kind), np.asarray(self.right)
+        same = np.flatnonzero((kind == CARRY) & (right < 0)).tolist()
+        for row in same:
             self.indices.append(tuple([at(axis) for axis in self.axes.get(self.left[row], ())]))
             self.kind[row], self.right[row] = VIEW, len(self.indices) - 1
+        for row in np.flatnonzero(kind == VIEW).tolist() if same else []:
+            if self.kind[self.left[row]] == VIEW:  # no view is of a view
+                of = self.view(self.left[row], self.indices[self.right[row]])
+                self.indices.append(of.index)
+                self.left[row], self.right[row] = of.node, len(self.indices) - 1
 
     def forget(self) -> None:
         """Forget the scalars, which know the record: they are freed now, and not when Python looks for cycles."""

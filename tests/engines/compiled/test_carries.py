@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import assert_equal_engines, functions
 from loops import LOOPS, turns
 
 from microgpt.engines.compiled.listing import listing, program_with_sources
@@ -115,3 +116,26 @@ def test_a_view_may_have_the_number_of_its_index():
     record = record_function(loss, (), [("x", "float", (5,))])
     assert any(record.kind[row] == VIEW and record.right[row] == row for row in range(len(record)))
     Nodes(record)
+
+
+def rows_that_stay(p, x):
+    h, rows = [0.1] * 3, [[2 * w, w] for w in p]
+    for r in x:
+        h = [row[0] * a + b for row, a, b in zip(rows, h, r, strict=True)]
+        rows = rows if r is not None else []
+    return sum(h)
+
+
+def rows_that_stay_in_variables(p, x):
+    h, u, v, w = [0.1] * 3, [2 * p[0]] * 2, [2 * p[1], 1.0], [p[2], 0.5]
+    for r in x:
+        rows = [u, v, w]
+        h = [row[0] * a + b for row, a, b in zip(rows, h, r, strict=True)]
+        u, v, w = rows
+    return sum(h)
+
+
+@functions(rows_that_stay, rows_that_stay_in_variables)
+def test_rows_that_no_turn_changes_are_read_as_they_are(function):
+    x = np.random.default_rng(0).normal(size=(2, 6, 3))
+    assert_equal_engines(function, np.array([0.7, -1.2, 0.4]), x)

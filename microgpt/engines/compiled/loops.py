@@ -801,9 +801,10 @@ class Pass:
             raise Split(self.axis, 1)  # the first turn finds something else than all others
         if not carries and type(symbol) is not Unknown:
             raise NotTraceable  # an object, which the turn may have looked at
+        handed = handed_on(symbol, value)
         try:
-            check_results([value], frame.lists_made, self.record, seen)
-            if not carries or (not self.is_used(symbol) and same_form(symbol, value)):
+            check_results([value], frame.lists_made, self.record, seen, handed)
+            if not carries or (not self.is_used(symbol) and not handed and same_form(symbol, value)):
                 return self.last(value)
         except NotTraceable:
             if carries and (self.is_used(symbol) or type(symbol) is not RecordedScalar):
@@ -812,7 +813,7 @@ class Pass:
             return Unknown(self.statement.site)
         if not self.is_used(symbol):
             raise MayBeRead(i)
-        return self.settled(start, symbol, value)
+        return self.settled(start, symbol, value, self.before[i])
 
     def last(self, value: Any) -> Any:
         """A value of the last turn."""
@@ -821,13 +822,19 @@ class Pass:
             raise NotTraceable
         return at_turn(value, self.axis, length - 1, self.record)
 
-    def settled(self, start: Any, symbol: Any, value: Any) -> Any:
-        """What carries state after all turns, by what it was before, within a turn, and after a turn."""
+    def settled(self, start: Any, symbol: Any, value: Any, before: Any = None) -> Any:
+        """What carries state after all turns, by what it was before, within a turn, and after a turn.
+
+        A list or an object that all turns hand on stays what it was `before`: `start` is a copy of it.
+        """
         record, kind = self.record, type(symbol)
+        if before is not None and value is symbol and kind is not RecordedScalar:
+            return before
         if has_parts(value):
             if not same_form(symbol, value):
                 raise NotTraceable
-            each = zip(*map(parts_of, (start, symbol, value)), strict=True)
+            befores = [None] * len(parts_of(value)) if before is None else parts_of(before)
+            each = zip(*map(parts_of, (start, symbol, value)), befores, strict=True)
             return with_parts(value, [self.settled(*one) for one in each])
         if kind is RecordedList:
             if not same_form(symbol, value):
@@ -947,9 +954,13 @@ def note_sources(
         held: the identities of lists and objects that others hold from now on.
         variables: of each one what a turn finds, what it is before all turns, what a turn leaves, and after all turns.
     """
-    if type(value) is RecordedScalar:
+    if has_parts(value) and has_parts(final):
+        for each in zip(parts_of(final), parts_of(value), strict=True):
+            note_sources(*each, frame, held, variables)
+    if type(value) is not RecordedList:
         return
-    earlier = {id(one): i for i, (symbol, *_) in enumerate(variables) for one in recorded_lists([symbol])}
+    states = [each for *state, _ in variables for each in parts_together(*state)]
+    earlier = {id(one): before_and_now for symbol, *before_and_now in states for one in recorded_lists([symbol])}
     by, found, left, seen, unsure = "", list[Any](), roots_behind(value), set[int](), False
     while left:
         one = left.pop()
@@ -958,7 +969,7 @@ def note_sources(
             continue
         seen.add(id(one))
         if id(one) in earlier:
-            _, before, now, _ = variables[earlier[id(one)]]
+            before, now = earlier[id(one)]
             found.append(before)
             left += roots_behind(now)
         elif one.born <= frame.lists_made:
@@ -966,7 +977,7 @@ def note_sources(
         elif one.view or (id(one) in held and one.chosen_from is None):
             unsure = True
         else:
-            others = [(now, after) for _, _, now, after in variables if after is not final]
+            others = [each for _, _, *last in variables for each in parts_together(*last) if each[1] is not final]
             found += [after for now, after in others if any(each is one for each in recorded_lists([now]))]
     if by and unsure:
         raise NotTraceable
@@ -975,6 +986,15 @@ def note_sources(
         for one in recorded_lists([final]):
             if one.chosen_from is not None or final is not value:
                 one.chosen_from = sources
+
+
+def parts_together(symbol: Any, *others: Any) -> Iterator[tuple[Any, ...]]:
+    """What has no parts in a symbol of what carries state, each with the same parts of others."""
+    if has_parts(symbol) and all(type(one) is type(symbol) for one in others):
+        for each in zip(*map(parts_of, (symbol, *others)), strict=False):
+            yield from parts_together(*each)
+    else:
+        yield symbol, *others
 
 
 def roots_behind(value: Any) -> list[RecordedList]:
@@ -1147,19 +1167,33 @@ def extend(root: RecordedList, whole: RecordedList) -> None:
 # The results of a body
 
 
-def check_results(results: Any, lists_made: int, record: Record, seen: set[int]) -> None:
+def handed_on(symbol: Any, value: Any) -> set[int]:
+    """The identities of the lists and objects in what carries state that a turn leaves as they are."""
+    if not has_parts(symbol) or type(value) is not type(symbol):
+        return set()
+    parts = list(zip(parts_of(symbol), parts_of(value), strict=False))
+    found = [handed_on(one, other) for one, other in parts if one is not other]
+    same = [one for one, other in parts if one is other]
+    return {id(one) for one in same if type(one) is RecordedList or has_parts(one)}.union(*found)
+
+
+def check_results(
+    results: Any, lists_made: int, record: Record, seen: set[int], handed: set[int] | frozenset[int] = frozenset()
+) -> None:  # fmt: skip
     """Raise NotTraceable unless a body may leave these to stand for all: scalars, plain values, and tuples, lists and
     objects of such.
 
     The body must have made each list and object itself, and nothing else may hold it, because the elements would share
-    it. `seen` are the identities of those that are held.
+    it. `seen` are the identities of those that are held, `handed` of those that were there before.
     """
     for one in results:
         kind = type(one)
+        if id(one) in handed:
+            continue
         if has_parts(one):
             if not may_stay(one, lists_made) or id(one) in seen:
                 raise NotTraceable
-            check_results(parts_of(one), lists_made, record, seen)
+            check_results(parts_of(one), lists_made, record, seen, handed)
             seen.update([id(one)] if is_object(one) and not is_fixed(one) else [])
         elif kind is RecordedList and is_own(one, lists_made):
             objects = list(map(id, (one, *lists_within(one))))

@@ -426,3 +426,119 @@ def test_other_threads_have_their_own_methods():
 
     value_and_grad(loss, verify=False)(*case(9))
     assert found == [4.0, 6.0, False, 2, [1.0], True, True]
+
+
+# Parts of what carries state that each turn hands on
+
+
+@dataclass
+class Part:
+    row: list
+    scale: float
+
+
+@dataclass
+class Whole:
+    h: list
+    part: Part
+    rows: list
+
+
+def next_of(h, row, x):
+    return [a * b + c for a, b, c in zip(row, h, x, strict=True)]
+
+
+def whole_of(p):
+    return Whole([0.1] * 4, Part([2 * w for w in p["w"]], p["s"]), [[w, 0.5] for w in p["w"]])
+
+
+def lists_that_stay(p, x):
+    whole = whole_of(p)
+    for _ in range(6):
+        h = next_of(whole.h, [row[0] * whole.part.scale for row in whole.rows], x)
+        whole = Whole(h, Part(whole.part.row, whole.part.scale * 0.9), whole.rows)
+    return sum(whole.h) + sum(whole.part.row) * whole.part.scale + sum(map(sum, whole.rows))
+
+
+def lists_that_change_afterwards(p, x):
+    whole = whole_of(p)
+    row, part = whole.part.row, whole.part
+    for _ in range(6):
+        whole = Whole(next_of(whole.h, whole.part.row, x), whole.part, whole.rows)
+    row[0], part.scale = 5.0, x[1]
+    whole.rows[2][1] = x[0]
+    same = (whole.part is part) + 2 * (whole.part.row is row)
+    return sum(whole.h) + sum(whole.part.row) * whole.part.scale * same + sum(map(sum, whole.rows))
+
+
+def lists_of_tuples(p, x):
+    first = [2 * w for w in p["w"]]
+    state = ([0.1] * 4, first)
+    for _ in range(6):
+        state = next_of(state[0], state[1], x), state[1]
+    first[1] = x[1]
+    return sum(state[0]) + sum(state[1])
+
+
+def lists_where_a_scalar_chooses(p, x):
+    state = Pair([0.1] * 4, [2 * w for w in p["w"]])
+    first = state.other
+    for i in range(6):
+        h = next_of(state.row, state.other, x)
+        state = Pair(h if x[i % 4] > 0 else state.row, state.other)
+    first[1] = x[1]
+    return sum(state.row) + sum(state.other)
+
+
+def lists_that_a_turn_changes(p, x):
+    state = Pair([0.1] * 4, [2 * w for w in p["w"]])
+    for _ in range(6):
+        state = Pair(next_of(state.row, state.other, x), state.other)
+        state.other[0] = state.other[0] * 0.9
+    return sum(state.row) + sum(state.other)
+
+
+def lists_that_change_places(p, x):
+    a = [0.1] * 4
+    state = Pair(a, [2 * w for w in p["w"]])
+    for _ in range(7):
+        state = Pair(state.other, state.row)
+    a[0] = x[0]
+    return sum(state.row) + 2 * sum(state.other)
+
+
+def lists_that_another_list_has(p, x):
+    state, rows = Pair([0.1] * 4, [2 * w for w in p["w"]]), []
+    for _ in range(6):
+        state = Pair(next_of(state.row, state.other, x), state.other)
+        rows.append(state.other)
+    rows[0][0] = x[0]
+    return sum(state.row) + sum(state.other) + sum(map(sum, rows))
+
+
+@dataclass
+class Pair:
+    row: list
+    other: list
+
+
+@functions(
+    lists_that_stay, lists_that_change_afterwards, lists_of_tuples, lists_where_a_scalar_chooses,
+    lists_that_a_turn_changes, lists_that_change_places, lists_that_another_list_has,
+)  # fmt: skip
+def test_what_turns_hand_on_is_what_it_was(function):
+    rng = np.random.default_rng(5)
+    assert_equal_engines(function, {"w": rng.normal(size=4), "s": np.array(0.8)}, rng.normal(size=(3, 4)))
+
+
+def test_a_longer_loop_that_hands_on_lists_has_no_more_rows():
+    def rows(turns):
+        def loss(p, x):
+            whole = whole_of(p)
+            for _ in range(turns):
+                whole = Whole(next_of(whole.h, whole.part.row, x), whole.part, whole.rows)
+            return sum(whole.h)
+
+        return len(record_function(loss, {"w": (4,), "s": ()}, [("x", "float", (4,))]))
+
+    assert rows(20) == rows(200)

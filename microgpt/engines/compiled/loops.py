@@ -1188,7 +1188,8 @@ def check_results(
     """
     for one in results:
         kind = type(one)
-        if id(one) in handed:
+        if id(one) in handed and id(one) not in seen:  # in its own place, and in no other
+            seen.add(id(one))
             continue
         if has_parts(one):
             if not may_stay(one, lists_made) or id(one) in seen:

@@ -516,6 +516,15 @@ def lists_that_another_list_has(p, x):
     return sum(state.row) + sum(state.other) + sum(map(sum, rows))
 
 
+def lists_that_get_another_place(p, x):
+    state = Pair([0.1] * 4, [2 * w for w in p["w"]])
+    first = state.other
+    for _ in range(6):
+        state = Pair(state.other, state.other)
+    first[0] = x[0]
+    return sum(state.row) + sum(state.other)
+
+
 @dataclass
 class Pair:
     row: list
@@ -524,7 +533,7 @@ class Pair:
 
 @functions(
     lists_that_stay, lists_that_change_afterwards, lists_of_tuples, lists_where_a_scalar_chooses,
-    lists_that_a_turn_changes, lists_that_change_places, lists_that_another_list_has,
+    lists_that_a_turn_changes, lists_that_change_places, lists_that_another_list_has, lists_that_get_another_place,
 )  # fmt: skip
 def test_what_turns_hand_on_is_what_it_was(function):
     rng = np.random.default_rng(5)

@@ -349,8 +349,8 @@ def same(a: Any, b: Any) -> bool:
     if may_be and any(not frame.alone for frame in Record.current.loops.frames):  # one object may stand for many
         raise NotTraceable
     differs = a is not b and (depends_on_example(a) or depends_on_example(b))
-    if symbolic and differs and not is_same_integer(a, b):
-        compares = is_truth(a) or is_truth(b)
+    compares = is_truth(a) or is_truth(b)
+    if (symbolic or (may_be and not compares)) and differs and not is_same_integer(a, b):
         what = "a comparison" if compares else "an integer of the example, or what an integer or a scalar of it chose"
         instead = "a if x > 0 else b" if compares else "such as pick([1.0, 0.0], i)"
         raise RecordingError(

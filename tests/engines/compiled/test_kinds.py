@@ -209,6 +209,11 @@ def test_no_result_may_depend_on_being_a_value(name):
         value_and_grad(ON_FLOATS_ALONE[name], verify=False)(P, X, T)
 
 
+def number_that_may_be_chosen(p, x, t):
+    plain = 0.1 * len(p)
+    return p[0] if (plain if x > 0 else p[1]) is plain else p[2]
+
+
 def sets_data(p, x, t):
     p[0].data = 3.0
     return p[0] * x
@@ -223,6 +228,7 @@ REFUSED = {
     "an array of numpy": (lambda p, x, t: p[0] * np.eye(4)[t[0]][0], "an array of numpy is read at a recorded index"),
     "within a branch": (lambda p, x, t: (p[0] if t[0] is t[1] else p[1]) if x > 0 else p[2], CHOSEN),
     "the largest": (lambda p, x, t: p[0] if largest(p) is p[3] else p[1], CHOSEN),
+    "a number that may be chosen": (number_that_may_be_chosen, CHOSEN),
     "by operator": (lambda p, x, t: p[0] if operator.is_(t[0], t[1]) else p[1], CHOSEN),
     "by not": (lambda p, x, t: p[0] if operator.is_not(t[0], t[1]) else p[1], CHOSEN),
     "by id": (lambda p, x, t: p[0] if id(t[0]) == id(t[1]) else p[1], CHOSEN),

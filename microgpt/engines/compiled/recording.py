@@ -15,7 +15,7 @@ import re
 import sys
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import prod
 from numbers import Real
@@ -45,6 +45,7 @@ from microgpt.engines.compiled.choices import (
 )
 from microgpt.engines.compiled.classes import Bound
 from microgpt.engines.compiled.effects import Effects
+from microgpt.engines.compiled.frames import Unknown
 from microgpt.engines.compiled.kinds import EVERY, answer, as_value, kinds_of, of_example
 from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, nested
 from microgpt.engines.compiled.loops import loop
@@ -381,8 +382,16 @@ def added(items: Any, start: Any = 0) -> Any:
     return found[0] if found else total(items, start)
 
 
+def refuse_unknown(things: Iterable[Any]) -> None:
+    """Raise what a variable without a value raises when it is read, for functions that look at its class alone."""
+    for one in things:
+        if type(one) is Unknown:
+            Unknown.lost(one)
+
+
 def replaced_fields(given: Any, **changes: Any) -> Any:
     """dataclasses.replace(given, **changes)"""
+    refuse_unknown([given])
     kind: Any = type(given)
     known = dataclasses.fields(given) if is_plain(kind) and dataclasses.is_dataclass(kind) else ()
     if not known or len(known) < len(kind.__dataclass_fields__) or not all(field.init for field in known):
@@ -570,6 +579,8 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
 def run(function: FunctionType, record: Record, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """A Python function, rewritten and called. A generator makes its items one by one, or all when it is asked so."""
     own = rewritten(function, record)
+    if own is function and in_library(function.__code__.co_filename):
+        refuse_unknown(arguments)
     if function.__module__ == "logging" and function.__name__ in LOGS:
         return record.effects.say(own, *arguments, **options)
     if function.__code__.co_flags & inspect.CO_GENERATOR:

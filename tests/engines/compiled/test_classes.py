@@ -551,3 +551,19 @@ def test_a_longer_loop_that_hands_on_lists_has_no_more_rows():
         return len(record_function(loss, {"w": (4,), "s": ()}, [("x", "float", (4,))]))
 
     assert rows(20) == rows(200)
+
+
+def objects_of_which_a_turn_changes_a_list(p, x):
+    state, row = Pair([0.4] * 4, [w * 0.5 for w in p["w"]]), [0.5] * 4
+    for a in x:
+        state.row[2] += 0.1
+        if a > 0:
+            state = Pair(state.row, row)
+        state = replace(state, row=row)
+    return sum(state.row) + sum(state.other)
+
+
+def test_replace_reads_what_a_scalar_may_have_chosen():
+    params, x = {"w": np.ones(4), "s": np.array(0.8)}, np.array([[1.0, -1.0, 0.5, -0.5]])
+    with pytest.raises(RecordingError, match="a row that a recorded scalar chose is read at test_classes.py"):
+        value_and_grad(objects_of_which_a_turn_changes_a_list)(params, x)

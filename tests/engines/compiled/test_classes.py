@@ -565,5 +565,5 @@ def objects_of_which_a_turn_changes_a_list(p, x):
 
 def test_replace_reads_what_a_scalar_may_have_chosen():
     params, x = {"w": np.ones(4), "s": np.array(0.8)}, np.array([[1.0, -1.0, 0.5, -0.5]])
-    with pytest.raises(RecordingError, match="a row that a recorded scalar chose is read at test_classes.py"):
+    with pytest.raises(RecordingError, match=r"a row that a recorded scalar chose is read at test_classes\.py"):
         value_and_grad(objects_of_which_a_turn_changes_a_list)(params, x)

@@ -28,6 +28,7 @@ from microgpt.engines.compiled.loops import source_of, trace, whole_of
 from microgpt.engines.compiled.objects import refuse_fixed
 from microgpt.engines.compiled.record import (
     CARRY,
+    CONSTANT,
     EVERYWHERE,
     LARGEST,
     LIST,
@@ -357,14 +358,14 @@ def same(a: Any, b: Any) -> bool:
             f"{calling_line()} asks by `is` about {what}: which one that is differs from example to example; choose a "
             f"number by the same, {instead}"
         )
+    origins = [origin(one) for one in (a, b) if type(one) is RecordedScalar] if scalars or not symbolic else []
+    places = [(one.node, one.index) for one in origins]
+    unsure = any(one.record.kind[one.node] in (CARRY, CONSTANT) for one in origins)  # it may be an object from before
+    unsure = unsure or (scalars and places[0] == places[1] and not is_one_object(origins[0]))
+    if may_be and unsure and not Record.current.loops.all_in_python():
+        raise Lost({EVERYWHERE})
     if scalars:
-        one, other = origin(a), origin(b)
-        at_one_place = (one.node, one.index) == (other.node, other.index)
-        if CARRY in (one.record.kind[one.node], one.record.kind[other.node]) or (
-            at_one_place and not is_one_object(one)
-        ):
-            raise Lost({EVERYWHERE})
-        return a is b or (at_one_place and bool(one.index))
+        return a is b or (places[0] == places[1] and bool(places[0][1]))
     return is_same_integer(a, b)
 
 

@@ -926,6 +926,13 @@ def of_plain_numbers(p, x, i):
     return [x[0] * sum([a is b for a in made[0] for b in made[1]]), x[1] * (made[0][0] is made[0][0])]
 
 
+def of_plain_numbers_in_a_state(p, x, i):
+    state, others = [0.1] * 4, [0.1]
+    for row in [x] * 8:
+        state[1] += calm(state[2] * row[0])
+    return [x[0] * (others[0] is state[0]), 2 * x[1] * sum(a is not state[2] for a in others), sum(state)]
+
+
 def in_variables_that_a_loop_swaps(p, x, i):
     a, b = x[0], x[1]
     for _ in range(7):
@@ -935,7 +942,7 @@ def in_variables_that_a_loop_swaps(p, x, i):
 
 @functions(
     in_lists_of_lists, in_tuples, in_objects, in_lists_that_grow, in_lists_that_are_filled, in_what_map_makes,
-    of_plain_numbers, in_variables_that_a_loop_swaps,
+    of_plain_numbers, of_plain_numbers_in_a_state, in_variables_that_a_loop_swaps,
 )  # fmt: skip
 def test_each_turn_makes_another_object_of_one_scalar(function):
     assert_equal_engines(lambda p, x, i: sum(function(p, x, i)) * p["s"], *ARGUMENTS)

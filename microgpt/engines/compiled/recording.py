@@ -389,7 +389,7 @@ def refuse_unknown(things: Iterable[Any]) -> None:
             Unknown.lost(one)
 
 
-def replaced_fields(given: Any, **changes: Any) -> Any:
+def replaced_fields(given: Any, /, **changes: Any) -> Any:
     """dataclasses.replace(given, **changes)"""
     refuse_unknown([given])
     kind: Any = type(given)
@@ -513,7 +513,7 @@ PURE_METHODS = {"index", "count", "copy", "keys", "values", "items", "get", "joi
                 "split", "strip", "lower", "upper", "read_at", "pick", "largest", *FUNCTIONS}  # fmt: skip
 
 
-def call(function: Any, *arguments: Any, **options: Any) -> Any:
+def call(function: Any, /, *arguments: Any, **options: Any) -> Any:
     """function(*arguments, **options), rewritten first if it is a Python function with a source."""
     record = Record.current
     if record is None:

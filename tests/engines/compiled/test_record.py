@@ -462,3 +462,15 @@ def test_a_record_does_not_wait_for_the_collector():
         assert len(records()) == before
     finally:
         gc.enable()
+
+
+def test_keyword_arguments_may_have_any_name():
+    def scaled(function, kind=1.0, record=0.0):
+        return function * kind + record
+
+    def loss(p, x):
+        named = {"items": 2.0}
+        named.update(items=p["s"], function=x[0])
+        return scaled(function=named["items"], kind=x[1]) + dict(function=named["function"], key=1.0)["function"]
+
+    assert_equal_engines(loss, {"s": np.array(0.7)}, np.array([[0.3, -1.2]]), verify=False)

@@ -646,6 +646,63 @@ for a in [*L]:
     state = state.step(a)
     BODY
 NEW = [*state.row, state.z]
+
+state = {"row": L, "z": S}
+for a in U:
+    state = {"row": [E(b, a) for b in state["row"]], "z": calm(state["z"] - a)}
+    BODY
+NEW = [*state["row"], state["z"]]
+
+state, before, rows = {"row": list(L), "z": S}, {"row": L, "z": T}, []
+for i, a in enumerate([*U]):
+    before, state = state, {**state, "row": [E(b, a) for b in state["row"]]} | {"z": calm(before["z"] + a)}
+    rows.append(state)
+    BODY
+state["row"][I] = S
+NEW = [state["z"], *before["row"], *[calm(sum(one["row"])) for one in rows], 0.1 * (state is rows[-1]) * S]
+
+NEW = [{"x": E(a, S), "y": a} for a in U]
+for i, one in enumerate([*NEW]):
+    one["x"] = E(one["x"], one["y"])
+    BODY
+NEW = [one["x"] for one in NEW] + [calm(sum([one["y"] for one in NEW]))]
+
+def function(state, a):
+    state["z"] = E(state["z"], a)
+    state.update(row=[E(b, state["z"]) for b in state["row"]])
+    BODY
+    return state if I else {**state, "z": a}
+other = state = {"row": [*L], "z": S}
+for a in [*U]:
+    state = function(state, a)
+NEW = [*state["row"], state["z"], *other["row"], other["z"]]
+
+def function(rows, row, a):
+    for i in range(len(rows)):
+        rows[i][J] = E(rows[i][0], a)
+    row[I] = E(row[J], a)
+    BODY
+    return rows, row
+kept, rows, row = Q, Q, H
+for a in [*U]:
+    rows, row = function(rows, row, a)
+    BODY
+NEW = [*[calm(sum(r)) for r in rows], *row, 0.1 * (rows is kept) * S]
+
+rows = [[E(a, b) for a in U] for b in L]
+kept = [*rows]
+for a in [*U]:
+    for i, r in enumerate(rows):
+        rows[i] = [E(b, a) for b in r]
+    BODY
+kept[I][0] = S
+NEW = [*[calm(sum(r)) for r in rows], *[calm(sum(r)) for r in kept]]
+
+state = {"a": {"row": [*U]}, "b": {"row": [S, T]}}
+for a in [*L]:
+    state = {name: {"row": [E(b, a) for b in one["row"]]} for name, one in state.items()}
+    BODY
+NEW = [*state["a"]["row"], *state["b"]["row"]]
 """.strip().split("\n\n")
 
 KINDS = {"S": "scalar", "T": "scalar", "L": "list", "H": "list", "U": "list", "V": "list", "R": "rows", "Q": "rows",

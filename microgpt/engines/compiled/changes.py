@@ -68,7 +68,7 @@ class Branch(Frame):
         return True
 
     def set_entry(self, items: Any, key: Any, value: Any) -> None:
-        if id(items) not in self.own:
+        if not self.has_made(items):
             self.dicts.setdefault(id(items), (items, {**items}))
         items[key] = value
 
@@ -97,6 +97,7 @@ class Branch(Frame):
 
     def append(self, items: RecordedList, value: Any) -> None:
         items.refuse_if_chosen()
+        self.refuse_carried(items)
         if self.alone or items.view or items.frozen:
             raise NotTraceable
         self.note_change()

@@ -100,7 +100,7 @@ def selected(test: Any, a: Any, b: Any) -> Any:
     one, other = map(named, (a, b))
     raise RecordingError(
         f"a recorded scalar chooses between {one} and {other} at {calling_line()}: it can only choose "
-        "among scalars, and tuples or lists of equally many of them"
+        "among scalars, and tuples or lists of equally many of them, or dicts with the same keys"
     )
 
 

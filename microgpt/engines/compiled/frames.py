@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from microgpt.engines.compiled.lists import WHOLE, RecordedList, read_at, within_bound
-from microgpt.engines.compiled.objects import has_parts, parts_of, refuse_fixed, with_parts
+from microgpt.engines.compiled.objects import as_made, has_parts, parts_of, refuse_fixed, with_parts
 from microgpt.engines.compiled.record import (
     Axis,
     Index,
@@ -94,6 +94,14 @@ class MorePast(MoreState):
         self.level, self.turns, self.grows = store.level, turns, grows
 
 
+class Itself(MoreState):
+    """A turn changes a list or an object that it finds in a variable: it must be the very one, and no copy of it."""
+
+    def __init__(self, frame: "Frame", value: Any):
+        NotTraceable.__init__(self)
+        self.frame, self.value = frame, value
+
+
 class Unknown:
     """A variable without a value: before a loop that assigns it, or after one that cannot tell it.
 
@@ -140,7 +148,6 @@ class Frame:
         self.growing: dict[int, tuple[int, int]] = {}  # to these each turn appends: length before, turns back
         self.attributes: dict[tuple[int, Any], tuple[Any, Any]] = {}  # that carry state: their owner, and what they are
         self.held: dict[int, tuple[Any, Any]] = {}  # dicts that have other entries within a turn, and what they had
-        self.own: dict[int, Any] = {}  # dicts that were made since
         self.appended: dict[int, tuple[RecordedList, Any, int]] = {}  # a list, an item for each turn, its length before
         self.saved: dict[int, tuple[RecordedList, Any]] = {}  # the items of lists that have others within a turn
         self.apart: dict[int, RecordedList] = {}  # lists that share nothing with those that have changed so far
@@ -302,6 +309,7 @@ class Frame:
         """Note that each turn appends such an item to a list."""
         items.refuse_if_chosen()
         self.refuse_comprehension()
+        self.refuse_carried(items)
         n, _ = self.growing.get(id(items), (items.axis.length() if items.plain is None else len(items.plain), 0))
         unfit = items.view or items.frozen or type(n) is not int or type(value) is Unknown
         if unfit or id(items) in self.appended:
@@ -324,6 +332,7 @@ class Frame:
     def store(self, items: RecordedList, key: Any, value: Any) -> None:
         items.refuse_if_chosen()
         root, path = items.where()
+        self.refuse_carried(root)
         self.refuse_replaced(root, path)
         n = items.length()
         if type(key) is slice and type(n) is int and key.indices(n) == (0, n, 1) and not items.frozen:
@@ -436,14 +445,22 @@ class Frame:
         self.attributes[id(owner), name] = owner, value
 
     def has_made(self, owner: Any) -> bool:
-        """Whether the turn has made an object. Raises an error for one that nobody may change."""
+        """Whether the turn has made an object or a dict. Raises an error for one that nobody may change."""
+        self.refuse_carried(owner)
         refuse_fixed(owner)
         made = self.record.made.get(id(owner))
         return made is not None and bool(made.born > self.lists_made)
 
+    def refuse_carried(self, value: Any) -> None:
+        """Raise Itself for a list or an object that stands for what a variable holds when a turn begins."""
+        axis = getattr(as_made(value), "carried_by", None)
+        for frame in self.record.loops.frames if axis is not None else ():
+            if frame.axis is axis:
+                raise Itself(frame, value)
+
     def set_entry(self, items: Any, key: Any, value: Any) -> None:
         """items[key] = value, of a dict."""
-        if id(items) not in self.own:
+        if not self.has_made(items):
             self.refuse_comprehension()
             if key not in items:
                 raise Split(self.axis, 1)  # the first turn finds other keys than all others
@@ -512,7 +529,6 @@ class Frame:
         frames = self.record.loops.frames
         if not frames:
             return
-        frames[-1].own |= self.own
         for root, path in self.reads.values():
             path = tuple([ANY if self.axis in axes_of((one,)) else one for one in path])
             if frames[-1].covered(root, path):

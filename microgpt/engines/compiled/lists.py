@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
-from microgpt.engines.compiled.objects import has_parts, parts_of, with_parts
+from microgpt.engines.compiled.objects import Copied, has_parts, parts_of, with_parts
 from microgpt.engines.compiled.record import (
     Axis,
     Index,
@@ -41,7 +41,7 @@ ADD_IN_PLACE = next(
 WHOLE = (None,)  # a key for all items
 
 
-class RecordedList:
+class RecordedList(Copied):
     """A list with one known item: item number i is `item` with i in place of the axis.
 
     It is a list in every other way. Before it changes, or a list in it does, it becomes `plain`: its elements, each by
@@ -58,6 +58,7 @@ class RecordedList:
     changed = False  # it has had other items before
     frozen = False  # others have read it, so that it may not change within this turn of a loop
     made_anew = False  # each item is an object of its own, even if all are one scalar
+    rows: Any = None  # stands for the lists in it, as long as these stay the same objects and nobody reads them as such
 
     def __init__(self, record: Record, axis: Any, item: Any, owner: "RecordedList | None" = None):
         self.record = record
@@ -91,7 +92,13 @@ class RecordedList:
         if type(item) is RecordedList and item.place is None and (self.place is not None or not self.view):
             root, path = self.where()
             item.place = root, (*path, index)
+        self.note_part(item)
         return item
+
+    def note_part(self, item: Any) -> None:
+        """Note of a list in this one that a loop carries it, too."""
+        if self.carried_by is not None and type(item) is RecordedList:
+            item.given, item.carried_by = self, self.carried_by
 
     def where(self) -> tuple["RecordedList", tuple[Any, ...]]:
         """The list of which this is a part, and at which indices: itself, at none, if it is no view."""
@@ -110,6 +117,7 @@ class RecordedList:
                 item = self.record.elements.setdefault((item.node, item.index), item)
             if type(item) is not RecordedScalar and self.record.loops.frames:
                 self.record.loops.frames[-1].note_change()
+            self.note_part(item)
             self.elements[i] = item
         return self.elements[i]
 
@@ -351,6 +359,7 @@ class RecordedList:
         self.refuse_if_chosen()
         self.axis, self.item, self.plain, self.made_anew = other.axis, other.item, other.plain, other.made_anew
         self.elements, self.changed = {}, True
+        self.rows = self.rows if level > 1 else None
 
     def held(self) -> list[Any]:
         """The lists in it that are objects, which others may hold."""

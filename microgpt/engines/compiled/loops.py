@@ -25,6 +25,7 @@ from microgpt.engines.compiled.frames import (
     ANY,
     Entry,
     Frame,
+    Itself,
     MoreAttributes,
     MorePast,
     MoreState,
@@ -53,6 +54,7 @@ from microgpt.engines.compiled.objects import (
     is_tuple,
     may_stay,
     names_of,
+    originals,
     parts_of,
     with_parts,
 )
@@ -102,6 +104,10 @@ class Counts(NotTraceable):
     def __init__(self, attribute: int, step: int):
         super().__init__()
         self.attribute, self.step = attribute, step
+
+
+class RowsAreObjects(NotTraceable):
+    """A turn reads or replaces lists in a list that carries state, each as the object that it is."""
 
 
 class MayBeRead(NotTraceable):
@@ -342,12 +348,16 @@ class Known:
     steps: dict[int, int] = field(default_factory=dict)  # of those that count: what each turn adds
     past: list[Past] = field(default_factory=list)
     others: tuple[Axis, ...] = ()  # axes of loops around this one
+    objects: bool = False  # whether lists in lists that carry state are objects when a turn begins
     unread: set[int] = field(default_factory=set)  # variables that no turn may read before it sets them
+    changed: list[Any] = field(default_factory=list)  # lists and objects that variables hold, and turns change
 
     def learn(self, found: MoreState) -> None:
         """Note what turned out to carry state."""
         if isinstance(found, MoreAttributes):
             self.attributes.append((found.owner, found.name))
+        elif isinstance(found, Itself):
+            self.changed += originals(found.value)
         elif isinstance(found, MorePast):
             one = Past(found.root, found.path, found.level, found.turns, found.grows)
             others = [known for known in self.past if known.root is not one.root or not same_path(known.path, one.path)]
@@ -459,6 +469,8 @@ class Statement:
                 known.others += tuple(found.axes)
             except Counts as found:
                 known.steps[found.attribute] = found.step
+            except RowsAreObjects:
+                known.objects = True
             except MayBeRead as found:
                 known.unread.add(found.variable)
             except MoreState as found:
@@ -474,7 +486,8 @@ class Pass:
     """One pass over the body of a loop, which records it, with the lists that are known to carry state."""
 
     def __init__(self, statement: Statement, first: int, together: int, values: list[Any], known: Known):
-        self.others, self.unread = known.others, known.unread
+        self.others, self.unread, self.changed = known.others, known.unread, known.changed
+        self.objects = known.objects
         self.statement, self.record, self.axis = statement, statement.record, statement.axis
         self.first, self.together, self.attributes = first, together, known.attributes
         self.before = [*values, *[got(owner, name, Unknown(statement.site)) for owner, name in known.attributes]]
@@ -499,7 +512,7 @@ class Pass:
                 frame.add_store(Store(root, path, symbol if is_new else copied(symbol), level))
                 if is_new:
                     freeze(symbol)
-            lists = [[] if slot.level == len(slot.path) else lists_in(slot.value) for slot in frame.stores]
+            lists = [[] if slot.level == len(slot.path) else self.lists_in(slot.value) for slot in frame.stores]
             known = [self.past_symbols(past, one, frame) for past, one in zip(self.past, earlier, strict=True)]
             variables = len(symbols) - len(self.attributes)  # after them come the attributes that carry state
             values = symbols[:variables]
@@ -551,16 +564,28 @@ class Pass:
                     return Counts(i, int(known))
         return NotTraceable()
 
-    def with_lists(self, slot: Store, before: list[Any]) -> Store:
+    def with_lists(self, slot: Store, before: list[tuple[Any, Any]]) -> Store:
         """A list of lists that carries state, which stay the same objects, or are objects that nobody else holds."""
         if not before:
             return slot
-        now = lists_in(slot.value)
-        if len(now) == len(before) and all(a is b for a, b in zip(now, before, strict=True)):
+        now = [one for one, _ in self.lists_in(slot.value)]
+        if len(now) == len(before) and all(a is b for a, (b, _) in zip(now, before, strict=True)):
             return slot._replace(level=slot.level + depth(slot.value))
-        if slot.path or slot.root.held():
+        if not self.objects:
+            raise RowsAreObjects
+        replaced = not any(a is b for a in now for b, _ in before)
+        replaced = replaced and all(same_contents(content, contents(one)) for one, content in before)
+        if slot.path or (slot.root.held() and not replaced):
             raise NotTraceable
         return slot
+
+    def lists_in(self, items: Any) -> list[tuple[Any, Any]]:
+        """The lists in a list of lists, each with its contents; or what stands for all, if they need be no objects."""
+        if self.objects or type(items) is not RecordedList or items.plain is not None or depth(items) != 1:
+            return [(one, contents(one)) for one in lists_in(items)]
+        if items.rows is None:
+            items.rows = object()
+        return [(items.rows, None)]
 
     def check_rows(self, frame: Frame) -> None:
         """Raise NotTraceable if a row of a table is made of itself and the row before: diagonals are fewer."""
@@ -590,9 +615,9 @@ class Pass:
         """Raise NotTraceable if a turn changes, by another name, the list or object with which a variable begins."""
         grown = [root for root, _, _ in frame.appended.values()]
         owners = {owner for owner, _ in frame.attributes}
-        for start, symbol in zip(self.before, symbols, strict=True):
+        for start, symbol in copies(self.before, symbols):
             changed = frame.changed() if self.is_used(symbol) else grown  # its length may have been asked for
-            if not (changed or owners) or type(symbol) is Unknown:
+            if not (changed or owners):
                 continue
             held = lists_and_objects(start)
             inside = [one for one in (*held, *lists_within(held)) if type(one) is RecordedList]
@@ -616,8 +641,11 @@ class Pass:
         kind = type(value)
         if kind in (RecordedScalar, float, int):
             return self.record.carry(self.record.scalar(value), self.axis, (*self.others, *axes))
+        for one in originals(value)[1:2] if self.changed else ():
+            if any(one is other for other in self.changed):
+                return one
         if has_parts(value):
-            return with_parts(value, [self.carried(one, axes) for one in parts_of(value)], is_state=True)
+            return with_parts(value, [self.carried(one, axes) for one in parts_of(value)], carried_by=self.axis)
         if kind is RecordedList or kind is list:
             source = stacked(value, self.record) if len(value) else None
             if source is not None and source.axis.bound is None and is_numeric(source.item):
@@ -627,6 +655,8 @@ class Pass:
             else:
                 found = RecordedList.written_out(self.record, [self.carried(one, axes, own) for one in value])
             found.view = not own
+            if len(originals(value)) > 1:  # of what a variable holds
+                found.given, found.carried_by = value, self.axis
             return found
         return value
 
@@ -713,12 +743,12 @@ class Pass:
     ) -> list[Any]:  # fmt: skip
         """What the variables are after all turns. One may be the list that the last turn appended, or another one."""
         finals = [*self.before]
-        last = {id(value): (root, -1) for root, value, _ in appended}
+        last = {key: place for root, value, _ in appended for key, place in places_in(value, (root, -1))}
         for root, path, value, level in stores:
             if len(path) == 1 and type(path[0]) is Index and self.axis.bound is None:
-                last[id(value)] = root, path[0].span()[1]
+                last.update(places_in(value, (root, path[0].span()[1])))
             elif len(path) == level == 1:
-                last[id(value)] = root, path[0]
+                last.update(places_in(value, (root, path[0])))
         had, names = {*seen}, dict[int, int]()  # what lists have, and a variable for each list
         for i in sorted(range(len(values)), key=lambda i: type(symbols[i]) is Unknown):
             symbol, value = symbols[i], self.passed_on(values[i], symbols, values, last)
@@ -797,6 +827,7 @@ class Pass:
                 raise NotTraceable
             return start + step * self.axis.n
         carries = type(symbol) in (RecordedScalar, RecordedList) or has_parts(symbol)
+        carries = carries and symbol is not self.before[i]
         if symbol is None:
             raise Split(self.axis, 1)  # the first turn finds something else than all others
         if not carries and type(symbol) is not Unknown:
@@ -830,6 +861,8 @@ class Pass:
         record, kind = self.record, type(symbol)
         if before is not None and value is symbol and kind is not RecordedScalar:
             return before
+        if before is not None and symbol is before:
+            raise NotTraceable
         if has_parts(value):
             if not same_form(symbol, value):
                 raise NotTraceable
@@ -997,6 +1030,15 @@ def parts_together(symbol: Any, *others: Any) -> Iterator[tuple[Any, ...]]:
         yield symbol, *others
 
 
+def copies(befores: Sequence[Any], symbols: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """What is in variables before a loop, each with what stands for it in a turn, if that is not the very same."""
+    for before, symbol in zip(befores, symbols, strict=True):
+        if is_tuple(type(symbol)) and type(before) is type(symbol):
+            yield from copies(before, symbol)
+        elif type(symbol) is not Unknown and symbol is not before:
+            yield before, symbol
+
+
 def roots_behind(value: Any) -> list[RecordedList]:
     """The lists in a value, and those from which the example chose them; for a part of a list the list."""
     return [one.where()[0] for one in recorded_lists([value, *chosen_among([value])])]
@@ -1078,15 +1120,29 @@ def copied(items: Any) -> Any:
     return RecordedList(items.record, items.axis, copied(items.item))
 
 
-def in_places(finals: list[Any], i: int, value: Any, places: dict[int, tuple[Any, int]]) -> Any:
+def places_in(value: Any, place: tuple[Any, ...]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """The identities of something that a list will have at a place, and of what is in it, each with its place."""
+    yield id(value), place
+    for i, part in enumerate(parts_within(value)):
+        yield from places_in(part, (*place, i))
+
+
+def parts_within(value: Any) -> list[Any]:
+    return parts_of(value) if has_parts(value) else (type(value) is RecordedList and value.plain) or []
+
+
+def in_places(finals: list[Any], i: int, value: Any, places: dict[int, tuple[Any, ...]]) -> Any:
     """What a variable is after a loop whose last turn has put it, or parts of it, into lists: the same objects."""
 
     def found(final: Any, value: Any) -> Any:
         if type(final) is Unknown:
             return final
         if id(value) in places:
-            root, place = places[id(value)]
-            return root[place]
+            root, first, *others = places[id(value)]
+            here = root[first]
+            for place in others:
+                here = parts_of(here)[place] if has_parts(here) else here[place]
+            return here
         if not has_parts(value):
             return final
         return with_parts(value, [found(*one) for one in zip(parts_of(final), parts_of(value), strict=True)])
@@ -1120,8 +1176,11 @@ def snapshot(value: Any, objects: int = 0) -> Any:
         return value
     value.check()
     if value.plain is not None:
-        return RecordedList.written_out(value.record, [snapshot(one, objects) for one in value.plain])
-    return RecordedList(value.record, value.axis, value.item)
+        found = RecordedList.written_out(value.record, [snapshot(one, objects) for one in value.plain])
+    else:
+        found = RecordedList(value.record, value.axis, value.item)
+    found.given = value
+    return found
 
 
 def apart(items: Any) -> Any:
@@ -1141,7 +1200,9 @@ def inside(root: RecordedList, path: tuple[Any, ...]) -> Any:
         return found
     if type(found) is not RecordedList or holds_rows(found):
         raise NotTraceable
-    return snapshot(found)
+    found = snapshot(found)
+    found.given = None  # this is what it has, and not which list it is
+    return found
 
 
 def length_at(root: RecordedList, path: tuple[Any, ...]) -> Any:

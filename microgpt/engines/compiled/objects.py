@@ -1,8 +1,8 @@
-"""What has parts: tuples, and objects of a user's plain classes, which are nothing but their attributes.
+"""What has parts: tuples, dicts, and objects of a user's plain classes, which are nothing but their attributes.
 
-An object that a turn of a loop makes stands for those of all turns, as a symbolic list does. What is read of them is a
-copy, and *fixed*. Where the function would notice that, because it changes the copy or asks which object it is, the
-loop that made it runs in Python.
+An object or a dict that a turn of a loop makes stands for those of all turns, as a symbolic list does. What is read of
+them is a copy, and *fixed*. Where the function would notice that, because it changes the copy or asks which object it
+is, the loop that made it runs in Python.
 """
 
 from abc import ABC, ABCMeta
@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple
 
 from microgpt.engines.compiled.classes import is_of_user
 from microgpt.engines.compiled.record import (
+    Axis,
     Index,
     Lost,
     NotTraceable,
@@ -26,18 +27,18 @@ SINGLE = frozenset((RecordedScalar, Index, int, float))
 
 
 class Made(NamedTuple):
-    """An object that a loop has made."""
+    """An object or a dict that a loop has made."""
 
     value: Any
     born: int  # how many lists there were; 0 if it is fixed
     site: Any  # the place of the loop in the source
     parts: list[Any]
     given: Any = None  # of which it is a copy
-    is_state: bool = False  # in a turn it stands for what may have been there before the loop
+    carried_by: Axis | None = None  # the loop of which a turn finds it, in place of what was there before
 
 
 def has_parts(value: Any) -> bool:
-    """Whether this is a tuple, or an object that a loop has made."""
+    """Whether this is a tuple, or an object or a dict that a loop has made."""
     kind: Any = type(value)
     if kind in SINGLE:
         return False
@@ -45,7 +46,7 @@ def has_parts(value: Any) -> bool:
 
 
 def is_object(value: Any) -> bool:
-    """Whether this is an object that a loop has made."""
+    """Whether this is an object or a dict that a loop has made."""
     return has_parts(value) and not isinstance(value, tuple)
 
 
@@ -62,7 +63,9 @@ def is_named_tuple(kind: Any) -> bool:
 
 @cache
 def is_plain(kind: Any) -> bool:
-    """Whether objects of a class are nothing but their attributes, and those are as they were set."""
+    """Whether objects of a class are nothing but their attributes or entries, and those are as they were set."""
+    if kind is dict:
+        return True
     own = [one for one in getattr(kind, "__mro__", ()) if one not in (object, ABC, Generic)]
     sets: Any = getattr(kind, "__setattr__", None)
     return (
@@ -78,17 +81,21 @@ def is_generated(function: Any) -> bool:
     return isinstance(function, FunctionType) and function.__code__.co_filename == "<string>"
 
 
-def names_of(value: Any) -> list[str]:
-    """The attributes that an object has."""
+def names_of(value: Any) -> list[Any]:
+    """The attributes that an object has, or the keys of a dict."""
+    if type(value) is dict:
+        return [*value]
     slots = [(name, one) for kind in type(value).__mro__ for name, one in vars(kind).items()]
     set_there = [name for name, one in slots if type(one) is MemberDescriptorType and hasattr(value, name)]
     return [*set_there, *getattr(value, "__dict__", ())]
 
 
 def parts_of(value: Any) -> list[Any]:
-    """The parts of a tuple or an object, as the loops that are being traced have left them."""
+    """The parts of what has them, as the loops that are being traced have left them."""
     if isinstance(value, tuple):
-        return list(value)
+        return [*value]
+    if type(value) is dict:
+        return [*value.values()]
     frames = [] if Record.current is None else Record.current.loops.frames
     found = {name: getattr(value, name) for name in names_of(value)}
     for frame in frames:
@@ -96,24 +103,26 @@ def parts_of(value: Any) -> list[Any]:
     return list(found.values())
 
 
-def with_parts(given: Any, parts: list[Any], is_chosen: bool = False, is_state: bool = False) -> Any:
-    """What a given tuple or object is with other parts; whether a scalar chose these, or a loop carries them."""
+def with_parts(given: Any, parts: list[Any], is_chosen: bool = False, carried_by: Axis | None = None) -> Any:
+    """What something is with other parts; whether a scalar chose these, or which loop carries them."""
     kind = type(given)
     if isinstance(given, tuple):
         return tuple(parts) if kind is tuple else kind._make(parts)
-    record, found = Record.current, object.__new__(kind)
+    record, named = Record.current, dict(zip(names_of(given), parts, strict=True))
     assert record is not None
-    for name, part in zip(names_of(given), parts, strict=True):
+    found: Any = named if kind is dict else object.__new__(kind)
+    for name, part in named.items() if kind is not dict else ():
         object.__setattr__(found, name, part)
     known, frames = record.made.get(id(given)), record.loops.frames
     site = (known.site if known else None) or (frames[-1].axis.site if frames else None)
-    record.made[id(found)] = Made(found, 0, None if is_chosen else site, parts, given, is_state)
-    record.operators.guard(kind)
+    record.made[id(found)] = Made(found, 0, None if is_chosen else site, parts, given, carried_by)
+    if kind is not dict:
+        record.operators.guard(kind)
     return found
 
 
 def note_made(value: Any) -> None:
-    """Note that a turn has made an object: until it ends, it may change it."""
+    """Note that a turn has made an object or a dict: until it ends, it may change it."""
     record = Record.current
     assert record is not None
     record.lists_made += 1
@@ -126,22 +135,38 @@ def may_stay(value: Any, lists_made: int) -> bool:
     What carries state may be an object that was there before the loop.
     """
     made = Record.current.made.get(id(value)) if Record.current is not None else None
-    return made is None or (not made.is_state and (not made.born or made.born > lists_made))
+    return made is None or (made.carried_by is None and (not made.born or made.born > lists_made))
 
 
-def original(value: Any) -> Any:
-    """The object of which this is a copy."""
-    record = Record.current
-    while record is not None and id(value) in record.made and record.made[id(value)].given is not None:
-        value = record.made[id(value)].given
-    return value
+class Copied:
+    """A list that may be a copy of another one."""
+
+    __slots__ = ()
+    given: Any = None  # the other one
+    carried_by: Axis | None = None  # the loop of which a turn finds this in its place
+
+
+def as_made(value: Any) -> Any:
+    """A Copied itself, or what is known of an object that a loop has made; None for anything else."""
+    if issubclass(type(value), Copied):
+        return value
+    return None if Record.current is None else Record.current.made.get(id(value))
+
+
+def originals(value: Any) -> list[Any]:
+    """A list or an object, then what it is a copy of, and so on."""
+    found, made = [value], as_made(value)
+    while made is not None and made.given is not None:
+        found.append(made.given)
+        made = as_made(made.given)
+    return found
 
 
 def note_choice(value: Any) -> None:
     """Note that a scalar may have chosen an object, which must not change any more."""
     record = Record.current
     assert record is not None
-    for one in (value, original(value)):
+    for one in (value, originals(value)[-1]):
         record.chosen_from[id(one)] = one, parts_of(one)
 
 
@@ -169,7 +194,7 @@ def lost(made: Made) -> Lost | RecordingError:
 
 
 def changed_choice(value: Any) -> RecordingError:
-    """The error where an object changes that a recorded scalar may have chosen."""
+    """The error where an object or a dict changes that a recorded scalar may have chosen."""
     return RecordingError(
         f"a {type(value).__name__} that a recorded scalar may have chosen is changed at {calling_line()}, or asked "
         "which one it is: that differs from example to example; make a new one"

@@ -90,6 +90,7 @@ from microgpt.engines.compiled.replacements import (
     added_in_place,
     added_to,
     backwards,
+    by_default,
     changeable,
     changes,
     changing,
@@ -129,6 +130,7 @@ from microgpt.engines.compiled.replacements import (
     truth_as,
     tupled,
     unpacked,
+    updated,
     zipped,
 )
 from microgpt.engines.compiled.replacements import attribute as plain_attribute
@@ -509,6 +511,7 @@ PURE = {
     *[entry for entry in vars(value).values() if inspect.isfunction(entry)],
 }  # fmt: skip
 MAKE_DICTS = {dict, defaultdict, OrderedDict}
+CHANGE_DICTS = {"update": updated, "setdefault": by_default}
 PURE_METHODS = {"index", "count", "copy", "keys", "values", "items", "get", "join", "format", "startswith", "endswith",
                 "split", "strip", "lower", "upper", "read_at", "pick", "largest", *FUNCTIONS}  # fmt: skip
 
@@ -556,6 +559,11 @@ def call(function: Any, /, *arguments: Any, **options: Any) -> Any:
             return getattr(arguments[0], function.__name__)(*arguments[1:], **options)
         if getattr(function, "__module__", None) == "_heapq":  # which takes nothing else for a list
             return function(arguments[0].as_plain(), *arguments[1:], **options)
+    owner, name = getattr(function, "__self__", None), getattr(function, "__name__", None)
+    if type(owner) in DICTS and name in CHANGE_DICTS:
+        return CHANGE_DICTS[name](owner, *arguments, **options)
+    if type(owner) in DICTS and name not in PURE_METHODS:
+        refuse_fixed(owner)
     in_math = getattr(function, "__module__", None) == "math" or type(function) is np.ufunc
     if in_math and any(type(one) in SYMBOLIC_NUMBERS for one in arguments):
         found = None if options else record.tabled(function, arguments)
@@ -571,9 +579,10 @@ def call(function: Any, /, *arguments: Any, **options: Any) -> Any:
         options = {name: calling(one) if type(one) is FunctionType else one for name, one in options.items()}  # key
     if kind is CACHES and any(type(one) is RecordedScalar for one in arguments):
         return remembered(function, record, arguments, options)
-    record.effects.change(getattr(function, "__self__", None))
+    record.effects.change(owner)
     found = text(function(*arguments, **options))
-    return new_dict(found) if type(found) in DICTS and function in MAKE_DICTS else found
+    is_new = type(found) in DICTS and (function in MAKE_DICTS or name == "copy")
+    return new_dict(found) if is_new else found
 
 
 def run(function: FunctionType, record: Record, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:

@@ -25,7 +25,7 @@ from microgpt.engines.compiled.frames import Unknown
 from microgpt.engines.compiled.kinds import KindOfScalar, is_truth
 from microgpt.engines.compiled.lists import Lazy, RecordedList, holds_index, holds_lists, items_down_from
 from microgpt.engines.compiled.loops import source_of, trace, whole_of
-from microgpt.engines.compiled.objects import refuse_fixed
+from microgpt.engines.compiled.objects import note_made, refuse_fixed
 from microgpt.engines.compiled.record import (
     CARRY,
     CONSTANT,
@@ -234,6 +234,7 @@ def unpacked(item: Any, pattern: Any) -> list[Any]:
 def changing(owner: Any) -> None:
     """Note that an object is changed now. Raises NotTraceable within an axis."""
     changes()
+    refuse_fixed(owner)
     if Record.current is not None:
         Record.current.effects.change(owner)
 
@@ -246,6 +247,9 @@ def changes() -> None:
 
 def added_to(target: Any, more: Any) -> Any:
     """`more`, which an augmented assignment adds to `target`. Raises NotTraceable if that changes an object."""
+    if type(target) in DICTS:
+        updated(target, more)  # which `|=` will do once more
+        return more
     known = (int, float, str, tuple, RecordedScalar, RecordedInteger, Index, RecordedList)
     if type(target) not in known and (type(target) in KNOWN_KINDS or not is_seen(type(target))):
         changing(target)
@@ -275,10 +279,23 @@ def stored(value: Any, items: Any, key: Any) -> None:
 
 
 def new_dict(items: Any) -> Any:
-    """A dict that the function makes, which a loop may change if it has made it itself."""
-    if Record.current is not None and Record.current.loops.frames:
-        Record.current.loops.frames[-1].own[id(items)] = items
+    """A dict that the function makes, which a loop may change if it has made it itself; anything else as it is."""
+    if type(items) in DICTS and Record.current is not None and Record.current.loops.frames:
+        note_made(items)
     return items
+
+
+def updated(items: Any, /, *more: Any, **named: Any) -> None:
+    """dict.update(items, *more, **named)"""
+    for key, value in dict(*map(operand, more), **named).items():
+        stored(value, items, key)
+
+
+def by_default(items: Any, key: Any, value: Any = None, /) -> Any:
+    """dict.setdefault(items, key, value)"""
+    if key not in items:
+        stored(value, items, key)
+    return items[key]
 
 
 def measured(items: Any) -> Any:
@@ -395,6 +412,7 @@ def identity(thing: Any) -> int:
     thing = held(thing)
     if type(thing) in (RecordedScalar, float):
         same(thing, thing)
+    refuse_fixed(thing)
     return id(thing)
 
 

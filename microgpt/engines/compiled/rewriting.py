@@ -367,6 +367,8 @@ class Rewriting(ChoiceRewriting):
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         is_text = isinstance(node.op, ast.Mod) and isinstance(getattr(node.left, "value", None), str)
         self.generic_visit(node)
+        if isinstance(node.op, ast.BitOr):
+            return self.through("new_dict", node, node)
         return self.through("text", node, node) if is_text else node
 
     def visit_Match(self, node: ast.Match) -> ast.Match:

@@ -8,7 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-LARGE = {"accelerate", "ipykernel", "nbclient", "playwright", "torch", "transformers"}
+LARGE = {"accelerate", "axe-playwright-python", "ipykernel", "nbclient", "playwright", "torch", "transformers"}
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 for requirement in project["dependencies"] + project["optional-dependencies"]["test"]:
     if ";" in requirement:

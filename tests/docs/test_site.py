@@ -48,6 +48,7 @@ def pages(site):
     return {path: Parts(text) for path, text in found.items() if path.name not in OWN}
 
 
+@pytest.mark.slow
 def test_every_link_leads_to_a_page_and_its_anchor(site, pages):
     for path, parts in pages.items():
         for link in parts.links:

@@ -70,6 +70,7 @@ def test_a_value_used_again_is_drawn_once():
     assert text[0] == "+ = 2.306e+18   gradient 0"
 
 
+@pytest.mark.slow
 def test_a_deep_graph_is_cut_and_counted():
     for count in (1_000, 100_000):
         drawing = draw(sum(Value(i) for i in range(count)))

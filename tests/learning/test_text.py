@@ -116,6 +116,7 @@ def test_writing_ends_where_documents_end():
         assert characters_of(vocabulary, documents) == characters
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_integers_are_places_in_the_vocabulary(text):
     vocabulary = vocabulary_of(text)

@@ -339,6 +339,7 @@ def test_the_lines_of_the_book_go_all_the_way(tmp_path):
 # In a notebook
 
 
+@pytest.mark.slow
 def test_a_class_of_a_cell_is_looked_at(capsys):
     class Value(book("value.py")["Value"]):
         def __mul__(self, other):

@@ -343,13 +343,14 @@ i in range(0, len(L), 2) | i in range(I) | i in range(I + 1, 5) | i, a in enumer
 a in reversed(L) | a in L[1:] | a in list(L) | i, a in enumerate(reversed(L), 1) | a, b in zip(L, H)
 a, b in zip(L, L[1:]) | i, (a, b) in enumerate(zip(L, H)) | i, r in enumerate(R) | r in R | r in (L, H) | r in zip(*M)
 i, r in enumerate(R[::-1]) | r, q in zip(R, Q) | r, a in zip(R, L) | a in (E(c) for c in L) | a in map(calm, L)
-a in running(L) | r in map(list, zip(*M)) | r in [p["g"][t] for t in tokens]
+i in reversed(range(len(L))) | a in running(L) | r in map(list, zip(*M)) | r in [p["g"][t] for t in tokens]
 """)
 TURNS = options("""
 X = E(X, S) | X = calm(X + S) | X += E(S, T) * 0.5 | X, Y = Y, E(X, S) | X *= 0.5 | X = calm(sum(L)) | K += 1
 X = calm(sum([c * S for c in L[:I]])) | X += 0.1 * len(L) | X = S if C else T | NEW = E(S, T) | O.append(E(S, T))
 X = S if Z[0] is None else E(Z[1], S) | X += len(Z[0] or "none") * 0.1 | Z = "bb", E(S) | Z = None, E(Z[1], S)
 O.append(X) | X = E(calm(sum(O)), S) | R[:] = [list(column) for column in zip(*R)]
+O = O + [E(S, T)] | O = [*O, E(X, S)] | O += [E(S, T), X] | O.extend(W) | O.insert(0, E(S, T)) | O = [E(S)] + O
 O.append(E(O[-1], S)) | O.append(calm(sum(O))) | L[I] = E(S, T) | L[I] += E(S, T) | L[I] = E(L[I], L[J])
 L[I] *= 0.5 | R[I][J] = E(S, T) | R[I][J] += E(S) | R[I][J] = E(R[J][I], S) | NEW = [E(c, S) for c in L] | NEW = L
 NEW = R[I] | NEW = [0.0] * 3 | NEW = [S, E(S)] | put(L, I, E(S, T)) | X = calm(walk(L, I, S) + X) | damp(R)
@@ -688,6 +689,31 @@ for a in [*U]:
     rows, row = function(rows, row, a)
     BODY
 NEW = [*[calm(sum(r)) for r in rows], *row, 0.1 * (rows is kept) * S]
+
+rows = [[E(a) for a in L], *[None for _ in U]]
+for i, a in enumerate(U):
+    rows[i + 1] = [E(b, a) for b in rows[i]]
+    BODY
+NEW = [calm(sum(r)) for r in rows]
+
+rows = [[0.1 * S] * 3 for _ in range(len(U) + 1)]
+rows[0] = [S, T, 0.2]
+for i, a in enumerate([*U]):
+    for j in range(3):
+        rows[i + 1][j] = E(rows[i][j], a) + 0.3 * rows[i][j - 1]
+    BODY
+NEW = [calm(sum(r)) for r in rows]
+
+number, found = S, []
+for i, a in enumerate([*U]):
+    if i == I + 2:
+        break
+    number = E(number, a)
+    found = [*found, number]
+    BODY
+    if len(found) > 3:
+        break
+NEW = [number, *found, 0.1 * i * S]
 
 rows = [[E(a, b) for a in U] for b in L]
 kept = [*rows]

@@ -59,6 +59,23 @@ class Counted(NamedTuple):
     inclusive: bool
 
 
+OPPOSITES: dict[type, type] = {ast.GtE: ast.Lt, ast.Gt: ast.LtE}
+
+
+def tested_first(loop: ast.While) -> ast.While:
+    """`while True: if i >= n: break`, and what follows, as `while i < n`; any other loop as it is."""
+    first, *rest = loop.body
+    always = isinstance(loop.test, ast.Constant) and loop.test.value in (True, 1)
+    ends = isinstance(first, ast.If) and not first.orelse and isinstance(first.body[0], ast.Break)
+    if not always or not ends or not rest or not isinstance(first, ast.If) or not isinstance(first.test, ast.Compare):
+        return loop
+    (operator, *more), test = first.test.ops, first.test
+    if more or type(operator) not in OPPOSITES:
+        return loop
+    test = ast.copy_location(ast.Compare(test.left, [OPPOSITES[type(operator)]()], test.comparators), test)
+    return ast.copy_location(ast.While(test, rest, loop.orelse), loop)
+
+
 def counted(loop: ast.While) -> Counted | None:
     """The counter of a loop such as `while i < n:`, which ends with `i += 1`; None for any other loop."""
     test, last = loop.test, loop.body[-1]
@@ -255,16 +272,19 @@ class SingleTargets(ast.NodeTransformer):
     visit_FunctionDef = visit_Lambda = visit_ClassDef = skip  # noqa: N815
 
 
-class ContinueReturns(ast.NodeTransformer):
-    """Puts a return in the place of each `continue` of a loop."""
+class JumpReturns(ast.NodeTransformer):
+    """Puts a return in the place of each `continue` and `break` of a loop."""
 
-    def __init__(self, result: ast.Return):
-        self.result = result
+    def __init__(self, result: ast.Return, last: ast.Return):
+        self.result, self.last = result, last
 
     def visit_Continue(self, node: ast.Continue) -> ast.stmt:
         found = ast.copy_location(copy.deepcopy(self.result), node)
         found.ends_turn = True  # type: ignore[attr-defined]
         return found
+
+    def visit_Break(self, node: ast.Break) -> ast.stmt:
+        return ast.copy_location(copy.deepcopy(self.last), node)
 
     def skip(self, node: Any) -> Any:
         return node
@@ -367,7 +387,7 @@ def surely_assigned(loop: ast.For) -> set[str]:
                         found.add(part.id)
         if not isinstance(one, ast.Assign):
             read |= {part.id for part in ast.walk(one) if isinstance(part, ast.Name)}
-            if any(isinstance(part, (ast.Continue, ast.Raise)) for part in ast.walk(one)):
+            if any(isinstance(part, (ast.Continue, ast.Break, ast.Raise)) for part in ast.walk(one)):
                 break
     return found
 

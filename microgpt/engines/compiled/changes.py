@@ -90,15 +90,18 @@ class Branch(Frame):
         for changes in (self.lists, self.entries, self.stores, self.grown, self.attributes):
             changes.clear()
 
+    def makes_longer(self, items: RecordedList) -> bool:
+        return False
+
     def has_changes(self) -> bool:
         return bool(self.saved or self.dicts or self.stores or self.grown or self.attributes)
 
     # In a loop
 
-    def append(self, items: RecordedList, value: Any) -> None:
+    def append(self, items: RecordedList, value: Any, in_front: bool = False) -> None:
         items.refuse_if_chosen()
         self.refuse_carried(items)
-        if self.alone or items.view or items.frozen:
+        if in_front or self.alone or items.view or items.frozen:
             raise NotTraceable
         self.note_change()
         self.grown.setdefault(id(items), (items, []))[1].append(value)

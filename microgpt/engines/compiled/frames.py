@@ -26,6 +26,7 @@ from microgpt.engines.compiled.record import (
 
 LENGTH = object()  # at the end of a path: the length of the list there
 MANY_STORES = 200  # in one turn; each read looks through all of them, so a loop with more runs in Python
+MANY_PARTS = 48  # of a list that turns extend; fewer, such as the heads of a GPT, are better written out
 ANY = object()  # in a path: an index that another loop went through
 
 
@@ -44,6 +45,29 @@ class Store(NamedTuple):
     path: tuple[Any, ...]
     value: Any
     level: int  # the length of the path that was assigned to: the lists above it stay the same objects
+
+
+class Read(NamedTuple):
+    """What a turn reads of a list that was there before it."""
+
+    root: RecordedList
+    path: tuple[Any, ...]
+    through: RecordedList | None  # as a part of this one, of which it is noted what is read
+
+
+class Appended(NamedTuple):
+    """What each turn appends to a list."""
+
+    root: RecordedList
+    values: list[Any]  # in order
+    before: int  # the length of the list before the turn
+    in_front: bool = False
+
+
+class Spread(NamedTuple):
+    """A list of scalars, of which a turn appends each."""
+
+    items: RecordedList
 
 
 class Found(NamedTuple):
@@ -102,6 +126,14 @@ class Itself(MoreState):
         self.frame, self.value = frame, value
 
 
+class Longer(MoreState):
+    """Each turn takes a longer list in the place of the one that it finds in a variable."""
+
+    def __init__(self, frame: "Frame", items: RecordedList):
+        NotTraceable.__init__(self)
+        self.frame, self.items = frame, items
+
+
 class Unknown:
     """A variable without a value: before a loop that assigns it, or after one that cannot tell it.
 
@@ -141,14 +173,17 @@ class Frame:
     def __init__(self, record: Record, axis: Axis, statement: bool = False):
         self.record, self.axis, self.statement = record, axis, statement
         self.lists_made = record.lists_made
-        self.reads: dict[Any, tuple[RecordedList, tuple[Any, ...]]] = {}  # of what was there before the turn
+        self.reads: dict[Any, Read] = {}
         self.stores: list[Store] = []
         self.past: set[int] = set()  # which of these are of turns before
         self.is_statement = False  # a comprehension turned out to change what a `for` statement may
         self.growing: dict[int, tuple[int, int]] = {}  # to these each turn appends: length before, turns back
         self.attributes: dict[tuple[int, Any], tuple[Any, Any]] = {}  # that carry state: their owner, and what they are
         self.held: dict[int, tuple[Any, Any]] = {}  # dicts that have other entries within a turn, and what they had
-        self.appended: dict[int, tuple[RecordedList, Any, int]] = {}  # a list, an item for each turn, its length before
+        self.appended: dict[int, Appended] = {}
+        self.may_grow = True  # whether a variable with a list may take longer ones in its place, as one that grows
+        self.grows: set[int] = set()  # copies of such lists, which nobody else has
+        self.looked: set[int] = set()  # to which of these a turn has looked after that
         self.saved: dict[int, tuple[RecordedList, Any]] = {}  # the items of lists that have others within a turn
         self.apart: dict[int, RecordedList] = {}  # lists that share nothing with those that have changed so far
         self.inside: list[tuple[RecordedList, set[int]]] = []  # these, each with the lists in it that may have changed
@@ -171,7 +206,7 @@ class Frame:
             if path and not is_reference(root, path):
                 frame.refuse_parts(root)
         if found is None or frame is not self:
-            self.note(root, path if key else (*path, LENGTH))
+            self.note(root, path if key else (*path, LENGTH), self.record.loops.through)
         if found is None or (key and key is not WHOLE):
             return found
         if type(found.value) is not RecordedList:
@@ -181,9 +216,13 @@ class Frame:
         items.elements, items.changed = {}, True
         return None
 
-    def note(self, root: RecordedList, path: tuple[Any, ...]) -> None:
+    def note(self, root: RecordedList, path: tuple[Any, ...], through: RecordedList | None) -> None:
         if root.born <= self.lists_made and id(root) not in self.appended:
-            self.reads.setdefault((id(root), *map(key_of, path)), (root, path))
+            key = (id(root), *map(key_of, path))
+            if key not in self.reads:
+                self.reads[key] = Read(root, path, through)
+            elif through is None:  # it is read for itself, too
+                self.reads[key] = Read(root, path, None)
 
     def stored(self, root: RecordedList, path: tuple[Any, ...]) -> Found | None:
         """What this frame has stored at a path. Raises NotTraceable where it may or may not have."""
@@ -213,7 +252,7 @@ class Frame:
 
     def changed(self) -> list[RecordedList]:
         """The lists that the turn has changed."""
-        return [store.root for store in self.stores] + [root for root, _, _ in self.appended.values()]
+        return [store.root for store in self.stores] + [one.root for one in self.appended.values()]
 
     def refuse_replaced(self, root: RecordedList, path: tuple[Any, ...]) -> None:
         """Raise NotTraceable if a view was of a list that has another one in its place by now."""
@@ -225,6 +264,7 @@ class Frame:
 
     def refuse_parts(self, root: RecordedList) -> None:
         """Raise NotTraceable if a list has changed that is a part of this one, or of which this is one."""
+        through = self.record.loops.through
         if id(root) in self.apart:
             return
         if not self.inside:
@@ -233,9 +273,10 @@ class Frame:
             alone -= {id(store.root) for store, own in zip(self.stores, outside, strict=True) if not own}
             self.inside = [(one, {id(one)} if id(one) in alone else all_in(one)) for one in self.changed()]
         own = all_in(root) if self.inside else set()
-        if any([one is not root and not own.isdisjoint(inside) for one, inside in self.inside]):
+        if any([one is not root and one is not through and not own.isdisjoint(inside) for one, inside in self.inside]):
             raise NotTraceable
-        self.apart[id(root)] = root
+        if through is None:
+            self.apart[id(root)] = root
 
     def grow(self, root: RecordedList, turns: int) -> None:
         """Let a list be as long as it is before each turn, if each appends an item. So many of the last are known."""
@@ -261,11 +302,34 @@ class Frame:
         if self.statement and self.axis.bound is None and type(turns) is int and turns > 0 and not known:
             raise MorePast(self, Store(root, (at(self.axis) + n,), None, 1), turns, grows=True)
 
+    def may_store(self, items: RecordedList, key: Index) -> None:
+        """Raise MorePast for an item of a list whose items are not alike before the loop: turns before may store it."""
+        step = dict(key.terms).get(self.axis, 0)
+        root, path = items.where()
+        if not self.statement or self.axis.bound is not None or not step or root.born > self.lists_made:
+            return
+        before = [
+            self.stores[i].path for i in sorted(self.past) if self.stores[i].root is root
+        ]  # one turn before first
+        if before and (len(before[0]) != len(path) + 1 or type(before[0][-1]) not in (int, Index)):
+            return
+        apart: Any = before[0][-1] - key if before else 0
+        if type(apart) is int and apart * step >= 0 and not apart % step:
+            turns = 1 + apart // step
+            raise MorePast(self, Store(root, (*path, key + turns * step), None, 1), turns)
+
     def appended_item(self, root: RecordedList, path: tuple[Any, ...]) -> Found | None:
         """The item that a turn has appended to a list, if that is what is read; else the list gets all up to it."""
-        if id(root) not in self.appended or not path or path[0] is LENGTH:
+        if id(root) not in self.appended:
             return None
-        _, value, n = self.appended[id(root)]
+        self.looked.add(id(root))
+        _, (value, *more), n, in_front = self.appended[id(root)]
+        if more or type(value) is Spread:
+            raise NotTraceable
+        if not path or path[0] is LENGTH:
+            return None
+        if in_front:
+            raise NotTraceable
         if path[0] is not None and is_zero(path[0] - (at(self.axis) + n)):
             found = Found(value)
             for one in path[1:]:
@@ -305,29 +369,53 @@ class Frame:
 
     # Changing
 
-    def append(self, items: RecordedList, value: Any) -> None:
-        """Note that each turn appends such an item to a list."""
+    def append(self, items: RecordedList, value: Any, in_front: bool = False) -> None:
+        """Note that each turn adds such an item to a list, at its end or in front."""
         items.refuse_if_chosen()
         self.refuse_comprehension()
         self.refuse_carried(items)
+        if items.view or items.frozen or type(value) is Unknown or id(items) in self.looked:
+            raise NotTraceable
+        if id(items) in self.appended:
+            _, values, n, mixed = self.appended[id(items)]
+            mixed = mixed or in_front or id(items) in self.growing
+            if mixed or self.axis.bound is not None or len(values) == MANY_STORES:
+                raise NotTraceable
+            self.appended[id(items)] = Appended(items, [*values, value], n)
+            return
         n, _ = self.growing.get(id(items), (items.axis.length() if items.plain is None else len(items.plain), 0))
-        unfit = items.view or items.frozen or type(n) is not int or type(value) is Unknown
-        if unfit or id(items) in self.appended:
+        if type(n) is not int:
             raise NotTraceable
         own, bounded = all_in(items), self.axis.bound is not None
-        read = {id(root): root for root, path in self.reads.values() if id(root) in own or not finds(root, path)}
+        read = {id(root): root for root, path, _ in self.reads.values() if id(root) in own or not finds(root, path)}
         stored = {id(store.root): store.root for i, store in enumerate(self.stores) if i not in self.past}
         met = [root for root in read.values() if id(root) in own or not own.isdisjoint(all_in(root))]
         if any(not own.isdisjoint(all_in(root)) for root in stored.values()) or (met and bounded):
             raise NotTraceable
         if any(id(root) not in own for root in met):  # a list that has this one in it
             raise NotTraceable
+        if in_front and (met or id(items) in self.growing or bounded):
+            raise NotTraceable
         if met and id(items) not in self.growing:
             raise MorePast(self, Store(items, (at(self.axis) + n,), value, 1), 0, grows=True)
         self.save(items)
-        self.appended[id(items)] = items, value, n
+        self.appended[id(items)] = Appended(items, [value], n, in_front)
         items.axis, items.item = Axis(self.axis.n + n, bound=(self.axis, n + 1, 1)), Unknown(None)
         items.plain, items.elements, items.changed = None, {}, True
+
+    def makes_longer(self, items: RecordedList) -> bool:
+        """Whether a list that nobody else has may grow in the place of one that is made longer."""
+        if self.may_grow and items.carried_by is self.axis:
+            raise Longer(self, items)
+        return id(items) in self.grows
+
+    def extend(self, items: RecordedList, more: Any) -> None:
+        """Note that each turn appends all items of a list to another one."""
+        more = stacked_scalars(more)
+        if type(more) is RecordedList and self.axis.n < MANY_PARTS:
+            raise NotTraceable
+        for one in [Spread(more)] if type(more) is RecordedList else more:
+            self.append(items, one)
 
     def store(self, items: RecordedList, key: Any, value: Any) -> None:
         items.refuse_if_chosen()
@@ -481,9 +569,9 @@ class Frame:
     def check(self) -> None:
         """Raise NotTraceable if a turn reads what another one stores; MorePast if that is so many turns before."""
         stores = [store for i, store in enumerate(self.stores) if i not in self.past]
-        for root, path in self.reads.values():
+        for root, path, through in self.reads.values():
             for store in stores:
-                if path[-1] is LENGTH:
+                if path[-1] is LENGTH or store.root is through:
                     continue
                 if store.root is root:
                     meets = (path[-1] is None or len(path) >= store.level) and not self.own_turn(store.path, path)
@@ -529,11 +617,11 @@ class Frame:
         frames = self.record.loops.frames
         if not frames:
             return
-        for root, path in self.reads.values():
+        for root, path, through in self.reads.values():
             path = tuple([ANY if self.axis in axes_of((one,)) else one for one in path])
             if frames[-1].covered(root, path):
                 continue
-            frames[-1].note(root, path)
+            frames[-1].note(root, path, through)
 
     def covered(self, root: RecordedList, path: tuple[Any, ...]) -> bool:
         """Whether something stored covers all of a path."""
@@ -635,17 +723,34 @@ def all_in(items: RecordedList) -> set[int]:
 
 def lists_within(items: Any) -> Iterator[Any]:
     if type(items) is RecordedList:
-        inside = [*(items.plain or ()), *items.elements.values()]
+        inside = all_of(items.plain, items.elements)
     else:
         inside = list(items) if type(items) is list else parts_of(items)
     for frame in items.record.loops.frames if type(items) is RecordedList else ():
         if id(items) in frame.saved:
             _, (_, _, plain, elements, _) = frame.saved[id(items)]
-            inside += [*(plain or ()), *elements.values()]  # these are in it, too
+            inside += all_of(plain, elements)  # these are in it, too
     for one in inside:
         if type(one) in (RecordedList, list) or has_parts(one):
             yield one
             yield from lists_within(one)
+
+
+def stacked_scalars(items: Any) -> Any:
+    """A symbolic list of scalars as one of its own; the items of any other list."""
+    if type(items) is not RecordedList or items.plain is not None or type(items.item) is not RecordedScalar:
+        return items.all_elements() if type(items) is RecordedList else [*items]
+    if type(items.length()) is not int:
+        raise NotTraceable
+    return RecordedList(items.record, items.axis, items.item)
+
+
+def all_of(plain: list[Any] | None, elements: dict[int, Any]) -> list[Any]:
+    """The items of a list, and those that it had when it was symbolic."""
+    if not plain or not elements:
+        return [*(plain or ()), *elements.values()]
+    known = set(map(id, plain))
+    return [*plain, *[one for one in elements.values() if id(one) not in known]]
 
 
 def holds_rows(items: RecordedList) -> bool:

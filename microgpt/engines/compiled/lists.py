@@ -210,7 +210,15 @@ class RecordedList(Copied):
             if type(key) is Index and key.span()[1] >= n:
                 for frame in self.record.loops.frames:
                     frame.will_grow(self, n, key)
-            found = self.stacked_copy()
+            known = self.check((key,)) if type(key) is Index else None
+            if known is not None:
+                return known.value
+            try:
+                found = self.stacked_copy()
+            except NotTraceable as error:
+                for frame in self.record.loops.frames if type(error) is NotTraceable and type(key) is Index else ():
+                    frame.may_store(self, key)
+                raise
             found.check(())
             if found.plain is not None:  # a loop has stored single items
                 raise NotTraceable
@@ -237,9 +245,18 @@ class RecordedList(Copied):
         """A view of this plain list as a symbolic one. Raises NotTraceable if its items are not alike."""
         self.check(())
         if self.record.loops.frames:
-            check_all(self.plain, self)
+            self.check_parts()
         with self.record.loops.unnoted():
             return self.seen_as(self.record.stack(self.plain))
+
+    def check_parts(self) -> None:
+        """Note that the lists in it are read through this one: what is stored in it meets what is read of it."""
+        loops = self.record.loops
+        before, (loops.through, _) = loops.through, self.where()
+        try:
+            check_all(self.plain, self)
+        finally:
+            loops.through = before
 
     def seen_as(self, symbolic: "RecordedList") -> "RecordedList":
         """A view of this plain list, by a symbolic list of the same items."""
@@ -381,6 +398,13 @@ class RecordedList(Copied):
         else:
             self.as_plain().append(item)
 
+    def insert(self, place: Any, item: Any) -> None:
+        frames = self.record.loops.frames
+        if frames and not self.is_own() and type(place) is int and place == 0:
+            frames[-1].append(self, item, in_front=True)
+        else:
+            self.as_plain().insert(place, item)
+
     def __setitem__(self, key: Any, item: Any) -> None:
         frames = self.record.loops.frames
         if frames and (type(key) is Index or not self.is_own()):
@@ -397,7 +421,11 @@ class RecordedList(Copied):
         return self
 
     def extend(self, items: Any) -> None:
-        self.as_plain().extend(items.all_elements() if type(items) is RecordedList else [*items])
+        frames = self.record.loops.frames
+        if frames and not self.is_own():
+            frames[-1].extend(self, items)
+        else:
+            self.as_plain().extend(items.all_elements() if type(items) is RecordedList else [*items])
 
 
 def items_down_from(i: int, items: RecordedList) -> Iterator[Any]:
@@ -414,7 +442,7 @@ def changing(name: str) -> Callable[..., Any]:
     return change
 
 
-for method in ("insert", "pop", "remove", "clear", "sort", "reverse", "__delitem__"):
+for method in ("pop", "remove", "clear", "sort", "reverse", "__delitem__"):
     setattr(RecordedList, method, changing(method))
 
 

@@ -26,13 +26,16 @@ from microgpt.engines.compiled.frames import (
     Entry,
     Frame,
     Itself,
+    Longer,
     MoreAttributes,
     MorePast,
     MoreState,
     Range,
     Refused,
+    Spread,
     Store,
     Unknown,
+    all_in,
     at_turn,
     axes_of,
     freeze,
@@ -116,6 +119,13 @@ class MayBeRead(NotTraceable):
     def __init__(self, variable: int):
         super().__init__()
         self.variable = variable
+
+
+class LastTurn:
+    """What the variables are after a turn that ends the loop."""
+
+    def __init__(self, values: tuple[Any, ...]):
+        self.values = values
 
 
 # Tracing a turn
@@ -226,7 +236,7 @@ def loop(turn: Callable[..., Any], items: Any, counters: Any, variables: Any, si
         record.loops.untraceable = known if statement.short else {*known, site}  # loops within it may be read now
         return None
     record.loops.lines.add(site)
-    if type(given) is Lazy:
+    if type(given) is Lazy and not statement.ended:
         given.use_up()
     return found
 
@@ -253,7 +263,7 @@ def whole_of(items: Any, record: Record) -> Any:
     if found is None:
         return items
     items.whole = found
-    items.made_of += tuple([root for root, _ in frame.reads.values()])
+    items.made_of += tuple([one.root for one in frame.reads.values()])
     return found
 
 
@@ -351,6 +361,8 @@ class Known:
     objects: bool = False  # whether lists in lists that carry state are objects when a turn begins
     unread: set[int] = field(default_factory=set)  # variables that no turn may read before it sets them
     changed: list[Any] = field(default_factory=list)  # lists and objects that variables hold, and turns change
+    longer: list[Any] = field(default_factory=list)  # lists that variables hold, in the place of which longer ones come
+    may_grow: bool = True  # whether these may be one that grows
 
     def learn(self, found: MoreState) -> None:
         """Note what turned out to carry state."""
@@ -358,6 +370,8 @@ class Known:
             self.attributes.append((found.owner, found.name))
         elif isinstance(found, Itself):
             self.changed += originals(found.value)
+        elif isinstance(found, Longer):
+            self.longer += originals(found.items)
         elif isinstance(found, MorePast):
             one = Past(found.root, found.path, found.level, found.turns, found.grows)
             others = [known for known in self.past if known.root is not one.root or not same_path(known.path, one.path)]
@@ -383,6 +397,7 @@ class Statement:
         self.items, self.taken = items, 0  # for turns that run in Python: its items, and how many have been taken
         self.given, self.contents = items, contents(items)
         self.parts, self.short = 1, False
+        self.ended = False  # a turn has been the last one
         self.set_first: set[int] = set()  # the variables that each turn sets before it reads them
         self.left: list[tuple[int, int, int]] = []  # parts of the loop: the first turn, the end, how many go together
         self.turn, self.source, self.counters, self.record, self.site = turn, source, counters, record, site
@@ -402,13 +417,19 @@ class Statement:
                     return None
                 found = self.in_python(first, end if self.left else None, values)  # the last turns may add items
             values, begun = found, True
+            if self.ended:
+                break
         return values
 
     def in_python(self, first: int, end: int | None, values: list[Any]) -> list[Any]:
         """The variables after some turns, one by one. Where one raises, the loop is lost: the function may catch it."""
         try:
             for item in self.items_of(first, end):
-                values = self.turn(item, *values)
+                found = self.turn(item, *values)
+                if type(found) is LastTurn:
+                    self.ended = True
+                    return [*found.values]
+                values = found
         except (NotTraceable, Exception) as error:  # the first, if the bound of a `while` has changed
             if isinstance(error, RecordingError) or (isinstance(error, NotTraceable) and self.record.loops.frames):
                 raise
@@ -464,7 +485,7 @@ class Statement:
                 known.along(before, self.axis)
             before = self.axis
             try:
-                return Pass(self, first, together, values, known).results()
+                return self.one_pass(first, together, values, known)
             except MoreAxes as found:
                 known.others += tuple(found.axes)
             except Counts as found:
@@ -479,7 +500,23 @@ class Statement:
                 if isinstance(found, Refused):
                     raise NotTraceable from None
                 known.learn(found)
+            except NotTraceable as error:
+                if not known.longer or type(error) is not NotTraceable:
+                    raise
+                known, before = Known(unread={*self.set_first}, may_grow=False), None
         raise NotTraceable
+
+    def one_pass(self, first: int, together: int, values: list[Any], known: Known) -> list[Any]:
+        """The same, with what is known. Of a pass that fails the loop around does not remember what it has read."""
+        around, done = self.record.loops.frames[-1:], False
+        noted = [{**frame.reads} for frame in around]
+        try:
+            found = Pass(self, first, together, values, known).results()
+            done = True
+        finally:
+            for frame, reads in zip(around, noted, strict=True) if not done else ():
+                frame.reads = reads
+        return found
 
 
 class Pass:
@@ -491,6 +528,12 @@ class Pass:
         self.statement, self.record, self.axis = statement, statement.record, statement.axis
         self.first, self.together, self.attributes = first, together, known.attributes
         self.before = [*values, *[got(owner, name, Unknown(statement.site)) for owner, name in known.attributes]]
+        self.grows: set[int] = set()
+        for i, value in enumerate(self.before if known.longer else ()):
+            if any(value is one for one in known.longer):
+                self.before[i] = RecordedList.written_out(self.record, value.all_elements())
+                self.changed, self.grows = [*self.changed, self.before[i]], {*self.grows, id(self.before[i])}
+        self.may_grow = known.may_grow
         self.starts = list(map(snapshot, self.before))
         self.state, self.past = known.state, known.past
         self.counters = statement.counters | {len(values) + i: step for i, step in known.steps.items()}
@@ -505,6 +548,7 @@ class Pass:
         earlier = [[self.stored_before(past, i) for i in range(1, past.turns + 1)] for past in self.past]
         rows = len(record)
         with Tracing(record, axis, True) as frame:
+            frame.grows, frame.may_grow = self.grows, self.may_grow
             symbols = [self.symbol(i, value) for i, value in enumerate(self.starts)]
             held = [self.carried(one, (), not new) for one, (*_, new) in zip(contents, self.state, strict=True)]
             for (root, path, is_new), symbol in zip(self.state, held, strict=True):
@@ -520,7 +564,10 @@ class Pass:
                 frame.begin_with(owner, name, symbol)
             for k in range(self.together):
                 item = self.statement.source.at(at(axis) * self.together + self.first + k)
-                values = list(self.statement.turn(item, *values))
+                found = self.statement.turn(item, *values)
+                if type(found) is LastTurn:
+                    raise Split(axis, 1)
+                values = list(found)
             values += [value for _, value in frame.attributes.values()]
             if record.loops.aborted:  # and the body has caught it
                 raise NotTraceable
@@ -590,7 +637,7 @@ class Pass:
     def check_rows(self, frame: Frame) -> None:
         """Raise NotTraceable if a row of a table is made of itself and the row before: diagonals are fewer."""
         filled = self.record.loops.filled.setdefault(self.statement.site, [])
-        depends = self.past and any(root is one for root, _ in frame.reads.values() for one in filled)
+        depends = self.past and any(read.root is one for read in frame.reads.values() for one in filled)
         if self.record.loops.depth == 1:
             filled += [past.root for past in self.past]
         if depends:
@@ -601,7 +648,7 @@ class Pass:
         own = at(self.axis) + self.first if self.together == 1 else ANY
         for one, index in lists_behind(self.statement.given, own):
             root, path = one.where()
-            if any(related(root, other) for other, _, _ in frame.appended.values()):
+            if any(related(root, other.root) for other in frame.appended.values()):
                 raise NotTraceable
             for store in frame.stores:
                 same = store.root is root and type(index) is Index and len(store.path) > len(path)
@@ -613,16 +660,18 @@ class Pass:
 
     def check_aliases(self, frame: Frame, symbols: list[Any]) -> None:
         """Raise NotTraceable if a turn changes, by another name, the list or object with which a variable begins."""
-        grown = [root for root, _, _ in frame.appended.values()]
+        grown = {id(one.root) for one in frame.appended.values()}
         owners = {owner for owner, _ in frame.attributes}
         for start, symbol in copies(self.before, symbols):
-            changed = frame.changed() if self.is_used(symbol) else grown  # its length may have been asked for
-            if not (changed or owners):
+            changed = [store.root for store in frame.stores] if self.is_used(symbol) else []
+            if not (changed or grown or owners):
                 continue
             held = lists_and_objects(start)
             inside = [one for one in (*held, *lists_within(held)) if type(one) is RecordedList]
             starts = [*inside, *[each for one in inside for each in chosen_among(one)]]
             if any(id(one) in owners for one in held) or any(related(one, root) for one in starts for root in changed):
+                raise NotTraceable
+            if any(not grown.isdisjoint(all_in(one)) for one in starts):  # its length may have been asked for
                 raise NotTraceable
 
     def symbol(self, i: int, value: Any) -> Any:
@@ -668,7 +717,9 @@ class Pass:
         record, axis, seen = self.record, self.axis, set[int]()
         slots, stores = frame.stores[: len(held)], frame.stores[len(held) + len(frame.past) :]
         appended = [*frame.appended.values()]
-        left = [value for _, value, _ in appended] + [store.value for store in (*stores, *slots)]
+        left = [unspread(value) for one in appended for value in one.values] + [
+            store.value for store in (*stores, *slots)
+        ]
         check_results(left, frame.lists_made, record, seen)
         later = [[self.stored_now(past, stores, appended), *known[:-1]] for past, _, known in pasts]
         self.count_uses(rows, [*values, *left, *later])
@@ -687,10 +738,14 @@ class Pass:
         for store in stores:
             done = self.along_axis(store)
             changes.append(lambda done=done: put(record, done))  # type: ignore[misc]
-        for root, value, _ in appended:
-            whole = RecordedList(record, axis, value)
-            whole.made_anew = type(value) is RecordedScalar and axis not in value.free and value.node >= rows
-            changes.append(lambda root=root, whole=whole: extend(root, whole))  # type: ignore[misc]
+        for root, items, _, in_front in appended:
+            wholes = [RecordedList(record, axis, unspread(value)) for value in items]
+            for whole, value in zip(wholes, items, strict=True):
+                whole.made_anew = type(value) is RecordedScalar and axis not in value.free and value.node >= rows
+            if in_front:
+                wholes = [one[::-1] for one in wholes]
+            spread = [type(value) is Spread for value in items]
+            changes.append(partial(extend, root, wholes, spread, in_front))
         self.check_turns(rows)
         return finals, changes
 
@@ -716,7 +771,7 @@ class Pass:
         """What a turn stores or appends where the next turns read it."""
         found = [store.value for store in stores if past.fits(store)]
         if past.grows:
-            found = [value for root, value, _ in appended if root is past.root]
+            found = [value for one in appended for value in one.values if one.root is past.root]
         if len(found) != 1:
             raise NotTraceable
         return found[0]
@@ -743,7 +798,12 @@ class Pass:
     ) -> list[Any]:  # fmt: skip
         """What the variables are after all turns. One may be the list that the last turn appended, or another one."""
         finals = [*self.before]
-        last = {key: place for root, value, _ in appended for key, place in places_in(value, (root, -1))}
+        last = {
+            key: place
+            for root, items, _, in_front in appended
+            for i, value in enumerate(items)
+            for key, place in places_in(value, (root, 0 if in_front else i - len(items)))
+        }
         for root, path, value, level in stores:
             if len(path) == 1 and type(path[0]) is Index and self.axis.bound is None:
                 last.update(places_in(value, (root, path[0].span()[1])))
@@ -922,18 +982,17 @@ class Pass:
     def count_uses(self, rows: int, values: list[Any]) -> None:
         """Count how often what stays uses each row of the turn."""
         operands_of, uses, user = self.record.operands, self.uses, self.user
-        left = [leaf.node for value in values for leaf in leaves(value)]
-        while left:
-            row = left.pop()
+        found = [leaf.node for value in values for leaf in leaves(value)]
+        for row in found:  # which grows meanwhile
             if row in uses:
                 uses[row] += 1
-                continue
-            uses[row] = 1
-            if row >= rows:
+            elif row < rows:
+                uses[row] = 1
+            else:
+                uses[row] = 1
                 operands = operands_of(row)  # -1 for what is not yet carried
-                for operand in operands:
-                    user[operand] = row
-                left += operands
+                user.update(dict.fromkeys(operands, row))
+                found += operands
 
     def added(self, value: RecordedScalar, symbol: RecordedScalar) -> list[RecordedScalar] | None:
         """The scalars of which a value is the sum, with a symbol that nothing else uses; None if it is no such sum."""
@@ -1215,14 +1274,24 @@ def length_at(root: RecordedList, path: tuple[Any, ...]) -> Any:
     return found.axis.length() if found.plain is None else len(found.plain)
 
 
-def extend(root: RecordedList, whole: RecordedList) -> None:
-    """Append all items of a list."""
+def unspread(value: Any) -> Any:
+    return value.items if type(value) is Spread else value
+
+
+def extend(root: RecordedList, wholes: list[RecordedList], spread: list[bool], in_front: bool) -> None:
+    """Add all items of some lists, of each one in turn, in front of a list or at its end; or what is in these items."""
     if root.record.loops.frames and not root.is_own():
         raise NotTraceable
-    if root.plain == []:
-        root.become(whole)
+    if root.plain == [] and spread == [False]:
+        root.become(wholes[0])
     else:
-        root.as_plain().extend([*whole])
+        turns = zip(
+            *[[one.all_elements() if s else [one] for one in whole] for whole, s in zip(wholes, spread, strict=True)],
+            strict=True,
+        )
+        more = [one for turn in turns for items in turn for one in items]
+        place = 0 if in_front else len(root.as_plain())
+        root.as_plain()[place:place] = more
 
 
 # The results of a body

@@ -421,6 +421,7 @@ class Loops:
         self.statements = True  # are read, too, and not only comprehensions
         self.begun = 0  # how many `for` statements have been
         self.noting = True  # what lists are read
+        self.through: Any = None  # the list through which those in it are read
         self.untraceable: set[Any] = set()  # places in the source of loops that run in Python
         self.lines: set[Any] = set()  # places of `for` statements that are read as one line
         self.filled: dict[Any, list[Any]] = {}  # the lists of which each of these makes items of those before

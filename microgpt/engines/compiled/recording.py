@@ -48,7 +48,7 @@ from microgpt.engines.compiled.effects import Effects
 from microgpt.engines.compiled.frames import Unknown
 from microgpt.engines.compiled.kinds import EVERY, answer, as_value, kinds_of, of_example
 from microgpt.engines.compiled.lists import Lazy, RecordedList, is_symbolic, nested
-from microgpt.engines.compiled.loops import loop
+from microgpt.engines.compiled.loops import LastTurn, loop
 from microgpt.engines.compiled.objects import (
     check_fixed,
     is_generated,
@@ -108,6 +108,7 @@ from microgpt.engines.compiled.replacements import (
     iterator,
     kind_of,
     listed,
+    longer,
     made,
     made_of_each,
     mapped,
@@ -680,9 +681,9 @@ HELPERS: dict[str, Any] = {
         mapped, generated, call, subscript, attribute, zipped_rows, iterated, spread, unpacked, changes,
         added_to, same, searched, slice, operand, entry, calling, chosen, both, either, negated, chained, decided,
         truth, loop, made, stored, changeable, counted, same_bound, set_attribute, ended, text, matched, member,
-        new_dict,
+        new_dict, longer,
     )
-} | {HELPER + "returns": Returns, HELPER + "tried": Tried}  # fmt: skip
+} | {HELPER + "returns": Returns, HELPER + "tried": Tried, HELPER + "last_turn": LastTurn}  # fmt: skip
 CELLS_OF_HELPERS = {name: CellType(helper) for name, helper in HELPERS.items()}
 SOURCES = Sources(HELPERS)  # shared by all records, because code belongs to the process
 

@@ -337,6 +337,22 @@ def same_bound(before: Any, now: Any) -> None:
         raise NotTraceable
 
 
+def longer(first: Any, second: Any, how: str) -> Any:
+    """first + second, or [*first, *second], which from now on has the name of one of them."""
+    items, more = (second, first) if how.endswith("in front") else (first, second)
+    frames = Record.current.loops.frames if Record.current is not None else []
+    if frames and type(items) is RecordedList and isinstance(more, list) and frames[-1].makes_longer(items):
+        if items is second:
+            for one in reversed([*more]):
+                items.insert(0, one)
+        else:
+            items.extend(more)
+        return items
+    if how.startswith("*"):
+        return made([*spread(first), *spread(second)])
+    return operand(first) + operand(second)
+
+
 def added_in_place(target: Any, more: Any) -> Any:
     """operator.iadd(target, more)"""
     target += added_to(target, more)
@@ -625,6 +641,9 @@ def searched(items: Any) -> Any:
 
 def backwards(items: Any) -> Any:
     """reversed(items)"""
+    if type(items) in (range, tuple):
+        record: Any = Record.current
+        return Lazy(lambda: reversed(items), lambda: stacked(items[::-1], record), made_of=(items,), in_order=False)
     if type(items) is not RecordedList:
         return made_of_each(reversed(iterated(items)))
     length = len(items)

@@ -8,7 +8,7 @@ import copy
 from typing import Any
 
 from microgpt.engines.compiled.bodies import (
-    ContinueReturns,
+    JumpReturns,
     SingleTargets,
     WithoutJumps,
     changes_objects,
@@ -19,10 +19,10 @@ from microgpt.engines.compiled.bodies import (
     is_changed,
     is_stored_attribute,
     is_stored_item,
-    leaves_loop,
     names_captured,
     names_stored,
     surely_assigned,
+    tested_first,
 )
 from microgpt.engines.compiled.branches import HELPER, SEES_FRAME, ChoiceRewriting, function, own_parts
 
@@ -153,7 +153,8 @@ class Rewriting(ChoiceRewriting):
 
     def visit_While(self, node: ast.While) -> Any:
         """A `while` with a counter is a `for` over a range, too."""
-        found = counted(node)
+        tested = tested_first(node)
+        found = counted(tested)
         if found is None:
             return self.generic_visit(node)
         bound = ast.Name(f"{HELPER}bound_{node.lineno}_{node.col_offset}", ast.Load())
@@ -161,7 +162,7 @@ class Rewriting(ChoiceRewriting):
         items = self.through(
             "counted", node, ast.Name(found.name, ast.Load()), bound, *map(ast.Constant, (found.step, found.inclusive))
         )
-        body = [self.copy_of(one) for one in (*node.body, ast.copy_location(ast.Expr(test), node))]
+        body = [self.copy_of(one) for one in (*tested.body, ast.copy_location(ast.Expr(test), node))]
         loop = ast.For(ast.Name(found.name, ast.Store()), items, body, [])
         loop = ast.fix_missing_locations(ast.copy_location(loop, node))
         loop.end_lineno = node.end_lineno
@@ -179,7 +180,10 @@ class Rewriting(ChoiceRewriting):
             return self.generic_visit(statement)
         known = [*names]
         result = ast.Return(ast.Tuple([ast.Name(name, ast.Load()) for name in known], ast.Load()))
-        body = [ContinueReturns(result).visit(self.copy_of(one)) for one in node.body]
+        last = ast.Return(
+            self.through("last_turn", node, ast.Tuple([ast.Name(name, ast.Load()) for name in known], ast.Load()))
+        )
+        body = [JumpReturns(result, last).visit(self.copy_of(one)) for one in node.body]
         first: ast.stmt = ast.Assign([copy.deepcopy(node.target)], ast.Name("_microgpt_item", ast.Load()))
         rewritten = self.visit_all([first, *body])
         turn = function("_microgpt_turn", parameters_of(["_microgpt_item", *known]), [*rewritten, result])
@@ -221,7 +225,7 @@ class Rewriting(ChoiceRewriting):
         parts = [part for one in loop.body for part in own_parts(one)]
         targets = list(own_parts(loop.target))
         if (
-            leaves_loop(loop.body) or any(isinstance(part, LEAVES) for part in parts)
+            any(isinstance(part, LEAVES) for part in parts)
             or any(isinstance(part, ast.Name) and part.id in SEES_FRAME for part in parts)
             or any(isinstance(part, (ast.Subscript, ast.Attribute, ast.Starred)) for part in targets)
             or changes_objects(parts)
@@ -261,7 +265,13 @@ class Rewriting(ChoiceRewriting):
 
     def visit_Assign(self, node: ast.Assign) -> Any:
         (target, *more) = node.targets
-        self.generic_visit(node)
+        longer = None if more else made_longer(target, node.value)
+        if longer is not None:
+            first, second, how = longer
+            node.value = self.through("longer", node, self.visit(first), self.visit(second), ast.Constant(how))
+            node.targets = [self.visit(target)]
+        else:
+            self.generic_visit(node)
         if is_stored_item(target) and not more:
             assert isinstance(target, ast.Subscript)
             return self.stored(node, node.value, target.value, target.slice)
@@ -424,6 +434,28 @@ class Rewriting(ChoiceRewriting):
         node.target = self.visit(node.target)
         node.value = node.value and self.visit(node.value)
         return node
+
+
+def made_longer(target: ast.expr, value: ast.expr) -> tuple[ast.expr, ast.expr, str] | None:
+    """What is added up, if it is the list of a name and another one, which gets this name; None for anything else.
+
+    Such are x = x + [a], x = [a] + x, x = [*x, a] and x = [a, *x].
+    """
+    first: ast.expr | None = None
+    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
+        first, second, how = value.left, value.right, "+"
+    elif isinstance(value, ast.List) and len(value.elts) > 1:
+        if isinstance(value.elts[0], ast.Starred):
+            first, second, how = value.elts[0].value, ast.List(value.elts[1:], ast.Load()), "*"
+        elif isinstance(value.elts[-1], ast.Starred):
+            first, second, how = ast.List(value.elts[:-1], ast.Load()), value.elts[-1].value, "*"
+    if first is None or not isinstance(target, ast.Name):
+        return None
+    same = [isinstance(one, ast.Name) and one.id == target.id for one in (first, second)]
+    if not any(same):
+        return None
+    first, second = [ast.copy_location(one, value) for one in (first, second)]
+    return first, second, how if same[0] else how + "in front"
 
 
 def asks_kind(pattern: ast.AST) -> bool:

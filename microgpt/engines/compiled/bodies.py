@@ -23,7 +23,10 @@ USES_UP = {
     "largest",
 }  # an iterator, at once
 GATHERED = HELPER + "gathered"
-BOUNDS = (ast.Name, ast.Constant, ast.BinOp, ast.operator, ast.expr_context, ast.Call, ast.Subscript, ast.Attribute)
+BOUNDS = (
+    ast.Name, ast.Constant, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.expr_context, ast.Call,
+    ast.Subscript, ast.Attribute,
+)  # fmt: skip
 
 
 def changes_outside(function: ast.FunctionDef) -> bool:
@@ -51,15 +54,18 @@ def is_stored_item(target: ast.AST | None) -> bool:
 
 
 class Counted(NamedTuple):
-    """A `while` whose counter goes up by a step in each turn, to a bound."""
+    """A `while` whose counter goes by a step in each turn, to a bound."""
 
     name: str
     bound: ast.expr
     step: int
-    inclusive: bool
+    test: str  # how the counter is to the bound in each turn: "<", "<=", ">", ">=" or "!="
 
 
-OPPOSITES: dict[type, type] = {ast.GtE: ast.Lt, ast.Gt: ast.LtE}
+TESTS: dict[type, tuple[str, str, type]] = {  # how it is written, and from the other side; and the opposite
+    ast.Lt: ("<", ">", ast.GtE), ast.LtE: ("<=", ">=", ast.Gt), ast.Gt: (">", "<", ast.LtE),
+    ast.GtE: (">=", "<=", ast.Lt), ast.NotEq: ("!=", "!=", ast.Eq), ast.Eq: ("==", "==", ast.NotEq),
+}  # fmt: skip
 
 
 def tested_first(loop: ast.While) -> ast.While:
@@ -67,35 +73,58 @@ def tested_first(loop: ast.While) -> ast.While:
     first, *rest = loop.body
     always = isinstance(loop.test, ast.Constant) and loop.test.value in (True, 1)
     ends = isinstance(first, ast.If) and not first.orelse and isinstance(first.body[0], ast.Break)
-    if not always or not ends or not rest or not isinstance(first, ast.If) or not isinstance(first.test, ast.Compare):
+    if not (always and ends and rest) or not isinstance(first, ast.If):
         return loop
-    (operator, *more), test = first.test.ops, first.test
-    if more or type(operator) not in OPPOSITES:
+    test = first.test
+    if not isinstance(test, ast.Compare) or len(test.ops) > 1 or type(test.ops[0]) not in TESTS:
         return loop
-    test = ast.copy_location(ast.Compare(test.left, [OPPOSITES[type(operator)]()], test.comparators), test)
+    opposite = TESTS[type(test.ops[0])][2]()
+    test = ast.copy_location(ast.Compare(test.left, [opposite], test.comparators), test)
     return ast.copy_location(ast.While(test, rest, loop.orelse), loop)
 
 
+def step_of(statement: ast.stmt) -> tuple[str, int] | None:
+    """The variable to which a statement adds an integer, and this integer; None for any other statement."""
+    target: ast.expr
+    if isinstance(statement, ast.AugAssign):
+        target, operator, value = statement.target, statement.op, statement.value
+    elif isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.value, ast.BinOp):
+        (target,), operator, value = statement.targets, statement.value.op, statement.value.right
+        left = statement.value.left
+        if not isinstance(left, ast.Name) or not isinstance(target, ast.Name) or left.id != target.id:
+            return None
+    else:
+        return None
+    if not isinstance(target, ast.Name) or not isinstance(operator, (ast.Add, ast.Sub)):
+        return None
+    if not isinstance(value, ast.Constant) or type(value.value) is not int or not value.value:
+        return None
+    return target.id, value.value if isinstance(operator, ast.Add) else -value.value
+
+
 def counted(loop: ast.While) -> Counted | None:
-    """The counter of a loop such as `while i < n:`, which ends with `i += 1`; None for any other loop."""
-    test, last = loop.test, loop.body[-1]
-    if loop.orelse or not isinstance(test, ast.Compare) or not isinstance(test.left, ast.Name) or len(test.ops) > 1:
+    """The counter of a loop such as `while i < n:`, which has `i += 1` in it; None for any other loop."""
+    test = loop.test
+    if isinstance(test, ast.Name):
+        test = ast.Compare(test, [ast.NotEq()], [ast.Constant(0)])
+    if loop.orelse or not isinstance(test, ast.Compare) or len(test.ops) > 1 or type(test.ops[0]) not in TESTS:
         return None
-    if not isinstance(test.ops[0], (ast.Lt, ast.LtE)) or not isinstance(last, ast.AugAssign):
-        return None
-    name, bound = test.left.id, test.comparators[0]
     stored = [one for part in loop.body for one in names_stored(part)]
-    plain = all(isinstance(part, BOUNDS) for part in ast.walk(bound))
-    calls = [part for part in ast.walk(bound) if isinstance(part, ast.Call)]
-    step = last.value.value if isinstance(last.value, ast.Constant) else None
-    fits = (
-        isinstance(last.target, ast.Name) and last.target.id == name and isinstance(last.op, ast.Add)
-        and type(step) is int and step > 0 and stored.count(name) == 1 and plain
-        and all(getattr(call.func, "id", "") == "len" for call in calls)
-        and not any(isinstance(part, ast.Name) and part.id in stored for part in ast.walk(bound))
-        and not any(isinstance(part, ast.Continue) for one in loop.body for part in own_parts(one))
-    )  # fmt: skip
-    return Counted(name, bound, step, isinstance(test.ops[0], ast.LtE)) if fits and isinstance(step, int) else None
+    sides = [test.left, test.comparators[0]]
+    for (name, bound), how in zip((sides, sides[::-1]), TESTS[type(test.ops[0])][:2], strict=True):
+        steps = [
+            found for one in loop.body if (found := step_of(one)) is not None and found[0] == getattr(name, "id", "")
+        ]
+        plain = all(isinstance(part, BOUNDS) for part in ast.walk(bound))
+        calls = [part for part in ast.walk(bound) if isinstance(part, ast.Call)]
+        if (
+            isinstance(name, ast.Name) and len(steps) == stored.count(name.id) == 1 and plain and how != "=="
+            and all(getattr(call.func, "id", "") == "len" for call in calls)
+            and not any(isinstance(part, ast.Name) and part.id in stored for part in ast.walk(bound))
+            and not any(isinstance(part, ast.Continue) for one in loop.body for part in own_parts(one))
+        ):  # fmt: skip
+            return Counted(name.id, bound, steps[0][1], how)
+    return None
 
 
 class Gathered(ast.NodeTransformer):
@@ -360,14 +389,8 @@ def names_captured(function: ast.FunctionDef) -> list[tuple[int, int, set[str]]]
 def counters_of(loop: ast.For) -> dict[str, int]:
     """The variables to which each turn adds one integer, and nothing else assigns them."""
     stored = [name for one in (*loop.body, loop.target) for name in names_stored(one)]
-    found = {}
-    for one in loop.body:
-        if (
-            isinstance(one, ast.AugAssign) and isinstance(one.target, ast.Name) and stored.count(one.target.id) == 1
-            and isinstance(one.op, (ast.Add, ast.Sub)) and isinstance(one.value, ast.Constant)
-            and type(one.value.value) is int and one.value.value
-        ):  # fmt: skip
-            found[one.target.id] = one.value.value if isinstance(one.op, ast.Add) else -one.value.value
+    steps = [one for one in map(step_of, loop.body) if one is not None]
+    found = {name: step for name, step in steps if stored.count(name) == 1}
     return {
         name: step for name, step in found.items() if not any(isinstance(part, ast.Continue) for part in ast.walk(loop))
     }

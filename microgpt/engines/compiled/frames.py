@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from microgpt.engines.compiled.lists import WHOLE, RecordedList, read_at, within_bound
-from microgpt.engines.compiled.objects import as_made, has_parts, parts_of, refuse_fixed, with_parts
+from microgpt.engines.compiled.objects import as_made, has_parts, is_tuple, parts_of, refuse_fixed, with_parts
 from microgpt.engines.compiled.record import (
     Axis,
     Index,
@@ -27,6 +27,7 @@ from microgpt.engines.compiled.record import (
 LENGTH = object()  # at the end of a path: the length of the list there
 MANY_STORES = 200  # in one turn; each read looks through all of them, so a loop with more runs in Python
 MANY_PARTS = 48  # of a list that turns extend; fewer, such as the heads of a GPT, are better written out
+STORABLE = (RecordedScalar, RecordedList, float, int)
 ANY = object()  # in a path: an index that another loop went through
 
 
@@ -116,6 +117,10 @@ class MorePast(MoreState):
     def __init__(self, frame: "Frame", store: Store, turns: int, grows: bool = False):
         super().__init__(frame, store.root, store.path)
         self.level, self.turns, self.grows = store.level, turns, grows
+
+
+class MoreRows(MoreState):
+    """A turn changes several parts of a list in a list, the one at a path: it is to be changed as a whole."""
 
 
 class Itself(MoreState):
@@ -238,6 +243,11 @@ class Frame:
     def unsure(self, store: Store, path: tuple[Any, ...]) -> NotTraceable:
         """The error where a path may or may not be one at which a turn has stored something."""
         is_new = store.level == len(store.path) and type(store.value) is RecordedList
+        row, *inside = store.path or (None,)
+        own = type(row) is Index and self.axis in axes_of((row,)) - axes_of((*inside,))
+        if own and inside and not is_new and path and type(path[0]) is Index and is_zero(path[0] - row):
+            past = any(self.stores[i] is store for i in self.past)
+            return MoreRows(self, store.root, (row + dict(row.terms)[self.axis] if past else row,))
         if is_new or self.axis in axes_of(store.path):
             return NotTraceable()
         return MoreState(self, store.root, common(store.path, path))
@@ -433,7 +443,7 @@ class Frame:
             key, low, high = key + n, low + n, high + n
         inside = list(map(id, lists_within(root)))
         if (
-            low < 0 or high >= n or type(value) not in (RecordedScalar, RecordedList, float, int)
+            low < 0 or high >= n or not (type(value) in STORABLE or is_tuple(type(value)))
             or (type(value) is RecordedList and not value.is_own()) or items.frozen
             or len(set(inside)) < len(inside)
         ):  # fmt: skip
@@ -577,6 +587,8 @@ class Frame:
                     meets = (path[-1] is None or len(path) >= store.level) and not self.own_turn(store.path, path)
                     turns = self.turns_between(store.path, path) if meets else None
                     if turns is not None and turns > 0 and turns.denominator == 1:
+                        if any(type(one) is Range for one in store.path) and self.axis in axes_of(store.path[:1]):
+                            raise MoreRows(self, root, store.path[:1])
                         raise MorePast(self, store, int(turns))
                     meets = meets and turns is None  # else it is stored later, or never
                 else:  # an item of a list of lists is not yet what is in it
@@ -674,8 +686,13 @@ def prefix_of(stored: tuple[Any, ...], path: tuple[Any, ...]) -> bool | None:
     """Whether a path leads to, or into, what is stored at another: None if surely not, False if it may or may not."""
     sure = len(stored) <= len(path)
     for a, b in zip(stored, path, strict=False):
-        if b is None or b is ANY or type(b) is Range:
-            sure = sure and type(a) is Range and type(b) is Range and a.axis is b.axis
+        if b is None or b is ANY:
+            sure = False
+        elif type(b) is Range:
+            first, last = (a.start, a.start + a.axis.n - 1) if type(a) is Range else span(a)
+            if last < b.start or first >= b.start + b.axis.n:
+                return None
+            sure = sure and type(a) is Range and a.axis is b.axis
         elif b is LENGTH:
             return None
         elif type(a) is Range:
@@ -764,6 +781,9 @@ def freeze(value: Any) -> None:
         value.frozen = True
         for one in lists_within(value):
             freeze(one)
+    elif has_parts(value):
+        for part in parts_of(value):
+            freeze(part)
 
 
 # Storing for real, or in the loop around

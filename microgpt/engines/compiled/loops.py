@@ -29,6 +29,7 @@ from microgpt.engines.compiled.frames import (
     Longer,
     MoreAttributes,
     MorePast,
+    MoreRows,
     MoreState,
     Range,
     Refused,
@@ -357,6 +358,7 @@ class Known:
     attributes: list[tuple[Any, Any]] = field(default_factory=list)  # and entries of dicts, that carry state
     steps: dict[int, int] = field(default_factory=dict)  # of those that count: what each turn adds
     past: list[Past] = field(default_factory=list)
+    rows: list[tuple[RecordedList, tuple[Any, ...]]] = field(default_factory=list)  # see MoreRows
     others: tuple[Axis, ...] = ()  # axes of loops around this one
     objects: bool = False  # whether lists in lists that carry state are objects when a turn begins
     unread: set[int] = field(default_factory=set)  # variables that no turn may read before it sets them
@@ -370,6 +372,11 @@ class Known:
             self.attributes.append((found.owner, found.name))
         elif isinstance(found, Itself):
             self.changed += originals(found.value)
+        elif isinstance(found, MoreRows):
+            if any(root is found.root and same_path(path, found.path) for root, path in self.rows):
+                raise NotTraceable
+            self.past = [one for one in self.past if one.root is not found.root]
+            self.rows.append((found.root, found.path))
         elif isinstance(found, Longer):
             self.longer += originals(found.items)
         elif isinstance(found, MorePast):
@@ -382,6 +389,7 @@ class Known:
 
     def along(self, before: Axis, now: Axis) -> None:
         """Let the paths go along another axis of the loop."""
+        self.rows = [(root, tuple([replaced(part, before, at(now)) for part in path])) for root, path in self.rows]
         self.past = [
             one._replace(path=tuple([replaced(part, before, at(now)) for part in one.path])) for one in self.past
         ]
@@ -524,7 +532,7 @@ class Pass:
 
     def __init__(self, statement: Statement, first: int, together: int, values: list[Any], known: Known):
         self.others, self.unread, self.changed = known.others, known.unread, known.changed
-        self.objects = known.objects
+        self.objects, self.rows = known.objects, known.rows
         self.statement, self.record, self.axis = statement, statement.record, statement.axis
         self.first, self.together, self.attributes = first, together, known.attributes
         self.before = [*values, *[got(owner, name, Unknown(statement.site)) for owner, name in known.attributes]]
@@ -558,6 +566,8 @@ class Pass:
                     freeze(symbol)
             lists = [[] if slot.level == len(slot.path) else self.lists_in(slot.value) for slot in frame.stores]
             known = [self.past_symbols(past, one, frame) for past, one in zip(self.past, earlier, strict=True)]
+            for root, path in self.rows:
+                frame.add_store(Store(root, path, copied(inside(root, path)), len(path) + 1))
             variables = len(symbols) - len(self.attributes)  # after them come the attributes that carry state
             values = symbols[:variables]
             for (owner, name), symbol in zip(self.attributes, symbols[variables:], strict=True):
@@ -1255,12 +1265,19 @@ def inside(root: RecordedList, path: tuple[Any, ...]) -> Any:
     found: Any = root
     for one in path:
         found = found[one]
-    if type(found) in (RecordedScalar, float, int):
-        return found
-    if type(found) is not RecordedList or holds_rows(found):
+    return content_of(found)
+
+
+def content_of(value: Any) -> Any:
+    """A scalar, or a copy of a list or a tuple of such: what it holds, and not which one it is."""
+    if type(value) in (RecordedScalar, float, int):
+        return value
+    if is_tuple(type(value)):
+        return with_parts(value, list(map(content_of, value)))
+    if type(value) is not RecordedList or holds_rows(value):
         raise NotTraceable
-    found = snapshot(found)
-    found.given = None  # this is what it has, and not which list it is
+    found = snapshot(value)
+    found.given = None
     return found
 
 

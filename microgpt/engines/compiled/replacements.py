@@ -324,11 +324,19 @@ def ranged(*bounds: Any) -> Any:
     return RecordedList(record, axis, at(axis) + start)
 
 
-def counted(first: Any, bound: Any, step: int, inclusive: bool) -> Any:
-    """The values of a counter that goes up to a bound; None if they are no range."""
+def counted(first: Any, bound: Any, step: int, test: str) -> Any:
+    """The values of a counter, as long as it is so to a bound; None if they are no range.
+
+    Args:
+        test: "<", "<=", ">", ">=" or "!=".
+    """
     if Record.current is None or type(first) not in (int, Index) or type(bound) not in (int, Index):
         return None
-    return ranged(first, bound + inclusive, step)
+    if test == "!=" and (type(distance := bound - first) is not int or distance % step or distance * step < 0):
+        return None
+    if test != "!=" and (test[0] == "<") != (step > 0):
+        return None
+    return ranged(first, bound + (step > 0) - (step < 0) if test.endswith("=") and test != "!=" else bound, step)
 
 
 def same_bound(before: Any, now: Any) -> None:

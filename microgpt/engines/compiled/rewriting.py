@@ -160,7 +160,7 @@ class Rewriting(ChoiceRewriting):
         bound = ast.Name(f"{HELPER}bound_{node.lineno}_{node.col_offset}", ast.Load())
         test = self.through("same_bound", node, bound, copy.deepcopy(found.bound))
         items = self.through(
-            "counted", node, ast.Name(found.name, ast.Load()), bound, *map(ast.Constant, (found.step, found.inclusive))
+            "counted", node, ast.Name(found.name, ast.Load()), bound, ast.Constant(found.step), ast.Constant(found.test)
         )
         body = [self.copy_of(one) for one in (*tested.body, ast.copy_location(ast.Expr(test), node))]
         loop = ast.For(ast.Name(found.name, ast.Store()), items, body, [])

@@ -96,11 +96,55 @@ def a_forward_algorithm(p, x):
     return sum(alpha[-1])
 
 
+def labels_of_a_text(p, x):
+    alpha = [[0.0] * 4 for _ in x]
+    alpha[0][0], alpha[0][1] = x[0], p["s"]
+    for t in range(1, len(x)):
+        for k in range(4):
+            total = alpha[t - 1][k]
+            if k > 0:
+                total = total + alpha[t - 1][k - 1]
+            if k > 1:
+                total = total + alpha[t - 1][k - 2] * p["s"]
+            alpha[t][k] = total * x[t]
+    return alpha[-1][3] + alpha[-1][2]
+
+
+def heat_in_a_rod(p, x):
+    u = [[0.0] * 6 for _ in range(len(x) + 1)]
+    for j in range(6):
+        u[0][j] = x[j]
+    for t in range(len(x)):
+        for j in range(1, 5):
+            u[t + 1][j] = u[t][j] + p["s"] * (u[t][j - 1] - 2 * u[t][j] + u[t][j + 1])
+        u[t + 1][0] = u[t + 1][1]
+    return sum(u[-1])
+
+
+def tuples_in_a_table(p, x):
+    table = [None] * (len(x) + 1)
+    table[0] = ([p["s"], 1.0], 0.5)
+    for i, a in enumerate(x):
+        h, z = table[i]
+        table[i + 1] = cell(p, h, a), z * 0.5 + h[0]
+    return sum([sum(h) * z for h, z in table])
+
+
+def tuples_that_are_appended(p, x):
+    found = [([p["s"], 1.0], 0.5)]
+    for a in x:
+        h, z = found[-1]
+        found.append((cell(p, h, a), z * 0.5 + h[0]))
+    return sum([sum(h) * z for h, z in found])
+
+
 ONE_LINE = (
     by_a_sum_of_lists, by_an_augmented_sum, a_table_with_a_first_row, a_table_of_rows_to_be_filled,
-    a_table_from_its_end, a_forward_algorithm,
+    a_table_from_its_end, a_forward_algorithm, labels_of_a_text, heat_in_a_rod,
 )  # fmt: skip
-WRITTEN_OUT = (by_a_star, by_extend, two_items_in_each_turn)  # as lists, in which items of different loops take turns
+WRITTEN_OUT = (  # as lists, in which items of different loops take turns
+    by_a_star, by_extend, two_items_in_each_turn, tuples_in_a_table, tuples_that_are_appended,
+)  # fmt: skip
 
 
 def case(n):

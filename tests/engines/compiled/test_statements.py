@@ -443,6 +443,48 @@ while k < len(x):
     total += x[k] * w[k]
     k += 1
 
+# counted down by a while
+k, state = len(x) - 1, s
+while k >= 0:
+    state = state * 0.5 + x[k]
+    k -= 1
+total += state * k
+
+# counted at the beginning of each turn, and up to a number
+k, j, out = 0, n, [s, 1.0]
+while k != n:
+    k = k + 1
+    out[0] += x[k - 1] * out[1]
+while j:
+    j -= 1
+    out[1] = out[1] * 0.5 + x[j]
+
+# ended by a break at its beginning
+k, state = 0, s
+while True:
+    if k >= len(x) - 1:
+        break
+    state = state * 0.5 + x[k]
+    k += 1
+total += state * k
+
+# ended by a break at a turn
+state, kept = s, 0
+for k in range(3 * n):
+    if k == n:
+        break
+    state = state * 0.5 + x[k]
+    kept = k
+    if k > 2 * n:
+        break
+total += state * kept * k
+
+# from the last one to the first
+state = s
+for i, k in enumerate(reversed(range(n))):
+    state = state * 0.5 + x[k] * i
+total += state
+
 # a number that grows by halves
 k, kept = 0, list()
 for a in x:

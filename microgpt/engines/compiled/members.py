@@ -166,18 +166,20 @@ def own_bound(axis: Axis, loops: tuple[Axis, ...], outer: int = 0) -> Bound | No
 
 
 def split_by_strides(members: list[Member]) -> list[list[Member]]:
-    """Members in parts that have the same strides along ragged axes, too. A list of one item goes with any."""
+    """Members in parts that have the same strides along ragged axes, too. Along one of one item any stride will do."""
     ragged = ragged_axes(members[0][0])
-    parts: dict[Any, list[Member]] = {}
-    singles: list[Member] = []
+    parts: list[tuple[list[int | None], list[Member]]] = []
     for node, places in members:
         axes = [node.loops()[i] for i in ragged]
-        strides = tuple([None if place.single is a else place.strides.get(a, 0) for place in places for a in axes])
-        (singles if None in strides else parts.setdefault(strides, [])).append((node, places))
-    if not parts:
-        return [members]
-    next(iter(parts.values())).extend(singles)
-    return list(parts.values())
+        strides = [None if place.single is a else place.strides.get(a, 0) for place in places for a in axes]
+        for known, part in parts:
+            if all(a == b or a is None or b is None for a, b in zip(known, strides, strict=True)):
+                known[:] = [b if a is None else a for a, b in zip(known, strides, strict=True)]
+                part.append((node, places))
+                break
+        else:
+            parts.append((strides, [(node, places)]))
+    return [part for _, part in parts]
 
 
 def order_for_grid(columns: np.ndarray, spaces: list[str]) -> np.ndarray:

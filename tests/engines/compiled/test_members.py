@@ -19,3 +19,20 @@ def test_lists_that_lie_by_other_steps_stay_apart():
         return sum([sum([a * a * (i + 1) for a in row]) ** 1.5 for i, row in enumerate(rows)])
 
     assert_equal_engines(loss, np.array(0.7), np.linspace(-1, 1, 8).reshape(2, 4))
+
+
+def test_lists_in_a_list_of_one_lie_by_their_own_steps():
+    def chosen(y, z):
+        if y > 0.3:
+            y = y * 0.7
+        else:
+            y, z = z * 0.7, y
+        return y * -0.3 if y > 0.3 else z
+
+    def loss(p, x):
+        row, z = p[0], x[5]
+        for i in range(4):
+            z = row[i] = exp(-(row[i] + z))
+        return sum([sum([chosen(a, p[0][2]) * (i + 1) for i, a in enumerate(row)]) for row in p])
+
+    assert_equal_engines(loss, np.array([[0.7, -0.4, 1.2, 0.1]]), np.linspace(-1, 1, 12).reshape(2, 6), verify=False)

@@ -350,7 +350,7 @@ X = E(X, S) | X = calm(X + S) | X += E(S, T) * 0.5 | X, Y = Y, E(X, S) | X *= 0.
 X = calm(sum([c * S for c in L[:I]])) | X += 0.1 * len(L) | X = S if C else T | NEW = E(S, T) | O.append(E(S, T))
 X = S if Z[0] is None else E(Z[1], S) | X += len(Z[0] or "none") * 0.1 | Z = "bb", E(S) | Z = None, E(Z[1], S)
 O.append(X) | X = E(calm(sum(O)), S) | R[:] = [list(column) for column in zip(*R)]
-O = O + [E(S, T)] | O = [*O, E(X, S)] | O += [E(S, T), X] | O.extend(W) | O.insert(0, E(S, T)) | O = [E(S)] + O
+O = O + [E(S, T)] | O = [*O, E(X, S)] | O += [E(S, T), X] | O.extend(W[:3]) | O.insert(0, E(S, T)) | O = [E(S)] + O
 O.append(E(O[-1], S)) | O.append(calm(sum(O))) | L[I] = E(S, T) | L[I] += E(S, T) | L[I] = E(L[I], L[J])
 L[I] *= 0.5 | R[I][J] = E(S, T) | R[I][J] += E(S) | R[I][J] = E(R[J][I], S) | NEW = [E(c, S) for c in L] | NEW = L
 NEW = R[I] | NEW = [0.0] * 3 | NEW = [S, E(S)] | put(L, I, E(S, T)) | X = calm(walk(L, I, S) + X) | damp(R)

@@ -1193,7 +1193,8 @@ def places_in(value: Any, place: tuple[Any, ...]) -> Iterator[tuple[int, tuple[A
     """The identities of something that a list will have at a place, and of what is in it, each with its place."""
     yield id(value), place
     for i, part in enumerate(parts_within(value)):
-        yield from places_in(part, (*place, i))
+        if type(part) is RecordedList or has_parts(part):
+            yield from places_in(part, (*place, i))
 
 
 def parts_within(value: Any) -> list[Any]:

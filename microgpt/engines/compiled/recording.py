@@ -109,6 +109,7 @@ from microgpt.engines.compiled.replacements import (
     kind_of,
     listed,
     longer,
+    longer_list,
     made,
     made_of_each,
     mapped,
@@ -681,7 +682,7 @@ HELPERS: dict[str, Any] = {
         mapped, generated, call, subscript, attribute, zipped_rows, iterated, spread, unpacked, changes,
         added_to, same, searched, slice, operand, entry, calling, chosen, both, either, negated, chained, decided,
         truth, loop, made, stored, changeable, counted, same_bound, set_attribute, ended, text, matched, member,
-        new_dict, longer,
+        new_dict, longer, longer_list,
     )
 } | {HELPER + "returns": Returns, HELPER + "tried": Tried, HELPER + "last_turn": LastTurn}  # fmt: skip
 CELLS_OF_HELPERS = {name: CellType(helper) for name, helper in HELPERS.items()}

@@ -345,20 +345,30 @@ def same_bound(before: Any, now: Any) -> None:
         raise NotTraceable
 
 
-def longer(first: Any, second: Any, how: str) -> Any:
-    """first + second, or [*first, *second], which from now on has the name of one of them."""
-    items, more = (second, first) if how.endswith("in front") else (first, second)
-    frames = Record.current.loops.frames if Record.current is not None else []
-    if frames and type(items) is RecordedList and isinstance(more, list) and frames[-1].makes_longer(items):
-        if items is second:
-            for one in reversed([*more]):
-                items.insert(0, one)
-        else:
-            items.extend(more)
-        return items
-    if how.startswith("*"):
-        return made([*spread(first), *spread(second)])
+def longer(first: Any, second: Any, in_front: bool) -> Any:
+    """first + second, which from now on has the name of the first, or of the second, in front of which the first is."""
+    record = Record.current
+    if record is not None and record.loops.frames:
+        items, more = (second, first) if in_front else (first, second)
+        if type(items) is RecordedList and isinstance(more, list) and record.loops.frames[-1].makes_longer(items):
+            return added_to_list(items, more, in_front)
     return operand(first) + operand(second)
+
+
+def longer_list(first: Any, second: Any, in_front: bool) -> Any:
+    """[*first, *second], which has such a name."""
+    first, second = spread(first), spread(second)
+    items = second if in_front else first
+    return longer(first, second, in_front) if type(items) is RecordedList else made([*first, *second])
+
+
+def added_to_list(items: RecordedList, more: Any, in_front: bool) -> RecordedList:
+    if in_front:
+        for one in reversed([*more]):
+            items.insert(0, one)
+    else:
+        items.extend(more)
+    return items
 
 
 def added_in_place(target: Any, more: Any) -> Any:

@@ -267,8 +267,8 @@ class Rewriting(ChoiceRewriting):
         (target, *more) = node.targets
         longer = None if more else made_longer(target, node.value)
         if longer is not None:
-            first, second, how = longer
-            node.value = self.through("longer", node, self.visit(first), self.visit(second), ast.Constant(how))
+            helper, first, second, in_front = longer
+            node.value = self.through(helper, node, self.visit(first), self.visit(second), ast.Constant(in_front))
             node.targets = [self.visit(target)]
         else:
             self.generic_visit(node)
@@ -436,26 +436,26 @@ class Rewriting(ChoiceRewriting):
         return node
 
 
-def made_longer(target: ast.expr, value: ast.expr) -> tuple[ast.expr, ast.expr, str] | None:
-    """What is added up, if it is the list of a name and another one, which gets this name; None for anything else.
+def made_longer(target: ast.expr, value: ast.expr) -> tuple[str, ast.expr, ast.expr, bool] | None:
+    """A helper, and what it adds up: the list of a name, which gets this name, and another one; None for anything else.
 
-    Such are x = x + [a], x = [a] + x, x = [*x, a] and x = [a, *x].
+    Such are x = x + [a], x = [a] + x, x = [*x, a] and x = [a, *x]. The other one may come in front.
     """
     first: ast.expr | None = None
+    helper = "longer_list"
     if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
-        first, second, how = value.left, value.right, "+"
+        helper, first, second = "longer", value.left, value.right
     elif isinstance(value, ast.List) and len(value.elts) > 1:
         if isinstance(value.elts[0], ast.Starred):
-            first, second, how = value.elts[0].value, ast.List(value.elts[1:], ast.Load()), "*"
+            first, second = value.elts[0].value, ast.List(value.elts[1:], ast.Load())
         elif isinstance(value.elts[-1], ast.Starred):
-            first, second, how = ast.List(value.elts[:-1], ast.Load()), value.elts[-1].value, "*"
+            first, second = ast.List(value.elts[:-1], ast.Load()), value.elts[-1].value
     if first is None or not isinstance(target, ast.Name):
         return None
     same = [isinstance(one, ast.Name) and one.id == target.id for one in (first, second)]
     if not any(same):
         return None
-    first, second = [ast.copy_location(one, value) for one in (first, second)]
-    return first, second, how if same[0] else how + "in front"
+    return helper, ast.copy_location(first, value), ast.copy_location(second, value), not same[0]
 
 
 def asks_kind(pattern: ast.AST) -> bool:

@@ -684,11 +684,11 @@ def function(rows, row, a):
     row[I] = E(row[J], a)
     BODY
     return rows, row
-kept, rows, row = Q, Q, H
+held, rows, row = Q, Q, H
 for a in [*U]:
     rows, row = function(rows, row, a)
     BODY
-NEW = [*[calm(sum(r)) for r in rows], *row, 0.1 * (rows is kept) * S]
+NEW = [*[calm(sum(r)) for r in rows], *row, 0.1 * (rows is held) * S]
 
 rows = [[E(a) for a in L], *[None for _ in U]]
 for i, a in enumerate(U):
@@ -716,13 +716,13 @@ for i, a in enumerate([*U]):
 NEW = [number, *found, 0.1 * i * S]
 
 rows = [[E(a, b) for a in U] for b in L]
-kept = [*rows]
+held = [*rows]
 for a in [*U]:
     for i, r in enumerate(rows):
         rows[i] = [E(b, a) for b in r]
     BODY
-kept[I][0] = S
-NEW = [*[calm(sum(r)) for r in rows], *[calm(sum(r)) for r in kept]]
+held[I][0] = S
+NEW = [*[calm(sum(r)) for r in rows], *[calm(sum(r)) for r in held]]
 
 state = {"a": {"row": [*U]}, "b": {"row": [S, T]}}
 for a in [*L]:

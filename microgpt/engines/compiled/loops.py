@@ -646,6 +646,12 @@ class Pass:
 
     def check_rows(self, frame: Frame) -> None:
         """Raise NotTraceable if a row of a table is made of itself and the row before: diagonals are fewer."""
+        rows = [(one.root, one.path[0]) for one in self.past if len(one.path) > 1 and type(one.path[0]) is Index]
+        for root, row in rows:
+            reads = [one.path[0] for one in frame.reads.values() if one.root is root and type(one.path[0]) is Index]
+            for around in self.record.loops.frames[:-1] if any(not is_zero(one - row) for one in reads) else ():
+                if around.axis in axes_of((row,)):
+                    raise Refused(around)
         filled = self.record.loops.filled.setdefault(self.statement.site, [])
         depends = self.past and any(read.root is one for read in frame.reads.values() for one in filled)
         if self.record.loops.depth == 1:

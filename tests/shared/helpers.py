@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.engine import value_and_grad
 from microgpt.engines.trees import leaves_of, map_arrays, map_numbers
 from microgpt.errors import InputError
@@ -82,6 +83,19 @@ def assert_equal_engines(function: Any, params: Any, *arguments: Any, engine: st
 def functions(*all_of_them: Any) -> Any:
     """Parameters of a test, named as they are."""
     return pytest.mark.parametrize("function", all_of_them, ids=lambda function: function.__name__)
+
+
+def scalar_and_row(n: int) -> tuple[Arrays, np.ndarray]:
+    """Parameters s, a scalar, and w [n], and two examples x [n]."""
+    random = np.random.default_rng(n)
+    return {"s": np.array(0.7), "w": random.normal(size=n)}, random.normal(size=(2, n))
+
+
+def assert_one_line(function: Any) -> None:
+    """All engines agree on a loop over such an example, and a longer one is recorded in as many rows."""
+    assert_equal_engines(function, *scalar_and_row(9), verify=False)
+    rows = [len(record_function(function, {"s": (), "w": (n,)}, [("x", "float", (n,))])) for n in (9, 23)]
+    assert rows[0] == rows[1]
 
 
 def random_parameters(config: GPTConfig, seed: int = 0) -> Arrays:

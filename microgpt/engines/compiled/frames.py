@@ -318,9 +318,8 @@ class Frame:
         root, path = items.where()
         if not self.statement or self.axis.bound is not None or not step or root.born > self.lists_made:
             return
-        before = [
-            self.stores[i].path for i in sorted(self.past) if self.stores[i].root is root
-        ]  # one turn before first
+        # the paths of the turns before, the last one first
+        before = [self.stores[i].path for i in sorted(self.past) if self.stores[i].root is root]
         if before and (len(before[0]) != len(path) + 1 or type(before[0][-1]) not in (int, Index)):
             return
         apart: Any = before[0][-1] - key if before else 0

@@ -9,7 +9,7 @@ from types import FunctionType, MethodType
 
 import numpy as np
 import pytest
-from helpers import assert_equal_engines, functions
+from helpers import assert_equal_engines, assert_one_line, functions, scalar_and_row
 
 from microgpt.engines.compiled.record import RecordingError
 from microgpt.engines.compiled.recording import record_function
@@ -186,16 +186,9 @@ ONE_LINE = (
 )  # fmt: skip
 
 
-def case(n):
-    random = np.random.default_rng(n)
-    return {"s": np.array(0.7), "w": random.normal(size=n)}, random.normal(size=(2, n))
-
-
 @functions(*ONE_LINE)
 def test_objects_of_a_loop_stand_for_all(function):
-    assert_equal_engines(function, *case(9), verify=False)
-    rows = [len(record_function(function, {"s": (), "w": (n,)}, [("x", "float", (n,))])) for n in (9, 23)]
-    assert rows[0] == rows[1]
+    assert_one_line(function)
 
 
 # What shows that an object is one of many, or has another name
@@ -372,7 +365,7 @@ def a_chain(p, x):
     handed_on_for_few_turns, a_method_called_super, a_chain,
 )  # fmt: skip
 def test_no_copy_of_an_object_is_seen(function):
-    assert_equal_engines(function, *case(9), verify=False)
+    assert_equal_engines(function, *scalar_and_row(9), verify=False)
 
 
 @pytest.mark.parametrize("which", range(3))
@@ -387,7 +380,7 @@ def test_an_object_that_a_scalar_chose_does_not_change(which):
     with pytest.raises(
         RecordingError, match=r"a Vector that a recorded scalar may have chosen is changed at test_classes\.py:"
     ):
-        value_and_grad(loss)(*case(9))
+        value_and_grad(loss)(*scalar_and_row(9))
 
 
 # Classes are as they were
@@ -403,9 +396,9 @@ def test_classes_have_their_own_methods_after_recording():
         raise ValueError(f"within, it is a {type(vars(Vector)['__add__']).__name__}")
 
     for function in (products_of_matrices, asked_which_one_it_is):
-        value_and_grad(function, verify=False)(*case(9))
+        value_and_grad(function, verify=False)(*scalar_and_row(9))
     with pytest.raises(ValueError, match="it is a Method"):
-        value_and_grad(fails, verify=False)(*case(9))
+        value_and_grad(fails, verify=False)(*scalar_and_row(9))
     assert [{**vars(kind)} for kind in (Vector, Matrix, Slots)] == methods
 
 
@@ -424,7 +417,7 @@ def test_other_threads_have_their_own_methods():
         thread.join()
         return total.x * total.y
 
-    value_and_grad(loss, verify=False)(*case(9))
+    value_and_grad(loss, verify=False)(*scalar_and_row(9))
     assert found == [4.0, 6.0, False, 2, [1.0], True, True]
 
 

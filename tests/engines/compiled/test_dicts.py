@@ -3,12 +3,10 @@
 Each function has the parameters s, a scalar, and w [n]; the example is x [n].
 """
 
-import numpy as np
 import pytest
-from helpers import assert_equal_engines, functions
+from helpers import assert_equal_engines, assert_one_line, functions, scalar_and_row
 
 from microgpt.engines.compiled.record import RecordingError
-from microgpt.engines.compiled.recording import record_function
 from microgpt.engines.engine import value_and_grad
 
 
@@ -156,16 +154,9 @@ ONE_LINE = (
 )  # fmt: skip
 
 
-def case(n):
-    random = np.random.default_rng(n)
-    return {"s": np.array(0.7), "w": random.normal(size=n)}, random.normal(size=(2, n))
-
-
 @functions(*ONE_LINE)
 def test_dicts_of_a_loop_stand_for_all(function):
-    assert_equal_engines(function, *case(9), verify=False)
-    rows = [len(record_function(function, {"s": (), "w": (n,)}, [("x", "float", (n,))])) for n in (9, 23)]
-    assert rows[0] == rows[1]
+    assert_one_line(function)
 
 
 # What shows that a dict is one of many, or has another name
@@ -268,7 +259,7 @@ def handed_around(p, x):
     asked_whether_it_is_the_same, handed_around,
 )  # fmt: skip
 def test_no_copy_of_a_dict_is_seen(function):
-    assert_equal_engines(function, *case(9), verify=False)
+    assert_equal_engines(function, *scalar_and_row(9), verify=False)
 
 
 @pytest.mark.parametrize("which", range(3))
@@ -285,7 +276,7 @@ def test_a_dict_that_a_scalar_chose_does_not_change(which, change):
     with pytest.raises(
         RecordingError, match=r"a dict that a recorded scalar may have chosen is changed at test_dicts\.py:"
     ):
-        value_and_grad(loss)(*case(9))
+        value_and_grad(loss)(*scalar_and_row(9))
 
 
 def test_dicts_with_other_keys_cannot_be_chosen():
@@ -294,4 +285,4 @@ def test_dicts_with_other_keys_cannot_be_chosen():
         return sum(best.values()) * p["s"]
 
     with pytest.raises(RecordingError, match=r"chooses between a dict and a dict at test_dicts\.py:"):
-        value_and_grad(loss)(*case(9))
+        value_and_grad(loss)(*scalar_and_row(9))

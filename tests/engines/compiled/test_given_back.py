@@ -186,6 +186,16 @@ def rows_changed_before_they_are_replaced(p, x):
     return sum([sum(one) for one in m]) + 5.0 * row[0] + 7.0 * row[1]
 
 
+def a_row_that_is_changed_and_replaced(p, x):
+    m = [[0.5, 1.0], [2.0, 3.0]]
+    row = m[1]
+    for a in x:
+        m[1][1] = m[1][1] * p["s"] + a
+        for i in range(2):
+            m[i] = [0.5 * b + a for b in m[i]]
+    return sum([sum(one) for one in m]) + 7.0 * row[1]
+
+
 def rows_some_of_which_stay(p, x):
     m = matrix(p)
     row, last = m[1], m[3]
@@ -227,7 +237,8 @@ def within_another_loop(p, x):
 
 @functions(
     by_two_names, of_two_variables, another_one_at_times, if_a_scalar_says_so, one_of_two, rows_that_others_hold,
-    rows_changed_before_they_are_replaced, rows_some_of_which_stay, rows_that_change_places,
+    rows_changed_before_they_are_replaced, a_row_that_is_changed_and_replaced, rows_some_of_which_stay,
+    rows_that_change_places,
     a_row_that_each_turn_finds, within_another_loop,
 )  # fmt: skip
 def test_a_list_given_back_is_the_very_one(function):

@@ -196,6 +196,24 @@ def its_length_between(p, x):
     return total + sum(found)
 
 
+def its_length_once_between(p, x):
+    found, total = [], 0.0
+    for a in x:
+        found.append(a)
+        total += len(found) * a
+        found.append(a * p["s"])
+    return total + sum(found)
+
+
+def what_a_break_leaves_of_an_iterator(p, x):
+    pairs, total = enumerate(x), 0.0
+    for i, a in pairs:
+        if i == 3:
+            break
+        total = total * p["s"] + a
+    return total + sum([a * i for i, a in pairs])
+
+
 def its_last_item_between(p, x):
     found, total = [p["s"]], 0.0
     for a in x:
@@ -279,7 +297,8 @@ def a_row_that_changes_after_it_is_filled(p, x):
 
 
 @functions(
-    one_of_two_names, the_ones_before, a_window, its_length_between, its_last_item_between, by_itself,
+    one_of_two_names, the_ones_before, a_window, its_length_between, its_length_once_between,
+    what_a_break_leaves_of_an_iterator, its_last_item_between, by_itself,
     if_a_scalar_says_so, at_times, a_row_with_two_places, a_row_by_another_name, a_row_filled_by_another_name,
     some_rows_in_advance, a_row_that_changes_after_it_is_filled,
 )  # fmt: skip

@@ -661,6 +661,7 @@ UNDEFINED = {
     "division by a plain 0": (lambda p, x: p[0] / (len(x) - 4) if x[0] > 9 else p[1] * x[0], ROWS),
     "division by 0 in a statement": (divided, ROWS),
     "what scalars do not have": (lambda p, x: p[0] * x[0] if x[0] < 9 else sum([w.copy() for w in p]), ROWS),
+    "a name that nothing has": (lambda p, x: p[0] * x[0] if x[0] < 9 else no_such_thing(p), ROWS),  # noqa: F821
     "the outer function": (lambda p, x: p[0] * tanh(p[1] * (x**-1 if x > 0 else x)), [4.0, 0.0, -1.0]),
     "an early return": (lambda p, x: the_root(p[0] * x) * p[1], [4.0, 0.0, -1.0]),
     "within an axis": (

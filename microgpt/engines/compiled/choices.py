@@ -53,7 +53,7 @@ from microgpt.engines.compiled.stacking import as_chosen, stacked
 
 DEEPEST = 50  # choices within choices
 FEW = 8  # scalars, of which the greatest is found one by one
-OF_RECORDING = (RecordingError, NameError, MemoryError, RecursionError)  # other errors matter where Python raises them
+OF_RECORDING = (RecordingError, MemoryError, RecursionError)  # other errors matter where Python raises them
 Returned = tuple[Any] | None  # what a branch returned, if it did
 Arm = Any  # the code of a branch, a function without arguments, which shares variables with the one around it
 
@@ -128,7 +128,7 @@ def branch(function: Callable[[], Any], record: Record) -> tuple[Any, Branch]:
         raise
     except NotTraceable:
         done = False
-    except Exception as error:  # such as 1 / 0 of plain numbers, max of nothing, or x.copy() of a scalar
+    except Exception as error:  # such as 1 / 0 of plain numbers, max of nothing, a name that nothing has
         if not is_of_python(error):
             if error not in record.refusals:  # it is raised again if the function catches it
                 record.refusals.append(error)

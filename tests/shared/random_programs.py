@@ -9,6 +9,7 @@ Each statement comes from a template below. Capital letters in it stand for what
     X Y     a scalar that a loop sets   O       a list that it appends to   K       its counter     C   a test
     W P     a list that a loop sets         F       a list of lists that it sets
     Z       a tuple that a loop sets, of a string or None and a scalar
+    PAIR    a test by the indices i and j of two loops              JUMP    break or continue
     NEW     the name of the result      E(...)  an expression of these; i, j and k are integers, all else are scalars
 
 A statement is taken only if the program still runs on plain floats, and its numbers and lists stay small.
@@ -284,6 +285,10 @@ sum([[E(a), a] for a in U], [])[:5] | [pick(p["a"], t) * 0.5 for t in tokens]
 [sum(r is q for q in Q) * S for r in R] | [S * len(r) * 0.2 for r in R] | [r.append(S) or sum(r) for r in R]
 [walk(r, 0, S) for r in R] | [len(L) * 0.1 * S, any(r is L for r in R) * S] | [a for r in R for a in r]
 [E(a) for a in deque(U, maxlen=3)]
+[calm(sum([E(a, b) for j, a in enumerate(U) if PAIR])) for i, b in enumerate(V)]
+[calm(sum(E(a) if PAIR else b for j, a in enumerate(U))) for i, b in enumerate(V)]
+[calm(sum([L[i - j - 1] * a for j, a in enumerate(U) if j < i])) for i in range(len(L))]
+[calm(sum([L[i - j - 1] for j in range(i)])) for i in range(len(L))]
 """)
 CHOSEN_LISTS = options("""
 L if S > 0.017 else [calm(a + S) for a in L] | [0.5 * a for a in L] if S > T else L[::-1] | stretched(L, S)
@@ -297,6 +302,8 @@ ROWS = options("""
 [softmax(r) for r in G] | [[E(L[j % len(L)], i) for j in range(i)] for i in range(4)]
 [[E(G[i][j], j) for i in range(len(G))] for j in range(len(G[0]))] | [[E(a)] * 2 for a in U] | [U] * 2
 [layer.squash(r) for r in M] | [[0.0] * 3 for _ in range(2)] | [[S for _ in range(2)] for _ in range(3)]
+[[E(a, b) for j, a in enumerate(U) if PAIR] for i, b in enumerate(V)] | [[PAIR for j in range(3)] for i in range(4)]
+[softmax([E(a, b) if PAIR else -9.0 for j, a in enumerate(U)]) for i, b in enumerate(V)]
 [[] for _ in range(2)] | [[0.5 * a, E(a)] for a in U]
 [[E(R[j][i]) for j in range(len(R))] for i in range(len(R[0]))] | [L for _ in range(3)] | [L, [E(a) for a in L], L]
 [([E(a), S], 0.5 * a) for a in U] | [(r, sum(r)) for r in R] | [[r, r[:]] for r in R] | [Box(r) for r in R]
@@ -393,6 +400,11 @@ state = [z * a + c * 0.1 for a in state]
 TESTS = options("""
 I > 0 | I == J | I % 2 | I % 2 == 0 | I != J | I < J | I + 1 < 3 | not I | I in (0, 2) | 0 < I < 3 | len(O) > 1
 """)
+PAIRS = options("""
+j <= i | j < i | i == j | j != i | j - i > 1 | i - j < 2 | i + j > 2 | 0 <= i - j < 2 | not j > i | j > i or not j
+i + j == 3 | 2 * j <= i | j == len(U) - 1 - i | i % 2 and j <= i | i > 0 and j >= i | j in (0, i)
+j <= i and j % 2 == 0
+""")  # tests by the indices of two loops
 SCALAR_TESTS = options("""
 S > 0.017 | S < T + 0.017 | S >= -0.317 | not S > 0.317 | S > 0.017 and T < 0.517 | -0.517 < S < 0.317
 """)  # which need the source
@@ -419,17 +431,17 @@ def function(y, row):
     return [z + 0.1 * n] + kept[1:]
 NEW = function(S, L) + function(T, U)
 
-def function(y, state):
+def function(y, entries):
     if y > 0.017:
-        state["z"], state["row"][0] = E(y), y
+        entries["z"], entries["row"][0] = E(y), y
     elif y > -0.517:
-        state["row"][-1] *= 0.5
+        entries["row"][-1] *= 0.5
         return y
-    state["z"] += y
-    return state["z"]
-state = {"z": S, "row": [S, T]}
-NEW = [function(a, state) for a in U]
-NEW += [state["z"], *state["row"]]
+    entries["z"] += y
+    return entries["z"]
+entries = {"z": S, "row": [S, T]}
+NEW = [function(a, entries) for a in U]
+NEW += [entries["z"], *entries["row"]]
 
 NEW = Layer(S)
 for a in U:
@@ -648,11 +660,11 @@ for a in [*L]:
     BODY
 NEW = [*state.row, state.z]
 
-state = {"row": L, "z": S}
+entries = {"row": L, "z": S}
 for a in U:
-    state = {"row": [E(b, a) for b in state["row"]], "z": calm(state["z"] - a)}
+    entries = {"row": [E(b, a) for b in entries["row"]], "z": calm(entries["z"] - a)}
     BODY
-NEW = [*state["row"], state["z"]]
+NEW = [*entries["row"], entries["z"]]
 
 state, before, rows = {"row": list(L), "z": S}, {"row": L, "z": T}, []
 for i, a in enumerate([*U]):
@@ -668,15 +680,15 @@ for i, one in enumerate([*NEW]):
     BODY
 NEW = [one["x"] for one in NEW] + [calm(sum([one["y"] for one in NEW]))]
 
-def function(state, a):
-    state["z"] = E(state["z"], a)
-    state.update(row=[E(b, state["z"]) for b in state["row"]])
+def function(entries, a):
+    entries["z"] = E(entries["z"], a)
+    entries.update(row=[E(b, entries["z"]) for b in entries["row"]])
     BODY
-    return state if I else {**state, "z": a}
-other = state = {"row": [*L], "z": S}
+    return entries if I else {**entries, "z": a}
+other = entries = {"row": [*L], "z": S}
 for a in [*U]:
-    state = function(state, a)
-NEW = [*state["row"], state["z"], *other["row"], other["z"]]
+    entries = function(entries, a)
+NEW = [*entries["row"], entries["z"], *other["row"], other["z"]]
 
 def function(rows, row, a):
     for i in range(len(rows)):
@@ -724,11 +736,44 @@ for a in [*U]:
 held[I][0] = S
 NEW = [*[calm(sum(r)) for r in rows], *[calm(sum(r)) for r in held]]
 
-state = {"a": {"row": [*U]}, "b": {"row": [S, T]}}
+entries = {"a": {"row": [*U]}, "b": {"row": [S, T]}}
 for a in [*L]:
-    state = {name: {"row": [E(b, a) for b in one["row"]]} for name, one in state.items()}
+    entries = {name: {"row": [E(b, a) for b in one["row"]]} for name, one in entries.items()}
     BODY
-NEW = [*state["a"]["row"], *state["b"]["row"]]
+NEW = [*entries["a"]["row"], *entries["b"]["row"]]
+
+NEW = []
+for i, b in enumerate(U):
+    row, total = [], S
+    for j, a in enumerate(V):
+        if PAIR:
+            row.append(E(a, b, i, j))
+        total = calm(total + E(a, j) * (PAIR) + (E(b, i) if PAIR else a))
+    NEW.append([calm(sum(row)), total, 0.1 * len(row)])
+
+rows = [[0.1 * S] * len(V) for _ in U]
+for i, b in enumerate([*U]):
+    row = []
+    for j, a in enumerate([*V]):
+        if PAIR:
+            JUMP
+        row.append(E(a, b, j))
+        if PAIR:
+            rows[i][j] = E(a, b)
+        else:
+            rows[i][j] += a
+        BODY
+    rows.append(row)
+NEW = [calm(sum(r)) for r in rows]
+
+NEW = []
+for i, b in enumerate(U):
+    for j in range(i, len(V)):
+        if PAIR and S > 0.017:
+            NEW.append(E(b, i))
+        elif PAIR:
+            NEW.append(E(b, j))
+    NEW = NEW[-6:]
 """.strip().split("\n\n")
 
 KINDS = {"S": "scalar", "T": "scalar", "L": "list", "H": "list", "U": "list", "V": "list", "R": "rows", "Q": "rows",
@@ -921,7 +966,8 @@ class Writer:
 
     def fill(self, template: str, depth: int) -> str:
         """The template with something in place of each capital letter, the same for the same."""
-        template = re.sub(r"\bC\b", lambda _: self.choose(TESTS), template)
+        for name, some in (("C", TESTS), ("PAIR", PAIRS), ("JUMP", ["break", "continue"])):
+            template = re.sub(rf"\b{name}\b", lambda _, some=some: self.choose(some), template)  # type: ignore[misc]
         for letter in sorted(set(re.findall(r"\b[STLHUVRQMNGDIJKXYZOWPF]\b", template))):
             if letter in "IJ":
                 what = self.choose([*CONSTANTS, *self.places["index"] * 2, *["i % 2"] * ("for i" in template)])

@@ -26,6 +26,7 @@ ASKERS = {
 }  # functions
 LISTS = (ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
 ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+EQUAL = (ast.Eq, ast.NotEq)  # of the indices of two loops
 
 
 class Scope:
@@ -227,7 +228,8 @@ def returns(node: ast.AST) -> bool:
 def may_be_scalar(test: ast.expr) -> bool:
     """Whether a recorded scalar may decide a test, by its form: not where it is `a is b`, for example."""
     if isinstance(test, ast.Compare):
-        return any(isinstance(one, ORDER) for one in test.ops)
+        constant = any(isinstance(one, ast.Constant) for one in (test.left, *test.comparators))
+        return any(isinstance(one, ORDER) or (isinstance(one, EQUAL) and not constant) for one in test.ops)
     if isinstance(test, ast.BoolOp):
         return any(map(may_be_scalar, test.values))
     if isinstance(test, ast.UnaryOp):

@@ -17,7 +17,7 @@ from typing import Any
 
 from microgpt.engines.compiled.changes import UNBOUND, Branch, merge
 from microgpt.engines.compiled.frames import MoreState, Unknown
-from microgpt.engines.compiled.kinds import is_truth
+from microgpt.engines.compiled.kinds import is_truth, with_value
 from microgpt.engines.compiled.lists import RecordedList
 from microgpt.engines.compiled.objects import is_plain, is_tuple, names_of, note_choice, parts_of, with_parts
 from microgpt.engines.compiled.record import (
@@ -35,6 +35,7 @@ from microgpt.engines.compiled.record import (
     WHERE,
     Axis,
     Index,
+    IndexTest,
     NoAttributeError,
     NotTraceable,
     Record,
@@ -63,12 +64,14 @@ def selected(test: Any, a: Any, b: Any) -> Any:
 
     A list that was chosen is one that an integer could have chosen: it cannot change.
     """
+    if type(test) is IndexTest:
+        test = test.scalar()
     if type(test) is not RecordedScalar:
         return a if test else b
     if a is b or (type(a) is type(b) is str and a == b):
         return a
     if isinstance(a, (RecordedScalar, Real)) and isinstance(b, (RecordedScalar, Real)):
-        if isinstance(a, Real) and isinstance(b, Real) and type(a) is type(b) and a == b:
+        if isinstance(a, Real) and isinstance(b, Real) and type(a) is type(b) and not may_differ(a, b):
             return a
         record = test.record
         return record.where(test, record.scalar(a), record.scalar(b))
@@ -102,6 +105,12 @@ def selected(test: Any, a: Any, b: Any) -> Any:
         f"a recorded scalar chooses between {one} and {other} at {calling_line()}: it can only choose "
         "among scalars, and tuples or lists of equally many of them, or dicts with the same keys"
     )
+
+
+def may_differ(a: Any, b: Any) -> bool:
+    """Whether two numbers, or two indices, are not surely the same."""
+    apart = a - b if type(a) is Index else a != b
+    return type(apart) is Index or bool(apart)
 
 
 def named(thing: Any) -> str:
@@ -264,8 +273,21 @@ def errors_of(record: Record, row: int) -> tuple[Any, ...]:
 # Expressions
 
 
+def by_indices(choose: Callable[..., Any], test: IndexTest, *branches: Any) -> Any:
+    """A choice by a comparison of indices. Where both branches cannot be recorded, Python is asked for its value."""
+    try:
+        return choose(test.scalar(), *branches)
+    except (Split, Stripes, MoreState):
+        raise
+    except (NotTraceable, RecordingError):
+        return choose(bool(test), *branches)
+
+
 def chosen(test: Any, first: Callable[[], Any], second: Callable[[], Any]) -> Any:
     """first() if test else second()"""
+    test = with_value(test)
+    if type(test) is IndexTest:
+        return by_indices(chosen, test, first, second)
     if not is_truth(test):
         return first() if operand(test) else second()
     (a, one), (b, other) = branch(first, test.record), branch(second, test.record)
@@ -275,11 +297,15 @@ def chosen(test: Any, first: Callable[[], Any], second: Callable[[], Any]) -> An
 
 def truth(test: Any) -> Any:
     """Whether a test holds, or the recorded scalar that says it."""
-    return test if is_truth(test) else bool(operand(test))
+    test = with_value(test)
+    return test if is_truth(test) or type(test) is IndexTest else bool(operand(test))
 
 
 def both(test: Any, second: Callable[[], Any]) -> Any:
     """test and second()"""
+    test = with_value(test)
+    if type(test) is IndexTest:
+        return IndexTest(test.index, test.holds, both(test.scalar(), second))
     if not is_truth(test):
         return operand(test) and operand(second())
     found, frame = branch(second, test.record)
@@ -289,6 +315,9 @@ def both(test: Any, second: Callable[[], Any]) -> Any:
 
 def either(test: Any, second: Callable[[], Any]) -> Any:
     """test or second()"""
+    test = with_value(test)
+    if type(test) is IndexTest:
+        return IndexTest(test.index, test.holds, either(test.scalar(), second))
     if not is_truth(test):
         return operand(test) or operand(second())
     found, frame = branch(second, test.record)
@@ -298,6 +327,9 @@ def either(test: Any, second: Callable[[], Any]) -> Any:
 
 def negated(test: Any) -> Any:
     """not test"""
+    if type(test) is IndexTest:
+        known = test.known if test.known is None else negated(test.known)
+        return IndexTest(test.index, lambda i: not test.holds(i), known)
     return selected(test, False, True) if is_truth(test) else not operand(test)
 
 
@@ -456,6 +488,9 @@ def decided(test: Any, first: Arm, second: Arm, names: tuple[str, ...], returns:
 
     What only one of them returns goes to `returns`.
     """
+    test = with_value(test)
+    if type(test) is IndexTest:
+        return by_indices(decided, test, first, second, names, returns)
     if not is_truth(test):
         return first() if operand(test) else second()
     cells = dict(zip(first.__code__.co_freevars, first.__closure__ or (), strict=True))

@@ -22,6 +22,7 @@ from microgpt.engines.compiled.record import (
     Split,
     at,
     replaced,
+    untested,
 )
 
 LENGTH = object()  # at the end of a path: the length of the list there
@@ -380,6 +381,7 @@ class Frame:
 
     def append(self, items: RecordedList, value: Any, in_front: bool = False) -> None:
         """Note that each turn adds such an item to a list, at its end or in front."""
+        value = untested(value)
         items.refuse_if_chosen()
         self.refuse_comprehension()
         self.refuse_carried(items)
@@ -427,6 +429,7 @@ class Frame:
             self.append(items, one)
 
     def store(self, items: RecordedList, key: Any, value: Any) -> None:
+        value = untested(value)
         items.refuse_if_chosen()
         root, path = items.where()
         self.refuse_carried(root)

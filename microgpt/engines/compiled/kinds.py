@@ -37,6 +37,7 @@ from microgpt.engines.compiled.record import (
     RecordingError,
     calling_line,
 )
+from microgpt.engines.compiled.recorded_numbers import plain_numbers
 from microgpt.value import LARGEST_EXPONENT, Value
 
 Kinds = frozenset[type]
@@ -87,6 +88,23 @@ def is_truth_row(record: Record, row: int) -> bool:
         rows += [each for each in inner if each not in seen]
         seen.update(inner)
     return True
+
+
+def with_value(test: Any) -> Any:
+    """A test as it is, or its value if it is made of comparisons of indices alone and depends on no axis any more."""
+    if type(test) is not RecordedScalar or test.free or not test.record.index_tests:
+        return test
+    record, rows, seen = test.record, [test.node], {test.node}
+    for row in rows:
+        kind = record.kind[row]
+        if kind in (VIEW, WHERE):
+            inner = record.operands(row)
+            rows += [one for one in inner if one not in seen]
+            seen.update(inner)
+        elif kind != CONSTANT and row not in record.index_tests:
+            return test
+    found = plain_numbers(record, test, ())
+    return test if found is None or seen.isdisjoint(record.index_tests) else bool(found)
 
 
 def kinds_of(scalar: RecordedScalar) -> Kinds:

@@ -68,6 +68,8 @@ class RecordedList(Copied):
         self.owner = owner  # the list that has this one as an element
         record.lists_made += 1
         self.born: int = record.lists_made if owner is None else owner.born
+        if axis is not None and not axis.n:
+            self.plain = []
 
     @classmethod
     def written_out(cls, record: Record, items: list[Any], owner: "RecordedList | None" = None) -> "RecordedList":

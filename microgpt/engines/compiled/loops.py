@@ -79,7 +79,9 @@ from microgpt.engines.compiled.record import (
     Split,
     Stripes,
     at,
+    compared,
     replaced,
+    untested,
 )
 from microgpt.engines.compiled.stacking import stacked
 
@@ -174,10 +176,10 @@ def trace(
     axis = source.axis.another()
     axis.site = site
     item, rows = source.at(at(axis)), len(record)
-    done = False
+    done = split = False
     try:
         with Tracing(record, axis, False) as frame:
-            result, held = function(item), set[int]()
+            result, held = untested(function(item)), set[int]()
             check_results([result], frame.lists_made, record, held)
             note_sources(result, result, frame, held)
         done = True
@@ -185,21 +187,26 @@ def trace(
         of = more.frame.axis if isinstance(more, MoreState) else more.axis
         if any(frame.axis is of for frame in record.loops.frames):  # a loop around this one
             raise
+        split = type(more) is Split and of is axis and axis.n > FEW_PARTS
     except (NotTraceable, Exception):  # the Python loop raises again what is a fault of the function
         pass
     if not done:
-        return by_statement(function, items, record, site) if frame.is_statement else None
+        return by_statement(function, items, record, site) if frame.is_statement or split else None
     found = RecordedList(record, axis, result)
     found.made_anew = type(result) is RecordedScalar and axis not in result.free and result.node >= rows
     return found
 
 
-def by_statement(function: Callable[[Any], Any], items: Any, record: Record, site: Any) -> Any:
-    """The list of a comprehension that changes something, as a `for` statement that appends to it."""
+def by_statement(
+    function: Callable[[Any], Any], items: Any, record: Record, site: Any,
+    keeps: Callable[[Any], Any] = lambda item: True,
+) -> Any:  # fmt: skip
+    """The list of a comprehension that changes something, or leaves out items, as a `for` that appends to it."""
     found = RecordedList.written_out(record, [])
 
     def turn(item: Any) -> tuple[Any, ...]:
-        found.append(function(item))
+        if keeps(item):
+            found.append(function(item))
         return ()
 
     return None if loop(turn, items, (), (), site) is None else found
@@ -407,32 +414,34 @@ class Statement:
         self.parts, self.short = 1, False
         self.ended = False  # a turn has been the last one
         self.set_first: set[int] = set()  # the variables that each turn sets before it reads them
-        self.left: list[tuple[int, int, int]] = []  # parts of the loop: the first turn, the end, how many go together
+        self.left: list[tuple[Any, Any, int]] = []  # parts of the loop: the first turn, the end, how many go together
         self.turn, self.source, self.counters, self.record, self.site = turn, source, counters, record, site
 
     def run(self, values: list[Any]) -> list[Any] | None:
         """Run the loop part by part: as one line, or else turn by turn; None if no part of it is one line."""
-        self.left, begun = [(0, self.source.axis.n, 1)], False
+        self.left, begun = [(0, self.source.axis.length(), 1)], False
         while self.left:
             first, end, together = self.left.pop()
             if begun and not same_contents(self.contents, contents(self.given)):  # the source is not what it was
-                return self.in_python(first, None, values)
+                return self.in_python(first, None if type(first) is int else self.source.axis.length(), values)
             found = self.as_line(first, end, together, values)
             if found is PARTED:
                 continue
             if found is None:
-                if not begun and (end - first > 1 or not self.left):
+                if not begun and (not self.left or type(end) is Index or end - first > 1):
                     return None
-                found = self.in_python(first, end if self.left else None, values)  # the last turns may add items
+                sure = self.left or type(first) is Index  # the last turns may add items
+                found = self.in_python(first, end if sure else None, values)
             values, begun = found, True
             if self.ended:
                 break
         return values
 
-    def in_python(self, first: int, end: int | None, values: list[Any]) -> list[Any]:
+    def in_python(self, first: Any, end: Any, values: list[Any]) -> list[Any]:
         """The variables after some turns, one by one. Where one raises, the loop is lost: the function may catch it."""
+        items = self.items_at(first, end) if Index in (type(first), type(end)) else self.items_of(first, end)
         try:
-            for item in self.items_of(first, end):
+            for item in items:
                 found = self.turn(item, *values)
                 if type(found) is LastTurn:
                     self.ended = True
@@ -451,22 +460,31 @@ class Statement:
         skipped, self.taken = first - self.taken, end or -1
         return islice(self.items, skipped, None if end is None else skipped + end - first)
 
-    def as_line(self, first: int, end: int, together: int, values: list[Any]) -> Any:
+    def items_at(self, first: Any, end: Any) -> list[Any]:
+        """The items of some turns that begin or end at an index of other loops, if they are equally many for all."""
+        if type(end - first) is not int or type(self.given) is Lazy:
+            raise Lost({self.site})
+        return [self.source.at(first + i) for i in range(end - first)]
+
+    def as_line(self, first: Any, end: Any, together: int, values: list[Any]) -> Any:
         """The variables after some turns that are one line; None if they are none, PARTED if parts of them may be."""
-        bounded = self.source.axis.bound is not None
-        if (end - first) // together < 2 and not bounded:
+        size = end - first
+        if type(size) is int and size // together < 2:
             return None
+        if type(size) is Index and size.span()[1] < 2:
+            bool(compared(size, lambda turns: turns == 0))  # it splits a loop around this one
         try:
-            return self.part(first, end, together, values)
+            return self.part(first, size, together, values)
         except (Split, Stripes) as found:
-            if found.axis is self.axis and not bounded and self.parts < FEW_PARTS:
+            fits = type(size) is int or type(found) is Split
+            if found.axis is self.axis and fits and self.parts < FEW_PARTS:
                 self.parts += 1
                 if type(found) is Split:
                     middle = first + found.turn * together
                     self.left += [(middle, end, together), (first, middle, together)]
                 elif type(found) is Stripes:
                     together *= found.turns
-                    whole = first + (end - first) // together * together
+                    whole = first + size // together * together
                     self.left += [(whole, end, 1)] * (whole < end) + [(first, whole, together)]
                 return PARTED
             if any(frame.axis is found.axis for frame in self.record.loops.frames):
@@ -480,15 +498,15 @@ class Statement:
         except (NotTraceable, Exception):  # the Python loop raises again what is a fault of the function
             return None
 
-    def part(self, first: int, end: int, together: int, values: list[Any]) -> list[Any]:
-        """The variables after the turns from the first to the end, of which some are taken together."""
+    def part(self, first: Any, size: Any, together: int, values: list[Any]) -> list[Any]:
+        """The variables after so many turns from the first one, of which some are taken together."""
         known, before = Known(unread={*self.set_first}), None
         for _ in range(PASSES):
             self.axis = self.source.axis.another()
             self.record.loops.begun += 1
             self.axis.statement, self.axis.site = self.record.loops.begun, self.site
-            if self.axis.bound is None:
-                self.axis.n = (end - first) // together
+            self.axis.n = size // together if type(size) is int else size.span()[1]
+            self.axis.bound = bound_of(size)
             if before is not None:
                 known.along(before, self.axis)
             before = self.axis
@@ -514,7 +532,7 @@ class Statement:
                 known, before = Known(unread={*self.set_first}, may_grow=False), None
         raise NotTraceable
 
-    def one_pass(self, first: int, together: int, values: list[Any], known: Known) -> list[Any]:
+    def one_pass(self, first: Any, together: int, values: list[Any], known: Known) -> list[Any]:
         """The same, with what is known. Of a pass that fails the loop around does not remember what it has read."""
         around, done = self.record.loops.frames[-1:], False
         noted = [{**frame.reads} for frame in around]
@@ -530,7 +548,7 @@ class Statement:
 class Pass:
     """One pass over the body of a loop, which records it, with the lists that are known to carry state."""
 
-    def __init__(self, statement: Statement, first: int, together: int, values: list[Any], known: Known):
+    def __init__(self, statement: Statement, first: Any, together: int, values: list[Any], known: Known):
         self.others, self.unread, self.changed = known.others, known.unread, known.changed
         self.objects, self.rows = known.objects, known.rows
         self.statement, self.record, self.axis = statement, statement.record, statement.axis
@@ -575,6 +593,8 @@ class Pass:
             for k in range(self.together):
                 item = self.statement.source.at(at(axis) * self.together + self.first + k)
                 found = self.statement.turn(item, *values)
+                if type(found) is LastTurn and type(self.first) is Index and not self.changes_lists(frame):
+                    return self.ended(symbols, found)
                 if type(found) is LastTurn:
                     raise Split(axis, 1)
                 values = list(found)
@@ -608,6 +628,18 @@ class Pass:
                 raise record.loops.frames[-1].refused(self.statement.site) from None
             raise Lost({self.statement.site}) from None
         return finals[:variables]
+
+    def changes_lists(self, frame: Frame) -> bool:
+        return bool(frame.stores or frame.appended or frame.attributes)
+
+    def ended(self, symbols: list[Any], last: LastTurn) -> list[Any]:
+        """The variables after a part of the loop whose first turn ends the loop."""
+        size = self.axis.length()
+        if self.statement.left and (size if type(size) is int else size.span()[0]) < 1:
+            raise NotTraceable
+        self.statement.ended = True
+        each = zip(self.before, symbols, last.values, strict=True)
+        return [before if value is symbol else Unknown(self.statement.site) for before, symbol, value in each]
 
     def count(self, i: int, symbol: Any, value: Any) -> NotTraceable:
         """The error where an attribute is a plain number, which others may look at: it may count the turns."""
@@ -1041,6 +1073,16 @@ class Pass:
         places = dict(zip(axes, index, strict=True))
         own = tuple([places[axis] for axis in self.record.axes.get(row, ())])
         return self.record.view(row, own)
+
+
+def bound_of(size: Any) -> tuple[Axis, int, int] | None:
+    """The bound of an axis whose length is an index; none if it is an integer."""
+    if type(size) is int:
+        return None
+    ((axis, step), *more) = size.terms
+    if more:
+        raise NotTraceable
+    return axis, size.constant, step
 
 
 def recorded_lists(values: list[Any]) -> list[RecordedList]:

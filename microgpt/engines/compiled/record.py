@@ -144,9 +144,12 @@ REFLECTED = {
 
 
 class Split(NotTraceable):
-    """A loop is one line only in parts: from this turn on, a test by its index has another outcome."""
+    """A loop is one line only in parts: from this turn on, a test by its index has another outcome.
 
-    def __init__(self, axis: "Axis", turn: int):
+    The turn may be an index of loops around it.
+    """
+
+    def __init__(self, axis: "Axis", turn: "IndexLike"):
         super().__init__()
         self.axis, self.turn = axis, turn
 
@@ -317,35 +320,37 @@ class Index:
 
     # Comparisons: where all indices give one answer, that; else the loop is split where the answer changes.
 
-    def _difference(self, other: Any) -> "IndexLike":
+    def _compared(self, other: Any, holds: Callable[[int], bool]) -> Any:
         if type(other) is float and other.is_integer():
             other = int(other)
         if type(other) not in (int, bool, Index):
             raise NotTraceable
-        return self - other
+        return compared(self - other, holds)
 
-    def __lt__(self, other: Any) -> bool:
-        return is_negative(self._difference(other))
+    def __lt__(self, other: Any) -> Any:
+        return self._compared(other, lambda apart: apart < 0)
 
-    def __gt__(self, other: Any) -> bool:
-        return is_negative(-self._difference(other))
+    def __gt__(self, other: Any) -> Any:
+        return self._compared(other, lambda apart: apart > 0)
 
-    def __le__(self, other: Any) -> bool:
-        return not self > other
+    def __le__(self, other: Any) -> Any:
+        return self._compared(other, lambda apart: apart <= 0)
 
-    def __ge__(self, other: Any) -> bool:
-        return not self < other
+    def __ge__(self, other: Any) -> Any:
+        return self._compared(other, lambda apart: apart >= 0)
 
-    def __eq__(self, other: Any) -> bool:
+    def __eq__(self, other: Any) -> Any:
         if other is None or type(other) is str:
             return False
-        return not (self < other or self > other)
+        return self._compared(other, lambda apart: apart == 0)
 
-    def __ne__(self, other: Any) -> bool:
-        return not self == other
+    def __ne__(self, other: Any) -> Any:
+        if other is None or type(other) is str:
+            return True
+        return self._compared(other, lambda apart: apart != 0)
 
     def __bool__(self) -> bool:
-        return self != 0
+        return bool(self != 0)
 
     def _needs_value(self, *_: Any) -> Any:
         raise NotTraceable
@@ -385,18 +390,98 @@ def replaced(index: IndexLike, axis: Axis, by: IndexLike) -> IndexLike:
     return index
 
 
-def is_negative(index: IndexLike) -> bool:
-    """Whether an index is negative. Raises Split, or NotTraceable, where some of its values are and some are not."""
-    if type(index) is int:
-        return index < 0
-    low, high = index.span()
-    if low >= 0 or high < 0:
-        return high < 0
-    ((axis, step), *more) = index.terms
-    if more or axis.bound is not None:
+class IndexTest:
+    """A comparison by indices of several loops that holds for some of them only. It has no value that Python knows.
+
+    A choice takes it as a scalar that is 1 or 0 at each of the indices.
+
+    Args:
+        index: what is compared with 0.
+        holds: whether the comparison holds, for a value of the index.
+        scalar: if it is made of several tests.
+    """
+
+    __slots__ = ("holds", "index", "known")
+
+    def __init__(self, index: Index, holds: Callable[[int], bool], scalar: "RecordedScalar | None" = None):
+        self.index, self.holds, self.known = index, holds, scalar
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # `isinstance` asks this
+        return bool
+
+    def scalar(self) -> "RecordedScalar":
+        if self.known is None:
+            self.known = number_at(self.index, lambda i: 0.0 if self.holds(i) else 1.0) < 0.5
+            self.known.record.index_tests.add(self.known.node)
+        return self.known
+
+    def __add__(self, other: Any) -> Any:
+        return self.scalar() + other
+
+    def __mul__(self, other: Any) -> Any:
+        return self.scalar() * other
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __bool__(self) -> bool:
+        record = Record.current
+        assert record is not None
+        steps = dict(self.index.terms)
+        (innermost, *_) = [frame.axis for frame in reversed(record.loops.frames) if frame.axis in steps] or [None]
+        raise NotTraceable if innermost is None or abs(steps[innermost]) != 1 else self.split(innermost)
+
+    def split(self, axis: Axis) -> NotTraceable:
+        """The error where one of the loops is a line only in parts, before and after an index of the loops around."""
+        for one in turns_of_change(self.index, self.holds):
+            step = dict(one.terms)[axis]
+            rest = replaced(one, axis, 0)
+            turn = -(rest // step) if step > 0 else rest // -step + 1
+            for place in (turn, axis.length() - turn):
+                if compared(place, lambda apart: apart < 0):  # it may be undecided, too: then another loop is split
+                    return NotTraceable()
+            return Split(axis, turn)
+        return NotTraceable()
+
+    def _needs_value(self, *_: Any) -> Any:
         raise NotTraceable
-    # with a step up the first turns are negative, with a step down the last ones
-    raise Split(axis, -(index.constant // step) if step > 0 else index.constant // -step + 1)
+
+    __index__ = __int__ = __float__ = __hash__ = __str__ = __repr__ = __format__ = _needs_value
+    __lt__ = __gt__ = __le__ = __ge__ = __eq__ = __ne__ = __sub__ = __rsub__ = __neg__ = __pow__ = __rpow__ = (
+        _needs_value
+    )
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = __truediv__ = __getattr__ = _needs_value
+
+
+def compared(index: IndexLike, holds: Callable[[int], bool]) -> Any:
+    """Whether a comparison with 0 holds, by the sign of an index. Where it does for some of its values only, a test.
+
+    Raises Split where these are the turns of one loop.
+    """
+    if type(index) is int:
+        return holds(index)
+    low, high = index.span()
+    signs = [-1] * (low < 0) + [0] * (low <= 0 <= high) + [1] * (high > 0)
+    (first, *others) = {holds(sign) for sign in signs}
+    if not others:
+        return first
+    test, axis = IndexTest(index, holds), index.terms[0][0]
+    if len(index.terms) > 1 or axis.bound is not None:
+        return test
+    raise test.split(axis)
+
+
+def turns_of_change(index: Index, holds: Callable[[int], bool]) -> Iterator[Index]:
+    """Indices that are negative up to where the outcome of a comparison changes, or from there on."""
+    for one, changes in ((index, holds(-1) != holds(0)), (-index, holds(0) != holds(1))):
+        low, high = one.span()
+        if changes and low < 0 <= high:
+            yield one
+
+
+def untested(value: Any) -> Any:
+    """A value that a list may get: a test of indices as a scalar."""
+    return value.scalar() if type(value) is IndexTest else value
 
 
 def number_at(index: Index, number: Callable[[int], float] = float) -> "RecordedScalar":
@@ -508,6 +593,8 @@ class Record:
         self.seen_lists: dict[Any, Any] = {}  # lists that have been stacked, by the identities of their items
         self.gathered: dict[int, list[Any]] = {}  # the items that a row holds which was made of a plain list
         self.remembered: dict[Any, Any] = {}  # what functions with a cache gave
+        self.index_tests: set[int] = set()  # the rows of comparisons of indices
+        self.known: dict[int, np.ndarray] = {}  # the numbers of rows of plain numbers that were asked for
         self.orders: dict[Any, Any] = {}  # what in_order gave
         self.constant_rows: dict[float, int] = {}
         self.exponents: dict[float, int] = {}  # their places among the constants
@@ -563,6 +650,8 @@ class Record:
             raise RecordingError(KEPT)
         if scalar.row >= 0:
             return scalar.row
+        if any([axis.bound is not None for axis in scalar.free]):
+            self.check_first(scalar)
         self.indices.append(scalar.index)
         view = self.add(VIEW, scalar.node, len(self.indices) - 1)
         if scalar.free:
@@ -570,6 +659,14 @@ class Record:
         if not self.loops.depth:
             scalar.row = view.row  # while an axis is being tried the row may be taken back
         return view.row
+
+    def check_first(self, scalar: "RecordedScalar") -> None:
+        """Raise NotTraceable if a view does not begin within its family: of a loop without a first turn, for some."""
+        for index, axis in zip(scalar.index, self.axes[scalar.node], strict=True):
+            if type(index) is Index and not 0 <= index.constant < axis.n and self.kind[scalar.node] != PARAMETER:
+                for one in [one for one, _ in index.terms if one.bound is not None]:
+                    bool(compared(one.length(), lambda turns: turns == 0))  # it may split a loop around that one
+                raise NotTraceable
 
     def operation(self, kind: int, left: "RecordedScalar", right: "RecordedScalar | None", detail: int = 0) -> Any:
         """One of the operations, on scalars or on families: the result has the axes of all its operands."""
@@ -643,6 +740,7 @@ class Record:
         self.seen_lists.clear()
         self.gathered.clear()
         self.remembered.clear()
+        self.known.clear()
         self.made.clear()
         self.chosen_from.clear()
         del self.stack, self.stack_choices, self.tabled, self.operators, self.failures
@@ -653,8 +751,8 @@ class Record:
             if x.record is not self:
                 raise RecordingError(KEPT)
             return x
-        if type(x) is Index:
-            return number_at(x)
+        if type(x) in (Index, IndexTest):
+            return number_at(x) if type(x) is Index else x.scalar()
         if type(x) not in FLOATS or x not in self.constant_rows:
             x = self.plain(x)
         if x not in self.constant_rows or x != x:
@@ -739,9 +837,10 @@ class Record:
             del table[end:]
         while len(self.elements) > elements:
             self.elements.popitem()
-        for by_row in (self.axes, self.closed, self.repeats, self.kinds, self.gathered):
+        for by_row in (self.axes, self.closed, self.repeats, self.kinds, self.gathered, self.known):
             for row in [row for row in by_row if row >= rows]:
                 del by_row[row]
+        self.index_tests = {row for row in self.index_tests if row < rows}
         self.constant_rows = {x: row for x, row in self.constant_rows.items() if row < rows}
         self.exponents = {x: place for x, place in self.exponents.items() if place < len(self.constants)}
         self.seen_lists = {key: seen for key, seen in self.seen_lists.items() if seen[0] <= rows}

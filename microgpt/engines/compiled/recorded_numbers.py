@@ -91,8 +91,9 @@ def plain_numbers(record: Record, scalar: RecordedScalar, axes: tuple[Axis, ...]
             needed.add(row)
             left += record.operands(row)
     numbers = Numbers(record, *[np.zeros(0)] * 3)
+    numbers.known = record.known
     with np.errstate(all="ignore"):
-        for row in sorted(needed):
+        for row in sorted(needed.difference(record.known)):
             numbers.compute(row, row + 1)
     return numbers.known[scalar.node][tuple([numbers.place(index, axes) for index in scalar.index])]
 

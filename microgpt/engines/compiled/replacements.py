@@ -24,7 +24,7 @@ from microgpt.engines.compiled import kinds
 from microgpt.engines.compiled.frames import Unknown
 from microgpt.engines.compiled.kinds import KindOfScalar, is_truth
 from microgpt.engines.compiled.lists import Lazy, RecordedList, holds_index, holds_lists, items_down_from
-from microgpt.engines.compiled.loops import source_of, trace, whole_of
+from microgpt.engines.compiled.loops import by_statement, source_of, trace, whole_of
 from microgpt.engines.compiled.objects import note_made, refuse_fixed
 from microgpt.engines.compiled.record import (
     CARRY,
@@ -37,6 +37,7 @@ from microgpt.engines.compiled.record import (
     WHERE,
     Axis,
     Index,
+    IndexTest,
     Lost,
     NotTraceable,
     Record,
@@ -53,7 +54,7 @@ from microgpt.value import Value
 
 KNOWN_KINDS: frozenset[Any] = frozenset((
     list, tuple, dict, str, range, set, frozenset, RecordedList, Lazy, type({}.keys()), type({}.values()),
-    type({}.items()), int, float, bool, type(None), RecordedScalar, RecordedInteger, Index, np.ndarray,
+    type({}.items()), int, float, bool, type(None), RecordedScalar, RecordedInteger, Index, IndexTest, np.ndarray,
     defaultdict, OrderedDict,
     Unknown,  # which raises an error of its own
 ))  # fmt: skip
@@ -63,16 +64,24 @@ NOT_IN_PYTHON: dict[Any, set[str]] = {  # attributes that the compiler alone kno
     kind: {*dir(kind)} - {*dir(seen)} - PROTOCOL
     for kind, seen in ((RecordedScalar, Value), (RecordedInteger, int), (RecordedList, list))
 }
+Of = Callable[[Any], Any]  # a function of an item
 MOST_TURNS = 1000  # of a loop that a recorded scalar ends
 SYMBOLIC = (RecordedScalar, RecordedInteger, Index, list, tuple, int)  # one of these may stand for many objects
 
 
-def mapped(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> Any:
-    """[function(item) for item in items], by one call for all items where that is possible."""
+def every(_: Any) -> bool:
+    return True
+
+
+def mapped(function: Of, items: Iterable[Any], site: Any, keeps: Of = every) -> Any:
+    """[function(item) for item in items if keeps(item)], by one call for all items where that is possible."""
     record = Record.current
     if record is None:
-        return [function(item) for item in items]
+        return [function(item) for item in items if keeps(item)]
     given = opened(items)
+    if keeps is not every:
+        found = by_statement(function, given, record, site, keeps) if record.loops.frames else None
+        return made([function(item) for item in iterated(given) if keeps(item)]) if found is None else found
     items = whole_of(given, record)
     source = None if record.loops.runs_in_python(site) else source_of(items, record)
     if source is not None:
@@ -96,20 +105,21 @@ def generated_list(items: Any) -> Any:
     return items
 
 
-def generated(function: Callable[[Any], Any], items: Iterable[Any], site: Any) -> Any:
-    """(function(item) for item in items)"""
+def generated(function: Of, items: Iterable[Any], site: Any, keeps: Of = every) -> Any:
+    """(function(item) for item in items if keeps(item))"""
     if Record.current is None:
-        return (function(item) for item in items)
+        return (function(item) for item in items if keeps(item))
     items = opened(items)
     source = items if type(items) in KNOWN_KINDS else iter(iterated(items))
 
     def everything() -> Any:
         try:
-            return mapped(function, source, site)
+            return mapped(function, source, site, keeps)
         except StopIteration as error:  # as in a generator
             raise RuntimeError("generator raised StopIteration") from error
 
-    return Lazy(lambda: (function(item) for item in iterated(source)), everything, True, (source,))
+    each = lambda: (function(item) for item in iterated(source) if keeps(item))  # noqa: E731
+    return Lazy(each, everything, True, (source,))
 
 
 def iterated(items: Any) -> Any:

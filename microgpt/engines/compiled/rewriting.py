@@ -111,12 +111,14 @@ class Rewriting(ChoiceRewriting):
 
     def visit_comprehension_of(self, node: Any, helper: str) -> ast.expr:
         loop = node.generators[0]
-        body = None
-        if len(node.generators) == 1 and not loop.ifs and not loop.is_async:
+        body, kept = None, list[Any]()
+        if len(node.generators) == 1 and not loop.is_async:
             body = self.body_of_loop(node, loop.target, node.elt)
-        if body is None:
+            tests = [ast.BoolOp(ast.And(), loop.ifs)] if len(loop.ifs) > 1 else loop.ifs
+            kept = [self.body_of_loop(node, loop.target, one) for one in tests]
+        if body is None or None in kept:
             return self.visit_loops(node)
-        return self.through(helper, node, body, self.visit(loop.iter), self.site(node))
+        return self.through(helper, node, body, self.visit(loop.iter), self.site(node), *kept)
 
     def body_of_loop(self, loop: Any, target: ast.expr, result: ast.expr) -> ast.expr | None:
         """The result of a loop for each item, as a function of the item; None if it has to stay a loop."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from microgpt.engines.compiled.lists import NESTED, Chosen, Lazy, RecordedList, check_all, holds_lists, is_symbolic
 from microgpt.engines.compiled.record import (
+    FLOATS,
     LIST,
     Axis,
     Index,
@@ -148,9 +149,9 @@ def is_settled(item: Any) -> bool:
 def stack_anew(items: Any, record: Record) -> RecordedList | None:
     """The same without a look at lists that were stacked before. Each kind of item has its own rule."""
     kinds = set(map(type, items))
-    numbers = sum([type(item) is float for item in items]) if kinds == {RecordedScalar, float} else 0
+    numbers = sum([type(item) in FLOATS for item in items]) if kinds <= {RecordedScalar, float, int} else 0
     mixed = numbers and (len(items) <= FEW_MIXED or min(numbers, len(items) - numbers) <= FEWER)
-    if mixed and all([math.isfinite(item) for item in items if type(item) is float]):
+    if len(kinds) > 1 and mixed and all([is_exact(item) for item in items if type(item) in FLOATS]):
         return stack_scalars([record.scalar(item) for item in items], record)
     if len(kinds) > 1 and not kinds <= {RecordedList, list, tuple}:
         return None
@@ -183,6 +184,11 @@ def stack_anew(items: Any, record: Record) -> RecordedList | None:
     if kind is float and all(map(math.isfinite, items)):
         return stack_scalars([record.scalar(item) for item in items], record)
     return None
+
+
+def is_exact(number: float) -> bool:
+    """Whether a plain number is finite, and the same as a float."""
+    return math.isfinite(number) if type(number) is float else abs(number) <= 2**53
 
 
 def stack_scalars(items: list[RecordedScalar], record: Record) -> RecordedList:

@@ -45,6 +45,7 @@ from microgpt.engines.compiled.record import (
     Stripes,
     at,
     calling_line,
+    compared,
     is_of_another_kind,
     new,
     number_at,
@@ -513,6 +514,22 @@ def decided(test: Any, first: Arm, second: Arm, names: tuple[str, ...], returns:
     if returns:
         returns.go_on(known)
     return None
+
+
+def within(indices: list[Any], turn: Callable[..., Any], item: Any, values: tuple[Any, ...]) -> Any:
+    """What a turn of a loop leaves in variables if no index is negative, else what it finds there."""
+    test = True
+    for index in indices:
+        test = both(test, lambda index=index: compared(index, lambda i: i >= 0))  # type: ignore[misc]
+    if type(test) is not IndexTest:
+        return turn(item, *values) if test else values
+    scalar = test.scalar()
+    found, frame = branch(lambda: turn(item, *values), scalar.record)
+    if type(found) is not tuple or frame.failed is not None:  # it ends the loop
+        raise NotTraceable
+    merged(scalar, frame, None)
+    names = [""] * len(values)  # none is without a value
+    return tuple(map(variable_after, [scalar] * len(values), names, values, found, values))
 
 
 def take(

@@ -116,6 +116,10 @@ class RowsAreObjects(NotTraceable):
     """A turn reads or replaces lists in a list that carries state, each as the object that it is."""
 
 
+class BoundedStore(NotTraceable):
+    """A loop whose length depends on another one stores an item in each turn."""
+
+
 class MayBeRead(NotTraceable):
     """A turn leaves something else in a variable than it finds: another length, string or integer of the example."""
 
@@ -413,6 +417,7 @@ class Statement:
         self.given, self.contents = items, contents(items)
         self.parts, self.short = 1, False
         self.ended = False  # a turn has been the last one
+        self.widened = False  # it has turns that change nothing
         self.set_first: set[int] = set()  # the variables that each turn sets before it reads them
         self.left: list[tuple[Any, Any, int]] = []  # parts of the loop: the first turn, the end, how many go together
         self.turn, self.source, self.counters, self.record, self.site = turn, source, counters, record, site
@@ -439,6 +444,8 @@ class Statement:
 
     def in_python(self, first: Any, end: Any, values: list[Any]) -> list[Any]:
         """The variables after some turns, one by one. Where one raises, the loop is lost: the function may catch it."""
+        if self.widened:
+            raise Lost({self.site})
         items = self.items_at(first, end) if Index in (type(first), type(end)) else self.items_of(first, end)
         try:
             for item in items:
@@ -492,11 +499,26 @@ class Statement:
             return None
         except MoreState:
             raise
+        except BoundedStore:
+            return self.as_line(0, self.source.axis.n, 1, values) if self.widen(first, end) else None
         except Short:
             self.short = True
             return None
         except (NotTraceable, Exception):  # the Python loop raises again what is a fault of the function
             return None
+
+    def widen(self, first: Any, end: Any) -> bool:
+        """Let a loop over a range of integers that differ go through all of them, of which some change nothing."""
+        axis, item, turn, within = self.source.axis, self.source.item, self.turn, self.record.within
+        whole = axis.bound is not None and type(first) is int and is_zero(end - axis.length())
+        if not whole or type(item) is not Index or dict(item.terms).get(axis) != 1:
+            return False
+        low, high = item.span()
+        own, start = Axis(high - low + 1), replaced(item, axis, 0)
+        self.source = RecordedList(self.record, own, at(own) + low)
+        self.turn = lambda item, *values: within([item - start, start + end - 1 - item], turn, item, values)
+        self.widened = True
+        return True
 
     def part(self, first: Any, size: Any, together: int, values: list[Any]) -> list[Any]:
         """The variables after so many turns from the first one, of which some are taken together."""
@@ -915,7 +937,9 @@ class Pass:
         place = places[0]
         index = store.path[place]
         length = length_at(store.root, store.path[:place])
-        if len(places) > 1 or self.axis.bound is not None or index.terms not in (((self.axis, 1),), ((self.axis, -1),)):
+        if self.axis.bound is not None:
+            raise BoundedStore
+        if len(places) > 1 or index.terms not in (((self.axis, 1),), ((self.axis, -1),)):
             raise NotTraceable
         start, axis, value = index.span()[0], self.axis, store.value
         if index.terms[0][1] < 0:  # the first turn stores the last item

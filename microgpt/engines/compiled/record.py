@@ -546,6 +546,7 @@ class Record:
         with_sources: whether to note the file and the line of the function behind each row.
         stack, stack_choices, as_chosen: how lists of scalars, and of rows of them, become an axis (see stacking.py).
         tabled: how functions of plain numbers are computed at all indices (see recorded_numbers.py).
+        within: how a turn of a loop is recorded that is one only where a test holds (see choices.py).
         run, ask: how methods are called that Python calls for operators, and for identity (see classes.py).
     """
 
@@ -553,11 +554,12 @@ class Record:
 
     def __init__(
         self, with_sources: bool, stack: Callable[..., Any], stack_choices: Callable[..., Any],
-        as_chosen: Callable[..., Any], tabled: Callable[..., Any], run: Callable[..., Any],
-        ask: Callable[[Any], None],
+        as_chosen: Callable[..., Any], tabled: Callable[..., Any], within: Callable[..., Any],
+        run: Callable[..., Any], ask: Callable[[Any], None],
     ) -> None:  # fmt: skip
         self.stack, self.stack_choices = partial(stack, record=self), partial(stack_choices, record=self)
-        self.as_chosen, self.tabled, self.operators = as_chosen, partial(tabled, record=self), Operators(self, run, ask)
+        self.as_chosen, self.tabled, self.within = as_chosen, partial(tabled, record=self), within
+        self.operators = Operators(self, run, ask)
         # The table
         self.kind, self.left, self.right = array("b"), array("i"), array("i")
         self.axes: dict[int, tuple[Axis, ...]] = {}  # of each family

@@ -42,6 +42,7 @@ from microgpt.engines.compiled.choices import (
     either,
     negated,
     truth,
+    within,
 )
 from microgpt.engines.compiled.classes import Bound
 from microgpt.engines.compiled.effects import Effects
@@ -168,7 +169,7 @@ def record_function(
     while True:
         effects.take_back()
         try:
-            record = Record(with_sources, must_stack, stack_choices, as_chosen, tabled, run, refuse_fixed)
+            record = Record(with_sources, must_stack, stack_choices, as_chosen, tabled, within, run, refuse_fixed)
             record.loops.statements, record.loops.untraceable, record.effects = statements, set(in_python), effects
             recorded(function, shapes, arguments, record)
         except Lost as lost:

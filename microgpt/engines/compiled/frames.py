@@ -27,6 +27,7 @@ from microgpt.engines.compiled.record import (
 
 LENGTH = object()  # at the end of a path: the length of the list there
 MANY_STORES = 200  # in one turn; each read looks through all of them, so a loop with more runs in Python
+MANY_ITEMS, FEW_ITEMS = 32, 4  # in a list of so many, so few carry state one by one, and the others do not
 MANY_PARTS = 48  # of a list that turns extend; fewer, such as the heads of a GPT, are better written out
 STORABLE = (RecordedScalar, RecordedList, float, int)
 ANY = object()  # in a path: an index that another loop went through
@@ -517,7 +518,9 @@ class Frame:
         if self.axis not in axes_of(store.path):
             an_item = store.level == len(store.path) and type(store.path[-1]) is int  # of the list that carries state
             is_new = an_item and type(store.value) is RecordedList
-            path = store.path[:-1] if an_item and not is_new else store.path
+            others = sum([one.root is store.root and len(one.path) == store.level for one in self.stores])
+            alone = len(store.path) == 1 and len(store.root.plain or ()) > MANY_ITEMS and others < FEW_ITEMS
+            path = store.path[:-1] if an_item and not is_new and not alone else store.path
             raise MoreState(self, store.root, path, is_new)
 
     def may_change(self, items: RecordedList) -> bool:
@@ -581,6 +584,7 @@ class Frame:
     def check(self) -> None:
         """Raise NotTraceable if a turn reads what another one stores; MorePast if that is so many turns before."""
         stores = [store for i, store in enumerate(self.stores) if i not in self.past]
+        inside: dict[int, set[int]] = {}  # lists, each with those in it
         for root, path, through in self.reads.values():
             for store in stores:
                 if path[-1] is LENGTH or store.root is through:
@@ -594,10 +598,10 @@ class Frame:
                         raise MorePast(self, store, int(turns))
                     meets = meets and turns is None  # else it is stored later, or never
                 else:  # an item of a list of lists is not yet what is in it
-                    reads = (
-                        path[-1] is None or len(path) > 1 or all(one is not store.root for one in lists_within(root))
-                    )
-                    meets = reads and related(root, store.root)
+                    for one in (root, store.root):
+                        inside[id(one)] = inside.get(id(one)) or all_in(one)
+                    reads = path[-1] is None or len(path) > 1 or id(store.root) not in inside[id(root)]
+                    meets = reads and not inside[id(root)].isdisjoint(inside[id(store.root)])
                 if meets:
                     raise NotTraceable
 

@@ -8,7 +8,7 @@ noted, and read there again, as in the body of a loop (see frames.py). In the en
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from microgpt.engines.compiled.frames import Frame, Range, Store, is_zero, put
+from microgpt.engines.compiled.frames import Frame, Store, is_zero, put, there
 from microgpt.engines.compiled.lists import RecordedList
 from microgpt.engines.compiled.record import (
     ADD,
@@ -280,7 +280,7 @@ def put_selected(test: Any, store: Store, holds: bool, pair: Store | None, selec
     """Store what one branch stores, or both of them at the same place."""
     adds = all(type(x) is RecordedScalar and x.record.kind[x.node] == ADD for x in (store.value, pair and pair.value))
     is_list = type(store.value) is RecordedList
-    before = there(store) if pair is None or adds or is_list else UNBOUND
+    before = there(store.root, store.path) if pair is None or adds or is_list else UNBOUND
     a, b = store.value, before if pair is None else pair.value
     first, second = (a, b) if holds else (b, a)
     if is_list:
@@ -292,14 +292,6 @@ def put_selected(test: Any, store: Store, holds: bool, pair: Store | None, selec
     else:
         found = select(test, before, first, second)
     put(test.record, store._replace(value=found))
-
-
-def there(store: Store) -> Any:
-    """What is at the place of a store now."""
-    found: Any = store.root
-    for one in store.path:
-        found = found[at(one.axis) + one.start] if type(one) is Range else found[one]
-    return found
 
 
 def selected_together(test: Any, before: Any, a: Any, b: Any, select: Select) -> Any:

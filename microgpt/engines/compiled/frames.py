@@ -6,6 +6,7 @@ read there again. Where another turn may meet it, `NotTraceable` is raised.
 
 from collections.abc import Iterator
 from fractions import Fraction
+from math import gcd
 from typing import Any, NamedTuple
 
 from microgpt.engines.compiled.lists import WHOLE, RecordedList, read_at, within_bound
@@ -34,11 +35,75 @@ ANY = object()  # in a path: an index that another loop went through
 
 
 class Range(NamedTuple):
-    """In a path: all indices of an axis, after a start; whether these are all of the list."""
+    """In a path: the indices that one has along axes of loops, each of them once."""
 
-    axis: Axis
-    start: int
-    whole: bool
+    levels: tuple[tuple[Axis, int], ...]  # the axes, and how far apart the indices are along each
+    start: Any
+    whole: bool  # whether these are all indices of the list
+
+    def size(self) -> int:
+        """How far it is from the first index to that after the last."""
+        return 1 + sum([(axis.n - 1) * step for axis, step in self.levels])
+
+    def along(self) -> Any:
+        """The index, along its axes."""
+        found = self.start
+        for axis, step in self.levels:
+            found = at(axis) * step + found
+        return found
+
+    def at(self, i: int) -> Any:
+        """The index, or the range, at an index of the first axis."""
+        (_, step), *others = self.levels
+        first = self.start + step * i
+        return Range(tuple(others), first, False) if others else first
+
+    def places(self, apart: Any) -> list[tuple[Axis, Any]] | None:
+        """An index of each axis for what is so far behind the start; None if there is none, or not surely one."""
+        found = []
+        for axis, step in sorted(self.levels, key=lambda level: -level[1]):
+            whole = tuple([(one, c // step) for one, c in terms_of(apart) if not c % step])
+            constant = (apart.constant if type(apart) is Index else apart) // step
+            place = Index(constant, whole) if whole else constant
+            low, high = span(place)
+            if low < 0 or high >= axis.n:
+                return None
+            found.append((axis, place))
+            apart = apart - place * step
+        return found if is_zero(apart) else None
+
+    def lengths(self) -> dict[int, int]:
+        """How many indices there are, by how far they are apart."""
+        return {step: axis.n for axis, step in self.levels}
+
+    def is_like(self, other: "Range") -> bool:
+        """Whether it has the same indices as another one."""
+        return is_zero(other.start - self.start) and self.lengths() == other.lengths()
+
+
+def are_apart(lengths: dict[int, int]) -> bool:
+    """Whether an index is another one for each choice of places, so many for each step."""
+    size = 1
+    for step in sorted(lengths):
+        if step < size:
+            return False
+        size += step * (lengths[step] - 1)
+    return True
+
+
+def ranged(one: Any, axis: Axis, length: int = -1) -> Range | None:
+    """An index, or a range, along an axis of a loop; None if several turns may meet there.
+
+    Args:
+        length: how many items the list has.
+    """
+    start = start_of(one)
+    levels = ((axis, dict(terms_of(start)).get(axis, 0)), *levels_of(one))
+    lengths = {step: axis.n for axis, step in levels}
+    if len(lengths) < len(levels) or not are_apart(lengths):
+        return None
+    rest = replaced(start, axis, 0)
+    return Range(levels, rest, is_zero(rest) and lengths == {1: length})
 
 
 class Store(NamedTuple):
@@ -485,7 +550,7 @@ class Frame:
             if not rest and store.level < other.level:  # it sets a list of which the turn has set the items
                 raise NotTraceable
             if not rest and store.level == other.level:
-                self.stores[i] = other._replace(value=store.value)
+                self.stores[i] = other._replace(value=along_others(store, other.path))
             elif type(other.value) is RecordedList and other.value.frozen:
                 raise NotTraceable
             else:
@@ -503,6 +568,8 @@ class Frame:
     def meet_in_other_turns(self, a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
         """Whether two paths, which differ in each turn, may be the same place in different turns."""
         for x, y in zip(a, b, strict=False):
+            if Range in (type(x), type(y)) and self.apart_in_turns(x, y):
+                return False
             if type(x) not in (int, Index) or type(y) not in (int, Index):
                 continue
             apart = y - x
@@ -608,15 +675,35 @@ class Frame:
     def own_turn(self, stored: tuple[Any, ...], read: tuple[Any, ...]) -> bool:
         """Whether a read never meets what another turn stores."""
         for a, b in zip(stored, read, strict=False):
-            if b is None or b is ANY or type(a) is Range or type(b) is Range:
+            if b is None or b is ANY:
                 continue
-            apart = a - b
-            if type(apart) is int and (self.axis in axes_of((a,))) == (not apart):
-                return True  # only in the turn that stores it, or in none
-            (low, high), (least, most) = span(a), span(b)
+            if Range in (type(a), type(b)):
+                if self.apart_in_turns(a, b):
+                    return True
+            else:
+                apart = a - b
+                if type(apart) is int and (self.axis in axes_of((a,))) == (not apart):
+                    return True  # only in the turn that stores it, or in none
+            (low, high), (least, most) = extent(a), extent(b)
             if high < least or most < low:
                 return True
         return self.axis not in axes_of(stored) and prefix_of(stored, read) is True
+
+    def apart_in_turns(self, a: Any, b: Any) -> bool:
+        """Whether one index or range never meets another one in another turn."""
+        apart, step = start_of(b) - start_of(a), dict(terms_of(start_of(a))).get(self.axis, 0)
+        if step < 1 or self.axis in axes_of((apart,)):
+            return False
+        low, high = span(apart)
+        if high + size_of(b) <= step and low >= size_of(a) - step:
+            return True
+        lengths = {step: self.axis.n}
+        for own in [one.lengths() for one in (a, b) if type(one) is Range]:
+            lengths |= {each: max(n, own.get(each, 1)) for each, n in (own | lengths).items()}
+        others = [each for each in lengths if type(apart) is int and each != step and not apart % each]
+        if others and apart:
+            lengths[max(others)] += abs(apart) // max(others)
+        return (bool(others) or is_zero(apart)) and are_apart(lengths)
 
     def turns_between(self, stored: tuple[Any, ...], read: tuple[Any, ...]) -> Fraction | None:
         """How many turns after it is stored something is read, if that is the same for all turns; else None."""
@@ -636,7 +723,7 @@ class Frame:
         if not frames:
             return
         for root, path, through in self.reads.values():
-            path = tuple([ANY if self.axis in axes_of((one,)) else one for one in path])
+            path = tuple([ranged(one, self.axis) or ANY if self.axis in axes_of((one,)) else one for one in path])
             if frames[-1].covered(root, path):
                 continue
             frames[-1].note(root, path, through)
@@ -661,11 +748,36 @@ def finds(root: RecordedList, path: tuple[Any, ...]) -> bool:
 
 def key_of(one: Any) -> Any:
     """A part of a path as a key of a dict."""
+    if type(one) is Range:
+        return one.levels, key_of(one.start)
     return (one.constant, one.terms) if type(one) is Index else one
 
 
 def axes_of(path: tuple[Any, ...]) -> set[Axis]:
-    return {axis for one in path if type(one) is Index for axis, _ in one.terms}
+    starts = [start_of(one) for one in path if type(one) in (Index, Range)]
+    return {axis for one in starts if type(one) is Index for axis, _ in one.terms}
+
+
+def terms_of(index: Any) -> tuple[tuple[Axis, int], ...]:
+    return index.terms if type(index) is Index else ()
+
+
+def start_of(one: Any) -> Any:
+    return one.start if type(one) is Range else one
+
+
+def levels_of(one: Any) -> tuple[tuple[Axis, int], ...]:
+    return one.levels if type(one) is Range else ()
+
+
+def size_of(one: Any) -> int:
+    return one.size() if type(one) is Range else 1
+
+
+def extent(one: Any) -> tuple[int, int]:
+    """The least and the greatest index."""
+    low, high = span(start_of(one))
+    return low, high + size_of(one) - 1
 
 
 def span(one: Any) -> tuple[int, int]:
@@ -694,18 +806,15 @@ def prefix_of(stored: tuple[Any, ...], path: tuple[Any, ...]) -> bool | None:
     for a, b in zip(stored, path, strict=False):
         if b is None or b is ANY:
             sure = False
-        elif type(b) is Range:
-            first, last = (a.start, a.start + a.axis.n - 1) if type(a) is Range else span(a)
-            if last < b.start or first >= b.start + b.axis.n:
-                return None
-            sure = sure and type(a) is Range and a.axis is b.axis
         elif b is LENGTH:
             return None
-        elif type(a) is Range:
-            low, high = span(b)
-            if low >= a.start + a.axis.n or high < a.start:
+        elif Range in (type(a), type(b)):
+            apart = start_of(b) - start_of(a)
+            low, high = span(apart)
+            steps = gcd(*[c for one in (a, b) for _, c in levels_of(one)], *[c for _, c in terms_of(apart)])
+            if low >= size_of(a) or high + size_of(b) <= 0 or (apart.constant if terms_of(apart) else apart) % steps:
                 return None
-            sure = sure and low >= a.start and high < a.start + a.axis.n
+            sure = sure and type(a) is Range and (a.is_like(b) if type(b) is Range else a.places(apart) is not None)
         else:
             apart = a - b
             if not is_zero(apart):
@@ -727,11 +836,34 @@ def value_at(store: Store, path: tuple[Any, ...]) -> Any:
         return found
     value = store.value
     for a, b in zip(store.path, inside, strict=False):
-        if type(a) is Range:
-            value = read_at(value, a.axis, b - a.start)
+        for axis, place in (a.places(b - a.start) or ()) if type(a) is Range else ():
+            value = read_at(value, axis, place)
     for one in inside[len(store.path) :]:
         value = value[one]
     return Found(value)
+
+
+def along_others(store: Store, path: tuple[Any, ...]) -> Any:
+    """What is stored, along the axes of another path to the same places."""
+    value = store.value
+    for a, b in zip(store.path, path, strict=True):
+        own, others = (sorted(levels_of(one), key=lambda level: level[1]) for one in (a, b))
+        for (axis, _), (other, _) in zip(own, others, strict=True):
+            value = read_at(value, axis, at(other))
+    return value
+
+
+def there(root: RecordedList, path: tuple[Any, ...]) -> Any:
+    """What a list has at a path now: of a range, the item at each place along its axes."""
+    found: Any = root
+    frames = root.record.loops.frames[-1:]
+    noted = [{**frame.reads} for frame in frames]
+    for one in path:
+        found = found[one.along() if type(one) is Range else one]
+    for frame, reads in zip(frames, noted, strict=True) if any(type(one) is Range for one in path) else ():
+        frame.reads = reads
+        frame.note(root, path, None)
+    return found
 
 
 def related(a: RecordedList, b: RecordedList) -> bool:
@@ -799,7 +931,7 @@ def put(record: Record, store: Store) -> None:
     """Store something: in a list that the innermost loop has made, or there is no loop, for real."""
     path, value = store.path, store.value
     while path and type(path[-1]) is Range and path[-1].whole:
-        value, path = RecordedList(record, path[-1].axis, value), path[:-1]
+        value, path = RecordedList(record, path[-1].levels[0][0], value), path[:-1]
     store = store._replace(path=path, value=value)
     frames = record.loops.frames
     if frames and not store.root.is_own():
@@ -824,9 +956,10 @@ def put_real(record: Record, store: Store) -> None:
         return
     first, *rest = path
     if type(first) is Range:
-        for i in range(first.axis.n):
-            own = at_turn(value, first.axis, i, record)
-            put_real(record, Store(root, (first.start + i, *rest), own, level))
+        axis = first.levels[0][0]
+        for i in range(axis.n):
+            own = at_turn(value, axis, i, record)
+            put_real(record, Store(root, (first.at(i), *rest), own, level))
     elif type(first) is not int:
         raise NotTraceable
     elif not rest and level == 1:

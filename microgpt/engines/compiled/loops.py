@@ -45,7 +45,9 @@ from microgpt.engines.compiled.frames import (
     lists_within,
     prefix_of,
     put,
+    ranged,
     related,
+    there,
 )
 from microgpt.engines.compiled.kinds import check_kinds
 from microgpt.engines.compiled.lists import Chosen, Lazy, RecordedList, contents, read_at, same_contents
@@ -592,7 +594,7 @@ class Pass:
     def results(self) -> list[Any]:
         """The variables after all turns; the lists that the turns changed are changed."""
         record, axis = self.record, self.axis
-        contents = [inside(root, path) for root, path, _ in self.state]
+        contents = [content_of(there(root, path)) for root, path, _ in self.state]
         earlier = [[self.stored_before(past, i) for i in range(1, past.turns + 1)] for past in self.past]
         rows = len(record)
         with Tracing(record, axis, True) as frame:
@@ -607,7 +609,7 @@ class Pass:
             lists = [[] if slot.level == len(slot.path) else self.lists_in(slot.value) for slot in frame.stores]
             known = [self.past_symbols(past, one, frame) for past, one in zip(self.past, earlier, strict=True)]
             for root, path in self.rows:
-                frame.add_store(Store(root, path, copied(inside(root, path)), len(path) + 1))
+                frame.add_store(Store(root, path, copied(content_of(there(root, path))), len(path) + 1))
             variables = len(symbols) - len(self.attributes)  # after them come the attributes that carry state
             values = symbols[:variables]
             for (owner, name), symbol in zip(self.attributes, symbols[variables:], strict=True):
@@ -824,7 +826,7 @@ class Pass:
         path = [replaced(one, self.axis, 0) for one in past.back(self.axis, turns)]
         if any(type(one) is int and one < 0 for one in path):
             raise NotTraceable
-        return inside(past.root, tuple(path))
+        return content_of(there(past.root, tuple(path)))
 
     def past_symbols(self, past: Past, earlier: list[Any], frame: Frame) -> list[Any]:
         """What a turn finds where turns before it have stored."""
@@ -939,13 +941,12 @@ class Pass:
         length = length_at(store.root, store.path[:place])
         if self.axis.bound is not None:
             raise BoundedStore
-        if len(places) > 1 or index.terms not in (((self.axis, 1),), ((self.axis, -1),)):
+        value, axis = store.value, self.axis
+        if type(index) is Index and index.terms == ((axis, -1),):  # the first turn stores the last item
+            index, value = at(axis) + index.span()[0], read_at(value, axis, -at(axis) + (axis.n - 1))
+        along = None if len(places) > 1 else ranged(index, axis, length)
+        if along is None:
             raise NotTraceable
-        start, axis, value = index.span()[0], self.axis, store.value
-        if index.terms[0][1] < 0:  # the first turn stores the last item
-            axis = axis.another()
-            value = read_at(value, self.axis, -at(axis) + (axis.n - 1))
-        along = Range(axis, start, start == 0 and axis.n == length)
         return store._replace(value=value, path=(*store.path[:place], along, *store.path[place + 1 :]))
 
     # The variables, and lists that carry state
@@ -1331,14 +1332,6 @@ def apart(items: Any) -> Any:
         return items
     axis = items.axis.another()
     return RecordedList(items.record, axis, apart(read_at(items.item, items.axis, at(axis))))
-
-
-def inside(root: RecordedList, path: tuple[Any, ...]) -> Any:
-    """What a list has at a path now."""
-    found: Any = root
-    for one in path:
-        found = found[one]
-    return content_of(found)
 
 
 def content_of(value: Any) -> Any:

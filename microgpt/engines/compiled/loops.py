@@ -42,6 +42,7 @@ from microgpt.engines.compiled.frames import (
     freeze,
     holds_rows,
     is_zero,
+    levels_of,
     lists_within,
     prefix_of,
     put,
@@ -526,11 +527,10 @@ class Statement:
         """The variables after so many turns from the first one, of which some are taken together."""
         known, before = Known(unread={*self.set_first}), None
         for _ in range(PASSES):
-            self.axis = self.source.axis.another()
+            turns = size // together if type(size) is int else size.span()[1]
+            self.axis = Axis(turns, self.source.axis.ragged, bound_of(size))
             self.record.loops.begun += 1
             self.axis.statement, self.axis.site = self.record.loops.begun, self.site
-            self.axis.n = size // together if type(size) is int else size.span()[1]
-            self.axis.bound = bound_of(size)
             if before is not None:
                 known.along(before, self.axis)
             before = self.axis
@@ -600,7 +600,10 @@ class Pass:
         with Tracing(record, axis, True) as frame:
             frame.grows, frame.may_grow = self.grows, self.may_grow
             symbols = [self.symbol(i, value) for i, value in enumerate(self.starts)]
-            held = [self.carried(one, (), not new) for one, (*_, new) in zip(contents, self.state, strict=True)]
+            held = [
+                self.carried(one, tuple([axis for part in path for axis, _ in levels_of(part)]), not new)
+                for one, (_, path, new) in zip(contents, self.state, strict=True)
+            ]
             for (root, path, is_new), symbol in zip(self.state, held, strict=True):
                 level = len(path) + (type(symbol) is RecordedList and not is_new)
                 frame.add_store(Store(root, path, symbol if is_new else copied(symbol), level))

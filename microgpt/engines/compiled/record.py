@@ -189,7 +189,7 @@ class Axis:
         self.n = n
         self.site: Any = None  # of the loop, in the source
         self.statement = 0  # of a `for` statement: its number in the order in which they begin
-        self.ragged = ragged  # over a list that was put together piece by piece, and may be longer elsewhere
+        self.ragged = ragged and bound is None  # over a list that was put together piece by piece, and may be longer
         self.bound = bound
 
     def turns(self) -> int | Fraction:

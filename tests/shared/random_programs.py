@@ -774,6 +774,26 @@ for i, b in enumerate(U):
         elif PAIR:
             NEW.append(E(b, j))
     NEW = NEW[-6:]
+
+NEW = [0.1 * S] * (len(U) * len(V))
+for i, b in enumerate([*U]):
+    for j, a in enumerate([*V]):
+        if PAIR:
+            NEW[i * len(V) + j] = E(a, b)
+        NEW[i * len(V) + j] += calm(b)
+    for j in range(min(i + 1, len(V))):
+        NEW[i * len(V) + j] = E(NEW[i * len(V) + j], NEW[i * len(V)])
+    BODY
+NEW = NEW[-5:]
+
+rows = [[0.1 * S] * 4 for _ in range(4)]
+for i, b in enumerate([S, T, 0.2, *U][:4]):
+    for j in range(i, 4):
+        rows[i][j] += E(b, i)
+    for j in range(i):
+        rows[i][j] = E(rows[j][i], rows[i][j])
+    BODY
+NEW = [calm(sum(r)) for r in rows]
 """.strip().split("\n\n")
 
 KINDS = {"S": "scalar", "T": "scalar", "L": "list", "H": "list", "U": "list", "V": "list", "R": "rows", "Q": "rows",

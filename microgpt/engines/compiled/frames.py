@@ -270,12 +270,13 @@ class Frame:
         self.refuse_replaced(root, path)
         path, found = (*path, *key), None
         for frame in reversed(self.record.loops.frames):
-            found = frame.appended_item(root, path) or frame.stored(root, path)
+            changes = frame.appended or frame.stores
+            found = (frame.appended_item(root, path) or frame.stored(root, path)) if changes else None
             if found is not None or root.born > frame.lists_made:
                 break
             if frame.growing:
                 frame.look_further_back(root, path)
-            if path and not is_reference(root, path):
+            if changes and path and not is_reference(root, path):
                 frame.refuse_parts(root)
         if found is None or frame is not self:
             self.note(root, path if key else (*path, LENGTH), self.record.loops.through)
@@ -723,7 +724,7 @@ class Frame:
         if not frames:
             return
         for root, path, through in self.reads.values():
-            path = tuple([ranged(one, self.axis) or ANY if self.axis in axes_of((one,)) else one for one in path])
+            path = tuple([(ranged(one, self.axis) or ANY) if goes_along(one, self.axis) else one for one in path])
             if frames[-1].covered(root, path):
                 continue
             frames[-1].note(root, path, through)
@@ -751,6 +752,11 @@ def key_of(one: Any) -> Any:
     if type(one) is Range:
         return one.levels, key_of(one.start)
     return (one.constant, one.terms) if type(one) is Index else one
+
+
+def goes_along(one: Any, axis: Axis) -> bool:
+    """Whether an index, or the start of a range, depends on an axis."""
+    return any([other is axis for other, _ in terms_of(start_of(one))])
 
 
 def axes_of(path: tuple[Any, ...]) -> set[Axis]:

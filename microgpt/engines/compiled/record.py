@@ -615,8 +615,8 @@ class Record:
     def __len__(self) -> int:
         return len(self.kind)
 
-    def add(self, kind: int, left: int, right: int) -> "RecordedScalar":
-        """Write down one operation on single scalars."""
+    def row(self, kind: int, left: int, right: int) -> int:
+        """Write a row, and return its number."""
         row = len(self.kind)
         self.kind.append(kind)
         self.left.append(left)
@@ -625,6 +625,11 @@ class Record:
             self.sources.append(calling_place())
         if self.loops.depth:
             self.repeats[row] = self.loops.times
+        return row
+
+    def add(self, kind: int, left: int, right: int) -> "RecordedScalar":
+        """Write down one operation on single scalars."""
+        row = self.row(kind, left, right)
         scalar = new(RecordedScalar)
         scalar.record, scalar.row, scalar.node = self, row, row
         scalar.index = scalar.free = ()
@@ -655,12 +660,12 @@ class Record:
         if any([axis.bound is not None for axis in scalar.free]):
             self.check_first(scalar)
         self.indices.append(scalar.index)
-        view = self.add(VIEW, scalar.node, len(self.indices) - 1)
+        view = self.row(VIEW, scalar.node, len(self.indices) - 1)
         if scalar.free:
-            self.axes[view.row] = scalar.free
+            self.axes[view] = scalar.free
         if not self.loops.depth:
-            scalar.row = view.row  # while an axis is being tried the row may be taken back
-        return view.row
+            scalar.row = view  # while an axis is being tried the row may be taken back
+        return view
 
     def check_first(self, scalar: "RecordedScalar") -> None:
         """Raise NotTraceable if a view does not begin within its family: of a loop without a first turn, for some."""

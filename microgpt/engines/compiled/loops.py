@@ -650,7 +650,7 @@ class Pass:
                     set_attribute(record, owner, name, final)
         except MoreState:
             raise
-        except NotTraceable:  # some changes are made
+        except (NotTraceable, Exception):  # some changes are made
             if record.loops.frames:
                 raise record.loops.frames[-1].refused(self.statement.site) from None
             raise Lost({self.statement.site}) from None

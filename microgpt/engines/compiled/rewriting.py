@@ -117,7 +117,8 @@ class Rewriting(ChoiceRewriting):
             tests = [ast.BoolOp(ast.And(), loop.ifs)] if len(loop.ifs) > 1 else loop.ifs
             kept = [self.body_of_loop(node, loop.target, one) for one in tests]
         if body is None or None in kept:
-            return self.visit_loops(node)
+            found = self.visit_loops(node)
+            return self.through("made", node, found) if isinstance(node, ast.ListComp) else found
         return self.through(helper, node, body, self.visit(loop.iter), self.site(node), *kept)
 
     def body_of_loop(self, loop: Any, target: ast.expr, result: ast.expr) -> ast.expr | None:

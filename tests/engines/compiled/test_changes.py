@@ -784,6 +784,12 @@ for i, r in enumerate(w):
     out.append(r[1] + r[2])
 [w, out]
 
+g.append([max([b * s, b], key=lambda c: c is g[0][0]) for b in g[0]])
+for r in g:
+    for j in range(5):
+        r[j] = r[j] * 0.5
+[g]
+
 rows = [g[0], x, a]
 total = 0.0
 for i, r in enumerate(rows):

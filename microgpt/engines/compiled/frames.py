@@ -698,13 +698,15 @@ class Frame:
         low, high = span(apart)
         if high + size_of(b) <= step and low >= size_of(a) - step:
             return True
-        lengths = {step: self.axis.n}
-        for own in [one.lengths() for one in (a, b) if type(one) is Range]:
-            lengths |= {each: max(n, own.get(each, 1)) for each, n in (own | lengths).items()}
-        others = [each for each in lengths if type(apart) is int and each != step and not apart % each]
-        if others and apart:
+        lengths: dict[int, int] = {}
+        for each, n in [level for one in (a, b) if type(one) is Range for level in one.lengths().items()]:
+            lengths[each] = max(n, lengths.get(each, 1))
+        others = [each for each in lengths if type(apart) is int and not apart % each]
+        if step in lengths or not (others or is_zero(apart)):
+            return False
+        if apart:
             lengths[max(others)] += abs(apart) // max(others)
-        return (bool(others) or is_zero(apart)) and are_apart(lengths)
+        return are_apart(lengths | {step: self.axis.n})
 
     def turns_between(self, stored: tuple[Any, ...], read: tuple[Any, ...]) -> Fraction | None:
         """How many turns after it is stored something is read, if that is the same for all turns; else None."""

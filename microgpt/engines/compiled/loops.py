@@ -486,7 +486,7 @@ class Statement:
         try:
             return self.part(first, size, together, values)
         except (Split, Stripes) as found:
-            fits = type(size) is int or type(found) is Split
+            fits = type(size) is int or (type(found) is Split and not self.is_clipped())
             if found.axis is self.axis and fits and self.parts < FEW_PARTS:
                 self.parts += 1
                 if type(found) is Split:
@@ -510,11 +510,15 @@ class Statement:
         except (NotTraceable, Exception):  # the Python loop raises again what is a fault of the function
             return None
 
+    def is_clipped(self) -> bool:
+        """Whether the items end before the bound, for some of the turns of the loop around this one."""
+        return self.source.axis.bound is not None and self.source.axis.length().span()[1] > self.source.axis.n
+
     def widen(self, first: Any, end: Any) -> bool:
         """Let a loop over a range of integers that differ go through all of them, of which some change nothing."""
         axis, item, turn, within = self.source.axis, self.source.item, self.turn, self.record.within
-        whole = axis.bound is not None and type(first) is int and is_zero(end - axis.length())
-        if not whole or type(item) is not Index or dict(item.terms).get(axis) != 1:
+        whole = axis.bound is not None and is_zero(first) and is_zero(end - axis.length())
+        if not whole or self.is_clipped() or type(item) is not Index or dict(item.terms).get(axis) != 1:
             return False
         low, high = item.span()
         own, start = Axis(high - low + 1), replaced(item, axis, 0)
@@ -527,7 +531,7 @@ class Statement:
         """The variables after so many turns from the first one, of which some are taken together."""
         known, before = Known(unread={*self.set_first}), None
         for _ in range(PASSES):
-            turns = size // together if type(size) is int else size.span()[1]
+            turns = size // together if type(size) is int else min(size.span()[1], self.source.axis.n)
             self.axis = Axis(turns, self.source.axis.ragged, bound_of(size))
             self.record.loops.begun += 1
             self.axis.statement, self.axis.site = self.record.loops.begun, self.site

@@ -127,6 +127,16 @@ def rows_that_overlap(p, x):
     return total(out)
 
 
+def steps_that_are_alike(p, x):
+    out = [0.1] * (5 * len(x) + 20)
+    for i, a in enumerate(x):
+        for k in range(3):
+            out[i * 5 + k * 5] = out[i * 5 + k * 5] * 0.5 + a * p["w"][k]
+        for k in range(3):
+            out[i * 5 + k * 5] *= out[i * 5 + 5] + a
+    return total(out)
+
+
 def a_row_of_the_turn_before(p, x):
     n, m = len(x), 3
     out = [p["s"]] * (n * m + m)
@@ -176,8 +186,8 @@ def backwards(p, x):
 
 
 @functions(
-    attention_in_flat_lists, rows_that_overlap, a_row_of_the_turn_before, a_transpose_in_place, halves_of_one_list,
-    items_of_a_long_list, backwards,
+    attention_in_flat_lists, rows_that_overlap, steps_that_are_alike, a_row_of_the_turn_before, a_transpose_in_place,
+    halves_of_one_list, items_of_a_long_list, backwards,
 )  # fmt: skip
 def test_the_numbers_are_the_same(function):
     assert_equal_engines(function, *scalar_and_row(9), verify=False)

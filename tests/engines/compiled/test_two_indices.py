@@ -255,6 +255,31 @@ def integers_that_a_test_chooses(p, x):
     return squares([found])
 
 
+def a_list_that_ends_before_the_range(p, x):
+    n, total, few = len(x), 0.0, x[:4]
+    table = [[p["s"]] * n for _ in range(n)]
+    for i in range(n):
+        near = []
+        for j, a in zip(range(i + 1), few):  # noqa: B905
+            table[i][j] = a * p["w"][i]
+            if j < 2:
+                near.append(a)
+        total += (i + 1) * sum(near)
+    return total + squares(table)
+
+
+def parts_of_a_triangle(p, x):
+    n = len(x)
+    table = [[0.0] * n for _ in range(n)]
+    for i in range(n):
+        for j in range(i + 1):
+            if j > 2:
+                table[i][j] += x[i] * p["w"][j]
+            else:
+                table[i][j] -= p["s"] * x[j]
+    return squares(table)
+
+
 def empty_at_the_end(p, x):
     rows = []
     for i, a in enumerate(x):
@@ -264,7 +289,8 @@ def empty_at_the_end(p, x):
 
 @functions(
     appended_on_both_sides, a_variable_of_the_last_turn, an_iterator_that_goes_on, a_test_that_counts,
-    a_mask_by_which_one_side_appends, what_python_does_not_reach, integers_that_a_test_chooses, empty_at_the_end,
+    a_mask_by_which_one_side_appends, what_python_does_not_reach, integers_that_a_test_chooses,
+    a_list_that_ends_before_the_range, parts_of_a_triangle, empty_at_the_end,
 )  # fmt: skip
 def test_the_numbers_are_the_same(function):
     assert_equal_engines(function, *scalar_and_row(9), verify=False)

@@ -8,6 +8,9 @@ all, and what it does is found out afterwards:
 - A list gets an item in each turn (`append`), or the item at the index of the turn (`x[i] = ...`): it becomes symbolic.
 - A list of which each turn changes the same item carries state, too.
 
+A test by the index splits the loop into parts, each of which is one line (`Split`). One by the indices of two loops is
+a choice, as one by a scalar is (`IndexTest`). Where that cannot be, it splits the inner loop at an index of the outer.
+
 Where two turns would meet in another way, `NotTraceable` is raised, and the loop runs in Python. `Frame` notes what the
 body reads and changes of lists that were there before.
 """

@@ -72,6 +72,7 @@ CALCULATES = (ADD, MUL, POW, *FUNCTIONS.values(), SUM)
 Shapes = Any  # the nesting of the parameters, with shapes in place of arrays
 Argument = tuple[str, str, tuple[int, ...]]  # its name, "int" or "float", and the shape of one example
 
+MANY_NUMBERS = 200_000  # in the table of a function of indices
 new = object.__new__
 FLOATS = {float, int}  # by `type`, because an Index says that it is an int
 
@@ -295,6 +296,9 @@ class Index:
             raise NotTraceable
         return number_at(self, lambda i: float(base**i))
 
+    def __abs__(self) -> Any:
+        return number_at(self, lambda i: float(abs(i)))
+
     def __floordiv__(self, other: Any) -> "IndexLike":
         self._divides(other)
         return Index(self.constant // other, tuple((a, c // other) for a, c in self.terms))
@@ -355,7 +359,7 @@ class Index:
     def _needs_value(self, *_: Any) -> Any:
         raise NotTraceable
 
-    __index__ = __int__ = __float__ = __hash__ = __str__ = __repr__ = __format__ = __abs__ = _needs_value
+    __index__ = __int__ = __float__ = __hash__ = __str__ = __repr__ = __format__ = _needs_value
     __round__ = __trunc__ = __floor__ = __ceil__ = __rfloordiv__ = __rmod__ = _needs_value
     __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __lshift__ = __rshift__ = __invert__ = _needs_value
     __divmod__ = __rdivmod__ = __rlshift__ = __rrshift__ = __getattr__ = _needs_value
@@ -489,6 +493,8 @@ def number_at(index: Index, number: Callable[[int], float] = float) -> "Recorded
     record = Record.current
     assert record is not None
     low, high = index.span()
+    if number is not float and high - low > MANY_NUMBERS:
+        raise NotTraceable
     values = record.stack([number(i) for i in range(low, high + 1)])
     found = values.at(index + -low)
     assert isinstance(found, RecordedScalar)

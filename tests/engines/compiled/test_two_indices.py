@@ -280,6 +280,23 @@ def parts_of_a_triangle(p, x):
     return squares(table)
 
 
+def a_distance(p, x):
+    return squares([[a * b * 0.9 ** abs(i - j) + abs(j - 3) for j, b in enumerate(x)] for i, a in enumerate(p["w"])])
+
+
+def distances_that_choose(p, x):
+    total = 0.0
+    for i in range(len(x)):
+        near = []
+        for j in range(len(x)):
+            if abs(i - j) < 2:
+                near.append(x[abs(i - j)])
+            if abs(i - j) == 3:
+                total += p["w"][abs(i - j)] * p["s"]
+        total += i * sum(near)
+    return total
+
+
 def empty_at_the_end(p, x):
     rows = []
     for i, a in enumerate(x):
@@ -290,7 +307,7 @@ def empty_at_the_end(p, x):
 @functions(
     appended_on_both_sides, a_variable_of_the_last_turn, an_iterator_that_goes_on, a_test_that_counts,
     a_mask_by_which_one_side_appends, what_python_does_not_reach, integers_that_a_test_chooses,
-    a_list_that_ends_before_the_range, parts_of_a_triangle, empty_at_the_end,
+    a_list_that_ends_before_the_range, parts_of_a_triangle, a_distance, distances_that_choose, empty_at_the_end,
 )  # fmt: skip
 def test_the_numbers_are_the_same(function):
     assert_equal_engines(function, *scalar_and_row(9), verify=False)

@@ -6,13 +6,10 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def collector_paused(lasting: bool = False) -> Iterator[None]:
-    """Keep Python's cycle collector from searching a graph that grows: it is large and has no cycles.
+def collector_paused() -> Iterator[None]:
+    """Keep Python's cycle collector from searching a graph of Values that grows: it is large and has no cycles.
 
-    A graph of Values is freed by reference counting alone, as soon as nothing refers to its result.
-
-    Args:
-        lasting: what grows stays, so it counts as old at the end: the collector does not search it right away.
+    The graph is freed by reference counting alone, as soon as nothing refers to its result.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -20,7 +17,4 @@ def collector_paused(lasting: bool = False) -> Iterator[None]:
         yield
     finally:
         if was_enabled:
-            if lasting and not gc.get_freeze_count():  # else others have frozen objects, which stay so
-                gc.freeze()
-                gc.unfreeze()
             gc.enable()

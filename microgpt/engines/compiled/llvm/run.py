@@ -66,7 +66,7 @@ class Program:
         self, function: Callable[..., Any], shapes: Shapes, arguments: list[Argument], with_sources: bool = False,
         statements: bool = True, others: Iterable["Program"] = (),
     ):  # fmt: skip
-        with LOCK, collector_paused(lasting=True):
+        with LOCK, collector_paused():
             record = record_function(function, shapes, arguments, with_sources, statements)
             self.arguments = arguments
             self.verified_on: set[tuple[str, bool]] = set()  # the engines, each with whether it is the gradient
@@ -132,7 +132,7 @@ class Program:
     def plan(self, block_size: int, dtype: Any, with_gradient: bool, narrow: bool = False, threads: int = 1) -> "Plan":
         key = (block_size, dtype, with_gradient, narrow, threads)
         if key not in self.plans:
-            with collector_paused(lasting=True):
+            with collector_paused():
                 self.plans[key] = Plan(self, block_size, dtype, with_gradient, narrow, threads)
         return self.plans[key]
 

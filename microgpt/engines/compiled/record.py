@@ -296,9 +296,6 @@ class Index:
             raise NotTraceable
         return number_at(self, lambda i: float(base**i))
 
-    def __abs__(self) -> Any:
-        return number_at(self, lambda i: float(abs(i)))
-
     def __floordiv__(self, other: Any) -> "IndexLike":
         self._divides(other)
         return Index(self.constant // other, tuple((a, c // other) for a, c in self.terms))
@@ -359,7 +356,7 @@ class Index:
     def _needs_value(self, *_: Any) -> Any:
         raise NotTraceable
 
-    __index__ = __int__ = __float__ = __hash__ = __str__ = __repr__ = __format__ = _needs_value
+    __index__ = __int__ = __float__ = __hash__ = __str__ = __repr__ = __format__ = __abs__ = _needs_value
     __round__ = __trunc__ = __floor__ = __ceil__ = __rfloordiv__ = __rmod__ = _needs_value
     __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __lshift__ = __rshift__ = __invert__ = _needs_value
     __divmod__ = __rdivmod__ = __rlshift__ = __rrshift__ = __getattr__ = _needs_value
